@@ -1,0 +1,74 @@
+# Easel from a bare checkout: `make demo` or `make test`. Needs Python >= 3.11 with its venv module, nothing else.
+#
+#   make demo                 chat page with the bot in a simulated Discord (PORT=8642)
+#   make test                 lint, types, import contracts and all tests
+#   make venv                 only set up .venv
+#   make lint / make format / make clean
+#
+#   PYTHON=python3.12         which Python makes .venv
+#   TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#                             where torch comes from: this one is the small CPU build for machines without an NVIDIA card
+#   PIP_FLAGS=…  PYTEST_FLAGS=…  passed on
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test venv lint format clean
+
+PORT ?= 8642
+PYTHON ?=
+TORCH_INDEX ?=
+PIP_FLAGS ?=
+PYTEST_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.easel-installed
+# pip 22 and newer understand everything here; the environment's own settings (proxies, mirrors) stay in force.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq $(PIP_FLAGS)
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+demo: $(STAMP)
+	@$(BIN)/easel demo --port $(PORT)
+
+test: lint
+	@echo "Tests …"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
+
+lint: $(STAMP)
+	@echo "Lint, types, import contracts …"
+	@$(BIN)/ruff check --quiet bot engine tests
+	@$(BIN)/ruff format --quiet --check bot engine tests || { echo "Run: make format" >&2; exit 1; }
+	@$(BIN)/pyright --warnings
+	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
+
+format: $(STAMP)
+	@$(BIN)/ruff check --quiet --fix-only bot engine tests
+	@$(BIN)/ruff format --quiet bot engine tests
+
+venv: $(STAMP)
+	@echo "Easel is set up in $(VENV): try $(BIN)/easel --help, or make demo."
+
+# A second run installs nothing, because nothing is newer than the stamp.
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; \
+	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	    python=$$(PYTHON='$(PYTHON)' sh .ci/find-python); \
+	    echo "Making $(VENV) with $$python …"; \
+	    rm -rf $(VENV); \
+	    "$$python" -m venv $(VENV) || { echo "Easel could not make $(VENV) with $$python: see the lines above." >&2; exit 1; }; \
+	fi
+# Without its dependencies: such an index holds torch, but not our versions of everything torch needs.
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+	    echo "Installing torch from $(TORCH_INDEX) …"; \
+	    $(PIP) install --no-deps -c constraints.txt --index-url "$(TORCH_INDEX)" torch \
+	        || { echo "Easel could not install torch from $(TORCH_INDEX): see pip's lines above." >&2; exit 1; }; \
+	fi
+	@echo "Installing Easel's packages into $(VENV): some minutes the first time …"
+	@$(PIP) install -c constraints.txt -e '.[dev,demo]' \
+	    || { echo "Easel could not install its packages: see pip's lines above, then run make again." >&2; exit 1; }
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache easel.egg-info build dist
+	find bot engine tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,8 @@
+"""`python -m bot` is `easel`."""
+
+from __future__ import annotations
+
+from bot.cli import main
+
+if __name__ == "__main__":  # the spawned engine imports this file again, under another name
+    main()

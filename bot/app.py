@@ -1,0 +1,210 @@
+"""Composition root: builds store, engine client, delivery, dispatcher and Discord client. Nothing is global."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import discord
+import structlog
+from filelock import FileLock, Timeout
+
+from bot import logs
+from bot.config import ConfigError, Settings
+from bot.core.dispatcher import Dispatcher
+from bot.core.engine_client import EngineClient
+from bot.core.housekeeping import keep_house
+from bot.core.ports import Clock
+from bot.models import ModelError, engine_settings
+from bot.store import Store
+from bot.store.db import DatabaseError
+from bot.ui.buttons import JobButton
+from bot.ui.client import Desk, EaselClient, EaselTree
+from bot.ui.commands import imagine, limits, mine
+from bot.ui.delivery import DiscordDelivery
+from bot.ui.presses import press
+from engine.contract import EngineSettings
+
+log = structlog.get_logger(__name__)
+
+PERMISSIONS = discord.Permissions(
+    view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
+)
+EXIT_OK, EXIT_FAILED, EXIT_ALREADY_RUNNING, EXIT_CONFIG = 0, 1, 75, 78
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+
+class App:
+    """One bot: what it is made of, and the order in which its parts start and stop."""
+
+    def __init__(self, settings: Settings, engine: EngineSettings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.engine = EngineClient(engine)
+        self._clock = clock or SystemClock()
+        self._store: Store | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._housekeeping: asyncio.Task[None] | None = None
+
+    async def setup(self, client: EaselClient) -> None:
+        """Called when the client has logged in and before it connects: everything is ready to answer after it."""
+        store = self._store = await Store.open(self.settings.database)
+        Path(self.settings.spool).mkdir(parents=True, exist_ok=True)
+        delivery = DiscordDelivery(
+            client, clock=self._clock, interval_s=self.settings.progress.interval_s
+        )
+        dispatcher = self._dispatcher = Dispatcher(
+            store=store, engine=self.engine, delivery=delivery, clock=self._clock, settings=self.settings
+        )
+        client.desk = Desk(
+            dispatcher=dispatcher, store=store, settings=self.settings, clock=self._clock, press=press
+        )
+        client.add_dynamic_items(JobButton, mine.TurnPage)
+        await dispatcher.start()
+        await sync_commands(client, make_tree(client), store)
+        self._housekeeping = asyncio.create_task(
+            keep_house(
+                store, self.settings.spool, retention_days=self.settings.data.retention_days, clock=self._clock
+            )
+        )
+
+    async def close(self) -> None:
+        """Rows keep their states: the next start resumes them."""
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        if self._dispatcher is not None:
+            await self._dispatcher.stop()
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
+
+
+def create_app(
+    settings: Settings, engine: EngineSettings, *, clock: Clock | None = None, **client_options: Any
+) -> EaselClient:
+    """The bot as a client that has not logged in yet; `client_options` go to discord.Client."""
+    app = App(settings, engine, clock=clock)
+    return EaselClient(on_setup=app.setup, on_close=app.close, **client_options)
+
+
+def make_tree(client: EaselClient) -> EaselTree:
+    tree = EaselTree(client)
+    for module in (imagine, mine, limits):
+        module.add_to(tree)
+    return tree
+
+
+async def sync_commands(client: EaselClient, tree: EaselTree, store: Store, *, force: bool = False) -> bool:
+    """Pushes the commands when they changed since the last time (Discord allows 200 creates a day)."""
+    payload = [command.to_dict(tree) for command in tree.get_commands()]
+    digest = hashlib.sha256(json.dumps(payload, sort_keys=True, default=str).encode()).hexdigest()
+    key = f"commands of {client.application_id}"
+    if not force and await store.settings.note(key) == digest:
+        return False
+    await tree.sync()
+    await store.settings.set_note(key, digest)
+    log.info("commands_synced", count=len(payload))
+    return True
+
+
+def invite_link(application_id: int) -> str:
+    return discord.utils.oauth_url(
+        application_id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
+    )
+
+
+# ------------------------------------------------------------------ commands of the shell
+
+
+class AlreadyRunning(Exception):
+    """Another bot uses the same data directory."""
+
+
+def lock_data(settings: Settings) -> FileLock:
+    """The lock that only one bot per data directory holds; raises AlreadyRunning."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(settings.data_dir / "easel.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise AlreadyRunning(
+            f"Another Easel already uses {settings.data_dir}: stop it first, or set [data] dir to another folder."
+        ) from None
+    return lock
+
+
+def run(settings: Settings, **client_options: Any) -> int:
+    """`easel run`: the real bot until it is told to stop; the exit code says why it ended."""
+    token = settings.discord.read_token()
+    logs.configure(settings.log.level, settings.log.format, secrets=(token,))
+    try:
+        with lock_data(settings):
+            engine = engine_settings(settings)
+            return asyncio.run(_serve(settings, engine, token, client_options))
+    except AlreadyRunning as problem:
+        print(problem, file=sys.stderr)
+        return EXIT_ALREADY_RUNNING
+    except discord.LoginFailure:
+        print(
+            "Discord refused the token: copy it again from the Bot page of your application at "
+            "https://discord.com/developers/applications.",
+            file=sys.stderr,
+        )
+        return EXIT_CONFIG
+    except (DatabaseError, ModelError) as problem:
+        print(problem, file=sys.stderr)
+        return EXIT_FAILED
+
+
+async def _serve(
+    settings: Settings, engine: EngineSettings, token: str, client_options: dict[str, Any]
+) -> int:
+    client = create_app(settings, engine, **client_options)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: asyncio.ensure_future(client.close()))
+
+    @client.event
+    async def on_ready() -> None:  # pyright: ignore[reportUnusedFunction] - discord.py finds it by name
+        log.info("ready", user=str(client.user), servers=len(client.guilds))
+        if not client.guilds and client.application_id is not None:
+            print(f"Easel is in no server yet. Invite it: {invite_link(client.application_id)}", flush=True)
+
+    async with client:
+        await client.start(token)
+    return EXIT_OK
+
+
+def sync(settings: Settings, force: bool) -> int:
+    """`easel sync`: pushes the slash commands without starting the bot."""
+    token = settings.discord.read_token()
+    logs.configure(settings.log.level, settings.log.format, secrets=(token,))
+    try:
+        pushed = asyncio.run(_sync(settings, token, force=force))
+    except discord.LoginFailure:
+        raise ConfigError("Discord refused the token: copy it again from the Bot page.") from None
+    print("The commands were pushed." if pushed else "The commands have not changed (--force pushes them).")
+    return EXIT_OK
+
+
+async def _sync(settings: Settings, token: str, *, force: bool) -> bool:
+    async def nothing(*_: object) -> None:
+        return None
+
+    client = EaselClient(on_setup=nothing, on_close=nothing)
+    store = await Store.open(settings.database)
+    try:
+        async with client:
+            await client.login(token)
+            return await sync_commands(client, make_tree(client), store, force=force)
+    finally:
+        await store.close()

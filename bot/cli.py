@@ -1,0 +1,206 @@
+"""`easel …`: parses the command line and hands over to the module that does the work.
+
+Everything else is imported inside its command: a spawned engine imports its parent's main module again, and must load
+no Discord and no database by that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot import __version__
+
+if TYPE_CHECKING:
+    from bot.config import Settings
+
+EXIT_CONFIG = 78
+"""sysexits.h: a configuration error; supervisors should not start us again."""
+
+app = typer.Typer(
+    help="/imagine for your own Discord server, on your own GPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of those may be the token
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file (default: $EASEL_CONFIG, ./easel.toml, the user's own)."),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Hub id or local folder, instead of the configured model.")
+]
+
+
+def main() -> None:
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"easel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    del version  # the callback has printed it
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Start the bot."""
+
+    def body(settings: Settings) -> int:
+        from bot import app as bot_app
+
+        return bot_app.run(settings)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def demo(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the chat page, 0 for any free one.")
+    ] = 8642,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Start the bot inside a simulated Discord, with a chat page to try it: no token, no GPU."""
+
+    def body(settings: Settings) -> int:
+        from bot import demo as bot_demo
+
+        return bot_demo.run(settings, port)
+
+    _with_settings(config, body, model=model)
+
+
+@app.command()
+def imagine(
+    prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    negative: Annotated[str, typer.Option(help="What to avoid.")] = "",
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How strictly to follow the prompt; 1 = not at all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="0 to 4294967295; -1 for a random one.")] = -1,
+    size: Annotated[str | None, typer.Option(help="Width x height in pixels, such as 512x768.")] = None,
+    aspect: Annotated[str | None, typer.Option(help="Shape instead of a size, such as 3:2.")] = None,
+    sampler: Annotated[str | None, typer.Option(help='Such as "Euler a" or "DPM++ 2M Karras".')] = None,
+    images: Annotated[int, typer.Option("--images", "-n", help="How many images.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
+    ] = None,
+    model: ModelOption = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Draw one picture without Discord."""
+
+    def body(settings: Settings) -> int:
+        from bot.imagine import Wish, imagine
+
+        wish = Wish(
+            prompt=prompt,
+            negative_prompt=negative,
+            steps=steps,
+            guidance_scale=guidance,
+            seed=seed,
+            size=size,
+            aspect=aspect,
+            sampler=sampler,
+            images=images,
+            out=out,
+        )
+        return imagine(settings, wish)
+
+    _with_settings(config, body, model=model, device=device)
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Check everything without writing anything; each red line ends with what fixes it."""
+
+    def body(settings: Settings) -> int:
+        from bot import doctor as bot_doctor
+
+        return bot_doctor.run(settings, as_json=as_json)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def sync(
+    force: Annotated[
+        bool, typer.Option("--force", help="Push the commands even if nothing changed.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Push the slash commands to Discord."""
+
+    def body(settings: Settings) -> int:
+        from bot import app as bot_app
+
+        return bot_app.sync(settings, force)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions: about a minute.")] = False,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write the figures to this file.")
+    ] = None,
+) -> None:
+    """Measure Easel on this machine."""
+    from bot import bench as bot_bench
+
+    raise typer.Exit(bot_bench.main(quick=quick, json_path=json_path))
+
+
+@app.command()
+def info(
+    image: Annotated[Path, typer.Argument(help="A PNG file made by Easel, or by another program.")],
+) -> None:
+    """Print the settings that a picture carries."""
+    from bot.info import show_info
+
+    raise typer.Exit(show_info(image))
+
+
+def _with_settings(
+    config: Path | None,
+    body: Callable[[Settings], int],
+    *,
+    model: str | None = None,
+    device: str | None = None,
+) -> None:
+    """Loads the settings (options of the command line win), runs `body` and exits with its code."""
+    from bot.config import ConfigError, load
+
+    chosen = {"EASEL_ENGINE_MODEL": model, "EASEL_ENGINE_DEVICE": device}
+    try:
+        settings = load(config, {**os.environ, **{name: value for name, value in chosen.items() if value}})
+        code = body(settings)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(EXIT_CONFIG) from None
+    raise typer.Exit(code)

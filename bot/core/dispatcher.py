@@ -1,0 +1,502 @@
+"""The life of a job: admit, queue, submit, track, deliver, settle, recover. Knows no Discord and no SQL.
+
+Every change of state is a guarded statement in the store; what is held in memory here (the line, who is
+aboard the engine) is rebuilt from the rows when the bot starts. Events are handled one after the other by
+`_drain`, which exists only while there is something to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import stamina
+import structlog
+
+from bot.config import Settings
+from bot.core.engine_client import EngineClient, EngineStatus, Lost, Phase
+from bot.core.estimates import Pace
+from bot.core.fairness import FairQueue
+from bot.core.policy import Refused, Window, day_of, explain, judge, limits_for
+from bot.core.ports import Clock, Delivery, Progress, Undeliverable
+from bot.core.words import held_up_by
+from bot.jobs import Action, Admission, Job, JobState, Limits, Origin, Owner, Refusal, Usage, work_of
+from bot.store import Store
+from bot.store.db import DatabaseError
+from engine.contract import (
+    Broken,
+    Cancel,
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    GenerationRequest,
+    InvalidRequest,
+    Loading,
+    ModelInfo,
+    Ready,
+    SpooledImage,
+    Started,
+    Stepped,
+    Submit,
+)
+
+log = structlog.get_logger(__name__)
+
+FAULTS_MAX = 2
+TOKEN_LIFE_S = 15 * 60.0
+PLACES_SHOWN = 10
+"""Only the front of the line sees its place move: a long line must not become a storm of edits."""
+BUSY_RETRY_S = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Aboard:
+    """A job in the engine's hands."""
+
+    job: Job
+    since: float | None = None
+    step: Stepped | None = None
+    engine_s: float = 0.0
+    """Engine time spent on this job alone."""
+    cancelled_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a person may use and has used."""
+
+    limits: Limits
+    usage: Usage
+    window: Window
+
+
+class Dispatcher:
+    def __init__(
+        self, *, store: Store, engine: EngineClient, delivery: Delivery, clock: Clock, settings: Settings
+    ) -> None:
+        self.engine = engine
+        self._store = store
+        self._delivery = delivery
+        self._clock = clock
+        self._settings = settings
+        self._line = FairQueue()
+        self._waiting: dict[int, Job] = {}
+        self._aboard: dict[int, _Aboard] = {}
+        self._suspects: set[int] = set()
+        self._pace = Pace()
+        self._last_step_at = 0.0
+        self._inbox: deque[Event | Lost | None] = deque()
+        self._drainer: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -------------------------------------------------------------- what is offered
+
+    def model(self, name: str | None = None) -> ModelInfo:
+        """The named model, or the one used when none is named; raises InvalidRequest."""
+        models = self.engine.status.models
+        if not models:
+            raise InvalidRequest(_no_models(self.engine.status))
+        if not name:
+            return models[0]
+        for model in models:
+            if name.casefold() in (model.id.casefold(), model.title.casefold()):
+                return model
+        offered = ", ".join(model.id for model in models)
+        raise InvalidRequest(f"There is no model “{name[:60]}” here: use {offered}.")
+
+    def check_offered(self, request: GenerationRequest) -> None:
+        """Raises InvalidRequest where a request (of an older message, say) can't be drawn here any more."""
+        self.model(request.model).check(request)
+
+    # -------------------------------------------------------------- admission
+
+    async def admit(
+        self,
+        request: GenerationRequest,
+        *,
+        owner: Owner,
+        origin: Origin,
+        action: Action = Action.IMAGINE,
+        parent_id: int | None = None,
+    ) -> Job | Refused:
+        """Stores and charges the job, or says in a sentence why not. The caller answers next."""
+        if self.engine.status.phase is Phase.BROKEN:
+            return Refused(reason=_no_models(self.engine.status))
+        allowance = await self.allowance(owner)
+        verdict = judge(request, allowance.limits)
+        if isinstance(verdict, Refused):
+            return verdict
+        admission = Admission(
+            request=request,
+            owner=owner,
+            origin=origin,
+            action=action,
+            parent_id=parent_id,
+            cost=verdict.cost,
+            limits=allowance.limits,
+            window_start=allowance.window.start,
+            queue_max=self._settings.queue.max,
+        )
+        admitted = await self._store.jobs.admit(admission, self._clock.now())
+        if isinstance(admitted, Refusal):
+            fresh = await self.allowance(owner)
+            return explain(
+                admitted, cost=verdict.cost, limits=fresh.limits, usage=fresh.usage, window=fresh.window
+            )
+        log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
+        return admitted
+
+    async def allowance(self, owner: Owner) -> Allowance:
+        """The limits that hold for a person now, and what they used of them today."""
+        entries = await self._store.settings.limits(owner.guild_id)
+        limits = limits_for(
+            owner,
+            entries,
+            defaults=self._settings.limits.to_limits(),
+            ceilings=self._settings.ceilings.to_limits(),
+        )
+        zone = await self._store.settings.time_zone(owner.guild_id) or self._settings.server.time_zone
+        window = day_of(self._clock.now(), ZoneInfo(zone))
+        usage = await self._store.jobs.usage(
+            guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
+        )
+        return Allowance(limits=limits, usage=usage, window=window)
+
+    async def answered(self, job: Job, message_id: int) -> None:
+        """The person sees a message for the job: it joins the line."""
+        async for attempt in persistent():
+            with attempt:
+                queued = await self._store.jobs.queued(job, message_id=message_id, now=self._clock.now())
+                if queued is not None:
+                    self._enqueue(queued)
+                    self._post(None)
+
+    async def unanswered(self, job: Job) -> None:
+        """The answer could not be given: a job that nobody was told of never runs and costs nothing."""
+        reason = "Discord did not take the answer in time."
+        async for attempt in persistent():
+            with attempt:
+                await self._store.jobs.cancelled(job, reason=reason, charged=0, now=self._clock.now())
+        log.warning("job_unanswered", job=job.id)
+
+    def _enqueue(self, job: Job) -> None:
+        self._waiting[job.id] = job
+        self._line.add(job.id, user_id=job.user_id, cost=job.cost)
+
+    # -------------------------------------------------------------- what people may ask
+
+    def progress_of(self, job: Job) -> Progress:
+        """Place, time left and step of a live job."""
+        hint = held_up_by(self.engine.status)
+        if (aboard := self._aboard.get(job.id)) is not None:
+            since = aboard.since
+            elapsed = 0.0 if since is None else max(0.0, self._clock.now() - since)
+            left = self._pace.seconds_for(self._work_left(aboard) * len(self._aboard))
+            return Progress(eta_s=left, step=aboard.step, elapsed_s=elapsed, hint=hint)
+        order = self._line.order()
+        ahead = order[: order.index(job.id)] if job.id in self._line else order[: self.place_for(job) - 1]
+        work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
+        work += sum(self._work_left(other) for other in self._aboard.values())
+        eta = None if hint else self._pace.seconds_for(work)
+        return Progress(place=len(ahead) + 1, eta_s=eta, hint=hint)
+
+    def place_for(self, job: Job) -> int:
+        """The place that a job which is not in line yet would get."""
+        return self._line.place_for(job.user_id)
+
+    def line(self) -> list[Job]:
+        """The waiting jobs in the order in which they will run."""
+        return [self._waiting[job_id] for job_id in self._line.order()]
+
+    def running(self) -> list[Job]:
+        return [aboard.job for aboard in self._aboard.values()]
+
+    @staticmethod
+    def _work_left(aboard: _Aboard) -> float:
+        done = aboard.step.fraction if aboard.step else 0.0
+        return work_of(aboard.job.request) * (1 - done)
+
+    async def cancel(self, job_id: int, *, by: str) -> bool:
+        """Cancels a waiting or running job; `by` is named in the message. False when it is over already."""
+        reason = f"Cancelled by {by}."
+        if (aboard := self._aboard.get(job_id)) is not None:
+            aboard.cancelled_by = reason
+            self.engine.send(Cancel(job_id=job_id, attempt=aboard.job.attempt))
+            return True
+        job = self._waiting.get(job_id)
+        if job is None:
+            return False
+        ended = await self._store.jobs.cancelled(job, reason=reason, charged=0, now=self._clock.now())
+        if ended is None:  # it began to run while we asked
+            return await self.cancel(job_id, by=by) if job_id in self._aboard else False
+        self._forget(job_id)
+        self._background(self._show_end(ended))
+        return True
+
+    async def delete(self, job: Job) -> None:
+        """Takes a finished job's images away for good; it stays charged."""
+        if await self._store.jobs.mark_deleted(job.id, now=self._clock.now()):
+            for image in job.shown_images:
+                Path(str(image.path)).unlink(missing_ok=True)
+            log.info("job_deleted", job=job.id)
+        await self._delivery.remove(job)
+
+    # -------------------------------------------------------------- start and stop
+
+    async def start(self) -> None:
+        """Takes up everything that was alive when the bot ended, then starts the engine."""
+        self._pace = Pace(await self._store.history.recent(count=50))
+        await self._store.jobs.purge_tokens(before=self._clock.now() - TOKEN_LIFE_S)
+        for problem in await self._store.history.audit():
+            log.error("audit", problem=problem)
+        for job in await self._store.jobs.live():
+            await self._recover(job)
+        self.engine.start(self._post)
+
+    async def _recover(self, job: Job) -> None:
+        match job.state:
+            case JobState.ACCEPTED:
+                self._background(self._recover_accepted(job))
+            case JobState.QUEUED:
+                self._enqueue(job)
+            case JobState.RUNNING:  # a restart of the bot is nobody's fault
+                await self._back_in_line(job, faults=job.faults)
+            case JobState.RENDERED:
+                if await asyncio.to_thread(_all_intact, job.images):
+                    self._background(self._deliver(job))
+                else:
+                    await self._back_in_line(job, faults=job.faults)
+            case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
+                pass
+
+    async def _recover_accepted(self, job: Job) -> None:
+        message_id = await self._delivery.find_answer(job) if job.token else None
+        if message_id is None:
+            await self.unanswered(job)
+        else:
+            await self.answered(job, message_id)
+
+    async def _back_in_line(self, job: Job, *, faults: int) -> None:
+        queued = await self._store.jobs.requeued(job, faults=faults)
+        was_aboard = self._aboard.pop(job.id, None) is not None
+        if queued is not None and was_aboard:
+            self._waiting[job.id] = queued
+            self._line.put_back(job.id)
+        elif queued is not None:
+            self._enqueue(queued)
+
+    async def stop(self) -> None:
+        """Ends the engine and our own tasks. Rows keep their states, so that the next start resumes."""
+        self._inbox.clear()
+        await self.engine.stop()
+        tasks = [*self._tasks, *([self._drainer] if self._drainer else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -------------------------------------------------------------- events
+
+    def _post(self, event: Event | Lost | None) -> None:
+        """Queues an event (None: only look who may run) behind those that are being handled."""
+        self._inbox.append(event)
+        if self._drainer is None or self._drainer.done():
+            self._drainer = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        while self._inbox:
+            event = self._inbox[0]
+            try:
+                await (self._fill() if event is None else self._handle(event))
+            except DatabaseError as error:  # a stranger's lock, a full disk: the event waits, in order
+                log.error("store_unavailable", error=str(error))
+                await asyncio.sleep(BUSY_RETRY_S)
+                continue
+            except Exception:  # a bug in one event must not stop all others
+                log.exception("event_failed", event_type=type(event).__name__)
+            self._inbox.popleft()
+
+    async def _handle(self, event: Event | Lost) -> None:
+        match event:
+            case Loading() | Broken():
+                self._show_line()
+            case Ready():
+                self._inbox.append(None)
+            case Lost():
+                await self._lost()
+            case Started() | Stepped() | Finished() | Failed() | Cancelled():
+                aboard = self._aboard.get(event.job_id)
+                if aboard is not None and aboard.job.attempt == event.attempt:
+                    await self._handle_job(aboard, event)
+
+    async def _handle_job(
+        self, aboard: _Aboard, event: Started | Stepped | Finished | Failed | Cancelled
+    ) -> None:
+        now = self._clock.now()
+        match event:
+            case Started():
+                aboard.since = self._last_step_at = now
+                self._show(aboard.job, now=True)
+            case Stepped():
+                aboard.engine_s += max(0.0, now - self._last_step_at)
+                aboard.step, self._last_step_at = event, now
+                self._show(aboard.job)
+            case Finished():
+                await self._finished(aboard, event)
+            case Failed():
+                await self._fail(aboard.job, event.reason)
+            case Cancelled():
+                await self._cancelled(aboard, done=event.done)
+
+    async def _finished(self, aboard: _Aboard, event: Finished) -> None:
+        job = aboard.job
+        shown = sum(image.path is not None for image in event.images)
+        rendered = await self._store.jobs.rendered(
+            job,
+            images=event.images,
+            seconds=event.seconds,
+            notes=event.notes,
+            charged=math.ceil(job.cost * shown / len(event.images)),
+        )
+        self._pace.observe(work_of(job.request), aboard.engine_s)
+        self._forget(job.id)
+        if rendered is not None:
+            log.info("job_rendered", job=job.id, seconds=round(event.seconds, 2))
+            self._background(self._deliver(rendered))
+
+    async def _fail(self, job: Job, reason: str) -> None:
+        failed = await self._store.jobs.failed(job, reason=reason, now=self._clock.now())
+        self._forget(job.id)
+        if failed is not None:
+            log.warning("job_failed", job=job.id, reason=reason)
+            self._background(self._show_end(failed))
+
+    async def _cancelled(self, aboard: _Aboard, *, done: float) -> None:
+        """A running job costs the share already done."""
+        job = aboard.job
+        ended = await self._store.jobs.cancelled(
+            job,
+            reason=aboard.cancelled_by or "Cancelled.",
+            charged=math.ceil(job.cost * min(1.0, done)),
+            now=self._clock.now(),
+        )
+        self._forget(job.id)
+        if ended is not None:
+            self._background(self._show_end(ended))
+
+    async def _lost(self) -> None:
+        """The engine died. A job that was alone carries a fault; of several, each must clear itself alone."""
+        aboard, alone = list(self._aboard.values()), len(self._aboard) == 1
+        for guest in aboard:
+            job = guest.job
+            faults = job.faults + alone
+            if guest.cancelled_by:
+                await self._cancelled(guest, done=guest.step.fraction if guest.step else 0.0)
+            elif faults >= FAULTS_MAX:
+                await self._fail(job, "The image engine died twice while making this: it was not charged.")
+            else:
+                await self._back_in_line(job, faults=faults)
+                self._suspects.add(job.id)
+        self._aboard.clear()
+        self.engine.working = False
+        self._show_line()
+
+    # -------------------------------------------------------------- the line moves
+
+    async def _fill(self) -> None:
+        """Hands jobs to the engine while it has a free slot; after a crash, suspects go one at a time."""
+        while self.engine.status.is_ready and self._has_room():
+            job_id = self._line.next()
+            if job_id is None:
+                break
+            running = await self._store.jobs.running(self._waiting.pop(job_id), now=self._clock.now())
+            if running is None:
+                self._line.ended(job_id)
+                continue
+            self._aboard[job_id] = _Aboard(job=running)
+            self.engine.working = True
+            self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
+        self._show_line()
+
+    def _has_room(self) -> bool:
+        if self._suspects:
+            return not self._aboard
+        return sum(aboard.job.request.images for aboard in self._aboard.values()) < self.engine.status.slots
+
+    def _forget(self, job_id: int) -> None:
+        """The engine and the line have nothing more to do with this job."""
+        self._waiting.pop(job_id, None)
+        self._aboard.pop(job_id, None)
+        self._suspects.discard(job_id)
+        self._line.ended(job_id)
+        self.engine.working = bool(self._aboard)
+        self._post(None)
+
+    # -------------------------------------------------------------- telling people
+
+    def _show(self, job: Job, *, now: bool = False) -> None:
+        self._delivery.show(job, self.progress_of(job), now=now)
+
+    def _show_line(self) -> None:
+        for job in self.line()[:PLACES_SHOWN]:
+            self._show(job)
+
+    async def _deliver(self, job: Job) -> None:
+        try:
+            message_id, problem = await self._delivery.finish(job), ""
+        except Undeliverable as error:
+            message_id, problem = 0, str(error)
+        async for attempt in persistent():
+            with attempt:
+                now = self._clock.now()
+                if problem:
+                    await self._store.jobs.failed(job, reason=problem, now=now)
+                else:
+                    await self._store.jobs.delivered(job, message_id=message_id, now=now)
+        log.info("job_delivered" if not problem else "job_undeliverable", job=job.id, problem=problem or None)
+
+    async def _show_end(self, job: Job) -> None:
+        try:
+            await self._delivery.finish(job)
+        except Undeliverable as problem:
+            log.warning("end_not_shown", job=job.id, reason=str(problem))
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background_task_failed", exc_info=error)
+
+
+def _no_models(status: EngineStatus) -> str:
+    if status.phase is Phase.BROKEN:
+        return f"The image engine can't work right now: {status.reason}"
+    return "The image engine is just starting: try again in a few seconds."
+
+
+def persistent() -> AsyncIterator[stamina.Attempt]:
+    """Attempts at a write that must not be given up: a stranger's lock passes."""
+    return stamina.retry_context(on=DatabaseError, attempts=None, timeout=None, wait_max=BUSY_RETRY_S)
+
+
+def _all_intact(images: tuple[SpooledImage, ...]) -> bool:
+    """Whether every image that may be shown still lies in the spool as it was written."""
+    return all(image.path is None or _sha256(Path(image.path)) == image.sha256 for image in images)
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,90 @@
+"""Whose turn is it: start-time fair queueing over people, by cost. Plain data; knows no clock and no engine.
+
+Goyal, Vin, Cheng: "Start-time Fair Queueing" (SIGCOMM 1996). A job's start tag is the later of the
+virtual time and its owner's last finish tag; the smallest tag goes next; the virtual time is the start
+tag of the job served last. Somebody who joins therefore starts at the current virtual time: another's
+backlog delays their first image by at most one job per person, and past use is forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Entry:
+    start: float
+    job_id: int
+    user_id: int = field(compare=False)
+    cost: int = field(compare=False)
+
+
+class FairQueue:
+    """The line of waiting jobs. A job put back after an engine's death keeps its place."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, _Entry] = {}
+        self._served: dict[int, _Entry] = {}
+        self._finish: dict[int, float] = {}
+        self._virtual = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, job_id: int) -> bool:
+        return job_id in self._waiting
+
+    def add(self, job_id: int, *, user_id: int, cost: int) -> None:
+        start = self._start_of(user_id)
+        self._finish[user_id] = start + cost
+        self._waiting[job_id] = _Entry(start, job_id, user_id, cost)
+
+    def next(self) -> int | None:
+        """Takes the job whose turn it is out of the line."""
+        if not self._waiting:
+            return None
+        entry = min(self._waiting.values())
+        del self._waiting[entry.job_id]
+        self._served[entry.job_id] = entry
+        self._virtual = max(self._virtual, entry.start)
+        return entry.job_id
+
+    def put_back(self, job_id: int) -> None:
+        """Returns a job that `next` gave out to its old place."""
+        self._waiting[job_id] = self._served.pop(job_id)
+
+    def ended(self, job_id: int) -> None:
+        """The job is over, wherever it was; unknown ids are fine."""
+        waited = self._waiting.pop(job_id, None)
+        served = self._served.pop(job_id, None)
+        if waited is not None:
+            self._withdraw(waited)
+        if (gone := waited or served) is not None:
+            self._forget(gone.user_id)
+
+    def order(self) -> list[int]:
+        """Ids in the order in which they would run if nobody else came."""
+        return [entry.job_id for entry in sorted(self._waiting.values())]
+
+    def place_for(self, user_id: int) -> int:
+        """The place (1 = next) that a new job of this person would get."""
+        start = self._start_of(user_id)
+        return 1 + sum(entry.start <= start for entry in self._waiting.values())
+
+    def _start_of(self, user_id: int) -> float:
+        return max(self._virtual, self._finish.get(user_id, 0.0))
+
+    def _withdraw(self, gone: _Entry) -> None:
+        """What a cancelled job would have used is given back to its owner's later jobs."""
+        for entry in list(self._waiting.values()):
+            if entry.user_id == gone.user_id and entry.start > gone.start:
+                moved = _Entry(max(self._virtual, entry.start - gone.cost), entry.job_id, entry.user_id, entry.cost)
+                self._waiting[entry.job_id] = moved
+        if gone.user_id in self._finish:
+            self._finish[gone.user_id] = max(self._virtual, self._finish[gone.user_id] - gone.cost)
+
+    def _forget(self, user_id: int) -> None:
+        """A person without jobs needs no tag: the virtual time speaks for them (bounded memory)."""
+        entries = (*self._waiting.values(), *self._served.values())
+        if self._finish.get(user_id, 0.0) <= self._virtual and all(e.user_id != user_id for e in entries):
+            self._finish.pop(user_id, None)

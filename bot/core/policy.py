@@ -1,0 +1,117 @@
+"""The one gate: what a person may have drawn and what it costs. Pure; knows no clock, store or Discord."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from bot.jobs import LimitEntry, Limits, Owner, Refusal, Subject, Usage, cost_of
+from engine.contract import GenerationRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    cost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    reason: str
+    """One sentence for the person who asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The calendar day in which credits are counted, as seconds since 1970."""
+
+    start: float
+    end: float
+
+
+def day_of(now: float, zone: ZoneInfo) -> Window:
+    """The local calendar day around `now`; days of 23 and 25 hours included."""
+    today = datetime.fromtimestamp(now, zone).date()
+    start = datetime.combine(today, time.min, zone).timestamp()
+    end = datetime.combine(today + timedelta(days=1), time.min, zone).timestamp()
+    return Window(start=start, end=end)
+
+
+def limits_for(owner: Owner, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits) -> Limits:
+    """The limits that hold for one person, field by field.
+
+    The member's own entry beats the most generous of their roles, which beats the entry for
+    everyone, which beats the configuration's default; nothing exceeds the owner's ceilings.
+    """
+    relevant = [entry for entry in entries if _concerns(entry, owner)]
+
+    def value(name: str) -> int:
+        for subject in (Subject.MEMBER, Subject.ROLE, Subject.EVERYONE):
+            found = [
+                entry.values[name] for entry in relevant if entry.subject is subject and name in entry.values
+            ]
+            if found:
+                return max(found)
+        return int(getattr(defaults, name))
+
+    return Limits(**{name: min(value(name), int(getattr(ceilings, name))) for name in Limits.names()})
+
+
+def _concerns(entry: LimitEntry, owner: Owner) -> bool:
+    match entry.subject:
+        case Subject.EVERYONE:
+            return True
+        case Subject.ROLE:
+            return entry.subject_id in owner.role_ids
+        case Subject.MEMBER:
+            return entry.subject_id == owner.user_id
+
+
+def judge(request: GenerationRequest, limits: Limits) -> Admitted | Refused:
+    """Whether the picture itself is allowed. Limits that count rows are the admitting statement's."""
+    if request.pixels > limits.max_pixels:
+        side = int(limits.max_pixels**0.5) // 64 * 64
+        return Refused(
+            reason=f"{request.size} is above your limit of {limits.max_pixels:,} pixels: "
+            f"ask for {side}x{side} or smaller."
+        )
+    if request.steps > limits.max_steps:
+        return Refused(reason=f"{request.steps} steps are above your limit of {limits.max_steps}.")
+    if request.images > limits.max_images:
+        return Refused(
+            reason=f"{request.images} images are above your limit of {limits.max_images} per request."
+        )
+    cost = cost_of(request)
+    if cost > limits.credits_per_day:
+        return Refused(
+            reason=f"This costs {credit(cost)} and your day has {credit(limits.credits_per_day)}: "
+            "ask for fewer images, fewer steps or a smaller size."
+        )
+    return Admitted(cost=cost)
+
+
+def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window: Window) -> Refused:
+    """What the admitting statement's refusal means for the person."""
+    match refusal:
+        case Refusal.DUPLICATE:
+            return Refused(reason="This request is already on its way.")
+        case Refusal.BUTTON:
+            return Refused(reason="You already pressed this button: that image is still being made.")
+        case Refusal.PENDING:
+            return Refused(
+                reason=f"You have {usage.pending} of {limits.pending} requests waiting: "
+                "wait for one to finish or cancel one."
+            )
+        case Refusal.QUEUE:
+            return Refused(reason="The line is full for everybody: try again in a few minutes.")
+        case Refusal.CREDITS:
+            left = max(0, limits.credits_per_day - usage.used)
+            return Refused(
+                reason=f"This costs {credit(cost)} and you have {left} of {limits.credits_per_day} left today; "
+                f"they renew <t:{int(window.end)}:R>."
+            )
+
+
+def credit(count: int) -> str:
+    return f"{count} credit" if count == 1 else f"{count} credits"

@@ -1,0 +1,57 @@
+"""What core needs from outside: a clock and somebody who keeps a job's message up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.jobs import Job
+from engine.contract import Stepped
+
+
+class Undeliverable(Exception):
+    """The images can't be posted anywhere; the text is a sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What is known of a live job besides its row."""
+
+    place: int | None = None
+    """Place in line, 1 = next; None once it runs."""
+    eta_s: float | None = None
+    """Seconds until it is done, None while unknown."""
+    step: Stepped | None = None
+    elapsed_s: float = 0.0
+    """Seconds since it began to run."""
+    hint: str | None = None
+    """What holds everybody up, such as an engine that is loading."""
+
+
+class Delivery(Protocol):
+    """One writer per message. All methods may be called for jobs of an earlier process."""
+
+    def show(self, job: Job, progress: Progress, *, now: bool = False) -> None:
+        """Shows a live job's state soon; best effort: newer states replace older ones. `now` ignores the interval."""
+        ...
+
+    async def finish(self, job: Job) -> int:
+        """Makes the message show the job's end: images, or why there are none. Idempotent.
+
+        Returns the id of the message that shows it. Raises Undeliverable when trying again is useless.
+        """
+        ...
+
+    async def find_answer(self, job: Job) -> int | None:
+        """The id of the message that answered the job's interaction, if there is one."""
+        ...
+
+    async def remove(self, job: Job) -> None:
+        """Deletes the job's message; a message already gone is fine."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since 1970 (UTC)."""
+        ...

@@ -1,0 +1,104 @@
+"""The same bot inside a simulated Discord with a chat page: to try Easel without a token, a GPU or a download."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import discord
+import simcord
+from simcord import SetupError
+
+from bot import logs
+from bot.app import EXIT_FAILED, EXIT_OK, create_app
+from bot.config import Settings
+from bot.models import STAND_IN_NOTE, ModelError, engine_settings
+from engine.contract import EngineSettings
+
+REFRESH_S = 0.4
+"""Without a refresh the page shows only what the last click published."""
+PROGRESS_INTERVAL_S = 0.3
+SETTLE_TIMEOUT_S = 30.0
+
+
+def run(settings: Settings, port: int) -> int:
+    """`easel demo`: serves the chat page on 127.0.0.1 until it is interrupted."""
+    if not _is_free(port):
+        print(
+            f"Port {port} is taken: stop what uses it, or choose another one with "
+            f"`easel demo --port {port + 1}` (`make demo PORT={port + 1}`).",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+    logs.configure(settings.log.level if settings.log.level != "info" else "warning", settings.log.format)
+    if settings.engine.model is None:
+        print(STAND_IN_NOTE)
+    with tempfile.TemporaryDirectory(prefix="easel-demo-") as folder:
+        own = _settings_for(settings, Path(folder))
+        try:
+            engine = replace(engine_settings(settings), spool=str(own.spool))
+        except ModelError as problem:
+            print(problem, file=sys.stderr)
+            return EXIT_FAILED
+        return asyncio.run(_serve(own, engine, port))
+
+
+def _settings_for(settings: Settings, folder: Path) -> Settings:
+    """The simulated Discord forgets everything when it ends, and so does this database."""
+    return settings.model_copy(
+        update={
+            "data": settings.data.model_copy(update={"dir": folder}),
+            "progress": settings.progress.model_copy(update={"interval_s": PROGRESS_INTERVAL_S}),
+        }
+    )
+
+
+async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
+    over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    client = create_app(settings, engine)
+    env = simcord.Env(client, settle_timeout=SETTLE_TIMEOUT_S)
+    await env.start()
+    try:
+        guild = env.create_guild("Easel demo")
+        admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
+        channel = guild.create_text_channel("imagine", topic=_topic(settings))
+        member = guild.add_member(env.create_user("mona"))
+        admin = guild.add_member(env.create_user("theo-admin"), roles=[admins])
+        async with env.preview(channel, viewers=[member, admin], layout="channel", port=port) as preview:
+            print(f"\nThe chat page is ready: {preview.url}", flush=True)
+            print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
+            while not over.is_set():
+                with contextlib.suppress(SetupError):  # somebody is acting on the page: it publishes itself
+                    await preview.refresh()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), REFRESH_S)
+    finally:
+        await client.close()
+        await env.shutdown()
+    return EXIT_OK
+
+
+def _topic(settings: Settings) -> str:
+    if settings.engine.model is None:
+        return "A simulated Discord. The tiny model here has random weights: it draws coloured noise."
+    return "A simulated Discord: nothing here leaves your machine."
+
+
+def _is_free(port: int) -> bool:
+    if port == 0:
+        return True
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

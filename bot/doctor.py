@@ -1,0 +1,298 @@
+"""`easel doctor`: checks that write nothing; each red line ends with what fixes it. Asks a child process about torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from bot import config
+from bot.config import ConfigError, Settings
+from bot.models import STAND_IN_NOTE
+from bot.store import db
+
+CHILD_TIMEOUT_S = 180.0
+FREE_BYTES_LOW, FREE_BYTES_MIN = 5 * 2**30, 2**28
+CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
+
+
+class Status(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report; a BAD one has a fix: a command, or a change of settings."""
+
+    name: str
+    status: Status
+    text: str
+    fix: str = ""
+
+
+def ok(name: str, text: str) -> Finding:
+    return Finding(name=name, status=Status.OK, text=text)
+
+
+def warn(name: str, text: str, fix: str = "") -> Finding:
+    return Finding(name=name, status=Status.WARN, text=text, fix=fix)
+
+
+def bad(name: str, text: str, fix: str) -> Finding:
+    return Finding(name=name, status=Status.BAD, text=text, fix=fix)
+
+
+def run(settings: Settings, *, as_json: bool = False) -> int:
+    """Prints the report; 0 when nothing is red, else 1."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    findings: list[Finding] = []
+    for check in CHECKS:
+        for finding in check(settings):
+            findings.append(finding)
+            if not as_json:
+                console.print(_line(finding))  # one by one: asking torch takes seconds
+    is_fine = all(finding.status is not Status.BAD for finding in findings)
+    if as_json:
+        report = {"ok": is_fine, "checks": [asdict(finding) for finding in findings]}
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+    return 0 if is_fine else 1
+
+
+def _line(finding: Finding) -> Text:
+    sign, style = {Status.OK: ("✔", "green"), Status.WARN: ("!", "yellow"), Status.BAD: ("✘", "red")}[finding.status]
+    fix = f" Fix: {finding.fix}" if finding.fix else ""
+    return Text.assemble((f"{sign} ", style), (f"{finding.name:<12}", "bold"), f"{finding.text}{fix}")
+
+
+# ------------------------------------------------------------------ Python and packages
+
+
+def check_python(_settings: Settings) -> Iterator[Finding]:
+    version = platform.python_version()
+    if sys.version_info < (3, 11):
+        yield bad("Python", f"{version} is too old: Easel needs 3.11.", "make clean && make venv PYTHON=python3.11")
+    else:
+        yield ok("Python", version)
+
+
+def check_packages(_settings: Settings) -> Iterator[Finding]:
+    pinned, wrong, fix = _pins(), 0, "pip install -c constraints.txt -e ."
+    names = _required()
+    for name in names:
+        found, wanted = _installed(name), pinned.get(_normal(name))
+        if found is None:
+            wrong += 1
+            yield bad("Packages", f"{name} is not installed.", fix)
+        elif wanted and found.partition("+")[0] != wanted:
+            wrong += 1
+            yield warn("Packages", f"{name} is {found}, but Easel was tested with {wanted}.", fix)
+    if not wrong:
+        how = "as pinned in constraints.txt" if pinned else "(there is no constraints.txt here to compare with)"
+        yield ok("Packages", f"all {len(names)} {how}")
+
+
+def _required() -> tuple[str, ...]:
+    """Names of the packages that Easel itself asks for, extras left out."""
+    try:
+        wishes = metadata.requires("easel") or []
+    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return ("discord.py", "aiosqlite", "pydantic", "torch", "diffusers", "transformers")
+    plain = [wish for wish in wishes if "extra ==" not in wish]
+    return tuple(re.split(r"[^A-Za-z0-9._-]", wish, maxsplit=1)[0] for wish in plain)
+
+
+def _pins() -> dict[str, str]:
+    if not CONSTRAINTS.is_file():
+        return {}
+    pairs = (line.partition("==") for line in CONSTRAINTS.read_text("utf-8").splitlines() if "==" in line)
+    return {_normal(name): version.strip() for name, _, version in pairs if not name.startswith("#")}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def check_sqlite(_settings: Settings) -> Iterator[Finding]:
+    version = sqlite3.sqlite_version
+    if has_wal_bug(sqlite3.sqlite_version_info):
+        # https://sqlite.org/wal.html#walresetbug: needs two connections that write and checkpoint at the same moment
+        yield warn("SQLite", f"{version} has the WAL-reset bug; Easel avoids it by writing through one connection only.")
+    else:
+        yield ok("SQLite", version)
+
+
+def has_wal_bug(version: tuple[int, ...]) -> bool:
+    """3.7.0 to 3.51.2, but for the two branches it was repaired in: 3.44.6 and 3.50.7."""
+    repaired = {(3, 44): 6, (3, 50): 7}.get(version[:2])
+    return (3, 7, 0) <= version <= (3, 51, 2) and not (repaired is not None and version[2] >= repaired)
+
+
+# ------------------------------------------------------------------ device and model
+
+
+_TORCH = """
+import json, torch
+cuda = torch.cuda.is_available()
+names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else []
+bytes_ = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
+print(json.dumps({"torch": torch.__version__, "built_for_cuda": torch.version.cuda, "cuda": names, "bytes": bytes_,
+                  "mps": torch.backends.mps.is_available(), "threads": torch.get_num_threads()}))
+"""
+
+
+def check_device(settings: Settings) -> Iterator[Finding]:
+    facts, complaint = ask_child(_TORCH)
+    if facts is None:
+        yield bad("Device", f"torch can't be loaded: {complaint}", "pip install -c constraints.txt -e .")
+    else:
+        yield judge_device(settings.engine.device, facts, has_driver=shutil.which("nvidia-smi") is not None)
+
+
+def judge_device(wanted: str, facts: dict[str, Any], *, has_driver: bool) -> Finding:
+    """What the configured device means on a machine with these facts."""
+    cards: list[str] = facts["cuda"]
+    if wanted.startswith("cuda"):
+        number = int(wanted.partition(":")[2] or 0)
+        if number >= len(cards):
+            text = f"{wanted} is configured, but torch {facts['torch']} sees {len(cards)} CUDA devices."
+            return bad("Device", text, _cuda_fix(facts, has_driver=has_driver))
+        return ok("Device", _card(facts, number))
+    if wanted == "mps" and not facts["mps"]:
+        return bad("Device", "mps is configured, but torch sees no Apple GPU.", 'set device = "auto" under [engine]')
+    if wanted == "auto" and cards:
+        return ok("Device", _card(facts, 0))
+    if wanted == "mps" or (wanted == "auto" and facts["mps"]):
+        return ok("Device", f"Apple GPU (mps), torch {facts['torch']}")
+    text = f"CPU with {facts['threads']} threads, torch {facts['torch']}: an image takes minutes with a real model."
+    is_missed = wanted == "auto" and has_driver
+    return warn("Device", text, _cuda_fix(facts, has_driver=True) if is_missed else "")
+
+
+def _card(facts: dict[str, Any], number: int) -> str:
+    return f"{facts['cuda'][number]} ({facts['bytes'][number] / 2**30:.0f} GB), torch {facts['torch']}"
+
+
+def _cuda_fix(facts: dict[str, Any], *, has_driver: bool) -> str:
+    if not facts["built_for_cuda"]:
+        return "pip install --force-reinstall --no-deps torch==2.13.0 (the build with CUDA)"
+    return "nvidia-smi (does it list the card?)" if has_driver else 'set device = "auto" under [engine]'
+
+
+def check_model(settings: Settings) -> Iterator[Finding]:
+    model = settings.engine.model
+    if model is None:
+        yield warn("Model", STAND_IN_NOTE)
+        return
+    yield from judge_model(model, offline=settings.engine.offline)
+
+
+def judge_model(model: str, *, offline: bool) -> Iterator[Finding]:
+    raise NotImplementedError
+
+
+def ask_child(code: str, *arguments: str) -> tuple[dict[str, Any] | None, str]:
+    """(answer, "") or (None, why not) of a Python child that prints JSON: what it loads never gets into this process."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
+    command = [sys.executable, "-c", code, *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own program
+            command, check=False, capture_output=True, text=True, errors="replace", timeout=CHILD_TIMEOUT_S, env=environ
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"no answer within {CHILD_TIMEOUT_S:.0f} s"
+    if done.returncode:
+        return None, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return json.loads(done.stdout.strip().splitlines()[-1]), ""
+
+
+# ------------------------------------------------------------------ configuration and data
+
+
+def check_config(_settings: Settings) -> Iterator[Finding]:
+    file = config.find(None, os.environ)
+    yield ok("Settings", str(file) if file else "no easel.toml: every setting has its default")
+
+
+def check_token(settings: Settings) -> Iterator[Finding]:
+    discord = settings.discord
+    try:
+        token = discord.read_token()
+    except ConfigError as error:
+        portal = "https://discord.com/developers/applications"
+        yield bad("Token", error.problems[0], f"export DISCORD_TOKEN=… (from {portal}, Bot, Reset Token)")
+        return
+    path = discord.token_path
+    if path is not None and os.name == "posix" and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+        yield bad("Token", f"{path} can be read by others (mode {mode:04o}).", f"chmod 600 {path}")
+    elif token.count(".") != 2:
+        yield warn("Token", "What is there does not look like a bot's token (three parts with dots between).")
+    else:
+        yield ok("Token", f"in {path}" if path else "in DISCORD_TOKEN")
+
+
+def check_data(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        yield bad("Data", f"{existing} is not a folder.", "set another dir under [data]")
+        return
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield bad("Data", f"{existing} can't be written to.", f'sudo chown -R "$USER" {existing}')
+        return
+    free = shutil.disk_usage(existing).free
+    text = f"{folder}{'' if folder.exists() else ' (made at the first start)'}, {free / 2**30:.1f} GB free"
+    if free < FREE_BYTES_MIN:
+        yield bad("Data", f"{text}: too little for images.", "set another dir, or fewer retention_days, under [data]")
+    elif free < FREE_BYTES_LOW:
+        yield warn("Data", f"{text}: little for images.")
+    else:
+        yield ok("Data", text)
+
+
+def check_database(settings: Settings) -> Iterator[Finding]:
+    path = settings.database
+    if not path.exists():
+        yield ok("Database", "none yet: made at the first start")
+        return
+    problems = db.check(path)
+    for problem in problems:
+        yield bad("Database", problem, f"stop Easel, put a backup in the place of {path}")
+    if not problems:
+        yield ok("Database", f"{path}, {path.stat().st_size / 2**20:.1f} MB")
+
+
+CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
+    check_python,
+    check_packages,
+    check_sqlite,
+    check_config,
+    check_token,
+    check_data,
+    check_database,
+    check_device,
+    check_model,
+)

@@ -1,0 +1,245 @@
+"""`easel imagine`: one picture through a real engine process, no Discord and no database."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, assert_never
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from bot.config import Settings
+from bot.models import STAND_IN_NOTE, ModelError, engine_settings
+from engine.contract import (
+    SEEDS,
+    Broken,
+    Cancel,
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    GenerationRequest,
+    InvalidRequest,
+    Loading,
+    ModelInfo,
+    Ready,
+    SpooledImage,
+    Started,
+    Stepped,
+    Submit,
+    parse_size,
+)
+from engine.process import EngineProcess, start
+
+JOB_ID, ATTEMPT = 1, 1
+STOP_TIMEOUT_S = 5.0
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class NoPicture(Exception):
+    """The engine could not draw it; the text is a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The command line as typed; None leaves a choice to the model."""
+
+    prompt: str
+    negative_prompt: str = ""
+    steps: int | None = None
+    guidance_scale: float | None = None
+    seed: int = -1
+    size: str | None = None
+    aspect: str | None = None
+    sampler: str | None = None
+    images: int = 1
+    out: Path | None = None
+
+    def request(self, model: ModelInfo, seed: int) -> GenerationRequest:
+        """The request for `model`; raises InvalidRequest."""
+        size = model.size_for(self.aspect) if self.aspect else parse_size(self.size) if self.size else None
+        return model.request(
+            prompt=self.prompt,
+            seed=seed,
+            negative_prompt=self.negative_prompt,
+            size=size,
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            sampler=self.sampler,
+            images=self.images,
+        )
+
+    def check(self, seed: int) -> None:
+        """Finds what no model could draw and no disk could hold, before anything is loaded. Raises InvalidRequest."""
+        if self.size and self.aspect:
+            raise InvalidRequest("Give --size or --aspect, not both.")
+        self.request(ModelInfo(id="any", title="Any model"), seed)
+        if self.out is None or self.out.is_dir():
+            return
+        if self.out.suffix.lower() not in {"", ".png"}:
+            raise InvalidRequest(f"Pictures are PNG files: end {self.out.name} in .png.")
+        if not self.out.absolute().parent.is_dir():
+            raise InvalidRequest(f"There is no folder {self.out.absolute().parent} to write to.")
+
+    def target(self, number: int, image_seed: int) -> Path:
+        """Where image `number` (from 0) goes. A name given with -o is overwritten, one of ours never."""
+        if self.out is None or self.out.is_dir():
+            folder = self.out or Path()
+            names = [
+                f"easel-{image_seed}.png",
+                *(f"easel-{image_seed}-{copy}.png" for copy in range(2, 1000)),
+            ]
+            return next((folder / name for name in names if not (folder / name).exists()), folder / names[0])
+        out = self.out.with_suffix(".png")
+        return out if self.images == 1 else out.with_stem(f"{out.stem}-{number + 1}")
+
+
+def imagine(settings: Settings, wish: Wish) -> int:
+    """Draws, writes and prints; returns the exit code."""
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    seed = secrets.randbelow(SEEDS) if wish.seed == -1 else wish.seed
+    try:
+        wish.check(seed)
+        if settings.engine.model is None:
+            console.print(STAND_IN_NOTE)
+        with tempfile.TemporaryDirectory(prefix="easel-") as spool:
+            finished = _draw(settings, wish, seed, Path(spool), console)
+            return _deliver(finished, wish, console)
+    except InvalidRequest as error:
+        console.print(str(error))
+        return EXIT_USAGE
+    except (NoPicture, ModelError) as error:
+        console.print(str(error))
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        console.print("Cancelled.")
+        return EXIT_INTERRUPTED
+
+
+def _draw(settings: Settings, wish: Wish, seed: int, spool: Path, console: Console) -> Finished:
+    with Display(console) as display:
+        display.stage("starting the engine", None)
+        process = start(engine_settings(settings, spool=spool))
+        try:
+            return _converse(process, wish, seed, display)
+        except KeyboardInterrupt:
+            _send_cancel(process)
+            raise
+        finally:
+            process.stop(STOP_TIMEOUT_S)
+            process.close()
+
+
+def _send_cancel(process: EngineProcess) -> None:
+    """Lets the engine leave at its next step instead of finishing a picture nobody wants."""
+    process.send(Cancel(job_id=JOB_ID, attempt=ATTEMPT))
+
+
+def _converse(process: EngineProcess, wish: Wish, seed: int, display: Display) -> Finished:
+    """Follows the engine's events until the pictures lie in the spool; raises NoPicture or InvalidRequest."""
+    while True:
+        event = _next_event(process)
+        match event:
+            case Loading():
+                if event.models:  # known before the weights are: a wrong option need not wait for them
+                    wish.request(event.models[0], seed)
+                display.stage(event.stage, event.fraction)
+            case Ready():
+                for warning in event.warnings:
+                    display.say(warning)
+                request = wish.request(event.models[0], seed)
+                process.send(Submit(job_id=JOB_ID, attempt=ATTEMPT, request=request))
+            case Started():
+                display.stage("drawing", 0.0)
+            case Stepped():
+                display.stage(f"{event.stage} {event.step}/{event.steps}", event.fraction)
+            case Finished():
+                return event
+            case Broken() | Failed():
+                raise NoPicture(event.reason)
+            case Cancelled():
+                raise NoPicture("The engine cancelled the picture.")
+            case _:
+                assert_never(event)
+
+
+def _next_event(process: EngineProcess) -> Event:
+    try:
+        return process.events.recv()
+    except (EOFError, OSError):
+        raise NoPicture(
+            "The engine ended unexpectedly: its own message, if it left one, stands above."
+        ) from None
+
+
+def _deliver(finished: Finished, wish: Wish, console: Console) -> int:
+    """Moves the pictures to where they were wished and prints one line each; the exit code."""
+    for note in finished.notes:
+        console.print(note)
+    written = 0
+    for number, image in enumerate(finished.images):
+        if image.path is None:
+            console.print(
+                f"Image {number + 1} (seed {image.seed}) was withheld by the model's safety checker."
+            )
+            continue
+        target = wish.target(number, image.seed)
+        _move(image, Path(image.path), target)
+        print(f"{target}  seed {image.seed}  {finished.seconds:.1f} s")  # noqa: T201 - the answer of the command
+        written += 1
+    return 0 if written else EXIT_FAILED
+
+
+def _move(image: SpooledImage, source: Path, target: Path) -> None:
+    try:
+        shutil.move(source, target)
+    except OSError as error:
+        raise NoPicture(
+            f"{target} (seed {image.seed}) can't be written: {error.strerror or error}."
+        ) from error
+
+
+class Display:
+    """One moving line on a terminal's stderr; into a file or pipe, a plain line whenever the stage changes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told = ""
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def stage(self, stage: str, fraction: float | None) -> None:
+        """`fraction` 0 … 1 of this stage, None when unknown."""
+        if not self._console.is_terminal:
+            name = stage.rstrip("0123456789/ ")
+            if name != self._told:
+                self._told = name
+                self.say(f"{name} …")
+            return
+        total = None if fraction is None else 1.0
+        self._progress.update(self._task, description=stage, total=total, completed=fraction or 0.0)
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text)

@@ -1,0 +1,193 @@
+"""The nouns of the bot: jobs, their states, owners and limits. Knows neither Discord, SQL nor the engine's process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Self
+
+from engine.contract import GenerationRequest, SpooledImage
+
+CREDIT_WORK = 512 * 512 * 31
+"""Pixels × UNet evaluations that one credit buys: a 512×512 image of 30 steps, PNDM's extra evaluation included."""
+
+
+class JobState(StrEnum):
+    ACCEPTED = "accepted"
+    """Stored and paid for; the person has not been answered yet."""
+    QUEUED = "queued"
+    """Answered with a message; waits for a free slot."""
+    RUNNING = "running"
+    """Handed to an engine, under the row's attempt number."""
+    RENDERED = "rendered"
+    """All images lie in the spool; the message does not show them yet."""
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.ACCEPTED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.RENDERED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RENDERED: frozenset({JobState.DELIVERED, JobState.FAILED, JobState.QUEUED}),
+    JobState.DELIVERED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+LIVE = tuple(state for state in JobState if TRANSITIONS[state])
+WAITING = (JobState.ACCEPTED, JobState.QUEUED, JobState.RUNNING)
+"""States that count against a person's pending limit."""
+
+
+class Action(StrEnum):
+    IMAGINE = "imagine"
+    REROLL = "reroll"
+
+
+def cost_of(request: GenerationRequest) -> int:
+    """Credits a request costs: by pixels and UNet evaluations, at least 1 per image."""
+    return request.images * max(1, math.ceil(request.pixels * request.evaluations / CREDIT_WORK))
+
+
+def work_of(request: GenerationRequest) -> float:
+    """Pixels × UNet rows of a whole request: what estimates of time are proportional to."""
+    rows = 2 if request.guidance_scale > 1 else 1
+    return float(request.images * request.pixels * request.evaluations * rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who asks, and with which standing in the guild at that moment."""
+
+    user_id: int
+    guild_id: int
+    role_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a job comes from: one Discord interaction, whose token lives for 15 minutes."""
+
+    interaction_id: int
+    application_id: int
+    token: str
+    channel_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One durable row. Times are seconds since 1970 (UTC)."""
+
+    id: int
+    state: JobState
+    attempt: int
+    """Fencing number of the current try: messages of an older attempt change nothing."""
+    faults: int
+    """How often an engine died with this job as its only guest."""
+    request: GenerationRequest
+    action: Action
+    parent_id: int | None
+    """The job whose button asked for this one."""
+    user_id: int
+    guild_id: int
+    channel_id: int
+    message_id: int | None
+    interaction_id: int
+    application_id: int
+    token: str | None
+    """The interaction's token; purged when it has expired."""
+    cost: int
+    charged: int
+    created_at: float
+    queued_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    render_seconds: float | None = None
+    reason: str | None = None
+    """Why it failed or was cancelled: a sentence."""
+    notes: tuple[str, ...] = ()
+    deleted_at: float | None = None
+    images: tuple[SpooledImage, ...] = ()
+
+    @property
+    def shown_images(self) -> tuple[SpooledImage, ...]:
+        """The images that may be posted."""
+        return tuple(image for image in self.images if image.path is not None)
+
+
+# ------------------------------------------------------------------ limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one person may use. Credits are per calendar day in the guild's time zone."""
+
+    credits_per_day: int
+    pending: int
+    max_pixels: int
+    max_steps: int
+    max_images: int
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(entry.name for entry in fields(cls))
+
+
+class Subject(StrEnum):
+    EVERYONE = "everyone"
+    ROLE = "role"
+    MEMBER = "member"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitEntry:
+    """What an admin set for everyone (id 0), a role or a member; None leaves a field to the wider entries."""
+
+    subject: Subject
+    subject_id: int = 0
+    values: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @classmethod
+    def of(cls, subject: Subject, subject_id: int, values: Mapping[str, int | None]) -> Self:
+        known = {name: value for name in Limits.names() if (value := values.get(name)) is not None}
+        return cls(subject=subject, subject_id=subject_id, values=known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one person used in the current window."""
+
+    used: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Everything the one admitting statement needs."""
+
+    request: GenerationRequest
+    owner: Owner
+    origin: Origin
+    action: Action
+    parent_id: int | None
+    cost: int
+    limits: Limits
+    window_start: float
+    queue_max: int
+
+
+class Refusal(StrEnum):
+    """Why the admitting statement stored nothing."""
+
+    DUPLICATE = "duplicate"
+    BUTTON = "button"
+    PENDING = "pending"
+    CREDITS = "credits"
+    QUEUE = "queue"

@@ -1,0 +1,184 @@
+"""Job rows: the admitting statement and the guarded transitions. Knows no policy: only what a row may become."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bot.jobs import LIVE, TRANSITIONS, WAITING, Action, Admission, Job, JobState, Refusal, Usage
+from bot.store.db import Database
+from engine.contract import GenerationRequest, SpooledImage
+
+
+def _in(states: Sequence[JobState]) -> str:
+    return "(" + ", ".join(f"'{state}'" for state in states) + ")"
+
+
+_USED = """(SELECT COALESCE(SUM(charged), 0) FROM job
+            WHERE guild_id = :guild_id AND user_id = :user_id AND created_at >= :window_start)"""
+_PENDING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
+               WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)}
+                 AND guild_id = :guild_id AND user_id = :user_id)"""
+_WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
+               WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)})"""
+
+_ADMIT = f"""
+INSERT INTO job (state, request, action, parent_id, user_id, guild_id, channel_id, interaction_id,
+                 application_id, token, cost, charged, created_at)
+SELECT 'accepted', :request, :action, :parent_id, :user_id, :guild_id, :channel_id, :interaction_id,
+       :application_id, :token, :cost, :cost, :now
+WHERE {_USED} + :cost <= :credits_per_day
+  AND {_PENDING} < :pending
+  AND {_WAITING} < :queue_max
+ON CONFLICT DO NOTHING
+RETURNING *
+"""
+
+
+class Jobs:
+    """The job table. Every change is one guarded statement; None means that somebody was faster."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    # -------------------------------------------------------------- admission
+
+    async def admit(self, admission: Admission, now: float) -> Job | Refusal:
+        """Stores and charges the job if every limit allows it, in one statement."""
+        params = _admission_params(admission, now)
+        rows = await self._db.write(_ADMIT, params)
+        return job_of(rows[0]) if rows else await self._why_not(admission, params)
+
+    async def _why_not(self, admission: Admission, params: dict[str, Any]) -> Refusal:
+        """Which limit refused: read afterwards, so it explains and decides nothing."""
+        if await self._db.read("SELECT 1 FROM job WHERE interaction_id = :interaction_id", params):
+            return Refusal.DUPLICATE
+        button = f"""SELECT 1 FROM job WHERE parent_id = :parent_id AND action = :action
+                     AND user_id = :user_id AND state IN {_in(LIVE)}"""
+        if await self._db.read(button, params):
+            return Refusal.BUTTON
+        (row,) = await self._db.read(f"SELECT {_PENDING} AS pending, {_WAITING} AS waiting", params)
+        if row["pending"] >= admission.limits.pending:
+            return Refusal.PENDING
+        if row["waiting"] >= admission.queue_max:
+            return Refusal.QUEUE
+        return Refusal.CREDITS
+
+    # -------------------------------------------------------------- transitions
+
+    async def queued(self, job: Job, *, message_id: int, now: float) -> Job | None:
+        """The person has been answered with a message: accepted -> queued."""
+        return await self._move(job, JobState.QUEUED, message_id=message_id, queued_at=now)
+
+    async def running(self, job: Job, *, now: float) -> Job | None:
+        """queued -> running under the next attempt number."""
+        return await self._move(job, JobState.RUNNING, attempt=job.attempt + 1, started_at=now)
+
+    async def requeued(self, job: Job, *, faults: int) -> Job | None:
+        """running (or rendered with a lost file) -> queued again, same place in line."""
+        return await self._move(
+            job,
+            JobState.QUEUED,
+            faults=faults,
+            charged=job.cost,
+            started_at=None,
+            images="[]",
+            render_seconds=None,
+        )
+
+    async def rendered(
+        self,
+        job: Job,
+        *,
+        images: tuple[SpooledImage, ...],
+        seconds: float,
+        notes: tuple[str, ...],
+        charged: int,
+    ) -> Job | None:
+        return await self._move(
+            job,
+            JobState.RENDERED,
+            images=json.dumps([asdict(image) for image in images]),
+            render_seconds=seconds,
+            notes=json.dumps(notes),
+            charged=charged,
+        )
+
+    async def delivered(self, job: Job, *, message_id: int, now: float) -> Job | None:
+        return await self._move(job, JobState.DELIVERED, message_id=message_id, finished_at=now)
+
+    async def failed(self, job: Job, *, reason: str, now: float) -> Job | None:
+        """Any live state -> failed, with the whole cost given back."""
+        return await self._move(job, JobState.FAILED, reason=reason, charged=0, finished_at=now)
+
+    async def cancelled(self, job: Job, *, reason: str, charged: int, now: float) -> Job | None:
+        return await self._move(job, JobState.CANCELLED, reason=reason, charged=charged, finished_at=now)
+
+    async def _move(self, job: Job, state: JobState, **values: Any) -> Job | None:
+        assert state in TRANSITIONS[job.state], f"{job.state} never becomes {state}"
+        changes = ", ".join(f"{name} = :{name}" for name in values)
+        sql = f"""UPDATE job SET state = :new_state, {changes}
+                  WHERE id = :guard_id AND state = :guard_state AND attempt = :guard_attempt RETURNING *"""
+        guard = {"guard_id": job.id, "guard_state": job.state, "guard_attempt": job.attempt}
+        rows = await self._db.write(sql, {**values, **guard, "new_state": state})
+        return job_of(rows[0]) if rows else None
+
+    async def mark_deleted(self, job_id: int, *, now: float) -> bool:
+        """True for the first call only: the pictures of this job are gone for good."""
+        sql = "UPDATE job SET deleted_at = :now WHERE id = :id AND deleted_at IS NULL RETURNING id"
+        return bool(await self._db.write(sql, {"id": job_id, "now": now}))
+
+    async def purge_tokens(self, *, before: float) -> None:
+        """Forgets interaction tokens that have expired."""
+        sql = "UPDATE job SET token = NULL WHERE token IS NOT NULL AND created_at < :before"
+        await self._db.write(sql, {"before": before})
+
+    # -------------------------------------------------------------- reading
+
+    async def get(self, job_id: int) -> Job | None:
+        rows = await self._db.read("SELECT * FROM job WHERE id = :id", {"id": job_id})
+        return job_of(rows[0]) if rows else None
+
+    async def live(self) -> list[Job]:
+        """Everything that has not ended, in the order in which it was asked for."""
+        sql = f"SELECT * FROM job INDEXED BY job_live WHERE state IN {_in(LIVE)} ORDER BY id"
+        return [job_of(row) for row in await self._db.read(sql, {})]
+
+    async def usage(self, *, guild_id: int, user_id: int, window_start: float) -> Usage:
+        sql = f"SELECT {_USED} AS used, {_PENDING} AS pending"
+        params = {"guild_id": guild_id, "user_id": user_id, "window_start": window_start}
+        (row,) = await self._db.read(sql, params)
+        return Usage(used=row["used"], pending=row["pending"])
+
+
+def _admission_params(admission: Admission, now: float) -> dict[str, Any]:
+    return {
+        "request": json.dumps(admission.request.to_dict(), ensure_ascii=False),
+        "action": admission.action,
+        "parent_id": admission.parent_id,
+        "user_id": admission.owner.user_id,
+        "guild_id": admission.owner.guild_id,
+        "channel_id": admission.origin.channel_id,
+        "interaction_id": admission.origin.interaction_id,
+        "application_id": admission.origin.application_id,
+        "token": admission.origin.token,
+        "cost": admission.cost,
+        "now": now,
+        "window_start": admission.window_start,
+        "credits_per_day": admission.limits.credits_per_day,
+        "pending": admission.limits.pending,
+        "queue_max": admission.queue_max,
+    }
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - iterating a Row gives its values
+    values["state"] = JobState(values["state"])
+    values["action"] = Action(values["action"])
+    values["request"] = GenerationRequest.from_dict(json.loads(values["request"]))
+    values["notes"] = tuple(json.loads(values["notes"]))
+    values["images"] = tuple(SpooledImage(**image) for image in json.loads(values["images"]))
+    return Job(**values)

@@ -1,0 +1,124 @@
+"""What admins set and the bot remembers: limits with their log, a guild's time zone, small notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.jobs import LimitEntry, Subject
+from bot.store.db import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitChange:
+    """One line of the log of limits; None stands for "not set"."""
+
+    at: float
+    by_user_id: int
+    subject: Subject
+    subject_id: int
+    field: str
+    old_value: int | None
+    new_value: int | None
+
+
+class Settings:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    # -------------------------------------------------------------- limits
+
+    async def limits(self, guild_id: int) -> list[LimitEntry]:
+        """Every entry of a guild, one per subject."""
+        sql = "SELECT subject, subject_id, field, value FROM limits WHERE guild_id = :guild_id"
+        entries: dict[tuple[str, int], dict[str, int | None]] = {}
+        for row in await self._db.read(sql, {"guild_id": guild_id}):
+            entries.setdefault((row["subject"], row["subject_id"]), {})[row["field"]] = row["value"]
+        return [LimitEntry.of(Subject(kind), number, values) for (kind, number), values in entries.items()]
+
+    async def set_limits(
+        self, guild_id: int, entry: LimitEntry, *, by_user_id: int, now: float
+    ) -> list[LimitChange]:
+        """Sets the fields of the entry, leaves the others, logs what really changed."""
+        return await self._change(guild_id, entry.subject, entry.subject_id, entry.values, by_user_id, now)
+
+    async def reset_limits(
+        self, guild_id: int, subject: Subject, subject_id: int, *, by_user_id: int, now: float
+    ) -> list[LimitChange]:
+        """Removes a subject's entry, so that the wider ones hold again."""
+        old = [entry for entry in await self.limits(guild_id) if entry.subject is subject]
+        fields = {name for entry in old if entry.subject_id == subject_id for name in entry.values}
+        gone: dict[str, int | None] = dict.fromkeys(fields)
+        return await self._change(guild_id, subject, subject_id, gone, by_user_id, now)
+
+    async def _change(
+        self,
+        guild_id: int,
+        subject: Subject,
+        subject_id: int,
+        values: Mapping[str, int | None],
+        by_user_id: int,
+        now: float,
+    ) -> list[LimitChange]:
+        changes: list[LimitChange] = []
+        key = {"guild_id": guild_id, "subject": subject, "subject_id": subject_id}
+        where = "guild_id = :guild_id AND subject = :subject AND subject_id = :subject_id AND field = :field"
+        async with self._db.tx() as connection:
+            for name, value in values.items():
+                params = {**key, "field": name, "new": value, "at": now, "by": by_user_id}
+                rows = await connection.execute_fetchall(f"SELECT value FROM limits WHERE {where}", params)
+                old = next((int(row[0]) for row in rows), None)
+                if old == value:
+                    continue
+                if value is None:
+                    await connection.execute_fetchall(f"DELETE FROM limits WHERE {where}", params)
+                else:
+                    await connection.execute_fetchall(
+                        """INSERT INTO limits VALUES (:guild_id, :subject, :subject_id, :field, :new)
+                           ON CONFLICT DO UPDATE SET value = excluded.value""",
+                        params,
+                    )
+                await connection.execute_fetchall(
+                    """INSERT INTO limits_log (at, guild_id, by_user_id, subject, subject_id, field,
+                                               old_value, new_value)
+                       VALUES (:at, :guild_id, :by, :subject, :subject_id, :field, :old, :new)""",
+                    {**params, "old": old},
+                )
+                changes.append(
+                    LimitChange(
+                        at=now,
+                        by_user_id=by_user_id,
+                        subject=subject,
+                        subject_id=subject_id,
+                        field=name,
+                        old_value=old,
+                        new_value=value,
+                    )
+                )
+        return changes
+
+    async def limits_log(self, guild_id: int, *, count: int) -> list[LimitChange]:
+        """The newest changes first."""
+        sql = """SELECT at, by_user_id, subject, subject_id, field, old_value, new_value FROM limits_log
+                 WHERE guild_id = :guild_id ORDER BY id DESC LIMIT :count"""
+        rows = await self._db.read(sql, {"guild_id": guild_id, "count": count})
+        return [LimitChange(**{**dict(row), "subject": Subject(row["subject"])}) for row in rows]
+
+    # -------------------------------------------------------------- guilds and notes
+
+    async def time_zone(self, guild_id: int) -> str | None:
+        rows = await self._db.read("SELECT time_zone FROM guild WHERE id = :id", {"id": guild_id})
+        return str(rows[0]["time_zone"]) if rows else None
+
+    async def set_time_zone(self, guild_id: int, time_zone: str) -> None:
+        sql = """INSERT INTO guild VALUES (:id, :zone)
+                 ON CONFLICT DO UPDATE SET time_zone = excluded.time_zone"""
+        await self._db.write(sql, {"id": guild_id, "zone": time_zone})
+
+    async def note(self, key: str) -> str | None:
+        rows = await self._db.read("SELECT value FROM note WHERE key = :key", {"key": key})
+        return str(rows[0]["value"]) if rows else None
+
+    async def set_note(self, key: str, value: str) -> None:
+        sql = "INSERT INTO note VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = excluded.value"
+        await self._db.write(sql, {"key": key, "value": value})

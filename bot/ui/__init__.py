@@ -1,0 +1,1 @@
+"""The only place that knows discord.py: commands, buttons, messages, delivery."""

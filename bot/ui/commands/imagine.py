@@ -1,0 +1,109 @@
+"""/imagine: slash options become a request; what is left out takes the model's own default."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Literal
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice, Range
+
+from bot.ui.client import EaselClient, EaselTree, Interaction
+from bot.ui.errors import UserError
+from bot.ui.ordering import check_place, owner_of, place_order
+from engine.contract import (
+    GUIDANCE_MAX,
+    GUIDANCE_MIN,
+    IMAGES_MAX,
+    PROMPT_CHARS_MAX,
+    SAMPLERS,
+    SEEDS,
+    ModelInfo,
+    parse_size,
+)
+
+CHOICES_MAX = 25
+Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
+
+
+def add_to(tree: EaselTree) -> None:
+    tree.add_command(imagine)
+
+
+@app_commands.command(description="Draw a picture from words")
+@app_commands.describe(
+    prompt="What to draw",
+    negative_prompt="What to keep out of the picture",
+    aspect="Shape of the picture, at about the model's native size",
+    size="Exact size in pixels, such as 512x768 (instead of an aspect)",
+    steps="Denoising steps: more is slower and often finer",
+    guidance="How closely to follow the prompt; 1 switches guidance off",
+    seed="The same seed draws the same picture; -1 or nothing is random",
+    sampler="How the noise is removed",
+    images="How many pictures; each has the next seed",
+    model="Which model draws",
+)
+@app_commands.guild_only()
+async def imagine(
+    interaction: discord.Interaction[EaselClient],
+    prompt: Range[str, 1, PROMPT_CHARS_MAX],
+    negative_prompt: Range[str, 0, PROMPT_CHARS_MAX] | None = None,
+    aspect: Aspect | None = None,
+    size: Range[str, 1, 20] | None = None,
+    steps: Range[int, 1, 150] | None = None,
+    guidance: Range[float, GUIDANCE_MIN, GUIDANCE_MAX] | None = None,
+    seed: Range[int, -1, SEEDS - 1] | None = None,
+    sampler: Range[str, 1, 60] | None = None,
+    images: Range[int, 1, IMAGES_MAX] | None = None,
+    model: Range[str, 1, 100] | None = None,
+) -> None:
+    owner_of(interaction)
+    check_place(interaction)
+    chosen = interaction.client.desk.dispatcher.model(model)
+    request = chosen.request(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        size=_size(chosen, size, aspect),
+        steps=steps,
+        guidance_scale=guidance,
+        sampler=_sampler(sampler),
+        seed=secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed,
+        images=images,
+    )
+    await place_order(interaction, request)
+
+
+def _size(model: ModelInfo, size: str | None, aspect: str | None) -> tuple[int, int] | None:
+    if size and aspect:
+        raise UserError("Give either a size or an aspect, not both.")
+    if size:
+        return parse_size(size)
+    return model.size_for(aspect) if aspect else None
+
+
+def _sampler(name: str | None) -> str | None:
+    """The sampler's own spelling, whatever the capitals; unknown names pass and are refused with the list."""
+    if name is None:
+        return None
+    return next((known for known in SAMPLERS if known.casefold() == name.strip().casefold()), name)
+
+
+@imagine.autocomplete("sampler")
+async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choice[str]]:
+    models = interaction.client.desk.dispatcher.engine.status.models
+    offered = models[0].samplers if models else tuple(SAMPLERS)
+    wanted = current.casefold()
+    return [Choice(name=name, value=name) for name in offered if wanted in name.casefold()][:CHOICES_MAX]
+
+
+@imagine.autocomplete("model")
+async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[str]]:
+    models = interaction.client.desk.dispatcher.engine.status.models
+    titles = {model.id: f"{model.title} – {model.description}" if model.description else model.title for model in models}
+    wanted = current.casefold()
+    return [
+        Choice(name=title[:100], value=model_id)
+        for model_id, title in titles.items()
+        if wanted in title.casefold() or wanted in model_id.casefold()
+    ][:CHOICES_MAX]

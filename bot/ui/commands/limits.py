@@ -1,0 +1,188 @@
+"""/limits: what admins set for everyone, a role or a member. Permissions are checked here, not only hinted at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from zoneinfo import available_timezones
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice, Range
+
+from bot.jobs import LimitEntry, Limits, Subject
+from bot.store.settings import LimitChange
+from bot.ui.client import EaselClient, EaselTree, Interaction
+from bot.ui.errors import UserError
+
+LOG_SHOWN = 8
+LABELS = {
+    "credits_per_day": "credits per day",
+    "pending": "pending requests",
+    "max_pixels": "pixels per image",
+    "max_steps": "steps",
+    "max_images": "images per request",
+}
+
+
+def add_to(tree: EaselTree) -> None:
+    tree.add_command(group)
+
+
+group = app_commands.Group(
+    name="limits",
+    description="What people may use on this server",
+    guild_only=True,
+    default_permissions=discord.Permissions(manage_guild=True),
+)
+
+
+@group.command(description="Show the limits of this server and who changed them")
+async def show(interaction: discord.Interaction[EaselClient]) -> None:
+    guild_id = _checked(interaction)
+    desk = interaction.client.desk
+    zone = await desk.store.settings.time_zone(guild_id) or desk.settings.server.time_zone
+    entries = await desk.store.settings.limits(guild_id)
+    lines = [f"**Default** {_values(vars_of(desk.settings.limits.to_limits()))}"]
+    lines += [f"**{_subject(entry.subject, entry.subject_id)}** {_values(entry.values)}" for entry in entries]
+    lines.append(f"-# The owner's ceilings: {_values(vars_of(desk.settings.ceilings.to_limits()))}")
+    lines.append(f"-# Days begin at midnight in {zone}.")
+    lines += [_change(change) for change in await desk.store.settings.limits_log(guild_id, count=LOG_SHOWN)]
+    await interaction.response.send_message("\n".join(lines)[:2000], ephemeral=True)
+
+
+@group.command(name="set", description="Set limits for everyone, a role or a member")
+@app_commands.describe(
+    role="Set them for this role (nobody named: for everyone)",
+    member="Set them for this member",
+    credits="Credits per day; one is a 512×512 image of up to 30 steps",
+    pending="Requests one person may have waiting or running",
+    max_pixels="Largest picture, width × height, such as 262144 for 512x512",
+    max_steps="Most steps of a request",
+    max_images="Most images of a request",
+)
+async def set_(
+    interaction: discord.Interaction[EaselClient],
+    role: discord.Role | None = None,
+    member: discord.Member | None = None,
+    credits: Range[int, 0] | None = None,  # noqa: A002 - the word that people type
+    pending: Range[int, 0] | None = None,
+    max_pixels: Range[int, 0] | None = None,
+    max_steps: Range[int, 0] | None = None,
+    max_images: Range[int, 0] | None = None,
+) -> None:
+    guild_id = _checked(interaction)
+    subject, subject_id = _target(guild_id, role, member)
+    given = {
+        "credits_per_day": credits,
+        "pending": pending,
+        "max_pixels": max_pixels,
+        "max_steps": max_steps,
+        "max_images": max_images,
+    }
+    entry = LimitEntry.of(subject, subject_id, given)
+    if not entry.values:
+        raise UserError("Name at least one limit to set, such as credits or pending.")
+    desk = interaction.client.desk
+    _check_ceilings(entry, desk.settings.ceilings.to_limits())
+    changes = await desk.store.settings.set_limits(
+        guild_id, entry, by_user_id=interaction.user.id, now=desk.clock.now()
+    )
+    await _report(interaction, changes)
+
+
+@group.command(description="Remove the limits set for everyone, a role or a member")
+@app_commands.describe(role="Reset this role (nobody named: everyone)", member="Reset this member")
+async def reset(
+    interaction: discord.Interaction[EaselClient],
+    role: discord.Role | None = None,
+    member: discord.Member | None = None,
+) -> None:
+    guild_id = _checked(interaction)
+    subject, subject_id = _target(guild_id, role, member)
+    desk = interaction.client.desk
+    changes = await desk.store.settings.reset_limits(
+        guild_id, subject, subject_id, by_user_id=interaction.user.id, now=desk.clock.now()
+    )
+    await _report(interaction, changes)
+
+
+@group.command(name="timezone", description="Set when this server's day begins")
+@app_commands.describe(zone="A time zone such as Europe/Berlin")
+async def timezone(interaction: discord.Interaction[EaselClient], zone: Range[str, 1, 60]) -> None:
+    guild_id = _checked(interaction)
+    if zone not in available_timezones():
+        raise UserError("There is no such time zone: pick one from the list, such as Europe/Berlin.")
+    await interaction.client.desk.store.settings.set_time_zone(guild_id, zone)
+    await interaction.response.send_message(f"Days now begin at midnight in {zone}.", ephemeral=True)
+
+
+@timezone.autocomplete("zone")
+async def _suggest_zone(interaction: Interaction, current: str) -> list[Choice[str]]:
+    wanted = current.casefold().replace(" ", "_")
+    found = sorted(zone for zone in available_timezones() if wanted in zone.casefold())
+    return [Choice(name=zone, value=zone) for zone in found[:25]]
+
+
+# ------------------------------------------------------------------ parts
+
+
+def _checked(interaction: Interaction) -> int:
+    """The guild's id; `default_permissions` is only a hint to Discord, so the permission is checked here."""
+    if interaction.guild_id is None:
+        raise UserError("Use this in a server, not in a direct message.")
+    if not interaction.permissions.manage_guild:
+        raise UserError("Only people who may manage this server can see or change its limits.")
+    return interaction.guild_id
+
+
+def _target(
+    guild_id: int, role: discord.Role | None, member: discord.Member | None
+) -> tuple[Subject, int]:
+    if role is not None and member is not None:
+        raise UserError("Name a role or a member, not both.")
+    if member is not None:
+        return Subject.MEMBER, member.id
+    if role is not None and role.id != guild_id:  # the role @everyone has the guild's own id
+        return Subject.ROLE, role.id
+    return Subject.EVERYONE, 0
+
+
+def _check_ceilings(entry: LimitEntry, ceilings: Limits) -> None:
+    for name, value in entry.values.items():
+        ceiling = int(getattr(ceilings, name))
+        if value > ceiling:
+            raise UserError(f"{value:,} {LABELS[name]} are above the owner's ceiling of {ceiling:,}.")
+
+
+async def _report(interaction: Interaction, changes: list[LimitChange]) -> None:
+    lines = [_change(change) for change in changes] or ["Nothing changed: it was like that already."]
+    await interaction.response.send_message("\n".join(lines)[:2000], ephemeral=True)
+
+
+def vars_of(limits: Limits) -> dict[str, int]:
+    return {name: int(getattr(limits, name)) for name in Limits.names()}
+
+
+def _values(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{value:,} {LABELS[name]}" for name, value in values.items())
+
+
+def _subject(subject: Subject, subject_id: int) -> str:
+    match subject:
+        case Subject.EVERYONE:
+            return "Everyone"
+        case Subject.ROLE:
+            return f"<@&{subject_id}>"
+        case Subject.MEMBER:
+            return f"<@{subject_id}>"
+
+
+def _change(change: LimitChange) -> str:
+    def said(value: int | None) -> str:
+        return "not set" if value is None else f"{value:,}"
+
+    who = _subject(change.subject, change.subject_id)
+    return (
+        f"<t:{int(change.at)}:R> <@{change.by_user_id}> set {LABELS[change.field]} of {who}: "
+        f"{said(change.old_value)} → {said(change.new_value)}"
+    )

@@ -1,0 +1,130 @@
+"""/quota, /history and /queue: what a person used, made, and waits for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import discord
+from discord import app_commands, ui
+
+from bot.core.policy import credit
+from bot.core.words import held_up_by
+from bot.jobs import Job
+from bot.ui.client import EaselClient, EaselTree, Interaction
+from bot.ui.errors import UserError, answer_error
+from bot.ui.messages import code, duration, plain
+from bot.ui.ordering import owner_of
+
+PAGE = 8
+LINE_SHOWN = 15
+
+
+def add_to(tree: EaselTree) -> None:
+    for command in (quota, history, queue):
+        tree.add_command(command)
+
+
+# ------------------------------------------------------------------ /quota
+
+
+@app_commands.command(description="What you used today, what is left, and when it renews")
+@app_commands.guild_only()
+async def quota(interaction: discord.Interaction[EaselClient]) -> None:
+    allowance = await interaction.client.desk.dispatcher.allowance(owner_of(interaction))
+    limits, usage = allowance.limits, allowance.usage
+    left = max(0, limits.credits_per_day - usage.used)
+    lines = [
+        f"Used today: **{usage.used}** of {credit(limits.credits_per_day)}, left: **{left}**; "
+        f"renews <t:{int(allowance.window.end)}:R>.",
+        f"Waiting or running: {usage.pending} of at most {limits.pending}.",
+        f"Per request: up to {limits.max_pixels:,} pixels, {limits.max_steps} steps, {limits.max_images} images.",
+        "-# One credit is one 512×512 image of up to 30 steps; larger sizes and more steps cost more.",
+    ]
+    await interaction.response.send_message("\n".join(lines), ephemeral=True)
+
+
+# ------------------------------------------------------------------ /queue
+
+
+@app_commands.command(description="Who is being served and who waits")
+@app_commands.guild_only()
+async def queue(interaction: discord.Interaction[EaselClient]) -> None:
+    guild_id = owner_of(interaction).guild_id
+    dispatcher = interaction.client.desk.dispatcher
+    running, waiting = dispatcher.running(), dispatcher.line()
+    lines = [hint] if (hint := held_up_by(dispatcher.engine.status)) else []
+    lines += [f"🎨 {_who(job, guild_id)} {job.request.size}" for job in running]
+    for place, job in enumerate(waiting[:LINE_SHOWN], 1):
+        eta = dispatcher.progress_of(job).eta_s
+        about = f" · about {duration(eta)}" if eta is not None else ""
+        lines.append(f"{place}. {_who(job, guild_id)} {job.request.size}{about}")
+    if len(waiting) > LINE_SHOWN:
+        lines.append(f"… and {len(waiting) - LINE_SHOWN} more")
+    if not running and not waiting:
+        lines.append("Nobody is waiting: your image would start at once.")
+    await interaction.response.send_message("\n".join(lines)[:2000], ephemeral=True)
+
+
+def _who(job: Job, guild_id: int) -> str:
+    """People of other servers share the line, but not their names."""
+    return f"<@{job.user_id}>" if job.guild_id == guild_id else "somebody in another server"
+
+
+# ------------------------------------------------------------------ /history
+
+
+@app_commands.command(description="Your images, newest first")
+@app_commands.guild_only()
+async def history(interaction: discord.Interaction[EaselClient]) -> None:
+    await interaction.response.send_message(view=await _page(interaction, 0), ephemeral=True)
+
+
+class TurnPage(ui.DynamicItem[ui.Button[Any]], template=r"easel:history:(?P<way>older|newer):(?P<offset>[0-9]{1,9})"):
+    """Leafs through one's own history; works after any restart."""
+
+    def __init__(self, button: ui.Button[Any], offset: int) -> None:
+        super().__init__(button)
+        self.offset = offset
+
+    @classmethod
+    def make(cls, label: str, way: str, offset: int, *, disabled: bool) -> TurnPage:
+        custom_id = f"easel:history:{way}:{max(0, offset)}"
+        return cls(ui.Button(label=label, custom_id=custom_id, disabled=disabled), offset)
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        assert isinstance(item, ui.Button)
+        return cls(item, int(match["offset"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        try:
+            await interaction.response.edit_message(view=await _page(interaction, self.offset))
+        except Exception as error:  # discord.py would only log it: the person must get a sentence
+            await answer_error(interaction, error)
+
+
+async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
+    owner = owner_of(interaction)
+    jobs, total = await interaction.client.desk.store.history.page(
+        guild_id=owner.guild_id, user_id=owner.user_id, offset=offset, count=PAGE
+    )
+    if not total:
+        raise UserError("You have no images here yet: try /imagine.")
+    view = ui.LayoutView(timeout=None)
+    shown = f"**Your images** {offset + 1}–{offset + len(jobs)} of {total}"
+    view.add_item(ui.TextDisplay("\n".join([shown, *(_entry(job) for job in jobs)])))
+    row = ui.ActionRow[ui.LayoutView](
+        TurnPage.make("◀ Newer", "newer", offset - PAGE, disabled=offset == 0),
+        TurnPage.make("Older ▶", "older", offset + PAGE, disabled=offset + PAGE >= total),
+    )
+    view.add_item(row)
+    return view
+
+
+def _entry(job: Job) -> str:
+    link = f"https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"
+    seed = f"seed {job.request.seed}, {job.request.size}, {plain(job.request.model)}"
+    return f"[{code(job.request.prompt, 80)}]({link}) <t:{int(job.created_at)}:R> · {seed}"

@@ -1,0 +1,59 @@
+"""What a person reads when something is refused or goes wrong: one ephemeral sentence, never a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+import structlog
+from discord import app_commands
+
+from bot.store.db import DatabaseError
+from engine.contract import InvalidRequest
+
+log = structlog.get_logger(__name__)
+
+
+class UserError(Exception):
+    """A refusal; its text is the sentence that is shown."""
+
+
+def sentence_for(error: BaseException) -> str | None:
+    """The sentence for an error that is no bug of ours; None for one that is."""
+    match error:
+        case app_commands.CommandInvokeError():
+            return sentence_for(error.original)
+        case UserError() | InvalidRequest():
+            return str(error)
+        case DatabaseError():
+            return "Easel is busy right now and nothing was charged: try again in a moment."
+        case app_commands.NoPrivateMessage():
+            return "Use this command in a server, not in a direct message."
+        case app_commands.TransformerError():
+            return f"“{str(error.value)[:60]}” is not something this option takes."
+        case app_commands.CheckFailure():
+            return "You may not use this command here."
+        case app_commands.CommandNotFound() | app_commands.CommandSignatureMismatch():
+            return "Discord still shows an older form of this command: reload Discord and try again."
+        case _:
+            return None
+
+
+async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
+    """Tells the person; logs only what nobody expected."""
+    sentence = sentence_for(error)
+    if sentence is None:
+        log.error("interaction_failed", exc_info=error, interaction=interaction.id)
+        sentence = "Something went wrong on our side and was logged: please try again."
+    await tell(interaction, sentence)
+
+
+async def tell(interaction: discord.Interaction[Any], text: str) -> None:
+    """One ephemeral text, whether or not the interaction was answered before; a lost interaction is no error."""
+    try:
+        if interaction.response.is_done():
+            await interaction.followup.send(text, ephemeral=True)
+        else:
+            await interaction.response.send_message(text, ephemeral=True)
+    except discord.HTTPException as problem:
+        log.warning("answer_lost", interaction=interaction.id, status=problem.status, code=problem.code)

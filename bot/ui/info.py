@@ -1,0 +1,24 @@
+"""What ℹ️ Info tells about a job: everything, and the command that draws it again. Pure."""
+
+from __future__ import annotations
+
+from bot.core.policy import credit
+from bot.jobs import Job
+from bot.ui.messages import command_for, cut, plain, settings_line
+
+INLINE_MAX = 1000
+"""Longer commands travel as a text file: a message without a layout holds 2,000 characters."""
+
+
+def describe(job: Job) -> tuple[str, str]:
+    """(text for people, command to copy)."""
+    seeds = ", ".join(str(image.seed) for image in job.images) or str(job.request.seed)
+    lines = [
+        f"**Job {job.id}** by <@{job.user_id}>, asked <t:{int(job.created_at)}:f>, {job.state}, "
+        f"{credit(job.charged)}",
+        settings_line(job).removeprefix("-# "),
+        f"Seeds: {seeds}",
+        *([f"Reroll of job {job.parent_id}"] if job.parent_id else []),
+        *(plain(cut(note, 200)) for note in job.notes),
+    ]
+    return cut("\n".join(lines), 950), command_for(job.request).replace("`", "ˋ")

@@ -1,0 +1,208 @@
+"""What a job's message looks like, in every state. Pure: a job and its progress in, a layout out."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import discord
+from discord import ui
+
+from bot.core.policy import credit
+from bot.core.ports import Progress
+from bot.jobs import Job, JobState
+from bot.ui.buttons import JobButton, Press
+from engine.contract import GenerationRequest
+
+GRAY, BLURPLE, GREEN, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF23F43
+PROMPT_SHOWN = 1000
+ALT_TEXT_MAX = 1024
+BAR_CELLS = 16
+
+
+def live_view(job: Job, progress: Progress) -> ui.LayoutView:
+    """A waiting or running job: place in line or progress, and a way to cancel."""
+    running = job.state is JobState.RUNNING
+    status = running_line(progress) if running else waiting_line(progress)
+    cancel = ui.ActionRow[ui.LayoutView](JobButton.make(Press.CANCEL, job.id))
+    return _layout(BLURPLE if running else GRAY, [header(job), status], rows=[cancel])
+
+
+def final_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
+    """A job that has ended; `files` are the names of the attachments to show, in the order of the images."""
+    match job.state:
+        case JobState.FAILED:
+            texts = [header(job), f"✘ {job.reason} Nothing was charged."]
+            return _layout(RED, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
+        case JobState.CANCELLED:
+            charge = f" It cost {credit(job.charged)} for the part already done." if job.charged else ""
+            return _layout(GRAY, [header(job), f"✖ {job.reason}{charge}"])
+        case _:
+            buttons = _row(job, Press.REROLL, Press.INFO, Press.DELETE)
+            texts = [header(job), *outcome_lines(job)]
+            return _layout(GREEN if files else RED, texts, rows=[buttons], gallery=gallery(job, files))
+
+
+def _layout(
+    colour: int,
+    texts: Sequence[str],
+    *,
+    rows: Sequence[ui.ActionRow[ui.LayoutView]] = (),
+    gallery: ui.MediaGallery[ui.LayoutView] | None = None,
+) -> ui.LayoutView:
+    view = ui.LayoutView(timeout=None)
+    container = ui.Container[ui.LayoutView](accent_colour=colour)
+    first, *rest = texts
+    container.add_item(ui.TextDisplay(first))
+    if gallery is not None:
+        container.add_item(gallery)
+    for text in rest:
+        container.add_item(ui.TextDisplay(text))
+    for row in rows:
+        container.add_item(row)
+    view.add_item(container)
+    return view
+
+
+def _row(job: Job, *presses: Press) -> ui.ActionRow[ui.LayoutView]:
+    return ui.ActionRow[ui.LayoutView](*(JobButton.make(press, job.id) for press in presses))
+
+
+# ------------------------------------------------------------------ texts
+
+
+def header(job: Job) -> str:
+    """Who asked for what."""
+    return f"<@{job.user_id}> {code(job.request.prompt, PROMPT_SHOWN)}"
+
+
+def waiting_line(progress: Progress) -> str:
+    place = "Next in line" if progress.place == 1 else f"{ordinal(progress.place or 1)} in line"
+    eta = f" · done in about {duration(progress.eta_s)}" if progress.eta_s is not None else ""
+    return "\n".join(filter(None, [f"⏳ {place}{eta}", progress.hint]))
+
+
+def running_line(progress: Progress) -> str:
+    step = progress.step
+    if step is None:
+        return f"🎨 Starting … {progress.elapsed_s:.0f} s"
+    stage = "decoding" if step.stage == "decoding" else f"step {step.step} of {step.steps}"
+    left = f" · about {duration(progress.eta_s)} left" if progress.eta_s else ""
+    return f"`{bar(step.fraction)}` {stage} · {progress.elapsed_s:.1f} s{left}"
+
+
+def outcome_lines(job: Job) -> list[str]:
+    withheld = sum(image.flagged for image in job.images)
+    lines = [settings_line(job)]
+    if withheld:
+        what = "The image was" if len(job.images) == 1 else f"{withheld} of {len(job.images)} images were"
+        lines.append(f"🚫 {what} withheld by the model's safety checker and not charged.")
+    lines += [f"ℹ️ {plain(note)[:500]}" for note in job.notes]
+    return lines
+
+
+def settings_line(job: Job) -> str:
+    request = job.request
+    seeds = f"seed `{request.seed}`" + (f" … `{request.seed_of(request.images - 1)}`" if request.images > 1 else "")
+    seconds = f"{job.render_seconds:.1f} s" if job.render_seconds is not None else ""
+    parts = [
+        seeds,
+        request.size.replace("x", "×"),
+        f"{request.steps} steps",
+        f"guidance {request.guidance_scale:g}",
+        request.sampler,
+        plain(request.model),
+        seconds,
+    ]
+    return "-# " + " · ".join(part for part in parts if part)
+
+
+def command_for(request: GenerationRequest) -> str:
+    """The request as a slash command that can be copied; it draws the same picture again."""
+    options = {
+        "prompt": shown(request.prompt),
+        "negative_prompt": shown(request.negative_prompt),
+        "size": request.size,
+        "steps": request.steps,
+        "guidance": f"{request.guidance_scale:g}",
+        "seed": request.seed,
+        "sampler": request.sampler,
+        "images": request.images if request.images > 1 else "",
+        "model": request.model,
+    }
+    return "/imagine " + " ".join(f"{name}:{value}" for name, value in options.items() if value != "")
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def gallery(job: Job, files: Sequence[str]) -> ui.MediaGallery[ui.LayoutView] | None:
+    if not files:
+        return None
+    items = [
+        discord.MediaGalleryItem(f"attachment://{name}", description=alt_text(job.request)) for name in files
+    ]
+    return ui.MediaGallery[ui.LayoutView](*items)
+
+
+def alt_text(request: GenerationRequest) -> str:
+    return cut(shown(request.prompt), ALT_TEXT_MAX)
+
+
+# ------------------------------------------------------------------ words made safe
+
+
+def shown(text: str) -> str:
+    """Text on one line without invisible characters that could turn or hide what is written.
+
+    Joiners inside emoji stay. Discord's own limits count UTF-16 units, so cut after this.
+    """
+    kept = (char for char in text if unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co"} or char in "\n\t\u200d")
+    return re.sub(r"\s+", " ", "".join(kept)).strip()
+
+
+def code(text: str, limit: int) -> str:
+    """Text in code marks, in which neither markdown nor mentions mean anything."""
+    inside = cut(shown(text), limit).replace("`", "ˋ")
+    return f"`{inside}`"
+
+
+def plain(text: str) -> str:
+    """Text outside code marks, with markdown and mentions defused."""
+    return discord.utils.escape_mentions(discord.utils.escape_markdown(shown(text)))
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` UTF-16 units, as Discord counts them, with … where something is missing."""
+    if utf16_length(text) <= limit:
+        return text
+    kept: list[str] = []
+    room = limit - 1
+    for char in text:
+        room -= utf16_length(char)
+        if room < 0:
+            break
+        kept.append(char)
+    return "".join(kept) + "…"
+
+
+def utf16_length(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def bar(fraction: float) -> str:
+    full = min(BAR_CELLS, max(0, round(fraction * BAR_CELLS)))
+    return "█" * full + "░" * (BAR_CELLS - full)
+
+
+def ordinal(number: int) -> str:
+    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"

@@ -1,0 +1,81 @@
+"""What a press of a job's button does. Looks everything up anew: nothing is trusted but the job's number."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from io import BytesIO
+
+import discord
+
+from bot.jobs import Action, Job, JobState
+from bot.ui import info
+from bot.ui.buttons import Press
+from bot.ui.client import Interaction
+from bot.ui.errors import UserError, answer_error
+from bot.ui.ordering import place_order
+from engine.contract import SEEDS
+
+
+async def press(interaction: Interaction, which: Press, job_id: int) -> None:
+    try:
+        job = await _job_here(interaction, job_id)
+        match which:
+            case Press.REROLL:
+                await _reroll(interaction, job)
+            case Press.INFO:
+                await _info(interaction, job)
+            case Press.DELETE:
+                await _delete(interaction, job)
+            case Press.CANCEL:
+                await _cancel(interaction, job)
+    except Exception as error:  # discord.py would only log it: the person must get a sentence
+        await answer_error(interaction, error)
+
+
+async def _job_here(interaction: Interaction, job_id: int) -> Job:
+    job = await interaction.client.desk.store.jobs.get(job_id)
+    if job is None or job.guild_id != interaction.guild_id:
+        raise UserError("This button belongs to an image that this server does not know.")
+    return job
+
+
+def _may_moderate(interaction: Interaction, job: Job) -> bool:
+    return interaction.user.id == job.user_id or interaction.permissions.manage_messages
+
+
+async def _reroll(interaction: Interaction, job: Job) -> None:
+    if job.deleted_at is not None:
+        raise UserError("That image was deleted: ask for a new one with /imagine.")
+    request = replace(job.request, seed=secrets.randbelow(SEEDS))
+    await place_order(interaction, request, action=Action.REROLL, parent_id=job.id)
+
+
+async def _info(interaction: Interaction, job: Job) -> None:
+    if job.deleted_at is not None:
+        raise UserError("That image was deleted.")
+    text, command = info.describe(job)
+    if len(command) <= info.INLINE_MAX:
+        await interaction.response.send_message(f"{text}\n```\n{command}\n```", ephemeral=True)
+    else:
+        file = discord.File(BytesIO(command.encode()), "command.txt")
+        await interaction.response.send_message(text, file=file, ephemeral=True)
+
+
+async def _delete(interaction: Interaction, job: Job) -> None:
+    if not _may_moderate(interaction, job):
+        raise UserError("Only the person who asked for this image or a moderator may delete it.")
+    if not job.state.is_final:
+        raise UserError("This image is not finished yet: cancel it instead.")
+    await interaction.response.defer()
+    await interaction.client.desk.dispatcher.delete(job)
+
+
+async def _cancel(interaction: Interaction, job: Job) -> None:
+    if not _may_moderate(interaction, job):
+        raise UserError("Only the person who asked for this image or a moderator may cancel it.")
+    await interaction.response.defer()
+    by = f"<@{interaction.user.id}>"
+    if not await interaction.client.desk.dispatcher.cancel(job.id, by=by):
+        done = job.state in (JobState.RENDERED, JobState.DELIVERED)
+        raise UserError("It is finished already." if done else "It is over already.")

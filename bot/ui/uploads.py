@@ -1,0 +1,50 @@
+"""Which file of an image is uploaded: the PNG, else lossless WebP, else JPEG, so that it always fits. Blocking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from engine.contract import SpooledImage
+
+MESSAGE_BYTES_MAX = 25 * 1024 * 1024
+"""Discord's documentation still names this limit for one request, besides the one per file."""
+JPEG_QUALITIES = (95, 85, 70, 50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    name: str
+    data: bytes
+
+
+def prepare(job_id: int, images: tuple[SpooledImage, ...], *, file_bytes_max: int) -> list[Upload]:
+    """Files for every image that may be shown, each within the limits (bytes). OSError if one can't be read."""
+    shown = [image for image in images if image.path is not None]
+    room = min(file_bytes_max, MESSAGE_BYTES_MAX // max(1, len(shown)))
+    return [_fit(f"easel-{job_id}-{image.seed}", Path(str(image.path)), room) for image in shown]
+
+
+def _fit(stem: str, path: Path, room: int) -> Upload:
+    png = path.read_bytes()
+    if len(png) <= room:
+        return Upload(name=f"{stem}.png", data=png)
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    webp = _encoded(picture, "WEBP", lossless=True)
+    if len(webp) <= room:
+        return Upload(name=f"{stem}.webp", data=webp)
+    for quality in JPEG_QUALITIES:
+        jpeg = _encoded(picture, "JPEG", quality=quality)
+        if len(jpeg) <= room:
+            break
+    return Upload(name=f"{stem}.jpg", data=jpeg)
+
+
+def _encoded(picture: Image.Image, form: str, **options: int | bool) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, form, **options)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Easel's GPU side: turns generation requests into images; knows no Discord, no database and no user."""

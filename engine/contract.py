@@ -1,0 +1,441 @@
+"""What crosses the process boundary: requests, controls, events. Standard library only; knows neither Discord nor torch."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
+
+SEEDS = 2**32
+"""Seeds are 0 … SEEDS - 1; image i of a request uses (seed + i) mod SEEDS."""
+
+PROMPT_CHARS_MAX = 4000
+SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
+GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
+IMAGES_MAX = 10
+
+
+class InvalidRequest(ValueError):
+    """A request that cannot be drawn; its text is one sentence for the person who asked."""
+
+
+# ------------------------------------------------------------------ samplers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """A sampler people know by name; `engine.samplers` maps it to a diffusers scheduler."""
+
+    name: str
+    steps_min: int = 1
+    steps_max: int = 150
+    kind: Literal["single", "pndm", "second_order"] = "single"
+
+    def evaluations(self, steps: int) -> int:
+        """UNet calls that `steps` steps really make, counting rows with guidance once."""
+        match self.kind:
+            case "single":
+                return steps
+            case "pndm":  # the first step is taken twice
+                return steps + 1
+            case "second_order":  # two calls a step, one for the last
+                return max(1, 2 * steps - 1)
+
+
+SAMPLERS: Mapping[str, Sampler] = {
+    sampler.name: sampler
+    for sampler in (
+        Sampler(name="Euler"),
+        Sampler(name="Euler a"),
+        Sampler(name="DPM++ 2M"),
+        Sampler(name="DPM++ 2M Karras"),
+        Sampler(name="DPM++ 2M SDE"),
+        Sampler(name="DPM++ 2M SDE Karras"),
+        Sampler(name="UniPC"),
+        Sampler(name="DDIM"),
+        Sampler(name="DDPM"),
+        Sampler(name="PNDM", kind="pndm"),
+        Sampler(name="LMS"),
+        Sampler(name="DEIS"),
+        Sampler(name="Heun", kind="second_order"),
+        Sampler(name="DPM2", kind="second_order"),
+        Sampler(name="DPM2 a", kind="second_order"),
+        Sampler(name="LCM", steps_max=50),
+    )
+}
+
+
+# ------------------------------------------------------------------ requests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One picture or a few, fully described: no user, no channel, nothing left to a default.
+
+    Sizes are pixels; `guidance_scale` 1 means no guidance (one UNet row instead of two).
+    Raises InvalidRequest for anything outside the bounds every model shares; a model's own
+    bounds are checked by `ModelInfo.check`.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int
+    height: int
+    steps: int
+    guidance_scale: float
+    sampler: str
+    seed: int
+    images: int = 1
+    model: str
+
+    def __post_init__(self) -> None:
+        _check_text("prompt", self.prompt)
+        if _is_blank(self.prompt):
+            raise InvalidRequest("The prompt is empty: describe the picture you want.")
+        _check_text("negative prompt", self.negative_prompt)
+        for name in ("width", "height"):
+            _check_side(name, getattr(self, name))
+        if self.sampler not in SAMPLERS:
+            raise InvalidRequest(f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}.")
+        sampler = SAMPLERS[self.sampler]
+        if not sampler.steps_min <= self.steps <= sampler.steps_max:
+            raise InvalidRequest(
+                f"{sampler.name} takes {sampler.steps_min} to {sampler.steps_max} steps, not {self.steps}."
+            )
+        if not GUIDANCE_MIN <= self.guidance_scale <= GUIDANCE_MAX:  # NaN fails too
+            raise InvalidRequest(
+                f"Guidance goes from {GUIDANCE_MIN:g} to {GUIDANCE_MAX:g}, not {self.guidance_scale:g}."
+            )
+        if not 0 <= self.seed < SEEDS:
+            raise InvalidRequest(f"A seed is a whole number from 0 to {SEEDS - 1}, or -1 for a random one.")
+        if not 1 <= self.images <= IMAGES_MAX:
+            raise InvalidRequest(f"One request makes 1 to {IMAGES_MAX} images, not {self.images}.")
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    @property
+    def evaluations(self) -> int:
+        """UNet calls for one image."""
+        return SAMPLERS[self.sampler].evaluations(self.steps)
+
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    def seed_of(self, image: int) -> int:
+        """The seed of image `image`, counted from 0."""
+        return (self.seed + image) % SEEDS
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`; keys of newer versions are ignored, missing ones raise TypeError."""
+        known = {entry.name for entry in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+
+def _check_text(name: str, text: str) -> None:
+    if len(text) > PROMPT_CHARS_MAX:
+        raise InvalidRequest(
+            f"The {name} has {len(text)} characters: shorten it to at most {PROMPT_CHARS_MAX}."
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate can be neither stored nor posted
+        raise InvalidRequest(f"The {name} holds a character that is not valid text: remove it.") from None
+
+
+def _is_blank(text: str) -> bool:
+    """True where nothing can be seen: white space, controls and zero-width characters only."""
+    return all(unicodedata.category(char)[0] in "ZC" or char == "\ufe0f" for char in text)
+
+
+def _check_side(name: str, side: int) -> None:
+    if not SIDE_MIN <= side <= SIDE_MAX:
+        raise InvalidRequest(f"The {name} must be {SIDE_MIN} to {SIDE_MAX} pixels, not {side}.")
+    if side % SIDE_MULTIPLE:
+        near = max(SIDE_MIN, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE)
+        raise InvalidRequest(
+            f"The {name} must be a multiple of {SIDE_MULTIPLE} pixels: use {near} instead of {side}."
+        )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) in pixels from "512x768" (also "512×768", "512 768", "512"); raises InvalidRequest."""
+    match = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×*, ]\s*(\d{1,5}))?\s*", text, re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise InvalidRequest(f"A size looks like 512x768, not “{text[:30]}”.")
+    width = int(match[1])
+    return width, int(match[2] or width)
+
+
+ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
+
+
+# ------------------------------------------------------------------ models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What one model offers, with its own defaults and bounds (pixels per side and in all, steps)."""
+
+    id: str
+    title: str
+    family: str = "sd"
+    description: str = ""
+    width: int = 512
+    height: int = 512
+    steps: int = 30
+    guidance_scale: float = 7.5
+    sampler: str = "PNDM"
+    side_min: int = SIDE_MIN
+    side_max: int = SIDE_MAX
+    side_multiple: int = SIDE_MULTIPLE
+    pixels_max: int = SIDE_MAX * SIDE_MAX
+    steps_max: int = 150
+    samplers: tuple[str, ...] = tuple(SAMPLERS)
+    safety_checker: bool = False
+
+    def size_for(self, aspect: str) -> tuple[int, int]:
+        """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
+        if aspect not in ASPECTS:
+            raise InvalidRequest(f"There is no aspect “{aspect[:20]}”: use one of {', '.join(ASPECTS)}.")
+        across, down = (int(part) for part in aspect.split(":"))
+        unit = math.sqrt(self.width * self.height / (across * down))
+        step = self.side_multiple
+
+        def side(value: float) -> int:
+            return min(self.side_max, max(self.side_min, round(value / step) * step))
+
+        return side(across * unit), side(down * unit)
+
+    def request(
+        self,
+        *,
+        prompt: str,
+        seed: int,
+        negative_prompt: str | None = None,
+        size: tuple[int, int] | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        sampler: str | None = None,
+        images: int | None = None,
+    ) -> GenerationRequest:
+        """A request for this model; every option left out takes the model's own default. Raises InvalidRequest."""
+        width, height = size or (self.width, self.height)
+        chosen = sampler or self.sampler
+        if steps is None:  # a default never breaks a chosen sampler's own range
+            limit = SAMPLERS[chosen].steps_max if chosen in SAMPLERS else self.steps
+            steps = min(self.steps, limit)
+        request = GenerationRequest(
+            prompt=prompt,
+            negative_prompt=negative_prompt or "",
+            width=width,
+            height=height,
+            steps=steps,
+            guidance_scale=self.guidance_scale if guidance_scale is None else guidance_scale,
+            sampler=chosen,
+            seed=seed,
+            images=1 if images is None else images,
+            model=self.id,
+        )
+        self.check(request)
+        return request
+
+    def check(self, request: GenerationRequest) -> None:
+        """Raises InvalidRequest where the request is outside what this model can draw."""
+        for name, side in (("width", request.width), ("height", request.height)):
+            if not self.side_min <= side <= self.side_max:
+                raise InvalidRequest(
+                    f"{self.title} draws {self.side_min} to {self.side_max} pixels a side: the {name} {side} is outside."
+                )
+            if side % self.side_multiple:
+                near = min(self.side_max, max(self.side_min, round(side / self.side_multiple) * self.side_multiple))
+                raise InvalidRequest(
+                    f"{self.title} needs sides that are multiples of {self.side_multiple}: use {near} instead of {side}."
+                )
+        if request.pixels > self.pixels_max:
+            raise InvalidRequest(
+                f"{request.size} is too large for {self.title}: "
+                f"it draws at most {self.pixels_max} pixels, such as {self.width}x{self.height}."
+            )
+        if request.steps > self.steps_max:
+            raise InvalidRequest(f"{self.title} takes at most {self.steps_max} steps, not {request.steps}.")
+        if request.sampler not in self.samplers:
+            raise InvalidRequest(
+                f"{self.title} does not work with {request.sampler}: use one of {', '.join(self.samplers)}."
+            )
+
+
+# ------------------------------------------------------------------ how an engine is started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeSettings:
+    """Timing knobs (seconds) and fault switches of the engine without torch (`engine.fake`).
+
+    A prompt that contains one of the words below meets that fault; the numbers count from 1.
+    """
+
+    load_s: float = 0.0
+    step_s: float = 0.0
+    decode_s: float = 0.0
+    slots: int = 4
+    broken: str | None = None
+    """If set, the engine reports Broken with this reason instead of getting ready."""
+    crash_word: str = "CRASH"
+    """The process dies by SIGKILL at the first step of such a request."""
+    hang_word: str = "HANG"
+    """Such a request never takes another step; the process stays alive."""
+    fail_word: str = "FAIL"
+    """Such a request ends as Failed."""
+    flag_word: str = "NSFW"
+    """Such a request's images are flagged by the (pretended) safety checker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """All that one engine process is told when it starts. Paths are absolute."""
+
+    model: str
+    """Hub id, or a local folder in the hub's layout."""
+    spool: str
+    """Folder for finished images."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    slots: int = 4
+    """How many images are advanced at the same time."""
+    hub_offline: bool = False
+    fake: FakeSettings | None = None
+
+
+# ------------------------------------------------------------------ controls: into the engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    job_id: int
+    attempt: int
+    request: GenerationRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    pass
+
+
+Control = Submit | Cancel | Shutdown
+
+
+# ------------------------------------------------------------------ events: out of the engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """The engine is getting ready. `models` is filled as soon as they are described, before weights load."""
+
+    stage: str
+    """A few words for people: "downloading stable-diffusion-v1-5", "loading UNet"."""
+    fraction: float | None = None
+    """0 … 1 of this stage, None when unknown."""
+    models: tuple[ModelInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    device: str
+    """For people, such as "NVIDIA GeForce RTX 3060 (12 GB)" or "CPU (2 threads)"."""
+    dtype: str
+    models: tuple[ModelInfo, ...]
+    slots: int
+    fingerprint: Mapping[str, str]
+    """Equality of pixels is promised between engines with equal fingerprints."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """This engine can't work and starting it again would not help; `reason` is a sentence that says what to do."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped:
+    """Progress of a job, over all its images."""
+
+    job_id: int
+    attempt: int
+    stage: Literal["encoding", "denoising", "decoding"]
+    step: int
+    """UNet calls done, over all images of the job."""
+    steps: int
+    """UNet calls in all."""
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, self.step / max(1, self.steps))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledImage:
+    """A finished image in the spool; `path` is None where the safety checker withheld it (nothing was written)."""
+
+    seed: int
+    path: str | None
+    sha256: str = ""
+    size_bytes: int = 0
+    width: int = 0
+    height: int = 0
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    job_id: int
+    attempt: int
+    images: tuple[SpooledImage, ...]
+    """One entry per image of the request, in order."""
+    seconds: float
+    """From the first step to the last spooled image."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the person who asked, such as where the prompt was cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """This request failed alone; the engine goes on. `reason` is a plain sentence."""
+
+    job_id: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    job_id: int
+    attempt: int
+    done: float = field(default=0.0)
+    """Share of the request's UNet calls already made, 0 … 1."""
+
+
+Event = Loading | Ready | Broken | Started | Stepped | Finished | Failed | Cancelled

@@ -1,0 +1,140 @@
+"""An engine without torch: seeded pictures at a chosen pace, with faults on request; knows the contract and Pillow.
+
+It runs the real worker, so turns, cancels, files and events are the real ones; only the drawing is pretended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from engine.contract import (
+    Broken,
+    EngineSettings,
+    Event,
+    FakeSettings,
+    GenerationRequest,
+    Loading,
+    ModelInfo,
+    Ready,
+)
+from engine.process import EXIT_BROKEN, EXIT_OK, parent_alive
+from engine.worker import Controls, Worker
+
+MODEL = ModelInfo(
+    id="fake",
+    title="Fake model",
+    family="fake",
+    description="coloured shapes from the seed; obeys no prompt",
+    width=128,
+    height=128,
+    steps=8,
+    guidance_scale=7.5,
+    sampler="Euler a",
+    side_max=1024,
+    pixels_max=1024 * 1024,
+    safety_checker=True,
+)
+FINGERPRINT = {"engine": "fake", "mode": "exact"}
+_HANGING_S = 0.01
+_LOADING_S = 0.05
+
+
+class Refused(Exception):
+    """The fault that `fail_word` asks for."""
+
+
+def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
+    """The engine's life in its process; returns the exit code."""
+    fake = settings.fake or FakeSettings()
+    emit(Loading(stage="loading the fake model", fraction=0.0, models=(MODEL,)))
+    _load(fake, emit)
+    if fake.broken is not None:
+        emit(Broken(reason=fake.broken))
+        return EXIT_BROKEN
+    folder = Path(settings.spool)
+    folder.mkdir(parents=True, exist_ok=True)
+    emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=FINGERPRINT))
+    worker = Worker(
+        family=FakeFamily(fake),
+        model=MODEL,
+        slots=fake.slots,
+        folder=folder,
+        controls=controls,
+        emit=emit,
+        fingerprint=FINGERPRINT,
+        keep_on=parent_alive,
+    )
+    worker.run()
+    return EXIT_OK
+
+
+def _load(fake: FakeSettings, emit: Callable[[Event], None]) -> None:
+    begin = time.monotonic()
+    while (spent := time.monotonic() - begin) < fake.load_s:
+        emit(Loading(stage="loading the fake model", fraction=spent / fake.load_s, models=(MODEL,)))
+        time.sleep(min(_LOADING_S, fake.load_s - spent))
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeCanvas:
+    request: GenerationRequest
+    seed: int
+    left: int
+    notes: tuple[str, ...] = ()
+
+
+class FakeFamily:
+    """Draws ovals; obeys the fault words of FakeSettings."""
+
+    def __init__(self, fake: FakeSettings) -> None:
+        self._fake = fake
+
+    def prepare(self, request: GenerationRequest, seed: int) -> FakeCanvas:
+        return FakeCanvas(request=request, seed=seed, left=request.evaluations)
+
+    def denoise(self, canvas: FakeCanvas) -> None:
+        prompt = canvas.request.prompt
+        if self._fake.crash_word in prompt:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._fake.fail_word in prompt:
+            raise Refused
+        if self._fake.hang_word in prompt:
+            time.sleep(_HANGING_S)
+            return
+        time.sleep(self._fake.step_s)
+        canvas.left -= 1
+
+    def decode(self, canvas: FakeCanvas) -> Image.Image | None:
+        time.sleep(self._fake.decode_s)
+        return None if self._fake.flag_word in canvas.request.prompt else draw(canvas.request, canvas.seed)
+
+    def explain(self, error: Exception, request: GenerationRequest) -> str:
+        if isinstance(error, Refused):
+            return "The fake engine was asked to fail here."
+        return f"The fake engine could not draw “{request.prompt[:40]}” ({type(error).__name__}: {error})."
+
+
+def draw(request: GenerationRequest, seed: int) -> Image.Image:
+    """The same picture for the same seed and the same words, on every machine."""
+    words = f"{seed}\n{request.prompt}\n{request.negative_prompt}".encode()
+    dice = random.Random(hashlib.sha256(words).digest())  # noqa: S311 - pictures, not secrets
+
+    def colour() -> tuple[int, int, int]:
+        return dice.randrange(256), dice.randrange(256), dice.randrange(256)
+
+    image = Image.new("RGB", (request.width, request.height), colour())
+    pen = ImageDraw.Draw(image)
+    for _ in range(12):
+        x, y = dice.randrange(request.width), dice.randrange(request.height)
+        radius = dice.randrange(4, max(5, min(request.width, request.height) // 3))
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour())
+    return image

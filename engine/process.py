@@ -1,0 +1,192 @@
+"""Starts and stops one engine generation in a spawned child; knows the contract, neither torch nor Discord.
+
+One generation is one process, one queue of controls into it and one pipe of events out of it. All three are thrown
+away together: a queue that a killed process was reading cannot be trusted again, and the pipe's end of file is the
+first and surest sign that the engine died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Generator
+from multiprocessing.connection import Connection
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from engine.contract import Broken, Control, EngineSettings, Event, Shutdown
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+    from multiprocessing.queues import Queue
+
+EXIT_OK = 0
+EXIT_DEVICE_LOST = 70
+"""The GPU is in a state no later call recovers from; a new generation may work."""
+EXIT_BROKEN = 78
+"""`Broken` was sent: starting again would not help."""
+
+_PR_SET_PDEATHSIG = 1
+_context = multiprocessing.get_context("spawn")
+_start_lock = threading.Lock()
+
+
+def start(settings: EngineSettings) -> EngineProcess:
+    """Starts an engine and returns at once. Call it from the main thread: the child dies with the starting thread."""
+    with _start_lock, _without_secrets(), _without_main():
+        controls: Queue[Control] = _context.Queue()
+        controls.cancel_join_thread()  # a full queue to a dead engine must never hold up the bot's exit
+        events, child_events = _context.Pipe(duplex=False)
+        process = _context.Process(
+            target=_child, args=(settings, controls, child_events), name="easel-engine", daemon=True
+        )
+        try:
+            process.start()
+        finally:
+            child_events.close()  # otherwise our own copy would keep the pipe from ever reaching its end
+    return EngineProcess(process, controls, events)
+
+
+class EngineProcess:
+    """One engine generation, seen from the bot. `events.recv()` gives Event objects; EOFError and OSError mean dead."""
+
+    def __init__(
+        self,
+        process: BaseProcess,
+        controls: Queue[Control],
+        events: Connection[Event, Event],
+    ) -> None:
+        self._process = process
+        self._controls = controls
+        self._closed = False
+        self._exitcode: int | None = None
+        self.events = events
+        self.pid: int = process.pid or 0
+
+    def send(self, control: Control) -> None:
+        """Hands a control over without blocking; what a dead engine is told is lost."""
+        if not self._closed:
+            self._controls.put(control)
+
+    def is_alive(self) -> bool:
+        return not self._closed and self._process.is_alive()
+
+    @property
+    def exitcode(self) -> int | None:
+        """None while it runs, negative after a signal."""
+        return self._exitcode if self._closed else self._process.exitcode
+
+    def kill(self) -> None:
+        """SIGKILL; does nothing to a process that has ended."""
+        if not self._closed:
+            self._process.kill()
+
+    def stop(self, timeout_s: float) -> None:
+        """Asks it to leave, waits at most `timeout_s` seconds, then kills it. Blocks until it is gone."""
+        if self._closed:
+            return
+        self.send(Shutdown())
+        self._process.join(timeout_s)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def close(self) -> None:
+        """Kills what still runs, reaps it and frees queue and pipe. End any thread reading `events` first, by `stop`
+        or `kill`: closing a pipe under a reader is undefined. May be called twice."""
+        if self._closed:
+            return
+        self._process.kill()
+        self._process.join()
+        self._exitcode = self._process.exitcode
+        self._closed = True
+        self._controls.cancel_join_thread()
+        self._controls.close()
+        self.events.close()
+        self._process.close()
+
+
+def _is_secret(name: str) -> bool:
+    return name.startswith(("DISCORD_TOKEN", "EASEL_"))
+
+
+@contextlib.contextmanager
+def _without_secrets() -> Generator[None]:
+    """Takes the bot's secrets out of the environment while a child is started.
+
+    A spawned process inherits the environment as it is at that moment, and its first copy stays readable in
+    /proc/PID/environ whatever the child removes later; multiprocessing has no parameter for it.
+    """
+    secrets = {name: os.environ.pop(name) for name in list(os.environ) if _is_secret(name)}
+    try:
+        yield
+    finally:
+        os.environ.update(secrets)
+
+
+@contextlib.contextmanager
+def _without_main() -> Generator[None]:
+    """Hides the program's main module, which spawn would otherwise import again in the child, with all it imports."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+# ------------------------------------------------------------------ in the child
+
+
+def _child(settings: EngineSettings, controls: Queue[Control], events: Connection[Event, Event]) -> None:
+    _detach()
+    emit = _Emitter(events)
+    try:
+        if settings.fake is not None:
+            from engine.fake import run
+        else:
+            from engine.boot import run
+    except ImportError as error:
+        emit(Broken(reason=f"The engine lacks a package ({error}): install Easel's requirements again."))
+        raise SystemExit(EXIT_BROKEN) from None
+    code = run(settings, controls, emit)
+    if code == EXIT_DEVICE_LOST:
+        os._exit(code)  # an orderly exit would talk to the lost device and may hang
+    raise SystemExit(code)
+
+
+def _detach() -> None:
+    """Makes the process an engine: no secrets, no Ctrl-C of its own, never alive without its parent."""
+    for name in [name for name in os.environ if _is_secret(name)]:
+        del os.environ[name]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not parent_alive():  # it died before prctl could see it
+        os._exit(EXIT_OK)
+
+
+def parent_alive() -> bool:
+    """False once the process that started this one is gone."""
+    parent = multiprocessing.parent_process()
+    return parent is None or parent.is_alive()
+
+
+class _Emitter:
+    """Sends events to the bot from any thread; when nobody reads any more, the process ends without a word."""
+
+    def __init__(self, events: Connection[Event, Event]) -> None:
+        self._events = events
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            try:
+                self._events.send(event)
+            except OSError:
+                os._exit(EXIT_OK)

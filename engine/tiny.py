@@ -1,0 +1,191 @@
+"""Builds a tiny Stable Diffusion folder with random weights, for the demo and the tests; knows the hub's layout.
+
+`python -m engine.tiny FOLDER` takes seconds. The architectures are the real ones, only small, so whatever works with
+this folder works with a real checkpoint, except that the pictures are colourful noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+SIDE = 128
+TITLE = "Tiny random model"
+SCHEDULER = {  # what Stable Diffusion 1.5 ships
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "trained_betas": None,
+    "skip_prk_steps": True,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "clip_sample": False,
+}
+Safety = Literal["none", "passes", "flags"]
+
+
+def build(
+    folder: Path,
+    *,
+    seed: int = 0,
+    safety: Safety = "none",
+    prediction_type: str = "epsilon",
+    time_cond_proj_dim: int | None = None,
+    describe: bool = True,
+) -> Path:
+    """Writes the folder and returns it. `safety` adds a checker that passes or flags every picture."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+    from diffusers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    folder.mkdir(parents=True, exist_ok=True)
+    checker, extractor = _safety_parts(safety) if safety != "none" else (None, None)
+    pipeline: Any = StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=_text_encoder(),
+        tokenizer=_tokenizer(),
+        unet=_unet(time_cond_proj_dim),
+        scheduler=_scheduler(prediction_type),
+        safety_checker=checker,
+        feature_extractor=extractor,
+        requires_safety_checker=safety != "none",
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    if describe:
+        _write_description(folder)
+    return folder
+
+
+def _write_description(folder: Path) -> None:
+    values = {
+        "title": TITLE,
+        "description": "random weights: draws colourful noise, obeys no prompt",
+        "width": SIDE,
+        "height": SIDE,
+        "steps": 8,
+    }
+    (folder / "easel.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _unet(time_cond_proj_dim: int | None) -> Any:
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=SIDE // 8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        cross_attention_dim=32,
+        attention_head_dim=4,
+        norm_num_groups=8,
+        time_cond_proj_dim=time_cond_proj_dim,
+    )
+
+
+def _vae() -> Any:
+    import torch
+    from diffusers import AutoencoderKL
+
+    vae: Any = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 16, 16),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=SIDE,
+    )
+    with torch.no_grad():  # untrained, it would paint everything grey
+        vae.decoder.conv_out.weight.mul_(2.5)
+    return vae
+
+
+def _text_encoder() -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    start, end = len(_vocabulary()) - 2, len(_vocabulary()) - 1
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(_vocabulary()),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=77,
+            bos_token_id=start,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+    )
+
+
+def _scheduler(prediction_type: str) -> Any:
+    from diffusers import PNDMScheduler
+
+    return PNDMScheduler(**SCHEDULER, prediction_type=prediction_type)
+
+
+def _safety_parts(safety: Safety) -> tuple[Any, Any]:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor
+
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**small, "image_size": 32, "patch_size": 8}
+    checker: Any = StableDiffusionSafetyChecker(
+        CLIPConfig(projection_dim=8, vision_config={**vision, "projection_dim": 8}, text_config=small)
+    )
+    threshold = -2.0 if safety == "flags" else 2.0  # a cosine lies between
+    checker.concept_embeds_weights.data.fill_(threshold)
+    checker.special_care_embeds_weights.data.fill_(2.0)
+    size = {"height": 32, "width": 32}
+    return checker, CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size)
+
+
+# ------------------------------------------------------------------ tokenizer
+
+_MERGES = ("r e", "a n", "t h", "th e</w>", "o f</w>", "i n", "in g</w>", "re d</w>", "an d</w>")
+
+
+def _vocabulary() -> dict[str, int]:
+    """Every byte, alone and at the end of a word, then the merges: encodes any text."""
+    letters = list(_byte_letters())
+    merged = [merge.replace(" ", "") for merge in _MERGES]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), *merged, "<|startoftext|>", "<|endoftext|>"]
+    return {word: number for number, word in enumerate(words)}
+
+
+def _byte_letters() -> list[str]:
+    """The printable letter that byte-level BPE writes for each of the 256 bytes."""
+    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = (number for number in range(256) if number not in plain)
+    return [chr(byte) for byte in plain] + [chr(256 + offset) for offset, _ in enumerate(others)]
+
+
+def _tokenizer() -> Any:
+    from transformers import CLIPTokenizer
+
+    merges = [tuple(merge.split(" ")) for merge in _MERGES]
+    return CLIPTokenizer(vocab=_vocabulary(), merges=merges, model_max_length=77)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m engine.tiny", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--safety", choices=("none", "passes", "flags"), default="none")
+    arguments = parser.parse_args()
+    build(arguments.folder, seed=arguments.seed, safety=arguments.safety)
+
+
+if __name__ == "__main__":
+    main()

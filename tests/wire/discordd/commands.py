@@ -1,0 +1,180 @@
+"""Application commands: what a sync may contain and what a person may type; pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import payloads
+from .bodies import Upload
+from .errors import invalid
+from .messages import Messages
+from .world import Channel, Json, Role, User, walk
+
+SUB_COMMAND, SUB_GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = range(1, 12)
+NAME = re.compile(r"^[-_'\w]{1,32}$")
+PYTHON_TYPES: dict[int, tuple[type, ...]] = {
+    STRING: (str,),
+    INTEGER: (int,),
+    BOOLEAN: (bool,),
+    USER: (User,),
+    CHANNEL: (Channel,),
+    ROLE: (Role,),
+    MENTIONABLE: (User, Role),
+    NUMBER: (int, float),
+    ATTACHMENT: (Upload,),
+}
+
+
+class CannotDo(AssertionError):
+    """A person could not do this in Discord's client: no such command, option, button, or not allowed."""
+
+
+def check_sync(commands: list[Json]) -> None:
+    """Raise what Discord answers to a bad bulk overwrite, or return."""
+    keys = [(c.get("type", 1), c["name"]) for c in commands]
+    if len(set(keys)) < len(keys):
+        raise invalid("name", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique")
+    for index, command in enumerate(commands):
+        if command.get("type", 1) == 1:
+            _check_named(command, f"{index}")
+            if sum(len(t) for t in _texts(command)) > 8000:
+                raise invalid(f"{index}", "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
+
+
+def _check_named(item: Json, path: str) -> None:
+    name, description = item["name"], item.get("description") or ""
+    if not NAME.match(name) or name != name.lower():
+        raise invalid(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+    if not 1 <= len(description) <= 100:
+        raise invalid(f"{path}.description", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
+    options: list[Json] = item.get("options") or []
+    choices: list[Json] = item.get("choices") or []
+    if len(options) > 25 or len(choices) > 25:
+        raise invalid(path, "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
+    if choices and item.get("autocomplete"):
+        raise invalid(path, "APPLICATION_COMMAND_OPTIONS_CHOICES_AUTOCOMPLETE", "Not both choices and autocomplete.")
+    wanted = [bool(o.get("required")) for o in options]
+    if wanted != sorted(wanted, reverse=True):
+        text = "Required options must be placed before non-required options"
+        raise invalid(f"{path}.options", "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", text)
+    for number, option in enumerate(options):
+        _check_named(option, f"{path}.options.{number}")
+    for number, choice in enumerate(choices):
+        if not 1 <= len(choice["name"]) <= 100 or len(str(choice["value"])) > 100:
+            raise invalid(f"{path}.choices.{number}", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
+
+
+def _texts(item: Json) -> list[str]:
+    texts = [str(item["name"]), str(item.get("description") or "")]
+    texts += [str(c["name"]) + str(c["value"]) for c in item.get("choices") or []]
+    return texts + [text for option in item.get("options") or [] for text in _texts(option)]
+
+
+@dataclass(kw_only=True)
+class Typing:
+    """Turns what a test passes as options into the payload that Discord's client would send."""
+
+    messages: Messages
+    bot: User
+    channel: Channel
+    resolved: Json = field(default_factory=lambda: {})
+
+    def data(self, command: Json, words: list[str], values: dict[str, Any], focus: str | None = None) -> Json:
+        """`data` of the interaction; `focus` names the option being typed (autocomplete)."""
+        options = self._descend(command, words, values, focus)
+        plain: Json = {"id": command["id"], "name": command["name"], "type": 1, "options": options}
+        if self.resolved and focus is None:
+            plain["resolved"] = self.resolved
+        return plain
+
+    def _descend(self, item: Json, words: list[str], values: dict[str, Any], focus: str | None) -> list[Json]:
+        inner: list[Json] = item.get("options") or []
+        if words:
+            child = next((o for o in inner if o["name"] == words[0] and o["type"] in {SUB_COMMAND, SUB_GROUP}), None)
+            if child is None:
+                raise CannotDo(f"{item['name']} has no subcommand {words[0]!r}: {[o['name'] for o in inner]}")
+            options = self._descend(child, words[1:], values, focus)
+            return [{"name": child["name"], "type": child["type"], "options": options}]
+        if any(o["type"] in {SUB_COMMAND, SUB_GROUP} for o in inner):
+            raise CannotDo(f"{item['name']} needs a subcommand: {[o['name'] for o in inner]}")
+        return self._options({o["name"]: o for o in inner}, values, focus)
+
+    def _options(self, known: dict[str, Json], values: dict[str, Any], focus: str | None) -> list[Json]:
+        if strange := values.keys() - known.keys():
+            raise CannotDo(f"no such option {sorted(strange)}; there are {sorted(known)}")
+        missing = [name for name, o in known.items() if o.get("required") and name not in values]
+        if missing and focus is None:
+            raise CannotDo(f"required option missing: {missing}")
+        return [self._option(known[name], value, name == focus) for name, value in values.items()]
+
+    def _option(self, option: Json, value: Any, focused: bool) -> Json:
+        plain: Json = {"name": option["name"], "type": option["type"]}
+        if focused:
+            if not option.get("autocomplete"):
+                raise CannotDo(f"{option['name']} has no autocomplete")
+            return {**plain, "value": value, "focused": True}
+        return {**plain, "value": self._value(option, value)}
+
+    def _value(self, option: Json, value: Any) -> Any:
+        name, kind = option["name"], option["type"]
+        fits = isinstance(value, PYTHON_TYPES[kind]) and (kind == BOOLEAN or not isinstance(value, bool))
+        if not fits:
+            raise CannotDo(f"{name} takes {[t.__name__ for t in PYTHON_TYPES[kind]]}, not {value!r}")
+        _check_range(option, value)
+        match value:
+            case User():
+                return self._resolve_user(value)
+            case Role():
+                return self._resolve("roles", value.id, payloads.role(value))
+            case Channel():
+                return self._resolve("channels", value.id, {**payloads.channel(value, self.bot), "permissions": "0"})
+            case Upload():
+                stored = self.messages.store_file(self.channel.id, value, folder="ephemeral-attachments")
+                return self._resolve("attachments", stored.id, {**payloads.attachment(stored), "ephemeral": True})
+            case _:
+                return value
+
+    def _resolve_user(self, who: User) -> str:
+        guild = self.channel.guild
+        if guild is not None:
+            self._resolve("members", who.id, payloads.member(guild, who, channel=self.channel))
+        return self._resolve("users", who.id, payloads.user(who))
+
+    def _resolve(self, kind: str, number: int, plain: Json) -> str:
+        self.resolved.setdefault(kind, {})[str(number)] = plain
+        return str(number)
+
+
+def _check_range(option: Json, value: Any) -> None:
+    """What Discord's client refuses before anything is sent."""
+    name, choices = option["name"], [c["value"] for c in option.get("choices") or []]
+    if choices and value not in choices:
+        raise CannotDo(f"{name} is one of {choices}, not {value!r}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value < option.get("min_value", value) or value > option.get("max_value", value):
+            raise CannotDo(f"{name} lies in {option.get('min_value')}..{option.get('max_value')}, not {value}")
+    if isinstance(value, str):
+        least, most = option.get("min_length", 0), option.get("max_length", 6000)
+        if not least <= len(value) <= most:
+            raise CannotDo(f"{name} has {least} to {most} characters, not {len(value)}")
+
+
+def find_component(components: list[Json], wanted: str, types: frozenset[int]) -> Json:
+    """The one component with this custom_id, label, emoji or placeholder, and not disabled."""
+    candidates = [c for c in walk(components) if c["type"] in types]
+    exact = [c for c in candidates if c.get("custom_id") == wanted]
+    named = exact or [c for c in candidates if wanted in _names(c)]
+    if len(named) != 1:
+        raise CannotDo(f"{len(named)} components are called {wanted!r}; there are {[_names(c) for c in candidates]}")
+    if named[0].get("disabled"):
+        raise CannotDo(f"{wanted!r} is disabled")
+    if "custom_id" not in named[0]:
+        raise CannotDo(f"{wanted!r} is a link")
+    return named[0]
+
+
+def _names(component: Json) -> list[str]:
+    emoji = (component.get("emoji") or {}).get("name")
+    return [n for n in (component.get("label"), component.get("placeholder"), emoji) if n]

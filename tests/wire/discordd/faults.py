@@ -1,0 +1,97 @@
+"""Faults on order, and the log of requests; knows the shape of a request, not what it means."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from .world import Json
+
+API = "/api/v10"
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Request:
+    """One request as it arrived; `status` and `ms` are filled in when it is answered (0: connection cut)."""
+
+    method: str
+    path: str
+    """Without `/api/v10` and without the query."""
+    query: dict[str, str]
+    at_ms: float
+    json: Json = field(default_factory=lambda: {})
+    filenames: list[str] = field(default_factory=lambda: [])
+    auth: str | None = None
+    status: int | None = None
+    ms: float | None = None
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Fault:
+    """What happens to the next matching requests instead of, or after, their handling."""
+
+    method: str
+    path_part: str
+    status: int
+    times: int
+    apply: bool
+    retry_after: float
+    via: bool
+    reset: bool
+    scope: str | None
+    hits: int = 0
+
+    def matches(self, request: Request) -> bool:
+        return self.times > 0 and self.method in {"*", request.method} and self.path_part in request.path
+
+    def response(self) -> web.Response:
+        headers: dict[str, str] = {}
+        body: Json = {"message": "loopback fault", "code": 0}
+        if self.status == 429:
+            body = {"message": "You are being rate limited.", "retry_after": self.retry_after, "global": False}
+            headers["Retry-After"] = str(self.retry_after)
+            if self.via:
+                headers["Via"] = "1.1 google"
+            if self.scope is not None:
+                headers["X-RateLimit-Scope"] = self.scope
+                body["global"] = self.scope == "global"
+        return json_response(body, self.status, headers)
+
+
+class Hold:
+    """A gate in front of (or, with `apply`, behind) one request: it arrives, and waits until released."""
+
+    def __init__(self, method: str, path_part: str, *, apply: bool) -> None:
+        self.method, self.path_part, self.apply = method, path_part, apply
+        self.request: Request | None = None
+        self._gate = asyncio.Event()
+
+    @property
+    def entered(self) -> bool:
+        return self.request is not None
+
+    def matches(self, request: Request) -> bool:
+        return self.request is None and self.method in {"*", request.method} and self.path_part in request.path
+
+    def release(self) -> None:
+        self._gate.set()
+
+    async def wait(self) -> None:
+        await self._gate.wait()
+
+
+def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """JSON with the exact content type that discord.py compares with: no charset."""
+    return web.Response(
+        body=json.dumps(body).encode(), status=status, headers={"Content-Type": "application/json", **(headers or {})}
+    )
+
+
+def cut(request: web.Request) -> web.Response:
+    """Drop the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=499)

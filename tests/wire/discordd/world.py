@@ -1,0 +1,267 @@
+"""What exists in the loopback Discord: users, servers, channels, messages; knows no sockets and no JSON shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+EPHEMERAL = 1 << 6
+LOADING = 1 << 7
+COMPONENTS_V2 = 1 << 15
+MIB = 1 << 20
+
+TEXT_DISPLAY, BUTTON = 10, 2
+SELECTS = frozenset({3, 5, 6, 7, 8})
+
+
+class Permission(IntFlag):
+    """The permission bits that matter here; any other bit may be given as a plain number."""
+
+    ADMINISTRATOR = 1 << 3
+    MANAGE_CHANNELS = 1 << 4
+    MANAGE_GUILD = 1 << 5
+    VIEW_CHANNEL = 1 << 10
+    SEND_MESSAGES = 1 << 11
+    MANAGE_MESSAGES = 1 << 13
+    EMBED_LINKS = 1 << 14
+    ATTACH_FILES = 1 << 15
+    READ_MESSAGE_HISTORY = 1 << 16
+    USE_APPLICATION_COMMANDS = 1 << 31
+
+
+EVERYTHING = (1 << 53) - 1
+MEMBER_DEFAULT = (
+    Permission.VIEW_CHANNEL
+    | Permission.SEND_MESSAGES
+    | Permission.EMBED_LINKS
+    | Permission.ATTACH_FILES
+    | Permission.READ_MESSAGE_HISTORY
+    | Permission.USE_APPLICATION_COMMANDS
+)
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class User:
+    id: int
+    name: str
+    bot: bool = False
+    locale: str = "en-US"
+    permissions: int = 0
+    """Given in every server on top of the roles."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Role:
+    id: int
+    name: str
+    permissions: int = 0
+    position: int = 1
+    managed: bool = False
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Guild:
+    id: int
+    name: str
+    owner: User
+    everyone: Role
+    bot_role: Role
+    locale: str = "en-US"
+    attachment_size_limit: int = 10 * MIB
+    roles: list[Role] = field(default_factory=lambda: [])
+    channels: list[Channel] = field(default_factory=lambda: [])
+    member_roles: dict[int, list[Role]] = field(default_factory=lambda: {})
+    """User id -> roles, @everyone left out."""
+
+    def roles_of(self, user: User) -> list[Role]:
+        return self.member_roles.get(user.id, [])
+
+    def permissions_of(self, user: User) -> int:
+        if user is self.owner:
+            return EVERYTHING
+        bits = self.everyone.permissions | user.permissions
+        for role in self.roles_of(user):
+            bits |= role.permissions
+        return EVERYTHING if bits & Permission.ADMINISTRATOR else bits
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Channel:
+    """A text channel of a server, or a DM (then `guild` is None and `recipient` is set)."""
+
+    id: int
+    name: str
+    guild: Guild | None
+    recipient: User | None = None
+    app_permissions: int = MEMBER_DEFAULT
+    member_permissions: dict[int, int] = field(default_factory=lambda: {})
+    """User id -> permissions in this channel, instead of the computed ones."""
+
+    @property
+    def attachment_size_limit(self) -> int:
+        return 10 * MIB if self.guild is None else self.guild.attachment_size_limit
+
+    def permissions_of(self, user: User) -> int:
+        if user.id in self.member_permissions:
+            return self.member_permissions[user.id]
+        return MEMBER_DEFAULT if self.guild is None else self.guild.permissions_of(user)
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Attachment:
+    id: int
+    filename: str
+    bytes: bytes
+    url: str
+    content_type: str
+    description: str | None = None
+    spoiler: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Button:
+    custom_id: str | None
+    label: str
+    disabled: bool
+    style: int
+    url: str | None
+    emoji: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """What a message showed from `at_ms` (server uptime) on."""
+
+    at_ms: float
+    text: str
+    filenames: tuple[str, ...]
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Message:
+    id: int
+    channel: Channel
+    author: User
+    created_at: float
+    """Seconds, by the server's clock."""
+    interaction: Interaction | None = None
+    via_webhook: bool = False
+    content: str = ""
+    embeds: list[Json] = field(default_factory=lambda: [])
+    components: list[Json] = field(default_factory=lambda: [])
+    attachments: list[Attachment] = field(default_factory=lambda: [])
+    allowed_mentions: Json | None = None
+    nonce: str | None = None
+    flags: int = 0
+    edits: int = 0
+    edited_at: float | None = None
+    deleted: bool = False
+    history: list[Snapshot] = field(default_factory=lambda: [])
+
+    @property
+    def ephemeral(self) -> bool:
+        return bool(self.flags & EPHEMERAL)
+
+    @property
+    def loading(self) -> bool:
+        """The "is thinking" placeholder of a deferred answer."""
+        return bool(self.flags & LOADING)
+
+    @property
+    def is_v2(self) -> bool:
+        return bool(self.flags & COMPONENTS_V2)
+
+    @property
+    def text(self) -> str:
+        """Everything there is to read: content, embeds and text displays, one per line."""
+        parts = [self.content, *(_embed_text(embed) for embed in self.embeds)]
+        parts += [str(c["content"]) for c in walk(self.components) if c["type"] == TEXT_DISPLAY]
+        return "\n".join(part for part in parts if part)
+
+    @property
+    def buttons(self) -> list[Button]:
+        return [_button(c) for c in walk(self.components) if c["type"] == BUTTON]
+
+    @property
+    def accent(self) -> int | None:
+        """The accent colour of the first container."""
+        containers = [c for c in walk(self.components) if c["type"] == 17]
+        return containers[0].get("accent_color") if containers else None
+
+    @property
+    def shown_files(self) -> list[str]:
+        """Names of the attachments that the message's components really show, in order."""
+        ids = [media.get("attachment_id") for media in media_items(self.components)]
+        names = {str(a.id): a.filename for a in self.attachments}
+        return [names[i] for i in ids if i in names]
+
+    def attachment(self, filename: str) -> Attachment:
+        return next(a for a in self.attachments if a.filename == filename)
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Interaction:
+    id: int
+    token: str
+    type: int
+    user: User
+    channel: Channel
+    created_at: float
+    sent_ms: float
+    payload: Json
+    source: Message | None = None
+    answer: Json | None = None
+    """The callback as the bot sent it: `type` and `data`."""
+    answered_ms: float | None = None
+    original: Message | None = None
+    followups: list[Message] = field(default_factory=lambda: [])
+
+
+def walk(components: list[Json]) -> Iterator[Json]:
+    """Every component with its nested ones: children, a section's accessory, a label's field."""
+    for component in components:
+        yield component
+        yield from walk(component.get("components") or [])
+        for key in ("accessory", "component"):
+            if isinstance(component.get(key), dict):
+                yield from walk([component[key]])
+
+
+def media_items(components: list[Json]) -> Iterator[Json]:
+    """Every media object in galleries, thumbnails and file components."""
+    for component in walk(components):
+        match component["type"]:
+            case 11:
+                yield component["media"]
+            case 12:
+                yield from (item["media"] for item in component["items"])
+            case 13:
+                yield component["file"]
+            case _:
+                pass
+
+
+def _embed_text(embed: Json) -> str:
+    fields: list[Json] = embed.get("fields") or []
+    parts = [embed.get("title"), embed.get("description")]
+    parts += [f"{f['name']}: {f['value']}" for f in fields]
+    parts.append((embed.get("footer") or {}).get("text"))
+    return "\n".join(str(part) for part in parts if part)
+
+
+def _button(component: Json) -> Button:
+    return Button(
+        custom_id=component.get("custom_id"),
+        label=component.get("label") or "",
+        disabled=bool(component.get("disabled")),
+        style=component["style"],
+        url=component.get("url"),
+        emoji=(component.get("emoji") or {}).get("name"),
+    )
