@@ -140,8 +140,9 @@ def doctor(
 
     def body(settings: Settings) -> int:
         from bot import doctor as bot_doctor
+        from bot.config import find
 
-        return bot_doctor.run(settings, as_json=as_json)
+        return bot_doctor.run(settings, find(config, os.environ), as_json=as_json)
 
     _with_settings(config, body)
 

@@ -75,15 +75,26 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
         async with env.preview(channel, viewers=[member, admin], layout="channel", port=port) as preview:
             print(f"\nThe chat page is ready: {preview.url}", flush=True)
             print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
-            while not over.is_set():
-                with contextlib.suppress(SetupError):  # somebody is acting on the page: it publishes itself
-                    await preview.refresh()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), REFRESH_S)
+            await _keep_fresh(env, preview, over)
     finally:
         await client.close()
         await env.shutdown()
     return EXIT_OK
+
+
+async def _keep_fresh(env: simcord.Env, preview: simcord.Preview, over: asyncio.Event) -> None:
+    """Shows on the page what the bot did on its own, such as progress, until it is over.
+
+    Only when there is something new: every refresh outdates what the page holds, and a click on an
+    outdated page is refused.
+    """
+    shown = -1
+    while not over.is_set():
+        if shown != len(env.http_requests):
+            with contextlib.suppress(SetupError):  # somebody is acting on the page: it publishes itself
+                shown, _ = len(env.http_requests), await preview.refresh()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), REFRESH_S)
 
 
 def _topic(settings: Settings) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import sqlite3
 import stat
@@ -21,7 +22,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from bot import config
 from bot.config import ConfigError, Settings
 from bot.models import STAND_IN_NOTE
 from bot.store import db
@@ -29,6 +29,10 @@ from bot.store import db
 CHILD_TIMEOUT_S = 180.0
 FREE_BYTES_LOW, FREE_BYTES_MIN = 5 * 2**30, 2**28
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
+
+
+PIP = f"{shlex.quote(sys.executable)} -m pip install"
+INSTALL = f"{PIP} -c {shlex.quote(str(CONSTRAINTS))} -e {shlex.quote(str(CONSTRAINTS.parent))}"
 
 
 class Status(StrEnum):
@@ -59,15 +63,14 @@ def bad(name: str, text: str, fix: str) -> Finding:
     return Finding(name=name, status=Status.BAD, text=text, fix=fix)
 
 
-def run(settings: Settings, *, as_json: bool = False) -> int:
-    """Prints the report; 0 when nothing is red, else 1."""
+def run(settings: Settings, file: Path | None = None, *, as_json: bool = False) -> int:
+    """Prints the report; 0 when nothing is red, else 1. `file` is where the settings come from."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     findings: list[Finding] = []
-    for check in CHECKS:
-        for finding in check(settings):
-            findings.append(finding)
-            if not as_json:
-                console.print(_line(finding))  # one by one: asking torch takes seconds
+    for finding in examine(settings, file):
+        findings.append(finding)
+        if not as_json:
+            console.print(_line(finding))  # one by one: asking torch takes seconds
     is_fine = all(finding.status is not Status.BAD for finding in findings)
     if as_json:
         report = {"ok": is_fine, "checks": [asdict(finding) for finding in findings]}
@@ -75,8 +78,16 @@ def run(settings: Settings, *, as_json: bool = False) -> int:
     return 0 if is_fine else 1
 
 
+def examine(settings: Settings, file: Path | None) -> Iterator[Finding]:
+    yield ok("Settings", str(file) if file else "no easel.toml: every setting has its default")
+    for check in CHECKS:
+        yield from check(settings)
+
+
 def _line(finding: Finding) -> Text:
-    sign, style = {Status.OK: ("✔", "green"), Status.WARN: ("!", "yellow"), Status.BAD: ("✘", "red")}[finding.status]
+    sign, style = {Status.OK: ("✔", "green"), Status.WARN: ("!", "yellow"), Status.BAD: ("✘", "red")}[
+        finding.status
+    ]
     fix = f" Fix: {finding.fix}" if finding.fix else ""
     return Text.assemble((f"{sign} ", style), (f"{finding.name:<12}", "bold"), f"{finding.text}{fix}")
 
@@ -85,15 +96,11 @@ def _line(finding: Finding) -> Text:
 
 
 def check_python(_settings: Settings) -> Iterator[Finding]:
-    version = platform.python_version()
-    if sys.version_info < (3, 11):
-        yield bad("Python", f"{version} is too old: Easel needs 3.11.", "make clean && make venv PYTHON=python3.11")
-    else:
-        yield ok("Python", version)
+    yield ok("Python", f"{platform.python_version()}, {sys.executable}")
 
 
 def check_packages(_settings: Settings) -> Iterator[Finding]:
-    pinned, wrong, fix = _pins(), 0, "pip install -c constraints.txt -e ."
+    pinned, wrong, fix = _pins(), 0, INSTALL
     names = _required()
     for name in names:
         found, wanted = _installed(name), pinned.get(_normal(name))
@@ -104,7 +111,9 @@ def check_packages(_settings: Settings) -> Iterator[Finding]:
             wrong += 1
             yield warn("Packages", f"{name} is {found}, but Easel was tested with {wanted}.", fix)
     if not wrong:
-        how = "as pinned in constraints.txt" if pinned else "(there is no constraints.txt here to compare with)"
+        how = (
+            "as pinned in constraints.txt" if pinned else "(there is no constraints.txt here to compare with)"
+        )
         yield ok("Packages", f"all {len(names)} {how}")
 
 
@@ -140,14 +149,17 @@ def check_sqlite(_settings: Settings) -> Iterator[Finding]:
     version = sqlite3.sqlite_version
     if has_wal_bug(sqlite3.sqlite_version_info):
         # https://sqlite.org/wal.html#walresetbug: needs two connections that write and checkpoint at the same moment
-        yield warn("SQLite", f"{version} has the WAL-reset bug; Easel avoids it by writing through one connection only.")
+        yield warn(
+            "SQLite",
+            f"{version} has the WAL-reset bug; Easel avoids it by writing through one connection only.",
+        )
     else:
         yield ok("SQLite", version)
 
 
 def has_wal_bug(version: tuple[int, ...]) -> bool:
     """3.7.0 to 3.51.2, but for the two branches it was repaired in: 3.44.6 and 3.50.7."""
-    repaired = {(3, 44): 6, (3, 50): 7}.get(version[:2])
+    repaired = {(3, 44): 6, (3, 50): 7}.get((version[0], version[1]))
     return (3, 7, 0) <= version <= (3, 51, 2) and not (repaired is not None and version[2] >= repaired)
 
 
@@ -167,7 +179,7 @@ print(json.dumps({"torch": torch.__version__, "built_for_cuda": torch.version.cu
 def check_device(settings: Settings) -> Iterator[Finding]:
     facts, complaint = ask_child(_TORCH)
     if facts is None:
-        yield bad("Device", f"torch can't be loaded: {complaint}", "pip install -c constraints.txt -e .")
+        yield bad("Device", f"torch can't be loaded: {complaint}", INSTALL)
     else:
         yield judge_device(settings.engine.device, facts, has_driver=shutil.which("nvidia-smi") is not None)
 
@@ -182,7 +194,9 @@ def judge_device(wanted: str, facts: dict[str, Any], *, has_driver: bool) -> Fin
             return bad("Device", text, _cuda_fix(facts, has_driver=has_driver))
         return ok("Device", _card(facts, number))
     if wanted == "mps" and not facts["mps"]:
-        return bad("Device", "mps is configured, but torch sees no Apple GPU.", 'set device = "auto" under [engine]')
+        return bad(
+            "Device", "mps is configured, but torch sees no Apple GPU.", 'set device = "auto" under [engine]'
+        )
     if wanted == "auto" and cards:
         return ok("Device", _card(facts, 0))
     if wanted == "mps" or (wanted == "auto" and facts["mps"]):
@@ -198,7 +212,7 @@ def _card(facts: dict[str, Any], number: int) -> str:
 
 def _cuda_fix(facts: dict[str, Any], *, has_driver: bool) -> str:
     if not facts["built_for_cuda"]:
-        return "pip install --force-reinstall --no-deps torch==2.13.0 (the build with CUDA)"
+        return f"{PIP} --force-reinstall torch==2.13.0 (the build with CUDA)"
     return "nvidia-smi (does it list the card?)" if has_driver else 'set device = "auto" under [engine]'
 
 
@@ -207,11 +221,40 @@ def check_model(settings: Settings) -> Iterator[Finding]:
     if model is None:
         yield warn("Model", STAND_IN_NOTE)
         return
-    yield from judge_model(model, offline=settings.engine.offline)
+    yield judge_model(model, offline=settings.engine.offline)
 
 
-def judge_model(model: str, *, offline: bool) -> Iterator[Finding]:
-    raise NotImplementedError
+def judge_model(model: str, *, offline: bool) -> Finding:
+    """Whether the folder, or the hub's model in this user's cache, is complete. The engine's own check decides."""
+    fetch = f"hf download {shlex.quote(model)}"
+    facts, complaint = ask_child(_CHECK_MODEL, model)
+    if facts is None:
+        return bad("Model", f"the model can't be checked: {complaint}", INSTALL)
+    if facts["folder"] is None:
+        if offline:
+            return bad("Model", f"{model} is not on this disk, and offline = true.", fetch)
+        return warn("Model", f"{model} is not on this disk yet: the first start downloads it.", fetch)
+    if not facts["problem"]:
+        return ok("Model", model if facts["folder"] == model else f"{model}, in {facts['folder']}")
+    if facts["is_id"] and not offline:
+        return warn("Model", f"{facts['problem']} The next start tries that.", fetch)
+    return bad("Model", facts["problem"], fetch if facts["is_id"] else "set another model under [engine]")
+
+
+_CHECK_MODEL = """
+import json, sys
+from pathlib import Path
+from engine import checkpoint, hub
+model = sys.argv[1]
+is_id = hub.is_id(model) and not Path(model).is_dir()
+folder, problem = hub.cached(hub.current_id(model)) if is_id else Path(model), ""
+try:
+    if folder is not None:
+        checkpoint.check(folder, prefer_fp16=False)
+except checkpoint.BrokenModel as error:
+    problem = str(error)
+print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(folder), "problem": problem}))
+"""
 
 
 def ask_child(code: str, *arguments: str) -> tuple[dict[str, Any] | None, str]:
@@ -220,7 +263,13 @@ def ask_child(code: str, *arguments: str) -> tuple[dict[str, Any] | None, str]:
     command = [sys.executable, "-c", code, *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - our own program
-            command, check=False, capture_output=True, text=True, errors="replace", timeout=CHILD_TIMEOUT_S, env=environ
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=CHILD_TIMEOUT_S,
+            env=environ,
         )
     except subprocess.TimeoutExpired:
         return None, f"no answer within {CHILD_TIMEOUT_S:.0f} s"
@@ -230,11 +279,6 @@ def ask_child(code: str, *arguments: str) -> tuple[dict[str, Any] | None, str]:
 
 
 # ------------------------------------------------------------------ configuration and data
-
-
-def check_config(_settings: Settings) -> Iterator[Finding]:
-    file = config.find(None, os.environ)
-    yield ok("Settings", str(file) if file else "no easel.toml: every setting has its default")
 
 
 def check_token(settings: Settings) -> Iterator[Finding]:
@@ -266,7 +310,11 @@ def check_data(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(existing).free
     text = f"{folder}{'' if folder.exists() else ' (made at the first start)'}, {free / 2**30:.1f} GB free"
     if free < FREE_BYTES_MIN:
-        yield bad("Data", f"{text}: too little for images.", "set another dir, or fewer retention_days, under [data]")
+        yield bad(
+            "Data",
+            f"{text}: too little for images.",
+            "set another dir, or fewer retention_days, under [data]",
+        )
     elif free < FREE_BYTES_LOW:
         yield warn("Data", f"{text}: little for images.")
     else:
@@ -289,7 +337,6 @@ CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
     check_python,
     check_packages,
     check_sqlite,
-    check_config,
     check_token,
     check_data,
     check_database,

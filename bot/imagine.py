@@ -190,7 +190,7 @@ def _deliver(finished: Finished, wish: Wish, console: Console) -> int:
             continue
         target = wish.target(number, image.seed)
         _move(image, Path(image.path), target)
-        print(f"{target}  seed {image.seed}  {finished.seconds:.1f} s")  # noqa: T201 - the answer of the command
+        print(f"{target}  seed {image.seed}  {finished.seconds:.1f} s")
         written += 1
     return 0 if written else EXIT_FAILED
 

@@ -23,14 +23,16 @@ def show_info(image: Path) -> int:
         print(f"{image} carries no settings: they are lost when a picture is saved anew.", file=sys.stderr)
         return 1
     for line in lines(found):
-        print(line)
+        print(
+            "".join(char if char.isprintable() else " " for char in line)
+        )  # a stranger's file must not drive the terminal
     return 0
 
 
 def lines(found: PictureInfo) -> Iterator[str]:
-    yield f"Prompt: {found.prompt}"
+    yield from f"Prompt: {found.prompt}".split("\n")
     if found.negative_prompt:
-        yield f"Negative prompt: {found.negative_prompt}"
+        yield from f"Negative prompt: {found.negative_prompt}".split("\n")
     if found.request is None:
         yield from (f"{key}: {value}" for key, value in found.fields.items())
         return
@@ -46,7 +48,7 @@ def lines(found: PictureInfo) -> Iterator[str]:
 
 
 def command(request: GenerationRequest) -> str:
-    """A line for a shell that draws this request again."""
+    """What draws this request again when pasted into a shell."""
     words = [
         "easel",
         "imagine",

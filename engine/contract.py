@@ -39,8 +39,8 @@ class Sampler:
         match self.kind:
             case "single":
                 return steps
-            case "pndm":  # the first step is taken twice
-                return steps + 1
+            case "pndm":  # the first of several steps is taken twice
+                return steps + 1 if steps > 1 else 1
             case "second_order":  # two calls a step, one for the last
                 return max(1, 2 * steps - 1)
 
@@ -58,7 +58,6 @@ SAMPLERS: Mapping[str, Sampler] = {
         Sampler(name="DDIM"),
         Sampler(name="DDPM"),
         Sampler(name="PNDM", kind="pndm"),
-        Sampler(name="LMS"),
         Sampler(name="DEIS"),
         Sampler(name="Heun", kind="second_order"),
         Sampler(name="DPM2", kind="second_order"),
@@ -99,7 +98,9 @@ class GenerationRequest:
         for name in ("width", "height"):
             _check_side(name, getattr(self, name))
         if self.sampler not in SAMPLERS:
-            raise InvalidRequest(f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}.")
+            raise InvalidRequest(
+                f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}."
+            )
         sampler = SAMPLERS[self.sampler]
         if not sampler.steps_min <= self.steps <= sampler.steps_max:
             raise InvalidRequest(
@@ -257,7 +258,9 @@ class ModelInfo:
                     f"{self.title} draws {self.side_min} to {self.side_max} pixels a side: the {name} {side} is outside."
                 )
             if side % self.side_multiple:
-                near = min(self.side_max, max(self.side_min, round(side / self.side_multiple) * self.side_multiple))
+                near = min(
+                    self.side_max, max(self.side_min, round(side / self.side_multiple) * self.side_multiple)
+                )
                 raise InvalidRequest(
                     f"{self.title} needs sides that are multiples of {self.side_multiple}: use {near} instead of {side}."
                 )

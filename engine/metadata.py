@@ -121,7 +121,9 @@ def read(source: Path | str | bytes) -> PictureInfo | None:
     """What a picture's file says, None where it says nothing. Raises OSError where it is no picture."""
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         image.load()  # text chunks may come after the pixels
-        texts = {key: text for key, text in image.info.items() if isinstance(key, str) and isinstance(text, str)}
+        texts = {
+            key: text for key, text in image.info.items() if isinstance(key, str) and isinstance(text, str)
+        }
     shown = parse_parameters(texts[PARAMETERS_KEY]) if PARAMETERS_KEY in texts else None
     return _read_own(texts.get(EASEL_KEY, ""), shown) or shown
 
@@ -140,7 +142,9 @@ def parse_parameters(text: str) -> PictureInfo:
             line = line.removeprefix(_NEGATIVE).strip()  # noqa: PLW2901
         part.append(line)
     return PictureInfo(
-        prompt="\n".join(prompt).strip("\n"), negative_prompt="\n".join(negative).strip("\n"), fields=_fields(last)
+        prompt="\n".join(prompt).strip("\n"),
+        negative_prompt="\n".join(negative).strip("\n"),
+        fields=_fields(last),
     )
 
 

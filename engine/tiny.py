@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 SIDE = 128
 TITLE = "Tiny random model"
-SCHEDULER = {  # what Stable Diffusion 1.5 ships
+SCHEDULER: dict[str, Any] = {  # what Stable Diffusion 1.5 ships
+    "_class_name": "PNDMScheduler",
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -37,28 +40,40 @@ def build(
     describe: bool = True,
 ) -> Path:
     """Writes the folder and returns it. `safety` adds a checker that passes or flags every picture."""
-    import torch
-    from diffusers import StableDiffusionPipeline
-    from diffusers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    _quiet()
+    diffusers: Any = import_module("diffusers")
+    torch: Any = import_module("torch")
+    torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     checker, extractor = _safety_parts(safety) if safety != "none" else (None, None)
-    pipeline: Any = StableDiffusionPipeline(
+    pipeline = diffusers.StableDiffusionPipeline(
         vae=_vae(),
         text_encoder=_text_encoder(),
         tokenizer=_tokenizer(),
         unet=_unet(time_cond_proj_dim),
-        scheduler=_scheduler(prediction_type),
+        scheduler=diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1),
         safety_checker=checker,
         feature_extractor=extractor,
         requires_safety_checker=safety != "none",
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
+    _write_scheduler(folder, prediction_type)
     if describe:
         _write_description(folder)
     return folder
+
+
+def _quiet() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # read when it is imported
+    for library in ("diffusers", "transformers"):
+        import_module(f"{library}.utils.logging").disable_progress_bar()
+
+
+def _write_scheduler(folder: Path, prediction_type: str) -> None:
+    """As in the real checkpoint: diffusers itself would write every default too, which samplers then inherit."""
+    values = SCHEDULER if prediction_type == "epsilon" else {**SCHEDULER, "prediction_type": prediction_type}
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_description(folder: Path) -> None:
@@ -68,14 +83,15 @@ def _write_description(folder: Path) -> None:
         "width": SIDE,
         "height": SIDE,
         "steps": 8,
+        "side_max": 512,
+        "pixels_max": 512 * 512,
     }
     (folder / "easel.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _unet(time_cond_proj_dim: int | None) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
+    diffusers: Any = import_module("diffusers")
+    return diffusers.UNet2DConditionModel(
         sample_size=SIDE // 8,
         in_channels=4,
         out_channels=4,
@@ -91,10 +107,8 @@ def _unet(time_cond_proj_dim: int | None) -> Any:
 
 
 def _vae() -> Any:
-    import torch
-    from diffusers import AutoencoderKL
-
-    vae: Any = AutoencoderKL(
+    diffusers: Any = import_module("diffusers")
+    vae = diffusers.AutoencoderKL(
         in_channels=3,
         out_channels=3,
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -105,17 +119,15 @@ def _vae() -> Any:
         norm_num_groups=4,
         sample_size=SIDE,
     )
-    with torch.no_grad():  # untrained, it would paint everything grey
-        vae.decoder.conv_out.weight.mul_(2.5)
+    vae.decoder.conv_out.weight.data.mul_(2.5)  # untrained, it would paint everything grey
     return vae
 
 
 def _text_encoder() -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
-
+    transformers: Any = import_module("transformers")
     start, end = len(_vocabulary()) - 2, len(_vocabulary()) - 1
-    return CLIPTextModel(
-        CLIPTextConfig(
+    return transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
             vocab_size=len(_vocabulary()),
             hidden_size=32,
             intermediate_size=64,
@@ -129,26 +141,21 @@ def _text_encoder() -> Any:
     )
 
 
-def _scheduler(prediction_type: str) -> Any:
-    from diffusers import PNDMScheduler
-
-    return PNDMScheduler(**SCHEDULER, prediction_type=prediction_type)
-
-
 def _safety_parts(safety: Safety) -> tuple[Any, Any]:
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-    from transformers import CLIPConfig, CLIPImageProcessor
-
+    module: Any = import_module("diffusers.pipelines.stable_diffusion.safety_checker")
+    transformers: Any = import_module("transformers")
     small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     vision = {**small, "image_size": 32, "patch_size": 8}
-    checker: Any = StableDiffusionSafetyChecker(
-        CLIPConfig(projection_dim=8, vision_config={**vision, "projection_dim": 8}, text_config=small)
+    checker = module.StableDiffusionSafetyChecker(
+        transformers.CLIPConfig(
+            projection_dim=8, vision_config={**vision, "projection_dim": 8}, text_config=small
+        )
     )
     threshold = -2.0 if safety == "flags" else 2.0  # a cosine lies between
     checker.concept_embeds_weights.data.fill_(threshold)
     checker.special_care_embeds_weights.data.fill_(2.0)
     size = {"height": 32, "width": 32}
-    return checker, CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size)
+    return checker, transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size)
 
 
 # ------------------------------------------------------------------ tokenizer
@@ -172,10 +179,9 @@ def _byte_letters() -> list[str]:
 
 
 def _tokenizer() -> Any:
-    from transformers import CLIPTokenizer
-
+    transformers: Any = import_module("transformers")
     merges = [tuple(merge.split(" ")) for merge in _MERGES]
-    return CLIPTokenizer(vocab=_vocabulary(), merges=merges, model_max_length=77)
+    return transformers.CLIPTokenizer(vocab=_vocabulary(), merges=merges, model_max_length=77)
 
 
 def main() -> None:

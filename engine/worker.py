@@ -10,9 +10,8 @@ import queue
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol
 
 from PIL import Image
 
@@ -34,6 +33,7 @@ from engine.contract import (
     Stepped,
     Submit,
 )
+from engine.drawing import DeviceLost, Family, Job, Painted, Picture
 
 TELL_EVERY_S = 0.1
 """A job's steps are told at most this often, besides its first and its last."""
@@ -43,82 +43,10 @@ SAVING_S = 0.02
 Stage = Literal["encoding", "denoising", "decoding"]
 
 
-class DeviceLost(Exception):
-    """The GPU can't be used any more by this process; it must end."""
-
-
-class Canvas(Protocol):
-    """One picture under way; what else it holds is its family's business."""
-
-    @property
-    def left(self) -> int:
-        """UNet calls still to make."""
-        ...
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences for the person who asked."""
-        ...
-
-
-Painted = TypeVar("Painted", bound=Canvas)
-
-
-class Family(Protocol[Painted]):
-    """How one model draws."""
-
-    def prepare(self, request: GenerationRequest, seed: int) -> Painted:
-        """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator."""
-        ...
-
-    def denoise(self, canvas: Painted) -> None:
-        """One UNet forward and one step of the sampler."""
-        ...
-
-    def decode(self, canvas: Painted) -> Image.Image | None:
-        """The picture; None where the safety checker withholds it."""
-        ...
-
-    def explain(self, error: Exception, request: GenerationRequest) -> str:
-        """A sentence for the person whose request met this error; raises DeviceLost where nobody's could go on."""
-        ...
-
-
 class Controls(Protocol):
     """The reading end of the queue: raises queue.Empty when nothing came."""
 
     def get(self, block: bool = True, timeout: float | None = None) -> Control: ...
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Job:
-    """One submitted request and how far it is."""
-
-    submit: Submit
-    total: int
-    """UNet calls in all, over all images."""
-    done: int = 0
-    started_at: float | None = None
-    told_at: float = float("-inf")
-    notes: tuple[str, ...] = ()
-    spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.submit.job_id, self.submit.attempt
-
-    @property
-    def request(self) -> GenerationRequest:
-        return self.submit.request
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Picture(Generic[Painted]):
-    """One image of a job: what the batcher gives turns to."""
-
-    job: Job
-    index: int
-    canvas: Painted | None = None
 
 
 class Worker(Generic[Painted]):
@@ -316,7 +244,9 @@ class Worker(Generic[Painted]):
         forgotten = self._jobs.get(job.key) is not job
         if error is not None:
             if not forgotten:
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+                reason = (
+                    error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+                )
                 self._fail(job, spool.NO_ROOM.format(reason=reason))
             return
         job.spooled[picture.index] = image = future.result()

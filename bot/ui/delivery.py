@@ -46,7 +46,7 @@ class _Writer:
     last_at: float = float("-inf")
     last_shown: Any = None
     doubtful: bool = False
-    """An edit's outcome is unknown: Discord may still apply it after a later one."""
+    """Some edit's outcome is unknown: Discord may still apply it after a later one."""
     mute: bool = False
 
 
@@ -98,7 +98,6 @@ class DiscordDelivery:
 
     async def _try_progress(self, writer: _Writer, job: Job, view: discord.ui.LayoutView) -> None:
         """An edit that may fail: what counts is whether it can still arrive later."""
-        writer.doubtful = True
         try:
             async with asyncio.timeout(PROGRESS_TIMEOUT_S):
                 if self._token_lives(job):
@@ -106,12 +105,14 @@ class DiscordDelivery:
                     await self._webhook(job).edit_message(job.message_id, view=view)
                 else:
                     await self._message(job).edit(view=view)
-            writer.doubtful = False
         except discord.HTTPException as error:
-            refused = error.status < 500
-            writer.doubtful, writer.mute = not refused, refused
+            if error.status < 500:  # it was refused for good: the next ones would be too
+                writer.mute = True
+            else:
+                writer.doubtful = True
             log.info("progress_refused", job=job.id, status=error.status, code=error.code)
         except NETWORK_ERRORS as error:
+            writer.doubtful = True
             log.info("progress_lost", job=job.id, error=repr(error))
 
     # -------------------------------------------------------------- the end

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, web
 
-from .errors import ApiError, invalid
-from .world import Json
+from tests.wire.discordd.errors import ApiError, invalid
+from tests.wire.discordd.world import Json
 
 FILE_PART = re.compile(r"files\[(\d+)\]")
 
@@ -24,8 +24,8 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Body:
-    json: Json = field(default_factory=lambda: {})
-    files: dict[int, Upload] = field(default_factory=lambda: {})
+    json: Json = field(default_factory=dict)
+    files: dict[int, Upload] = field(default_factory=dict)
 
 
 async def read(request: web.Request) -> Body:

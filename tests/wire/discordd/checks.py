@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .errors import ApiError, invalid, too_large
-from .world import BUTTON, COMPONENTS_V2, SELECTS, TEXT_DISPLAY, Attachment, Json, media_items, walk
+from tests.wire.discordd.errors import ApiError, invalid, too_large
+from tests.wire.discordd.world import (
+    BUTTON,
+    COMPONENTS_V2,
+    SELECTS,
+    TEXT_DISPLAY,
+    Attachment,
+    Json,
+    media_items,
+    object_in,
+    objects_in,
+    walk,
+)
 
 MAX_COMPONENTS, MAX_V2_TEXT, MAX_CONTENT, MAX_ALT, MAX_FILES = 40, 4000, 2000, 1024, 10
 LEGACY_TYPES = frozenset({1})
@@ -20,9 +31,9 @@ class Draft:
     """A message as it would look after the request."""
 
     content: str = ""
-    embeds: list[Json] = field(default_factory=lambda: [])
-    components: list[Json] = field(default_factory=lambda: [])
-    attachments: list[Attachment] = field(default_factory=lambda: [])
+    embeds: list[Json] = field(default_factory=list)
+    components: list[Json] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
     flags: int = 0
 
     @property
@@ -56,8 +67,7 @@ def _fields(draft: Draft) -> None:
         text = "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2"
         raise invalid(name, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", text)
     _length(draft.content, MAX_CONTENT, "content")
-    shown = draft.components if draft.is_v2 else draft.content or draft.embeds or draft.components or draft.attachments
-    if not shown:
+    if not (draft.components or (not draft.is_v2 and (draft.content or draft.embeds or draft.attachments))):
         raise ApiError(400, 50006, "Cannot send an empty message")
     _embeds(draft.embeds)
 
@@ -70,14 +80,15 @@ def _embeds(embeds: list[Json]) -> None:
         for key, limit in EMBED_LIMITS.items():
             _length(embed.get(key), limit, f"embeds.{index}.{key}")
             total += len(embed.get(key) or "")
-        fields: list[Json] = embed.get("fields") or []
+        fields = objects_in(embed, "fields")
         if len(fields) > 25:
             raise invalid(f"embeds.{index}.fields", "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
         for number, item in enumerate(fields):
             _length(item["name"], 256, f"embeds.{index}.fields.{number}.name")
             _length(item["value"], 1024, f"embeds.{index}.fields.{number}.value")
             total += len(item["name"]) + len(item["value"])
-        total += len((embed.get("footer") or {}).get("text") or "") + len((embed.get("author") or {}).get("name") or "")
+        total += len(object_in(embed, "footer").get("text") or "")
+        total += len(object_in(embed, "author").get("name") or "")
     if total > 6000:
         raise invalid("embeds", "MAX_EMBED_SIZE_EXCEEDED", "Embed size exceeds maximum size of 6000")
 
@@ -102,7 +113,8 @@ def _component(component: Json, path: str) -> None:
     """One component and what is in it; unknown types are refused."""
     kind = component.get("type")
     if kind in SELECTS:
-        return _select(component, path)
+        _select(component, path)
+        return
     rule = RULES.get(kind or 0)
     if rule is None:
         raise invalid(f"{path}.type", "UNION_TYPE_CHOICES", f"{kind} is no component of a message.")
@@ -110,7 +122,7 @@ def _component(component: Json, path: str) -> None:
 
 
 def _row(component: Json, path: str) -> None:
-    children: list[Json] = component.get("components") or []
+    children = objects_in(component, "components")
     selects = sum(child.get("type") in SELECTS for child in children)
     if not children or len(children) > 5 or (selects and len(children) > 1):
         raise invalid(f"{path}.components", "BASE_TYPE_BAD_LENGTH", "1 to 5 buttons, or one select.")
@@ -127,14 +139,15 @@ def _button(component: Json, path: str) -> None:
     if not component.get("label") and not component.get("emoji"):
         raise invalid(f"{path}.label", "BUTTON_COMPONENT_INVALID", "A button needs a label or an emoji.")
     if is_link:
-        return _length(component["url"], 512, f"{path}.url", least=1)
+        _length(component["url"], 512, f"{path}.url", least=1)
+        return
     _length(component["custom_id"], 100, f"{path}.custom_id", least=1)
 
 
 def _select(component: Json, path: str) -> None:
     _length(component.get("custom_id"), 100, f"{path}.custom_id", least=1)
     _length(component.get("placeholder"), 150, f"{path}.placeholder")
-    options: list[Json] = component.get("options") or []
+    options = objects_in(component, "options")
     if component["type"] == 3 and not 1 <= len(options) <= 25:
         raise invalid(f"{path}.options", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 25 in length.")
     for index, option in enumerate(options):
@@ -151,13 +164,13 @@ def _text(component: Json, path: str) -> None:
 
 
 def _section(component: Json, path: str) -> None:
-    texts: list[Json] = component.get("components") or []
+    texts = objects_in(component, "components")
     if not 1 <= len(texts) <= 3:
         raise invalid(f"{path}.components", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 3 in length.")
     for index, child in enumerate(texts):
         _one_of(child, {TEXT_DISPLAY}, f"{path}.components.{index}")
         _component(child, f"{path}.components.{index}")
-    accessory: Json = component.get("accessory") or {}
+    accessory = object_in(component, "accessory")
     _one_of(accessory, {BUTTON, 11}, f"{path}.accessory")
     _component(accessory, f"{path}.accessory")
 
@@ -167,7 +180,7 @@ def _thumbnail(component: Json, path: str) -> None:
 
 
 def _gallery(component: Json, path: str) -> None:
-    items: list[Json] = component.get("items") or []
+    items = objects_in(component, "items")
     if not 1 <= len(items) <= 10:
         raise invalid(f"{path}.items", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 10 in length.")
     for index, item in enumerate(items):
@@ -175,7 +188,7 @@ def _gallery(component: Json, path: str) -> None:
 
 
 def _container(component: Json, path: str) -> None:
-    children: list[Json] = component.get("components") or []
+    children = objects_in(component, "components")
     if not children:
         raise invalid(f"{path}.components", "BASE_TYPE_REQUIRED", "This field is required")
     for index, child in enumerate(children):
@@ -225,7 +238,7 @@ def check_modal(data: Json) -> None:
     """A modal's own limits: title, number of fields, custom ids, label texts."""
     _length(data.get("title"), 45, "data.title", least=1)
     _length(data.get("custom_id"), 100, "data.custom_id", least=1)
-    components: list[Json] = data.get("components") or []
+    components = objects_in(data, "components")
     if not 1 <= len(components) <= 5:
         raise invalid("data.components", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 5 in length.")
     for index, component in enumerate(components):
@@ -240,7 +253,7 @@ def check_modal(data: Json) -> None:
 
 
 def check_choices(data: Json) -> None:
-    choices: list[Json] = data.get("choices") or []
+    choices = objects_in(data, "choices")
     if len(choices) > 25:
         raise invalid("data.choices", "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
     for index, choice in enumerate(choices):
@@ -256,5 +269,5 @@ def _length(text: str | None, most: int, path: str, *, least: int = 0) -> None:
 
 def _one_of(component: Json, allowed: frozenset[int] | set[int], path: str) -> None:
     if component.get("type") not in allowed:
-        text = f"Value of field \"type\" must be one of {tuple(sorted(allowed))}."
+        text = f'Value of field "type" must be one of {tuple(sorted(allowed))}.'
         raise invalid(f"{path}.type", "UNION_TYPE_CHOICES", text)

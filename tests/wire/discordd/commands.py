@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import payloads
-from .bodies import Upload
-from .errors import invalid
-from .messages import Messages
-from .world import Channel, Json, Role, User, walk
+from tests.wire.discordd import payloads
+from tests.wire.discordd.bodies import Upload
+from tests.wire.discordd.errors import invalid
+from tests.wire.discordd.messages import Messages
+from tests.wire.discordd.world import Channel, Json, Role, User, object_in, objects_in, walk
 
-SUB_COMMAND, SUB_GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = range(1, 12)
+SUB_COMMAND, SUB_GROUP, STRING, INTEGER, BOOLEAN, USER = range(1, 7)
+CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = range(7, 12)
+SUBS = frozenset({SUB_COMMAND, SUB_GROUP})
 NAME = re.compile(r"^[-_'\w]{1,32}$")
 PYTHON_TYPES: dict[int, tuple[type, ...]] = {
     STRING: (str,),
@@ -35,12 +37,12 @@ def check_sync(commands: list[Json]) -> None:
     """Raise what Discord answers to a bad bulk overwrite, or return."""
     keys = [(c.get("type", 1), c["name"]) for c in commands]
     if len(set(keys)) < len(keys):
-        raise invalid("name", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique")
+        raise invalid("name", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Names must be unique")
     for index, command in enumerate(commands):
         if command.get("type", 1) == 1:
             _check_named(command, f"{index}")
             if sum(len(t) for t in _texts(command)) > 8000:
-                raise invalid(f"{index}", "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
+                raise invalid(f"{index}", "APPLICATION_COMMAND_TOO_LARGE", "Exceeds maximum size (8000)")
 
 
 def _check_named(item: Json, path: str) -> None:
@@ -49,12 +51,12 @@ def _check_named(item: Json, path: str) -> None:
         raise invalid(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
     if not 1 <= len(description) <= 100:
         raise invalid(f"{path}.description", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
-    options: list[Json] = item.get("options") or []
-    choices: list[Json] = item.get("choices") or []
+    options = objects_in(item, "options")
+    choices = objects_in(item, "choices")
     if len(options) > 25 or len(choices) > 25:
         raise invalid(path, "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
     if choices and item.get("autocomplete"):
-        raise invalid(path, "APPLICATION_COMMAND_OPTIONS_CHOICES_AUTOCOMPLETE", "Not both choices and autocomplete.")
+        raise invalid(path, "AUTOCOMPLETE_WITH_CHOICES", "Not both choices and autocomplete.")
     wanted = [bool(o.get("required")) for o in options]
     if wanted != sorted(wanted, reverse=True):
         text = "Required options must be placed before non-required options"
@@ -63,13 +65,13 @@ def _check_named(item: Json, path: str) -> None:
         _check_named(option, f"{path}.options.{number}")
     for number, choice in enumerate(choices):
         if not 1 <= len(choice["name"]) <= 100 or len(str(choice["value"])) > 100:
-            raise invalid(f"{path}.choices.{number}", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
+            raise invalid(f"{path}.choices.{number}", "BASE_TYPE_BAD_LENGTH", "1 to 100 characters.")
 
 
 def _texts(item: Json) -> list[str]:
     texts = [str(item["name"]), str(item.get("description") or "")]
-    texts += [str(c["name"]) + str(c["value"]) for c in item.get("choices") or []]
-    return texts + [text for option in item.get("options") or [] for text in _texts(option)]
+    texts += [str(c["name"]) + str(c["value"]) for c in objects_in(item, "choices")]
+    return texts + [text for option in objects_in(item, "options") for text in _texts(option)]
 
 
 @dataclass(kw_only=True)
@@ -79,7 +81,7 @@ class Typing:
     messages: Messages
     bot: User
     channel: Channel
-    resolved: Json = field(default_factory=lambda: {})
+    resolved: Json = field(default_factory=dict)
 
     def data(self, command: Json, words: list[str], values: dict[str, Any], focus: str | None = None) -> Json:
         """`data` of the interaction; `focus` names the option being typed (autocomplete)."""
@@ -90,14 +92,14 @@ class Typing:
         return plain
 
     def _descend(self, item: Json, words: list[str], values: dict[str, Any], focus: str | None) -> list[Json]:
-        inner: list[Json] = item.get("options") or []
+        inner = objects_in(item, "options")
         if words:
-            child = next((o for o in inner if o["name"] == words[0] and o["type"] in {SUB_COMMAND, SUB_GROUP}), None)
+            child = next((o for o in inner if o["name"] == words[0] and o["type"] in SUBS), None)
             if child is None:
                 raise CannotDo(f"{item['name']} has no subcommand {words[0]!r}: {[o['name'] for o in inner]}")
             options = self._descend(child, words[1:], values, focus)
             return [{"name": child["name"], "type": child["type"], "options": options}]
-        if any(o["type"] in {SUB_COMMAND, SUB_GROUP} for o in inner):
+        if any(o["type"] in SUBS for o in inner):
             raise CannotDo(f"{item['name']} needs a subcommand: {[o['name'] for o in inner]}")
         return self._options({o["name"]: o for o in inner}, values, focus)
 
@@ -129,10 +131,12 @@ class Typing:
             case Role():
                 return self._resolve("roles", value.id, payloads.role(value))
             case Channel():
-                return self._resolve("channels", value.id, {**payloads.channel(value, self.bot), "permissions": "0"})
+                plain = {**payloads.channel(value, self.bot), "permissions": "0"}
+                return self._resolve("channels", value.id, plain)
             case Upload():
                 stored = self.messages.store_file(self.channel.id, value, folder="ephemeral-attachments")
-                return self._resolve("attachments", stored.id, {**payloads.attachment(stored), "ephemeral": True})
+                plain = {**payloads.attachment(stored), "ephemeral": True}
+                return self._resolve("attachments", stored.id, plain)
             case _:
                 return value
 
@@ -149,12 +153,13 @@ class Typing:
 
 def _check_range(option: Json, value: Any) -> None:
     """What Discord's client refuses before anything is sent."""
-    name, choices = option["name"], [c["value"] for c in option.get("choices") or []]
+    name, choices = option["name"], [c["value"] for c in objects_in(option, "choices")]
     if choices and value not in choices:
         raise CannotDo(f"{name} is one of {choices}, not {value!r}")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value < option.get("min_value", value) or value > option.get("max_value", value):
-            raise CannotDo(f"{name} lies in {option.get('min_value')}..{option.get('max_value')}, not {value}")
+    if isinstance(value, int | float):
+        least, most = option.get("min_value", value), option.get("max_value", value)
+        if not least <= value <= most:
+            raise CannotDo(f"{name} lies in {least}..{most}, not {value}")
     if isinstance(value, str):
         least, most = option.get("min_length", 0), option.get("max_length", 6000)
         if not least <= len(value) <= most:
@@ -167,7 +172,8 @@ def find_component(components: list[Json], wanted: str, types: frozenset[int]) -
     exact = [c for c in candidates if c.get("custom_id") == wanted]
     named = exact or [c for c in candidates if wanted in _names(c)]
     if len(named) != 1:
-        raise CannotDo(f"{len(named)} components are called {wanted!r}; there are {[_names(c) for c in candidates]}")
+        there = [_names(c) for c in candidates]
+        raise CannotDo(f"{len(named)} components are called {wanted!r}; there are {there}")
     if named[0].get("disabled"):
         raise CannotDo(f"{wanted!r} is disabled")
     if "custom_id" not in named[0]:
@@ -176,5 +182,5 @@ def find_component(components: list[Json], wanted: str, types: frozenset[int]) -
 
 
 def _names(component: Json) -> list[str]:
-    emoji = (component.get("emoji") or {}).get("name")
+    emoji = object_in(component, "emoji").get("name")
     return [n for n in (component.get("label"), component.get("placeholder"), emoji) if n]

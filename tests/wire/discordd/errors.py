@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .world import Json
+from tests.wire.discordd.world import Json
 
 
 class ApiError(Exception):
@@ -67,6 +67,10 @@ def missing_access() -> ApiError:
 
 def missing_permissions() -> ApiError:
     return ApiError(403, 50013, "Missing Permissions")
+
+
+def no_dms() -> ApiError:
+    return ApiError(403, 50007, "Cannot send messages to this user")
 
 
 def not_found() -> ApiError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from .world import Json
+from tests.wire.discordd.world import Json
 
 API = "/api/v10"
 
@@ -22,8 +22,8 @@ class Request:
     """Without `/api/v10` and without the query."""
     query: dict[str, str]
     at_ms: float
-    json: Json = field(default_factory=lambda: {})
-    filenames: list[str] = field(default_factory=lambda: [])
+    json: Json = field(default_factory=dict)
+    filenames: list[str] = field(default_factory=list)
     auth: str | None = None
     status: int | None = None
     ms: float | None = None
@@ -51,13 +51,13 @@ class Fault:
         headers: dict[str, str] = {}
         body: Json = {"message": "loopback fault", "code": 0}
         if self.status == 429:
-            body = {"message": "You are being rate limited.", "retry_after": self.retry_after, "global": False}
+            body = {"message": "You are being rate limited.", "retry_after": self.retry_after}
+            body["global"] = self.scope == "global"
             headers["Retry-After"] = str(self.retry_after)
             if self.via:
                 headers["Via"] = "1.1 google"
             if self.scope is not None:
                 headers["X-RateLimit-Scope"] = self.scope
-                body["global"] = self.scope == "global"
         return json_response(body, self.status, headers)
 
 
@@ -74,7 +74,8 @@ class Hold:
         return self.request is not None
 
     def matches(self, request: Request) -> bool:
-        return self.request is None and self.method in {"*", request.method} and self.path_part in request.path
+        fresh = self.request is None
+        return fresh and self.method in {"*", request.method} and self.path_part in request.path
 
     def release(self) -> None:
         self._gate.set()
@@ -85,9 +86,8 @@ class Hold:
 
 def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """JSON with the exact content type that discord.py compares with: no charset."""
-    return web.Response(
-        body=json.dumps(body).encode(), status=status, headers={"Content-Type": "application/json", **(headers or {})}
-    )
+    exact = {"Content-Type": "application/json", **(headers or {})}
+    return web.Response(body=json.dumps(body).encode(), status=status, headers=exact)
 
 
 def cut(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The gateway side: HELLO, IDENTIFY, READY, heartbeats, events, RESUME; knows sessions, not what events mean."""
+"""The gateway side: HELLO, IDENTIFY, READY, heartbeats, events, RESUME; knows no REST."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from . import payloads
-from .state import State
-from .world import Guild, Json
+from tests.wire.discordd import payloads
+from tests.wire.discordd.state import State
+from tests.wire.discordd.world import Guild, Json
 
-DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT = 0, 1, 2, 6, 7
-INVALID_SESSION, HELLO, HEARTBEAT_ACK = 9, 10, 11
+DISPATCH, RECONNECT, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 0, 7, 9, 10, 11
 RESUME_URL = "wss://gateway-resume.discord.gg/"
-AUTHENTICATION_FAILED, NOT_AUTHENTICATED = 4004, 4003
+AUTHENTICATION_FAILED = 4004
 
 
 class Connection:
@@ -31,9 +30,14 @@ class Connection:
     async def send(self, payload: Json) -> None:
         text = json.dumps(payload)
         if self._zlib is None:
-            return await self.socket.send_str(text)
+            await self.socket.send_str(text)
+            return
         data = self._zlib.compress(text.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
         await self.socket.send_bytes(data)
+
+    async def order(self, op: int, data: Any) -> None:
+        """Anything but an event."""
+        await self.send({"op": op, "s": None, "t": None, "d": data})
 
     def cut(self) -> None:
         """Reset the connection, without a close frame."""
@@ -50,14 +54,18 @@ class Session:
     connection: Connection | None
     sequence: int = 0
     ready: bool = False
-    events: list[Json] = field(default_factory=lambda: [])
+    events: list[Json] = field(default_factory=list)
 
     async def dispatch(self, name: str, data: Json) -> None:
         self.sequence += 1
         payload: Json = {"op": DISPATCH, "t": name, "s": self.sequence, "d": data}
         self.events.append(payload)
-        if self.connection is not None and not self.connection.socket.closed:
+        if self.connection is None or self.connection.socket.closed:
+            return
+        try:
             await self.connection.send(payload)
+        except ConnectionError:
+            self.connection = None  # kept for the RESUME
 
 
 class Gateway:
@@ -84,7 +92,7 @@ class Gateway:
         connection = Connection(request, socket)
         self._connections.add(connection)
         try:
-            await connection.send({"op": HELLO, "s": None, "t": None, "d": {"heartbeat_interval": self._heartbeat_ms}})
+            await connection.order(HELLO, {"heartbeat_interval": self._heartbeat_ms})
             await self._read(connection)
         except ConnectionError:
             pass  # the client went away while it was being written to
@@ -106,15 +114,15 @@ class Gateway:
                 continue
             payload: Json = json.loads(frame.data)
             match payload["op"]:
-                case 1:
+                case 1:  # heartbeat
                     self.heartbeats += 1
-                    await connection.send({"op": HEARTBEAT_ACK, "s": None, "t": None, "d": None})
-                case 2:
+                    await connection.order(HEARTBEAT_ACK, None)
+                case 2:  # identify
                     await self._identify(connection, payload["d"])
-                case 6:
+                case 6:  # resume
                     await self._resume(connection, payload["d"])
-                case 3:
-                    pass  # presence
+                case 3:  # presence
+                    pass
                 case other:
                     self._state.unexpected.append(f"gateway op {other}")
             self._state.changes.tell()
@@ -135,7 +143,7 @@ class Gateway:
         session = self.session
         self.resume_hosts.append(connection.host)
         if session is None or session.id != data["session_id"] or data["token"] != self._state.token:
-            await connection.send({"op": INVALID_SESSION, "s": None, "t": None, "d": False})
+            await connection.order(INVALID_SESSION, False)
             return
         missed = [event for event in session.events if event["s"] > data["seq"]]
         for event in missed:
@@ -179,7 +187,7 @@ class Gateway:
         connection = self._connected()
         if op == INVALID_SESSION and data is False:
             self.session = None
-        await connection.send({"op": op, "s": None, "t": None, "d": data})
+        await connection.order(op, data)
 
     async def close(self) -> None:
         for connection in list(self._connections):

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import base64
 
-from . import checks, payloads
-from .bodies import Body
-from .errors import already_answered, invalid, unknown_interaction, unknown_message
-from .state import ANSWER_WITHIN_S, State
-from .world import COMPONENTS_V2, EPHEMERAL, Channel, Interaction, Json, Message, User
+from tests.wire.discordd import checks, payloads
+from tests.wire.discordd.bodies import Body
+from tests.wire.discordd.errors import already_answered, invalid, unknown_interaction, unknown_message
+from tests.wire.discordd.state import ANSWER_WITHIN_S, State
+from tests.wire.discordd.world import (
+    COMPONENTS_V2,
+    EPHEMERAL,
+    Channel,
+    Interaction,
+    Json,
+    Message,
+    User,
+    object_in,
+)
 
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL = 2, 3, 4, 5
 ALLOWED_ANSWERS = {COMMAND: {4, 5, 9}, COMPONENT: {4, 5, 6, 7, 9}, AUTOCOMPLETE: {8}, MODAL: {4, 5}}
@@ -78,18 +87,16 @@ def answer(state: State, interaction_id: str, token: str, body: Body) -> Interac
         raise already_answered()
     if state.clock.now() - interaction.created_at > ANSWER_WITHIN_S:
         raise unknown_interaction()
-    kind, data = int(body.json["type"]), body.json.get("data") or {}
-    allowed = ALLOWED_ANSWERS[interaction.type] | ({6, 7} if _modal_on_message(interaction) else set())
+    kind, data = int(body.json["type"]), object_in(body.json, "data")
+    allowed = ALLOWED_ANSWERS[interaction.type]
+    if interaction.type == MODAL and interaction.source is not None:
+        allowed = allowed | {6, 7}
     if kind not in allowed:
-        raise invalid("type", "INTERACTION_CALLBACK_INVALID", f"{kind} does not answer type {interaction.type}.")
+        raise invalid("type", "CALLBACK_INVALID", f"{kind} does not answer a {interaction.type}.")
     _take(state, interaction, kind, data, body)
     interaction.answer = {"type": kind, "data": data}
     interaction.answered_ms = state.clock.uptime_ms()
     return interaction
-
-
-def _modal_on_message(interaction: Interaction) -> bool:
-    return interaction.type == MODAL and interaction.source is not None
 
 
 def _take(state: State, item: Interaction, kind: int, data: Json, body: Body) -> None:
@@ -117,7 +124,7 @@ def _check_defer(data: Json) -> None:
     flags = int(data.get("flags") or 0)
     if flags & ~EPHEMERAL:
         name = "IS_COMPONENTS_V2 belongs on the edit" if flags & COMPONENTS_V2 else f"{flags:#x}"
-        raise invalid("data.flags", "MESSAGE_FLAGS_INVALID", f"A deferred answer takes EPHEMERAL only: {name}.")
+        raise invalid("data.flags", "MESSAGE_FLAGS_INVALID", f"A defer takes EPHEMERAL only: {name}.")
 
 
 def callback_reply(state: State, item: Interaction) -> Json:
@@ -131,10 +138,7 @@ def callback_reply(state: State, item: Interaction) -> Json:
         about["response_message_id"] = str(shown.id)
         about["response_message_loading"] = shown.loading
         about["response_message_ephemeral"] = shown.ephemeral
-        reply["resource"] = {"type": kind, "message": payloads.message(shown, state.clock, state.app_id)}
-    if kind in {5, 6}:
         reply["resource"] = {"type": kind}
-        if kind == 5:
-            assert shown is not None
+        if kind in {4, 7}:
             reply["resource"]["message"] = payloads.message(shown, state.clock, state.app_id)
     return reply

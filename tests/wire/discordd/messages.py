@@ -1,4 +1,4 @@
-"""Creates and edits messages the way Discord does (kept attachments, flags, resolved media); no routes here."""
+"""Creates and edits messages as Discord does: kept attachments, flags, resolved media; knows no routes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import mimetypes
 from dataclasses import replace
 from typing import TypeVar
 
-from . import checks
-from .bodies import Upload
-from .checks import Draft
-from .clock import Clock
-from .errors import invalid
-from .world import (
+from tests.wire.discordd import checks
+from tests.wire.discordd.bodies import Upload
+from tests.wire.discordd.checks import Draft
+from tests.wire.discordd.clock import Clock
+from tests.wire.discordd.errors import invalid
+from tests.wire.discordd.world import (
     COMPONENTS_V2,
     EPHEMERAL,
     LOADING,
@@ -22,6 +22,8 @@ from .world import (
     Message,
     Snapshot,
     media_items,
+    object_in,
+    objects_in,
     walk,
 )
 
@@ -54,7 +56,9 @@ class Messages:
         self.files[number] = item
         return item
 
-    def fill(self, message: Message, payload: Json, files: dict[int, Upload], *, ephemeral_ok: bool) -> Message:
+    def fill(
+        self, message: Message, payload: Json, files: dict[int, Upload], *, ephemeral_ok: bool
+    ) -> Message:
         """Give a new message its contents, or raise the refusal; nothing is kept of a refused one."""
         sendable = SENDABLE_FLAGS | (EPHEMERAL if ephemeral_ok else 0)
         flags = int(payload.get("flags") or 0) & sendable
@@ -101,7 +105,8 @@ class Messages:
     def _new_file(self, message: Message, index: int, upload: Upload, payload: Json) -> Attachment:
         item = self.store_file(message.channel.id, upload)
         del self.files[item.id]
-        entry = next((e for e in payload.get("attachments") or [] if str(e["id"]) == str(index)), {})
+        listed = {str(entry["id"]): entry for entry in objects_in(payload, "attachments")}
+        entry = object_in(listed, str(index))
         item.description = entry.get("description")
         item.spoiler = upload.filename.startswith("SPOILER_") or bool(entry.get("is_spoiler"))
         return item
@@ -116,19 +121,19 @@ class Messages:
 
 
 def _given(payload: Json, key: str, before: T) -> T | None:
-    return payload[key] if key in payload else before
+    return payload.get(key, before)
 
 
 def _attachments(message: Message, payload: Json, uploads: dict[int, Attachment]) -> list[Attachment]:
-    """The listed ones: files of this request by index, older ones by id; no list keeps all and adds the files."""
+    """The listed ones: this request's files by index, older ones by id; without a list all of both."""
     if "attachments" not in payload:
         return [*message.attachments, *uploads.values()]
     known = {str(a.id): a for a in message.attachments} | {str(index): a for index, a in uploads.items()}
     result: list[Attachment] = []
-    for index, entry in enumerate(payload["attachments"] or []):
+    for index, entry in enumerate(objects_in(payload, "attachments")):
         item = known.pop(str(entry["id"]), None)
         if item is None:
-            raise invalid(f"attachments.{index}.id", "ATTACHMENT_NOT_FOUND", f"No file or attachment {entry['id']}.")
+            raise invalid(f"attachments.{index}.id", "ATTACHMENT_NOT_FOUND", f"No file {entry['id']}.")
         result.append(replace(item, description=entry.get("description", item.description)))
     if forgotten := [index for index in uploads if str(index) in known]:
         raise invalid("attachments", "ATTACHMENT_NOT_LISTED", f"files{forgotten} are sent but not listed.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .clock import Clock
-from .world import EPHEMERAL, Attachment, Channel, Guild, Json, Message, Role, User
+from tests.wire.discordd.clock import Clock
+from tests.wire.discordd.world import EPHEMERAL, MIB, Attachment, Channel, Guild, Json, Message, Role, User
 
 
 def user(who: User) -> Json:
@@ -104,7 +104,7 @@ def guild(item: Guild, bot: User, people: int) -> Json:
         "stage_instances": [],
         "guild_scheduled_events": [],
         "member_count": people,
-        "premium_tier": 3 if item.attachment_size_limit > 50 << 20 else 2 if item.attachment_size_limit > 10 << 20 else 0,
+        "premium_tier": _tier(item.attachment_size_limit),
         "premium_subscription_count": 0,
         "afk_timeout": 300,
         "afk_channel_id": None,
@@ -122,6 +122,10 @@ def guild(item: Guild, bot: User, people: int) -> Json:
         "large": False,
         "unavailable": False,
     }
+
+
+def _tier(limit: int) -> int:
+    return 3 if limit > 50 * MIB else 2 if limit > 10 * MIB else 0
 
 
 def attachment(item: Attachment) -> Json:

@@ -1,4 +1,4 @@
-"""The REST and CDN routes; every request passes one middleware that logs it, applies faults and shapes refusals."""
+"""The REST and CDN routes, behind one middleware that logs, applies faults and shapes refusals."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from . import bodies, interactions, payloads
-from .bodies import Body
-from .commands import check_sync
-from .errors import ApiError, missing_permissions, not_found, unauthorized, unknown_message
-from .faults import API, Hold, Request, cut, json_response
-from .state import State
-from .world import Interaction, Json, Message, Permission
+from tests.wire.discordd import bodies, interactions, payloads
+from tests.wire.discordd.bodies import Body
+from tests.wire.discordd.commands import check_sync
+from tests.wire.discordd.errors import (
+    ApiError,
+    missing_permissions,
+    no_dms,
+    not_found,
+    unauthorized,
+    unknown_message,
+)
+from tests.wire.discordd.faults import API, Hold, Request, cut, json_response
+from tests.wire.discordd.state import State
+from tests.wire.discordd.world import Interaction, Json, Message, Permission
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY = 512 << 20
@@ -39,6 +46,7 @@ class Rest:
         add("POST", API + "/webhooks/{app}/{token}", self._follow_up)
         add("*", API + "/webhooks/{app}/{token}/messages/{message}", self._webhook_message)
         add("POST", API + "/users/@me/channels", self._open_dm)
+        add("GET", API + "/channels/{channel}", self._channel)
         add("POST", API + "/channels/{channel}/messages", self._send)
         add("*", API + "/channels/{channel}/messages/{message}", self._channel_message)
         for folder in ("attachments", "ephemeral-attachments"):
@@ -46,7 +54,7 @@ class Rest:
         add("*", "/{anything:.*}", self._unknown)
         return app
 
-    # -- the one way in ------------------------------------------------------------------------------------
+    # -- the one way in ----------------------------------------
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -84,14 +92,29 @@ class Rest:
             if not hold.apply:
                 await hold.wait()
         if fault is None:
-            return await self._answered(request, handler, hold)
+            return await self._limited(request, entry, handler, hold)
         fault.times -= 1
         fault.hits += 1
         if fault.apply:
             await self._answered(request, handler, hold)
         return cut(request) if fault.reset else fault.response()
 
-    async def _answered(self, request: web.Request, handler: Handler, hold: Hold | None) -> web.StreamResponse:
+    async def _limited(
+        self, request: web.Request, entry: Request, handler: Handler, hold: Hold | None
+    ) -> web.StreamResponse:
+        limit = next((item for item in self._state.limits if item.matches(entry)), None)
+        if limit is None:
+            return await self._answered(request, handler, hold)
+        refusal = limit.take(entry.path)
+        if refusal is not None:
+            return refusal
+        response = await self._answered(request, handler, hold)
+        response.headers.update(limit.headers(entry.path))
+        return response
+
+    async def _answered(
+        self, request: web.Request, handler: Handler, hold: Hold | None
+    ) -> web.StreamResponse:
         try:
             self._authorize(request[ENTRY])
             response = await handler(request)
@@ -116,10 +139,12 @@ class Rest:
         self._state.unexpected.append(f"{entry.method} {entry.path}")
         raise not_found()
 
-    # -- the application ------------------------------------------------------------------------------------
+    # -- the application ----------------------------------------
 
     async def _me(self, request: web.Request) -> web.StreamResponse:
-        return json_response({**payloads.user(self._state.bot), "verified": True, "mfa_enabled": True, "flags": 0})
+        return json_response(
+            {**payloads.user(self._state.bot), "verified": True, "mfa_enabled": True, "flags": 0}
+        )
 
     async def _application_info(self, request: web.Request) -> web.StreamResponse:
         state = self._state
@@ -158,7 +183,7 @@ class Rest:
             case _:
                 return await self._unknown(request)
 
-    # -- interactions and their webhooks --------------------------------------------------------------------
+    # -- interactions and their webhooks ----------------------------------------
 
     async def _callback(self, request: web.Request) -> web.StreamResponse:
         info = request.match_info
@@ -190,16 +215,22 @@ class Rest:
             raise unknown_message()
         return found
 
-    # -- channels ---------------------------------------------------------------------------------------------
+    # -- channels ----------------------------------------
 
     async def _open_dm(self, request: web.Request) -> web.StreamResponse:
         user = self._state.users[int(request[BODY].json["recipient_id"])]
         return json_response(payloads.channel(self._state.dm(user), self._state.bot))
 
+    async def _channel(self, request: web.Request) -> web.StreamResponse:
+        channel = self._state.reachable(request.match_info["channel"])
+        return json_response(payloads.channel(channel, self._state.bot))
+
     async def _send(self, request: web.Request) -> web.StreamResponse:
         state, body = self._state, request[BODY]
         needed = [Permission.SEND_MESSAGES] + [Permission.ATTACH_FILES] * bool(body.files)
         channel = state.reachable(request.match_info["channel"], *needed)
+        if channel.recipient is not None and not channel.recipient.takes_dms:
+            raise no_dms()
         nonce = body.json.get("nonce")
         if nonce is not None and body.json.get("enforce_nonce"):
             same = next((m for m in state.messages.in_channel(channel) if m.nonce == str(nonce)), None)
@@ -236,7 +267,7 @@ class Rest:
     def _message(self, message: Message) -> web.Response:
         return json_response(payloads.message(message, self._state.clock, self._state.app_id))
 
-    # -- files ------------------------------------------------------------------------------------------------
+    # -- files ----------------------------------------
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         item = self._state.messages.files.get(int(request.match_info["attachment"]))

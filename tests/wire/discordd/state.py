@@ -6,11 +6,29 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from .clock import Changes, Clock
-from .errors import ApiError, expired_token, missing_access, missing_permissions, unknown_channel, unknown_webhook
-from .faults import Fault, Hold, Request
-from .messages import Messages
-from .world import Channel, Guild, Interaction, Json, Message, Permission, Role, User
+from tests.wire.discordd.clock import Changes, Clock
+from tests.wire.discordd.errors import (
+    ApiError,
+    expired_token,
+    missing_access,
+    missing_permissions,
+    unknown_channel,
+    unknown_webhook,
+)
+from tests.wire.discordd.faults import Fault, Hold, Request
+from tests.wire.discordd.limits import RateLimit
+from tests.wire.discordd.messages import Messages
+from tests.wire.discordd.world import (
+    MEMBER_DEFAULT,
+    Channel,
+    Guild,
+    Interaction,
+    Json,
+    Message,
+    Permission,
+    Role,
+    User,
+)
 
 ANSWER_WITHIN_S = 3.0
 TOKEN_LIVES_S = 15 * 60.0
@@ -27,16 +45,17 @@ class State:
     bot: User
     owner: User
     token: str
-    users: dict[int, User] = field(default_factory=lambda: {})
-    guilds: dict[int, Guild] = field(default_factory=lambda: {})
-    channels: dict[int, Channel] = field(default_factory=lambda: {})
-    commands: dict[CommandKey, Json] = field(default_factory=lambda: {})
-    interactions: dict[int, Interaction] = field(default_factory=lambda: {})
-    by_token: dict[str, Interaction] = field(default_factory=lambda: {})
-    requests: list[Request] = field(default_factory=lambda: [])
-    unexpected: list[str] = field(default_factory=lambda: [])
-    faults: list[Fault] = field(default_factory=lambda: [])
-    holds: list[Hold] = field(default_factory=lambda: [])
+    users: dict[int, User] = field(default_factory=dict)
+    guilds: dict[int, Guild] = field(default_factory=dict)
+    channels: dict[int, Channel] = field(default_factory=dict)
+    commands: dict[CommandKey, Json] = field(default_factory=dict)
+    interactions: dict[int, Interaction] = field(default_factory=dict)
+    by_token: dict[str, Interaction] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    limits: list[RateLimit] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
     syncs: int = 0
 
     @classmethod
@@ -60,7 +79,9 @@ class State:
     def add_guild(self, name: str, locale: str, limit: int, bot_permissions: int, everyone: int) -> Guild:
         number = self.clock.snowflake()
         base = Role(id=number, name="@everyone", permissions=everyone, position=0)
-        bot_role = Role(id=self.clock.snowflake(), name=self.bot.name, permissions=bot_permissions, managed=True)
+        bot_role = Role(
+            id=self.clock.snowflake(), name=self.bot.name, permissions=bot_permissions, managed=True
+        )
         guild = Guild(
             id=number,
             name=name,
@@ -75,7 +96,9 @@ class State:
         self.guilds[guild.id] = guild
         return guild
 
-    def add_channel(self, guild: Guild | None, name: str, app_permissions: int, recipient: User | None) -> Channel:
+    def add_channel(
+        self, guild: Guild | None, name: str, app_permissions: int, recipient: User | None
+    ) -> Channel:
         number = self.clock.snowflake()
         channel = Channel(
             id=number, name=name, guild=guild, recipient=recipient, app_permissions=app_permissions
@@ -87,7 +110,7 @@ class State:
 
     def dm(self, user: User) -> Channel:
         found = next((c for c in self.channels.values() if c.recipient is user), None)
-        return found or self.add_channel(None, user.name, Channel.__dataclass_fields__["app_permissions"].default, user)
+        return found or self.add_channel(None, user.name, MEMBER_DEFAULT, user)
 
     def reachable(self, channel_id: str, *needed: Permission) -> Channel:
         """The channel, if the bot may see it and has every needed permission there."""

@@ -1,4 +1,4 @@
-"""What exists in the loopback Discord: users, servers, channels, messages; knows no sockets and no JSON shapes."""
+"""What exists in the loopback Discord: users, servers, channels, messages; knows no sockets."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class User:
     locale: str = "en-US"
     permissions: int = 0
     """Given in every server on top of the roles."""
+    takes_dms: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -75,9 +76,9 @@ class Guild:
     bot_role: Role
     locale: str = "en-US"
     attachment_size_limit: int = 10 * MIB
-    roles: list[Role] = field(default_factory=lambda: [])
-    channels: list[Channel] = field(default_factory=lambda: [])
-    member_roles: dict[int, list[Role]] = field(default_factory=lambda: {})
+    roles: list[Role] = field(default_factory=list)
+    channels: list[Channel] = field(default_factory=list)
+    member_roles: dict[int, list[Role]] = field(default_factory=dict)
     """User id -> roles, @everyone left out."""
 
     def roles_of(self, user: User) -> list[Role]:
@@ -101,7 +102,7 @@ class Channel:
     guild: Guild | None
     recipient: User | None = None
     app_permissions: int = MEMBER_DEFAULT
-    member_permissions: dict[int, int] = field(default_factory=lambda: {})
+    member_permissions: dict[int, int] = field(default_factory=dict)
     """User id -> permissions in this channel, instead of the computed ones."""
 
     @property
@@ -154,16 +155,16 @@ class Message:
     interaction: Interaction | None = None
     via_webhook: bool = False
     content: str = ""
-    embeds: list[Json] = field(default_factory=lambda: [])
-    components: list[Json] = field(default_factory=lambda: [])
-    attachments: list[Attachment] = field(default_factory=lambda: [])
+    embeds: list[Json] = field(default_factory=list)
+    components: list[Json] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
     allowed_mentions: Json | None = None
     nonce: str | None = None
     flags: int = 0
     edits: int = 0
     edited_at: float | None = None
     deleted: bool = False
-    history: list[Snapshot] = field(default_factory=lambda: [])
+    history: list[Snapshot] = field(default_factory=list)
 
     @property
     def ephemeral(self) -> bool:
@@ -221,14 +222,24 @@ class Interaction:
     """The callback as the bot sent it: `type` and `data`."""
     answered_ms: float | None = None
     original: Message | None = None
-    followups: list[Message] = field(default_factory=lambda: [])
+    followups: list[Message] = field(default_factory=list)
+
+
+def object_in(item: Json, key: str) -> Json:
+    """A nested object, or an empty one where the key is absent or null."""
+    return item.get(key) or {}
+
+
+def objects_in(item: Json, key: str) -> list[Json]:
+    """A nested list of objects, or an empty one where the key is absent or null."""
+    return item.get(key) or []
 
 
 def walk(components: list[Json]) -> Iterator[Json]:
     """Every component with its nested ones: children, a section's accessory, a label's field."""
     for component in components:
         yield component
-        yield from walk(component.get("components") or [])
+        yield from walk(objects_in(component, "components"))
         for key in ("accessory", "component"):
             if isinstance(component.get(key), dict):
                 yield from walk([component[key]])
@@ -249,10 +260,10 @@ def media_items(components: list[Json]) -> Iterator[Json]:
 
 
 def _embed_text(embed: Json) -> str:
-    fields: list[Json] = embed.get("fields") or []
+    fields = objects_in(embed, "fields")
     parts = [embed.get("title"), embed.get("description")]
     parts += [f"{f['name']}: {f['value']}" for f in fields]
-    parts.append((embed.get("footer") or {}).get("text"))
+    parts.append(object_in(embed, "footer").get("text"))
     return "\n".join(str(part) for part in parts if part)
 
 
@@ -263,5 +274,5 @@ def _button(component: Json) -> Button:
         disabled=bool(component.get("disabled")),
         style=component["style"],
         url=component.get("url"),
-        emoji=(component.get("emoji") or {}).get("name"),
+        emoji=object_in(component, "emoji").get("name"),
     )

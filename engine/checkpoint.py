@@ -1,0 +1,180 @@
+"""What lies in a model folder, checked before anything is loaded; knows files and JSON, not torch.
+
+Every way a folder can be wrong ends in `BrokenModel` with one sentence that names the file and says what to do. Files
+are named relative to the model's folder: these sentences may be read by anybody on the server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+WEIGHTS = {  # component -> name of its weights' file, without what follows
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "safety_checker": "model",
+}
+_CONFIGS = {
+    "scheduler": "scheduler_config.json",
+    "feature_extractor": "preprocessor_config.json",
+    **dict.fromkeys(WEIGHTS, "config.json"),
+}
+_REQUIRED = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_HEADER_MAX = 100_000_000
+AGAIN = "download the model again"
+
+
+class BrokenModel(Exception):
+    """The model can't be used as it is; the text is one sentence for its owner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A folder whose files are complete. `variants` says which file each component's weights come from."""
+
+    folder: Path
+    index: Mapping[str, Any]
+    variants: Mapping[str, str | None]
+
+
+def components(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(name, class) of everything model_index.json says the pipeline is made of."""
+    for name, value in index.items():
+        match value:
+            case [str(), str(class_name)]:
+                yield name, class_name
+            case _:
+                pass
+
+
+def read_index(folder: Path) -> Mapping[str, Any]:
+    """model_index.json of a pipeline that we can draw with."""
+    if not folder.is_dir():
+        raise BrokenModel(
+            f"There is no model folder “{folder.name}”: correct the model's path in the configuration."
+        )
+    if not (folder / "model_index.json").is_file():
+        raise BrokenModel(
+            f"The folder “{folder.name}” has no model_index.json, so it is no diffusers model: "
+            "give the folder that holds that file, or a model's id on the hub."
+        )
+    index = read_json(folder, "model_index.json")
+    if index.get("_class_name") not in PIPELINES:
+        raise BrokenModel(
+            f"model_index.json of “{folder.name}” describes a {str(index.get('_class_name'))[:60]}, "
+            f"but this version of Easel draws with {PIPELINES[0]} only: choose another model."
+        )
+    return index
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON object from the model's folder."""
+    try:
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrokenModel(f"{name} is missing from the model “{folder.name}”: {AGAIN}.") from None
+    except OSError as error:
+        raise BrokenModel(
+            f"{name} of the model “{folder.name}” can't be read ({error.strerror}): check its permissions."
+        ) from None
+    except ValueError:
+        raise BrokenModel(f"{name} of the model “{folder.name}” is not valid JSON: {AGAIN}.") from None
+    if not isinstance(values, dict):
+        raise BrokenModel(f"{name} of the model “{folder.name}” is not a JSON object: {AGAIN}.")
+    return cast("dict[str, Any]", values)
+
+
+def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
+    """Looks at every file the pipeline needs, headers of weights included. Raises BrokenModel."""
+    index = read_index(folder)
+    present = [name for name, _ in components(index)]
+    for name in _REQUIRED:
+        if name not in present:
+            raise BrokenModel(f"model_index.json of “{folder.name}” names no {name}: {AGAIN}.")
+    for name in present:
+        if name in _CONFIGS:
+            read_json(folder, f"{name}/{_CONFIGS[name]}")
+    _check_tokenizer(folder)
+    variants = {name: _variant(folder, name, prefer_fp16) for name in present if name in WEIGHTS}
+    return Checkpoint(folder=folder, index=index, variants=variants)
+
+
+def _check_tokenizer(folder: Path) -> None:
+    if (folder / "tokenizer" / "tokenizer.json").is_file():
+        read_json(folder, "tokenizer/tokenizer.json")
+        return
+    read_json(folder, "tokenizer/vocab.json")
+    if not (folder / "tokenizer" / "merges.txt").is_file():
+        raise BrokenModel(f"tokenizer/merges.txt is missing from the model “{folder.name}”: {AGAIN}.")
+
+
+def _variant(folder: Path, component: str, prefer_fp16: bool) -> str | None:
+    """Which of the component's weights to load, checked."""
+    for variant in ("fp16", None) if prefer_fp16 else (None, "fp16"):
+        names = _weight_files(folder, component, variant)
+        for name in names:
+            check_safetensors(folder, name)
+        if names:
+            return variant
+    stem = f"{component}/{WEIGHTS[component]}"
+    if any(file.suffix in _PICKLES for file in (folder / component).iterdir()):
+        raise BrokenModel(
+            f"{component} of the model “{folder.name}” comes only as a pickle file, which can run foreign code when "
+            f"it is opened: get a version of the model with {stem}.safetensors."
+        )
+    raise BrokenModel(f"{stem}.safetensors is missing from the model “{folder.name}”: {AGAIN}.")
+
+
+def _weight_files(folder: Path, component: str, variant: str | None) -> list[str]:
+    """The files of one variant, relative to the folder: one, or the shards its index names; none if it isn't there."""
+    middle = f".{variant}" if variant else ""
+    stem = f"{component}/{WEIGHTS[component]}"
+    if (folder / f"{stem}{middle}.safetensors").exists():
+        return [f"{stem}{middle}.safetensors"]
+    for index in (f"{stem}.safetensors.index{middle}.json", f"{stem}{middle}.safetensors.index.json"):
+        if (folder / index).exists():
+            shards = read_json(folder, index).get("weight_map")
+            if not isinstance(shards, dict):
+                raise BrokenModel(f"{index} of the model “{folder.name}” names no files: {AGAIN}.")
+            return sorted({f"{component}/{shard}" for shard in cast("dict[str, str]", shards).values()})
+    return []
+
+
+def check_safetensors(folder: Path, name: str) -> None:
+    """Compares a file's size with what its header promises; reads only the header."""
+    try:
+        with (folder / name).open("rb") as file:
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            header = file.read(length) if length <= _HEADER_MAX else b""
+            size = file.seek(0, 2)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BrokenModel(f"{name} of the model “{folder.name}” can't be read ({reason}): {AGAIN}.") from None
+    if start == b"version ":
+        raise BrokenModel(
+            f"{name} of the model “{folder.name}” is only a git-lfs pointer: run “git lfs pull” in its folder."
+        )
+    expected = _expected_size(header)
+    if expected is None:
+        raise BrokenModel(f"{name} of the model “{folder.name}” is damaged at its start: {AGAIN}.")
+    if expected != size:
+        raise BrokenModel(
+            f"{name} of the model “{folder.name}” has {size:,} bytes but should have {expected:,}: {AGAIN}."
+        )
+
+
+def _expected_size(header: bytes) -> int | None:
+    """The whole file's size by its header (a JSON object of tensors with their offsets), None where it is none."""
+    try:
+        tensors: Any = json.loads(header)
+        ends = [int(tensor["data_offsets"][1]) for key, tensor in tensors.items() if key != "__metadata__"]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return None
+    return 8 + len(header) + max(ends, default=0)

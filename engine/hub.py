@@ -1,0 +1,148 @@
+"""Models by their id on the Hugging Face hub: where the cache keeps them, and how they get there; knows no torch."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint import WEIGHTS, BrokenModel
+
+MOVED = {"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
+"""Ids that many texts use and the hub no longer has."""
+_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+_PROGRESS_EVERY_S = 0.2
+
+Progress = Callable[[float | None], None]
+"""Told the share of bytes that has arrived, None while it is unknown."""
+
+
+def is_id(model: str) -> bool:
+    return _ID.fullmatch(model) is not None
+
+
+def current_id(model: str) -> str:
+    return MOVED.get(model, model)
+
+
+def cached(model: str) -> Path | None:
+    """The folder of the newest snapshot in the local cache, None where there is none."""
+    repository = _cache() / f"models--{model.replace('/', '--')}"
+    try:
+        commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    folder = repository / "snapshots" / commit
+    return folder if commit and folder.is_dir() else None
+
+
+def _cache() -> Path:
+    """Where huggingface_hub keeps its files, by the variables it documents; importing it would take a second."""
+    if path := os.environ.get("HF_HUB_CACHE"):
+        return Path(path).expanduser()
+    base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    return (Path(os.environ.get("HF_HOME", base)) / "hub").expanduser()
+
+
+def fetch_configs(model: str, *, offline: bool) -> Path:
+    """The small JSON files alone."""
+    return _fetch(model, ["model_index.json", "*/*.json"], offline=offline, progress=lambda _: None)
+
+
+def fetch(model: str, *, offline: bool, prefer_fp16: bool, progress: Progress) -> Path:
+    """Everything that drawing needs and nothing else: configurations, tokenizer, one variant of the weights."""
+    if offline:
+        return _fetch(model, ["*"], offline=True, progress=progress)
+    return _fetch(model, wanted(_listing(model), prefer_fp16=prefer_fp16), offline=False, progress=progress)
+
+
+def wanted(files: Iterable[str], *, prefer_fp16: bool) -> list[str]:
+    """Which of a repository's files to download."""
+    names = sorted(files)
+    texts = [
+        name
+        for name in names
+        if name == "model_index.json" or (name.count("/") == 1 and name.endswith((".json", ".txt")))
+    ]
+    return texts + [name for part in WEIGHTS for name in _weights(names, part, prefer_fp16)]
+
+
+def _weights(names: list[str], component: str, prefer_fp16: bool) -> list[str]:
+    pattern = re.compile(
+        rf"{component}/{WEIGHTS[component]}(?P<half>\.fp16)?(-\d+-of-\d+)?(?P<half2>\.fp16)?\.safetensors"
+    )
+    found = {name: match for name in names if (match := pattern.fullmatch(name))}
+    half = [name for name, match in found.items() if match["half"] or match["half2"]]
+    full = [name for name in found if name not in half]
+    return (half or full) if prefer_fp16 else (full or half)
+
+
+def _listing(model: str) -> list[str]:
+    import huggingface_hub
+
+    try:
+        siblings = huggingface_hub.HfApi().model_info(model).siblings or []
+    except Exception as error:
+        raise BrokenModel(_sentence(model, error)) from error
+    return [sibling.rfilename for sibling in siblings]
+
+
+def _fetch(model: str, patterns: list[str], *, offline: bool, progress: Progress) -> Path:
+    huggingface_hub: Any = import_module("huggingface_hub")
+    try:
+        folder = huggingface_hub.snapshot_download(
+            model, allow_patterns=patterns, local_files_only=offline, tqdm_class=_bar(progress)
+        )
+    except Exception as error:
+        raise BrokenModel(_sentence(model, error)) from error
+    return Path(folder)
+
+
+def _sentence(model: str, error: Exception) -> str:
+    from huggingface_hub import errors
+
+    match error:
+        case errors.GatedRepoError():
+            return (
+                f"The hub gives {model} only to accounts that accepted its terms: do that, then set HF_TOKEN."
+            )
+        case errors.RepositoryNotFoundError():
+            return f"The hub has no model {model}, or it is private: check the id, or set HF_TOKEN."
+        case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled():
+            return f"{model} is not on this machine and the hub can't be reached: connect it once, then start again."
+        case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
+            return f"{model} could not be saved ({error.strerror}): look at the disk of the hub's cache."
+        case _:
+            return f"{model} could not be downloaded ({type(error).__name__}): check the connection, then start again."
+
+
+def _bar(progress: Progress) -> Any:
+    """A tqdm class that reports bytes instead of drawing a bar, since huggingface_hub tells its progress to one."""
+    from tqdm.std import tqdm
+
+    told_at = 0.0
+
+    class Reporter(tqdm[Any]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            super().__init__(  # pyright: ignore[reportUnknownMemberType]
+                *args, **{**kwargs, "disable": False, "leave": False}
+            )
+
+        def display(self, *_: Any, **__: Any) -> None:
+            """Draws nothing."""
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal told_at
+            updated = super().update(n)
+            now = time.monotonic()
+            if self.unit == "B" and self.total and now - told_at >= _PROGRESS_EVERY_S:
+                told_at = now
+                progress(min(1.0, self.n / self.total))
+            return updated
+
+    return Reporter

@@ -1,0 +1,276 @@
+"""What a model offers, and its pipeline; knows folders, hub ids and diffusers, but no queue and no job.
+
+`describe` reads small JSON files without torch, so that the bot knows sizes and samplers while weights still load.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from engine import checkpoint, hub, samplers
+from engine.checkpoint import BrokenModel, Checkpoint
+from engine.contract import SAMPLERS, SIDE_MAX, SIDE_MIN, EngineSettings, InvalidRequest, ModelInfo
+
+if TYPE_CHECKING:
+    import torch
+
+OnProgress = Callable[[str, float | None], None]
+"""Told a stage in a few words and its share, None where unknown."""
+
+_KNOWN: Mapping[str, Mapping[str, Any]] = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": {
+        "title": "Stable Diffusion 1.5",
+        "description": "the model most tutorials use",
+        "safety_checker": True,
+    },
+    "CompVis/stable-diffusion-v1-4": {"title": "Stable Diffusion 1.4", "safety_checker": True},
+    "stabilityai/sd-turbo": {
+        "title": "SD-Turbo",
+        "description": "one step is enough",
+        "steps": 1,
+        "guidance_scale": 1.0,
+        "sampler": "Euler",
+    },
+    "SimianLuo/LCM_Dreamshaper_v7": {
+        "title": "LCM Dreamshaper 7",
+        "description": "four steps are enough",
+        "width": 512,
+        "height": 512,
+        "steps": 4,
+        "guidance_scale": 8.5,
+        "sampler": "LCM",
+        "safety_checker": True,
+    },
+}
+"""What is better known than read, for models whose files are silent about it."""
+_CLASSES = {
+    "unet": ("diffusers", "UNet2DConditionModel"),
+    "vae": ("diffusers", "AutoencoderKL"),
+    "text_encoder": ("transformers", "CLIPTextModel"),
+    "safety_checker": ("diffusers.pipelines.stable_diffusion.safety_checker", "StableDiffusionSafetyChecker"),
+}
+"""What each component is, whatever a checkpoint's model_index.json calls it: nothing else is ever loaded."""
+_OVERRIDES = "easel.json"
+_FIXED = ("id", "family", "safety_checker")
+_CONFIGS = ("model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json")
+
+
+# ------------------------------------------------------------------ describing
+
+
+def describe(settings: EngineSettings) -> ModelInfo:
+    """What the configured model offers. Loads no weights and no torch; raises BrokenModel."""
+    folder = Path(settings.model)
+    if folder.is_dir() or not hub.is_id(settings.model):
+        return _describe_folder(folder, folder.name or "model")
+    model = hub.current_id(settings.model)
+    snapshot = hub.cached(model)
+    if snapshot is not None and all((snapshot / name).is_file() for name in _CONFIGS):
+        return _describe_folder(snapshot, model)
+    if model in _KNOWN:
+        return _info(ModelInfo(id=model, title=model), _KNOWN[model])
+    return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
+
+
+def _describe_folder(folder: Path, model: str) -> ModelInfo:
+    index = checkpoint.read_index(folder)
+    unet, vae = (checkpoint.read_json(folder, f"{part}/config.json") for part in ("unet", "vae"))
+    read = ModelInfo(
+        id=model, title=model.rsplit("/", 1)[-1], **_native(unet, vae), **_drawing(folder, unet, index)
+    )
+    read = replace(read, safety_checker="safety_checker" in dict(checkpoint.components(index)))
+    return _info(_info(read, _KNOWN.get(model, {})), _overrides(folder))
+
+
+def _native(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes, by what the model was trained on: up to twice its native side."""
+    try:
+        scale = 2 ** (len(vae["block_out_channels"]) - 1)
+        size: Any = unet["sample_size"]
+        down, across = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise BrokenModel(
+            "unet/config.json or vae/config.json names no size: download the model again."
+        ) from None
+    side_max = min(SIDE_MAX, 2 * max(across, down) * scale)
+    return {
+        "width": across * scale,
+        "height": down * scale,
+        "side_min": max(SIDE_MIN, min(across, down) * scale // 4),
+        "side_max": side_max,
+        "side_multiple": max(8, scale),
+        "pixels_max": side_max * side_max,
+    }
+
+
+def _drawing(folder: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampler, steps and guidance, by the scheduler the model brings."""
+    config = checkpoint.read_json(folder, "scheduler/scheduler_config.json")
+    config["_class_name"] = dict(checkpoint.components(index)).get("scheduler", config.get("_class_name"))
+    sampler = samplers.default(config)
+    quick = sampler == "LCM"
+    takes_guidance = unet.get("time_cond_proj_dim") is not None
+    return {
+        "sampler": sampler,
+        "samplers": samplers.offered(config),
+        "steps": 4 if quick else 30,
+        "guidance_scale": (8.5 if takes_guidance else 1.0) if quick else 7.5,
+    }
+
+
+def _overrides(folder: Path) -> Mapping[str, Any]:
+    if not (folder / _OVERRIDES).exists():
+        return {}
+    values = checkpoint.read_json(folder, _OVERRIDES)
+    allowed = {
+        entry.name: getattr(_SAMPLE, entry.name) for entry in fields(ModelInfo) if entry.name not in _FIXED
+    }
+    for key, value in values.items():
+        if key not in allowed:
+            raise BrokenModel(f"{_OVERRIDES} knows no “{key[:40]}”: it may hold {', '.join(allowed)}.")
+        if key == "samplers" and isinstance(value, list):
+            values[key] = tuple(str(name) for name in cast("list[object]", value))
+        elif isinstance(value, bool) or not isinstance(value, _accepted(allowed[key])):
+            raise BrokenModel(f"{_OVERRIDES} has a wrong value for “{key}”: {json.dumps(value)[:60]}.")
+    return values
+
+
+_SAMPLE = ModelInfo(id="sample", title="sample")
+
+
+def _accepted(example: object) -> tuple[type, ...]:
+    return (int, float) if isinstance(example, float) else (type(example),)
+
+
+def _info(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
+    """With these values, checked: a model's own defaults must be within its own bounds."""
+    changed = replace(info, **changes)
+    unknown = [name for name in changed.samplers if name not in SAMPLERS]
+    try:
+        if unknown:
+            raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")
+        changed.request(prompt="a check", seed=0)
+    except InvalidRequest as error:
+        raise BrokenModel(
+            f"The defaults of the model “{info.title}” contradict themselves: {error}"
+        ) from None
+    return changed
+
+
+# ------------------------------------------------------------------ loading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the model computes, and with which numbers."""
+
+    device: torch.device
+    dtype: torch.dtype
+    warnings: tuple[str, ...] = ()
+
+
+def choose_place(settings: EngineSettings) -> Place:
+    """fp16 on CUDA, fp32 elsewhere. Raises BrokenModel where the configured device does not exist."""
+    import torch
+
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except Exception as error:
+        raise BrokenModel(
+            f"The device “{name[:20]}” can't be used here ({type(error).__name__}): "
+            "install its driver and the torch build for it, or set the device to “auto”."
+        ) from error
+    if device.type == "cuda":
+        return Place(device=device, dtype=torch.float16)
+    slow = ("No graphics card is in use: on the CPU a picture takes minutes instead of seconds.",)
+    return Place(device=device, dtype=torch.float32, warnings=slow if device.type == "cpu" else ())
+
+
+def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:
+    """The model's StableDiffusionPipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
+    prefer_fp16 = place.device.type == "cuda"
+    found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
+    parts: dict[str, Any] = {}
+    for name in found.variants:
+        on_progress(f"loading {name.replace('_', ' ')}", len(parts) / len(found.variants))
+        parts[name] = _load_part(found, name, place.dtype)
+    on_progress("starting", None)
+    return _assemble(found, parts, place)
+
+
+def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress) -> Path:
+    """The model's folder, downloaded if need be."""
+    folder = Path(settings.model)
+    if folder.is_dir() or not hub.is_id(settings.model):
+        return folder
+    model = hub.current_id(settings.model)
+    snapshot = hub.cached(model)
+    if snapshot is not None:
+        try:
+            return checkpoint.check(snapshot, prefer_fp16=prefer_fp16).folder
+        except BrokenModel:
+            pass  # an interrupted download, most often: what is missing is fetched below
+    stage = f"downloading {model.rsplit('/', 1)[-1]}"
+    on_progress(stage, None)
+    return hub.fetch(
+        model,
+        offline=settings.hub_offline,
+        prefer_fp16=prefer_fp16,
+        progress=lambda share: on_progress(stage, share),
+    )
+
+
+def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:
+    module, class_name = _CLASSES[name]
+    try:
+        return getattr(import_module(module), class_name).from_pretrained(
+            found.folder / name,
+            dtype=dtype,
+            use_safetensors=True,
+            variant=found.variants[name],
+            local_files_only=True,
+        )
+    except Exception as error:
+        raise _broken(found, f"{name}/", error) from error
+
+
+def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
+    diffusers: Any = import_module("diffusers")
+    scheduler = dict(checkpoint.components(found.index))["scheduler"]
+    if not hasattr(diffusers, scheduler):
+        raise BrokenModel(
+            f"model_index.json of “{found.folder.name}” names a scheduler that diffusers does not have "
+            f"({scheduler[:60]}): correct it, or {checkpoint.AGAIN}."
+        )
+    try:
+        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
+            found.folder, **parts, dtype=place.dtype, use_safetensors=True, local_files_only=True
+        )
+        return pipeline.to(place.device)
+    except Exception as error:
+        raise _broken(found, "", error) from error
+
+
+def _broken(found: Checkpoint, part: str, error: Exception) -> BrokenModel:
+    import torch
+
+    name = found.folder.name
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return BrokenModel(
+            f"The model “{name}” does not fit into this machine's memory: choose a smaller one."
+        )
+    detail = (str(error).strip().splitlines() or [type(error).__name__])[0][:120].replace(
+        str(found.folder), name
+    )
+    return BrokenModel(
+        f"The files in {part or 'the folder'} of the model “{name}” can't be loaded ({detail}): {checkpoint.AGAIN}."
+    )

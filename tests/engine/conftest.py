@@ -1,0 +1,89 @@
+"""Fixtures of the engine's tests: the tiny random model, built once per test process, and its pipeline."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import process
+from engine.contract import EngineSettings, FakeSettings, ModelInfo
+from engine.process import EngineProcess
+from tests.engine.support import Bench
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny random model's folder. Copy it before changing it."""
+    from engine.tiny import build
+
+    return build(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model that a test may break."""
+    return Path(shutil.copytree(tiny, tmp_path / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def load_pipe() -> Callable[[Path], Any]:
+    """Loads a folder as every tutorial does, with the engine's own thread count."""
+
+    def load(folder: Path) -> Any:
+        import diffusers
+
+        from engine.boot import pin_arithmetic
+
+        diffusers.logging.set_verbosity_error()
+        pin_arithmetic()
+        pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder, use_safetensors=True)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def pipe(tiny: Path, load_pipe: Callable[[Path], Any]) -> Any:
+    return load_pipe(tiny)
+
+
+@pytest.fixture(scope="session")
+def model(tiny: Path) -> ModelInfo:
+    from engine.models import describe
+
+    return describe(EngineSettings(model=str(tiny), spool="/nowhere"))
+
+
+@pytest.fixture
+def bench(pipe: Any, model: ModelInfo, tmp_path: Path) -> Bench:
+    """The real family in a worker of this process."""
+    from engine.families.sd import SdFamily
+
+    return Bench(SdFamily(pipe), model, tmp_path)
+
+
+@pytest.fixture
+def fake_bench(tmp_path: Path) -> Bench:
+    from engine.fake import MODEL, FakeFamily
+
+    return Bench(FakeFamily(FakeSettings()), MODEL, tmp_path)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., EngineProcess]]:
+    """Starts real engine processes and leaves none behind."""
+    started: list[EngineProcess] = []
+
+    def start(**settings: Any) -> EngineProcess:
+        settings.setdefault("spool", str(tmp_path / "spool"))
+        started.append(process.start(EngineSettings(**settings)))
+        return started[-1]
+
+    yield start
+    for engine in started:
+        engine.close()

@@ -1,0 +1,143 @@
+"""What several engine tests share: a worker in this process, and the plain diffusers call to compare with."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.contract import (
+    Cancel,
+    Cancelled,
+    Control,
+    Event,
+    Failed,
+    Finished,
+    GenerationRequest,
+    ModelInfo,
+    Submit,
+)
+from engine.drawing import Family
+from engine.process import EngineProcess
+from engine.worker import Worker
+
+Ending = Finished | Failed | Cancelled
+
+
+class Bench:
+    """A worker with its queue and its events, ticked by hand."""
+
+    def __init__(self, family: Family[Any], model: ModelInfo, folder: Path, *, slots: int = 4) -> None:
+        self.controls: queue.Queue[Control] = queue.Queue()
+        self.events: list[Event] = []
+        self.worker = Worker(
+            family=family,
+            model=model,
+            slots=slots,
+            folder=folder,
+            controls=self.controls,
+            emit=self.events.append,
+            fingerprint={"engine": "test"},
+        )
+
+    def submit(self, job_id: int, request: GenerationRequest, attempt: int = 1) -> None:
+        self.controls.put(Submit(job_id=job_id, attempt=attempt, request=request))
+
+    def cancel(self, job_id: int, attempt: int = 1) -> None:
+        self.controls.put(Cancel(job_id=job_id, attempt=attempt))
+
+    def of(self, job_id: int) -> list[Event]:
+        return [event for event in self.events if getattr(event, "job_id", None) == job_id]
+
+    def ending(self, job_id: int) -> Ending | None:
+        return next((event for event in self.of(job_id) if isinstance(event, Ending)), None)
+
+    def tick(self, times: int = 1) -> None:
+        for _ in range(times):
+            assert self.worker.tick()
+
+    def finish(self, *job_ids: int, ticks: int = 20_000) -> None:
+        """Ticks until each of these jobs has ended."""
+        for _ in range(ticks):
+            if all(self.ending(job_id) for job_id in job_ids):
+                return
+            assert self.worker.tick()
+        raise AssertionError(f"jobs {job_ids} did not end: {self.events[-5:]}")
+
+    def finished(self, job_id: int) -> Finished:
+        self.finish(job_id)
+        ending = self.ending(job_id)
+        assert isinstance(ending, Finished), ending
+        return ending
+
+
+def recv(engine: EngineProcess, timeout_s: float = 60.0) -> Event:
+    """The next event of a real process; fails the test rather than hang."""
+    assert engine.events.poll(timeout_s), f"no event within {timeout_s} s"
+    return engine.events.recv()
+
+
+def recv_until(engine: EngineProcess, wanted: Callable[[Event], bool], timeout_s: float = 60.0) -> list[Event]:
+    """All events up to and with the first wanted one."""
+    events: list[Event] = []
+    while not (events and wanted(events[-1])):
+        events.append(recv(engine, timeout_s))
+    return events
+
+
+def recv_endings(engine: EngineProcess, *job_ids: int) -> tuple[dict[int, Ending], list[Event]]:
+    """Reads until each of these jobs has ended; returns the endings and everything read."""
+    endings: dict[int, Ending] = {}
+    events: list[Event] = []
+    while set(job_ids) - set(endings):
+        events.append(event := recv(engine))
+        if isinstance(event, Ending):
+            endings[event.job_id] = event
+    return endings, events
+
+
+TUTORIAL: dict[str, tuple[str, dict[str, Any]]] = {
+    "Euler": ("EulerDiscreteScheduler", {}),
+    "Euler a": ("EulerAncestralDiscreteScheduler", {}),
+    "DPM++ 2M": ("DPMSolverMultistepScheduler", {}),
+    "DPM++ 2M Karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    "DPM++ 2M SDE": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "DPM++ 2M SDE Karras": (
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True},
+    ),
+    "UniPC": ("UniPCMultistepScheduler", {}),
+    "DDIM": ("DDIMScheduler", {}),
+    "DDPM": ("DDPMScheduler", {}),
+    "PNDM": ("PNDMScheduler", {}),
+    "DEIS": ("DEISMultistepScheduler", {}),
+    "Heun": ("HeunDiscreteScheduler", {}),
+    "DPM2": ("KDPM2DiscreteScheduler", {}),
+    "DPM2 a": ("KDPM2AncestralDiscreteScheduler", {}),
+    "LCM": ("LCMScheduler", {}),
+}
+"""What diffusers' documentation tells people to write for each sampler: `X.from_config(pipe.scheduler.config, …)`."""
+
+
+def plain(pipe: Any, request: GenerationRequest, seed: int, output_type: str) -> Any:
+    """What `pipe(…)` itself gives for one image of this request: a latent tensor or a PIL image."""
+    import diffusers
+    import torch
+
+    own = pipe.scheduler
+    name, flags = TUTORIAL[request.sampler]
+    pipe.scheduler = getattr(diffusers, name).from_config(own.config, **flags)
+    try:
+        return pipe(
+            request.prompt,
+            negative_prompt=request.negative_prompt,
+            width=request.width,
+            height=request.height,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            output_type=output_type,
+        ).images[0]
+    finally:
+        pipe.scheduler = own

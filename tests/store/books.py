@@ -1,0 +1,112 @@
+"""What the store's tests share: requests, admissions and finished images by the dozen. Knows only nouns."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, cost_of
+from bot.store import Store
+from engine.contract import GenerationRequest, SpooledImage
+
+NOON = 1_700_000_000.0
+"""Any moment would do."""
+GUILD = 7
+ROOMY = Limits(credits_per_day=1000, pending=1000, max_pixels=2048 * 2048, max_steps=150, max_images=10)
+_interactions = itertools.count(1)
+
+
+def request(**values: Any) -> GenerationRequest:
+    """A picture that costs one credit."""
+    usual: dict[str, Any] = {
+        "prompt": "a red circle",
+        "width": 512,
+        "height": 512,
+        "steps": 30,
+        "guidance_scale": 7.5,
+        "sampler": "Euler",
+        "seed": 42,
+        "model": "fake",
+    }
+    return GenerationRequest(**(usual | values))
+
+
+def admission(
+    *,
+    user: int = 1,
+    guild: int = GUILD,
+    images: int = 1,
+    parent: int | None = None,
+    action: Action | None = None,
+    interaction: int | None = None,
+    credits_per_day: int = 1000,
+    pending: int = 1000,
+    queue_max: int = 1000,
+    window_start: float = 0.0,
+) -> Admission:
+    """One person's wish for `images` pictures of one credit each, with an interaction of its own."""
+    wish = request(images=images)
+    number = next(_interactions) if interaction is None else interaction
+    return Admission(
+        request=wish,
+        owner=Owner(user_id=user, guild_id=guild),
+        origin=Origin(interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5),
+        action=action or (Action.REROLL if parent is not None else Action.IMAGINE),
+        parent_id=parent,
+        cost=cost_of(wish),
+        limits=Limits(
+            credits_per_day=credits_per_day, pending=pending, max_pixels=2**22, max_steps=150, max_images=10
+        ),
+        window_start=window_start,
+        queue_max=queue_max,
+    )
+
+
+def images_of(job: Job, *, shown: int | None = None, folder: Path = Path("/spool")) -> tuple[SpooledImage, ...]:
+    """Finished images of a job, of which the first `shown` may be posted."""
+    count = job.request.images
+    visible = count if shown is None else shown
+    return tuple(
+        SpooledImage(
+            seed=job.request.seed_of(index),
+            path=str(folder / f"{job.id}-{job.attempt}-{index}.png") if index < visible else None,
+            sha256="00" * 32,
+            flagged=index >= visible,
+        )
+        for index in range(count)
+    )
+
+
+async def admitted(store: Store, *, now: float = NOON, **values: Any) -> Job:
+    """A job in the state `accepted`."""
+    job = await store.jobs.admit(admission(**values), now)
+    assert isinstance(job, Job), job
+    return job
+
+
+async def queued(store: Store, *, now: float = NOON, **values: Any) -> Job:
+    job = await admitted(store, now=now, **values)
+    return sure(await store.jobs.queued(job, message_id=1000 + job.id, now=now))
+
+
+async def running(store: Store, *, now: float = NOON, **values: Any) -> Job:
+    return sure(await store.jobs.running(await queued(store, now=now, **values), now=now))
+
+
+async def rendered(store: Store, *, now: float = NOON, shown: int | None = None, **values: Any) -> Job:
+    job = await running(store, now=now, **values)
+    images = images_of(job, shown=shown)
+    charged = job.cost * sum(image.path is not None for image in images) // len(images)
+    return sure(await store.jobs.rendered(job, images=images, seconds=2.0, notes=("cut",), charged=charged))
+
+
+async def delivered(store: Store, *, now: float = NOON, **values: Any) -> Job:
+    job = await rendered(store, now=now, **values)
+    return sure(await store.jobs.delivered(job, message_id=1000 + job.id, now=now))
+
+
+def sure(job: Job | None) -> Job:
+    """The job of a transition that must have happened."""
+    assert job is not None
+    return job

@@ -1,0 +1,452 @@
+"""The command line: exit codes, sentences, and that a light entry stays light."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import bot
+from bot import imagine, info
+from bot.cli import app
+from bot.config import Settings
+from bot.imagine import Wish
+from bot.models import ModelError, engine_settings, ensure_default_model
+from engine.contract import EngineSettings, FakeSettings, GenerationRequest
+from engine.metadata import PictureInfo, encode_png
+
+REQUEST = GenerationRequest(
+    prompt="-a red circle, $HOME 'quoted'\nsecond line",
+    negative_prompt="--blurry",
+    width=128,
+    height=64,
+    steps=3,
+    guidance_scale=7.25,
+    sampler="Euler a",
+    seed=42,
+    model="fake",
+)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of our own to run in, and to write to."""
+    monkeypatch.chdir(tmp_path)
+
+
+def easel(*words: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """A real `easel …` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(bot.__file__).parents[1]), **(environ or {})},
+    )
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages that a fresh interpreter holds after `statement`."""
+    code = f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(bot.__file__).parents[1])},
+    )
+    return set(done.stdout.split())
+
+
+# ------------------------------------------------------------------ entry
+
+
+def test_the_version_is_printed() -> None:
+    """`easel --version` prints name and version."""
+    done = easel("--version")
+
+    assert (done.returncode, done.stdout) == (0, f"easel {bot.__version__}\n")
+
+
+@pytest.mark.parametrize("module", ["bot.cli", "bot.__main__"])
+def test_the_entry_is_light(module: str) -> None:
+    """What the console script loads holds no Discord, no database, no torch and no settings."""
+    heavy = {"discord", "aiosqlite", "sqlite3", "torch", "diffusers", "pydantic", "simcord"}
+
+    assert loaded_by(f"import {module}") & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["bot.app", "bot.demo", "bot.imagine", "bot.doctor", "bot.info", "engine.process"]
+)
+def test_the_bot_never_loads_torch(module: str) -> None:
+    """The bot's process stays small: torch and its friends live in the engine's child alone."""
+    assert loaded_by(f"import {module}") & {"torch", "diffusers", "transformers", "huggingface_hub"} == set()
+
+
+def test_every_command_explains_itself() -> None:
+    """`--help` works for each of the seven commands."""
+    runner = CliRunner()
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+    assert set(names) == {"run", "demo", "imagine", "doctor", "sync", "bench", "info"}
+    for name in names:
+        assert runner.invoke(app, [name, "--help"]).exit_code == 0
+
+
+# ------------------------------------------------------------------ exit codes
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--nope"], ["nope"], ["imagine"], ["demo", "--port", "70000"], ["info"], ["imagine", "a", "-n", "x"]],
+)
+def test_a_wrong_command_line_exits_2(words: list[str]) -> None:
+    """Usage errors exit 2."""
+    assert CliRunner().invoke(app, words).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [["run"], ["demo"], ["imagine", "a"], ["doctor"], ["sync"]])
+def test_a_wrong_configuration_exits_78(tmp_path: Path, command: list[str]) -> None:
+    """Every command that reads settings tells what is wrong with them, without a traceback, and exits 78."""
+    (tmp_path / "easel.toml").write_text("[engine]\nslots = 0\nmodell = 1\n")
+    done = easel(*command)
+
+    assert done.returncode == 78
+    assert "engine.slots: found 0" in done.stderr
+    assert "did you mean engine.model?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["run", "sync"])
+def test_no_token_exits_78(tmp_path: Path, command: str) -> None:
+    """Starting without a token ends at once, with the sentence that says what to set."""
+    done = easel(command, environ={"EASEL_DATA_DIR": str(tmp_path / "data")})
+
+    assert done.returncode == 78
+    assert "set DISCORD_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_options_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--model and --device beat easel.toml, and a wrong one is told like any setting."""
+    (tmp_path / "easel.toml").write_text('[engine]\nmodel = "a/b"\ndevice = "cuda"\n')
+    seen: list[Settings] = []
+    monkeypatch.setattr(imagine, "imagine", lambda settings, _wish: seen.append(settings) or 0)
+
+    assert CliRunner().invoke(app, ["imagine", "x", "--model", "c/d", "--device", "cpu"]).exit_code == 0
+    assert CliRunner().invoke(app, ["imagine", "x"]).exit_code == 0
+    assert [(each.engine.model, each.engine.device) for each in seen] == [("c/d", "cpu"), ("a/b", "cuda")]
+    assert CliRunner().invoke(app, ["imagine", "x", "--device", "tpu"]).exit_code == 78
+
+
+# ------------------------------------------------------------------ easel imagine
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSettings:
+    """`easel imagine` on the engine without torch, in a real process."""
+    settings = FakeSettings()
+
+    def chosen(_settings: Settings, *, spool: Path) -> EngineSettings:
+        return EngineSettings(model="fake", spool=str(spool), fake=settings)
+
+    monkeypatch.setattr(imagine, "engine_settings", chosen)
+    return settings
+
+
+def draw(*words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["imagine", *words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_picture_is_drawn_and_told(fake: FakeSettings, tmp_path: Path) -> None:
+    """One command draws a picture, writes it where wished and prints path, seed and seconds on stdout."""
+    code, out, _ = draw("a red circle", "--seed", "42", "--size", "128x64", "-o", "out.png")
+
+    assert code == 0
+    path, seed, _seconds = out.split("  ")
+    assert (path, seed) == ("out.png", "seed 42")
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.size == (128, 64)
+
+
+def test_the_same_seed_gives_the_same_pixels(fake: FakeSettings, tmp_path: Path) -> None:
+    """Two runs with one seed agree to the last pixel, and another seed does not."""
+    for name, seed in (("a.png", "42"), ("b.png", "42"), ("c.png", "43")):
+        assert draw("a red circle", "--seed", seed, "-o", name)[0] == 0
+    pixels = [Image.open(tmp_path / name).tobytes() for name in ("a.png", "b.png", "c.png")]
+
+    assert pixels[0] == pixels[1] != pixels[2]
+
+
+def test_several_pictures_are_numbered(fake: FakeSettings, tmp_path: Path) -> None:
+    """-n 3 -o out.png writes out-1.png to out-3.png, each with its own seed."""
+    code, out, _ = draw("x", "--seed", "4294967295", "-n", "3", "-o", "out.png")
+
+    assert code == 0
+    assert [line.split("  ")[:2] for line in out.splitlines()] == [
+        ["out-1.png", "seed 4294967295"],
+        ["out-2.png", "seed 0"],
+        ["out-3.png", "seed 1"],
+    ]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["out-1.png", "out-2.png", "out-3.png"]
+
+
+def test_a_name_of_ours_never_overwrites(fake: FakeSettings, tmp_path: Path) -> None:
+    """Without -o a second picture of the same seed gets a name of its own; with -o the file is replaced."""
+    for _ in range(2):
+        assert draw("x", "--seed", "7")[0] == 0
+        assert draw("x", "--seed", "7", "-o", "out")[0] == 0
+
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["easel-7-2.png", "easel-7.png", "out.png"]
+
+
+def test_a_random_seed_is_told(fake: FakeSettings) -> None:
+    """Without --seed one is drawn, differs from run to run and is printed."""
+    first, second = (draw("x")[1].split("  ")[1] for _ in range(2))
+
+    assert first.startswith("seed ")
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([""], "The prompt is empty"),
+        (["x" * 4001], "shorten it"),
+        (["x", "--size", "100x100"], "multiple of 8"),
+        (["x", "--size", "huge"], "A size looks like"),
+        (["x", "--size", "64x64", "--aspect", "1:1"], "not both"),
+        (["x", "--aspect", "7:5"], "There is no aspect"),
+        (["x", "--sampler", "Magic"], "There is no sampler"),
+        (["x", "--steps", "0"], "steps"),
+        (["x", "--guidance", "nan"], "Guidance"),
+        (["x", "--seed", "-2"], "seed"),
+        (["x", "-n", "11"], "1 to 10 images"),
+        (["x", "-o", "picture.jpg"], "PNG"),
+        (["x", "-o", "no/such/folder/x.png"], "There is no folder"),
+    ],
+)
+def test_an_impossible_wish_exits_2_at_once(
+    words: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no model could draw is refused in one sentence before any engine starts."""
+    monkeypatch.setattr(imagine, "start", lambda _: pytest.fail("an engine was started"))
+    code, out, err = draw(*words)
+
+    assert (code, out) == (2, "")
+    assert sentence in err
+
+
+def test_what_this_model_cannot_draw_exits_2(fake: FakeSettings, tmp_path: Path) -> None:
+    """A size only this model refuses is told in its own words, and nothing is written."""
+    code, _, err = draw("x", "--size", "2048x64")
+
+    assert code == 2
+    assert "Fake model" in err
+    assert list(tmp_path.glob("*.png")) == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        ("FAIL", "asked to fail"),
+        ("CRASH", "ended unexpectedly"),
+        ("NSFW", "withheld by the model's safety checker"),
+    ],
+)
+def test_no_picture_exits_1(fake: FakeSettings, tmp_path: Path, prompt: str, sentence: str) -> None:
+    """A failed, crashed or withheld picture ends in its sentence, exit 1 and no file."""
+    code, out, err = draw(prompt)
+
+    assert (code, out) == (1, "")
+    assert sentence in err
+    assert list(tmp_path.glob("*.png")) == []
+
+
+def test_a_broken_engine_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason of an engine that can't work reaches the person."""
+    broken = EngineSettings(
+        model="x", spool="/x", fake=FakeSettings(broken="There is no such folder: name another.")
+    )
+    monkeypatch.setattr(
+        imagine, "engine_settings", lambda _settings, *, spool: replace(broken, spool=str(spool))
+    )
+    code, _, err = draw("x")
+
+    assert code == 1
+    assert "There is no such folder: name another." in err
+
+
+def test_ctrl_c_ends_cleanly(fake: FakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt while drawing exits 130 without a traceback, without a file, and leaves no engine behind."""
+    started = imagine.start
+    processes: list[imagine.EngineProcess] = []
+
+    def start(settings: EngineSettings) -> imagine.EngineProcess:
+        processes.append(started(settings))
+        return processes[0]
+
+    events = imagine._next_event
+
+    def interrupted(process: imagine.EngineProcess) -> object:
+        event = events(process)
+        if isinstance(event, imagine.Stepped):
+            raise KeyboardInterrupt
+        return event
+
+    monkeypatch.setattr(imagine, "start", start)
+    monkeypatch.setattr(imagine, "_next_event", interrupted)
+    code, out, err = draw("HANG")
+
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "Cancelled."
+    assert not processes[0].is_alive()
+    assert list(tmp_path.glob("*.png")) == []
+
+
+def test_a_wish_leaves_defaults_to_the_model() -> None:
+    """Options left out stay out, so that each model's own defaults hold."""
+    wish = Wish(prompt="x")
+
+    assert (wish.steps, wish.guidance_scale, wish.size, wish.sampler) == (None, None, None, None)
+
+
+# ------------------------------------------------------------------ the stand-in model
+
+
+def test_the_stand_in_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny model appears whole under the data folder, and a second call builds nothing."""
+    built: list[list[str]] = []
+
+    def build(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        built.append(command)
+        folder = Path(command[-1])
+        folder.mkdir()
+        (folder / "model_index.json").write_text("{}")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("bot.models.subprocess.run", build)
+    first, second = ensure_default_model(tmp_path), ensure_default_model(tmp_path)
+
+    assert first == second == tmp_path / "models" / "tiny-random"
+    assert (first / "model_index.json").is_file()
+    assert [command[1:3] for command in built] == [["-m", "engine.tiny"]]
+    assert [path.name for path in first.parent.iterdir()] == ["tiny-random"]
+
+
+def test_half_a_stand_in_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without its index, left by nobody knows whom, does not count as a model."""
+
+    def build(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        Path(command[-1]).mkdir()
+        (Path(command[-1]) / "model_index.json").write_text("{}")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("bot.models.subprocess.run", build)
+    (tmp_path / "models" / "tiny-random" / "unet").mkdir(parents=True)
+
+    assert sorted(path.name for path in ensure_default_model(tmp_path).iterdir()) == ["model_index.json"]
+
+
+def test_a_stand_in_that_cannot_be_built_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The builder's last line becomes the sentence, and nothing half-made stays."""
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback\nRuntimeError: no space")
+    monkeypatch.setattr("bot.models.subprocess.run", lambda *_, **__: failed)
+    with pytest.raises(ModelError, match="RuntimeError: no space"):
+        ensure_default_model(tmp_path)
+
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:
+    """What [engine] says reaches the engine, with an absolute spool."""
+    values = {"model": "a/b", "device": "cpu", "slots": 2, "offline": True}
+    settings = Settings.model_validate({"engine": values, "data": {"dir": "data"}})
+
+    assert engine_settings(settings) == EngineSettings(
+        model="a/b", spool=str(tmp_path / "data" / "spool"), device="cpu", slots=2, hub_offline=True
+    )
+
+
+# ------------------------------------------------------------------ easel info
+
+
+def test_info_prints_what_a_picture_carries(tmp_path: Path) -> None:
+    """`easel info` prints prompt, settings and a command whose shell words draw the same request again."""
+    file = tmp_path / "a.png"
+    file.write_bytes(encode_png(Image.new("RGB", (8, 8)), request=REQUEST))
+    result = CliRunner().invoke(app, ["info", str(file)])
+
+    assert result.exit_code == 0
+    assert "Seed: 42" in result.stdout
+    assert "Negative prompt: --blurry" in result.stdout
+
+
+def test_the_printed_command_draws_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell splits the printed command into words that our own parser reads as the same request."""
+    show = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    script = f"{sys.executable} -c '{show}' {info.command(REQUEST)}"
+    done = subprocess.run(["/bin/sh", "-c", script], check=True, capture_output=True, text=True)
+    words = json.loads(done.stdout)
+    seen: list[Wish] = []
+    monkeypatch.setattr(imagine, "imagine", lambda _settings, wish: seen.append(wish) or 0)
+
+    assert words[0] == "easel"
+    assert CliRunner().invoke(app, words[1:]).exit_code == 0
+    wish = seen[0]
+    assert (wish.prompt, wish.negative_prompt, wish.seed) == (REQUEST.prompt, "--blurry", 42)
+    assert (wish.size, wish.steps, wish.guidance_scale, wish.sampler) == ("128x64", 3, 7.25, "Euler a")
+
+
+def test_info_never_drives_the_terminal(tmp_path: Path) -> None:
+    """Control characters in a stranger's file are not sent to the terminal."""
+    file = tmp_path / "a.png"
+    file.write_bytes(
+        encode_png(Image.new("RGB", (8, 8)), request=replace(REQUEST, prompt="a\x1b]0;owned\x07b"))
+    )
+    result = CliRunner().invoke(app, ["info", str(file)])
+
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
+    assert "\x07" not in result.stdout
+
+
+def test_info_reads_other_programs() -> None:
+    """A picture of AUTOMATIC1111 shows prompt and settings, without a command of ours."""
+    found = PictureInfo(prompt="a cat", fields={"Steps": "20", "Sampler": "Euler"})
+
+    assert list(info.lines(found)) == ["Prompt: a cat", "Steps: 20", "Sampler: Euler"]
+
+
+@pytest.mark.parametrize("content", [None, b"no picture", b""])
+def test_info_of_no_picture_exits_1(tmp_path: Path, content: bytes | None) -> None:
+    """A missing file and one that is no picture end in a sentence."""
+    file = tmp_path / "a.png"
+    if content is not None:
+        file.write_bytes(content)
+    result = CliRunner().invoke(app, ["info", str(file)])
+
+    assert result.exit_code == 1
+    assert "can't be read" in result.stderr
+
+
+def test_info_of_a_bare_picture_exits_1(tmp_path: Path) -> None:
+    """A picture without settings is told."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    result = CliRunner().invoke(app, ["info", str(tmp_path / "a.png")])
+
+    assert result.exit_code == 1
+    assert "carries no settings" in result.stderr

@@ -1,0 +1,357 @@
+"""`easel doctor`: what it finds, what it advises, and that it writes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot import doctor
+from bot.config import Settings, load
+from bot.doctor import Finding, Status
+from bot.store.db import Database
+
+TOKEN = "MTIzNDU2.GabcdE.aBcDeFgH"
+CPU = {"torch": "2.13.0+cpu", "built_for_cuda": None, "cuda": [], "bytes": [], "mps": False, "threads": 2}
+CUDA = {**CPU, "torch": "2.13.0", "built_for_cuda": "13.0", "cuda": ["RTX 3060"], "bytes": [12 * 2**30]}
+
+
+def settings_in(folder: Path, **environ: str) -> Settings:
+    return load(None, {"EASEL_DATA_DIR": str(folder), **environ})
+
+
+def only(findings: Any) -> Finding:
+    (finding,) = findings
+    return finding
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without an easel.toml."""
+    monkeypatch.chdir(tmp_path)
+
+
+# ------------------------------------------------------------------ the whole report
+
+
+async def test_a_look_changes_nothing(tmp_path: Path) -> None:
+    """Every check together neither makes, removes nor changes a file, a fresh database included."""
+    data = tmp_path / "data"
+    settings = settings_in(data, DISCORD_TOKEN=TOKEN)
+    await (await Database.open(settings.database)).close()
+    before = {path: path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*"))}
+
+    findings = list(doctor.examine(settings, None))
+
+    assert {path: path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*"))} == before
+    assert {finding.name for finding in findings} == {
+        *("Settings", "Python", "Packages", "SQLite", "Token", "Data", "Database", "Device", "Model")
+    }
+
+
+def test_a_folder_that_is_not_there_stays_away(tmp_path: Path) -> None:
+    """The data folder is not made by looking for it."""
+    finding = only(doctor.check_data(settings_in(tmp_path / "a" / "b")))
+
+    assert finding.status in {Status.OK, Status.WARN}
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(Status.OK, 0), (Status.WARN, 0), (Status.BAD, 1)], ids=["ok", "warn", "bad"]
+)
+def test_only_red_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: Status, code: int
+) -> None:
+    """The exit code is 1 as soon as one line is red, and 0 with any number of yellow ones."""
+    finding = Finding(name="Thing", status=status, text="It is so.", fix="do something")
+    monkeypatch.setattr(doctor, "CHECKS", (lambda _settings: iter([finding]),))
+
+    assert doctor.run(Settings()) == code
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.split() == [
+        {"ok": "✔", "warn": "!", "bad": "✘"}[status],
+        *["Thing", "It", "is", "so.", "Fix:", "do", "something"],
+    ]
+
+
+def test_json_says_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints one object with the verdict and every check."""
+    finding = Finding(name="Thing", status=Status.BAD, text="It is so.", fix="do something")
+    monkeypatch.setattr(doctor, "CHECKS", (lambda _settings: iter([finding]),))
+    code = doctor.run(Settings(), Path("/x/easel.toml"), as_json=True)
+
+    report = json.loads(capsys.readouterr().out)
+    assert (code, report["ok"]) == (1, False)
+    assert report["checks"] == [
+        {"name": "Settings", "status": "ok", "text": "/x/easel.toml", "fix": ""},
+        {"name": "Thing", "status": "bad", "text": "It is so.", "fix": "do something"},
+    ]
+
+
+# ------------------------------------------------------------------ packages and SQLite
+
+
+def test_packages_are_compared_with_the_pins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing package is red, another version than the pinned one yellow, a build tag like +cpu neither."""
+    installed = {"torch": "2.13.0+cpu", "aiosqlite": "0.1"}
+    monkeypatch.setattr(doctor, "_required", lambda: ("torch", "aiosqlite", "Pillow"))
+    monkeypatch.setattr(doctor, "_installed", installed.get)
+
+    findings = list(doctor.check_packages(Settings()))
+
+    assert [(finding.status, finding.text.split()[0]) for finding in findings] == [
+        (Status.WARN, "aiosqlite"),
+        (Status.BAD, "Pillow"),
+    ]
+    assert all("pip install -c" in finding.fix for finding in findings)
+
+
+def test_this_machine_has_all_packages() -> None:
+    """The environment the tests run in is the pinned one."""
+    assert only(doctor.check_packages(Settings())).status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("version", "is_hit"),
+    [
+        ((3, 6, 23), False),
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 52, 0), False),
+    ],
+)
+def test_the_wal_bug_is_known_by_version(version: tuple[int, int, int], is_hit: bool) -> None:
+    """3.7.0 to 3.51.2 have the bug, except the repaired 3.44.6 and 3.50.7 and what follows them in their branch."""
+    assert doctor.has_wal_bug(version) is is_hit
+
+
+# ------------------------------------------------------------------ token, data, database
+
+
+def test_no_token_is_red(tmp_path: Path) -> None:
+    """Without a token the line says where one comes from."""
+    finding = only(doctor.check_token(settings_in(tmp_path)))
+
+    assert finding.status is Status.BAD
+    assert "DISCORD_TOKEN" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"), [(0o600, Status.OK), (0o400, Status.OK), (0o640, Status.BAD), (0o604, Status.BAD)]
+)
+def test_a_token_file_is_for_its_owner_alone(tmp_path: Path, mode: int, status: Status) -> None:
+    """A token file that group or others may read is red, with the chmod that mends it."""
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    file.chmod(mode)
+    finding = only(doctor.check_token(settings_in(tmp_path, DISCORD_TOKEN_FILE=str(file))))
+
+    assert finding.status is status
+    assert (finding.fix == f"chmod 600 {file}") is (status is Status.BAD)
+
+
+def test_the_token_is_never_printed(tmp_path: Path) -> None:
+    """Whatever the token looks like, the report does not repeat it."""
+    for token in (TOKEN, "misshapen-token"):
+        finding = only(doctor.check_token(settings_in(tmp_path, DISCORD_TOKEN=token)))
+        assert token not in finding.text + finding.fix
+        assert finding.status is (Status.OK if token == TOKEN else Status.WARN)
+
+
+def test_a_data_folder_that_is_a_file_is_red(tmp_path: Path) -> None:
+    """A file in the place of the data folder is told."""
+    (tmp_path / "data").write_text("")
+
+    assert only(doctor.check_data(settings_in(tmp_path / "data"))).status is Status.BAD
+
+
+def test_a_read_only_data_folder_is_red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder we may not write to is red, with the chown that mends it."""
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    finding = only(doctor.check_data(settings_in(tmp_path)))
+
+    assert finding.status is Status.BAD
+    assert finding.fix.startswith("sudo chown")
+
+
+@pytest.mark.parametrize(
+    ("free", "status"),
+    [(2**27, Status.BAD), (2**30, Status.WARN), (2**40, Status.OK)],
+    ids=["none", "low", "ample"],
+)
+def test_a_full_disk_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: Status
+) -> None:
+    """Little room is yellow, next to none red."""
+    usage = type("Usage", (), {"free": free})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+
+    assert only(doctor.check_data(settings_in(tmp_path))).status is status
+
+
+def test_a_damaged_database_is_red(tmp_path: Path) -> None:
+    """A file that is no database is found and named."""
+    settings = settings_in(tmp_path)
+    settings.database.write_bytes(b"this is no database at all" * 100)
+    finding = next(iter(doctor.check_database(settings)))
+
+    assert finding.status is Status.BAD
+    assert str(settings.database) in finding.text
+
+
+async def test_a_sound_database_is_green(tmp_path: Path) -> None:
+    """A database that the store made passes, while it is open too."""
+    settings = settings_in(tmp_path)
+    database = await Database.open(settings.database)
+    assert only(doctor.check_database(settings)).status is Status.OK
+    await database.close()
+
+    assert only(doctor.check_database(settings)).status is Status.OK
+
+
+def test_a_newer_database_is_red(tmp_path: Path) -> None:
+    """A schema of a newer Easel is told before the bot refuses it."""
+    settings = settings_in(tmp_path)
+    connection = sqlite3.connect(settings.database)
+    connection.execute("PRAGMA user_version=999")
+    connection.close()
+
+    assert "999" in next(iter(doctor.check_database(settings))).text
+
+
+# ------------------------------------------------------------------ device and model
+
+
+@pytest.mark.parametrize(
+    ("device", "facts", "has_driver", "status", "words"),
+    [
+        ("auto", CUDA, True, Status.OK, "RTX 3060 (12 GB)"),
+        ("cuda", CUDA, True, Status.OK, "RTX 3060"),
+        ("cuda:1", CUDA, True, Status.BAD, "sees 1 CUDA devices"),
+        ("cuda", CPU, True, Status.BAD, "the build with CUDA"),
+        ("cuda", {**CUDA, "cuda": [], "bytes": []}, False, Status.BAD, 'device = "auto"'),
+        ("auto", CPU, False, Status.WARN, "CPU with 2 threads"),
+        ("auto", CPU, True, Status.WARN, "the build with CUDA"),
+        ("cpu", CUDA, True, Status.WARN, "CPU with 2 threads"),
+        ("auto", {**CPU, "mps": True}, False, Status.OK, "Apple"),
+        ("mps", CPU, False, Status.BAD, "no Apple GPU"),
+    ],
+)
+def test_the_device_is_judged(
+    device: str, facts: dict[str, Any], has_driver: bool, status: Status, words: str
+) -> None:
+    """A configured card that torch can't see is red; a card left unused is yellow, with what would use it."""
+    finding = doctor.judge_device(device, facts, has_driver=has_driver)
+
+    assert finding.status is status
+    assert words in finding.text + finding.fix
+    assert finding.fix or status is not Status.BAD
+
+
+def make_model(folder: Path) -> Path:
+    """Files that look like a model, with no tensors in them."""
+    index: dict[str, Any] = {"_class_name": "StableDiffusionPipeline", "safety_checker": [None, None]}
+    for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        index[name] = ["some_library", "SomeClass"]
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").write_text("{}")
+    for name in ("tokenizer/tokenizer.json", "scheduler/scheduler_config.json"):
+        (folder / name).write_text("{}")
+    for name in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"):
+        (folder / f"{name}.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_a_complete_model_folder_is_green(tmp_path: Path) -> None:
+    """A folder in which the engine's own check misses nothing passes."""
+    finding = doctor.judge_model(str(make_model(tmp_path)), offline=True)
+
+    assert (finding.status, finding.text) == (Status.OK, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "lost", ["vae/diffusion_pytorch_model.safetensors", "model_index.json", "unet/config.json"]
+)
+def test_an_incomplete_model_folder_is_red(tmp_path: Path, lost: str) -> None:
+    """A missing file is found and named."""
+    folder = make_model(tmp_path / "model")
+    (folder / lost).unlink()
+    finding = doctor.judge_model(str(folder), offline=False)
+
+    assert finding.status is Status.BAD
+    assert lost in finding.text
+    assert finding.fix
+
+
+def test_a_folder_that_does_not_exist_is_red(tmp_path: Path) -> None:
+    """A path that leads nowhere is told by its last part."""
+    finding = doctor.judge_model(str(tmp_path / "nowhere"), offline=False)
+
+    assert finding.status is Status.BAD
+    assert "nowhere" in finding.text
+
+
+@pytest.mark.parametrize(("offline", "status"), [(False, Status.WARN), (True, Status.BAD)])
+def test_half_a_download_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool, status: Status
+) -> None:
+    """A broken-off download is finished by the next start, which offline forbids."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--owner--name"
+    folder = make_model(repository / "snapshots" / "abc")
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    finding = doctor.judge_model("owner/name", offline=offline)
+
+    assert finding.status is status
+    assert "vae/diffusion_pytorch_model.safetensors" in finding.text
+    assert finding.fix == "hf download owner/name"
+
+
+@pytest.mark.parametrize(("offline", "status"), [(False, Status.WARN), (True, Status.BAD)])
+def test_a_hub_model_that_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool, status: Status
+) -> None:
+    """A model the cache lacks will be downloaded, which offline forbids."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    finding = doctor.judge_model("owner/name", offline=offline)
+
+    assert finding.status is status
+    assert finding.fix == "hf download owner/name"
+
+
+def test_the_stand_in_is_told(tmp_path: Path) -> None:
+    """Without a model the report says that noise will be drawn."""
+    finding = only(doctor.check_model(settings_in(tmp_path)))
+
+    assert finding.status is Status.WARN
+    assert "noise" in finding.text
+
+
+def test_a_child_that_fails_gives_its_last_words() -> None:
+    """An answerless child is no crash of ours: its last line is the complaint."""
+    assert doctor.ask_child("raise SystemExit('no torch here')") == (None, "no torch here")
+
+
+def test_a_child_gets_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token is not handed to children."""
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    facts, _ = doctor.ask_child(
+        "import os, json; print(json.dumps({'token': os.environ.get('DISCORD_TOKEN')}))"
+    )
+
+    assert facts == {"token": None}

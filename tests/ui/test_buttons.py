@@ -1,0 +1,179 @@
+"""Buttons under a job's message: by whom, on what, and after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bot.jobs import Action, JobState
+from engine.contract import FakeSettings
+from tests.ui.conftest import StartWorld
+from tests.ui.world import World, text_of
+
+
+async def test_reroll_draws_the_same_request_with_a_new_seed(world: World) -> None:
+    """🔄 makes a new message with the same request and another seed, at the cost of whoever pressed it."""
+    message = await world.imagined(prompt="a red circle", seed=1, steps=5)
+    await world.admin.click(message, label="Reroll")
+    again = await world.reaches(2, JobState.DELIVERED)
+
+    assert (again.request.prompt, again.request.steps) == ("a red circle", 5)
+    assert again.request.seed != 1
+    assert (again.action, again.parent_id, again.user_id) == (Action.REROLL, 1, world.admin.id)
+    assert f"<@{world.admin.id}>" in text_of(world.message(2))
+
+
+async def test_reroll_works_on_a_message_of_a_previous_process(world: World) -> None:
+    """After a restart of the bot the button under an old message still draws."""
+    message = await world.imagined()
+    await world.restart()
+    await world.alice.click(message, label="Reroll")
+
+    assert (await world.reaches(2, JobState.DELIVERED)).parent_id == 1
+
+
+async def test_a_second_press_while_the_first_lives_is_refused(start_world: StartWorld) -> None:
+    """One live job per button and person: the second press gets a sentence and no job."""
+    world = await start_world(fake=FakeSettings(step_s=0.01))
+    message = await world.imagined()
+    world.fake = FakeSettings(load_s=30)  # the next engine takes no jobs for a while
+    await world.restart()
+    await world.alice.click(message, label="Reroll")
+    second = await world.alice.click(message, label="Reroll")
+    other = await world.admin.click(message, label="Reroll")
+
+    assert second.ephemeral
+    assert "already pressed" in second.response.content
+    assert not other.ephemeral
+    assert await world.jobs_stored() == 3
+
+
+async def test_info_shows_everything_and_a_copyable_command(world: World) -> None:
+    """ℹ️ answers ephemerally with settings, seeds, cost and the command that draws the picture again."""
+    message = await world.imagined(prompt="a red circle", negative_prompt="blue", seed=7)
+    result = await world.admin.click(message, label="Info")
+
+    assert result.ephemeral
+    assert "1 credit" in result.response.content
+    assert "/imagine prompt:a red circle negative_prompt:blue size:128x128 steps:8" in result.response.content
+    assert "seed:7" in result.response.content
+
+
+async def test_info_of_a_long_prompt_travels_as_a_file(world: World) -> None:
+    """A command too long for a message comes as a text file, whole."""
+    prompt = "x" * 3990
+    message = await world.imagined(prompt=prompt)
+    result = await world.alice.click(message, label="Info")
+
+    assert [attachment.filename for attachment in result.response.attachments] == ["command.txt"]
+
+
+async def test_delete_takes_message_and_file_away_but_refunds_nothing(world: World) -> None:
+    """🗑️ by the requester removes the message and the image file; the credit stays used."""
+    message = await world.imagined()
+    path = Path(str((await world.job(1)).images[0].path))
+    assert path.exists()
+    await world.alice.click(message, label="Delete")
+    job = await world.job(1)
+
+    assert job.deleted_at is not None
+    assert job.charged == 1
+    assert not path.exists()
+    assert world.channel.history() == []
+
+
+async def test_only_the_requester_or_a_moderator_may_delete(world: World) -> None:
+    """A stranger's press is refused in a sentence; a moderator's is not."""
+    message = await world.imagined()
+    stranger = world.guild.add_member(world.env.create_user("eve"))
+    refused = await stranger.click(message, label="Delete")
+
+    assert refused.ephemeral
+    assert "moderator" in refused.response.content
+    assert (await world.job(1)).deleted_at is None
+    await world.admin.click(message, label="Delete")
+    assert (await world.job(1)).deleted_at is not None
+
+
+async def test_a_button_of_a_deleted_job_says_so(world: World) -> None:
+    """A press on a message whose image was deleted elsewhere gets its sentence, and no job."""
+    message = await world.imagined()
+    await world.store.jobs.mark_deleted(1, now=world.clock.now())
+    answers = [await world.alice.click(message, label=label) for label in ("Reroll", "Info")]
+
+    assert all("was deleted" in answer.response.content for answer in answers)
+    assert await world.jobs_stored() == 1
+
+
+async def test_a_button_of_another_guild_finds_nothing(world: World) -> None:
+    """The job's guild must be the interaction's guild, whatever the button's id says."""
+    message = await world.imagined()
+    await world.store.database.write("UPDATE job SET guild_id = 1 WHERE id = 1", {})
+    result = await world.alice.click(message, label="Reroll")
+
+    assert "does not know" in result.response.content
+    assert await world.jobs_stored() == 1
+
+
+async def test_cancel_a_running_job_costs_the_share_done(start_world: StartWorld) -> None:
+    """✖ stops the job at the next step; the message says who cancelled and nothing is posted."""
+    world = await start_world(fake=FakeSettings(step_s=0.1))
+    await world.imagine(images=4)
+    await world.until(lambda: world.channel.history() and "step 2" in text_of(world.message(1)))
+    await world.alice.click(world.message(1), label="Cancel")
+    job = await world.reaches(1, JobState.CANCELLED)
+
+    assert job.cost == 4
+    assert 1 <= job.charged < 4
+    assert not world.channel.last_message.attachments
+    assert f"Cancelled by <@{world.alice.id}>" in text_of(world.channel.last_message)
+
+
+async def test_cancel_a_waiting_job_is_free(start_world: StartWorld) -> None:
+    """A job cancelled while it waits costs nothing and leaves the line."""
+    world = await start_world(fake=FakeSettings(load_s=30))
+    await world.imagine()
+    await world.alice.click(world.message(1), label="Cancel")
+    job = await world.reaches(1, JobState.CANCELLED)
+
+    assert job.charged == 0
+    assert world.dispatcher.line() == []
+
+
+async def test_a_stranger_may_not_cancel(start_world: StartWorld) -> None:
+    """Only the requester or a moderator cancels."""
+    world = await start_world(fake=FakeSettings(load_s=30))
+    await world.imagine()
+    stranger = world.guild.add_member(world.env.create_user("eve"))
+    result = await stranger.click(world.message(1), label="Cancel")
+
+    assert "Only the person who asked" in result.response.content
+    assert (await world.job(1)).state is JobState.QUEUED
+
+
+async def test_restart_resumes_what_was_running_and_waiting(start_world: StartWorld) -> None:
+    """After a restart of the bot the running and the waiting job both end as images in their own messages."""
+    world = await start_world(fake=FakeSettings(step_s=0.2, slots=1))
+    await world.imagine(prompt="first")
+    await world.until(lambda: world.dispatcher.running())
+    await world.imagine(prompt="second")
+    world.fake = FakeSettings(step_s=0.01)
+    await world.restart()
+    jobs = [await world.reaches(number, JobState.DELIVERED) for number in (1, 2)]
+
+    assert [job.faults for job in jobs] == [0, 0]
+    assert len(world.channel.history()) == 2
+    assert all(message.attachments for message in world.channel.history())
+
+
+async def test_killing_the_engine_puts_the_job_back_once_and_refunds_it_the_second_time(
+    start_world: StartWorld,
+) -> None:
+    """A job that kills its engine twice fails with a plain sentence and is refunded; the next one works."""
+    world = await start_world(fake=FakeSettings(step_s=0.01))
+    await world.imagine(prompt="CRASH")
+    job = await world.reaches(1, JobState.FAILED, timeout_s=30)
+
+    assert (job.faults, job.charged, job.attempt) == (1, 0, 2)
+    assert "died twice" in text_of(world.message(1))
+    await world.imagine(prompt="a red circle")
+    await world.reaches(2, JobState.DELIVERED, timeout_s=30)
