@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +143,21 @@ def lock_data(settings: Settings) -> FileLock:
     return lock
 
 
-def run(settings: Settings, **client_options: Any) -> int:
-    """`easel run`: the real bot until it is told to stop; the exit code says why it ended."""
+def run(
+    settings: Settings,
+    *,
+    engine: EngineSettings | None = None,
+    client_options: Callable[[], Mapping[str, Any]] = dict,
+) -> int:
+    """`easel run`: the real bot until it is told to stop; the exit code says why it ended.
+
+    `client_options` is called inside the event loop; what it returns goes to discord.Client.
+    """
     token = settings.discord.read_token()
     logs.configure(settings.log.level, settings.log.format, secrets=(token,))
     try:
         with lock_data(settings):
-            engine = engine_settings(settings)
+            engine = engine or engine_settings(settings)
             return asyncio.run(_serve(settings, engine, token, client_options))
     except AlreadyRunning as problem:
         print(problem, file=sys.stderr)
@@ -166,9 +175,9 @@ def run(settings: Settings, **client_options: Any) -> int:
 
 
 async def _serve(
-    settings: Settings, engine: EngineSettings, token: str, client_options: dict[str, Any]
+    settings: Settings, engine: EngineSettings, token: str, client_options: Callable[[], Mapping[str, Any]]
 ) -> int:
-    client = create_app(settings, engine, **client_options)
+    client = create_app(settings, engine, **client_options())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: asyncio.ensure_future(client.close()))

@@ -74,7 +74,12 @@ def _start(
 
 
 def _prepare_environment(settings: EngineSettings) -> None:
-    """Before anything is imported that reads it. diffusers would otherwise log the words cut from prompts."""
+    """Before anything is imported that reads it.
+
+    diffusers would otherwise log the words cut from prompts; and OpenMP's threads would spin while they wait, which on
+    cores shared with others made drawing five times slower.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.update(
         DIFFUSERS_VERBOSITY="error",
         TRANSFORMERS_VERBOSITY="error",

@@ -8,6 +8,7 @@ aboard the engine) is rebuilt from the rows when the bot starts. Events are hand
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import math
 from collections import deque
@@ -55,6 +56,8 @@ TOKEN_LIFE_S = 15 * 60.0
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
 BUSY_RETRY_S = 1.0
+DESCRIBED_WITHIN_S = 1.5
+"""An engine says what it offers well within this; an answer to Discord is due after 3 s."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +101,12 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -------------------------------------------------------------- what is offered
+
+    async def described(self) -> None:
+        """Waits a moment for an engine that was started just now to say what it offers."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DESCRIBED_WITHIN_S):
+                await self.engine.described.wait()
 
     def model(self, name: str | None = None) -> ModelInfo:
         """The named model, or the one used when none is named; raises InvalidRequest."""

@@ -77,6 +77,8 @@ class EngineClient:
         self.status = EngineStatus()
         self.working = False
         """Set by the owner while jobs are aboard: then silence means that the engine hangs."""
+        self.described = asyncio.Event()
+        """Set once it is known what the engine offers, or that it is broken."""
         self._settings = settings
         self._deadlines = deadlines or Deadlines()
         self._process: EngineProcess | None = None
@@ -173,6 +175,8 @@ class EngineClient:
                 event = self._bury(process)
             case _:
                 pass
+        if self.status.models or self.status.phase is Phase.BROKEN:
+            self.described.set()
         self._on_event(event)
 
     def _bury(self, process: EngineProcess) -> Lost:

@@ -64,13 +64,15 @@ class Database:
     async def tx(self) -> AsyncIterator[aiosqlite.Connection]:
         """Several statements at once. Never await anything but the connection inside."""
         async with self._lock:
-            with _plain_errors():
-                await self._writer.execute_fetchall("BEGIN IMMEDIATE")
             try:
-                yield self._writer
-                await self._writer.execute_fetchall("COMMIT")
-            except BaseException:  # a cancelled task too must not leave its transaction to the next one
-                await self._writer.execute_fetchall("ROLLBACK")
+                with _plain_errors():
+                    await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+                    yield self._writer
+                    await self._writer.execute_fetchall("COMMIT")
+            except BaseException:
+                # A cancelled task too must not leave its transaction to the next one. Its last statement, be it BEGIN
+                # or COMMIT, may still be on its way: rollback() runs behind it and is harmless without a transaction.
+                await self._writer.rollback()
                 raise
 
     async def read(self, sql: str, params: Params) -> list[sqlite3.Row]:
@@ -110,7 +112,7 @@ async def _migrate(connection: aiosqlite.Connection) -> None:
                 await connection.execute_fetchall(f"PRAGMA user_version={number}")
                 await connection.execute_fetchall("COMMIT")
             except BaseException:
-                await connection.execute_fetchall("ROLLBACK")
+                await connection.rollback()
                 raise
 
 

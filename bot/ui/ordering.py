@@ -30,6 +30,13 @@ def owner_of(interaction: Interaction) -> Owner:
     )
 
 
+async def check_order(interaction: Interaction) -> None:
+    """What must hold before a request is even read: who, where, and an engine that said what it offers."""
+    owner_of(interaction)
+    check_place(interaction)
+    await interaction.client.desk.dispatcher.described()
+
+
 def check_place(interaction: Interaction) -> None:
     """Raises UserError where the finished images could not be posted."""
     allowed = interaction.app_permissions
@@ -52,8 +59,8 @@ async def place_order(
     parent_id: int | None = None,
 ) -> None:
     """Stores, answers and queues a job; raises UserError with the reason when it is refused."""
+    await check_order(interaction)
     owner = owner_of(interaction)
-    check_place(interaction)
     dispatcher = interaction.client.desk.dispatcher
     dispatcher.check_offered(request)
     job = await dispatcher.admit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from engine import process
 from engine.contract import EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
 from tests.engine.support import Bench
+
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # as engine.boot does: spinning threads starve parallel tests
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,9 @@ def recv(engine: EngineProcess, timeout_s: float = 60.0) -> Event:
     return engine.events.recv()
 
 
-def recv_until(engine: EngineProcess, wanted: Callable[[Event], bool], timeout_s: float = 60.0) -> list[Event]:
+def recv_until(
+    engine: EngineProcess, wanted: Callable[[Event], bool], timeout_s: float = 60.0
+) -> list[Event]:
     """All events up to and with the first wanted one."""
     events: list[Event] = []
     while not (events and wanted(events[-1])):

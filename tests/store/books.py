@@ -63,7 +63,9 @@ def admission(
     )
 
 
-def images_of(job: Job, *, shown: int | None = None, folder: Path = Path("/spool")) -> tuple[SpooledImage, ...]:
+def images_of(
+    job: Job, *, shown: int | None = None, folder: Path = Path("/spool")
+) -> tuple[SpooledImage, ...]:
     """Finished images of a job, of which the first `shown` may be posted."""
     count = job.request.images
     visible = count if shown is None else shown

@@ -10,7 +10,6 @@ import pytest
 
 from bot.jobs import Job, JobState, Refusal, Usage
 from bot.store import Store
-
 from tests.store.books import GUILD, NOON, admission, admitted, delivered, queued, rendered, running, sure
 
 CROWD = 200
@@ -33,7 +32,9 @@ async def test_two_hundred_at_once_against_a_quota_of_ten(store: Store) -> None:
     assert {job.id for job in await store.jobs.live()} == {job.id for job in jobs}
 
 
-async def test_two_hundred_at_once_cannot_overdraw_with_costs_that_do_not_divide_the_quota(store: Store) -> None:
+async def test_two_hundred_at_once_cannot_overdraw_with_costs_that_do_not_divide_the_quota(
+    store: Store,
+) -> None:
     """With three credits a request and ten a day three requests fit, and the tenth credit stays unused."""
     jobs, refusals = await ask_at_once(store, images=3, credits_per_day=10)
     assert len(jobs) == 3

@@ -55,14 +55,15 @@ class Books(RuleBasedStateMachine):
     snapshots = Bundle("snapshots")
     """Pictures of jobs as somebody once saw them: most are out of date."""
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(target=snapshots)
+    def open(self) -> Any:
         self.folder = Path(tempfile.mkdtemp(prefix="easel-books-"))
         self.runner = asyncio.Runner()
         self.store = self.run(Store.open(self.folder / "easel.sqlite3"))
         self.model: dict[int, Line] = {}
         self.interactions = 0
         self.day = 0
+        return multiple(*(self.ask_anew(user, GUILDS[0], 1 + user, None) for user in USERS))
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -91,8 +92,10 @@ class Books(RuleBasedStateMachine):
         button=st.none() | st.none() | snapshots,
     )
     def admit(self, user: int, guild: int, images: int, button: Job | None) -> Any:
+        return self.ask_anew(user, guild, images, button.id if button else None)
+
+    def ask_anew(self, user: int, guild: int, images: int, parent: int | None) -> Any:
         self.interactions += 1
-        parent = button.id if button else None
         return self.ask(user, guild, images, parent, self.interactions)
 
     @rule(target=snapshots, seen=snapshots)
@@ -224,14 +227,12 @@ class Books(RuleBasedStateMachine):
 
     # -------------------------------------------------------------- time
 
-    @rule()
-    def a_new_day(self) -> None:
+    @rule(restart=st.booleans())
+    def a_new_day(self, restart: bool) -> None:
         self.day += 1
-
-    @rule()
-    def restart(self) -> None:
-        self.run(self.store.close())
-        self.store = self.run(Store.open(self.folder / "easel.sqlite3"))
+        if restart:
+            self.run(self.store.close())
+            self.store = self.run(Store.open(self.folder / "easel.sqlite3"))
 
     # -------------------------------------------------------------- what always holds
 
@@ -277,7 +278,7 @@ class Books(RuleBasedStateMachine):
 
 TestBooks = Books.TestCase
 TestBooks.settings = settings(
-    max_examples=25,
+    max_examples=40,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

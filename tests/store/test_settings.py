@@ -14,7 +14,9 @@ from tests.store.books import GUILD, NOON
 ADMIN = 99
 
 
-async def set_limits(store: Store, subject: Subject, subject_id: int, *, guild: int = GUILD, **values: int | None):
+async def set_limits(
+    store: Store, subject: Subject, subject_id: int, *, guild: int = GUILD, **values: int | None
+):
     entry = LimitEntry.of(subject, subject_id, values)
     return await store.settings.set_limits(guild, entry, by_user_id=ADMIN, now=NOON)
 

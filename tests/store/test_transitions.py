@@ -13,7 +13,6 @@ import pytest
 from bot.jobs import LIVE, TRANSITIONS, WAITING, Action, Job, JobState
 from bot.store import Store
 from bot.store.db import migrations
-
 from tests.store.books import NOON, admitted, delivered, images_of, queued, rendered, running, sure
 
 SCHEMA = "\n".join(script for _, script in migrations())
@@ -97,7 +96,9 @@ async def test_every_allowed_transition_happens_once(store: Store, old: JobState
 
 
 @pytest.mark.parametrize(("old", "new"), FORBIDDEN, ids=lambda state: str(state))
-async def test_every_other_transition_is_a_bug_of_the_caller(store: Store, old: JobState, new: JobState) -> None:
+async def test_every_other_transition_is_a_bug_of_the_caller(
+    store: Store, old: JobState, new: JobState
+) -> None:
     """A transition that is not in the table trips an assert before any SQL and leaves the row alone."""
     job = await MAKERS[old](store)
     with pytest.raises(AssertionError, match="never becomes"):
@@ -127,7 +128,12 @@ async def test_back_in_line_takes_back_what_was_drawn(store: Store) -> None:
     """A job whose files were lost waits again at its full cost, without images, and keeps its message and faults."""
     job = await rendered(store, images=4, shown=1)
     again = sure(await store.jobs.requeued(job, faults=1))
-    assert (again.state, again.images, again.render_seconds, again.started_at) == (JobState.QUEUED, (), None, None)
+    assert (again.state, again.images, again.render_seconds, again.started_at) == (
+        JobState.QUEUED,
+        (),
+        None,
+        None,
+    )
     assert (again.charged, again.faults, again.attempt) == (job.cost, 1, job.attempt)
     assert (again.message_id, again.queued_at) == (job.message_id, job.queued_at)
 
@@ -196,10 +202,14 @@ async def test_impossible_rows_are_refused_by_name(
 def test_every_constraint_of_the_job_table_is_tried() -> None:
     """A new constraint needs an impossible row above that it refuses."""
     (table,) = re.findall(r"CREATE TABLE job \((.*?)\) STRICT;", SCHEMA, re.DOTALL)
-    assert set(re.findall(r"CONSTRAINT (\w+) CHECK", table)) == {constraint for constraint, _, _ in IMPOSSIBLE}
+    assert set(re.findall(r"CONSTRAINT (\w+) CHECK", table)) == {
+        constraint for constraint, _, _ in IMPOSSIBLE
+    }
 
 
-@pytest.mark.parametrize("change", ["cost = 'much'", "created_at = 'noon'", "message_id = 1.5", "user_id = NULL"])
+@pytest.mark.parametrize(
+    "change", ["cost = 'much'", "created_at = 'noon'", "message_id = 1.5", "user_id = NULL"]
+)
 async def test_values_have_the_type_of_their_column(store: Store, change: str) -> None:
     """The tables are STRICT and ids NOT NULL: a wrong type is an error, not a surprise later."""
     job = await queued(store)

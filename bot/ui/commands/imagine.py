@@ -11,7 +11,7 @@ from discord.app_commands import Choice, Range
 
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError
-from bot.ui.ordering import check_place, owner_of, place_order
+from bot.ui.ordering import check_order, place_order
 from engine.contract import (
     GUIDANCE_MAX,
     GUIDANCE_MIN,
@@ -58,8 +58,7 @@ async def imagine(
     images: Range[int, 1, IMAGES_MAX] | None = None,
     model: Range[str, 1, 100] | None = None,
 ) -> None:
-    owner_of(interaction)
-    check_place(interaction)
+    await check_order(interaction)
     chosen = interaction.client.desk.dispatcher.model(model)
     request = chosen.request(
         prompt=prompt,

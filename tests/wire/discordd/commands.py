@@ -81,6 +81,8 @@ class Typing:
     messages: Messages
     bot: User
     channel: Channel
+    unchecked: bool = False
+    """Sends values that Discord's own client would stop: ranges, lengths and choices are left to the bot."""
     resolved: Json = field(default_factory=dict)
 
     def data(self, command: Json, words: list[str], values: dict[str, Any], focus: str | None = None) -> Json:
@@ -124,7 +126,8 @@ class Typing:
         fits = isinstance(value, PYTHON_TYPES[kind]) and (kind == BOOLEAN or not isinstance(value, bool))
         if not fits:
             raise CannotDo(f"{name} takes {[t.__name__ for t in PYTHON_TYPES[kind]]}, not {value!r}")
-        _check_range(option, value)
+        if not self.unchecked:
+            _check_range(option, value)
         match value:
             case User():
                 return self._resolve_user(value)

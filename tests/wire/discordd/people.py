@@ -106,10 +106,10 @@ class People:
         return await self.until_answered(sent, timeout_s)
 
     async def send_slash(
-        self: World, user: User, channel: Channel, name: str, /, **options: Any
+        self: World, user: User, channel: Channel, name: str, /, *, unchecked: bool = False, **options: Any
     ) -> Interaction:
-        """The same without waiting; pass the result to `until_answered`."""
-        data = _command_data(self.state, user, channel, name, options, None, False)
+        """The same without waiting; pass the result to `until_answered`. `unchecked` skips the client's checks."""
+        data = _command_data(self.state, user, channel, name, options, None, False, unchecked)
         return await self.deliver(interactions.create(self.state, interactions.COMMAND, user, channel, data))
 
     async def autocomplete(
@@ -175,6 +175,7 @@ def _command_data(
     values: dict[str, Any],
     focus: str | None,
     force: bool,
+    unchecked: bool = False,
 ) -> Json:
     first, *rest = name.split()
     guild_id = None if channel.guild is None else channel.guild.id
@@ -188,7 +189,8 @@ def _command_data(
     if channel.guild is not None and not force and needed & ~channel.permissions_of(user):
         raise CannotDo(f"{user} does not see /{first} (default_member_permissions {needed:#x})")
     typed = {key: value for key, value in values.items() if value is not None}
-    return Typing(messages=state.messages, bot=state.bot, channel=channel).data(command, rest, typed, focus)
+    typing = Typing(messages=state.messages, bot=state.bot, channel=channel, unchecked=unchecked)
+    return typing.data(command, rest, typed, focus)
 
 
 def _visible(user: User, message: Message) -> list[Json]:

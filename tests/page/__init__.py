@@ -1,0 +1,1 @@
+"""Tests that look at the demo's chat page through a real browser."""

@@ -1,0 +1,111 @@
+"""Starts, kills and restarts the real bot in a child process against a loopback Discord."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.wire.loopback import LoopbackDiscord, Permission
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(slots=True)
+class Bot:
+    """One data directory and the process that uses it, if any."""
+
+    discord: LoopbackDiscord
+    folder: Path
+    fake: dict[str, Any] | None = field(default_factory=lambda: {"step_s": 0.01})
+    toml: str = ""
+    process: asyncio.subprocess.Process | None = None
+    output: Path = Path()
+
+    async def start(self, *, token: str | None = None, ready: bool = True) -> None:
+        file = self.folder / "easel.toml"
+        file.write_text(f'[data]\ndir = "{self.folder}/data"\n[progress]\ninterval_s = 0.2\n{self.toml}')
+        self.output = self.folder / "bot.log"
+        arguments = [str(file), *([json.dumps(self.fake)] if self.fake is not None else [])]
+        environment = {**os.environ, **self.discord.environment, "DISCORD_TOKEN": token or self.discord.token}
+        with self.output.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.wire.easel_child", *arguments,
+                cwd=ROOT, env=environment, stdout=log, stderr=log,
+            )  # fmt: skip
+        if ready:
+            await self.discord.wait_ready()
+
+    async def kill(self) -> None:
+        """SIGKILL, as by the system's memory killer."""
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+        await self.discord.wait_gone()
+
+    async def stop(self) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), 20)
+
+    def rows(self, sql: str) -> list[Any]:
+        """What the database holds, read beside the running bot."""
+        connection = sqlite3.connect(f"file:{self.folder}/data/easel.sqlite3?mode=ro", uri=True)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    def states(self) -> list[str]:
+        return [row[0] for row in self.rows("SELECT state FROM job ORDER BY id")]
+
+    def log(self) -> str:
+        return self.output.read_text("utf-8")
+
+
+@dataclass(slots=True)
+class Evening:
+    discord: LoopbackDiscord
+    bot: Bot
+    guild: Any
+    channel: Any
+    alice: Any
+    admin: Any
+
+    async def imagine(self, who: Any = None, **options: Any) -> Any:
+        options.setdefault("prompt", "a red circle")
+        return await self.discord.slash(who or self.alice, self.channel, "imagine", **options)
+
+    async def finished(self, answer: Any, *, timeout_s: float = 20) -> Any:
+        """The answer's message once it shows what became of the job."""
+        await self.discord.until(lambda: answer.message.attachments, timeout_s=timeout_s, what=self.bot.log())
+        return answer.message
+
+
+@asynccontextmanager
+async def easel_evening(folder: Path, **options: Any) -> AsyncIterator[Evening]:
+    """A guild with a member and an admin, and the bot's data directory; the bot is not started yet."""
+    async with LoopbackDiscord() as discord:
+        guild = discord.add_guild()
+        bot = Bot(discord=discord, folder=folder, **options)
+        try:
+            yield Evening(
+                discord=discord,
+                bot=bot,
+                guild=guild,
+                channel=discord.add_channel(guild),
+                alice=discord.add_user("alice"),
+                admin=discord.add_user("boss", permissions=Permission.MANAGE_GUILD),
+            )
+        finally:
+            if bot.process is not None and bot.process.returncode is None:
+                bot.process.kill()
+                await bot.process.wait()

@@ -1,0 +1,227 @@
+"""The real bot process against a loopback Discord: real sockets, real gateway, real kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.wire.easel import easel_evening
+
+
+async def test_a_whole_evening(tmp_path: Path) -> None:
+    """Login, sync, /imagine, progress, image, button, restart, and the old button again."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.1}) as evening:
+        discord, bot = evening.discord, evening.bot
+        await bot.start()
+        answer = await evening.imagine(prompt="a red circle", seed=42)
+        assert f"<@{evening.alice.id}> `a red circle`" in answer.message.text
+        message = await evening.finished(answer)
+
+        assert set(discord.commands) == {"imagine", "quota", "history", "queue", "limits"}
+        assert message.attachments[0].filename == "easel-1-42.png"
+        assert message.attachments[0].bytes.startswith(b"\x89PNG")
+        assert message.attachments[0].description == "a red circle"
+        assert message.shown_files == ["easel-1-42.png"]
+        assert any("step" in edit.text for edit in message.history)
+        again = await evening.finished(await discord.click(evening.admin, message, "Reroll"))
+        assert again.attachments[0].filename.startswith("easel-2-")
+        assert await bot.stop() == 0
+
+        await bot.start()
+        third = await evening.finished(await discord.click(evening.alice, message, "Reroll"))
+        assert third.attachments[0].filename.startswith("easel-3-")
+        assert discord.syncs == 1
+        await discord.until(lambda: bot.states() == ["delivered"] * 3)
+
+
+async def test_progress_and_end_use_different_doors(tmp_path: Path) -> None:
+    """Progress goes through the interaction's webhook, the end through the bot's own token, and no follow-up is made."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.1}) as evening:
+        await evening.bot.start()
+        await evening.finished(await evening.imagine())
+        progress = evening.discord.requests_to("PATCH", "/webhooks/")
+        ends = evening.discord.requests_to("PATCH", "/channels/")
+
+        assert progress
+        assert all(not request.auth for request in progress)
+        assert len(ends) == 1
+        assert ends[0].auth
+        assert evening.discord.requests_to("POST", "/webhooks/") == []
+
+
+async def test_a_killed_bot_resumes_everything(tmp_path: Path) -> None:
+    """After kill -9 the running and the waiting job end as one image each, in the messages that were promised."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.3, "slots": 1}) as evening:
+        await evening.bot.start()
+        answers = [await evening.imagine(prompt=prompt) for prompt in ("first", "second")]
+        await evening.discord.until(lambda: "running" in evening.bot.states())
+        await evening.bot.kill()
+        evening.bot.fake = {"step_s": 0.01}
+        await evening.bot.start()
+        messages = [await evening.finished(answer) for answer in answers]
+        await evening.discord.until(lambda: evening.bot.states() == ["delivered"] * 2)
+
+        assert [len(message.attachments) for message in messages] == [1, 1]
+        assert len(evening.discord.messages(evening.channel)) == 2
+        assert evening.bot.rows("SELECT faults FROM job") == [(0,), (0,)]
+
+
+async def test_killed_between_discords_acceptance_and_ours(tmp_path: Path) -> None:
+    """Killed after Discord took the first answer but before its id was stored: the message is found and the job runs."""
+    async with easel_evening(tmp_path) as evening:
+        discord = evening.discord
+        await evening.bot.start()
+        hold = discord.hold_next("POST", "/callback", apply=True)
+        await discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
+        await discord.until(lambda: hold.entered)
+        await evening.bot.kill()
+        hold.release()
+
+        assert evening.bot.states() == ["accepted"]
+        await evening.bot.start()
+        await discord.until(lambda: discord.messages(evening.channel)[0].attachments, what=evening.bot.log())
+        await discord.until(lambda: evening.bot.states() == ["delivered"])
+
+
+async def test_an_answer_that_discord_never_took_costs_nothing(tmp_path: Path) -> None:
+    """When the first answer fails for good the job never runs and is refunded."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        evening.discord.fail_next("POST", "/callback", status=400, times=1, apply=False)
+        await evening.discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
+        await evening.discord.until(lambda: evening.bot.states() == ["cancelled"], what=evening.bot.log())
+
+        assert evening.bot.rows("SELECT charged FROM job") == [(0,)]
+
+
+async def test_a_lost_reply_to_the_first_answer_is_found_again(tmp_path: Path) -> None:
+    """Discord applied the answer but its reply was cut: the message is looked up and the job goes on."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        evening.discord.fail_next("POST", "/callback", reset=True, times=1, apply=True)
+        await evening.discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
+        await evening.discord.until(lambda: evening.bot.states() == ["delivered"], timeout_s=20, what=evening.bot.log())
+
+        assert len(evening.discord.messages(evening.channel)) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503, "times": 2, "apply": False},
+        {"status": 500, "times": 1, "apply": True},
+        {"reset": True, "times": 2, "apply": False},
+        {"reset": True, "times": 1, "apply": True},
+        {"status": 429, "times": 1, "retry_after": 0.3, "via": True, "apply": False},
+    ],
+    ids=["503 twice", "500 but applied", "reset twice", "reset but applied", "429"],
+)
+async def test_the_end_is_delivered_once_through_any_weather(tmp_path: Path, fault: dict[str, Any]) -> None:
+    """The last edit is repeated until Discord has it; the channel holds one message with one image."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        injected = evening.discord.fail_next("PATCH", "/channels/", **fault)
+        await evening.finished(await evening.imagine(), timeout_s=40)
+        await evening.discord.until(lambda: evening.bot.states() == ["delivered"], timeout_s=40, what=evening.bot.log())
+        messages = evening.discord.messages(evening.channel)
+
+        assert injected.hits == fault["times"]
+        assert len(messages) == 1
+        assert len(messages[0].shown_files) == 1
+
+
+async def test_the_last_edit_waits_for_a_running_one(tmp_path: Path) -> None:
+    """A progress edit that hangs in Discord is waited for, so it can't arrive after the gallery and wipe it."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.02}) as evening:
+        discord = evening.discord
+        await evening.bot.start()
+        hold = discord.hold_next("PATCH", "/webhooks/", apply=False)
+        answer = await evening.imagine()
+        await discord.until(lambda: hold.entered)
+        await discord.until(lambda: evening.bot.states() == ["rendered"])
+        assert discord.requests_to("PATCH", "/channels/") == []
+        hold.release()
+        message = await evening.finished(answer)
+        await discord.until(lambda: evening.bot.states() == ["delivered"])
+
+        assert message.shown_files == [message.attachments[0].filename]
+
+
+RAW = [
+    ({"steps": 0}, "DPM++ 2M takes 1 to 150 steps, not 0"),
+    ({"steps": 9999}, "takes 1 to 150 steps, not 9999"),
+    ({"guidance": 99.0}, "Guidance goes from 1 to 30, not 99"),
+    ({"guidance": -1.0}, "Guidance goes from 1 to 30, not -1"),
+    ({"seed": -2}, "from 0 to 4294967295, or -1 for a random one"),
+    ({"seed": 2**32}, "from 0 to 4294967295, or -1 for a random one"),
+    ({"images": 0}, "makes 1 to 10 images, not 0"),
+    ({"prompt": ""}, "prompt is empty"),
+    ({"prompt": "x" * 4001}, "has 4001 characters: shorten it to at most 4000"),
+    ({"aspect": "7:1"}, "no aspect “7:1”"),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), RAW, ids=[str(options)[:30] for options, _ in RAW])
+async def test_values_beyond_what_discord_lets_through(
+    tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    """Discord's client stops these values, but the bot does not rely on it: one sentence, no job, no error logged."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        interaction = await evening.discord.send_slash(
+            evening.alice,
+            evening.channel,
+            "imagine",
+            unchecked=True,
+            **{"prompt": "x", "sampler": "DPM++ 2M", **options},
+        )
+        answer = await evening.discord.until_answered(interaction, 10)
+
+        assert sentence in (answer.ephemeral_text or "")
+        assert evening.bot.states() == []
+        assert "interaction_failed" not in evening.bot.log()
+
+
+async def test_a_wrong_token_ends_with_78_and_a_sentence(tmp_path: Path) -> None:
+    """No retry loop that burns logins: one refusal, exit 78, and what to do about it."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start(token="not.the.token", ready=False)
+        assert evening.bot.process is not None
+        code = await asyncio.wait_for(evening.bot.process.wait(), 20)
+
+        assert code == 78
+        assert "Discord refused the token" in evening.bot.log()
+        assert "Traceback" not in evening.bot.log()
+        assert "not.the.token" not in evening.bot.log()
+
+
+async def test_a_second_bot_on_the_same_data_ends_with_75(tmp_path: Path) -> None:
+    """Two bots can't share a data directory: the second says so and leaves."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        first, evening.bot.process = evening.bot.process, None
+        try:
+            await evening.bot.start(ready=False)
+            assert evening.bot.process is not None
+            code = await asyncio.wait_for(evening.bot.process.wait(), 20)
+        finally:
+            assert first is not None
+            first.kill()
+            await first.wait()
+
+        assert code == 75
+        assert "Another Easel already uses" in evening.bot.log()
+
+
+async def test_the_invite_link_is_printed_while_in_no_server(tmp_path: Path) -> None:
+    """A bot that is in no server prints the link that invites it, with exactly the permissions it needs."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.discord.remove_bot(evening.guild)
+        await evening.bot.start()
+        await evening.discord.until(lambda: "oauth2/authorize" in evening.bot.log())
+
+        assert "permissions=274877942784" in evening.bot.log()
+        assert "scope=bot+applications.commands" in evening.bot.log()
