@@ -67,6 +67,9 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
     env = simcord.Env(client, settle_timeout=SETTLE_TIMEOUT_S)
     await env.start()
     try:
+        if client.user is not None:
+            with env.time_context():
+                await client.user.edit(username="Easel")
         guild = env.create_guild("Easel demo")
         admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
         channel = guild.create_text_channel("imagine", topic=_topic(settings))

@@ -26,7 +26,7 @@ THREADS_MAX = 16
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
     """The engine's life in its process; returns the exit code."""
     try:
-        _prepare_environment(settings)
+        prepare_environment(settings)
         info = models.describe(settings)
         emit(Loading(stage="starting torch", models=(info,)))
         worker, ready = _start(settings, info, controls, emit)
@@ -73,7 +73,7 @@ def _start(
     return worker, ready
 
 
-def _prepare_environment(settings: EngineSettings) -> None:
+def prepare_environment(settings: EngineSettings) -> None:
     """Before anything is imported that reads it.
 
     diffusers would otherwise log the words cut from prompts; and OpenMP's threads would spin while they wait, which on

@@ -154,7 +154,7 @@ def _info(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
     try:
         if unknown:
             raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")
-        changed.request(prompt="a check", seed=0)
+        changed.request(prompt="a check", seed=0, steps=changed.steps)
     except InvalidRequest as error:
         raise BrokenModel(
             f"The defaults of the model “{info.title}” contradict themselves: {error}"

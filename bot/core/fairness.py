@@ -47,6 +47,7 @@ class FairQueue:
         del self._waiting[entry.job_id]
         self._served[entry.job_id] = entry
         self._virtual = max(self._virtual, entry.start)
+        self._forget()
         return entry.job_id
 
     def put_back(self, job_id: int) -> None:
@@ -56,11 +57,10 @@ class FairQueue:
     def ended(self, job_id: int) -> None:
         """The job is over, wherever it was; unknown ids are fine."""
         waited = self._waiting.pop(job_id, None)
-        served = self._served.pop(job_id, None)
+        self._served.pop(job_id, None)
         if waited is not None:
             self._withdraw(waited)
-        if (gone := waited or served) is not None:
-            self._forget(gone.user_id)
+        self._forget()
 
     def order(self) -> list[int]:
         """Ids in the order in which they would run if nobody else came."""
@@ -75,16 +75,16 @@ class FairQueue:
         return max(self._virtual, self._finish.get(user_id, 0.0))
 
     def _withdraw(self, gone: _Entry) -> None:
-        """What a cancelled job would have used is given back to its owner's later jobs."""
-        for entry in list(self._waiting.values()):
-            if entry.user_id == gone.user_id and entry.start > gone.start:
-                moved = _Entry(max(self._virtual, entry.start - gone.cost), entry.job_id, entry.user_id, entry.cost)
-                self._waiting[entry.job_id] = moved
-        if gone.user_id in self._finish:
-            self._finish[gone.user_id] = max(self._virtual, self._finish[gone.user_id] - gone.cost)
+        """What a cancelled job would have used is given back to its owner's later jobs, which keep their distances."""
+        end = max(self._virtual, gone.start)
+        later = [e for e in self._waiting.values() if e.user_id == gone.user_id and e.start > gone.start]
+        for entry in sorted(later):
+            moved = _Entry(min(entry.start, end), entry.job_id, entry.user_id, entry.cost)
+            self._waiting[entry.job_id] = moved
+            end = moved.start + moved.cost
+        self._finish[gone.user_id] = max(end, self._finish.get(gone.user_id, 0.0) - gone.cost)
 
-    def _forget(self, user_id: int) -> None:
-        """A person without jobs needs no tag: the virtual time speaks for them (bounded memory)."""
-        entries = (*self._waiting.values(), *self._served.values())
-        if self._finish.get(user_id, 0.0) <= self._virtual and all(e.user_id != user_id for e in entries):
-            self._finish.pop(user_id, None)
+    def _forget(self) -> None:
+        """A tag that the virtual time has passed says nothing more, and an empty line starts afresh: bounded memory."""
+        idle = not self._waiting and not self._served
+        self._finish = {} if idle else {user: tag for user, tag in self._finish.items() if tag > self._virtual}

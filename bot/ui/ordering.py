@@ -74,6 +74,9 @@ async def place_order(
     except ANSWER_FAILURES as error:
         log.warning("answer_failed", job=job.id, error=repr(error))
         message_id = await _find_answer(interaction)
+    except Exception:  # a bug of ours: the job must not stay behind unseen and charged
+        await dispatcher.unanswered(job)
+        raise
     if message_id is None:
         await dispatcher.unanswered(job)
     else:

@@ -26,6 +26,7 @@ class Bot:
     folder: Path
     fake: dict[str, Any] | None = field(default_factory=lambda: {"step_s": 0.01})
     toml: str = ""
+    module: list[str] = field(default_factory=lambda: ["tests.wire.easel_child"])
     process: asyncio.subprocess.Process | None = None
     output: Path = Path()
 
@@ -37,7 +38,7 @@ class Bot:
         environment = {**os.environ, **self.discord.environment, "DISCORD_TOKEN": token or self.discord.token}
         with self.output.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.wire.easel_child", *arguments,
+                sys.executable, "-m", *self.module, *arguments,
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
         if ready:

@@ -1,0 +1,153 @@
+"""`easel bench`: figures of this machine beside the goals they should meet. Starts processes, imports no torch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bot.config import load
+from bot.jobs import Action, Admission, Limits, Origin, Owner
+from bot.models import ensure_default_model
+from bot.store import Store
+from engine import process
+from engine.contract import EngineSettings, GenerationRequest, ModelInfo, Ready
+
+ROWS = 1_000_000
+ADMISSIONS = 500
+CHECKOUT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    name: str
+    value: float
+    unit: str
+    goal: str = ""
+    note: str = ""
+
+
+def main(*, quick: bool, json_path: Path | None) -> int:
+    """Measures, prints a table, and writes JSON where asked. `quick` leaves out repetitions."""
+    model = ensure_default_model(load().data_dir)
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
+        figures += measure_engine_start(model, Path(folder), runs=1 if quick else 3)
+        figures += asyncio.run(measure_admission(Path(folder) / "bench.sqlite3", rows=ROWS))
+    figures += measure_wire(model)
+    _print(figures)
+    if json_path is not None:
+        json_path.write_text(json.dumps([asdict(figure) for figure in figures], indent=1, ensure_ascii=False))
+    return 0
+
+
+def measure_engine_start(model: Path, folder: Path, *, runs: int) -> list[Figure]:
+    """Seconds from spawn to Ready, the tiny model included."""
+    seconds: list[float] = []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        engine = process.start(EngineSettings(model=str(model), spool=str(folder), device="cpu"))
+        try:
+            while not isinstance(engine.events.recv(), Ready):
+                pass
+            seconds.append(time.perf_counter() - begin)
+        finally:
+            engine.stop(10)
+            engine.close()
+    return [Figure(name="engine: spawn to Ready", value=statistics.median(seconds), unit="s", goal="≤ 8")]
+
+
+# ------------------------------------------------------------------ admission
+
+
+async def measure_admission(path: Path, *, rows: int) -> list[Figure]:
+    """The one admitting statement, with many jobs in the table, as p50 and p99 in milliseconds."""
+    store = await Store.open(path)
+    try:
+        await asyncio.to_thread(_fill, path, rows)
+        times: list[float] = []
+        for number in range(ADMISSIONS):
+            admission = _admission(number)
+            begin = time.perf_counter()
+            await store.jobs.admit(admission, time.time())
+            times.append((time.perf_counter() - begin) * 1000)
+    finally:
+        await store.close()
+    times.sort()
+    name = f"admission with {rows:,} jobs stored"
+    return [
+        Figure(name=f"{name}, median", value=times[len(times) // 2], unit="ms"),
+        Figure(name=f"{name}, p99", value=times[int(len(times) * 0.99)], unit="ms", goal="≤ 5"),
+    ]
+
+
+def _fill(path: Path, rows: int) -> None:
+    """Finished jobs of a thousand people over a hundred days, the last ones today."""
+    request = json.dumps(_request().to_dict())
+    image = json.dumps([{"seed": 1, "path": "x.png"}])
+    now = time.time()
+    connection = sqlite3.connect(path)
+    try:
+        connection.executemany(
+            """INSERT INTO job (state, attempt, request, action, user_id, guild_id, channel_id, message_id,
+                                interaction_id, application_id, cost, charged, created_at, queued_at, started_at,
+                                finished_at, images)
+               VALUES ('delivered', 1, ?, 'imagine', ?, ?, 3, 4, ?, 5, 1, 1, ?, 1, 1, 1, ?)""",
+            (
+                (request, 1000 + n % 1000, n % 10, n, now - 8_640_000 * (1 - n / rows), image)
+                for n in range(rows)
+            ),
+        )
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def _request() -> GenerationRequest:
+    return ModelInfo(id="bench", title="Bench").request(prompt="a red circle on a blue background", seed=42)
+
+
+def _admission(number: int) -> Admission:
+    return Admission(
+        request=_request(),
+        owner=Owner(user_id=1000 + number % 1000, guild_id=number % 10),
+        origin=Origin(interaction_id=10**15 + number, application_id=5, token="t", channel_id=3),
+        action=Action.IMAGINE,
+        parent_id=None,
+        cost=1,
+        limits=Limits(credits_per_day=1000, pending=1000, max_pixels=1, max_steps=1, max_images=1),
+        window_start=time.time() - 86_400,
+        queue_max=10_000,
+    )
+
+
+# ------------------------------------------------------------------ the bot on the loopback Discord
+
+
+def measure_wire(model: Path) -> list[Figure]:
+    """The bot's process on a loopback Discord, which is part of the tests and so needs a source checkout."""
+    if not (CHECKOUT / "tests" / "bench" / "wire.py").is_file():
+        return []
+    command = [sys.executable, "-m", "tests.bench.wire", str(model)]
+    done = subprocess.run(command, cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True)
+    return [Figure(**json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def _print(figures: list[Figure]) -> None:
+    table = Table("figure", "measured", "goal", "note")
+    for figure in figures:
+        table.add_row(figure.name, f"{figure.value:.2f} {figure.unit}".strip(), figure.goal, figure.note)
+    console = Console()
+    console.print(table)
+    if not any("/imagine" in figure.name for figure in figures):
+        console.print("The figures of the running bot need a source checkout (folder tests).")

@@ -1,0 +1,54 @@
+"""The baseline: what plain diffusers takes for the same picture. `python -m engine.bench MODEL` prints JSON.
+
+Runs as its own process, because it loads torch; knows neither Discord nor the bot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+from engine import boot, models
+from engine.contract import EngineSettings, GenerationRequest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Seconds that a bare pipe() call takes.")
+    parser.add_argument("model", help="hub id or local folder")
+    parser.add_argument("--runs", type=int, default=7)
+    options = parser.parse_args()
+    settings = EngineSettings(model=options.model, spool=str(Path.cwd()), device="cpu")
+    boot.prepare_environment(settings)
+    request = models.describe(settings).request(prompt="a red circle", seed=42)
+    seconds = time_pipe(settings, request, options.runs)
+    print(json.dumps({"pipe_s": statistics.median(seconds), "runs": seconds, "request": request.to_dict()}))  # noqa: T201
+
+
+def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -> list[float]:
+    """Seconds of each `pipe(...)` call after a warm-up, with the model's own sampler and our thread count."""
+    boot.pin_arithmetic()
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(settings.model, use_safetensors=True)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    pipe.set_progress_bar_config(disable=True)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+    seconds: list[float] = []
+    for _ in range(runs + 1):
+        begin = time.perf_counter()
+        pipe(  # pyright: ignore[reportUnknownMemberType, reportCallIssue]
+            request.prompt,
+            height=request.height,
+            width=request.width,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+        )
+        seconds.append(time.perf_counter() - begin)
+    return seconds[1:]
+
+
+if __name__ == "__main__":
+    main()

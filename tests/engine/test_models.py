@@ -1,0 +1,320 @@
+"""What a model offers is read from its files without torch, and every way a folder can be wrong gives one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import models
+from engine.checkpoint import BrokenModel
+from engine.contract import SAMPLERS, EngineSettings, ModelInfo
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+def settings(model: Path | str, **changes: Any) -> EngineSettings:
+    return EngineSettings(model=str(model), spool="/nowhere", device="cpu", hub_offline=True, **changes)
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub cache with nothing in it."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def into_cache(cache: Path, folder: Path, model: str) -> Path:
+    """Puts a folder where huggingface_hub keeps a downloaded model."""
+    repository = cache / f"models--{model.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc123")
+    return Path(shutil.copytree(folder, repository / "snapshots" / "abc123"))
+
+
+# ------------------------------------------------------------------ describing
+
+
+def test_the_tiny_model(tiny: Path) -> None:
+    """The demo's model says what it is, draws 128x128 in 8 steps, and offers every sampler."""
+    info = models.describe(settings(tiny))
+    assert (info.id, info.title, info.width, info.height, info.steps) == (
+        "tiny",
+        "Tiny random model",
+        128,
+        128,
+        8,
+    )
+    assert info.description == "random weights: draws colourful noise, obeys no prompt"
+    assert (info.sampler, info.guidance_scale, info.samplers) == ("PNDM", 7.5, tuple(SAMPLERS))
+    assert not info.safety_checker
+
+
+def test_bounds_from_the_configuration(copy: Path) -> None:
+    """Without easel.json, sizes follow from the UNet and the VAE, up to twice the native side."""
+    (copy / "easel.json").unlink()
+    edit(copy / "unet/config.json", sample_size=64)
+    info = models.describe(settings(copy))
+    assert (info.title, info.width, info.height, info.steps) == ("tiny", 512, 512, 30)
+    assert (info.side_min, info.side_max, info.side_multiple, info.pixels_max) == (128, 1024, 8, 1024 * 1024)
+    edit(copy / "unet/config.json", sample_size=[192, 64])
+    tall = models.describe(settings(copy))
+    assert (tall.width, tall.height, tall.side_max) == (512, 1536, 2048)
+
+
+def test_torch_is_not_loaded(tiny: Path) -> None:
+    """Describing a model leaves torch, diffusers and the hub's library unimported."""
+    code = (
+        "import sys; from engine.models import describe; from engine.contract import EngineSettings;"
+        f"describe(EngineSettings(model={str(tiny)!r}, spool='x'));"
+        "print([name for name in ('torch', 'diffusers', 'transformers', 'huggingface_hub') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "unet", "expected"),
+    [
+        ({"_class_name": "LCMScheduler"}, {"time_cond_proj_dim": 256}, ("LCM", 4, 8.5)),
+        ({"_class_name": "LCMScheduler"}, {}, ("LCM", 4, 1.0)),
+        ({"_class_name": "DPMSolverMultistepScheduler"}, {}, ("DPM++ 2M", 30, 7.5)),
+        (
+            {
+                "_class_name": "DPMSolverMultistepScheduler",
+                "use_karras_sigmas": True,
+                "algorithm_type": "sde-dpmsolver++",
+            },
+            {},
+            ("DPM++ 2M SDE Karras", 30, 7.5),
+        ),
+        ({"_class_name": "EulerDiscreteScheduler"}, {}, ("Euler", 30, 7.5)),
+        ({"_class_name": "TCDScheduler"}, {}, ("DPM++ 2M Karras", 30, 7.5)),
+    ],
+)
+def test_defaults_follow_the_scheduler(copy: Path, scheduler: Any, unet: Any, expected: Any) -> None:
+    """Sampler, steps and guidance come from the scheduler that the checkpoint brings."""
+    (copy / "easel.json").unlink()
+    edit(copy / "scheduler/scheduler_config.json", **scheduler)
+    edit(copy / "model_index.json", scheduler=["diffusers", scheduler["_class_name"]])
+    edit(copy / "unet/config.json", **unet)
+    info = models.describe(settings(copy))
+    assert (info.sampler, info.steps, info.guidance_scale) == expected
+
+
+def test_known_models_need_no_files(empty_cache: Path) -> None:
+    """Stable Diffusion 1.5 is described before anything is downloaded, also by the id that no longer exists."""
+    info = models.describe(settings(SD15))
+    assert (info.id, info.title, info.width, info.height) == (SD15, "Stable Diffusion 1.5", 512, 512)
+    assert (info.steps, info.guidance_scale, info.sampler, info.safety_checker) == (30, 7.5, "PNDM", True)
+    assert models.describe(settings("runwayml/stable-diffusion-v1-5")) == info
+    turbo = models.describe(settings("stabilityai/sd-turbo"))
+    assert (turbo.steps, turbo.guidance_scale, turbo.sampler) == (1, 1.0, "Euler")
+
+
+def test_a_cached_model_is_read_from_the_cache(tiny: Path, empty_cache: Path) -> None:
+    """A model of the hub that is in the cache is described and loaded from there, without a network."""
+    into_cache(empty_cache, tiny, SD15)
+    info = models.describe(settings("runwayml/stable-diffusion-v1-5"))
+    assert (info.id, info.title, info.width) == (SD15, "Tiny random model", 128)
+    assert load(SD15).unet.config.sample_size == 16
+
+
+def test_overrides(copy: Path) -> None:
+    """easel.json may give title, description, defaults, bounds and samplers."""
+    edit(
+        copy / "easel.json",
+        title="Mine",
+        guidance_scale=3,
+        samplers=["PNDM", "Euler"],
+        side_max=200,
+        steps_max=40,
+    )
+    info = models.describe(settings(copy))
+    assert (info.title, info.guidance_scale, info.samplers) == ("Mine", 3, ("PNDM", "Euler"))
+    assert (info.side_max, info.steps_max) == (200, 40)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": "red"}, "easel.json knows no “colour”"),
+        ({"id": "other"}, "easel.json knows no “id”"),
+        ({"steps": "many"}, "easel.json has a wrong value for “steps”"),
+        ({"steps": True}, "easel.json has a wrong value for “steps”"),
+        ({"steps": 500}, "contradict themselves"),
+        ({"sampler": "Nope"}, "contradict themselves"),
+        ({"samplers": ["Nope"]}, "contradict themselves"),
+        ({"width": 1024}, "contradict themselves"),
+    ],
+)
+def test_wrong_overrides(copy: Path, changes: dict[str, Any], words: str) -> None:
+    """A mistake in easel.json is named instead of showing up later at somebody's request."""
+    edit(copy / "easel.json", **changes)
+    with pytest.raises(BrokenModel, match=words):
+        models.describe(settings(copy))
+
+
+def test_paths_do_not_leak(tiny: Path) -> None:
+    """A local folder's id is its name alone."""
+    info = models.describe(settings(tiny))
+    assert str(tiny.parent) not in repr(info)
+
+
+# ------------------------------------------------------------------ loading
+
+
+def load(model: Path | str, on_progress: models.OnProgress = lambda _stage, _share: None) -> Any:
+    place = models.choose_place(settings(model))
+    return models.load(settings(model), place, on_progress)
+
+
+def test_loading_tells_its_stages(tiny: Path) -> None:
+    """Each component is announced as it loads, and the numbers are fp32 on the CPU, with one warning."""
+    told: list[tuple[str, float | None]] = []
+    pipe = load(tiny, lambda stage, share: told.append((stage, share)))
+    assert [stage for stage, _ in told] == ["loading text encoder", "loading unet", "loading vae", "starting"]
+    assert str(pipe.unet.dtype) == str(pipe.text_encoder.dtype) == "torch.float32"
+    assert pipe.safety_checker is None
+    place = models.choose_place(settings(tiny))
+    assert len(place.warnings) == 1
+    assert "CPU" in place.warnings[0]
+
+
+def test_half_precision_files_load_where_there_are_no_others(copy: Path) -> None:
+    """A folder that only has fp16 variants loads on the CPU, as fp32."""
+    for name in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"):
+        (copy / f"{name}.safetensors").rename(copy / f"{name}.fp16.safetensors")
+    assert str(load(copy).unet.dtype) == "torch.float32"
+
+
+def test_a_missing_device_is_named(tiny: Path) -> None:
+    """A configured device that isn't there gives a sentence, not CUDA's traceback."""
+    with pytest.raises(BrokenModel, match="The device “nonsense” can't be used here"):
+        models.choose_place(replace(settings(tiny), device="nonsense"))
+
+
+def truncate(folder: Path, name: str, keep: int) -> None:
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:keep])
+
+
+def only_pickle(folder: Path) -> None:
+    (folder / UNET).rename(folder / "unet/diffusion_pytorch_model.bin")
+
+
+def wrong_shapes(folder: Path) -> None:
+    edit(folder / "unet/config.json", block_out_channels=[16, 32])
+
+
+def shards_missing(folder: Path) -> None:
+    (folder / UNET).unlink()
+    index = {"weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00002.safetensors"}}
+    (folder / f"{UNET}.index.json").write_text(json.dumps(index))
+
+
+BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no folder": (lambda f: shutil.rmtree(f), "There is no model folder “tiny”"),
+    "no index": (lambda f: (f / "model_index.json").unlink(), "has no model_index.json"),
+    "index is no JSON": (
+        lambda f: (f / "model_index.json").write_text("{"),
+        "model_index.json .* not valid JSON",
+    ),
+    "index is a list": (
+        lambda f: (f / "model_index.json").write_text("[]"),
+        "model_index.json .* not a JSON object",
+    ),
+    "index is binary": (lambda f: (f / "model_index.json").write_bytes(b"\xff\xfe\x00"), "model_index.json"),
+    "another pipeline": (lambda f: edit(f / "model_index.json", _class_name="FluxPipeline"), "FluxPipeline"),
+    "unknown scheduler": (
+        lambda f: edit(f / "model_index.json", scheduler=["diffusers", "NoScheduler"]),
+        "model_index.json .*NoScheduler",
+    ),
+    "no unet named": (lambda f: edit(f / "model_index.json", unet=[None, None]), "names no unet"),
+    "no scheduler file": (
+        lambda f: (f / "scheduler/scheduler_config.json").unlink(),
+        "scheduler/scheduler_config.json is missing",
+    ),
+    "no unet folder": (lambda f: shutil.rmtree(f / "unet"), "unet/config.json is missing"),
+    "no unet config": (lambda f: (f / "unet/config.json").unlink(), "unet/config.json is missing"),
+    "vae config is no JSON": (
+        lambda f: (f / "vae/config.json").write_text("x"),
+        "vae/config.json .* valid JSON",
+    ),
+    "unet config without size": (
+        lambda f: edit(f / "unet/config.json", sample_size=None),
+        "unet/config.json",
+    ),
+    "no weights": (lambda f: (f / UNET).unlink(), f"{UNET} is missing"),
+    "no text encoder weights": (
+        lambda f: (f / "text_encoder/model.safetensors").unlink(),
+        "text_encoder/model.safetensors is missing",
+    ),
+    "only pickles": (only_pickle, f"only as a pickle file.*{UNET}"),
+    "truncated": (lambda f: truncate(f, UNET, 100_000), f"{UNET} .* has 100,000 bytes but should have"),
+    "truncated header": (lambda f: truncate(f, UNET, 50), f"{UNET} .* damaged at its start"),
+    "empty file": (lambda f: truncate(f, UNET, 0), f"{UNET} .* damaged at its start"),
+    "git-lfs pointer": (
+        lambda f: (f / UNET).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        f"{UNET} .*git lfs pull",
+    ),
+    "missing shard": (shards_missing, "diffusion_pytorch_model-00001-of-00002.safetensors"),
+    "no tokenizer": (lambda f: shutil.rmtree(f / "tokenizer"), "tokenizer/vocab.json is missing"),
+    "tokenizer is no JSON": (
+        lambda f: (f / "tokenizer/tokenizer.json").write_text("}"),
+        "tokenizer/tokenizer.json",
+    ),
+    "wrong shapes": (wrong_shapes, "files in unet/ of the model “tiny” can't be loaded"),
+    "unknown block": (
+        lambda f: edit(f / "unet/config.json", down_block_types=["NoBlock", "NoBlock"]),
+        "files in unet/ of the model “tiny” can't be loaded",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_broken_folders(copy: Path, name: str) -> None:
+    """However a folder is broken, describing or loading it gives one sentence that names the file and what to do."""
+    break_it, words = BREAKAGES[name]
+    break_it(copy)
+    with pytest.raises(BrokenModel, match=words) as caught:
+        load(models.describe(settings(copy)) and copy)
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert str(copy.parent) not in sentence
+
+
+def test_a_hub_id_that_is_nowhere(empty_cache: Path) -> None:
+    """An unknown id without a network is answered with a sentence, not with the library's exception."""
+    with pytest.raises(BrokenModel, match="someone/something is not on this machine"):
+        models.describe(settings("someone/something"))
+    with pytest.raises(BrokenModel, match="is not on this machine"):
+        load(SD15)
+
+
+def test_an_interrupted_download_is_not_loaded(tiny: Path, empty_cache: Path) -> None:
+    """A snapshot in the cache that lacks its weights is not mistaken for the model."""
+    (into_cache(empty_cache, tiny, SD15) / UNET).unlink()
+    with pytest.raises(BrokenModel, match="is not on this machine"):
+        load(SD15)
+
+
+def test_sizes_fit_the_contract(model: ModelInfo) -> None:
+    """Every aspect gives a size that the model itself accepts."""
+    from engine.contract import ASPECTS
+
+    for aspect in ASPECTS:
+        assert model.request(prompt="x", seed=0, size=model.size_for(aspect))

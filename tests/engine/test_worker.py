@@ -1,0 +1,373 @@
+"""One tick of the worker: who draws, what is told, what a cancel, a fault and a full disk do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from engine import worker as worker_module
+from engine.contract import (
+    Cancelled,
+    Failed,
+    FakeSettings,
+    Finished,
+    ModelInfo,
+    Shutdown,
+    Started,
+    Stepped,
+)
+from engine.drawing import DeviceLost
+from engine.fake import MODEL, FakeCanvas, FakeFamily
+from engine.families.sd import SdFamily
+from tests.engine.support import Bench, plain
+
+
+def steps(bench: Bench, job_id: int, stage: str = "denoising") -> list[int]:
+    return [event.step for event in bench.of(job_id) if isinstance(event, Stepped) and event.stage == stage]
+
+
+@pytest.fixture
+def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step is told."""
+    monkeypatch.setattr(worker_module, "TELL_EVERY_S", 0.0)
+
+
+class SpiedFamily(FakeFamily):
+    """Remembers whose canvas was stepped or decoded, by seed."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeSettings())
+        self.stepped: list[int] = []
+        self.decoded: list[int] = []
+
+    def denoise(self, canvas: FakeCanvas) -> None:
+        self.stepped.append(canvas.seed)
+        super().denoise(canvas)
+
+    def decode(self, canvas: FakeCanvas) -> Any:
+        self.decoded.append(canvas.seed)
+        return super().decode(canvas)
+
+
+def test_a_job_in_order(fake_bench: Bench, every_step: None) -> None:
+    """A job is told as started, every step counted over all its images, then finished."""
+    fake_bench.submit(1, MODEL.request(prompt="x", seed=1, steps=3, images=2))
+    ending = fake_bench.finished(1)
+    events = fake_bench.of(1)
+    assert isinstance(events[0], Started)
+    assert steps(fake_bench, 1) == [1, 2, 3, 4, 5, 6]
+    assert {event.steps for event in events if isinstance(event, Stepped)} == {6}
+    assert events[-1] is ending
+    assert [image.seed for image in ending.images] == [1, 2]
+    assert ending.seconds >= 0
+
+
+def test_active_pictures_take_turns(tmp_path: Path) -> None:
+    """With two active pictures every forward is the other's; a third waits for a free slot."""
+    family = SpiedFamily()
+    bench = Bench(family, MODEL, tmp_path, slots=2)
+    for number in (1, 2, 3):
+        bench.submit(number, MODEL.request(prompt="x", seed=number, steps=3))
+    bench.finish(1, 2, 3)
+    assert family.stepped == [1, 2, 1, 2, 1, 2, 3, 3, 3]
+
+
+def test_cancel_at_the_next_step_and_never_decodes(tmp_path: Path) -> None:
+    """After a cancel the job takes no further step, is not decoded, and tells the share it had done."""
+    family = SpiedFamily()
+    bench = Bench(family, MODEL, tmp_path)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=10))
+    bench.submit(2, MODEL.request(prompt="x", seed=2, steps=10))
+    bench.tick(6)
+    bench.cancel(1)
+    bench.finish(1, 2)
+    assert family.stepped.count(1) == 3
+    assert family.decoded == [2]
+    ending = bench.ending(1)
+    assert isinstance(ending, Cancelled)
+    assert ending.done == pytest.approx(0.3)
+    assert [file.name for file in tmp_path.iterdir()] == ["2-1-0.png"]
+
+
+def test_cancel_after_the_last_step_still_prevents_decoding(tmp_path: Path) -> None:
+    """Decoding is a turn of its own: a cancel that comes during the last step is in time."""
+    family = SpiedFamily()
+    bench = Bench(family, MODEL, tmp_path)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=2))
+    bench.tick(2)
+    bench.cancel(1)
+    bench.finish(1)
+    assert family.decoded == []
+    assert isinstance(bench.ending(1), Cancelled)
+
+
+def test_cancel_removes_pictures_already_saved(tmp_path: Path) -> None:
+    """A job cancelled between its images leaves no file behind."""
+    bench = Bench(FakeFamily(FakeSettings()), MODEL, tmp_path, slots=1)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=2, images=3))
+    for _ in range(200):
+        bench.tick()
+        if any(tmp_path.glob("1-1-0.png")):
+            break
+    bench.cancel(1)
+    bench.submit(2, MODEL.request(prompt="x", seed=9))
+    bench.finish(1, 2)
+    bench.worker._saver.shutdown()
+    bench.tick(1)
+    assert [file.name for file in tmp_path.iterdir()] == ["2-1-0.png"]
+
+
+def test_cancel_of_a_waiting_job_and_of_unknown_ones(tmp_path: Path) -> None:
+    """A waiting job is cancelled with nothing done; cancels of finished, unknown or older attempts are silent."""
+    bench = Bench(FakeFamily(FakeSettings()), MODEL, tmp_path, slots=1)
+    bench.submit(1, MODEL.request(prompt="x", seed=1))
+    bench.submit(2, MODEL.request(prompt="x", seed=2), attempt=2)
+    bench.tick()
+    bench.cancel(2, attempt=1)
+    bench.cancel(77)
+    bench.tick()
+    assert bench.of(2) == []
+    bench.cancel(2, attempt=2)
+    bench.finish(1, 2)
+    bench.cancel(1)
+    bench.tick(0)
+    assert bench.of(2) == [Cancelled(job_id=2, attempt=2, done=0.0)]
+    assert isinstance(bench.ending(1), Finished)
+    assert bench.of(77) == []
+
+
+def test_steps_are_told_at_most_ten_times_a_second(tmp_path: Path) -> None:
+    """A fast job tells its first and its last step, and does not flood the pipe between."""
+    bench = Bench(FakeFamily(FakeSettings(step_s=0.004)), MODEL, tmp_path)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=100))
+    seconds = bench.finished(1).seconds
+    told = steps(bench, 1)
+    assert told[0] == 1
+    assert told[-1] == 100
+    assert told == sorted(set(told))
+    assert len(told) <= seconds / worker_module.TELL_EVERY_S + 2
+
+
+def test_one_fault_is_ones_own(fake_bench: Bench) -> None:
+    """A request that fails ends alone with a sentence; its neighbour is finished."""
+    fake_bench.submit(1, MODEL.request(prompt="FAIL", seed=1))
+    fake_bench.submit(2, MODEL.request(prompt="fine", seed=2))
+    fake_bench.finish(1, 2)
+    ending = fake_bench.ending(1)
+    assert isinstance(ending, Failed)
+    assert ending.reason.endswith(".")
+    assert isinstance(fake_bench.ending(2), Finished)
+    assert len([event for event in fake_bench.of(1) if isinstance(event, Failed)]) == 1
+
+
+def test_a_full_disk_fails_with_a_sentence(fake_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a picture can't be saved its job fails, naming the reason, and the engine goes on."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        fake_bench.submit(1, MODEL.request(prompt="x", seed=1, images=3))
+        fake_bench.finish(1)
+    ending = fake_bench.ending(1)
+    assert isinstance(ending, Failed)
+    assert "No space left on device" in ending.reason
+    fake_bench.submit(2, MODEL.request(prompt="x", seed=1))
+    assert fake_bench.finished(2).images[0].path
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "another/model"}, "There is no model “another/model”"),
+        ({"width": 1032, "height": 64}, "the width 1032 is outside"),
+    ],
+)
+def test_what_the_model_cannot_draw_fails(fake_bench: Bench, changes: dict[str, Any], words: str) -> None:
+    """A request for another model or outside this model's bounds fails at once, without a Started."""
+    values = {**MODEL.request(prompt="x", seed=1).to_dict(), **changes}
+    fake_bench.submit(1, type(MODEL.request(prompt="x", seed=1)).from_dict(values))
+    fake_bench.finish(1)
+    (ending,) = fake_bench.of(1)
+    assert isinstance(ending, Failed)
+    assert words in ending.reason
+
+
+def test_the_same_submit_twice_runs_once(fake_bench: Bench) -> None:
+    """A repeated Submit of a running attempt changes nothing."""
+    request = MODEL.request(prompt="x", seed=1)
+    fake_bench.submit(1, request)
+    fake_bench.submit(1, request)
+    fake_bench.finish(1)
+    assert len([event for event in fake_bench.of(1) if isinstance(event, Started)]) == 1
+
+
+def test_shutdown_stops_at_once(fake_bench: Bench) -> None:
+    """Shutdown ends the loop at the next tick, whatever is still being drawn."""
+    fake_bench.submit(1, MODEL.request(prompt="x", seed=1, steps=150))
+    fake_bench.tick(3)
+    fake_bench.controls.put(Shutdown())
+    fake_bench.worker.run()
+    assert fake_bench.ending(1) is None
+
+
+def test_idle_engine_leaves_when_nobody_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle worker asks whether to keep on, and ends when the answer is no."""
+    monkeypatch.setattr(worker_module, "IDLE_S", 0.01)
+    bench = Bench(FakeFamily(FakeSettings()), MODEL, tmp_path)
+    answers = [True, True, False]
+    bench.worker._keep_on = lambda: answers.pop(0)
+    bench.worker.run()
+    assert answers == []
+
+
+# ------------------------------------------------------------------ with the real family
+
+
+def test_the_real_one_never_decodes_a_cancelled_picture(
+    bench: Bench, pipe: Any, model: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With diffusers, too: after the cancel neither UNet nor VAE is called again."""
+    calls: list[str] = []
+    unet, decode = pipe.unet.forward, pipe.vae.decode
+    monkeypatch.setattr(pipe.unet, "forward", lambda *a, **k: (calls.append("unet"), unet(*a, **k))[1])
+    monkeypatch.setattr(pipe.vae, "decode", lambda *a, **k: (calls.append("vae"), decode(*a, **k))[1])
+    bench.submit(1, model.request(prompt="x", seed=1, size=(64, 64), sampler="Euler", steps=6))
+    bench.tick(4)
+    bench.cancel(1)
+    bench.submit(2, model.request(prompt="x", seed=1, size=(64, 64), sampler="Euler", steps=1))
+    bench.finish(1, 2)
+    assert calls == ["unet"] * 4 + ["unet", "vae"]
+
+
+def test_numbers_that_run_away_fail_alone(
+    bench: Bench, model: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture whose latents are not finite fails with a sentence; its neighbour equals an undisturbed one."""
+    denoise = SdFamily.denoise
+
+    def poison(self: SdFamily, canvas: Any) -> None:
+        denoise(self, canvas)
+        if canvas.guidance_scale == 3.0:
+            canvas.latents = canvas.latents * torch.nan
+
+    monkeypatch.setattr(SdFamily, "denoise", poison)
+    bench.submit(1, model.request(prompt="x", seed=1, size=(64, 64), guidance_scale=3.0))
+    bench.submit(2, model.request(prompt="x", seed=1, size=(64, 64)))
+    bench.finish(1, 2)
+    ending = bench.ending(1)
+    assert isinstance(ending, Failed)
+    assert "ran away" in ending.reason
+    assert bench.finished(2).images[0].path
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_out_of_memory_names_a_smaller_size(
+    bench: Bench, model: ModelInfo, pipe: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Running out of memory fails this request with a size to try, and the engine goes on."""
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipe.unet, "forward", fail)
+        bench.submit(1, model.request(prompt="x", seed=1, size=(512, 256)))
+        bench.finish(1)
+    ending = bench.ending(1)
+    assert isinstance(ending, Failed)
+    assert ending.reason == "There is not enough memory for 512x256: try 320x128."
+    bench.submit(2, model.request(prompt="x", seed=1, size=(64, 64)))
+    assert bench.finished(2)
+
+
+def test_a_lost_device_is_nobodys_fault(
+    bench: Bench, model: ModelInfo, pipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error that leaves the GPU unusable no request is failed: the engine itself ends."""
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered", 700)
+
+    monkeypatch.setattr(pipe.unet, "forward", fail)
+    bench.submit(1, model.request(prompt="x", seed=1, size=(64, 64)))
+    with pytest.raises(DeviceLost):
+        bench.tick()
+    assert bench.ending(1) is None
+
+
+def test_long_prompt_is_cut_with_a_note(bench: Bench, model: ModelInfo, pipe: Any) -> None:
+    """A prompt longer than the window is used as far as it goes, as pipe does, and a note says so."""
+    request = model.request(prompt="many different words " * 40, seed=1, size=(64, 64), steps=2)
+    bench.submit(1, request)
+    ending = bench.finished(1)
+    (note,) = ending.notes
+    assert note.startswith("The prompt is too long for this model")
+    with Image.open(str(ending.images[0].path)) as image:
+        assert image.tobytes() == plain(pipe, request, 1, "pil").tobytes()
+
+
+def test_the_cut_is_exact(pipe: Any) -> None:
+    """The words shown around the cut are the last token kept and the first one dropped."""
+    note = SdFamily(pipe)._cut_note("prompt", "a " * 75 + "bee " + "c " * 20)
+    assert note.endswith("it was used up to “…a a a a”; from “bee c c c…” on it was left out.")
+    assert SdFamily(pipe)._cut_note("prompt", "a " * 75) == ""
+
+
+def test_both_prompts_can_be_cut(bench: Bench, model: ModelInfo) -> None:
+    """A long negative prompt has its own note, but only where guidance uses it."""
+    long = "many different words " * 40
+    request = model.request(prompt="x", negative_prompt=long, seed=1, size=(64, 64), steps=1)
+    bench.submit(1, request)
+    assert bench.finished(1).notes[0].startswith("The negative prompt is too long")
+    bench.submit(
+        2, model.request(prompt="x", negative_prompt=long, seed=1, size=(64, 64), steps=1, guidance_scale=1)
+    )
+    assert bench.finished(2).notes == ()
+
+
+def test_prompts_are_encoded_once(
+    bench: Bench, model: ModelInfo, pipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four images of one prompt, and a second job with it, encode it once."""
+    texts: list[str] = []
+    encode = pipe.encode_prompt
+    monkeypatch.setattr(
+        pipe, "encode_prompt", lambda text, *a, **k: (texts.append(text), encode(text, *a, **k))[1]
+    )
+    bench.submit(1, model.request(prompt="a fox", seed=1, size=(64, 64), steps=1, images=4))
+    bench.submit(2, model.request(prompt="a fox", seed=9, size=(64, 64), steps=1))
+    bench.finish(1, 2)
+    assert sorted(texts) == ["", "a fox"]
+
+
+@pytest.mark.parametrize(("safety", "flagged"), [("flags", True), ("passes", False)])
+def test_the_safety_checker_decides(tmp_path: Path, load_pipe: Any, safety: Any, flagged: bool) -> None:
+    """A flagged picture is reported as such and never written; a passed one equals pipe's."""
+    from engine.contract import EngineSettings
+    from engine.models import describe
+    from engine.tiny import build
+
+    folder = build(tmp_path / "model", safety=safety)
+    info = describe(EngineSettings(model=str(folder), spool="/nowhere"))
+    assert info.safety_checker
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    bench = Bench(SdFamily(load_pipe(folder)), info, spool)
+    bench.submit(1, info.request(prompt="x", seed=1, size=(64, 64), images=2))
+    images = bench.finished(1).images
+    assert [image.flagged for image in images] == [flagged, flagged]
+    assert [image.path is None for image in images] == [flagged, flagged]
+    assert len(list(spool.iterdir())) == (0 if flagged else 2)

@@ -1,0 +1,127 @@
+"""What a job's message looks like: pure, so any job can be tried."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.ports import Progress
+from bot.jobs import Action, Job, JobState
+from bot.ui import messages
+from bot.ui.info import INLINE_MAX, describe
+from engine.contract import GenerationRequest, SpooledImage, Stepped
+
+PROMPTS = st.text(min_size=1, max_size=400).map(lambda text: "x" + text) | st.sampled_from(
+    ["😀" * 2000, "`" * 4000, "@everyone " * 400, "\u202e" + "a" * 3999, "a\n" * 2000]
+)
+
+
+def job(prompt: str = "a red circle", state: JobState = JobState.DELIVERED, **changes: Any) -> Job:
+    request = GenerationRequest(
+        prompt=prompt,
+        width=512,
+        height=768,
+        steps=30,
+        guidance_scale=7.5,
+        sampler="Euler a",
+        seed=42,
+        model="some/model_v1",
+    )
+    values: dict[str, Any] = {
+        "id": 7,
+        "state": state,
+        "attempt": 1,
+        "faults": 0,
+        "request": request,
+        "action": Action.IMAGINE,
+        "parent_id": None,
+        "user_id": 10**18,
+        "guild_id": 2,
+        "channel_id": 3,
+        "message_id": 4,
+        "interaction_id": 5,
+        "application_id": 6,
+        "token": "t",
+        "cost": 2,
+        "charged": 2,
+        "created_at": 1.0,
+        "render_seconds": 3.21,
+        "images": (SpooledImage(seed=42, path="x.png"),),
+    }
+    return Job(**{**values, **changes})
+
+
+def texts(view: Any) -> str:
+    return "\n".join(item.content for item in view.walk_children() if hasattr(item, "content"))
+
+
+async def test_a_delivered_job_tells_everything_needed_to_draw_it_again() -> None:
+    """Seed, size, steps, guidance, sampler, model and seconds stand under the picture, markdown defused."""
+    shown = texts(messages.final_view(job(), ["a.png"]))
+
+    assert "seed `42` · 512×768 · 30 steps · guidance 7.5 · Euler a · some/model\\_v1 · 3.2 s" in shown
+
+
+@given(prompt=PROMPTS, notes=st.lists(st.text(max_size=600), max_size=3))
+async def test_no_message_exceeds_discords_limits(prompt: str, notes: list[str]) -> None:
+    """Texts stay under 4,000 UTF-16 units in sum and alt texts under 1,024, whatever was asked."""
+    asked = job(prompt, notes=tuple(notes))
+    for view in (
+        messages.final_view(asked, ["a.png"]),
+        messages.final_view(dataclasses.replace(asked, state=JobState.FAILED, reason="x", charged=0), []),
+        messages.live_view(asked, Progress(place=3, eta_s=10.0, hint="loading")),
+    ):
+        assert messages.utf16_length(texts(view)) < 4000
+    assert messages.utf16_length(messages.alt_text(asked.request)) <= 1024
+
+
+@given(prompt=PROMPTS)
+async def test_a_prompt_never_leaves_its_code_marks(prompt: str) -> None:
+    """Between the marks there is no back tick, no line break and no bidi control."""
+    shown = messages.code(prompt, 1000)
+
+    assert shown[0] == shown[-1] == "`"
+    assert not set(shown[1:-1]) & set("`\n\r\u202e\u2066")
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        (Progress(place=1), "⏳ Next in line"),
+        (Progress(place=2, eta_s=61.0), "⏳ 2nd in line · done in about 1 min"),
+        (Progress(place=11, hint="The engine is loading."), "⏳ 11th in line\nThe engine is loading."),
+    ],
+)
+async def test_a_waiting_job_tells_place_time_and_what_holds_it_up(progress: Progress, expected: str) -> None:
+    """The line under the prompt names the place, the time once known, and the reason for waiting."""
+    assert expected in texts(messages.live_view(job(state=JobState.QUEUED), progress))
+
+
+async def test_a_running_job_tells_step_seconds_and_time_left() -> None:
+    """A bar, the step, the seconds so far and about how many are left."""
+    step = Stepped(job_id=7, attempt=1, stage="denoising", step=15, steps=30)
+    shown = texts(messages.live_view(job(state=JobState.RUNNING), Progress(step=step, elapsed_s=4.2, eta_s=4.0)))
+
+    assert "`████████░░░░░░░░` step 15 of 30 · 4.2 s · about 4 s left" in shown
+
+
+async def test_a_long_command_is_not_cut() -> None:
+    """The command to copy holds the whole prompt; only the text for people is shortened."""
+    text, command = describe(job("word " * 700, notes=("n" * 900,)))
+
+    assert len(command) > INLINE_MAX
+    assert command.count("word") == 700
+    assert len(text) < 1000
+
+
+@given(text=st.text(max_size=300), limit=st.integers(1, 50))
+def test_cutting_counts_as_discord_counts(text: str, limit: int) -> None:
+    """A cut text is within the limit in UTF-16 units, a prefix, and marked where something is missing."""
+    short = messages.cut(text, limit)
+
+    assert messages.utf16_length(short) <= limit
+    assert short == text or (short.endswith("…") and text.startswith(short[:-1]))
