@@ -262,7 +262,7 @@ def ask_child(code: str, *arguments: str) -> tuple[dict[str, Any] | None, str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
     command = [sys.executable, "-c", code, *arguments]
     try:
-        done = subprocess.run(  # noqa: S603 - our own program
+        done = subprocess.run(
             command,
             check=False,
             capture_output=True,

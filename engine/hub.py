@@ -126,7 +126,7 @@ def _bar(progress: Progress) -> Any:
 
     told_at = 0.0
 
-    class Reporter(tqdm[Any]):
+    class Reporter(tqdm):  # pyright: ignore[reportMissingTypeArgument]  # no generics at run time
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
             super().__init__(  # pyright: ignore[reportUnknownMemberType]

@@ -130,15 +130,14 @@ class EngineClient:
     def _listen(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> None:
         """The reader thread: events in order, then Lost. Kills an engine that is silent for too long."""
         try:
-            while True:
-                if not self._wait_for_event(process):
-                    log.error("engine_hung", pid=process.pid)
-                    process.kill()
-                hand_over(process.events.recv())
-        except (EOFError, OSError):
-            pass
-        try:
-            hand_over(Lost(exitcode=None))
+            try:
+                while True:
+                    if not self._wait_for_event(process):
+                        log.error("engine_hung", pid=process.pid)
+                        process.kill()
+                    hand_over(process.events.recv())
+            except (EOFError, OSError):
+                hand_over(Lost(exitcode=None))
         except RuntimeError:  # the loop is closed: nobody is left to be told
             pass
 
@@ -182,9 +181,8 @@ class EngineClient:
     def _bury(self, process: EngineProcess) -> Lost:
         """Reaps a dead generation and plans the next one, unless starting again would not help."""
         self._process = None
-        process.kill()
-        exitcode = process.exitcode
         process.close()
+        exitcode = process.exitcode  # known only now: the pipe ends a moment before the process
         if self.status.phase is Phase.BROKEN:
             return Lost(exitcode=exitcode)
         lived = time.monotonic() - self._started_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from engine.contract import (
     Started,
     Submit,
 )
-from tests.core.rig import eventually, picture
+from tests.core.rig import PATIENCE_S, eventually, picture
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -157,6 +158,32 @@ async def test_stop_in_the_middle_of_a_storm_of_events(launch: Launch) -> None:
     assert is_gone(pid)
     await asyncio.sleep(0.05)
     assert len(ship.events) == told
+
+
+def test_a_loop_that_ends_without_stop_is_no_error(tmp_path: Path) -> None:
+    """A bot that ends without saying goodbye leaves no exception in the thread that reads its engine's events."""
+
+    async def evening() -> EngineClient:
+        settings = EngineSettings(model="fake", spool=str(tmp_path), fake=FakeSettings(step_s=0.001))
+        ship = Ship(EngineClient(settings))
+        ship.client.start(ship.events.append)
+        await ship.ready()
+        for number in range(50):
+            ship.submit(job_id=number, steps=20)
+        await eventually(lambda: ship.count(Started))
+        return ship.client
+
+    client = asyncio.run(evening())
+    process = client._process
+    assert process is not None
+    readers = [thread for thread in threading.enumerate() if thread.name == f"engine-{process.pid}"]
+    assert len(readers) <= 1
+    try:
+        for reader in readers:  # an exception in it fails this test
+            reader.join(PATIENCE_S)
+            assert not reader.is_alive()
+    finally:
+        process.close()
 
 
 # ------------------------------------------------------------------ death

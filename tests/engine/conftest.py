@@ -92,3 +92,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., EngineProcess]]:
     yield start
     for engine in started:
         engine.close()
+
+
+@pytest.fixture
+def gone() -> Callable[[int], bool]:
+    """Whether a process has ended (a zombie nobody reaped counts as ended)."""
+
+    def gone(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    return gone

@@ -170,4 +170,4 @@ def test_pixels_are_untouched() -> None:
     """PNG is lossless: what was drawn is what is stored."""
     with Image.open(io.BytesIO(metadata.encode_png(PIXEL, request=a_request()))) as image:
         assert image.tobytes() == PIXEL.tobytes()
-        assert json.loads(image.text["easel"])["request"]["seed"] == 42
+        assert json.loads(image.info["easel"])["request"]["seed"] == 42
