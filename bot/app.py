@@ -60,9 +60,7 @@ class App:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
         store = self._store = await Store.open(self.settings.database)
         Path(self.settings.spool).mkdir(parents=True, exist_ok=True)
-        delivery = DiscordDelivery(
-            client, clock=self._clock, interval_s=self.settings.progress.interval_s
-        )
+        delivery = DiscordDelivery(client, clock=self._clock, interval_s=self.settings.progress.interval_s)
         dispatcher = self._dispatcher = Dispatcher(
             store=store, engine=self.engine, delivery=delivery, clock=self._clock, settings=self.settings
         )
@@ -74,7 +72,10 @@ class App:
         await sync_commands(client, make_tree(client), store)
         self._housekeeping = asyncio.create_task(
             keep_house(
-                store, self.settings.spool, retention_days=self.settings.data.retention_days, clock=self._clock
+                store,
+                self.settings.spool,
+                retention_days=self.settings.data.retention_days,
+                clock=self._clock,
             )
         )
 

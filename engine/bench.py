@@ -31,7 +31,7 @@ def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -
     """Seconds of each `pipe(...)` call after a warm-up, with the model's own sampler and our thread count."""
     boot.pin_arithmetic()
     import torch
-    from diffusers import StableDiffusionPipeline
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(settings.model, use_safetensors=True)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     pipe.set_progress_bar_config(disable=True)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]

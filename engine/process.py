@@ -151,10 +151,10 @@ def _child(settings: EngineSettings, controls: Queue[Control], events: Connectio
             from engine.fake import run
         else:
             from engine.boot import run
+        code = run(settings, controls, emit)
     except ImportError as error:
         emit(Broken(reason=f"The engine lacks a package ({error}): install Easel's requirements again."))
         raise SystemExit(EXIT_BROKEN) from None
-    code = run(settings, controls, emit)
     if code == EXIT_DEVICE_LOST:
         os._exit(code)  # an orderly exit would talk to the lost device and may hang
     raise SystemExit(code)

@@ -153,7 +153,9 @@ class EngineClient:
         return True
 
     def _receive(self, process: EngineProcess, event: Event | Lost) -> None:
-        if process is not self._process:  # a discarded generation: its jobs were told Lost, or we are stopping
+        if (
+            process is not self._process
+        ):  # a discarded generation: its jobs were told Lost, or we are stopping
             return
         match event:
             case Loading():
@@ -166,9 +168,7 @@ class EngineClient:
             case Ready():
                 self.status = EngineStatus(phase=Phase.READY, models=event.models, ready=event)
             case Broken():
-                self.status = EngineStatus(
-                    phase=Phase.BROKEN, reason=event.reason, models=self.status.models
-                )
+                self.status = EngineStatus(phase=Phase.BROKEN, reason=event.reason, models=self.status.models)
                 log.error("engine_broken", reason=event.reason)
             case Lost():
                 event = self._bury(process)

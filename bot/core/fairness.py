@@ -87,4 +87,6 @@ class FairQueue:
     def _forget(self) -> None:
         """A tag that the virtual time has passed says nothing more, and an empty line starts afresh: bounded memory."""
         idle = not self._waiting and not self._served
-        self._finish = {} if idle else {user: tag for user, tag in self._finish.items() if tag > self._virtual}
+        self._finish = (
+            {} if idle else {user: tag for user, tag in self._finish.items() if tag > self._virtual}
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib import resources
 from pathlib import Path
@@ -41,7 +41,9 @@ class Database:
                 await writer.execute_fetchall(f"PRAGMA {pragma}")
             writer.row_factory = sqlite3.Row
             await _migrate(writer)
-            reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+            reader = await aiosqlite.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
+            )
             reader.row_factory = sqlite3.Row
         except (sqlite3.Error, DatabaseError) as error:
             if writer is not None:
@@ -61,7 +63,7 @@ class Database:
                 return list(await self._writer.execute_fetchall(sql, params))
 
     @asynccontextmanager
-    async def tx(self) -> AsyncIterator[aiosqlite.Connection]:
+    async def tx(self) -> AsyncGenerator[aiosqlite.Connection]:
         """Several statements at once. Never await anything but the connection inside."""
         async with self._lock:
             try:
@@ -81,7 +83,7 @@ class Database:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def _plain_errors() -> Generator[None]:
     """What a stranger's lock or a full disk does to us, as a sentence; anything else is a bug and passes."""
     try:
         yield
@@ -131,12 +133,18 @@ def statements(script: str) -> Iterable[str]:
             pending = ""
 
 
+def _looking_at(path: Path) -> str:
+    """A URI for reading that leaves no files behind: without a log beside it, nobody is writing."""
+    idle = not path.with_name(f"{path.name}-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro" + ("&immutable=1" if idle else "")
+
+
 def check(path: Path) -> list[str]:
     """What is wrong with the database file, as sentences; reads only. For `easel doctor`."""
     if not path.exists():
         return []
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+        connection = sqlite3.connect(_looking_at(path), uri=True, timeout=BUSY_TIMEOUT_S)
         try:
             answers = [str(row[0]) for row in connection.execute("PRAGMA quick_check")]
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])

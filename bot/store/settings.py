@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bot.jobs import LimitEntry, Subject
 from bot.store.db import Database
@@ -102,7 +103,8 @@ class Settings:
         sql = """SELECT at, by_user_id, subject, subject_id, field, old_value, new_value FROM limits_log
                  WHERE guild_id = :guild_id ORDER BY id DESC LIMIT :count"""
         rows = await self._db.read(sql, {"guild_id": guild_id, "count": count})
-        return [LimitChange(**{**dict(row), "subject": Subject(row["subject"])}) for row in rows]
+        values: list[dict[str, Any]] = [{**dict(row), "subject": Subject(row["subject"])} for row in rows]
+        return [LimitChange(**entry) for entry in values]
 
     # -------------------------------------------------------------- guilds and notes
 

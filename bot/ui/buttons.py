@@ -30,7 +30,8 @@ _LOOKS: dict[Press, tuple[str, str, discord.ButtonStyle]] = {
 
 
 class JobButton(
-    ui.DynamicItem[ui.Button[Any]], template=r"easel:(?P<press>reroll|info|delete|cancel):(?P<job>[0-9]{1,18})"
+    ui.DynamicItem[ui.Button[Any]],
+    template=r"easel:(?P<press>reroll|info|delete|cancel):(?P<job>[0-9]{1,18})",
 ):
     """One button; registered once, it answers every message ever posted."""
 

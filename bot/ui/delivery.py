@@ -30,7 +30,9 @@ FILE_BYTES_DEFAULT = 10 * 1024 * 1024
 PROGRESS_TIMEOUT_S = 10.0
 SETTLE_S = 3.0
 """How long a request with an unknown outcome may still be under way before the end is written again."""
-NETWORK_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+PASSING = (aiohttp.ClientError, TimeoutError, ConnectionError)
+"""What the network does to a request; a file that can't be read is another OSError."""
+RETRY_FOR_S = 1800.0
 
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, TOO_LARGE, TOO_LARGE_OLD = 10003, 10008, 40005, 50045
 
@@ -111,7 +113,7 @@ class DiscordDelivery:
             else:
                 writer.doubtful = True
             log.info("progress_refused", job=job.id, status=error.status, code=error.code)
-        except NETWORK_ERRORS as error:
+        except PASSING as error:
             writer.doubtful = True
             log.info("progress_lost", job=job.id, error=repr(error))
 
@@ -138,7 +140,7 @@ class DiscordDelivery:
         room = self._file_bytes_max(job)
         try:
             async for attempt in stamina.retry_context(
-                on=_is_passing, attempts=None, timeout=1800.0, wait_initial=1.0, wait_max=60.0
+                on=_is_passing, attempts=None, timeout=RETRY_FOR_S, wait_initial=1.0, wait_max=60.0
             ):
                 with attempt:
                     try:
@@ -150,8 +152,12 @@ class DiscordDelivery:
                         raise
         except discord.HTTPException as error:
             raise Undeliverable(_why(error)) from error
+        except PASSING as error:
+            raise Undeliverable("Discord could not be reached for half an hour.") from error
         except OSError as error:
             raise Undeliverable("The finished image could not be read from disk.") from error
+        except uploads.ImageTooLarge as error:
+            raise Undeliverable("The finished image is too large for Discord, even as a JPEG.") from error
         raise AssertionError("the retries end by returning or raising")
 
     async def _edit_or_create(self, job: Job, room: int) -> int:
@@ -182,7 +188,7 @@ class DiscordDelivery:
                 with attempt:
                     message = await self._webhook(job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
                     return message.id
-        except (discord.HTTPException, *NETWORK_ERRORS) as error:
+        except (discord.HTTPException, *PASSING) as error:
             log.info("answer_not_found", job=job.id, error=repr(error))
         return None
 
@@ -213,7 +219,7 @@ def _is_passing(error: Exception) -> bool:
     """Whether trying the same request again can help."""
     if isinstance(error, discord.HTTPException):
         return error.status >= 500 or error.status == 429
-    return isinstance(error, (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError))
+    return isinstance(error, PASSING)
 
 
 def _why(error: discord.HTTPException) -> str:
@@ -226,5 +232,3 @@ def _why(error: discord.HTTPException) -> str:
             return "The message is gone."
         case _:
             return "Discord did not take the finished message."
-
-

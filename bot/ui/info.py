@@ -13,9 +13,9 @@ INLINE_MAX = 1000
 def describe(job: Job) -> tuple[str, str]:
     """(text for people, command to copy)."""
     seeds = ", ".join(str(image.seed) for image in job.images) or str(job.request.seed)
+    asked = f"asked <t:{int(job.created_at)}:f>"
     lines = [
-        f"**Job {job.id}** by <@{job.user_id}>, asked <t:{int(job.created_at)}:f>, {job.state}, "
-        f"{credit(job.charged)}",
+        f"**Job {job.id}** by <@{job.user_id}>, {asked}, {job.state}, {credit(job.charged)}",
         settings_line(job).removeprefix("-# "),
         f"Seeds: {seeds}",
         *([f"Reroll of job {job.parent_id}"] if job.parent_id else []),

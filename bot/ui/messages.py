@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 import discord
 from discord import ui
@@ -25,7 +26,7 @@ def live_view(job: Job, progress: Progress) -> ui.LayoutView:
     """A waiting or running job: place in line or progress, and a way to cancel."""
     running = job.state is JobState.RUNNING
     status = running_line(progress) if running else waiting_line(progress)
-    cancel = ui.ActionRow[ui.LayoutView](JobButton.make(Press.CANCEL, job.id))
+    cancel = ui.ActionRow[Any](JobButton.make(Press.CANCEL, job.id))
     return _layout(BLURPLE if running else GRAY, [header(job), status], rows=[cancel])
 
 
@@ -48,7 +49,7 @@ def _layout(
     colour: int,
     texts: Sequence[str],
     *,
-    rows: Sequence[ui.ActionRow[ui.LayoutView]] = (),
+    rows: Sequence[ui.ActionRow[Any]] = (),
     gallery: ui.MediaGallery[ui.LayoutView] | None = None,
 ) -> ui.LayoutView:
     view = ui.LayoutView(timeout=None)
@@ -65,8 +66,8 @@ def _layout(
     return view
 
 
-def _row(job: Job, *presses: Press) -> ui.ActionRow[ui.LayoutView]:
-    return ui.ActionRow[ui.LayoutView](*(JobButton.make(press, job.id) for press in presses))
+def _row(job: Job, *presses: Press) -> ui.ActionRow[Any]:
+    return ui.ActionRow[Any](*(JobButton.make(press, job.id) for press in presses))
 
 
 # ------------------------------------------------------------------ texts
@@ -104,7 +105,9 @@ def outcome_lines(job: Job) -> list[str]:
 
 def settings_line(job: Job) -> str:
     request = job.request
-    seeds = f"seed `{request.seed}`" + (f" … `{request.seed_of(request.images - 1)}`" if request.images > 1 else "")
+    seeds = f"seed `{request.seed}`" + (
+        f" … `{request.seed_of(request.images - 1)}`" if request.images > 1 else ""
+    )
     seconds = f"{job.render_seconds:.1f} s" if job.render_seconds is not None else ""
     parts = [
         seeds,
@@ -158,7 +161,11 @@ def shown(text: str) -> str:
 
     Joiners inside emoji stay. Discord's own limits count UTF-16 units, so cut after this.
     """
-    kept = (char for char in text if unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co"} or char in "\n\t\u200d")
+    kept = (
+        char
+        for char in text
+        if unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co"} or char in "\n\t\u200d"
+    )
     return re.sub(r"\s+", " ", "".join(kept)).strip()
 
 

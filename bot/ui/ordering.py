@@ -99,5 +99,3 @@ async def _find_answer(interaction: Interaction) -> int | None:
         return (await interaction.original_response()).id
     except (*ANSWER_FAILURES, discord.ClientException):
         return None
-
-

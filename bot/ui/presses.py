@@ -29,7 +29,7 @@ async def press(interaction: Interaction, which: Press, job_id: int) -> None:
                 await _delete(interaction, job)
             case Press.CANCEL:
                 await _cancel(interaction, job)
-    except Exception as error:  # discord.py would only log it: the person must get a sentence
+    except Exception as error:  # noqa: BLE001 - discord.py would only log it: the person must get a sentence
         await answer_error(interaction, error)
 
 

@@ -15,6 +15,10 @@ MESSAGE_BYTES_MAX = 25 * 1024 * 1024
 JPEG_QUALITIES = (95, 85, 70, 50)
 
 
+class ImageTooLarge(Exception):
+    """No form of the image is small enough for Discord."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     name: str
@@ -22,7 +26,7 @@ class Upload:
 
 
 def prepare(job_id: int, images: tuple[SpooledImage, ...], *, file_bytes_max: int) -> list[Upload]:
-    """Files for every image that may be shown, each within the limits (bytes). OSError if one can't be read."""
+    """Files for every image that may be shown, each within the limits (bytes). Raises OSError or ImageTooLarge."""
     shown = [image for image in images if image.path is not None]
     room = min(file_bytes_max, MESSAGE_BYTES_MAX // max(1, len(shown)))
     return [_fit(f"easel-{job_id}-{image.seed}", Path(str(image.path)), room) for image in shown]
@@ -40,8 +44,8 @@ def _fit(stem: str, path: Path, room: int) -> Upload:
     for quality in JPEG_QUALITIES:
         jpeg = _encoded(picture, "JPEG", quality=quality)
         if len(jpeg) <= room:
-            break
-    return Upload(name=f"{stem}.jpg", data=jpeg)
+            return Upload(name=f"{stem}.jpg", data=jpeg)
+    raise ImageTooLarge(f"{path.name} does not fit into {room} bytes in any form")
 
 
 def _encoded(picture: Image.Image, form: str, **options: int | bool) -> bytes:

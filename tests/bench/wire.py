@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from tests.wire.easel import Bot, easel_evening
+from tests.wire.easel import easel_evening
 
 QUEUED, ASKED, PER_SECOND = 200, 200, 20
 IDLE_RUNS = 9
@@ -31,7 +31,7 @@ max = 1000
 
 
 def report(name: str, value: float, unit: str, goal: str, note: str = "") -> None:
-    print(json.dumps({"name": name, "value": value, "unit": unit, "goal": goal, "note": note}), flush=True)  # noqa: T201
+    print(json.dumps({"name": name, "value": value, "unit": unit, "goal": goal, "note": note}), flush=True)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -44,7 +44,12 @@ async def measure_start(folder: Path) -> None:
         begin = time.perf_counter()
         await evening.bot.start()
         await evening.imagine()
-        report("start of the bot to its first answer, engine still loading", time.perf_counter() - begin, "s", "≤ 2")
+        report(
+            "start of the bot to its first answer, engine still loading",
+            time.perf_counter() - begin,
+            "s",
+            "≤ 2",
+        )
         await asyncio.sleep(1)
         assert evening.bot.process is not None
         process = psutil.Process(evening.bot.process.pid)
@@ -91,7 +96,13 @@ async def measure_overhead(folder: Path, model: str) -> None:
     report("the engine's own share of a command", statistics.median(seconds), "s", "")
     report("command received to last edit", stack, "s", "", f"median of {IDLE_RUNS}")
     allowed = max(0.1, pipe * 0.1)
-    report("overhead of the whole stack", (stack - pipe) * 1000, "ms", f"≤ {allowed * 1000:.0f}", f"{stack / pipe:.2f}× pipe()")
+    report(
+        "overhead of the whole stack",
+        (stack - pipe) * 1000,
+        "ms",
+        f"≤ {allowed * 1000:.0f}",
+        f"{stack / pipe:.2f}× pipe()",
+    )
 
 
 async def _picture(evening: Any) -> float:
@@ -107,7 +118,9 @@ async def _picture(evening: Any) -> float:
 
 def _bare(model: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "engine.bench", model]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    return json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    )
 
 
 async def main(model: str) -> None:

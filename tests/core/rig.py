@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -155,6 +157,8 @@ class Rig:
     async def stop(self) -> None:
         if self._open:
             self._open = False
+            if self.engine.pid is not None and not self.engine.status.is_ready:
+                os.kill(self.engine.pid, signal.SIGKILL)  # a fake engine that loads does not listen
             await self.dispatcher.stop()
             await self.store.close()
 

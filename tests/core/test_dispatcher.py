@@ -212,10 +212,12 @@ async def test_an_engine_gets_no_more_than_it_has_slots_for(rig_of: MakeRig) -> 
     """With two slots at most two single images are aboard at any time."""
     rig = await rig_of(fake=FakeSettings(step_s=0.003, slots=2))
     jobs = [await rig.imagine(user=user) for user in range(1, 7)]
-    most = 0
-    while any(not (await rig.row(job)).state.is_final for job in jobs):
-        most = max(most, len(rig.dispatcher.running()))
-    assert most == 2
+    aboard: list[int] = []
+    while len(rig.delivery.finished) < len(jobs):
+        aboard.append(len(rig.dispatcher.running()))
+        await asyncio.sleep(0)
+    assert max(aboard) == 2
+    await rig.all_ended(jobs)
 
 
 async def test_eta_is_known_after_the_first_job(rig_of: MakeRig) -> None:

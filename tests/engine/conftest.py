@@ -43,7 +43,7 @@ def load_pipe() -> Callable[[Path], Any]:
 
         from engine.boot import pin_arithmetic
 
-        diffusers.logging.set_verbosity_error()
+        diffusers.utils.logging.set_verbosity_error()
         pin_arithmetic()
         pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder, use_safetensors=True)
         pipe.set_progress_bar_config(disable=True)

@@ -41,7 +41,13 @@ async def test_bad_options_get_one_sentence(world: World, options: dict[str, Any
 
 @pytest.mark.parametrize(
     "prompt",
-    ["😀" * 1900, "**bold** _it_ ||spoiler|| [x](https://example.org) # big", "a\u200bb\u202ec", "x" * 4000, "`" * 100],
+    [
+        "😀" * 1900,
+        "**bold** _it_ ||spoiler|| [x](https://example.org) # big",
+        "a\u200bb\u202ec",
+        "x" * 4000,
+        "`" * 100,
+    ],
     ids=["emoji", "markdown", "invisible", "long", "backticks"],
 )
 async def test_hostile_prompts_are_drawn_and_shown_safely(world: World, prompt: str) -> None:
@@ -55,7 +61,9 @@ async def test_hostile_prompts_are_drawn_and_shown_safely(world: World, prompt: 
     assert len((message.attachments[0].description or "").encode("utf-16-le")) // 2 <= 1024
 
 
-@pytest.mark.parametrize(("missing", "name"), [("attach_files", "Attach Files"), ("view_channel", "View Channel")])
+@pytest.mark.parametrize(
+    ("missing", "name"), [("attach_files", "Attach Files"), ("view_channel", "View Channel")]
+)
 async def test_where_the_bot_may_not_post_nothing_is_taken(world: World, missing: str, name: str) -> None:
     """In a channel where the bot may not look or attach files the person is told which permission is missing."""
     denied = discord.PermissionOverwrite(**{missing: False})
@@ -107,7 +115,9 @@ async def test_a_full_line_is_refused(start_world: StartWorld) -> None:
 async def test_a_reroll_of_a_model_that_is_gone_says_so(world: World) -> None:
     """An old message's model may not be offered any more: the reroll is refused with the list."""
     message = await world.imagined()
-    await world.store.database.write("UPDATE job SET request = json_set(request, '$.model', 'old') WHERE id = 1", {})
+    await world.store.database.write(
+        "UPDATE job SET request = json_set(request, '$.model', 'old') WHERE id = 1", {}
+    )
     result = await world.alice.click(message, label="Reroll")
 
     assert "no model “old” here: use fake" in result.response.content

@@ -87,9 +87,13 @@ async def test_limits_for_a_role_and_a_member_come_before_everyone(world: World)
     await world.admin.slash(world.channel, "limits set", role=vip, credits=5)
     await world.admin.slash(world.channel, "limits set", member=world.alice, credits=7)
     shown = await world.admin.slash(world.channel, "limits show")
-    quotas = [(await who.slash(world.channel, "quota")).response.content for who in (world.alice, bob, world.admin)]
+    quotas = [
+        (await who.slash(world.channel, "quota")).response.content for who in (world.alice, bob, world.admin)
+    ]
 
-    assert ["of 7 credits" in quotas[0], "of 5 credits" in quotas[1], "of 1 credit," in quotas[2]] == [True] * 3
+    assert ["of 7 credits" in quotas[0], "of 5 credits" in quotas[1], "of 1 credit," in quotas[2]] == [
+        True
+    ] * 3
     assert f"<@&{vip.id}>** 5 credits per day" in shown.response.content
 
 
@@ -107,7 +111,7 @@ async def _synced(world: World) -> list[dict[str, Any]]:
     application_id = world.client.application_id
     assert application_id is not None
     with world.env.time_context():
-        return list(await world.client.http.get_global_commands(application_id))  # pyright: ignore
+        return list(await world.client.http.get_global_commands(application_id))
 
 
 @pytest.mark.parametrize("command", ["limits show", "limits set", "limits reset", "limits timezone"])

@@ -104,7 +104,9 @@ async def test_a_waiting_job_tells_place_time_and_what_holds_it_up(progress: Pro
 async def test_a_running_job_tells_step_seconds_and_time_left() -> None:
     """A bar, the step, the seconds so far and about how many are left."""
     step = Stepped(job_id=7, attempt=1, stage="denoising", step=15, steps=30)
-    shown = texts(messages.live_view(job(state=JobState.RUNNING), Progress(step=step, elapsed_s=4.2, eta_s=4.0)))
+    shown = texts(
+        messages.live_view(job(state=JobState.RUNNING), Progress(step=step, elapsed_s=4.2, eta_s=4.0))
+    )
 
     assert "`████████░░░░░░░░` step 15 of 30 · 4.2 s · about 4 s left" in shown
 

@@ -33,7 +33,9 @@ def test_a_smooth_picture_becomes_lossless_webp(tmp_path: Path) -> None:
     """Where WebP saves enough, every pixel stays as it was."""
     picture = Image.linear_gradient("L").convert("RGB")
     picture.save(tmp_path / "g.png", compress_level=0)
-    (upload,) = uploads.prepare(1, (SpooledImage(seed=5, path=str(tmp_path / "g.png")),), file_bytes_max=50_000)
+    (upload,) = uploads.prepare(
+        1, (SpooledImage(seed=5, path=str(tmp_path / "g.png")),), file_bytes_max=50_000
+    )
 
     assert upload.name == "easel-1-5.webp"
     assert Image.open(BytesIO(upload.data)).convert("RGB").tobytes() == picture.tobytes()

@@ -32,7 +32,11 @@ class TurnableClock:
 
 
 def settings_for(folder: Path, **changes: dict[str, Any]) -> Settings:
-    values: dict[str, dict[str, Any]] = {"data": {"dir": str(folder)}, "progress": {"interval_s": 0.2}, **changes}
+    values: dict[str, dict[str, Any]] = {
+        "data": {"dir": str(folder)},
+        "progress": {"interval_s": 0.2},
+        **changes,
+    }
     return Settings.model_validate(values)
 
 
@@ -55,12 +59,18 @@ class World:
         settings, clock = settings_for(folder, **changes), TurnableClock()
         client = _client(settings, fake, clock)
         world = cls(
-            settings=settings, fake=fake, clock=clock, client=client, env=simcord.Env(client, settle_timeout=20)
+            settings=settings,
+            fake=fake,
+            clock=clock,
+            client=client,
+            env=simcord.Env(client, settle_timeout=20),
         )
         await world.env.start()
         world.guild = world.env.create_guild("Testers")
         world.channel = world.guild.create_text_channel("imagine")
-        role = world.guild.create_role("admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
+        role = world.guild.create_role(
+            "admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True)
+        )
         world.alice = world.guild.add_member(world.env.create_user("alice"))
         world.admin = world.guild.add_member(world.env.create_user("theo"), roles=[role])
         await world.models_known()

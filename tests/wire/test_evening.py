@@ -103,7 +103,9 @@ async def test_a_lost_reply_to_the_first_answer_is_found_again(tmp_path: Path) -
         await evening.bot.start()
         evening.discord.fail_next("POST", "/callback", reset=True, times=1, apply=True)
         await evening.discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
-        await evening.discord.until(lambda: evening.bot.states() == ["delivered"], timeout_s=20, what=evening.bot.log())
+        await evening.discord.until(
+            lambda: evening.bot.states() == ["delivered"], timeout_s=20, what=evening.bot.log()
+        )
 
         assert len(evening.discord.messages(evening.channel)) == 1
 
@@ -125,7 +127,9 @@ async def test_the_end_is_delivered_once_through_any_weather(tmp_path: Path, fau
         await evening.bot.start()
         injected = evening.discord.fail_next("PATCH", "/channels/", **fault)
         await evening.finished(await evening.imagine(), timeout_s=40)
-        await evening.discord.until(lambda: evening.bot.states() == ["delivered"], timeout_s=40, what=evening.bot.log())
+        await evening.discord.until(
+            lambda: evening.bot.states() == ["delivered"], timeout_s=40, what=evening.bot.log()
+        )
         messages = evening.discord.messages(evening.channel)
 
         assert injected.hits == fault["times"]

@@ -28,7 +28,7 @@ Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"
 
 
 def add_to(tree: EaselTree) -> None:
-    tree.add_command(imagine)
+    tree.add_command(imagine)  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
 
 
 @app_commands.command(description="Draw a picture from words")
@@ -99,7 +99,10 @@ async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choic
 @imagine.autocomplete("model")
 async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[str]]:
     models = interaction.client.desk.dispatcher.engine.status.models
-    titles = {model.id: f"{model.title} – {model.description}" if model.description else model.title for model in models}
+    titles = {
+        model.id: f"{model.title} – {model.description}" if model.description else model.title
+        for model in models
+    }
     wanted = current.casefold()
     return [
         Choice(name=title[:100], value=model_id)

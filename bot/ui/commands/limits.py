@@ -135,9 +135,7 @@ def _checked(interaction: Interaction) -> int:
     return interaction.guild_id
 
 
-def _target(
-    guild_id: int, role: discord.Role | None, member: discord.Member | None
-) -> tuple[Subject, int]:
+def _target(guild_id: int, role: discord.Role | None, member: discord.Member | None) -> tuple[Subject, int]:
     if role is not None and member is not None:
         raise UserError("Name a role or a member, not both.")
     if member is not None:

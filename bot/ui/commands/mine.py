@@ -21,8 +21,9 @@ LINE_SHOWN = 15
 
 
 def add_to(tree: EaselTree) -> None:
-    for command in (quota, history, queue):
-        tree.add_command(command)
+    tree.add_command(quota)  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
+    tree.add_command(history)  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
+    tree.add_command(queue)  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
 
 
 # ------------------------------------------------------------------ /quota
@@ -34,9 +35,9 @@ async def quota(interaction: discord.Interaction[EaselClient]) -> None:
     allowance = await interaction.client.desk.dispatcher.allowance(owner_of(interaction))
     limits, usage = allowance.limits, allowance.usage
     left = max(0, limits.credits_per_day - usage.used)
+    used = f"Used today: **{usage.used}** of {credit(limits.credits_per_day)}, left: **{left}**"
     lines = [
-        f"Used today: **{usage.used}** of {credit(limits.credits_per_day)}, left: **{left}**; "
-        f"renews <t:{int(allowance.window.end)}:R>.",
+        f"{used}; renews <t:{int(allowance.window.end)}:R>.",
         f"Waiting or running: {usage.pending} of at most {limits.pending}.",
         f"Per request: up to {limits.max_pixels:,} pixels, {limits.max_steps} steps, {limits.max_images} images.",
         "-# One credit is one 512×512 image of up to 30 steps; larger sizes and more steps cost more.",
@@ -80,7 +81,9 @@ async def history(interaction: discord.Interaction[EaselClient]) -> None:
     await interaction.response.send_message(view=await _page(interaction, 0), ephemeral=True)
 
 
-class TurnPage(ui.DynamicItem[ui.Button[Any]], template=r"easel:history:(?P<way>older|newer):(?P<offset>[0-9]{1,9})"):
+class TurnPage(
+    ui.DynamicItem[ui.Button[Any]], template=r"easel:history:(?P<way>older|newer):(?P<offset>[0-9]{1,9})"
+):
     """Leafs through one's own history; works after any restart."""
 
     def __init__(self, button: ui.Button[Any], offset: int) -> None:
@@ -102,7 +105,7 @@ class TurnPage(ui.DynamicItem[ui.Button[Any]], template=r"easel:history:(?P<way>
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         try:
             await interaction.response.edit_message(view=await _page(interaction, self.offset))
-        except Exception as error:  # discord.py would only log it: the person must get a sentence
+        except Exception as error:  # noqa: BLE001 - discord.py would only log it: the person must get a sentence
             await answer_error(interaction, error)
 
 
@@ -116,7 +119,7 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
     view = ui.LayoutView(timeout=None)
     shown = f"**Your images** {offset + 1}–{offset + len(jobs)} of {total}"
     view.add_item(ui.TextDisplay("\n".join([shown, *(_entry(job) for job in jobs)])))
-    row = ui.ActionRow[ui.LayoutView](
+    row = ui.ActionRow[Any](
         TurnPage.make("◀ Newer", "newer", offset - PAGE, disabled=offset == 0),
         TurnPage.make("Older ▶", "older", offset + PAGE, disabled=offset + PAGE >= total),
     )
