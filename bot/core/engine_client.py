@@ -30,8 +30,8 @@ HEALTHY_S = 600.0
 class Deadlines:
     """Seconds without any event after which an engine counts as hung. Real time, not a test's clock."""
 
-    loading_s: float = 900.0
-    working_s: float = 300.0
+    loading_s: float = 1800.0
+    working_s: float = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

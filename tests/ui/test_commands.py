@@ -111,7 +111,7 @@ async def _synced(world: World) -> list[dict[str, Any]]:
     application_id = world.client.application_id
     assert application_id is not None
     with world.env.time_context():
-        return list(await world.client.http.get_global_commands(application_id))
+        return [dict(entry) for entry in await world.client.http.get_global_commands(application_id)]
 
 
 @pytest.mark.parametrize("command", ["limits show", "limits set", "limits reset", "limits timezone"])

@@ -18,6 +18,7 @@ async def test_a_whole_evening(tmp_path: Path) -> None:
         await bot.start()
         answer = await evening.imagine(prompt="a red circle", seed=42)
         assert f"<@{evening.alice.id}> `a red circle`" in answer.message.text
+        assert answer.message.allowed_mentions == {"parse": []}
         message = await evening.finished(answer)
 
         assert set(discord.commands) == {"imagine", "quota", "history", "queue", "limits"}
