@@ -14,6 +14,10 @@ CREDIT_WORK = 512 * 512 * 31
 """Pixels × UNet evaluations that one credit buys: a 512×512 image of 30 steps, PNDM's extra evaluation included."""
 
 
+TOKEN_LIFE_S = 15 * 60.0
+"""How long Discord lets an interaction's token edit the answer."""
+
+
 class JobState(StrEnum):
     ACCEPTED = "accepted"
     """Stored and paid for; the person has not been answered yet."""

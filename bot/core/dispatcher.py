@@ -1,4 +1,4 @@
-"""The life of a job: admit, queue, submit, track, deliver, settle, recover. Knows no Discord and no SQL.
+"""The life of a job once it is admitted: queue, submit, track, deliver, settle, recover. Knows no Discord and no SQL.
 
 Every change of state is a guarded statement in the store; what is held in memory here (the line, who is
 aboard the engine) is rebuilt from the rows when the bot starts. Events are handled one after the other by
@@ -8,7 +8,6 @@ aboard the engine) is rebuilt from the rows when the bot starts. Events are hand
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import math
 from collections import deque
@@ -16,19 +15,18 @@ from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import stamina
 import structlog
 
 from bot.config import Settings
-from bot.core.engine_client import EngineClient, EngineStatus, Lost, Phase
+from bot.core.engine_client import EngineClient, Lost
 from bot.core.estimates import Pace
 from bot.core.fairness import FairQueue
-from bot.core.policy import Refused, Window, day_of, explain, judge, limits_for
+from bot.core.gate import Gate
 from bot.core.ports import Clock, Delivery, Progress, Undeliverable
 from bot.core.words import held_up_by
-from bot.jobs import Action, Admission, Job, JobState, Limits, Origin, Owner, Refusal, Usage, work_of
+from bot.jobs import TOKEN_LIFE_S, Job, JobState, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError
 from engine.contract import (
@@ -38,10 +36,7 @@ from engine.contract import (
     Event,
     Failed,
     Finished,
-    GenerationRequest,
-    InvalidRequest,
     Loading,
-    ModelInfo,
     Ready,
     SpooledImage,
     Started,
@@ -52,12 +47,9 @@ from engine.contract import (
 log = structlog.get_logger(__name__)
 
 FAULTS_MAX = 2
-TOKEN_LIFE_S = 15 * 60.0
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
 BUSY_RETRY_S = 1.0
-DESCRIBED_WITHIN_S = 1.5
-"""An engine says what it offers well within this; an answer to Discord is due after 3 s."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,115 +61,32 @@ class _Aboard:
     step: Stepped | None = None
     engine_s: float = 0.0
     """Engine time spent on this job alone."""
-    cancelled_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """What a person may use and has used."""
-
-    limits: Limits
-    usage: Usage
-    window: Window
+    was_alone: bool | None = None
+    """Whether it was the engine's only guest when that died; None while the engine lives."""
 
 
 class Dispatcher:
     def __init__(
         self, *, store: Store, engine: EngineClient, delivery: Delivery, clock: Clock, settings: Settings
     ) -> None:
+        self.gate = Gate(store=store, engine=engine, clock=clock, settings=settings)
         self.engine = engine
         self._store = store
         self._delivery = delivery
         self._clock = clock
-        self._settings = settings
         self._line = FairQueue()
         self._waiting: dict[int, Job] = {}
         self._aboard: dict[int, _Aboard] = {}
         self._suspects: set[int] = set()
+        self._cancels: dict[int, str] = {}
+        """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
         self._pace = Pace()
         self._last_step_at = 0.0
         self._inbox: deque[Event | Lost | None] = deque()
         self._drainer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    # -------------------------------------------------------------- what is offered
-
-    async def described(self) -> None:
-        """Waits a moment for an engine that was started just now to say what it offers."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DESCRIBED_WITHIN_S):
-                await self.engine.described.wait()
-
-    def model(self, name: str | None = None) -> ModelInfo:
-        """The named model, or the one used when none is named; raises InvalidRequest."""
-        models = self.engine.status.models
-        if not models:
-            raise InvalidRequest(_no_models(self.engine.status))
-        if not name:
-            return models[0]
-        for model in models:
-            if name.casefold() in (model.id.casefold(), model.title.casefold()):
-                return model
-        offered = ", ".join(model.id for model in models)
-        raise InvalidRequest(f"There is no model “{name[:60]}” here: use {offered}.")
-
-    def check_offered(self, request: GenerationRequest) -> None:
-        """Raises InvalidRequest where a request (of an older message, say) can't be drawn here any more."""
-        self.model(request.model).check(request)
-
-    # -------------------------------------------------------------- admission
-
-    async def admit(
-        self,
-        request: GenerationRequest,
-        *,
-        owner: Owner,
-        origin: Origin,
-        action: Action = Action.IMAGINE,
-        parent_id: int | None = None,
-    ) -> Job | Refused:
-        """Stores and charges the job, or says in a sentence why not. The caller answers next."""
-        if self.engine.status.phase is Phase.BROKEN:
-            return Refused(reason=_no_models(self.engine.status))
-        allowance = await self.allowance(owner)
-        verdict = judge(request, allowance.limits)
-        if isinstance(verdict, Refused):
-            return verdict
-        admission = Admission(
-            request=request,
-            owner=owner,
-            origin=origin,
-            action=action,
-            parent_id=parent_id,
-            cost=verdict.cost,
-            limits=allowance.limits,
-            window_start=allowance.window.start,
-            queue_max=self._settings.queue.max,
-        )
-        admitted = await self._store.jobs.admit(admission, self._clock.now())
-        if isinstance(admitted, Refusal):
-            fresh = await self.allowance(owner)
-            return explain(
-                admitted, cost=verdict.cost, limits=fresh.limits, usage=fresh.usage, window=fresh.window
-            )
-        log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
-        return admitted
-
-    async def allowance(self, owner: Owner) -> Allowance:
-        """The limits that hold for a person now, and what they used of them today."""
-        entries = await self._store.settings.limits(owner.guild_id)
-        limits = limits_for(
-            owner,
-            entries,
-            defaults=self._settings.limits.to_limits(),
-            ceilings=self._settings.ceilings.to_limits(),
-        )
-        zone = await self._store.settings.time_zone(owner.guild_id) or self._settings.server.time_zone
-        window = day_of(self._clock.now(), ZoneInfo(zone))
-        usage = await self._store.jobs.usage(
-            guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
-        )
-        return Allowance(limits=limits, usage=usage, window=window)
+    # -------------------------------------------------------------- answers
 
     async def answered(self, job: Job, message_id: int) -> None:
         """The person sees a message for the job: it joins the line."""
@@ -211,15 +120,15 @@ class Dispatcher:
             left = self._pace.seconds_for(self._work_left(aboard) * len(self._aboard))
             return Progress(eta_s=left, step=aboard.step, elapsed_s=elapsed, hint=hint)
         order = self._line.order()
-        ahead = order[: order.index(job.id)] if job.id in self._line else order[: self.place_for(job) - 1]
+        ahead = (
+            order[: order.index(job.id)]
+            if job.id in self._line
+            else order[: self._line.place_for(job.user_id) - 1]
+        )
         work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
         work += sum(self._work_left(other) for other in self._aboard.values())
         eta = None if hint else self._pace.seconds_for(work)
         return Progress(place=len(ahead) + 1, eta_s=eta, hint=hint)
-
-    def place_for(self, job: Job) -> int:
-        """The place that a job which is not in line yet would get."""
-        return self._line.place_for(job.user_id)
 
     def line(self) -> list[Job]:
         """The waiting jobs in the order in which they will run."""
@@ -236,17 +145,29 @@ class Dispatcher:
     async def cancel(self, job_id: int, *, by: str) -> bool:
         """Cancels a waiting or running job; `by` is named in the message. False when it is over already."""
         reason = f"Cancelled by {by}."
-        if (aboard := self._aboard.get(job_id)) is not None:
-            aboard.cancelled_by = reason
-            self.engine.send(Cancel(job_id=job_id, attempt=aboard.job.attempt))
+        if job_id in self._aboard:
+            self._cancel_aboard(job_id, reason)
             return True
         job = self._waiting.get(job_id)
         if job is None:
             return False
+        if await self._cancel_waiting(job, reason):
+            return True
+        if job_id in self._aboard or job_id in self._waiting:  # its turn came while we asked
+            self._cancel_aboard(job_id, reason)
+            return True
+        return False
+
+    def _cancel_aboard(self, job_id: int, reason: str) -> None:
+        self._cancels[job_id] = reason
+        if (aboard := self._aboard.get(job_id)) is not None:
+            self.engine.send(Cancel(job_id=job_id, attempt=aboard.job.attempt))
+
+    async def _cancel_waiting(self, job: Job, reason: str) -> bool:
         ended = await self._store.jobs.cancelled(job, reason=reason, charged=0, now=self._clock.now())
-        if ended is None:  # it began to run while we asked
-            return await self.cancel(job_id, by=by) if job_id in self._aboard else False
-        self._forget(job_id)
+        if ended is None:
+            return False
+        self._forget(job.id)
         self._background(self._show_end(ended))
         return True
 
@@ -392,7 +313,7 @@ class Dispatcher:
         job = aboard.job
         ended = await self._store.jobs.cancelled(
             job,
-            reason=aboard.cancelled_by or "Cancelled.",
+            reason=self._cancels.get(job.id, "Cancelled."),
             charged=math.ceil(job.cost * min(1.0, done)),
             now=self._clock.now(),
         )
@@ -402,20 +323,26 @@ class Dispatcher:
 
     async def _lost(self) -> None:
         """The engine died. A job that was alone carries a fault; of several, each must clear itself alone."""
-        aboard, alone = list(self._aboard.values()), len(self._aboard) == 1
-        for guest in aboard:
-            job = guest.job
-            faults = job.faults + alone
-            if guest.cancelled_by:
-                await self._cancelled(guest, done=guest.step.fraction if guest.step else 0.0)
-            elif faults >= FAULTS_MAX:
-                await self._fail(job, "The image engine died twice while making this: it was not charged.")
-            else:
-                await self._back_in_line(job, faults=faults)
-                self._suspects.add(job.id)
-        self._aboard.clear()
+        for guest in self._aboard.values():
+            if guest.was_alone is None:  # decided once, even if the store makes us come here twice
+                guest.was_alone = len(self._aboard) == 1
+        for guest in list(self._aboard.values()):
+            await self._lost_guest(guest)
         self.engine.working = False
         self._show_line()
+
+    async def _lost_guest(self, guest: _Aboard) -> None:
+        job, faults = guest.job, guest.job.faults + bool(guest.was_alone)
+        if job.id in self._cancels:
+            await self._cancelled(guest, done=guest.step.fraction if guest.step else 0.0)
+        elif faults >= FAULTS_MAX:
+            await self._fail(job, "The image engine died twice while making this.")
+        else:
+            self._suspects.add(job.id)
+            await self._back_in_line(job, faults=faults)
+            reason, waiting = self._cancels.get(job.id), self._waiting.get(job.id)
+            if reason is not None and waiting is not None:  # promised while it went back
+                await self._cancel_waiting(waiting, reason)
 
     # -------------------------------------------------------------- the line moves
 
@@ -425,13 +352,16 @@ class Dispatcher:
             job_id = self._line.next()
             if job_id is None:
                 break
-            running = await self._store.jobs.running(self._waiting.pop(job_id), now=self._clock.now())
-            if running is None:
+            running = await self._store.jobs.running(self._waiting[job_id], now=self._clock.now())
+            self._waiting.pop(job_id, None)
+            if running is None:  # cancelled in this moment
                 self._line.ended(job_id)
                 continue
             self._aboard[job_id] = _Aboard(job=running)
             self.engine.working = True
             self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
+            if (reason := self._cancels.get(job_id)) is not None:
+                self._cancel_aboard(job_id, reason)
         self._show_line()
 
     def _has_room(self) -> bool:
@@ -444,6 +374,7 @@ class Dispatcher:
         self._waiting.pop(job_id, None)
         self._aboard.pop(job_id, None)
         self._suspects.discard(job_id)
+        self._cancels.pop(job_id, None)
         self._line.ended(job_id)
         self.engine.working = bool(self._aboard)
         self._post(None)
@@ -486,12 +417,6 @@ class Dispatcher:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background_task_failed", exc_info=error)
-
-
-def _no_models(status: EngineStatus) -> str:
-    if status.phase is Phase.BROKEN:
-        return f"The image engine can't work right now: {status.reason}"
-    return "The image engine is just starting: try again in a few seconds."
 
 
 def persistent() -> AsyncIterator[stamina.Attempt]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from bot.core.dispatcher import TOKEN_LIFE_S
 from bot.core.ports import Clock
+from bot.jobs import TOKEN_LIFE_S
 from bot.store import Store
 
 log = structlog.get_logger(__name__)

@@ -18,9 +18,8 @@ import discord
 import stamina
 import structlog
 
-from bot.core.dispatcher import TOKEN_LIFE_S
 from bot.core.ports import Clock, Progress, Undeliverable
-from bot.jobs import Job
+from bot.jobs import TOKEN_LIFE_S, Job
 from bot.ui import messages, uploads
 
 log = structlog.get_logger(__name__)

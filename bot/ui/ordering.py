@@ -34,7 +34,7 @@ async def check_order(interaction: Interaction) -> None:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
     owner_of(interaction)
     check_place(interaction)
-    await interaction.client.desk.dispatcher.described()
+    await interaction.client.desk.dispatcher.gate.described()
 
 
 def check_place(interaction: Interaction) -> None:
@@ -62,8 +62,8 @@ async def place_order(
     await check_order(interaction)
     owner = owner_of(interaction)
     dispatcher = interaction.client.desk.dispatcher
-    dispatcher.check_offered(request)
-    job = await dispatcher.admit(
+    dispatcher.gate.check_offered(request)
+    job = await dispatcher.gate.admit(
         request, owner=owner, origin=_origin(interaction), action=action, parent_id=parent_id
     )
     if isinstance(job, Refused):

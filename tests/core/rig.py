@@ -181,7 +181,7 @@ class Rig:
         **values: Any,
     ) -> Job | Refused:
         number = next(_interactions)
-        return await self.dispatcher.admit(
+        return await self.dispatcher.gate.admit(
             picture(prompt, **values),
             owner=Owner(user_id=user, guild_id=GUILD, role_ids=roles),
             origin=Origin(interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5),
@@ -207,9 +207,7 @@ class Rig:
         assert row is not None
         return row
 
-    async def until(
-        self, job: Job, *states: JobState, also: Callable[[Job], bool] = lambda _: True
-    ) -> Job:
+    async def until(self, job: Job, *states: JobState, also: Callable[[Job], bool] = lambda _: True) -> Job:
         """The row once it is in one of the states."""
         row = await self.row(job)
         deadline = time.monotonic() + PATIENCE_S

@@ -185,14 +185,18 @@ def test_one_credit_is_one() -> None:
 # ------------------------------------------------------------------ cost
 
 
-@pytest.mark.parametrize("name", [name for name, sampler in SAMPLERS.items() if sampler.kind != "second_order"])
+@pytest.mark.parametrize(
+    "name", [name for name, sampler in SAMPLERS.items() if sampler.kind != "second_order"]
+)
 def test_the_usual_picture_costs_one_credit(name: str) -> None:
     """512×512 at 30 steps is one credit with every sampler that calls the UNet once a step, and with PNDM."""
     steps = min(30, SAMPLERS[name].steps_max)
     assert cost_of(request(sampler=name, steps=steps)) == 1
 
 
-@pytest.mark.parametrize("name", [name for name, sampler in SAMPLERS.items() if sampler.kind == "second_order"])
+@pytest.mark.parametrize(
+    "name", [name for name, sampler in SAMPLERS.items() if sampler.kind == "second_order"]
+)
 def test_samplers_of_second_order_cost_what_they_do(name: str) -> None:
     """Heun and its like call the UNet twice a step: two credits."""
     assert cost_of(request(sampler=name)) == 2

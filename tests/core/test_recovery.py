@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.core.dispatcher import TOKEN_LIFE_S
+from bot.jobs import TOKEN_LIFE_S
 from bot.core.engine_client import Phase
 from bot.jobs import Job, JobState
 from engine.contract import FakeSettings

@@ -59,7 +59,7 @@ async def imagine(
     model: Range[str, 1, 100] | None = None,
 ) -> None:
     await check_order(interaction)
-    chosen = interaction.client.desk.dispatcher.model(model)
+    chosen = interaction.client.desk.dispatcher.gate.model(model)
     request = chosen.request(
         prompt=prompt,
         negative_prompt=negative_prompt,

@@ -32,7 +32,7 @@ def add_to(tree: EaselTree) -> None:
 @app_commands.command(description="What you used today, what is left, and when it renews")
 @app_commands.guild_only()
 async def quota(interaction: discord.Interaction[EaselClient]) -> None:
-    allowance = await interaction.client.desk.dispatcher.allowance(owner_of(interaction))
+    allowance = await interaction.client.desk.dispatcher.gate.allowance(owner_of(interaction))
     limits, usage = allowance.limits, allowance.usage
     left = max(0, limits.credits_per_day - usage.used)
     used = f"Used today: **{usage.used}** of {credit(limits.credits_per_day)}, left: **{left}**"

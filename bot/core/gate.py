@@ -1,0 +1,127 @@
+"""The way in: what is offered, what a person may use, and the one admission. Knows no Discord and no SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from bot.config import Settings
+from bot.core.engine_client import EngineClient, EngineStatus, Phase
+from bot.core.policy import Refused, Window, day_of, explain, judge, limits_for
+from bot.core.ports import Clock
+from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, Refusal, Usage
+from bot.store import Store
+from engine.contract import GenerationRequest, InvalidRequest, ModelInfo
+
+log = structlog.get_logger(__name__)
+
+DESCRIBED_WITHIN_S = 1.5
+"""An engine says what it offers well within this; an answer to Discord is due after 3 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a person may use and has used."""
+
+    limits: Limits
+    usage: Usage
+    window: Window
+
+
+class Gate:
+    """Commands and buttons alike come through here."""
+
+    def __init__(self, *, store: Store, engine: EngineClient, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+        self._settings = settings
+
+    # -------------------------------------------------------------- what is offered
+
+    async def described(self) -> None:
+        """Waits a moment for an engine that was started just now to say what it offers."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DESCRIBED_WITHIN_S):
+                await self._engine.described.wait()
+
+    def model(self, name: str | None = None) -> ModelInfo:
+        """The named model, or the one used when none is named; raises InvalidRequest."""
+        models = self._engine.status.models
+        if not models:
+            raise InvalidRequest(_no_models(self._engine.status))
+        if not name:
+            return models[0]
+        for model in models:
+            if name.casefold() in (model.id.casefold(), model.title.casefold()):
+                return model
+        offered = ", ".join(model.id for model in models)
+        raise InvalidRequest(f"There is no model “{name[:60]}” here: use {offered}.")
+
+    def check_offered(self, request: GenerationRequest) -> None:
+        """Raises InvalidRequest where a request (of an older message, say) can't be drawn here any more."""
+        self.model(request.model).check(request)
+
+    # -------------------------------------------------------------- admission
+
+    async def admit(
+        self,
+        request: GenerationRequest,
+        *,
+        owner: Owner,
+        origin: Origin,
+        action: Action = Action.IMAGINE,
+        parent_id: int | None = None,
+    ) -> Job | Refused:
+        """Stores and charges the job, or says in a sentence why not. The caller answers next."""
+        if self._engine.status.phase is Phase.BROKEN:
+            return Refused(reason=_no_models(self._engine.status))
+        allowance = await self.allowance(owner)
+        verdict = judge(request, allowance.limits)
+        if isinstance(verdict, Refused):
+            return verdict
+        admission = Admission(
+            request=request,
+            owner=owner,
+            origin=origin,
+            action=action,
+            parent_id=parent_id,
+            cost=verdict.cost,
+            limits=allowance.limits,
+            window_start=allowance.window.start,
+            queue_max=self._settings.queue.max,
+        )
+        admitted = await self._store.jobs.admit(admission, self._clock.now())
+        if isinstance(admitted, Refusal):
+            fresh = await self.allowance(owner)
+            return explain(
+                admitted, cost=verdict.cost, limits=fresh.limits, usage=fresh.usage, window=fresh.window
+            )
+        log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
+        return admitted
+
+    async def allowance(self, owner: Owner) -> Allowance:
+        """The limits that hold for a person now, and what they used of them today."""
+        entries = await self._store.settings.limits(owner.guild_id)
+        limits = limits_for(
+            owner,
+            entries,
+            defaults=self._settings.limits.to_limits(),
+            ceilings=self._settings.ceilings.to_limits(),
+        )
+        zone = await self._store.settings.time_zone(owner.guild_id) or self._settings.server.time_zone
+        window = day_of(self._clock.now(), ZoneInfo(zone))
+        usage = await self._store.jobs.usage(
+            guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
+        )
+        return Allowance(limits=limits, usage=usage, window=window)
+
+
+def _no_models(status: EngineStatus) -> str:
+    if status.phase is Phase.BROKEN:
+        return f"The image engine can't work right now: {status.reason}"
+    return "The image engine is just starting: try again in a few seconds."
