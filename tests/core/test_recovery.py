@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.jobs import TOKEN_LIFE_S
 from bot.core.engine_client import Phase
-from bot.jobs import Job, JobState
+from bot.jobs import TOKEN_LIFE_S, Job, JobState
 from engine.contract import FakeSettings
 from tests.core.rig import QUICK, SLOW, MakeRig, Rig, eventually
 
