@@ -95,7 +95,8 @@ async def _keep_fresh(env: simcord.Env, preview: simcord.Preview, over: asyncio.
     while not over.is_set():
         if shown != len(env.http_requests):
             with contextlib.suppress(SetupError):  # somebody is acting on the page: it publishes itself
-                shown, _ = len(env.http_requests), await preview.refresh()
+                await preview.refresh()
+                shown = len(env.http_requests)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), REFRESH_S)
 

@@ -352,7 +352,12 @@ class Dispatcher:
             job_id = self._line.next()
             if job_id is None:
                 break
-            running = await self._store.jobs.running(self._waiting[job_id], now=self._clock.now())
+            try:
+                running = await self._store.jobs.running(self._waiting[job_id], now=self._clock.now())
+            except DatabaseError:
+                if job_id in self._waiting:  # not cancelled in this moment: its turn will come again
+                    self._line.put_back(job_id)
+                raise
             self._waiting.pop(job_id, None)
             if running is None:  # cancelled in this moment
                 self._line.ended(job_id)
