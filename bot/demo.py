@@ -10,10 +10,10 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import discord
 import simcord
-from simcord import SetupError
 
 from bot import logs
 from bot.app import EXIT_FAILED, EXIT_OK, create_app
@@ -88,17 +88,37 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
 async def _keep_fresh(env: simcord.Env, preview: simcord.Preview, over: asyncio.Event) -> None:
     """Shows on the page what the bot did on its own, such as progress, until it is over.
 
-    Only when there is something new: every refresh outdates what the page holds, and a click on an
-    outdated page is refused.
+    What answers a click or a command the page publishes itself.
     """
+    turns = _take_turns(preview)
     shown = -1
     while not over.is_set():
-        if shown != len(env.http_requests):
-            with contextlib.suppress(SetupError):  # somebody is acting on the page: it publishes itself
+        if shown != (edits := sum(request.method != "POST" for request in env.http_requests)):
+            async with turns:
                 await preview.refresh()
-                shown = len(env.http_requests)
+            shown = edits
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), REFRESH_S)
+
+
+def _take_turns(preview: simcord.Preview) -> asyncio.Lock:
+    """Lets clicks wait for a refresh, and refreshes for a click; holds for the pinned SimCord 3.2.1.
+
+    SimCord refuses what overlaps, after which its page is dead until it is reloaded; and it refuses a click
+    on a page that was refreshed less than a poll (0.5 s) ago, which would spare no ✖ Cancel while a bar moves.
+    Our buttons say which job they mean, so the newest page is what they are meant for.
+    """
+    turns, act = asyncio.Lock(), preview._action  # pyright: ignore[reportPrivateUsage]
+
+    async def in_turn(context_id: str | None, body: dict[str, Any]) -> dict[str, Any]:
+        async with turns:
+            if "published_revision" in body:
+                page = preview._get_page(context_id)  # pyright: ignore[reportPrivateUsage]
+                body["published_revision"] = page.revision
+            return await act(context_id, body)
+
+    preview._action = in_turn  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    return turns
 
 
 def _topic(settings: Settings) -> str:

@@ -114,6 +114,9 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     render_seconds: float | None = None
+    """From its first step to its last image, others' turns included."""
+    engine_seconds: float | None = None
+    """The engine's time for this job alone."""
     reason: str | None = None
     """Why it failed or was cancelled: a sentence."""
     notes: tuple[str, ...] = ()

@@ -225,12 +225,12 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Ends the engine and our own tasks. Rows keep their states, so that the next start resumes."""
-        self._inbox.clear()
         await self.engine.stop()
         tasks = [*self._tasks, *([self._drainer] if self._drainer else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._inbox.clear()
 
     # -------------------------------------------------------------- events
 
@@ -292,6 +292,7 @@ class Dispatcher:
             job,
             images=event.images,
             seconds=event.seconds,
+            engine_seconds=aboard.engine_s,
             notes=event.notes,
             charged=math.ceil(job.cost * shown / len(event.images)),
         )

@@ -82,6 +82,7 @@ class EngineClient:
         self._settings = settings
         self._deadlines = deadlines or Deadlines()
         self._process: EngineProcess | None = None
+        self._reader: threading.Thread | None = None
         self._on_event: Callable[[Event | Lost], None] = lambda _event: None
         self._deaths = 0
         self._started_at = 0.0
@@ -108,8 +109,13 @@ class EngineClient:
             self._restart.cancel()
         process, self._process = self._process, None
         if process is not None:
-            await asyncio.to_thread(process.stop, timeout_s)
-            process.close()
+            await asyncio.to_thread(self._end, process, timeout_s)
+
+    def _end(self, process: EngineProcess, timeout_s: float) -> None:
+        process.stop(timeout_s)
+        if self._reader is not None:  # it meets the end of the pipe, which must not be closed under it
+            self._reader.join()
+        process.close()
 
     # -------------------------------------------------------------- one generation
 
@@ -123,9 +129,10 @@ class EngineClient:
         def hand_over(event: Event | Lost) -> None:
             loop.call_soon_threadsafe(self._receive, process, event, context=context)
 
-        threading.Thread(
+        self._reader = threading.Thread(
             target=self._listen, args=(process, hand_over), name=f"engine-{process.pid}", daemon=True
-        ).start()
+        )
+        self._reader.start()
 
     def _listen(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> None:
         """The reader thread: events in order, then Lost. Kills an engine that is silent for too long."""

@@ -17,8 +17,7 @@ class Pace:
         """Learns from finished jobs, oldest first."""
         self._seen: deque[tuple[float, float]] = deque(maxlen=JOBS_REMEMBERED)
         for job in jobs:
-            if job.render_seconds is not None:
-                self.observe(work_of(job.request), job.render_seconds)
+            self.observe(work_of(job.request), job.engine_seconds or 0.0)
 
     def observe(self, work: float, seconds: float) -> None:
         """`work` took the engine `seconds` of its time."""

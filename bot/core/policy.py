@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.jobs import LimitEntry, Limits, Owner, Refusal, Subject, Usage, cost_of
-from engine.contract import GenerationRequest
+from engine.contract import SIDE_MIN, GenerationRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def _concerns(entry: LimitEntry, owner: Owner) -> bool:
 def judge(request: GenerationRequest, limits: Limits) -> Admitted | Refused:
     """Whether the picture itself is allowed. Limits that count rows are the admitting statement's."""
     if request.pixels > limits.max_pixels:
-        side = int(limits.max_pixels**0.5) // 64 * 64
+        side = max(SIDE_MIN, int(limits.max_pixels**0.5) // 64 * 64)
         return Refused(
             reason=f"{request.size} is above your limit of {limits.max_pixels:,} pixels: "
             f"ask for {side}x{side} or smaller."

@@ -87,6 +87,7 @@ class Jobs:
             started_at=None,
             images="[]",
             render_seconds=None,
+            engine_seconds=None,
         )
 
     async def rendered(
@@ -95,6 +96,7 @@ class Jobs:
         *,
         images: tuple[SpooledImage, ...],
         seconds: float,
+        engine_seconds: float | None = None,
         notes: tuple[str, ...],
         charged: int,
     ) -> Job | None:
@@ -103,6 +105,7 @@ class Jobs:
             JobState.RENDERED,
             images=json.dumps([asdict(image) for image in images]),
             render_seconds=seconds,
+            engine_seconds=engine_seconds,
             notes=json.dumps(notes),
             charged=charged,
         )

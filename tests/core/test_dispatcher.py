@@ -247,7 +247,6 @@ async def test_eta_outlives_the_process(rig_of: MakeRig) -> None:
     assert rig.dispatcher.progress_of(job).eta_s is not None
 
 
-@pytest.mark.xfail(reason="history teaches wall-clock seconds of jobs that shared the engine", strict=True)
 async def test_a_restart_does_not_change_the_pace(rig_of: MakeRig) -> None:
     """What is learned while jobs share an engine is its time for each, before a restart and after it."""
     rig = await rig_of(fake=FakeSettings(step_s=0.005, slots=4))

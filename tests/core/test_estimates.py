@@ -78,5 +78,5 @@ async def test_learns_from_the_jobs_of_an_earlier_process(tmp_path: Path) -> Non
     finally:
         await store.close()
     assert Pace([fresh]).seconds_for(1.0) is None
-    pace = Pace([fresh, replace(done, render_seconds=8.0)])
+    pace = Pace([fresh, replace(done, engine_seconds=8.0)])
     assert pace.seconds_for(work_of(request(images=1))) == pytest.approx(4.0)

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -16,38 +17,52 @@ from playwright.async_api import TimeoutError as TooLate
 
 from tests.page.conftest import running_demo
 
-IMAGE_MS = 60_000
+IMAGE_MS, TYPING_MS = 60_000, 5_000
 MESSAGES = "#channel-message-list"
 
 
+async def become(page: Page, name: str) -> None:
+    """Looks at the channel as somebody else."""
+    await page.locator("#viewer-picker").select_option(label=name)
+    await asyncio.sleep(1.5)  # the page starts over for another viewer and drops what is typed meanwhile
+
+
 async def type_command(page: Page, command: str, **options: str) -> None:
-    """As a person does: the command's name, Enter, then the options one after the other."""
-    offered = page.locator(".command-popup").get_by_text(f"/{command}").first
-    for _ in range(5):  # the page may redraw itself under the first letters, after a change of viewer
-        await page.locator("#channel-composer-input").fill("")
-        await page.locator("#channel-composer-input").press_sequentially(f"/{command}")
+    """As a person does, who starts again when the page redraws itself under their fingers."""
+    for _ in range(4):
         with contextlib.suppress(TooLate):
-            await offered.wait_for(timeout=4000)
-            break
+            await _fill_in(page, command, options)
+            await taken(page, page.keyboard.press("Enter"))
+            return
+        await page.keyboard.press("Escape")
+    raise AssertionError(f"/{command} could not be typed")
+
+
+async def _fill_in(page: Page, command: str, options: dict[str, str]) -> None:
+    """The command's name, Enter, then the options one after the other."""
+    composer = page.locator("#channel-composer-input")
+    await composer.fill("", timeout=TYPING_MS)
+    await composer.press_sequentially(f"/{command}")
+    await page.locator(".command-popup").get_by_text(f"/{command}").first.wait_for(timeout=TYPING_MS)
     await page.keyboard.press("Enter")
     for name, value in options.items():
         field = page.locator(f"input.command-option-input[data-option={name}]")
         if not await field.count():
-            await page.locator(".command-ghost").first.click()
-            await page.locator(".command-popup").get_by_text(name, exact=True).first.click()
-        await field.fill(value)
-    await page.keyboard.press("Enter")
+            await page.locator(".command-ghost").first.click(timeout=TYPING_MS)
+            await page.locator(".command-popup").get_by_text(name, exact=True).first.click(timeout=TYPING_MS)
+        await field.fill(value, timeout=TYPING_MS)
 
 
 async def press(page: Page, button: str) -> None:
-    """Presses a button until it counts: the page refuses a click on what changed in that moment, and says so."""
-    for _ in range(5):
-        await page.get_by_role("button", name=button).first.click()
-        status = page.locator("#action-status")
-        await expect(status).not_to_have_text(re.compile("ompleting"), timeout=30_000)
-        if "not completed" not in await status.inner_text():
-            return
-    raise AssertionError(f"{button} was refused five times")
+    await taken(page, page.get_by_role("button", name=button).first.click())
+
+
+async def taken(page: Page, act: Awaitable[None]) -> None:
+    """Acts, and sees that the page neither refuses it nor loses sight of it, whatever the bot edits meanwhile."""
+    await act
+    status = page.locator("#action-status")
+    await expect(status).not_to_have_text(re.compile("ompleting"), timeout=60_000)
+    assert not re.search("not completed|uncertain", await status.inner_text())
 
 
 async def pictures(page: Page, count: int) -> None:
@@ -72,14 +87,25 @@ async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) 
         await press(page, "Reroll")
         await pictures(page, 2)
 
-        await page.locator("#viewer-picker").select_option(label="theo-admin")
+        await become(page, "theo-admin")
         await type_command(page, "limits set", credits="1")
         await expect(page.locator(MESSAGES)).to_contain_text("credits per day of Everyone", timeout=20_000)
-        await page.locator("#viewer-picker").select_option(label="mona")
+        await become(page, "mona")
         await type_command(page, "imagine", prompt="one too many")
         await expect(page.locator("body")).to_contain_text("left today", timeout=20_000)
         if folder := os.environ.get("CHAT_PAGE_SHOTS"):
             await page.screenshot(path=f"{folder}/chat-page.png")
+
+
+@pytest.mark.timeout(240)
+async def test_cancel_while_the_bar_moves(page: Page, tmp_path: Path) -> None:
+    """✖ Cancel counts although the page is redrawn all the time: the job ends, and the message says who ended it."""
+    async with running_demo(tmp_path) as demo:
+        await page.goto(demo.url)
+        await type_command(page, "imagine", prompt="a red circle", steps="60", size="512x512")
+        await page.get_by_text(re.compile(r"step [2-9]")).first.wait_for(timeout=IMAGE_MS)
+        await press(page, "Cancel")
+        await expect(page.locator(MESSAGES)).to_contain_text("Cancelled by", timeout=20_000)
 
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:

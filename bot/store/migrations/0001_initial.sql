@@ -23,6 +23,7 @@ CREATE TABLE job (
   started_at     REAL,
   finished_at    REAL,
   render_seconds REAL,
+  engine_seconds REAL,
   reason         TEXT,
   notes          TEXT NOT NULL DEFAULT '[]',
   images         TEXT NOT NULL DEFAULT '[]',

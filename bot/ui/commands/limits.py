@@ -13,6 +13,7 @@ from bot.jobs import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError
+from engine.contract import SIDE_MIN
 
 LOG_SHOWN = 8
 LABELS = {
@@ -66,9 +67,9 @@ async def set_(
     member: discord.Member | None = None,
     credits: Range[int, 0] | None = None,  # noqa: A002 - the word that people type
     pending: Range[int, 0] | None = None,
-    max_pixels: Range[int, 0] | None = None,
-    max_steps: Range[int, 0] | None = None,
-    max_images: Range[int, 0] | None = None,
+    max_pixels: Range[int, SIDE_MIN * SIDE_MIN] | None = None,
+    max_steps: Range[int, 1] | None = None,
+    max_images: Range[int, 1] | None = None,
 ) -> None:
     guild_id = _checked(interaction)
     subject, subject_id = _target(guild_id, role, member)
