@@ -9,15 +9,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+import aiohttp
 import discord
 import structlog
 from filelock import FileLock, Timeout
 
 from bot import logs
-from bot.config import ConfigError, Settings
+from bot.config import EXIT_CONFIG, Settings, make_private
 from bot.core.dispatcher import Dispatcher
 from bot.core.engine_client import EngineClient
 from bot.core.housekeeping import keep_house
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
 )
-EXIT_OK, EXIT_FAILED, EXIT_ALREADY_RUNNING, EXIT_CONFIG = 0, 1, 75, 78
+EXIT_OK, EXIT_FAILED, EXIT_ALREADY_RUNNING = 0, 1, 75
 
 
 class SystemClock:
@@ -59,7 +59,7 @@ class App:
     async def setup(self, client: EaselClient) -> None:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
         store = self._store = await Store.open(self.settings.database)
-        Path(self.settings.spool).mkdir(parents=True, exist_ok=True)
+        make_private(self.settings.spool)
         delivery = DiscordDelivery(client, clock=self._clock, interval_s=self.settings.progress.interval_s)
         dispatcher = self._dispatcher = Dispatcher(
             store=store, engine=self.engine, delivery=delivery, clock=self._clock, settings=self.settings
@@ -133,7 +133,7 @@ class AlreadyRunning(Exception):
 
 def lock_data(settings: Settings) -> FileLock:
     """The lock that only one bot per data directory holds; raises AlreadyRunning."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(settings.data_dir)
     lock = FileLock(settings.data_dir / "easel.lock", timeout=0)
     try:
         lock.acquire()
@@ -156,10 +156,18 @@ def run(
     """
     token = settings.discord.read_token()
     logs.configure(settings.log.level, settings.log.format, secrets=(token,))
-    try:
+
+    def serve() -> int:
         with lock_data(settings):
-            engine = engine or engine_settings(settings)
-            return asyncio.run(_serve(settings, engine, token, client_options))
+            return asyncio.run(_serve(settings, engine or engine_settings(settings), token, client_options))
+
+    return _explained(serve)
+
+
+def _explained(act: Callable[[], int]) -> int:
+    """Runs it; what an owner can do something about becomes one sentence and an exit code."""
+    try:
+        return act()
     except AlreadyRunning as problem:
         print(problem, file=sys.stderr)
         return EXIT_ALREADY_RUNNING
@@ -172,7 +180,16 @@ def run(
         return EXIT_CONFIG
     except (DatabaseError, ModelError) as problem:
         print(problem, file=sys.stderr)
-        return EXIT_FAILED
+    except discord.HTTPException as problem:
+        print(
+            f"Discord answered {problem.status}: {problem.text or 'nothing'}. Try again later.",
+            file=sys.stderr,
+        )
+    except aiohttp.ClientError as problem:
+        print(f"Discord can't be reached: check this machine's network ({problem}).", file=sys.stderr)
+    except OSError as problem:
+        print(f"The data folder can't be used: {problem}.", file=sys.stderr)
+    return EXIT_FAILED
 
 
 async def _serve(
@@ -198,12 +215,15 @@ def sync(settings: Settings, force: bool) -> int:
     """`easel sync`: pushes the slash commands without starting the bot."""
     token = settings.discord.read_token()
     logs.configure(settings.log.level, settings.log.format, secrets=(token,))
-    try:
+
+    def push() -> int:
         pushed = asyncio.run(_sync(settings, token, force=force))
-    except discord.LoginFailure:
-        raise ConfigError("Discord refused the token: copy it again from the Bot page.") from None
-    print("The commands were pushed." if pushed else "The commands have not changed (--force pushes them).")
-    return EXIT_OK
+        print(
+            "The commands were pushed." if pushed else "The commands have not changed (--force pushes them)."
+        )
+        return EXIT_OK
+
+    return _explained(push)
 
 
 async def _sync(settings: Settings, token: str, *, force: bool) -> bool:

@@ -16,9 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bot.config import load
+from bot.config import Settings
 from bot.jobs import Action, Admission, Limits, Origin, Owner
-from bot.models import ensure_default_model
+from bot.models import ModelError, ensure_default_model
 from bot.store import Store
 from engine import process
 from engine.contract import EngineSettings, GenerationRequest, ModelInfo, Ready
@@ -34,12 +34,21 @@ class Figure:
     value: float
     unit: str
     goal: str = ""
+    """"≤ N" or a number; empty where there is none."""
     note: str = ""
 
+    @property
+    def met(self) -> bool | None:
+        return self.value <= float(self.goal.removeprefix("≤ ")) if self.goal else None
 
-def main(*, quick: bool, json_path: Path | None) -> int:
+
+def main(settings: Settings, *, quick: bool, json_path: Path | None) -> int:
     """Measures, prints a table, and writes JSON where asked. `quick` leaves out repetitions."""
-    model = ensure_default_model(load().data_dir)
+    try:
+        model = ensure_default_model(settings.data_dir)
+    except ModelError as problem:
+        print(problem, file=sys.stderr)
+        return 1
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
         figures += measure_engine_start(model, Path(folder), runs=1 if quick else 3)
@@ -144,9 +153,10 @@ def measure_wire(model: Path) -> list[Figure]:
 
 
 def _print(figures: list[Figure]) -> None:
-    table = Table("figure", "measured", "goal", "note")
+    table = Table("figure", "measured", "goal", "", "note")
     for figure in figures:
-        table.add_row(figure.name, f"{figure.value:.2f} {figure.unit}".strip(), figure.goal, figure.note)
+        met = {True: "✔", False: "✘", None: ""}[figure.met]
+        table.add_row(figure.name, f"{figure.value:.2f} {figure.unit}".strip(), figure.goal, met, figure.note)
     console = Console()
     console.print(table)
     if not any("/imagine" in figure.name for figure in figures):

@@ -19,9 +19,6 @@ from bot import __version__
 if TYPE_CHECKING:
     from bot.config import Settings
 
-EXIT_CONFIG = 78
-"""sysexits.h: a configuration error; supervisors should not start us again."""
-
 app = typer.Typer(
     help="/imagine for your own Discord server, on your own GPU.",
     no_args_is_help=True,
@@ -170,11 +167,16 @@ def bench(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Measure Easel on this machine."""
-    from bot import bench as bot_bench
 
-    raise typer.Exit(bot_bench.main(quick=quick, json_path=json_path))
+    def body(settings: Settings) -> int:
+        from bot import bench as bot_bench
+
+        return bot_bench.main(settings, quick=quick, json_path=json_path)
+
+    _with_settings(config, body)
 
 
 @app.command()
@@ -195,7 +197,7 @@ def _with_settings(
     device: str | None = None,
 ) -> None:
     """Loads the settings (options of the command line win), runs `body` and exits with its code."""
-    from bot.config import ConfigError, load
+    from bot.config import EXIT_CONFIG, ConfigError, load
 
     chosen = {"EASEL_ENGINE_MODEL": model, "EASEL_ENGINE_DEVICE": device}
     try:

@@ -26,6 +26,16 @@ OTHER_VARIABLES = frozenset({"EASEL_CONFIG", "EASEL_CI"})
 """Variables with our prefix that are no settings: which file to read, and the tests' "nothing may be skipped"."""
 
 
+EXIT_CONFIG = 78
+"""sysexits.h: a configuration error; supervisors should not start us again."""
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder that only its owner can look into; one that exists stays as it is. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True, mode=0o700)
+
+
 class ConfigError(Exception):
     """The configuration can't be used; the text holds one line per problem, each for a person to act on."""
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bot.config import Settings
+from bot.config import Settings, make_private
 from engine.contract import EngineSettings
 
 STAND_IN = "tiny-random"
@@ -43,7 +43,8 @@ def ensure_default_model(data_dir: Path) -> Path:
     if (folder / "model_index.json").is_file():
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_private(data_dir)
+        folder.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent) as scratch:
             built = Path(scratch) / STAND_IN
             _build(built)

@@ -158,6 +158,12 @@ def _is_blank(text: str) -> bool:
     return all(unicodedata.category(char)[0] in "ZC" or char == "\ufe0f" for char in text)
 
 
+def _spelled(sampler: str) -> str:
+    """The sampler's own spelling, whatever the capitals; unknown names stay and are refused with the list."""
+    wanted = sampler.strip().casefold()
+    return next((known for known in SAMPLERS if known.casefold() == wanted), sampler)
+
+
 def _check_side(name: str, side: int) -> None:
     if not SIDE_MIN <= side <= SIDE_MAX:
         raise InvalidRequest(f"The {name} must be {SIDE_MIN} to {SIDE_MAX} pixels, not {side}.")
@@ -231,7 +237,7 @@ class ModelInfo:
     ) -> GenerationRequest:
         """A request for this model; every option left out takes the model's own default. Raises InvalidRequest."""
         width, height = size or (self.width, self.height)
-        chosen = sampler or self.sampler
+        chosen = _spelled(sampler) if sampler else self.sampler
         if steps is None:  # a default never breaks a chosen sampler's own range
             limit = SAMPLERS[chosen].steps_max if chosen in SAMPLERS else self.steps
             steps = min(self.steps, limit)

@@ -172,12 +172,12 @@ class Dispatcher:
         return True
 
     async def delete(self, job: Job) -> None:
-        """Takes a finished job's images away for good; it stays charged."""
+        """Takes a finished job's message and images away for good; it stays charged. May raise what Delivery does."""
+        await self._delivery.remove(job)
         if await self._store.jobs.mark_deleted(job.id, now=self._clock.now()):
             for image in job.shown_images:
                 Path(str(image.path)).unlink(missing_ok=True)
             log.info("job_deleted", job=job.id)
-        await self._delivery.remove(job)
 
     # -------------------------------------------------------------- start and stop
 
@@ -206,6 +206,10 @@ class Dispatcher:
                     await self._back_in_line(job, faults=job.faults)
             case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
                 pass
+
+    def answer_unknown(self, job: Job) -> None:
+        """Discord may or may not have taken the answer: it is looked for, and the job runs or is refunded."""
+        self._background(self._recover_accepted(job))
 
     async def _recover_accepted(self, job: Job) -> None:
         message_id = await self._delivery.find_answer(job) if job.token else None
@@ -399,14 +403,17 @@ class Dispatcher:
             message_id, problem = await self._delivery.finish(job), ""
         except Undeliverable as error:
             message_id, problem = 0, str(error)
+        ended: Job | None = None
         async for attempt in persistent():
             with attempt:
                 now = self._clock.now()
                 if problem:
-                    await self._store.jobs.failed(job, reason=problem, now=now)
+                    ended = await self._store.jobs.failed(job, reason=problem, now=now)
                 else:
-                    await self._store.jobs.delivered(job, message_id=message_id, now=now)
-        log.info("job_delivered" if not problem else "job_undeliverable", job=job.id, problem=problem or None)
+                    ended = await self._store.jobs.delivered(job, message_id=message_id, now=now)
+        log.info("job_undeliverable" if problem else "job_delivered", job=job.id, problem=problem or None)
+        if problem and ended is not None:
+            await self._show_end(ended)
 
     async def _show_end(self, job: Job) -> None:
         try:

@@ -7,6 +7,7 @@ thread per generation that reads the pipe and kills an engine which has stopped 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
@@ -22,6 +23,8 @@ from engine.process import EngineProcess, start
 log = structlog.get_logger(__name__)
 
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0, 60.0)
+LOADS_MAX = 3
+"""An engine that dies so often before it was ever ready counts as broken."""
 HEALTHY_S = 600.0
 """A generation that lived this long makes the next restart a first one again."""
 
@@ -85,6 +88,8 @@ class EngineClient:
         self._reader: threading.Thread | None = None
         self._on_event: Callable[[Event | Lost], None] = lambda _event: None
         self._deaths = 0
+        self._never_ready = 0
+        self._stopping = False
         self._started_at = 0.0
         self._restart: asyncio.TimerHandle | None = None
 
@@ -100,19 +105,22 @@ class EngineClient:
     def send(self, control: Control) -> None:
         """Into the current generation's queue; without one the control is dropped, since Lost was told."""
         if self._process is not None:
-            self._process.send(control)
+            with contextlib.suppress(ValueError, OSError):  # buried in this moment: Lost is on its way
+                self._process.send(control)
 
     async def stop(self, *, timeout_s: float = 5.0) -> None:
         """Shutdown, then SIGKILL; no further generation."""
         self.status = EngineStatus(phase=Phase.STOPPED, models=self.status.models)
         if self._restart is not None:
             self._restart.cancel()
+        self._stopping = True
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(self._end, process, timeout_s)
 
     def _end(self, process: EngineProcess, timeout_s: float) -> None:
-        process.stop(timeout_s)
+        with contextlib.suppress(ValueError):  # the reader buried it in this moment
+            process.stop(timeout_s)
         if self._reader is not None:  # it meets the end of the pipe, which must not be closed under it
             self._reader.join()
         process.close()
@@ -123,7 +131,12 @@ class EngineClient:
         self._restart = None
         self._started_at = time.monotonic()
         self.status = EngineStatus(models=self.status.models)
-        process = self._process = start(self._settings)
+        try:
+            process = self._process = start(self._settings)
+        except OSError as error:  # no memory or no process number left: that may pass
+            log.error("engine_not_started", error=str(error))
+            self._plan_restart(exitcode=None)
+            return
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
 
         def hand_over(event: Event | Lost) -> None:
@@ -144,7 +157,11 @@ class EngineClient:
                         process.kill()
                     hand_over(process.events.recv())
             except (EOFError, OSError):
-                hand_over(Lost(exitcode=None))
+                if (
+                    not self._stopping
+                ):  # reaped here: a dying process may take seconds, which the loop has not
+                    process.close()
+                hand_over(Lost(exitcode=process.exitcode))
         except RuntimeError:  # the loop is closed: nobody is left to be told
             pass
 
@@ -160,9 +177,7 @@ class EngineClient:
         return True
 
     def _receive(self, process: EngineProcess, event: Event | Lost) -> None:
-        if (
-            process is not self._process
-        ):  # a discarded generation: its jobs were told Lost, or we are stopping
+        if process is not self._process:  # a discarded generation, or we are stopping
             return
         match event:
             case Loading():
@@ -178,24 +193,30 @@ class EngineClient:
                 self.status = EngineStatus(phase=Phase.BROKEN, reason=event.reason, models=self.status.models)
                 log.error("engine_broken", reason=event.reason)
             case Lost():
-                event = self._bury(process)
+                self._bury(event)
             case _:
                 pass
         if self.status.models or self.status.phase is Phase.BROKEN:
             self.described.set()
         self._on_event(event)
 
-    def _bury(self, process: EngineProcess) -> Lost:
-        """Reaps a dead generation and plans the next one, unless starting again would not help."""
+    def _bury(self, lost: Lost) -> None:
+        """Plans the next generation, unless starting again would not help."""
         self._process = None
-        process.close()
-        exitcode = process.exitcode  # known only now: the pipe ends a moment before the process
         if self.status.phase is Phase.BROKEN:
-            return Lost(exitcode=exitcode)
+            return
+        self._never_ready = 0 if self.status.is_ready else self._never_ready + 1
+        if self._never_ready >= LOADS_MAX:
+            reason = f"it died {LOADS_MAX} times while getting ready; the log says more."
+            self.status = EngineStatus(phase=Phase.BROKEN, reason=reason, models=self.status.models)
+            log.error("engine_broken", reason=reason, exitcode=lost.exitcode)
+            return
+        self._plan_restart(exitcode=lost.exitcode)
+
+    def _plan_restart(self, *, exitcode: int | None) -> None:
         lived = time.monotonic() - self._started_at
         self._deaths = 1 if lived > HEALTHY_S else self._deaths + 1
         delay = BACKOFF_S[min(self._deaths, len(BACKOFF_S)) - 1]
-        log.warning("engine_died", pid=process.pid, exitcode=exitcode, restart_in_s=delay)
+        log.warning("engine_died", exitcode=exitcode, restart_in_s=delay)
         self.status = EngineStatus(phase=Phase.RESTARTING, models=self.status.models)
         self._restart = asyncio.get_running_loop().call_later(delay, self._spawn)
-        return Lost(exitcode=exitcode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import structlog
@@ -10,24 +11,31 @@ import structlog
 from bot.core.ports import Clock
 from bot.jobs import TOKEN_LIFE_S
 from bot.store import Store
+from bot.store.db import DatabaseError
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 6 * 3600.0
+EVERY_S = 60.0
+SWEEPS_EVERY = 360
 DAY_S = 86_400.0
 
 
 async def keep_house(store: Store, spool: Path, *, retention_days: int, clock: Clock) -> None:
-    """Runs until cancelled; `retention_days` 0 keeps images for ever."""
-    while True:
-        now = clock.now()
-        await store.jobs.purge_tokens(before=now - TOKEN_LIFE_S)
-        if retention_days:
-            owed = {str(image.path) for job in await store.jobs.live() for image in job.images}
-            gone = await asyncio.to_thread(sweep, spool, before=now - retention_days * DAY_S, keep=owed)
-            if gone:
-                log.info("old_images_removed", files=gone)
+    """Runs until cancelled: tokens every minute, images every six hours; `retention_days` 0 keeps them for ever."""
+    for turn in itertools.count():
+        try:
+            await store.jobs.purge_tokens(before=clock.now() - TOKEN_LIFE_S)
+            if retention_days and turn % SWEEPS_EVERY == 0:
+                await _sweep(store, spool, before=clock.now() - retention_days * DAY_S)
+        except (DatabaseError, OSError) as error:  # it is tried again in a minute, or in six hours
+            log.warning("housekeeping_failed", error=str(error))
         await asyncio.sleep(EVERY_S)
+
+
+async def _sweep(store: Store, spool: Path, *, before: float) -> None:
+    owed = {str(image.path) for job in await store.jobs.live() for image in job.images}
+    if gone := await asyncio.to_thread(sweep, spool, before=before, keep=owed):
+        log.info("old_images_removed", files=gone)
 
 
 def sweep(spool: Path, *, before: float, keep: set[str]) -> int:

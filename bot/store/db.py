@@ -34,6 +34,7 @@ class Database:
     async def open(cls, path: Path) -> Self:
         """Opens or creates the file and brings it to the newest schema. Raises DatabaseError."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
         writer: aiosqlite.Connection | None = None
         try:
             writer = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)

@@ -8,7 +8,7 @@ attachments: repeating it changes nothing, so it can't be posted twice.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -21,6 +21,7 @@ import structlog
 from bot.core.ports import Clock, Progress, Undeliverable
 from bot.jobs import TOKEN_LIFE_S, Job
 from bot.ui import messages, uploads
+from bot.ui.errors import UserError
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,6 @@ SETTLE_S = 3.0
 """How long a request with an unknown outcome may still be under way before the end is written again."""
 PASSING = (aiohttp.ClientError, TimeoutError, ConnectionError)
 """What the network does to a request; a file that can't be read is another OSError."""
-RETRY_FOR_S = 1800.0
 
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, TOO_LARGE, TOO_LARGE_OLD = 10003, 10008, 40005, 50045
 
@@ -138,9 +138,7 @@ class DiscordDelivery:
         """Repeats until Discord has taken it; raises Undeliverable where that can't happen."""
         room = self._file_bytes_max(job)
         try:
-            async for attempt in stamina.retry_context(
-                on=_is_passing, attempts=None, timeout=RETRY_FOR_S, wait_initial=1.0, wait_max=60.0
-            ):
+            async for attempt in _retries(timeout=None):
                 with attempt:
                     try:
                         return await self._edit_or_create(job, room)
@@ -151,8 +149,6 @@ class DiscordDelivery:
                         raise
         except discord.HTTPException as error:
             raise Undeliverable(_why(error)) from error
-        except PASSING as error:
-            raise Undeliverable("Discord could not be reached for half an hour.") from error
         except OSError as error:
             raise Undeliverable("The finished image could not be read from disk.") from error
         except uploads.ImageTooLarge as error:
@@ -183,7 +179,7 @@ class DiscordDelivery:
         if not self._token_lives(job):
             return None
         try:
-            async for attempt in stamina.retry_context(on=_is_passing, attempts=5, timeout=60.0):
+            async for attempt in _retries(timeout=TOKEN_LIFE_S):
                 with attempt:
                     message = await self._webhook(job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
                     return message.id
@@ -192,8 +188,14 @@ class DiscordDelivery:
         return None
 
     async def remove(self, job: Job) -> None:
-        with contextlib.suppress(discord.NotFound):
+        if job.message_id is None:
+            return
+        try:
             await self._message(job).delete()
+        except discord.NotFound:
+            pass
+        except discord.Forbidden:
+            raise UserError("I may not delete messages in this channel any more: ask an admin.") from None
 
     # -------------------------------------------------------------- handles
 
@@ -212,6 +214,13 @@ class DiscordDelivery:
     def _file_bytes_max(self, job: Job) -> int:
         guild = self._client.get_guild(job.guild_id)
         return guild.filesize_limit if guild is not None else FILE_BYTES_DEFAULT
+
+
+def _retries(*, timeout: float | None) -> AsyncIterator[stamina.Attempt]:
+    """Attempts for as long as an outage lasts: what was drawn lies safely in the spool meanwhile."""
+    return stamina.retry_context(
+        on=_is_passing, attempts=None, timeout=timeout, wait_initial=1.0, wait_max=60.0
+    )
 
 
 def _is_passing(error: Exception) -> bool:

@@ -21,4 +21,4 @@ def describe(job: Job) -> tuple[str, str]:
         *([f"Reroll of job {job.parent_id}"] if job.parent_id else []),
         *(plain(cut(note, 200)) for note in job.notes),
     ]
-    return cut("\n".join(lines), 950), command_for(job.request).replace("`", "ˋ")
+    return cut("\n".join(lines), 950), command_for(job.request)

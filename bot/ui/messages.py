@@ -19,6 +19,7 @@ from engine.contract import GenerationRequest
 GRAY, BLURPLE, GREEN, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF23F43
 PROMPT_SHOWN = 1000
 ALT_TEXT_MAX = 1024
+PLAIN_MAX = 2000
 BAR_CELLS = 16
 
 
@@ -38,7 +39,8 @@ def final_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
             return _layout(RED, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case JobState.CANCELLED:
             charge = f" It cost {credit(job.charged)} for the part already done." if job.charged else ""
-            return _layout(GRAY, [header(job), f"✖ {job.reason}{charge}"])
+            texts = [header(job), f"✖ {job.reason}{charge}"]
+            return _layout(GRAY, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case _:
             buttons = _row(job, Press.REROLL, Press.INFO, Press.DELETE)
             texts = [header(job), *outcome_lines(job)]
@@ -122,7 +124,7 @@ def settings_line(job: Job) -> str:
 
 
 def command_for(request: GenerationRequest) -> str:
-    """The request as a slash command that can be copied; it draws the same picture again."""
+    """The request as a slash command that can be copied, prompts on one line as Discord's form takes them."""
     options = {
         "prompt": shown(request.prompt),
         "negative_prompt": shown(request.negative_prompt),
@@ -196,6 +198,15 @@ def cut(text: str, limit: int) -> str:
 
 def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def fitting(lines: Sequence[str], ends: Sequence[str] = ()) -> str:
+    """Lines for a message without a layout (2,000 units): whole lines are left out before `ends`, and counted."""
+    kept = list(lines)
+    while kept and utf16_length("\n".join([*kept, *ends])) > PLAIN_MAX - 40:
+        kept.pop()
+    left_out = len(lines) - len(kept)
+    return cut("\n".join([*kept, *([f"… and {left_out} more"] if left_out else []), *ends]), PLAIN_MAX)
 
 
 def bar(fraction: float) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import aiohttp
 import discord
 import structlog
@@ -17,7 +15,7 @@ from engine.contract import GenerationRequest
 
 log = structlog.get_logger(__name__)
 
-ANSWER_FAILURES = (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+ALREADY_ACKNOWLEDGED = 40060
 
 
 def owner_of(interaction: Interaction) -> Owner:
@@ -69,18 +67,23 @@ async def place_order(
     if isinstance(job, Refused):
         raise UserError(job.reason)
     try:
-        response = await interaction.response.send_message(view=live_view(job, dispatcher.progress_of(job)))
-        message_id = response.message_id
-    except ANSWER_FAILURES as error:
-        log.warning("answer_failed", job=job.id, error=repr(error))
-        message_id = await _find_answer(interaction)
+        view = live_view(job, dispatcher.progress_of(job))
+        response = await interaction.response.send_message(view=view)
+    except discord.HTTPException as error:
+        log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
+        if error.status < 500 and error.code != ALREADY_ACKNOWLEDGED:
+            await dispatcher.unanswered(job)
+        else:
+            dispatcher.answer_unknown(job)
+    except (aiohttp.ClientError, OSError) as error:
+        log.warning("answer_lost", job=job.id, error=repr(error))
+        dispatcher.answer_unknown(job)
     except Exception:  # a bug of ours: the job must not stay behind unseen and charged
         await dispatcher.unanswered(job)
         raise
-    if message_id is None:
-        await dispatcher.unanswered(job)
     else:
-        await dispatcher.answered(job, message_id)
+        assert response.message_id is not None
+        await dispatcher.answered(job, response.message_id)
 
 
 def _origin(interaction: Interaction) -> Origin:
@@ -91,11 +94,3 @@ def _origin(interaction: Interaction) -> Origin:
         token=interaction.token,
         channel_id=interaction.channel_id,
     )
-
-
-async def _find_answer(interaction: Interaction) -> int | None:
-    """Discord may have taken the answer although its reply was lost."""
-    try:
-        return (await interaction.original_response()).id
-    except (*ANSWER_FAILURES, discord.ClientException):
-        return None

@@ -13,6 +13,7 @@ from bot.ui import info
 from bot.ui.buttons import Press
 from bot.ui.client import Interaction
 from bot.ui.errors import UserError, answer_error
+from bot.ui.messages import utf16_length
 from bot.ui.ordering import place_order
 from engine.contract import SEEDS
 
@@ -55,7 +56,7 @@ async def _info(interaction: Interaction, job: Job) -> None:
     if job.deleted_at is not None:
         raise UserError("That image was deleted.")
     text, command = info.describe(job)
-    if len(command) <= info.INLINE_MAX:
+    if utf16_length(command) <= info.INLINE_MAX and "`" not in command:
         await interaction.response.send_message(f"{text}\n```\n{command}\n```", ephemeral=True)
     else:
         file = discord.File(BytesIO(command.encode()), "command.txt")

@@ -66,7 +66,7 @@ async def imagine(
         size=_size(chosen, size, aspect),
         steps=steps,
         guidance_scale=guidance,
-        sampler=_sampler(sampler),
+        sampler=sampler,
         seed=secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed,
         images=images,
     )
@@ -79,13 +79,6 @@ def _size(model: ModelInfo, size: str | None, aspect: str | None) -> tuple[int, 
     if size:
         return parse_size(size)
     return model.size_for(aspect) if aspect else None
-
-
-def _sampler(name: str | None) -> str | None:
-    """The sampler's own spelling, whatever the capitals; unknown names pass and are refused with the list."""
-    if name is None:
-        return None
-    return next((known for known in SAMPLERS if known.casefold() == name.strip().casefold()), name)
 
 
 @imagine.autocomplete("sampler")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from zoneinfo import available_timezones
 
 import discord
+import structlog
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
@@ -13,7 +15,10 @@ from bot.jobs import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError
+from bot.ui.messages import fitting
 from engine.contract import SIDE_MIN
+
+log = structlog.get_logger(__name__)
 
 LOG_SHOWN = 8
 LABELS = {
@@ -45,10 +50,13 @@ async def show(interaction: discord.Interaction[EaselClient]) -> None:
     entries = await desk.store.settings.limits(guild_id)
     lines = [f"**Default** {_values(vars_of(desk.settings.limits.to_limits()))}"]
     lines += [f"**{_subject(entry.subject, entry.subject_id)}** {_values(entry.values)}" for entry in entries]
-    lines.append(f"-# The owner's ceilings: {_values(vars_of(desk.settings.ceilings.to_limits()))}")
-    lines.append(f"-# Days begin at midnight in {zone}.")
-    lines += [_change(change) for change in await desk.store.settings.limits_log(guild_id, count=LOG_SHOWN)]
-    await interaction.response.send_message("\n".join(lines)[:2000], ephemeral=True)
+    changes = [_change(change) for change in await desk.store.settings.limits_log(guild_id, count=LOG_SHOWN)]
+    ends = [
+        f"-# The owner's ceilings: {_values(vars_of(desk.settings.ceilings.to_limits()))}",
+        f"-# Days begin at midnight in {zone}.",
+        *changes,
+    ]
+    await interaction.response.send_message(fitting(lines, ends), ephemeral=True)
 
 
 @group.command(name="set", description="Set limits for everyone, a role or a member")
@@ -111,16 +119,22 @@ async def reset(
 @app_commands.describe(zone="A time zone such as Europe/Berlin")
 async def timezone(interaction: discord.Interaction[EaselClient], zone: Range[str, 1, 60]) -> None:
     guild_id = _checked(interaction)
-    if zone not in available_timezones():
+    if zone not in _zones():
         raise UserError("There is no such time zone: pick one from the list, such as Europe/Berlin.")
     await interaction.client.desk.store.settings.set_time_zone(guild_id, zone)
+    log.info("time_zone_set", guild=guild_id, by=interaction.user.id, zone=zone)
     await interaction.response.send_message(f"Days now begin at midnight in {zone}.", ephemeral=True)
+
+
+@cache
+def _zones() -> tuple[str, ...]:
+    return tuple(sorted(available_timezones()))
 
 
 @timezone.autocomplete("zone")
 async def _suggest_zone(interaction: Interaction, current: str) -> list[Choice[str]]:
     wanted = current.casefold().replace(" ", "_")
-    found = sorted(zone for zone in available_timezones() if wanted in zone.casefold())
+    found = [zone for zone in _zones() if wanted in zone.casefold()]
     return [Choice(name=zone, value=zone) for zone in found[:25]]
 
 
@@ -155,7 +169,7 @@ def _check_ceilings(entry: LimitEntry, ceilings: Limits) -> None:
 
 async def _report(interaction: Interaction, changes: list[LimitChange]) -> None:
     lines = [_change(change) for change in changes] or ["Nothing changed: it was like that already."]
-    await interaction.response.send_message("\n".join(lines)[:2000], ephemeral=True)
+    await interaction.response.send_message(fitting(lines), ephemeral=True)
 
 
 def vars_of(limits: Limits) -> dict[str, int]:

@@ -13,7 +13,7 @@ from bot.core.words import held_up_by
 from bot.jobs import Job
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError, answer_error
-from bot.ui.messages import code, duration, plain
+from bot.ui.messages import code, duration, fitting, plain
 from bot.ui.ordering import owner_of
 
 PAGE = 8
@@ -64,7 +64,7 @@ async def queue(interaction: discord.Interaction[EaselClient]) -> None:
         lines.append(f"… and {len(waiting) - LINE_SHOWN} more")
     if not running and not waiting:
         lines.append("Nobody is waiting: your image would start at once.")
-    await interaction.response.send_message("\n".join(lines)[:2000], ephemeral=True)
+    await interaction.response.send_message(fitting(lines), ephemeral=True)
 
 
 def _who(job: Job, guild_id: int) -> str:
