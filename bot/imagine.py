@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import tempfile
@@ -39,6 +40,7 @@ from engine.process import EngineProcess, start
 JOB_ID, ATTEMPT = 1, 1
 STOP_TIMEOUT_S = 5.0
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+_COUNT = re.compile(r" \d+/\d+$")
 
 
 class NoPicture(Exception):
@@ -233,7 +235,7 @@ class Display:
     def stage(self, stage: str, fraction: float | None) -> None:
         """`fraction` 0 … 1 of this stage, None when unknown."""
         if not self._console.is_terminal:
-            name = stage.rstrip("0123456789/ ")
+            name = _COUNT.sub("", stage)
             if name != self._told:
                 self._told = name
                 self.say(f"{name} …")

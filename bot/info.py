@@ -44,11 +44,17 @@ def lines(found: PictureInfo) -> Iterator[str]:
     yield from found.notes
     yield f"Made by: Easel {found.version}"
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
-    yield f"Again: {command(request)}"
+    if not _names_hub_model(request):
+        yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
+    yield from f"Again: {command(request)}".split("\n")
+
+
+def _names_hub_model(request: GenerationRequest) -> bool:
+    return "/" in request.model
 
 
 def command(request: GenerationRequest) -> str:
-    """What draws this request again when pasted into a shell."""
+    """What draws this request again when pasted into a shell; a model that is no hub id has to be the configured one."""
     words = [
         "easel",
         "imagine",
@@ -56,11 +62,9 @@ def command(request: GenerationRequest) -> str:
         f"--size={request.size}",
         f"--steps={request.steps}",
     ]
-    words += [
-        f"--guidance={request.guidance_scale!r}",
-        f"--sampler={request.sampler}",
-        f"--model={request.model}",
-    ]
+    words += [f"--guidance={request.guidance_scale!r}", f"--sampler={request.sampler}"]
+    if _names_hub_model(request):
+        words.append(f"--model={request.model}")
     if request.negative_prompt:
         words.append(f"--negative={request.negative_prompt}")
     if request.images > 1:

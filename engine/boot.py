@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
+import queue
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine import models
 from engine.checkpoint import BrokenModel
-from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
+from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
 from engine.drawing import DeviceLost
+from engine.hub import Unreachable
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
 from engine.worker import Controls, Worker
 
@@ -21,17 +26,24 @@ if TYPE_CHECKING:
 
 THREADS_MAX = 16
 """More make the small matrices of one picture slower, not faster."""
+PAUSES_S = (5.0, 15.0, 30.0, 60.0)
+"""Between tries to reach the hub; the last one is repeated."""
+_LOOK_EVERY_S = 0.5
+_Got = TypeVar("_Got")
+
+
+class _Leave(Exception):
+    """There is nobody left to get ready for."""
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
     """The engine's life in its process; returns the exit code."""
     try:
-        prepare_environment(settings)
-        info = models.describe(settings)
-        emit(Loading(stage="starting torch", models=(info,)))
-        worker, ready = _start(settings, info, controls, emit)
+        worker, ready = _get_ready(settings, controls, emit)
         emit(ready)
         worker.run()
+    except _Leave:
+        return EXIT_OK
     except BrokenModel as error:
         emit(Broken(reason=str(error)))
         return EXIT_BROKEN
@@ -41,15 +53,68 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     return EXIT_OK
 
 
+def _get_ready(
+    settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]
+) -> tuple[Worker[Any], Ready]:
+    """Whatever goes wrong here would go wrong again: no new engine is to be started for it."""
+    try:
+        prepare_environment(settings)
+        info = _patiently(lambda: models.describe(settings), controls, emit)
+        emit(Loading(stage="starting torch", models=(info,)))
+        return _start(settings, info, controls, emit)
+    except (BrokenModel, DeviceLost, ImportError, _Leave):
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise BrokenModel(
+            f"The model can't be loaded ({type(error).__name__}): check the model's files; "
+            "the engine's log says where it failed."
+        ) from error
+
+
+def _patiently(
+    act: Callable[[], _Got],
+    controls: Controls,
+    emit: Callable[[Event], None],
+    described: tuple[ModelInfo, ...] = (),
+) -> _Got:
+    """Tries again for as long as the hub can't be reached. Raises _Leave when told to go meanwhile."""
+    for pause in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
+        try:
+            return act()
+        except Unreachable as error:
+            print(f"easel engine: {error}", file=sys.stderr)  # noqa: T201
+        stage = f"the model hub can't be reached; trying again in {pause:.0f} s"
+        emit(Loading(stage=stage, models=described))
+        _wait(pause, controls)
+    raise AssertionError  # the pauses never end
+
+
+def _wait(pause: float, controls: Controls) -> None:
+    end = time.monotonic() + pause
+    while (left := end - time.monotonic()) > 0:
+        if not parent_alive():
+            raise _Leave
+        try:
+            if isinstance(controls.get(timeout=min(left, _LOOK_EVERY_S)), Shutdown):
+                raise _Leave  # nothing else is sent before Ready
+        except queue.Empty:
+            pass
+
+
 def _start(
     settings: EngineSettings, info: ModelInfo, controls: Controls, emit: Callable[[Event], None]
 ) -> tuple[Worker[Any], Ready]:
     folder = _make_folder(settings)
     pin_arithmetic()
     place = models.choose_place(settings)
-    pipeline = models.load(
-        settings, place, lambda stage, share: emit(Loading(stage=stage, fraction=share, models=(info,)))
-    )
+    known = (info,)
+
+    def tell(stage: str, share: float | None) -> None:
+        emit(Loading(stage=stage, fraction=share, models=known))
+
+    pipeline = _patiently(lambda: models.load(settings, place, tell), controls, emit, known)
+    info = _patiently(lambda: models.describe(settings), controls, emit, known)  # now by the files themselves
     from engine.families.sd import SdFamily
 
     ready = Ready(

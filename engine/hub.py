@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,24 @@ MOVED = {"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusi
 """Ids that many texts use and the hub no longer has."""
 _ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 _PROGRESS_EVERY_S = 0.2
+_PASSING = {
+    "ConnectionError",
+    "TimeoutError",
+    "gaierror",
+    "NetworkError",
+    "ProxyError",
+    "RemoteProtocolError",
+    "TimeoutException",
+}
+"""Classes, Python's and those of the hub's HTTP library, by name: which library that is has changed before."""
+_PASSING_STATUS = (408, 429)
 
 Progress = Callable[[float | None], None]
 """Told the share of bytes that has arrived, None while it is unknown."""
+
+
+class Unreachable(BrokenModel):
+    """The hub did not answer, or not now: the same call may work later."""
 
 
 def is_id(model: str) -> bool:
@@ -87,7 +102,7 @@ def _listing(model: str) -> list[str]:
     try:
         siblings = huggingface_hub.HfApi().model_info(model).siblings or []
     except Exception as error:
-        raise BrokenModel(_sentence(model, error)) from error
+        raise _refusal(model, error) from error
     return [sibling.rfilename for sibling in siblings]
 
 
@@ -98,8 +113,35 @@ def _fetch(model: str, patterns: list[str], *, offline: bool, progress: Progress
             model, allow_patterns=patterns, local_files_only=offline, tqdm_class=_bar(progress)
         )
     except Exception as error:
-        raise BrokenModel(_sentence(model, error)) from error
+        raise _refusal(model, error) from error
     return Path(folder)
+
+
+def _refusal(model: str, error: Exception) -> BrokenModel:
+    kind = Unreachable if is_passing(error) else BrokenModel
+    return kind(_sentence(model, error))
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether trying again may help: no connection, a time limit, a hub that is busy or out of order."""
+    from huggingface_hub import errors
+
+    for link in _chain(error):
+        if isinstance(link, errors.OfflineModeIsEnabled):
+            return False
+        if isinstance(link, errors.HfHubHTTPError):
+            status = link.response.status_code
+            return status >= 500 or status in _PASSING_STATUS
+        if _PASSING & {base.__name__ for base in type(link).__mro__}:
+            return True
+    return False
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what caused it: huggingface_hub hides a lost connection behind a missing file."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _sentence(model: str, error: Exception) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine import checkpoint, hub, samplers
 from engine.checkpoint import BrokenModel, Checkpoint
-from engine.contract import SAMPLERS, SIDE_MAX, SIDE_MIN, EngineSettings, InvalidRequest, ModelInfo
+from engine.contract import (
+    SAMPLERS,
+    SIDE_MAX,
+    SIDE_MIN,
+    SIDE_MULTIPLE,
+    EngineSettings,
+    InvalidRequest,
+    ModelInfo,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +56,8 @@ _KNOWN: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What is better known than read, for models whose files are silent about it."""
+_KNOWN_SIDE: Mapping[str, int] = {**dict.fromkeys(_KNOWN, 512), "SimianLuo/LCM_Dreamshaper_v7": 768}
+"""The native side, for bounds before the files are there."""
 _CLASSES = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
@@ -73,7 +83,8 @@ def describe(settings: EngineSettings) -> ModelInfo:
     if snapshot is not None and all((snapshot / name).is_file() for name in _CONFIGS):
         return _describe_folder(snapshot, model)
     if model in _KNOWN:
-        return _info(ModelInfo(id=model, title=model), _KNOWN[model])
+        side = _KNOWN_SIDE[model]
+        return _info(ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE)), _KNOWN[model])
     return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
 
 
@@ -84,11 +95,11 @@ def _describe_folder(folder: Path, model: str) -> ModelInfo:
         id=model, title=model.rsplit("/", 1)[-1], **_native(unet, vae), **_drawing(folder, unet, index)
     )
     read = replace(read, safety_checker="safety_checker" in dict(checkpoint.components(index)))
-    return _info(_info(read, _KNOWN.get(model, {})), _overrides(folder))
+    return _overridden(_info(read, _KNOWN.get(model, {})), _overrides(folder))
 
 
-def _native(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> dict[str, int]:
-    """Sizes, by what the model was trained on: up to twice its native side."""
+def _native(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes, by what the model was trained on."""
     try:
         scale = 2 ** (len(vae["block_out_channels"]) - 1)
         size: Any = unet["sample_size"]
@@ -97,13 +108,18 @@ def _native(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> dict[str, int]:
         raise BrokenModel(
             "unet/config.json or vae/config.json names no size: download the model again."
         ) from None
-    side_max = min(SIDE_MAX, 2 * max(across, down) * scale)
+    return _sizes(across * scale, down * scale, max(SIDE_MULTIPLE, scale))
+
+
+def _sizes(width: int, height: int, multiple: int) -> dict[str, Any]:
+    """The bounds around a native size: from a quarter of its shorter side to twice its longer one."""
+    side_max = min(SIDE_MAX, 2 * max(width, height))
     return {
-        "width": across * scale,
-        "height": down * scale,
-        "side_min": max(SIDE_MIN, min(across, down) * scale // 4),
+        "width": width,
+        "height": height,
+        "side_min": max(SIDE_MIN, min(width, height) // 4),
         "side_max": side_max,
-        "side_multiple": max(8, scale),
+        "side_multiple": multiple,
         "pixels_max": side_max * side_max,
     }
 
@@ -140,6 +156,42 @@ def _overrides(folder: Path) -> Mapping[str, Any]:
     return values
 
 
+def _overridden(info: ModelInfo, values: Mapping[str, Any]) -> ModelInfo:
+    """With the values of easel.json, each of which must make sense."""
+    for key, fits, rule in _rules(replace(info, **values)):
+        if key in values and not fits:
+            raise BrokenModel(
+                f"{_OVERRIDES} has a wrong value for “{key}”: {json.dumps(values[key])[:60]} is not {rule}."
+            )
+    return _info(info, values)
+
+
+def _rules(info: ModelInfo) -> Iterator[tuple[str, bool, str]]:
+    """(key, whether it holds, what the value has to be); a later rule relies on the earlier ones."""
+    for key in _NUMBERS:
+        yield key, getattr(info, key) > 0, "a positive number"
+    yield "side_multiple", info.side_multiple % SIDE_MULTIPLE == 0, f"a multiple of {SIDE_MULTIPLE}"
+    ordered = info.side_min <= info.side_max
+    yield "side_min", ordered, f"at most side_max, which is {info.side_max}"
+    yield "side_max", ordered, f"at least side_min, which is {info.side_min}"
+    yield "sampler", info.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"
+    yield "samplers", set(info.samplers) <= set(SAMPLERS), f"a choice from {', '.join(SAMPLERS)}"
+    sampler = SAMPLERS[info.sampler]
+    fits = sampler.steps_min <= info.steps <= sampler.steps_max
+    yield "steps", fits, f"from {sampler.steps_min} to {sampler.steps_max}, as {sampler.name} wants"
+
+
+_NUMBERS = (
+    "width",
+    "height",
+    "steps",
+    "guidance_scale",
+    "side_min",
+    "side_max",
+    "side_multiple",
+    "pixels_max",
+    "steps_max",
+)
 _SAMPLE = ModelInfo(id="sample", title="sample")
 
 
@@ -181,6 +233,11 @@ def choose_place(settings: EngineSettings) -> Place:
     name = settings.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BrokenModel(
+            "There is no CUDA device here: install NVIDIA's driver and the torch build for CUDA, "
+            "or set the device to “auto”."
+        )
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -191,7 +248,7 @@ def choose_place(settings: EngineSettings) -> Place:
         ) from error
     if device.type == "cuda":
         return Place(device=device, dtype=torch.float16)
-    slow = ("No graphics card is in use: on the CPU a picture takes minutes instead of seconds.",)
+    slow = ("No graphics card is in use: drawing on the CPU is slow.",)
     return Place(device=device, dtype=torch.float32, warnings=slow if device.type == "cpu" else ())
 
 

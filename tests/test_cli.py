@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 import bot
@@ -317,6 +319,16 @@ def test_ctrl_c_ends_cleanly(fake: FakeSettings, tmp_path: Path, monkeypatch: py
     assert list(tmp_path.glob("*.png")) == []
 
 
+def test_a_stage_on_a_pipe_loses_its_count_alone() -> None:
+    """Into a pipe a stage is told once, without a trailing count but with the digits of its name."""
+    out = io.StringIO()
+    with imagine.Display(Console(file=out, width=100)) as display:
+        for stage in ("downloading stable-diffusion-v1-5", "denoising 1/20", "denoising 2/20"):
+            display.stage(stage, 0.5)
+
+    assert out.getvalue() == "downloading stable-diffusion-v1-5 …\ndenoising …\n"
+
+
 def test_a_wish_leaves_defaults_to_the_model() -> None:
     """Options left out stay out, so that each model's own defaults hold."""
     wish = Wish(prompt="x")
@@ -409,6 +421,30 @@ def test_the_printed_command_draws_the_same(tmp_path: Path, monkeypatch: pytest.
     wish = seen[0]
     assert (wish.prompt, wish.negative_prompt, wish.seed) == (REQUEST.prompt, "--blurry", 42)
     assert (wish.size, wish.steps, wish.guidance_scale, wish.sampler) == ("128x64", 3, 7.25, "Euler a")
+
+
+def test_the_printed_command_names_a_hub_model_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub id is part of the command; a folder's name leads nowhere, so that a remark stands in for it."""
+    hub, folder = replace(REQUEST, model="org/name"), replace(REQUEST, model="tiny-random")
+    of_hub, of_folder = (
+        list(info.lines(PictureInfo(prompt="x", request=request))) for request in (hub, folder)
+    )
+
+    assert "--model=org/name" in info.command(hub)
+    assert "--model" not in info.command(folder)
+    again = next(number for number, line in enumerate(of_folder) if line.startswith("Again: "))
+    assert "--model" in of_folder[again - 1]
+    assert not any("folder" in line for line in of_hub)
+    assert "\n".join(of_folder).endswith(f"Again: {info.command(folder)}")
+
+
+def test_a_prompt_of_two_lines_is_printed_as_two(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The printed command keeps the prompt's line breaks, so that it can be pasted."""
+    file = tmp_path / "a.png"
+    file.write_bytes(encode_png(Image.new("RGB", (8, 8)), request=REQUEST))
+
+    assert info.show_info(file) == 0
+    assert capsys.readouterr().out.endswith(f"Again: {info.command(REQUEST)}\n")
 
 
 def test_info_never_drives_the_terminal(tmp_path: Path) -> None:

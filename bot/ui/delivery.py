@@ -19,7 +19,7 @@ import stamina
 import structlog
 
 from bot.core.ports import Clock, Progress, Undeliverable
-from bot.jobs import TOKEN_LIFE_S, Job
+from bot.jobs import TOKEN_LIFE_S, Job, JobState
 from bot.ui import messages, uploads
 from bot.ui.errors import UserError
 
@@ -168,7 +168,8 @@ class DiscordDelivery:
         return message.id
 
     async def _final(self, job: Job, room: int) -> tuple[list[discord.File], discord.ui.LayoutView]:
-        ready = await asyncio.to_thread(uploads.prepare, job.id, job.images, file_bytes_max=room)
+        images = () if job.state in (JobState.FAILED, JobState.CANCELLED) else job.images
+        ready = await asyncio.to_thread(uploads.prepare, job.id, images, file_bytes_max=room)
         alt = messages.alt_text(job.request)
         files = [discord.File(BytesIO(upload.data), upload.name, description=alt) for upload in ready]
         return files, messages.final_view(job, [upload.name for upload in ready])

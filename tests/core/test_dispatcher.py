@@ -134,6 +134,9 @@ async def test_undeliverable_images_are_refunded(rig_of: MakeRig) -> None:
     rig.delivery.undeliverable = "The channel is gone."
     row = await rig.ended(await rig.imagine())
     assert (row.state, row.charged, row.reason) == (JobState.FAILED, 0, "The channel is gone.")
+    await eventually(
+        lambda: [end.state for end in rig.delivery.ends_of(row)] == [JobState.RENDERED, JobState.FAILED]
+    )
     assert await rig.used() == 0
     await rig.assert_books()
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from engine import boot, process
-from engine.contract import Control, EngineSettings, Event, Loading, Ready, Shutdown
+from engine import boot, models, process
+from engine.contract import Broken, Control, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
 from engine.drawing import DeviceLost
+from engine.hub import Unreachable
+from engine.worker import Worker
 
 
 def settings(tiny: Path, tmp_path: Path) -> EngineSettings:
@@ -49,6 +54,115 @@ def test_a_lost_device_has_its_own_exit_code(
     assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_DEVICE_LOST == 70
     assert "unspecified launch failure" in capsys.readouterr().err
     assert [type(event) for event in events] == [Loading]
+
+
+def test_the_downloaded_files_are_described(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ready and the worker go by the files that loading brought, not by what was known before."""
+    known = ModelInfo(id="tiny", title="As known before")
+    described = iter([known, models.describe(settings(tiny, tmp_path))])
+    monkeypatch.setattr(models, "describe", lambda _: next(described))
+    workers: list[ModelInfo] = []
+
+    class Seen(Worker[Any]):
+        def run(self) -> None:
+            workers.append(self._model)
+
+    monkeypatch.setattr(boot, "Worker", Seen)
+    events: list[Event] = []
+    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_OK
+    first, ready = events[0], events[-1]
+    assert isinstance(first, Loading)
+    assert isinstance(ready, Ready)
+    assert first.models == (known,)
+    assert ready.models == tuple(workers) != (known,)
+
+
+@pytest.mark.parametrize("name", ["describe", "load"])
+def test_an_unexpected_error_is_broken(
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    """What nobody foresaw while describing or loading ends as Broken, in a sentence, with the traceback in the log."""
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(models, name, fail)
+    events: list[Event] = []
+    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_BROKEN == 78
+    broken = events[-1]
+    assert isinstance(broken, Broken)
+    assert "ZeroDivisionError" in broken.reason
+    assert "check the model's files" in broken.reason
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_error_while_drawing_is_not_the_models(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that fails ends the process, so that the bot starts a new one, instead of reporting Broken."""
+
+    def fail(_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Worker, "run", fail)
+    events: list[Event] = []
+    with pytest.raises(ZeroDivisionError):
+        boot.run(settings(tiny, tmp_path), queue.Queue(), events.append)
+    assert isinstance(events[-1], Ready)
+
+
+@pytest.mark.parametrize("name", ["describe", "load"])
+def test_the_hub_is_tried_again(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """While the hub can't be reached the engine stays in loading and says so; later tries succeed."""
+    act, tries = getattr(models, name), itertools.count(1)
+
+    def fail_twice(*args: Any) -> Any:
+        if next(tries) <= 2:
+            raise Unreachable("no connection")
+        return act(*args)
+
+    monkeypatch.setattr(models, name, fail_twice)
+    monkeypatch.setattr(boot, "PAUSES_S", (0.01, 0.02))
+    monkeypatch.setattr(Worker, "run", lambda _: None)
+    events: list[Event] = []
+    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_OK
+    told = [event for event in events if isinstance(event, Loading) and "trying again in" in event.stage]
+    assert len(told) == 2
+    assert all(bool(event.models) == (name == "load") for event in told)
+    assert isinstance(events[-1], Ready)
+
+
+@pytest.mark.parametrize("why", ["shutdown", "orphaned"])
+def test_waiting_for_the_hub_ends_at_once(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Shutdown, and the parent's end, are noticed within a second of a long pause."""
+    controls: queue.Queue[Control] = queue.Queue()
+
+    def fail(_: Any) -> None:
+        raise Unreachable("no connection")
+
+    def leave() -> None:
+        if why == "shutdown":
+            controls.put(Shutdown())
+        else:
+            monkeypatch.setattr(boot, "parent_alive", lambda: False)
+
+    monkeypatch.setattr(models, "describe", fail)
+    events: list[Event] = []
+    threading.Timer(0.2, leave).start()
+    begin = time.monotonic()
+    assert boot.run(settings(tiny, tmp_path), controls, events.append) == process.EXIT_OK
+    assert time.monotonic() - begin < 1.2
+    assert events == [Loading(stage="the model hub can't be reached; trying again in 5 s")]
 
 
 def test_threads_are_pinned() -> None:

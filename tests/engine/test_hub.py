@@ -11,9 +11,11 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from huggingface_hub import errors
 
 from engine import hub
 
@@ -159,18 +161,49 @@ def test_refusals_are_sentences(
     assert words in in_new_process(code, tmp_path / "hub", hub_server[0])
 
 
-def test_no_connection_is_a_sentence(tmp_path: Path) -> None:
-    """Where the hub can't be reached the sentence says to check the connection."""
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
+def test_no_connection_is_a_sentence(tmp_path: Path, address: str) -> None:
+    """A hub that can't be reached, or not even found by name, is a passing error that says to check the connection."""
     code = (
-        "from engine import hub; from engine.checkpoint import BrokenModel\n"
+        "from engine import hub\n"
         "try:\n"
         "    hub.fetch('org/tiny', offline=False, prefer_fp16=False, progress=print)\n"
-        "except BrokenModel as error:\n"
+        "except hub.Unreachable as error:\n"
         "    print(error)\n"
     )
-    answer = in_new_process(code, tmp_path / "hub", "http://127.0.0.1:9")
+    answer = in_new_process(code, tmp_path / "hub", address)
     assert answer.startswith("org/tiny could not be downloaded (")
     assert answer.endswith("check the connection, then start again.")
+
+
+def http_error(status: int, kind: type[errors.HfHubHTTPError] = errors.HfHubHTTPError) -> Exception:
+    response: Any = SimpleNamespace(status_code=status, headers={}, request=None)
+    return kind("no", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (http_error(500), True),
+        (http_error(503), True),
+        (http_error(429), True),
+        (http_error(403), False),
+        (http_error(404, errors.RepositoryNotFoundError), False),
+        (http_error(403, errors.GatedRepoError), False),
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+        (errors.OfflineModeIsEnabled("offline"), False),
+        (errors.LocalEntryNotFoundError("not here"), False),
+        (OSError(28, "No space left on device"), False),
+        (ValueError(), False),
+    ],
+)
+def test_which_errors_pass(error: Exception, passing: bool) -> None:
+    """Lost connections, time limits and a busy hub pass; refusals, offline mode and a full disk stay, causes included."""
+    assert hub.is_passing(error) == passing
+    outer = errors.LocalEntryNotFoundError("not here")
+    outer.__cause__ = error
+    assert hub.is_passing(outer) == passing
 
 
 FILES = [

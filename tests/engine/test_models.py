@@ -124,6 +124,20 @@ def test_known_models_need_no_files(empty_cache: Path) -> None:
     assert (turbo.steps, turbo.guidance_scale, turbo.sampler) == (1, 1.0, "Euler")
 
 
+@pytest.mark.parametrize(
+    ("model", "native"),
+    [(SD15, 512), ("stabilityai/sd-turbo", 512), ("SimianLuo/LCM_Dreamshaper_v7", 768)],
+)
+def test_known_models_have_their_bounds_before_their_files(
+    empty_cache: Path, model: str, native: int
+) -> None:
+    """The bounds follow from the native size by the rule for folders, also while nothing is downloaded."""
+    info = models.describe(settings(model))
+    sides = (info.side_min, info.side_max, info.side_multiple)
+    assert (info.width, info.height, *sides) == (512, 512, native // 4, 2 * native, 8)
+    assert info.pixels_max == info.side_max**2
+
+
 def test_a_cached_model_is_read_from_the_cache(tiny: Path, empty_cache: Path) -> None:
     """A model of the hub that is in the cache is described and loaded from there, without a network."""
     into_cache(empty_cache, tiny, SD15)
@@ -154,9 +168,18 @@ def test_overrides(copy: Path) -> None:
         ({"id": "other"}, "easel.json knows no “id”"),
         ({"steps": "many"}, "easel.json has a wrong value for “steps”"),
         ({"steps": True}, "easel.json has a wrong value for “steps”"),
-        ({"steps": 500}, "contradict themselves"),
-        ({"sampler": "Nope"}, "contradict themselves"),
-        ({"samplers": ["Nope"]}, "contradict themselves"),
+        ({"steps": 500}, "wrong value for “steps”: 500 is not from 1 to 150"),
+        ({"sampler": "LCM", "steps": 51}, "wrong value for “steps”: 51 is not from 1 to 50, as LCM wants"),
+        ({"steps": 0}, "wrong value for “steps”: 0 is not a positive number"),
+        ({"sampler": "Nope"}, 'wrong value for “sampler”: "Nope" is not one of Euler'),
+        ({"samplers": ["Nope"]}, "wrong value for “samplers”"),
+        ({"side_multiple": 0}, "wrong value for “side_multiple”: 0 is not a positive number"),
+        ({"side_multiple": -8}, "wrong value for “side_multiple”"),
+        ({"side_multiple": 12}, "wrong value for “side_multiple”: 12 is not a multiple of 8"),
+        ({"side_min": 4096}, "wrong value for “side_min”: 4096 is not at most side_max"),
+        ({"side_max": 8}, "wrong value for “side_max”: 8 is not at least side_min"),
+        ({"pixels_max": 0}, "wrong value for “pixels_max”"),
+        ({"guidance_scale": -1.5}, "wrong value for “guidance_scale”"),
         ({"width": 1024}, "contradict themselves"),
     ],
 )
@@ -189,8 +212,7 @@ def test_loading_tells_its_stages(tiny: Path) -> None:
     assert str(pipe.unet.dtype) == str(pipe.text_encoder.dtype) == "torch.float32"
     assert pipe.safety_checker is None
     place = models.choose_place(settings(tiny))
-    assert len(place.warnings) == 1
-    assert "CPU" in place.warnings[0]
+    assert place.warnings == ("No graphics card is in use: drawing on the CPU is slow.",)
 
 
 def test_half_precision_files_load_where_there_are_no_others(copy: Path) -> None:
@@ -204,6 +226,14 @@ def test_a_missing_device_is_named(tiny: Path) -> None:
     """A configured device that isn't there gives a sentence, not CUDA's traceback."""
     with pytest.raises(BrokenModel, match="The device “nonsense” can't be used here"):
         models.choose_place(replace(settings(tiny), device="nonsense"))
+
+
+def test_cuda_without_cuda_is_named(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch finds no CUDA device the sentence says so, without the name of an exception."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(BrokenModel, match="There is no CUDA device here") as caught:
+        models.choose_place(replace(settings(tiny), device="cuda"))
+    assert "Error" not in str(caught.value)
 
 
 def truncate(folder: Path, name: str, keep: int) -> None:

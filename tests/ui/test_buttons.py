@@ -7,7 +7,7 @@ from pathlib import Path
 from bot.jobs import Action, JobState
 from engine.contract import FakeSettings
 from tests.ui.conftest import StartWorld
-from tests.ui.world import World, text_of
+from tests.ui.world import World, labels, text_of
 
 
 async def test_reroll_draws_the_same_request_with_a_new_seed(world: World) -> None:
@@ -60,11 +60,13 @@ async def test_info_shows_everything_and_a_copyable_command(world: World) -> Non
 
 async def test_info_of_a_long_prompt_travels_as_a_file(world: World) -> None:
     """A command too long for a message comes as a text file, whole."""
-    prompt = "x" * 3990
+    prompt = "x" * 3980 + "`y`"
     message = await world.imagined(prompt=prompt)
     result = await world.alice.click(message, label="Info")
 
-    assert [attachment.filename for attachment in result.response.attachments] == ["command.txt"]
+    (attachment,) = result.response.attachments
+    assert attachment.filename == "command.txt"
+    assert prompt in (await attachment.read()).decode()
 
 
 async def test_delete_takes_message_and_file_away_but_refunds_nothing(world: World) -> None:
@@ -137,6 +139,7 @@ async def test_cancel_a_waiting_job_is_free(start_world: StartWorld) -> None:
 
     assert job.charged == 0
     assert world.dispatcher.line() == []
+    assert labels(world.message(1)) == ["Reroll", "Delete"]
 
 
 async def test_a_stranger_may_not_cancel(start_world: StartWorld) -> None:

@@ -168,6 +168,13 @@ async def test_autocomplete_suggests_samplers_and_models(world: World) -> None:
     assert [choice["value"] for choice in models] == ["fake"]
 
 
+async def test_a_sampler_is_known_whatever_its_capitals(world: World) -> None:
+    """People type "dpm++ 2m karras"; the message shows the sampler's own spelling."""
+    message = await world.imagined(sampler="dpm++ 2m karras")
+
+    assert "DPM++ 2M Karras" in text_of(message)
+
+
 async def test_a_prompt_cannot_ping_or_format(world: World) -> None:
     """@everyone, markdown, back ticks and bidi controls are shown as text in code marks and ping nobody."""
     message = await world.imagined(prompt="@everyone **bold** `x` \u202eevil")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.wire.loopback import LoopbackDiscord, Permission
+from tests.wire.redirect import ADDRESS_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,8 @@ class Bot:
     fake: dict[str, Any] | None = field(default_factory=lambda: {"step_s": 0.01})
     toml: str = ""
     module: list[str] = field(default_factory=lambda: ["tests.wire.easel_child"])
+    address: str | None = None
+    """Where the bot looks for Discord, if not where it is."""
     process: asyncio.subprocess.Process | None = None
     output: Path = Path()
 
@@ -36,6 +39,8 @@ class Bot:
         self.output = self.folder / "bot.log"
         arguments = [str(file), *([json.dumps(self.fake)] if self.fake is not None else [])]
         environment = {**os.environ, **self.discord.environment, "DISCORD_TOKEN": token or self.discord.token}
+        if self.address is not None:
+            environment[ADDRESS_VARIABLE] = self.address
         with self.output.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", *self.module, *arguments,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.wire.easel import easel_evening
+from tests.wire.loopback import Permission
 
 
 async def test_a_whole_evening(tmp_path: Path) -> None:
@@ -109,6 +110,63 @@ async def test_a_lost_reply_to_the_first_answer_is_found_again(tmp_path: Path) -
         )
 
         assert len(evening.discord.messages(evening.channel)) == 1
+
+
+async def test_an_answer_is_looked_for_until_discord_is_back(tmp_path: Path) -> None:
+    """The reply to the answer is lost and Discord is away for a moment: the message that stands there is served."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        evening.discord.fail_next("POST", "/callback", reset=True, times=1, apply=True)
+        away = evening.discord.fail_next("GET", "/messages/", reset=True, times=2, apply=False)
+        await evening.discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
+        await evening.discord.until(
+            lambda: evening.bot.states() == ["delivered"], timeout_s=30, what=evening.bot.log()
+        )
+
+        assert away.hits == 2
+
+
+async def test_images_that_may_not_be_posted_any_more_end_in_a_sentence(tmp_path: Path) -> None:
+    """Attach Files is taken away while the image is made: it is refunded, and the message says so."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.2}) as evening:
+        discord = evening.discord
+        await evening.bot.start()
+        answer = await evening.imagine()
+        usual = evening.channel.app_permissions
+        await discord.set_app_permissions(evening.channel, usual & ~Permission.ATTACH_FILES)
+        await discord.until(lambda: "Nothing was charged" in answer.message.text, timeout_s=20)
+
+        assert "may not post" in answer.message.text
+        assert evening.bot.rows("SELECT state, charged FROM job") == [("failed", 0)]
+
+
+async def test_a_delete_that_discord_refuses_changes_nothing(tmp_path: Path) -> None:
+    """Where the bot may not look any more, Delete says so, and the image stays what it was."""
+    async with easel_evening(tmp_path) as evening:
+        discord = evening.discord
+        await evening.bot.start()
+        message = await evening.finished(await evening.imagine())
+        await discord.until(lambda: evening.bot.states() == ["delivered"])
+        discord.fail_next("DELETE", "/channels/", status=403, times=1, apply=False)
+        answer = await discord.click(evening.alice, message, "Delete")
+        await discord.until(lambda: answer.followups, timeout_s=10)
+
+        assert "may not delete" in answer.followups[0].text
+        assert evening.bot.rows("SELECT deleted_at FROM job") == [(None,)]
+        assert "interaction_failed" not in evening.bot.log()
+
+
+async def test_without_a_network_the_bot_ends_with_a_sentence(tmp_path: Path) -> None:
+    """Discord can't be reached at start: one sentence and exit 1, no traceback."""
+    async with easel_evening(tmp_path) as evening:
+        evening.bot.address = "127.0.0.1:1"
+        await evening.bot.start(ready=False)
+        assert evening.bot.process is not None
+        code = await asyncio.wait_for(evening.bot.process.wait(), 40)
+
+        assert code == 1
+        assert "Discord can't be reached" in evening.bot.log()
+        assert "Traceback" not in evening.bot.log()
 
 
 @pytest.mark.parametrize(
