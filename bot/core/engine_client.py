@@ -189,6 +189,7 @@ class EngineClient:
                 )
             case Ready():
                 self.status = EngineStatus(phase=Phase.READY, models=event.models, ready=event)
+                _log_ready(event)
             case Broken():
                 self.status = EngineStatus(phase=Phase.BROKEN, reason=event.reason, models=self.status.models)
                 log.error("engine_broken", reason=event.reason)
@@ -220,3 +221,10 @@ class EngineClient:
         log.warning("engine_died", exitcode=exitcode, restart_in_s=delay)
         self.status = EngineStatus(phase=Phase.RESTARTING, models=self.status.models)
         self._restart = asyncio.get_running_loop().call_later(delay, self._spawn)
+
+
+def _log_ready(ready: Ready) -> None:
+    models = ", ".join(model.id for model in ready.models)
+    log.info("engine_ready", device=ready.device, dtype=ready.dtype, models=models, slots=ready.slots)
+    for warning in ready.warnings:
+        log.warning("engine_warning", text=warning)
