@@ -185,11 +185,14 @@ class Dispatcher:
         """Takes up everything that was alive when the bot ended, then starts the engine."""
         self._pace = Pace(await self._store.history.recent(count=50))
         await self._store.jobs.purge_tokens(before=self._clock.now() - TOKEN_LIFE_S)
-        for problem in await self._store.history.audit():
-            log.error("audit", problem=problem)
+        self._background(self._audit())  # reads every row: nobody should wait for it
         for job in await self._store.jobs.live():
             await self._recover(job)
         self.engine.start(self._post)
+
+    async def _audit(self) -> None:
+        for problem in await self._store.history.audit():
+            log.error("audit", problem=problem)
 
     async def _recover(self, job: Job) -> None:
         match job.state:
