@@ -8,7 +8,6 @@ aboard the engine) is rebuilt from the rows when the bot starts. Events are hand
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
@@ -25,6 +24,7 @@ from bot.core.estimates import Pace
 from bot.core.fairness import FairQueue
 from bot.core.gate import Gate
 from bot.core.ports import Clock, Delivery, Progress, Undeliverable
+from bot.core.spooled import all_intact
 from bot.core.words import held_up_by
 from bot.jobs import TOKEN_LIFE_S, Job, JobState, work_of
 from bot.store import Store
@@ -38,7 +38,6 @@ from engine.contract import (
     Finished,
     Loading,
     Ready,
-    SpooledImage,
     Started,
     Stepped,
     Submit,
@@ -203,7 +202,7 @@ class Dispatcher:
             case JobState.RUNNING:  # a restart of the bot is nobody's fault
                 await self._back_in_line(job, faults=job.faults)
             case JobState.RENDERED:
-                if await asyncio.to_thread(_all_intact, job.images):
+                if await asyncio.to_thread(all_intact, job.images):
                     self._background(self._deliver(job))
                 else:
                     await self._back_in_line(job, faults=job.faults)
@@ -438,15 +437,3 @@ class Dispatcher:
 def persistent() -> AsyncIterator[stamina.Attempt]:
     """Attempts at a write that must not be given up: a stranger's lock passes."""
     return stamina.retry_context(on=DatabaseError, attempts=None, timeout=None, wait_max=BUSY_RETRY_S)
-
-
-def _all_intact(images: tuple[SpooledImage, ...]) -> bool:
-    """Whether every image that may be shown still lies in the spool as it was written."""
-    return all(image.path is None or _sha256(Path(image.path)) == image.sha256 for image in images)
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
