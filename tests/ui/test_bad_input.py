@@ -42,7 +42,7 @@ async def test_bad_options_get_one_sentence(world: World, options: dict[str, Any
 @pytest.mark.parametrize(
     "prompt",
     [
-        "😀" * 1900,
+        "😀" * 4000,
         "**bold** _it_ ||spoiler|| [x](https://example.org) # big",
         "a\u200bb\u202ec",
         "x" * 4000,
