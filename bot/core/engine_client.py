@@ -157,9 +157,7 @@ class EngineClient:
                         process.kill()
                     hand_over(process.events.recv())
             except (EOFError, OSError):
-                if (
-                    not self._stopping
-                ):  # reaped here: a dying process may take seconds, which the loop has not
+                if not self._stopping:  # a dying process may take seconds, which the loop has not
                     process.close()
                 hand_over(Lost(exitcode=process.exitcode))
         except RuntimeError:  # the loop is closed: nobody is left to be told

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from bot.config import Settings
-from bot.core.engine_client import EngineClient, EngineStatus, Phase
+from bot.core.engine_client import EngineClient, Phase
 from bot.core.policy import Refused, Window, day_of, explain, judge, limits_for
 from bot.core.ports import Clock
+from bot.core.words import why_nothing_is_offered
 from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, Refusal, Usage
 from bot.store import Store
 from engine.contract import GenerationRequest, InvalidRequest, ModelInfo
@@ -53,7 +54,7 @@ class Gate:
         """The named model, or the one used when none is named; raises InvalidRequest."""
         models = self._engine.status.models
         if not models:
-            raise InvalidRequest(_no_models(self._engine.status))
+            raise InvalidRequest(why_nothing_is_offered(self._engine.status))
         if not name:
             return models[0]
         for model in models:
@@ -79,7 +80,7 @@ class Gate:
     ) -> Job | Refused:
         """Stores and charges the job, or says in a sentence why not. The caller answers next."""
         if self._engine.status.phase is Phase.BROKEN:
-            return Refused(reason=_no_models(self._engine.status))
+            return Refused(reason=why_nothing_is_offered(self._engine.status))
         allowance = await self.allowance(owner)
         verdict = judge(request, allowance.limits)
         if isinstance(verdict, Refused):
@@ -119,9 +120,3 @@ class Gate:
             guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
         )
         return Allowance(limits=limits, usage=usage, window=window)
-
-
-def _no_models(status: EngineStatus) -> str:
-    if status.phase is Phase.BROKEN:
-        return f"The image engine can't work right now: {status.reason}"
-    return "The image engine is just starting: try again in a few seconds."

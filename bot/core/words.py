@@ -21,3 +21,10 @@ def held_up_by(status: EngineStatus) -> str | None:
             return "The image engine restarts after a crash; your place in line is kept."
         case Phase.STOPPED:
             return "Easel is shutting down; your place in line is kept."
+
+
+def why_nothing_is_offered(status: EngineStatus) -> str:
+    """Why a request can't even be read or taken while the engine is broken, or has not said what it offers."""
+    if status.phase is Phase.BROKEN:
+        return f"The image engine can't work right now: {status.reason}"
+    return "The image engine is just starting: try again in a few seconds."

@@ -68,9 +68,8 @@ class SdFamily:
         """Parts 2 to 6.2: encoded prompts, timesteps, first noise."""
         embeddings, notes = self._embeddings(request)
         sampler = samplers.make(request.sampler, self._sampling)
-        sampler.set_timesteps(
-            request.steps, device="cpu"
-        )  # a table on the GPU would be read back at every step
+        # A table on the GPU would be read back at every step.
+        sampler.set_timesteps(request.steps, device="cpu")
         if hasattr(sampler, "set_begin_index"):
             sampler.set_begin_index(0)
         generator = torch.Generator("cpu").manual_seed(seed)
@@ -171,9 +170,8 @@ class SdFamily:
         spans = tokenizer(text, truncation=False, return_offsets_mapping=True, verbose=False).offset_mapping
         if len(spans) <= window:
             return ""
-        cut = spans[window - 1][
-            0
-        ]  # the first token left out: the window's last place is taken by the end mark
+        # The first token left out: the window's last place is taken by the end mark.
+        cut = spans[window - 1][0]
         kept, dropped = _tail(text[:cut]), _head(text[cut:])
         return f"The {name} is too long for this model: it was used up to “{kept}”; from “{dropped}” on it was left out."
 
