@@ -483,7 +483,8 @@ async def test_events_of_an_older_attempt_change_nothing(rig_of: MakeRig) -> Non
     rig = await rig_of(fake=SLOW)
     job = await rig.imagine("HANG")
     row = await rig.until(job, JobState.RUNNING)
-    await eventually(lambda: any(showing.now for showing in rig.delivery.of(job)))
+    # Its own last word before it hangs is that it encodes: nothing true comes after that.
+    await eventually(lambda: any(showing.progress.step for showing in rig.delivery.of(job)))
     shown = len(rig.delivery.of(job))
     for attempt in (row.attempt - 1, row.attempt + 1):
         for event in _lies(job.id, attempt):
