@@ -22,7 +22,7 @@ from bot.core.dispatcher import Dispatcher
 from bot.core.engine_client import EngineClient
 from bot.core.housekeeping import keep_house
 from bot.core.ports import Clock
-from bot.models import ModelError, engine_settings
+from bot.models import engine_settings
 from bot.store import Store
 from bot.store.db import DatabaseError
 from bot.ui.buttons import JobButton
@@ -178,7 +178,7 @@ def _explained(act: Callable[[], int]) -> int:
             file=sys.stderr,
         )
         return EXIT_CONFIG
-    except (DatabaseError, ModelError) as problem:
+    except DatabaseError as problem:
         print(problem, file=sys.stderr)
     except discord.HTTPException as problem:
         print(

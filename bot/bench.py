@@ -18,7 +18,6 @@ from rich.table import Table
 
 from bot.config import Settings
 from bot.jobs import Action, Admission, Limits, Origin, Owner
-from bot.models import ModelError, ensure_default_model
 from bot.store import Store
 from engine import process
 from engine.contract import EngineSettings, GenerationRequest, ModelInfo, Ready
@@ -44,11 +43,7 @@ class Figure:
 
 def main(settings: Settings, *, quick: bool, json_path: Path | None) -> int:
     """Measures, prints a table, and writes JSON where asked. `quick` leaves out repetitions."""
-    try:
-        model = ensure_default_model(settings.data_dir)
-    except ModelError as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    model = settings.engine.model
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
         figures += measure_engine_start(model, Path(folder), runs=1 if quick else 3)
@@ -60,12 +55,12 @@ def main(settings: Settings, *, quick: bool, json_path: Path | None) -> int:
     return 0
 
 
-def measure_engine_start(model: Path, folder: Path, *, runs: int) -> list[Figure]:
-    """Seconds from spawn to Ready, the tiny model included."""
+def measure_engine_start(model: str, folder: Path, *, runs: int) -> list[Figure]:
+    """Seconds from spawn to Ready, the model loaded."""
     seconds: list[float] = []
     for _ in range(runs):
         begin = time.perf_counter()
-        engine = process.start(EngineSettings(model=str(model), spool=str(folder), device="cpu"))
+        engine = process.start(EngineSettings(model=model, spool=str(folder), device="cpu"))
         try:
             while not isinstance(engine.events.recv(), Ready):
                 pass
@@ -143,11 +138,11 @@ def _admission(number: int) -> Admission:
 # ------------------------------------------------------------------ the bot on the loopback Discord
 
 
-def measure_wire(model: Path) -> list[Figure]:
+def measure_wire(model: str) -> list[Figure]:
     """The bot's process on a loopback Discord, which is part of the tests and so needs a source checkout."""
     if not (CHECKOUT / "tests" / "bench" / "wire.py").is_file():
         return []
-    command = [sys.executable, "-m", "tests.bench.wire", str(model)]
+    command = [sys.executable, "-m", "tests.bench.wire", model]
     done = subprocess.run(command, cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True)
     return [Figure(**json.loads(line)) for line in done.stdout.splitlines()]
 

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from bot.config_words import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.jobs import Limits
-from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN
+from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER
 
 FILE_NAME = "easel.toml"
 PREFIX = "EASEL_"
@@ -102,8 +102,8 @@ class DiscordSection(Section):
 
 
 class EngineSection(Section):
-    model: str | None = Field(
-        default=None, min_length=1, description="a model id of the hub or a local folder"
+    model: str = Field(
+        default=STARTER, min_length=1, description=f'a model id of the hub, a local folder or "{STARTER}"'
     )
     device: str = Field(
         default="auto",
@@ -344,7 +344,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
     discord, engine, data = settings.discord, settings.engine, settings.data
     token_file = absolute("discord.token_file", discord.token_file)
     model = engine.model
-    if model and (place := absolute("engine.model", Path(model))):
+    if model != STARTER and (place := absolute("engine.model", Path(model))):
         # "owner/name" is a hub id unless such a folder lies here
         model = str(place.resolve()) if model.startswith((".", "~")) or place.is_dir() else model
     return settings.model_copy(

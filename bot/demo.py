@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,14 @@ import simcord
 from bot import logs
 from bot.app import EXIT_FAILED, EXIT_OK, create_app
 from bot.config import Settings
-from bot.models import STAND_IN_NOTE, ModelError, engine_settings
+from bot.models import STARTER_NOTE, engine_settings, is_starter
 from engine.contract import EngineSettings
+
+GREETING = (
+    "A simulated Discord. The starter model draws circles, squares, triangles, stars, hearts, diamonds, rings, crosses, "
+    "moons, clouds, trees, houses, flowers, fish, boats and suns in twelve colours: "
+    "try /imagine a yellow heart left of a purple star on a white background"
+)
 
 REFRESH_S = 0.4
 """Without a refresh the page shows only what the last click published."""
@@ -37,16 +42,11 @@ def run(settings: Settings, port: int) -> int:
         )
         return EXIT_FAILED
     logs.configure(settings.log.level if settings.log.level != "info" else "warning", settings.log.format)
-    if settings.engine.model is None:
-        print(STAND_IN_NOTE)
+    if is_starter(settings):
+        print(STARTER_NOTE)
     with tempfile.TemporaryDirectory(prefix="easel-demo-") as folder:
         own = _settings_for(settings, Path(folder))
-        try:
-            engine = replace(engine_settings(settings), spool=str(own.spool))
-        except ModelError as problem:
-            print(problem, file=sys.stderr)
-            return EXIT_FAILED
-        return asyncio.run(_serve(own, engine, port))
+        return asyncio.run(_serve(own, engine_settings(own), port))
 
 
 def _settings_for(settings: Settings, folder: Path) -> Settings:
@@ -122,8 +122,8 @@ def _take_turns(preview: simcord.Preview) -> asyncio.Lock:
 
 
 def _topic(settings: Settings) -> str:
-    if settings.engine.model is None:
-        return "A simulated Discord. The tiny model here has random weights: it draws coloured noise."
+    if is_starter(settings):
+        return GREETING
     return "A simulated Discord: nothing here leaves your machine."
 
 

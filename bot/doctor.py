@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.config import ConfigError, Settings
-from bot.models import STAND_IN_NOTE
+from bot.models import STARTER_NOTE
 from bot.store import db
+from engine.contract import STARTER
 
 CHILD_TIMEOUT_S = 180.0
 FREE_BYTES_LOW, FREE_BYTES_MIN = 5 * 2**30, 2**28
@@ -218,9 +219,8 @@ def _cuda_fix(facts: dict[str, Any], *, has_driver: bool) -> str:
 
 def check_model(settings: Settings) -> Iterator[Finding]:
     model = settings.engine.model
-    if model is None:
-        yield warn("Model", STAND_IN_NOTE)
-        return
+    if model == STARTER:
+        yield warn("Model", STARTER_NOTE)
     yield judge_model(model, offline=settings.engine.offline)
 
 
@@ -243,11 +243,11 @@ def judge_model(model: str, *, offline: bool) -> Finding:
 
 _CHECK_MODEL = """
 import json, sys
-from pathlib import Path
-from engine import checkpoint, hub
+from engine import checkpoint, hub, models
 model = sys.argv[1]
-is_id = hub.is_id(model) and not Path(model).is_dir()
-folder, problem = hub.cached(hub.current_id(model)) if is_id else Path(model), ""
+local, problem = models.local_folder(model), ""
+is_id = local is None
+folder = hub.cached(hub.current_id(model)) if is_id else local
 try:
     if folder is not None:
         checkpoint.check(folder, prefer_fp16=False)

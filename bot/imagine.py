@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bot.config import Settings
-from bot.models import STAND_IN_NOTE, ModelError, engine_settings
+from bot.models import STARTER_NOTE, engine_settings, is_starter
 from engine.contract import (
     SEEDS,
     Broken,
@@ -107,15 +107,15 @@ def imagine(settings: Settings, wish: Wish) -> int:
     seed = secrets.randbelow(SEEDS) if wish.seed == -1 else wish.seed
     try:
         wish.check(seed)
-        if settings.engine.model is None:
-            console.print(STAND_IN_NOTE)
+        if is_starter(settings):
+            console.print(STARTER_NOTE)
         with tempfile.TemporaryDirectory(prefix="easel-") as spool:
             finished = _draw(settings, wish, seed, Path(spool), console)
             return _deliver(finished, wish, console)
     except InvalidRequest as error:
         console.print(str(error))
         return EXIT_USAGE
-    except (NoPicture, ModelError) as error:
+    except NoPicture as error:
         console.print(str(error))
         return EXIT_FAILED
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine import metadata
-from engine.contract import GenerationRequest
+from engine.contract import STARTER, GenerationRequest
 from engine.metadata import PictureInfo
 
 
@@ -44,13 +44,14 @@ def lines(found: PictureInfo) -> Iterator[str]:
     yield from found.notes
     yield f"Made by: Easel {found.version}"
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
-    if not _names_hub_model(request):
+    if not _names_its_model(request):
         yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
     yield from f"Again: {command(request)}".split("\n")
 
 
-def _names_hub_model(request: GenerationRequest) -> bool:
-    return "/" in request.model
+def _names_its_model(request: GenerationRequest) -> bool:
+    """Whether the name alone finds it: an id of the hub, or the model that ships with Easel."""
+    return "/" in request.model or request.model == STARTER
 
 
 def command(request: GenerationRequest) -> str:
@@ -63,7 +64,7 @@ def command(request: GenerationRequest) -> str:
         f"--steps={request.steps}",
     ]
     words += [f"--guidance={request.guidance_scale!r}", f"--sampler={request.sampler}"]
-    if _names_hub_model(request):
+    if _names_its_model(request):
         words.append(f"--model={request.model}")
     if request.negative_prompt:
         words.append(f"--negative={request.negative_prompt}")

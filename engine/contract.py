@@ -12,6 +12,9 @@ from typing import Any, Literal, Self
 SEEDS = 2**32
 """Seeds are 0 … SEEDS - 1; image i of a request uses (seed + i) mod SEEDS."""
 
+STARTER = "starter"
+"""The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
+
 PROMPT_CHARS_MAX = 4000
 SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
 GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
@@ -314,7 +317,7 @@ class EngineSettings:
     """All that one engine process is told when it starts. Paths are absolute."""
 
     model: str
-    """Hub id, or a local folder in the hub's layout."""
+    """Hub id, local folder in the hub's layout, or STARTER."""
     spool: str
     """Folder for finished images."""
     device: str = "auto"

@@ -19,6 +19,7 @@ from engine.contract import (
     SIDE_MAX,
     SIDE_MIN,
     SIDE_MULTIPLE,
+    STARTER,
     EngineSettings,
     InvalidRequest,
     ModelInfo,
@@ -65,9 +66,18 @@ _CLASSES = {
     "safety_checker": ("diffusers.pipelines.stable_diffusion.safety_checker", "StableDiffusionSafetyChecker"),
 }
 """What each component is, whatever a checkpoint's model_index.json calls it: nothing else is ever loaded."""
+STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
 _OVERRIDES = "easel.json"
 _FIXED = ("id", "family", "safety_checker")
 _CONFIGS = ("model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json")
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder on this disk that a setting names; None where it is an id of the hub."""
+    if model == STARTER:
+        return STARTER_FOLDER
+    folder = Path(model)
+    return folder if folder.is_dir() or not hub.is_id(model) else None
 
 
 # ------------------------------------------------------------------ describing
@@ -75,9 +85,9 @@ _CONFIGS = ("model_index.json", "scheduler/scheduler_config.json", "unet/config.
 
 def describe(settings: EngineSettings) -> ModelInfo:
     """What the configured model offers. Loads no weights and no torch; raises BrokenModel."""
-    folder = Path(settings.model)
-    if folder.is_dir() or not hub.is_id(settings.model):
-        return _describe_folder(folder, folder.name or "model")
+    folder = local_folder(settings.model)
+    if folder is not None:
+        return _describe_folder(folder, STARTER if settings.model == STARTER else folder.name or "model")
     model = hub.current_id(settings.model)
     snapshot = hub.cached(model)
     if snapshot is not None and all((snapshot / name).is_file() for name in _CONFIGS):
@@ -266,8 +276,8 @@ def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any
 
 def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress) -> Path:
     """The model's folder, downloaded if need be."""
-    folder = Path(settings.model)
-    if folder.is_dir() or not hub.is_id(settings.model):
+    folder = local_folder(settings.model)
+    if folder is not None:
         return folder
     model = hub.current_id(settings.model)
     snapshot = hub.cached(model)

@@ -21,7 +21,7 @@ from bot import imagine, info
 from bot.cli import app
 from bot.config import Settings
 from bot.imagine import Wish
-from bot.models import ModelError, engine_settings, ensure_default_model
+from bot.models import engine_settings
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest
 from engine.metadata import PictureInfo, encode_png
 
@@ -336,51 +336,7 @@ def test_a_wish_leaves_defaults_to_the_model() -> None:
     assert (wish.steps, wish.guidance_scale, wish.size, wish.sampler) == (None, None, None, None)
 
 
-# ------------------------------------------------------------------ the stand-in model
-
-
-def test_the_stand_in_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny model appears whole under the data folder, and a second call builds nothing."""
-    built: list[list[str]] = []
-
-    def build(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        built.append(command)
-        folder = Path(command[-1])
-        folder.mkdir()
-        (folder / "model_index.json").write_text("{}")
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr("bot.models.subprocess.run", build)
-    first, second = ensure_default_model(tmp_path), ensure_default_model(tmp_path)
-
-    assert first == second == tmp_path / "models" / "tiny-random"
-    assert (first / "model_index.json").is_file()
-    assert [command[1:3] for command in built] == [["-m", "engine.tiny"]]
-    assert [path.name for path in first.parent.iterdir()] == ["tiny-random"]
-
-
-def test_half_a_stand_in_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder without its index, left by nobody knows whom, does not count as a model."""
-
-    def build(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        Path(command[-1]).mkdir()
-        (Path(command[-1]) / "model_index.json").write_text("{}")
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr("bot.models.subprocess.run", build)
-    (tmp_path / "models" / "tiny-random" / "unet").mkdir(parents=True)
-
-    assert sorted(path.name for path in ensure_default_model(tmp_path).iterdir()) == ["model_index.json"]
-
-
-def test_a_stand_in_that_cannot_be_built_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The builder's last line becomes the sentence, and nothing half-made stays."""
-    failed = subprocess.CompletedProcess([], 1, "", "Traceback\nRuntimeError: no space")
-    monkeypatch.setattr("bot.models.subprocess.run", lambda *_, **__: failed)
-    with pytest.raises(ModelError, match="RuntimeError: no space"):
-        ensure_default_model(tmp_path)
-
-    assert list((tmp_path / "models").iterdir()) == []
+# ------------------------------------------------------------------ which model
 
 
 def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from bot import config
 from bot.config import ConfigError, Settings, load
 from bot.jobs import Limits
+from engine.contract import STARTER
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +38,7 @@ def test_no_file_means_defaults() -> None:
     settings = load(None, {})
 
     assert settings == Settings()
-    assert settings.engine.model is None
+    assert settings.engine.model == STARTER
     assert settings.limits.to_limits() == Limits(
         credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4
     )

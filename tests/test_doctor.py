@@ -334,12 +334,13 @@ def test_a_hub_model_that_is_not_here(
     assert finding.fix == "hf download owner/name"
 
 
-def test_the_stand_in_is_told(tmp_path: Path) -> None:
-    """Without a model the report says that noise will be drawn."""
-    finding = only(doctor.check_model(settings_in(tmp_path)))
+def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
+    """Without a model the report says what will draw, and that its files are complete."""
+    told, checked = doctor.check_model(settings_in(tmp_path))
 
-    assert finding.status is Status.WARN
-    assert "noise" in finding.text
+    assert told.status is Status.WARN
+    assert "starter model" in told.text
+    assert checked.status is Status.OK
 
 
 def test_a_child_that_fails_gives_its_last_words() -> None:

@@ -23,7 +23,7 @@ os.environ.setdefault(
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny random model's folder. Copy it before changing it."""
-    from engine.tiny import build
+    from tests.tiny import build
 
     return build(tmp_path_factory.mktemp("models") / "tiny")
 

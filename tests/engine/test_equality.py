@@ -97,7 +97,7 @@ def test_guidance_as_an_input(
     tmp_path: Path, load_pipe: Callable[[Path], Any], sampler: str, guidance: float
 ) -> None:
     """A model distilled to take guidance as an input (LCM) gets it, in one row, as pipe gives it."""
-    from engine.tiny import build
+    from tests.tiny import build
 
     folder = build(tmp_path / "lcm", time_cond_proj_dim=16)
     pipe, model = load_pipe(folder), describe(EngineSettings(model=str(folder), spool="/nowhere"))
@@ -110,7 +110,7 @@ def test_guidance_as_an_input(
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_velocity_prediction(tmp_path: Path, load_pipe: Callable[[Path], Any], sampler: str) -> None:
     """A checkpoint that predicts velocity keeps doing so under every sampler."""
-    from engine.tiny import build
+    from tests.tiny import build
 
     folder = build(tmp_path / "v", prediction_type="v_prediction")
     pipe, model = load_pipe(folder), describe(EngineSettings(model=str(folder), spool="/nowhere"))

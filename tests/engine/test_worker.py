@@ -358,7 +358,7 @@ def test_the_safety_checker_decides(tmp_path: Path, load_pipe: Any, safety: Any,
     """A flagged picture is reported as such and never written; a passed one equals pipe's."""
     from engine.contract import EngineSettings
     from engine.models import describe
-    from engine.tiny import build
+    from tests.tiny import build
 
     folder = build(tmp_path / "model", safety=safety)
     info = describe(EngineSettings(model=str(folder), spool="/nowhere"))

@@ -1,17 +1,18 @@
-"""Builds a tiny Stable Diffusion folder with random weights, for the demo and the tests; knows the hub's layout.
+"""Builds a tiny Stable Diffusion folder with random weights, for tests that want such; knows the hub's layout.
 
-`python -m engine.tiny FOLDER` takes seconds. The architectures are the real ones, only small, so whatever works with
-this folder works with a real checkpoint, except that the pictures are colourful noise.
+The architectures are the real ones, only small, so whatever works with this folder works with a real checkpoint, except
+that the pictures are colourful noise.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
+
+from engine.starter.parts import clip_tokenizer
 
 SIDE = 128
 TITLE = "Tiny random model"
@@ -45,11 +46,12 @@ def build(
     torch: Any = import_module("torch")
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer()
     checker, extractor = _safety_parts(safety) if safety != "none" else (None, None)
     pipeline = diffusers.StableDiffusionPipeline(
         vae=_vae(),
-        text_encoder=_text_encoder(),
-        tokenizer=_tokenizer(),
+        text_encoder=_text_encoder(tokenizer),
+        tokenizer=tokenizer,
         unet=_unet(time_cond_proj_dim),
         scheduler=diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1),
         safety_checker=checker,
@@ -123,12 +125,12 @@ def _vae() -> Any:
     return vae
 
 
-def _text_encoder() -> Any:
+def _text_encoder(tokenizer: Any) -> Any:
     transformers: Any = import_module("transformers")
-    start, end = len(_vocabulary()) - 2, len(_vocabulary()) - 1
+    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     return transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
-            vocab_size=len(_vocabulary()),
+            vocab_size=len(tokenizer),
             hidden_size=32,
             intermediate_size=64,
             num_hidden_layers=2,
@@ -163,35 +165,5 @@ def _safety_parts(safety: Safety) -> tuple[Any, Any]:
 _MERGES = ("r e", "a n", "t h", "th e</w>", "o f</w>", "i n", "in g</w>", "re d</w>", "an d</w>")
 
 
-def _vocabulary() -> dict[str, int]:
-    """Every byte, alone and at the end of a word, then the merges: encodes any text."""
-    letters = list(_byte_letters())
-    merged = [merge.replace(" ", "") for merge in _MERGES]
-    words = [*letters, *(f"{letter}</w>" for letter in letters), *merged, "<|startoftext|>", "<|endoftext|>"]
-    return {word: number for number, word in enumerate(words)}
-
-
-def _byte_letters() -> list[str]:
-    """The printable letter that byte-level BPE writes for each of the 256 bytes."""
-    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = (number for number in range(256) if number not in plain)
-    return [chr(byte) for byte in plain] + [chr(256 + offset) for offset, _ in enumerate(others)]
-
-
 def _tokenizer() -> Any:
-    transformers: Any = import_module("transformers")
-    merges = [tuple(merge.split(" ")) for merge in _MERGES]
-    return transformers.CLIPTokenizer(vocab=_vocabulary(), merges=merges, model_max_length=77)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m engine.tiny", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--safety", choices=("none", "passes", "flags"), default="none")
-    arguments = parser.parse_args()
-    build(arguments.folder, seed=arguments.seed, safety=arguments.safety)
-
-
-if __name__ == "__main__":
-    main()
+    return clip_tokenizer([(first, second) for first, second in (merge.split() for merge in _MERGES)], 77)
