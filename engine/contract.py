@@ -312,6 +312,13 @@ class FakeSettings:
     """Such a request's images are flagged by the (pretended) safety checker."""
 
 
+Mode = Literal["exact", "wide", "fast"]
+"""exact: a forward holds one image, equal to `pipe()`; wide: always the same number of rows, equal alone and in a crowd;
+fast: as many rows as pay, equal to the eye."""
+Switch = Literal["auto", "on", "off"]
+WIDE_ROWS = (2, 4, 8, 16)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """All that one engine process is told when it starts. Paths are absolute."""
@@ -325,6 +332,20 @@ class EngineSettings:
     slots: int = 4
     """How many images are advanced at the same time."""
     hub_offline: bool = False
+    mode: Mode = "exact"
+    rows: int = 4
+    """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
+    data: str | None = None
+    """Folder where measurements of this machine are kept; None: nothing is measured."""
+    preview_every: int = 0
+    """UNet calls of one image between two previews; 0: none are made."""
+    preview_model: str | None = None
+    """Local folder of an AutoencoderTiny for sharper previews; None: a linear map of the latents."""
+    channels_last: Switch = "auto"
+    fused_qkv: Switch = "auto"
+    compile: Switch = "off"
+    """Only in the fast mode; goes on behind the first images."""
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     fake: FakeSettings | None = None
 
 
@@ -376,6 +397,8 @@ class Ready:
     fingerprint: Mapping[str, str]
     """Equality of pixels is promised between engines with equal fingerprints."""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences for the log: what each mode costs and brings on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,17 +414,24 @@ class Started:
     attempt: int
 
 
+Stage = Literal["waiting", "encoding", "denoising", "decoding"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stepped:
     """Progress of a job, over all its images."""
 
     job_id: int
     attempt: int
-    stage: Literal["encoding", "denoising", "decoding"]
+    stage: Stage
     step: int
     """UNet calls done, over all images of the job."""
     steps: int
     """UNet calls in all."""
+    seconds_left: float | None = None
+    """Until the job is done, as far as the engine can tell from its own pace and what else it draws."""
+    preview: bytes | None = None
+    """A small JPEG of the image drawn last, every few steps."""
 
     @property
     def fraction(self) -> float:
