@@ -1,67 +1,110 @@
-"""Who runs in the next forward: active images take turns, the others wait in order; knows neither torch nor jobs."""
+"""Who runs in the next forward: the shortest remaining first, with ageing; knows neither torch nor jobs.
+
+An image that becomes active at tick t with n forwards to make is due at t + n, the tick at which it would be done if it
+were alone. The earliest due runs first, together with others of its group while there is room. That is "shortest
+remaining first" whose remainder shrinks by one with every tick of waiting: among those present the order never
+changes, and whoever comes n ticks later or more can't overtake, so nobody starves.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, Protocol, TypeVar
 
-Item = TypeVar("Item", bound=Hashable)
+
+class Turn(Protocol):
+    """What is asked of an item. It may change between two ticks, save its hash."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def group(self) -> Hashable:
+        """Only items of equal groups may share a forward."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Rows that it takes in a forward."""
+        ...
+
+    @property
+    def left(self) -> int:
+        """Forwards still to make; with 0 it gets no turns."""
+        ...
+
+
+Item = TypeVar("Item", bound=Turn)
 
 
 class Batcher(Generic[Item]):
-    """Round robin over at most `slots` active items; waiting ones become active first come, first served.
-
-    Between two turns of one item every other active item has exactly one, whoever joins or leaves meanwhile, except
-    that one who joins has its first turn after all those already there.
-    """
+    """At most `slots` active items; waiting ones become active first come, first served."""
 
     def __init__(self, slots: int) -> None:
         if slots < 1:
             raise ValueError(f"An engine needs at least one slot, not {slots}.")
         self.slots = slots
-        self._active: deque[Item] = deque()
-        self._waiting: deque[Item] = deque()
+        self._tick = 0
+        self._due: dict[Item, int] = {}
+        """The active items, in the order in which they became active."""
+        self._waiting: deque[tuple[Item, int]] = deque()
 
-    def add(self, item: Item) -> None:
-        """Puts an item last in the waiting line. Raises ValueError if it is already here."""
+    def add(self, item: Item, work: int) -> None:
+        """Puts an item last in the waiting line; `work` is how many forwards it needs. ValueError if it is here."""
         if item in self:
             raise ValueError(f"{item!r} is already in the batcher.")
-        self._waiting.append(item)
+        self._waiting.append((item, work))
 
     def remove(self, item: Item) -> None:
         """Takes an item out wherever it is; unknown items are ignored."""
-        for line in (self._active, self._waiting):
-            if item in line:
-                line.remove(item)
+        self._due.pop(item, None)
+        self._waiting = deque(entry for entry in self._waiting if entry[0] != item)
 
     def promote(self) -> Item | None:
         """The next waiting item, now active; None when nobody waits or every slot is taken."""
-        if not self._waiting or len(self._active) >= self.slots:
+        if not self._waiting or len(self._due) >= self.slots:
             return None
-        item = self._waiting.popleft()
-        self._active.append(item)
+        item, work = self._waiting.popleft()
+        self._due[item] = self._tick + work
         return item
 
-    def turn(self) -> Item | None:
-        """The active item whose turn it is; it goes to the end of the line. None when nothing is active."""
-        if not self._active:
-            return None
-        self._active.rotate(-1)
-        return self._active[-1]
+    def pick(self, width: Callable[[Item], int]) -> list[Item]:
+        """The items of the next forward, the earliest due first; empty when nobody has a turn to take.
+
+        `width(first)` is how many rows the forward may have; the first item runs even if it needs more.
+        """
+        ready = [item for item in self._in_order() if item.left]
+        if not ready:
+            return []
+        self._tick += 1
+        first, *others = ready
+        chosen, room = [first], width(first) - first.rows
+        for item in others:
+            if item.group == first.group and item.rows <= room:
+                chosen.append(item)
+                room -= item.rows
+        return chosen
+
+    def up_to(self, item: Item) -> list[Item]:
+        """The active items that come no later than this one, itself included; empty if it is not active."""
+        due = self._due.get(item)
+        return [] if due is None else [other for other in self._in_order() if self._due[other] <= due]
+
+    def _in_order(self) -> list[Item]:
+        return sorted(self._due, key=self._due.__getitem__)
 
     @property
     def active(self) -> tuple[Item, ...]:
-        """Whose turns come next, in order."""
-        return tuple(self._active)
+        """The earliest due first."""
+        return tuple(self._in_order())
 
     @property
     def waiting(self) -> tuple[Item, ...]:
-        return tuple(self._waiting)
+        return tuple(item for item, _ in self._waiting)
 
     def __contains__(self, item: object) -> bool:
-        return item in self._active or item in self._waiting
+        return item in self._due or any(item == waiting for waiting, _ in self._waiting)
 
     def __iter__(self) -> Iterator[Item]:
-        yield from self._active
-        yield from self._waiting
+        yield from self._due
+        yield from self.waiting

@@ -9,19 +9,20 @@ import queue
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine import models
+from engine import models, probe
 from engine.checkpoint import BrokenModel
 from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
-from engine.drawing import DeviceLost
+from engine.drawing import DeviceLost, Manner
 from engine.hub import Unreachable
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
 from engine.worker import Controls, Worker
 
 if TYPE_CHECKING:
+    from engine.families.sd import SdFamily
     from engine.models import Place
 
 THREADS_MAX = 16
@@ -115,20 +116,30 @@ def _start(
 
     pipeline = _patiently(lambda: models.load(settings, place, tell), controls, emit, known)
     info = _patiently(lambda: models.describe(settings), controls, emit, known)  # now by the files themselves
-    from engine.families.sd import SdFamily
-
+    tell("getting to know this machine", None)
+    family, tuned = _family(pipeline, settings, info)
+    facts = {**fingerprint(place), **tuned}
+    costs = _costs(family, settings, info, facts)
+    manner = Manner(
+        slots=settings.slots,
+        mode=settings.mode,
+        rows=costs.knee if settings.mode == "fast" and costs else settings.rows,
+        preview_every=settings.preview_every,
+    )
+    width = {"exact": "1 image", "wide": f"{manner.rows} rows", "fast": f"up to {manner.rows} rows"}
     ready = Ready(
         device=_device_name(place),
         dtype=str(place.dtype).removeprefix("torch."),
         models=(info,),
         slots=settings.slots,
-        fingerprint=_fingerprint(place),
+        fingerprint={**facts, "mode": settings.mode, "width": width[settings.mode]},
         warnings=place.warnings,
+        notes=probe.sentences(costs, settings.mode, settings.rows) if costs else (),
     )
     worker = Worker(
-        family=SdFamily(pipeline),
+        family=family,
         model=info,
-        slots=settings.slots,
+        manner=manner,
         folder=folder,
         controls=controls,
         emit=emit,
@@ -136,6 +147,34 @@ def _start(
         keep_on=parent_alive,
     )
     return worker, ready
+
+
+def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> tuple[SdFamily, dict[str, str]]:
+    """What draws, and which of its switches are on."""
+    from engine import preview, tuning
+    from engine.families.sd import SdFamily
+
+    sketcher = None
+    if settings.preview_every:
+        model = settings.preview_model
+        sketcher = preview.TinySketcher(model) if model else preview.LinearSketcher(pipeline.vae)
+    family = SdFamily(pipeline, sketcher)
+    rows = 2 if settings.mode == "exact" else settings.rows
+    return family, tuning.tune(pipeline, settings, lambda: family.rehearse(rows, (info.width, info.height)))
+
+
+def _costs(
+    family: SdFamily, settings: EngineSettings, info: ModelInfo, facts: Mapping[str, str]
+) -> probe.Costs | None:
+    """What forwards cost here: measured now, or at an earlier start with the same facts."""
+    if settings.data is None:
+        return None
+    folder, facts = Path(settings.data), {**facts, "model": info.id}
+    key = probe.key_of(facts)
+    if (costs := probe.read(folder, key)) is None:
+        costs = probe.measure(lambda rows: family.rehearse(rows, (info.width, info.height)))
+        probe.keep(folder, key, costs, facts)
+    return costs
 
 
 def prepare_environment(settings: EngineSettings) -> None:
@@ -197,8 +236,8 @@ def _device_name(place: Place) -> str:
     return place.device.type.upper()
 
 
-def _fingerprint(place: Place) -> dict[str, str]:
-    """Everything besides the request that the pixels depend on."""
+def fingerprint(place: Place) -> dict[str, str]:
+    """Everything besides request and mode that the pixels depend on."""
     import torch
 
     values: dict[str, object] = {
@@ -213,7 +252,5 @@ def _fingerprint(place: Place) -> dict[str, str]:
         "cuda": torch.version.cuda or "",
         "cudnn": torch.backends.cudnn.version() or "",
         "dtype": str(place.dtype).removeprefix("torch."),
-        "mode": "exact",
-        "width": "1 image",
     }
     return {key: str(value) for key, value in values.items() if value != ""}

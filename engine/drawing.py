@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
-from engine.contract import GenerationRequest, SpooledImage, Submit
+from engine.contract import GenerationRequest, Mode, SpooledImage, Submit
 
 
 class DeviceLost(Exception):
@@ -16,6 +17,16 @@ class DeviceLost(Exception):
 
 class Canvas(Protocol):
     """One picture under way; what else it holds is its family's business."""
+
+    @property
+    def shape(self) -> Hashable:
+        """Of one of its rows: pictures of equal shapes may share a forward."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """UNet rows that it takes: two with guidance, otherwise one."""
+        ...
 
     @property
     def left(self) -> int:
@@ -38,17 +49,46 @@ class Family(Protocol[Painted]):
         """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator."""
         ...
 
-    def denoise(self, canvas: Painted) -> None:
-        """One UNet forward and one step of the sampler."""
+    def predict(self, canvases: Sequence[Painted], *, padded: int | None) -> Sequence[Any]:
+        """One UNet forward over all of them, filled up to `padded` rows; what each one's `advance` wants."""
         ...
 
-    def decode(self, canvas: Painted) -> Image.Image | None:
-        """The picture; None where the safety checker withholds it."""
+    def advance(self, canvas: Painted, prediction: Any, *, look: bool) -> None:
+        """One step of the sampler; `look` keeps what `sketch` will need."""
+        ...
+
+    def sketch(self, canvas: Painted) -> Callable[[], bytes] | None:
+        """What makes a small JPEG of the picture as far as it is, on another thread; None where there is nothing."""
+        ...
+
+    def decode(self, canvas: Painted, *, sparing: bool) -> Image.Image | None:
+        """The picture; None where the safety checker withholds it. `sparing` takes less memory and more time."""
+        ...
+
+    def slots_agree(self, canvas: Painted, rows: int) -> bool:
+        """Whether each slot of a forward of so many rows gives a row of this shape the same bits."""
+        ...
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether less at a time could help; frees what can be freed."""
         ...
 
     def explain(self, error: Exception, request: GenerationRequest) -> str:
         """A sentence for the person whose request met this error; raises DeviceLost where nobody's could go on."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a worker goes about it."""
+
+    slots: int
+    """Pictures under way at the same time."""
+    mode: Mode = "exact"
+    rows: int = 2
+    """Rows that a forward has in wide, and has at most in fast."""
+    preview_every: int = 0
+    """UNet calls of one picture between two previews, 0 for none."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -80,3 +120,27 @@ class Picture(Generic[Painted]):
     job: Job
     index: int
     canvas: Painted | None = None
+    alone: bool = False
+    """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
+    tried_again: bool = False
+    """It had its one second try after running out of memory alone."""
+    modes: set[Mode] = field(default_factory=set[Mode])
+    """The modes that its forwards ran in."""
+
+    @property
+    def shape(self) -> Hashable:
+        assert self.canvas is not None  # a picture without one has no turns
+        return self.canvas.shape
+
+    @property
+    def group(self) -> Hashable:
+        return (self.shape, id(self)) if self.alone else (self.shape,)
+
+    @property
+    def rows(self) -> int:
+        assert self.canvas is not None
+        return self.canvas.rows
+
+    @property
+    def left(self) -> int:
+        return 0 if self.canvas is None else self.canvas.left

@@ -6,12 +6,14 @@ It runs the real worker, so turns, cancels, files and events are the real ones; 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -26,6 +28,7 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
+from engine.drawing import Manner
 from engine.process import EXIT_BROKEN, EXIT_OK, parent_alive
 from engine.worker import Controls, Worker
 
@@ -66,7 +69,9 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     worker = Worker(
         family=FakeFamily(fake),
         model=MODEL,
-        slots=fake.slots,
+        manner=Manner(
+            slots=fake.slots, mode=settings.mode, rows=settings.rows, preview_every=settings.preview_every
+        ),
         folder=folder,
         controls=controls,
         emit=emit,
@@ -90,6 +95,15 @@ class FakeCanvas:
     seed: int
     left: int
     notes: tuple[str, ...] = ()
+    looked: bool = False
+
+    @property
+    def rows(self) -> int:
+        return 2 if self.request.guidance_scale > 1 else 1
+
+    @property
+    def shape(self) -> Hashable:
+        return self.request.size
 
 
 class FakeFamily:
@@ -101,19 +115,34 @@ class FakeFamily:
     def prepare(self, request: GenerationRequest, seed: int) -> FakeCanvas:
         return FakeCanvas(request=request, seed=seed, left=request.evaluations)
 
-    def denoise(self, canvas: FakeCanvas) -> None:
-        prompt = canvas.request.prompt
-        if self._fake.crash_word in prompt:
+    def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
+        del padded
+        if any(self._fake.crash_word in canvas.request.prompt for canvas in canvases):
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._fake.fail_word in prompt:
-            raise Refused
-        if self._fake.hang_word in prompt:
-            time.sleep(_HANGING_S)
-            return
-        time.sleep(self._fake.step_s)
-        canvas.left -= 1
+        hangs = all(self._fake.hang_word in canvas.request.prompt for canvas in canvases)
+        time.sleep(_HANGING_S if hangs else self._fake.step_s)
+        return [None] * len(canvases)
 
-    def decode(self, canvas: FakeCanvas) -> Image.Image | None:
+    def advance(self, canvas: FakeCanvas, prediction: None, *, look: bool) -> None:
+        del prediction
+        if self._fake.fail_word in canvas.request.prompt:
+            raise Refused
+        if self._fake.hang_word not in canvas.request.prompt:
+            canvas.left -= 1
+        canvas.looked = look
+
+    def sketch(self, canvas: FakeCanvas) -> Callable[[], bytes] | None:
+        return partial(_sketch, canvas.request, canvas.seed) if canvas.looked else None
+
+    def slots_agree(self, canvas: FakeCanvas, rows: int) -> bool:
+        del canvas, rows
+        return True
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, MemoryError)
+
+    def decode(self, canvas: FakeCanvas, *, sparing: bool = False) -> Image.Image | None:
+        del sparing
         time.sleep(self._fake.decode_s)
         return None if self._fake.flag_word in canvas.request.prompt else draw(canvas.request, canvas.seed)
 
@@ -121,6 +150,14 @@ class FakeFamily:
         if isinstance(error, Refused):
             return "The fake engine was asked to fail here."
         return f"The fake engine could not draw “{request.prompt[:40]}” ({type(error).__name__}: {error})."
+
+
+def _sketch(request: GenerationRequest, seed: int) -> bytes:
+    image = draw(request, seed)
+    image.thumbnail((64, 64))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG")
+    return buffer.getvalue()
 
 
 def draw(request: GenerationRequest, seed: int) -> Image.Image:

@@ -237,7 +237,7 @@ class Place:
 
 
 def choose_place(settings: EngineSettings) -> Place:
-    """fp16 on CUDA, fp32 elsewhere. Raises BrokenModel where the configured device does not exist."""
+    """fp16 on CUDA, fp32 elsewhere, unless told otherwise. Raises BrokenModel where the device or dtype can't be used."""
     import torch
 
     name = settings.device
@@ -256,10 +256,14 @@ def choose_place(settings: EngineSettings) -> Place:
             f"The device “{name[:20]}” can't be used here ({type(error).__name__}): "
             "install its driver and the torch build for it, or set the device to “auto”."
         ) from error
-    if device.type == "cuda":
-        return Place(device=device, dtype=torch.float16)
+    usual = "float16" if device.type == "cuda" else "float32"
+    dtype = getattr(torch, usual if settings.dtype == "auto" else settings.dtype)
+    if device.type == "cpu" and dtype is torch.float16:
+        raise BrokenModel(
+            "Processors have no fast float16: set dtype to “auto” or “bfloat16” under [engine]."
+        )
     slow = ("No graphics card is in use: drawing on the CPU is slow.",)
-    return Place(device=device, dtype=torch.float32, warnings=slow if device.type == "cpu" else ())
+    return Place(device=device, dtype=dtype, warnings=slow if device.type == "cpu" else ())
 
 
 def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:

@@ -1,7 +1,8 @@
-"""Packs what one picture needs into one UNet batch; knows tensors, neither requests nor samplers."""
+"""Packs what a few pictures need into one UNet batch and takes the answer apart; knows tensors, no requests."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """One UNet batch. With guidance there are two rows, the one without the prompt first."""
+    """Some rows of a UNet batch. With guidance a picture has two, the one without the prompt first."""
 
     latents: Tensor
     """(rows, channels, height / 8, width / 8)"""
@@ -22,13 +23,12 @@ class Rows:
     guidance: Tensor | None
     """(rows, n) for models that take the guidance scale as an input."""
 
+    def __len__(self) -> int:
+        return self.latents.shape[0]
 
-def pack(
-    *,
-    latents: Tensor,
-    timestep: Tensor,
-    embeddings: Tensor,
-    guidance: Tensor | None = None,
+
+def of_picture(
+    *, latents: Tensor, timestep: Tensor, embeddings: Tensor, guidance: Tensor | None = None
 ) -> Rows:
     """The rows of one picture: as many as it has embeddings, all of the same latents and timestep."""
     import torch
@@ -37,6 +37,28 @@ def pack(
     times = torch.full((rows,), float(timestep), dtype=torch.float32, device=latents.device)
     repeated = torch.cat([latents] * rows) if rows > 1 else latents
     return Rows(latents=repeated, timesteps=times, embeddings=embeddings, guidance=guidance)
+
+
+def join(pictures: Sequence[Rows], *, padded: int | None = None) -> Rows:
+    """One batch of all their rows, one picture after the other, filled up with rows of zeros to `padded`."""
+    if len(pictures) == 1 and padded in {None, len(pictures[0])}:
+        return pictures[0]
+    missing = (padded or 0) - sum(len(rows) for rows in pictures)
+    guidance = [rows.guidance for rows in pictures if rows.guidance is not None]
+    return Rows(
+        latents=_stacked([rows.latents for rows in pictures], missing),
+        timesteps=_stacked([rows.timesteps for rows in pictures], missing),
+        embeddings=_stacked([rows.embeddings for rows in pictures], missing),
+        guidance=_stacked(guidance, missing) if guidance else None,
+    )
+
+
+def _stacked(parts: list[Tensor], missing: int) -> Tensor:
+    import torch
+
+    first = parts[0]
+    filler = [first.new_zeros((missing, *first.shape[1:]))] if missing > 0 else []
+    return torch.cat([*parts, *filler])
 
 
 def mix(prediction: Tensor, scale: float) -> Tensor:

@@ -191,3 +191,21 @@ def step_arguments(scheduler: Any, generator: Any) -> dict[str, Any]:
     wanted = inspect.signature(scheduler.step).parameters
     arguments = {"eta": 0.0, "generator": generator}
     return {key: value for key, value in arguments.items() if key in wanted}
+
+
+def guess(scheduler: Any, seen: Any, prediction: Any, timestep: Any) -> Any:
+    """The finished latents as one step straight to the end would give them: good for looking at, no more.
+
+    `seen` is what the UNet was shown (`scale_model_input`), which for every scheduler is the picture times
+    sqrt(alphas_cumprod) plus noise times the rest (DDIM's "predicted x0", Song et al. 2020, arXiv 2010.02502, eq. 12).
+    """
+    at = min(max(round(float(timestep)), 0), len(scheduler.alphas_cumprod) - 1)
+    kept = float(scheduler.alphas_cumprod[at])
+    signal, noise = max(kept, 4e-4) ** 0.5, (1 - kept) ** 0.5
+    match scheduler.config.prediction_type:
+        case "v_prediction":
+            return kept**0.5 * seen - noise * prediction
+        case "sample":
+            return prediction
+        case _:
+            return (seen - noise * prediction) / signal

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Generic, Literal, Protocol
+from typing import Any, Generic, Protocol
 
 from PIL import Image
 
@@ -29,18 +29,20 @@ from engine.contract import (
     ModelInfo,
     Shutdown,
     SpooledImage,
+    Stage,
     Started,
     Stepped,
     Submit,
 )
-from engine.drawing import DeviceLost, Family, Job, Painted, Picture
+from engine.drawing import DeviceLost, Family, Job, Manner, Painted, Picture
+from engine.widths import Widths
 
 TELL_EVERY_S = 0.1
 """A job's steps are told at most this often, besides its first and its last."""
 IDLE_S = 1.0
 SAVING_S = 0.02
-
-Stage = Literal["encoding", "denoising", "decoding"]
+PACE_SHARE = 0.1
+"""How much the newest forward counts in the pace."""
 
 
 class Controls(Protocol):
@@ -50,14 +52,14 @@ class Controls(Protocol):
 
 
 class Worker(Generic[Painted]):
-    """Advances all active pictures by turns, one UNet forward per tick."""
+    """Advances all active pictures together or by turns, one UNet forward per tick."""
 
     def __init__(
         self,
         *,
         family: Family[Painted],
         model: ModelInfo,
-        slots: int,
+        manner: Manner,
         folder: Path,
         controls: Controls,
         emit: Callable[[Event], None],
@@ -66,13 +68,18 @@ class Worker(Generic[Painted]):
     ) -> None:
         """`keep_on` is asked while idle: False ends the engine."""
         self._family = family
+        self._widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._slots_agree)
+        self._preview_every = manner.preview_every
+        self._sketching: dict[Future[bytes], Picture[Painted]] = {}
+        self._sketcher = ThreadPoolExecutor(1, thread_name_prefix="easel-preview")
+        self._tick_s, self._tick_rows = 0.0, 1.0
         self._model = model
         self._folder = folder
         self._controls = controls
         self._emit = emit
         self._fingerprint = fingerprint
         self._keep_on = keep_on
-        self._batcher: Batcher[Picture[Painted]] = Batcher(slots)
+        self._batcher: Batcher[Picture[Painted]] = Batcher(manner.slots)
         self._jobs: dict[tuple[int, int], Job] = {}
         self._saving: dict[Future[SpooledImage], Picture[Painted]] = {}
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="easel-spool")
@@ -84,15 +91,17 @@ class Worker(Generic[Painted]):
             while self.tick():
                 pass
         finally:
-            self._saver.shutdown(wait=True, cancel_futures=True)
+            for pool in (self._sketcher, self._saver):
+                pool.shutdown(wait=True, cancel_futures=True)
 
     def tick(self) -> bool:
-        """Drain controls, admit, give one picture its turn, tell what is finished. False: leave."""
+        """Drain controls, admit, decode one picture or take one step, tell what is finished. False: leave."""
         self._drain()
         self._admit()
-        picture = self._batcher.turn()
-        if picture is not None:
-            self._take_turn(picture)
+        if (drawn := self._next_drawn()) is not None:
+            self._finish_drawing(drawn)
+        elif pictures := self._batcher.pick(self._widths.of):
+            self._step(pictures)
         elif self._running:
             self._rest()
         self._collect()
@@ -139,7 +148,9 @@ class Worker(Generic[Painted]):
             return
         self._jobs[job.key] = job
         for index in range(request.images):
-            self._batcher.add(Picture(job=job, index=index))
+            self._batcher.add(Picture(job=job, index=index), job.total)
+        if len(self._batcher.active) >= self._batcher.slots:
+            self._tell(job, "waiting", always=True)
 
     def _check(self, request: GenerationRequest) -> None:
         if request.model != self._model.id:
@@ -175,14 +186,57 @@ class Worker(Generic[Painted]):
                 self._tell(job, "encoding", always=True)
             self._guard(self._prepare, picture)
 
-    def _take_turn(self, picture: Picture[Painted]) -> None:
-        """One step of this picture, or its decoding: a turn of its own, so that a cancel can still come before it."""
-        if picture.canvas is not None and picture.canvas.left:
-            self._guard(self._step, picture)
+    def _next_drawn(self) -> Picture[Painted] | None:
+        """A picture that has all its steps. Decoding is a tick of its own, so that a cancel can still come before it."""
+        return next((picture for picture in self._batcher.active if not picture.left), None)
+
+    def _step(self, pictures: list[Picture[Painted]]) -> None:
+        """One UNet forward for all of these, then each one's own sampler."""
+        first, begin = pictures[0], time.monotonic()
+        rows = sum(picture.rows for picture in pictures)
+        try:
+            predictions = self._family.predict(
+                [canvas for picture in pictures if (canvas := picture.canvas) is not None],
+                padded=self._widths.padded(first),
+            )
+        except DeviceLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, some may go on
+            self._cope(error, pictures, rows)
+            return
+        mode = self._widths.served(first)
+        for picture, prediction in zip(pictures, predictions, strict=True):
+            picture.modes.add(mode)
+            self._guard(self._advance(prediction), picture)
+        self._observe(time.monotonic() - begin, rows)
+
+    def _cope(self, error: Exception, pictures: list[Picture[Painted]], rows: int) -> None:
+        """A forward failed: narrower where memory was short, each picture alone otherwise; one alone fails."""
+        first = pictures[0]
+        short = self._family.is_out_of_memory(error)
+        if short:
+            self._widths.narrow(first, rows)
+        if len(pictures) > 1:
+            for picture in pictures if not short else ():
+                picture.alone = True
+        elif short and not first.tried_again:
+            first.tried_again = True
         else:
-            self._batcher.remove(picture)
-            self._tell(picture.job, "decoding", always=picture.job.done == picture.job.total)
-            self._guard(self._decode, picture)
+            self._fail(first.job, self._family.explain(error, first.job.request))
+
+    def _slots_agree(self, picture: Picture[Painted], rows: int) -> bool:
+        assert picture.canvas is not None
+        try:
+            return self._family.slots_agree(picture.canvas, rows)
+        except Exception as error:  # no memory for so many rows: there is none for a wide forward either
+            if not self._family.is_out_of_memory(error):
+                raise
+            return False
+
+    def _observe(self, seconds: float, rows: int) -> None:
+        share = PACE_SHARE if self._tick_s else 1.0
+        self._tick_s += share * (seconds - self._tick_s)
+        self._tick_rows += share * (rows - self._tick_rows)
 
     def _guard(self, act: Callable[[Picture[Painted]], None], picture: Picture[Painted]) -> None:
         """What goes wrong with one picture ends its own job alone."""
@@ -198,29 +252,61 @@ class Worker(Generic[Painted]):
         picture.canvas = self._family.prepare(job.request, job.request.seed_of(picture.index))
         job.notes = picture.canvas.notes
 
-    def _step(self, picture: Picture[Painted]) -> None:
-        canvas, job = picture.canvas, picture.job
-        assert canvas is not None  # an active picture was prepared
-        before = canvas.left
-        self._family.denoise(canvas)
-        made = before - canvas.left
-        job.done += made
-        if made:
-            self._tell(job, "denoising", always=job.done in (made, job.total))
+    def _advance(self, prediction: Any) -> Callable[[Picture[Painted]], None]:
+        def act(picture: Picture[Painted]) -> None:
+            canvas, job = picture.canvas, picture.job
+            assert canvas is not None  # it was in the forward
+            if self._jobs.get(job.key) is not job:
+                return  # another picture of the job has just failed
+            before = canvas.left
+            look = self._wants_look(picture)
+            self._family.advance(canvas, prediction, look=look)
+            if look and (sketch := self._family.sketch(canvas)) is not None:
+                self._sketching[self._sketcher.submit(sketch)] = picture
+            made = before - canvas.left
+            job.done += made
+            if made:
+                self._tell(job, "denoising", always=job.done in (made, job.total))
+
+        return act
+
+    def _wants_look(self, picture: Picture[Painted]) -> bool:
+        """Every few steps, save at the last one, which the picture itself follows, and while one is being made."""
+        every = self._preview_every
+        due = every > 0 and picture.left > 1 and (picture.left - 1) % every == 0
+        return due and picture not in self._sketching.values()
+
+    def _finish_drawing(self, picture: Picture[Painted]) -> None:
+        self._batcher.remove(picture)
+        self._tell(picture.job, "decoding", always=picture.job.done == picture.job.total)
+        self._guard(self._decode, picture)
 
     def _decode(self, picture: Picture[Painted]) -> None:
         assert picture.canvas is not None
-        image = self._family.decode(picture.canvas)
+        image = self._decoded(picture.canvas)
         picture.canvas = None  # frees its latents
-        self._saving[self._saver.submit(self._save, picture.job, picture.index, image)] = picture
+        self._saving[self._saver.submit(self._save, picture, image)] = picture
 
-    def _save(self, job: Job, index: int, image: Image.Image | None) -> SpooledImage:
+    def _decoded(self, canvas: Painted) -> Image.Image | None:
+        try:
+            return self._family.decode(canvas, sparing=False)
+        except Exception as error:
+            if not self._family.is_out_of_memory(error):
+                raise
+        return self._family.decode(canvas, sparing=True)
+
+    def _save(self, picture: Picture[Painted], image: Image.Image | None) -> SpooledImage:
         """Runs on the saver's thread. Raises OSError."""
+        job, index = picture.job, picture.index
         seed = job.request.seed_of(index)
         if image is None:
             return SpooledImage(seed=seed, path=None, flagged=True)
         png = metadata.encode_png(
-            image, request=job.request, index=index, notes=job.notes, fingerprint=self._fingerprint
+            image,
+            request=job.request,
+            index=index,
+            notes=job.notes,
+            fingerprint={**self._fingerprint, **self._served(picture)},
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)
@@ -233,9 +319,19 @@ class Worker(Generic[Painted]):
             height=image.height,
         )
 
+    def _served(self, picture: Picture[Painted]) -> dict[str, str]:
+        """What the picture's fingerprint says instead of the engine's, where it was not drawn in the engine's mode."""
+        if picture.modes <= {self._widths.mode}:
+            return {}
+        return {"mode": " and ".join(sorted(picture.modes)), "width": "1 image"}
+
     # -------------------------------------------------------------- telling
 
     def _collect(self) -> None:
+        for future in [future for future in self._sketching if future.done()]:
+            picture = self._sketching.pop(future)
+            if self._jobs.get(picture.job.key) is picture.job and future.exception() is None:
+                self._tell(picture.job, "denoising", always=True, preview=future.result())
         for future in [future for future in self._saving if future.done()]:
             self._saved(self._saving.pop(future), future)
 
@@ -273,7 +369,7 @@ class Worker(Generic[Painted]):
         self._drop(job)
         self._emit(Failed(job_id=job.submit.job_id, attempt=job.submit.attempt, reason=reason))
 
-    def _tell(self, job: Job, stage: Stage, *, always: bool) -> None:
+    def _tell(self, job: Job, stage: Stage, *, always: bool, preview: bytes | None = None) -> None:
         now = time.monotonic()
         if not always and now - job.told_at < TELL_EVERY_S:
             return
@@ -285,5 +381,19 @@ class Worker(Generic[Painted]):
                 stage=stage,
                 step=job.done,
                 steps=job.total,
+                seconds_left=self._seconds_left(job),
+                preview=preview,
             )
         )
+
+    def _seconds_left(self, job: Job) -> float | None:
+        """By the pace of late forwards: either the job's own steps or the rows of all who come first take longer."""
+        if not self._tick_s:
+            return None
+        own = [picture for picture in self._batcher.active if picture.job is job]
+        if not own:
+            return None
+        ahead = sum(other.rows * other.left for other in self._batcher.up_to(own[-1]) if other.left)
+        to_come = job.total - job.done - sum(picture.left for picture in own)
+        forwards = (ahead + to_come * max(1, own[0].rows if own[0].left else 1)) / self._tick_rows
+        return round(self._tick_s * max(forwards, *(picture.left for picture in own), 0), 2)

@@ -6,9 +6,12 @@ are what people compare with): every function names the numbered part of it that
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Callable, Generator, Hashable, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,10 +20,11 @@ from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUn
 from engine import rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
 from engine.drawing import DeviceLost
+from engine.preview import Sketcher
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Generator, Tensor
+    from torch import Tensor
 
 _log = logging.getLogger("easel.engine")
 ENCODED_TEXTS = 64
@@ -38,24 +42,41 @@ class SdCanvas:
     """One picture under way, with its own sampler and its own generator."""
 
     sampler: Any
-    generator: Generator
+    generator: torch.Generator
     latents: Tensor
     embeddings: Tensor
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
     done: int = 0
+    seen: Tensor | None = None
+    """What was sent into the last forward."""
+    guess: Tensor | None = None
+    """The finished latents as far as they could be told when somebody last looked."""
 
     @property
     def left(self) -> int:
         return len(self.sampler.timesteps) - self.done
 
+    @property
+    def rows(self) -> int:
+        return self.embeddings.shape[0]
+
+    @property
+    def shape(self) -> Hashable:
+        return tuple(self.latents.shape[1:]), self.embeddings.shape[1], self.guidance is not None
+
+    @property
+    def timestep(self) -> Tensor:
+        return self.sampler.timesteps[self.done]
+
 
 class SdFamily:
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, sketcher: Sketcher | None = None) -> None:
         self._pipe = pipeline
+        self._sketcher = sketcher
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
@@ -85,27 +106,49 @@ class SdFamily:
         )
 
     @torch.inference_mode()
-    def denoise(self, canvas: SdCanvas) -> None:
-        """One round of part 7."""
-        sampler, timestep = canvas.sampler, canvas.sampler.timesteps[canvas.done]
-        batch = rows.pack(
-            latents=sampler.scale_model_input(canvas.latents, timestep),
-            timestep=timestep,
-            embeddings=canvas.embeddings,
-            guidance=canvas.guidance,
-        )
-        prediction = rows.mix(self._forward(batch), canvas.guidance_scale)
-        extra = samplers.step_arguments(sampler, canvas.generator)
-        canvas.latents = sampler.step(prediction, timestep, canvas.latents, return_dict=False, **extra)[0]
-        canvas.done += 1
+    def predict(self, canvases: Sequence[SdCanvas], *, padded: int | None) -> list[Tensor]:
+        """The first half of a round of part 7, for several pictures at once: (its rows, …) for each of them."""
+        pictures: list[rows.Rows] = []
+        for canvas in canvases:
+            canvas.seen = seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
+            pictures.append(
+                rows.of_picture(
+                    latents=seen,
+                    timestep=canvas.timestep,
+                    embeddings=canvas.embeddings,
+                    guidance=canvas.guidance,
+                )
+            )
+        predictions = self._forward(rows.join(pictures, padded=padded))
+        ends = itertools.accumulate(len(picture) for picture in pictures)
+        return [predictions[end - canvas.rows : end] for end, canvas in zip(ends, canvases, strict=True)]
 
     @torch.inference_mode()
-    def decode(self, canvas: SdCanvas) -> Image | None:
+    def advance(self, canvas: SdCanvas, prediction: Tensor, *, look: bool) -> None:
+        """The second half: guidance, and the sampler's step."""
+        sampler, timestep = canvas.sampler, canvas.timestep
+        mixed = rows.mix(prediction, canvas.guidance_scale)
+        if look:
+            _check_finite(mixed)
+            canvas.guess = samplers.guess(sampler, canvas.seen, mixed, timestep)
+        extra = samplers.step_arguments(sampler, canvas.generator)
+        canvas.latents = sampler.step(mixed, timestep, canvas.latents, return_dict=False, **extra)[0]
+        canvas.done += 1
+
+    def sketch(self, canvas: SdCanvas) -> Callable[[], bytes] | None:
+        guess, canvas.guess = canvas.guess, None
+        if guess is None or self._sketcher is None:
+            return None
+        return partial(self._sketcher.jpeg, guess.to("cpu", torch.float32))
+
+    @torch.inference_mode()
+    def decode(self, canvas: SdCanvas, *, sparing: bool = False) -> Image | None:
         """What follows part 7. None where the safety checker flags the picture."""
         _check_finite(canvas.latents)
         pipe = self._pipe
         scaled = canvas.latents / pipe.vae.config.scaling_factor
-        pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
+        with _tiled(pipe.vae, scaled) if sparing else nullcontext():
+            pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
         _check_finite(pixels)
         pixels, flags = pipe.run_safety_checker(pixels, self._device, canvas.embeddings.dtype)
         if flags is not None and any(flags):
@@ -115,14 +158,63 @@ class SdFamily:
     def explain(self, error: Exception, request: GenerationRequest) -> str:
         if isinstance(error, NotFinite):
             return "The numbers of this picture ran away: try another seed, less guidance or another sampler."
-        if _is_out_of_memory(error):
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+        if self.is_out_of_memory(error):
             return f"There is not enough memory for {request.size}: try {_smaller(request)}."
         if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
             raise DeviceLost(str(error)) from error
         _log.error("a picture failed", exc_info=error)
         return f"The model could not draw this ({type(error).__name__}): try other settings."
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        short = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(
+            error
+        )
+        if short and self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        return short
+
+    # -------------------------------------------------------------- what is measured
+
+    @torch.inference_mode()
+    def slots_agree(self, canvas: SdCanvas, rows: int) -> bool:
+        """Some rows of noise, and the same ones moved on by one and by half of the slots: equal bits everywhere?"""
+        generator = torch.Generator("cpu").manual_seed(0)
+
+        def noise(like: Tensor) -> Tensor:
+            drawn = torch.randn((rows, *like.shape[1:]), generator=generator, dtype=torch.float32)
+            return drawn.to(like.device, like.dtype)
+
+        latents, embeddings = noise(canvas.latents), noise(canvas.embeddings)
+        guidance = None if canvas.guidance is None else noise(canvas.guidance)
+        times = torch.linspace(1, 999, rows).round().to(canvas.latents.device)
+
+        def forward(shift: int) -> Tensor:
+            turned = [
+                None if part is None else part.roll(shift, 0)
+                for part in (latents, times, embeddings, guidance)
+            ]
+            return self._forward(_rows(*turned)).roll(-shift, 0)
+
+        straight = forward(0)
+        return all(torch.equal(straight, forward(shift)) for shift in {1, rows // 2})
+
+    @torch.inference_mode()
+    def rehearse(self, rows: int, size: tuple[int, int]) -> None:
+        """One forward of so many rows of zeros at `size` (width, height) in pixels; returns when it is done."""
+        unet, scale = self._pipe.unet, self._pipe.vae_scale_factor
+        embeddings = self._encode("").repeat(rows, 1, 1)
+        like: dict[str, Any] = {"device": self._device, "dtype": embeddings.dtype}
+        condition = unet.config.time_cond_proj_dim
+        self._forward(
+            _rows(
+                torch.zeros((rows, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
+                torch.full((rows,), 500.0, device=self._device),
+                embeddings,
+                None if condition is None else torch.zeros((rows, condition), **like),
+            )
+        )
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
 
     # -------------------------------------------------------------- its parts
 
@@ -135,7 +227,7 @@ class SdFamily:
             return_dict=False,
         )[0]
 
-    def _noise(self, request: GenerationRequest, generator: Generator, dtype: torch.dtype) -> Tensor:
+    def _noise(self, request: GenerationRequest, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         scale = self._pipe.vae_scale_factor
         channels = self._pipe.unet.config.in_channels
         shape = (1, channels, request.height // scale, request.width // scale)
@@ -191,8 +283,24 @@ def _check_finite(values: Tensor) -> None:
         raise NotFinite
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+def _rows(latents: Any, timesteps: Any, embeddings: Any, guidance: Any) -> rows.Rows:
+    return rows.Rows(latents=latents, timesteps=timesteps, embeddings=embeddings, guidance=guidance)
+
+
+@contextmanager
+def _tiled(vae: Any, latents: Tensor) -> Generator[None]:
+    """The VAE decodes four overlapping tiles of this picture one after the other."""
+    before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
+    side = max(8, max(latents.shape[-2:]) * 5 // 8)
+    vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = side, side * _scale(vae), True
+    try:
+        yield
+    finally:
+        vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = before
+
+
+def _scale(vae: Any) -> int:
+    return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
 def _smaller(request: GenerationRequest) -> str:

@@ -29,7 +29,7 @@ pictures name Stable Diffusion 1.5 or another checkpoint as `model` in `easel.to
 ## What it is
 
 An ordinary `StableDiffusionPipeline` in fp16: a CLIP text model of two layers ({tokens} tokens, one for each word it
-knows), a UNet of three levels that predicts v, a VAE with 4 channels at an eighth of the size. {size_mb:.1f} MB in all.
+knows), a UNet of three levels that predicts v, a VAE with 8 channels at an eighth of the size. {size_mb:.1f} MB in all.
 It was made from nothing by `python -m engine.starter.train WORK`: random starting weights, seed {seed}, and
 {pictures:,} pictures that `engine/starter/scenes.py` draws with Pillow. No other pictures, captions or weights were used.
 

@@ -87,8 +87,8 @@ def read(picture: Image.Image) -> Reading:
 
 @lru_cache(maxsize=1)
 def _to_lab() -> ImageCms.ImageCmsTransform:
-    make: Any = ImageCms.createProfile  # its result has no type
-    srgb, lab = make("sRGB"), make("LAB")
+    cms: Any = ImageCms  # its types are given in part only
+    srgb, lab = cms.createProfile("sRGB"), cms.createProfile("LAB")
     return ImageCms.buildTransform(srgb, lab, "RGB", "LAB")
 
 

@@ -18,7 +18,7 @@ from engine.contract import (
     ModelInfo,
     Submit,
 )
-from engine.drawing import Family
+from engine.drawing import Family, Manner
 from engine.process import EngineProcess
 from engine.worker import Worker
 
@@ -28,13 +28,15 @@ Ending = Finished | Failed | Cancelled
 class Bench:
     """A worker with its queue and its events, ticked by hand."""
 
-    def __init__(self, family: Family[Any], model: ModelInfo, folder: Path, *, slots: int = 4) -> None:
+    def __init__(
+        self, family: Family[Any], model: ModelInfo, folder: Path, *, slots: int = 4, **manner: Any
+    ) -> None:
         self.controls: queue.Queue[Control] = queue.Queue()
         self.events: list[Event] = []
         self.worker = Worker(
             family=family,
             model=model,
-            slots=slots,
+            manner=Manner(slots=slots, **manner),
             folder=folder,
             controls=self.controls,
             emit=self.events.append,

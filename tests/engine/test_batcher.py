@@ -1,14 +1,26 @@
-"""Turns are fair: nobody starves, nobody draws twice in a round, and who is gone never draws again."""
+"""Turns are fair: nobody waits for ever, no forward is too wide, nobody is in it twice, and who is gone never draws."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass
+
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine.batcher import Batcher
 
-SLOTS = 3
+SLOTS, WIDTH = 3, 4
+
+
+@dataclass(slots=True, eq=False)
+class Image:
+    number: int
+    left: int
+    rows: int = 2
+    group: Hashable = "small"
 
 
 class Turns(RuleBasedStateMachine):
@@ -16,91 +28,136 @@ class Turns(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.batcher: Batcher[int] = Batcher(SLOTS)
-        self.arrived: list[int] = []
+        self.batcher: Batcher[Image] = Batcher(SLOTS)
+        self.arrived: list[Image] = []
         self.gone: set[int] = set()
         self.promoted: list[int] = []
-        self.since: dict[int, list[int]] = {}  # active item -> who had turns since it had its own (or joined)
+        self.since: dict[int, int] = {}  # active image -> forwards without it since it became active
+        self.work: dict[int, int] = {}
 
-    @rule()
-    def arrive(self) -> None:
-        item = len(self.arrived)
-        self.arrived.append(item)
-        self.batcher.add(item)
+    @rule(left=st.integers(1, 6), rows=st.integers(1, 2), group=st.sampled_from(["small", "large"]))
+    def arrive(self, left: int, rows: int, group: str) -> None:
+        image = Image(len(self.arrived), left, rows, group)
+        self.arrived.append(image)
+        self.batcher.add(image, left)
 
     @rule()
     def promote(self) -> None:
         room, waiting = len(self.batcher.active) < SLOTS, self.batcher.waiting
-        item = self.batcher.promote()
-        assert item == (waiting[0] if room and waiting else None)
-        if item is not None:
-            self.promoted.append(item)
-            self.since[item] = []
+        image = self.batcher.promote()
+        assert image is (waiting[0] if room and waiting else None)
+        if image is not None:
+            self.promoted.append(image.number)
+            self.since[image.number] = 0
+            self.work[image.number] = image.left
 
     @precondition(lambda self: self.arrived)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        item = data.draw(st.sampled_from(self.arrived))
-        self.batcher.remove(item)
-        self.gone.add(item)
-        self.since.pop(item, None)
+        self.forget(data.draw(st.sampled_from(self.arrived)))
 
-    @rule()
-    def turn(self) -> None:
-        item = self.batcher.turn()
-        assert (item is None) == (not self.since)
-        if item is None:
-            return
-        assert item not in self.gone
-        assert item in self.since
-        for other, turns in self.since.items():
-            if other == item:
-                turns.clear()
-            else:
-                turns.append(item)
-                assert turns.count(item) <= 1, f"{item} drew twice while {other} waited"
-                assert len(turns) < SLOTS * 2, f"{other} starves"
+    def forget(self, image: Image) -> None:
+        self.batcher.remove(image)
+        self.gone.add(image.number)
+        self.since.pop(image.number, None)
+
+    @rule(width=st.integers(1, WIDTH))
+    def forward(self, width: int) -> None:
+        chosen = self.batcher.pick(lambda _: width)
+        assert bool(chosen) == bool(self.since)
+        assert len(set(map(id, chosen))) == len(chosen)
+        assert len({image.group for image in chosen}) <= 1
+        assert len(chosen) == 1 or sum(image.rows for image in chosen) <= width
+        assert all(image.number in self.since for image in chosen)
+        for number in self.since:
+            self.since[number] += 1
+        for image in chosen:
+            image.left -= 1
+            self.since[image.number] -= 1
+            if not image.left:
+                self.forget(image)
+        # Whoever was active before it, or came while its own due tick was not passed, may go first; no one later.
+        for number, waited in self.since.items():
+            assert waited <= self.work[number] + 6 * (SLOTS + self.work[number]), f"{number} starves"
 
     @invariant()
-    def never_wider_than_its_slots(self) -> None:
+    def never_more_than_its_slots(self) -> None:
         assert len(self.batcher.active) <= SLOTS
 
     @invariant()
     def everybody_is_somewhere(self) -> None:
-        assert sorted(self.batcher) == [item for item in self.arrived if item not in self.gone]
+        here = sorted(image.number for image in self.batcher)
+        assert here == [image.number for image in self.arrived if image.number not in self.gone]
 
     @invariant()
     def first_come_first_served(self) -> None:
         assert self.promoted == sorted(self.promoted)
-        assert list(self.batcher.waiting) == sorted(self.batcher.waiting)
 
 
 TestTurns = Turns.TestCase
 
 
-def test_a_round_gives_each_one_turn() -> None:
-    """With nobody coming or going, every round is the same order, each exactly once."""
-    batcher: Batcher[str] = Batcher(3)
-    for item in "abcd":
-        batcher.add(item)
-    while batcher.promote():
-        pass
-    assert [batcher.turn() for _ in range(6)] == [*"abcabc"]
-    assert batcher.waiting == ("d",)
+@given(long=st.integers(1, 60), short=st.integers(1, 10), slots=st.integers(2, 5))
+def test_a_long_one_ends_although_short_ones_never_stop_coming(long: int, short: int, slots: int) -> None:
+    """However many shorter ones arrive, a long one is done after at most twice its work times the slots."""
+    batcher: Batcher[Image] = Batcher(slots)
+    patient = Image(0, long)
+    batcher.add(patient, long)
+    number, ticks = 0, 0
+    while patient.left:
+        while not batcher.waiting:
+            number += 1
+            batcher.add(Image(number, short), short)
+        while batcher.promote():
+            pass
+        (image,) = batcher.pick(lambda first: first.rows)
+        image.left -= 1
+        if not image.left:
+            batcher.remove(image)
+        ticks += 1
+        assert ticks <= 2 * (long + short * slots)
+
+
+def test_the_shortest_first_and_room_is_filled() -> None:
+    """The earliest due leads, others of its group fill the room in order, and what does not fit waits."""
+    batcher: Batcher[Image] = Batcher(5)
+    images = [Image(0, 9), Image(1, 3), Image(2, 5, 1, "large"), Image(3, 4), Image(4, 8, 1)]
+    for image in images:
+        batcher.add(image, image.left)
+        batcher.promote()
+    assert [image.number for image in batcher.active] == [1, 3, 2, 4, 0]
+    assert [image.number for image in batcher.pick(lambda _: 5)] == [1, 3, 4]
+    assert [image.number for image in batcher.pick(lambda first: first.rows)] == [1]
+    assert [image.number for image in batcher.up_to(images[2])] == [1, 3, 2]
+
+
+def test_who_comes_later_overtakes_only_if_it_is_shorter_than_what_is_left() -> None:
+    """After waiting n forwards an image is ahead of everything that needs n more than it does."""
+    batcher: Batcher[Image] = Batcher(3)
+    first = Image(0, 5)
+    batcher.add(first, 5)
+    batcher.promote()
+    for _ in range(2):
+        (chosen,) = batcher.pick(lambda image: image.rows)
+        chosen.left -= 1
+    for number, work in ((1, 2), (2, 3)):
+        batcher.add(Image(number, work), work)
+        batcher.promote()
+    assert [image.number for image in batcher.active] == [1, 0, 2]
 
 
 def test_the_same_item_twice_is_refused() -> None:
-    """An item that is waiting or active can't be added again, so it can't get two turns a round."""
-    batcher: Batcher[str] = Batcher(1)
-    batcher.add("a")
+    """An item that is waiting or active can't be added again, so it can't be in a forward twice."""
+    batcher, image = Batcher[Image](1), Image(0, 1)
+    batcher.add(image, 1)
     with pytest.raises(ValueError, match="already"):
-        batcher.add("a")
+        batcher.add(image, 1)
     batcher.promote()
     with pytest.raises(ValueError, match="already"):
-        batcher.add("a")
+        batcher.add(image, 1)
 
 
 def test_no_slots_are_refused() -> None:
     """A batcher that could never run anything is a mistake, said at once."""
     with pytest.raises(ValueError, match="slot"):
-        Batcher[str](0)
+        Batcher[Image](0)

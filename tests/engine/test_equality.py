@@ -25,7 +25,8 @@ def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
 def draw(family: SdFamily, request: GenerationRequest) -> Any:
     canvas = family.prepare(request, request.seed)
     while canvas.left:
-        family.denoise(canvas)
+        (prediction,) = family.predict([canvas], padded=None)
+        family.advance(canvas, prediction, look=False)
     return canvas
 
 

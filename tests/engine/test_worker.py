@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from engine import metadata
 from engine import worker as worker_module
 from engine.contract import (
     Cancelled,
@@ -42,16 +45,20 @@ class SpiedFamily(FakeFamily):
 
     def __init__(self) -> None:
         super().__init__(FakeSettings())
-        self.stepped: list[int] = []
+        self.forwards: list[tuple[list[int], int | None]] = []
         self.decoded: list[int] = []
 
-    def denoise(self, canvas: FakeCanvas) -> None:
-        self.stepped.append(canvas.seed)
-        super().denoise(canvas)
+    def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
+        self.forwards.append(([canvas.seed for canvas in canvases], padded))
+        return super().predict(canvases, padded=padded)
 
-    def decode(self, canvas: FakeCanvas) -> Any:
+    def decode(self, canvas: FakeCanvas, *, sparing: bool = False) -> Any:
         self.decoded.append(canvas.seed)
-        return super().decode(canvas)
+        return super().decode(canvas, sparing=sparing)
+
+    @property
+    def stepped(self) -> list[int]:
+        return [seed for seeds, _ in self.forwards for seed in seeds]
 
 
 def test_a_job_in_order(fake_bench: Bench, every_step: None) -> None:
@@ -67,14 +74,162 @@ def test_a_job_in_order(fake_bench: Bench, every_step: None) -> None:
     assert ending.seconds >= 0
 
 
-def test_active_pictures_take_turns(tmp_path: Path) -> None:
-    """With two active pictures every forward is the other's; a third waits for a free slot."""
+def test_exact_draws_one_picture_a_forward_the_shortest_first(tmp_path: Path) -> None:
+    """In exact no forward is shared; who has least left goes first, and a third waits for a free slot."""
     family = SpiedFamily()
     bench = Bench(family, MODEL, tmp_path, slots=2)
-    for number in (1, 2, 3):
-        bench.submit(number, MODEL.request(prompt="x", seed=number, steps=3))
+    for number, steps_ in ((1, 5), (2, 2), (3, 1)):
+        bench.submit(number, MODEL.request(prompt="x", seed=number, steps=steps_))
     bench.finish(1, 2, 3)
-    assert family.stepped == [1, 2, 1, 2, 1, 2, 3, 3, 3]
+    assert family.stepped == [2, 2, 3, 1, 1, 1, 1, 1]
+    assert {padded for _, padded in family.forwards} == {None}
+
+
+def test_fast_shares_forwards_up_to_its_rows(tmp_path: Path) -> None:
+    """Six rows hold three pictures with guidance, or five without and none of another size."""
+    family = SpiedFamily()
+    bench = Bench(family, MODEL, tmp_path, slots=8, mode="fast", rows=6)
+    for number, guidance in ((1, 7.5), (2, 7.5), (3, 1.0), (4, 7.5), (5, 1.0)):
+        bench.submit(number, MODEL.request(prompt="x", seed=number, steps=2, guidance_scale=guidance))
+    bench.submit(6, MODEL.request(prompt="x", seed=6, steps=2, size=(64, 64)))
+    bench.finish(*range(1, 7))
+    assert family.forwards == [
+        ([1, 2, 3, 5], None),
+        ([1, 2, 3, 5], None),
+        ([4], None),
+        ([4], None),
+        ([6], None),
+        ([6], None),
+    ]
+
+
+def test_wide_is_always_as_wide(tmp_path: Path) -> None:
+    """Alone or together, every forward is filled up to the same rows; who joins is in the next one."""
+    family = SpiedFamily()
+    bench = Bench(family, MODEL, tmp_path, mode="wide", rows=4)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=3))
+    bench.tick()
+    bench.submit(2, MODEL.request(prompt="x", seed=2, steps=3))
+    bench.finish(1, 2)
+    assert family.forwards == [([1], 4), ([1, 2], 4), ([1, 2], 4), ([2], 4)]
+
+
+def test_a_shape_whose_slots_differ_is_served_in_exact(tmp_path: Path) -> None:
+    """Where the probe finds slots that disagree, wide falls back to one picture a forward, and the file says so."""
+
+    class Differing(SpiedFamily):
+        asked = 0
+
+        def slots_agree(self, canvas: FakeCanvas, rows: int) -> bool:
+            Differing.asked += 1
+            return canvas.request.width != 64
+
+    family = Differing()
+    bench = Bench(family, MODEL, tmp_path, mode="wide", rows=4)
+    for number in (1, 2):
+        bench.submit(number, MODEL.request(prompt="x", seed=number, steps=1, size=(64, 64)))
+    bench.submit(3, MODEL.request(prompt="x", seed=3, steps=1))
+    bench.finish(1, 2, 3)
+    assert family.forwards == [([1], None), ([2], None), ([3], 4)]
+    assert Differing.asked == 2
+    modes = [metadata.read(str(bench.finished(number).images[0].path)) for number in (1, 3)]
+    assert [info.fingerprint.get("mode") for info in modes if info] == ["exact", None]
+
+
+def test_no_memory_for_many_narrows_and_loses_nobody(tmp_path: Path) -> None:
+    """A forward too large for memory is halved until it fits, and everybody is finished."""
+
+    class Small(SpiedFamily):
+        def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
+            if len(canvases) > 2:
+                raise MemoryError
+            return super().predict(canvases, padded=padded)
+
+    family = Small()
+    bench = Bench(family, MODEL, tmp_path, slots=8, mode="fast", rows=16)
+    for number in range(1, 8):
+        bench.submit(number, MODEL.request(prompt="x", seed=number, steps=1))
+    bench.finish(*range(1, 8))
+    assert all(isinstance(bench.ending(number), Finished) for number in range(1, 8))
+    assert [seeds for seeds, _ in family.forwards] == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+def test_alone_without_memory_there_is_one_more_try(tmp_path: Path) -> None:
+    """A picture alone in a forward that has no memory is tried once more, then fails."""
+    tries: list[int] = []
+
+    class None_(SpiedFamily):
+        def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
+            tries.append(len(canvases))
+            raise MemoryError
+
+    bench = Bench(None_(), MODEL, tmp_path)
+    bench.submit(1, MODEL.request(prompt="x", seed=1))
+    bench.finish(1)
+    assert isinstance(bench.ending(1), Failed)
+    assert tries == [1, 1]
+
+
+def test_a_forward_that_fails_is_repeated_one_by_one(tmp_path: Path) -> None:
+    """When a shared forward raises, only the picture that also fails alone is lost."""
+
+    class Fragile(SpiedFamily):
+        def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
+            if any(canvas.seed == 2 for canvas in canvases):
+                raise RuntimeError("bad row")
+            return super().predict(canvases, padded=padded)
+
+    bench = Bench(Fragile(), MODEL, tmp_path, mode="fast", rows=8)
+    for number in (1, 2, 3):
+        bench.submit(number, MODEL.request(prompt="x", seed=number, steps=2))
+    bench.finish(1, 2, 3)
+    assert [type(bench.ending(number)) for number in (1, 2, 3)] == [Finished, Failed, Finished]
+
+
+def test_no_memory_for_decoding_is_tried_sparingly(tmp_path: Path) -> None:
+    """A picture that can't be decoded whole is decoded in parts."""
+    asked: list[bool] = []
+
+    class Large(SpiedFamily):
+        def decode(self, canvas: FakeCanvas, *, sparing: bool = False) -> Any:
+            asked.append(sparing)
+            if not sparing:
+                raise MemoryError
+            return super().decode(canvas, sparing=sparing)
+
+    bench = Bench(Large(), MODEL, tmp_path)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=1))
+    assert isinstance(bench.finished(1), Finished)
+    assert asked == [False, True]
+
+
+def test_previews_and_time_left(tmp_path: Path, every_step: None) -> None:
+    """Every few steps a small JPEG is told, never after the last one, and every step tells the time left."""
+    bench = Bench(FakeFamily(FakeSettings(step_s=0.01)), MODEL, tmp_path, preview_every=3)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=10))
+    bench.finish(1)
+    told = [event for event in bench.of(1) if isinstance(event, Stepped)]
+    previews = [event.preview for event in told if event.preview]
+    assert len(previews) == 3
+    with Image.open(io.BytesIO(previews[0])) as image:
+        assert image.format == "JPEG"
+    left = [event.seconds_left for event in told if event.seconds_left is not None]
+    assert left == sorted(left, reverse=True) or max(left) < 0.5
+    assert 0.05 < left[0] < 1.0
+
+
+def test_waiting_is_told(tmp_path: Path) -> None:
+    """A job that finds every slot taken says that it waits, and starts later."""
+    bench = Bench(FakeFamily(FakeSettings()), MODEL, tmp_path, slots=1)
+    bench.submit(1, MODEL.request(prompt="x", seed=1))
+    bench.tick()
+    bench.submit(2, MODEL.request(prompt="x", seed=2))
+    bench.tick()
+    (waiting,) = bench.of(2)
+    assert isinstance(waiting, Stepped)
+    assert (waiting.stage, waiting.step) == ("waiting", 0)
+    bench.finish(1, 2)
+    assert any(isinstance(event, Started) for event in bench.of(2))
 
 
 def test_cancel_at_the_next_step_and_never_decodes(tmp_path: Path) -> None:
@@ -83,7 +238,7 @@ def test_cancel_at_the_next_step_and_never_decodes(tmp_path: Path) -> None:
     bench = Bench(family, MODEL, tmp_path)
     bench.submit(1, MODEL.request(prompt="x", seed=1, steps=10))
     bench.submit(2, MODEL.request(prompt="x", seed=2, steps=10))
-    bench.tick(6)
+    bench.tick(3)
     bench.cancel(1)
     bench.finish(1, 2)
     assert family.stepped.count(1) == 3
@@ -131,12 +286,12 @@ def test_cancel_of_a_waiting_job_and_of_unknown_ones(tmp_path: Path) -> None:
     bench.cancel(2, attempt=1)
     bench.cancel(77)
     bench.tick()
-    assert bench.of(2) == []
+    assert not [event for event in bench.of(2) if not isinstance(event, Stepped)]
     bench.cancel(2, attempt=2)
     bench.finish(1, 2)
     bench.cancel(1)
     bench.tick(0)
-    assert bench.of(2) == [Cancelled(job_id=2, attempt=2, done=0.0)]
+    assert bench.ending(2) == Cancelled(job_id=2, attempt=2, done=0.0)
     assert isinstance(bench.ending(1), Finished)
     assert bench.of(77) == []
 
@@ -250,14 +405,14 @@ def test_numbers_that_run_away_fail_alone(
     bench: Bench, model: ModelInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A picture whose latents are not finite fails with a sentence; its neighbour equals an undisturbed one."""
-    denoise = SdFamily.denoise
+    advance = SdFamily.advance
 
-    def poison(self: SdFamily, canvas: Any) -> None:
-        denoise(self, canvas)
+    def poison(self: SdFamily, canvas: Any, prediction: Any, *, look: bool) -> None:
+        advance(self, canvas, prediction, look=look)
         if canvas.guidance_scale == 3.0:
             canvas.latents = canvas.latents * torch.nan
 
-    monkeypatch.setattr(SdFamily, "denoise", poison)
+    monkeypatch.setattr(SdFamily, "advance", poison)
     bench.submit(1, model.request(prompt="x", seed=1, size=(64, 64), guidance_scale=3.0))
     bench.submit(2, model.request(prompt="x", seed=1, size=(64, 64)))
     bench.finish(1, 2)

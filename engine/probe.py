@@ -1,0 +1,147 @@
+"""What this machine's forwards cost by their number of rows, measured once and kept; knows files, no torch.
+
+The cost is nearly c + k x rows: what c is of it, sharing a forward saves. Beyond the knee, where a row is as cheap as it
+gets, more rows only make everybody slower.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.contract import Mode
+
+FILE = "measurements.json"
+ROWS = (1, 2, 4, 8, 16, 32)
+RUNS = 3
+BUDGET_S = 6.0
+"""Seconds that measuring may take before it is content with fewer rows."""
+NEARLY = 1.1
+"""The knee is where a row costs at most so many times what it costs at best."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """Seconds of one forward, by rows; at least for one and two of them."""
+
+    seconds: Mapping[int, float]
+
+    def of(self, rows: int) -> float:
+        """Seconds of a forward of so many rows, on the straight line between its measured neighbours and beyond."""
+        known = sorted(self.seconds)
+        if rows in self.seconds:
+            return self.seconds[rows]
+        above = next((number for number in known if number > rows), known[-1])
+        below = known[known.index(above) - 1]
+        slope = (self.seconds[above] - self.seconds[below]) / (above - below)
+        return self.seconds[below] + slope * (rows - below)
+
+    @property
+    def knee(self) -> int:
+        """The fewest rows, at least two, at which a row is nearly as cheap as it gets."""
+        best = min(seconds / rows for rows, seconds in self.seconds.items())
+        return min(
+            rows
+            for rows, seconds in self.seconds.items()
+            if rows >= 2 and (seconds / rows <= NEARLY * best or rows == max(self.seconds))
+        )
+
+    def gain(self, rows: int) -> float:
+        """How many times the images of one after the other, with guidance, when forwards of so many rows are full."""
+        return self.of(2) / (self.of(rows) / (rows / 2))
+
+
+def measure(forward: Callable[[int], None], *, budget_s: float = BUDGET_S) -> Costs:
+    """Median seconds of `forward(rows)`, which returns when it is done; as many rows as the budget allows."""
+    begin = time.monotonic()
+    seconds: dict[int, float] = {}
+    for rows in ROWS:
+        expected = 0.0 if not seconds else 2 * list(seconds.values())[-1] * (1 + RUNS)
+        if len(seconds) >= 2 and time.monotonic() - begin + expected > budget_s:
+            break
+        try:
+            seconds[rows] = _timed(forward, rows)
+        except (MemoryError, RuntimeError):  # torch's out of memory is one
+            if len(seconds) < 2:
+                raise
+            break
+    return Costs(seconds=seconds)
+
+
+def _timed(forward: Callable[[int], None], rows: int) -> float:
+    forward(rows)  # the first one of a shape also chooses kernels
+    times: list[float] = []
+    for _ in range(RUNS):
+        begin = time.perf_counter()
+        forward(rows)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+# ------------------------------------------------------------------ in words
+
+
+def sentences(costs: Costs, mode: Mode, rows: int) -> tuple[str, ...]:
+    """What each mode costs and brings on this machine, the chosen one marked."""
+    knee = costs.knee
+    texts: dict[Mode, str] = {
+        "exact": (
+            f"exact: one image a forward, {1000 * costs.of(2):.0f} ms with guidance; equal to pipe() and to itself "
+            "in any crowd"
+        ),
+        "wide": (
+            f"wide with {rows} rows: {costs.gain(rows):.2f}x the images of exact when busy, a lone one takes "
+            f"{costs.of(rows) / costs.of(2):.2f}x as long; equal alone and in a crowd"
+        ),
+        "fast": (
+            f"fast with up to {knee} rows: {costs.gain(knee):.2f}x the images of exact when busy, a lone one is as quick; "
+            "equal to the eye"
+        ),
+    }
+    return tuple(f"{'▶ ' if name == mode else ''}{text}." for name, text in texts.items())
+
+
+# ------------------------------------------------------------------ kept
+
+
+def key_of(facts: Mapping[str, str]) -> str:
+    """One name for one machine, model and set of versions."""
+    return hashlib.sha256(json.dumps(sorted(facts.items())).encode()).hexdigest()[:16]
+
+
+def read_all(folder: Path) -> dict[str, Any]:
+    """Everything kept; empty where there is nothing, or nothing that can be read."""
+    try:
+        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def read(folder: Path, key: str) -> Costs | None:
+    """What was measured under this key, None where nothing was."""
+    try:
+        seconds = {int(rows): float(value) for rows, value in read_all(folder)[key]["seconds"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return Costs(seconds=seconds) if {1, 2} <= set(seconds) else None
+
+
+def keep(folder: Path, key: str, costs: Costs, facts: Mapping[str, str]) -> None:
+    """Adds to what is kept; a folder that can't be written to is not worth failing for."""
+    values = read_all(folder)
+    values[key] = {"facts": dict(facts), "seconds": {str(rows): s for rows, s in costs.seconds.items()}}
+    partial = folder / f".{FILE}.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        partial.replace(folder / FILE)
+    except OSError:
+        partial.unlink(missing_ok=True)

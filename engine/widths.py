@@ -1,0 +1,67 @@
+"""How many rows a forward has, by mode; knows what was found out about each group, neither torch nor jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, Protocol, TypeVar
+
+from engine.batcher import Turn
+from engine.contract import Mode
+
+
+class Shaped(Turn, Protocol):
+    """A turn that also says what its rows look like."""
+
+    @property
+    def shape(self) -> Hashable:
+        """Equal for items whose rows have equal shapes."""
+        ...
+
+
+Item = TypeVar("Item", bound=Shaped)
+
+
+class Widths(Generic[Item]):
+    """The rows of a forward that an item leads.
+
+    exact: its own. wide: always `rows`, for shapes at which every slot gives equal bits (asked of `slots_agree` at a
+    shape's first forward), otherwise as in exact. fast: up to `rows`. What memory has no room for gets narrower.
+    """
+
+    def __init__(self, mode: Mode, rows: int, slots_agree: Callable[[Item, int], bool]) -> None:
+        self.mode: Mode = mode
+        self.rows = rows
+        self._slots_agree = slots_agree
+        self._agreeing: dict[Hashable, bool] = {}
+        self._limits: dict[Hashable, int] = {}
+
+    def of(self, item: Item) -> int:
+        """Rows that the forward may have."""
+        if self.served(item) == "exact":
+            return item.rows
+        return max(item.rows, min(self.rows, self._limits.get(item.shape, self.rows)))
+
+    def padded(self, item: Item) -> int | None:
+        """Rows that the forward must have, None where as many as there are will do."""
+        return self.rows if self.served(item) == "wide" else None
+
+    def served(self, item: Item) -> Mode:
+        """The mode whose promise holds for this item."""
+        if self.mode == "wide" and not self._fits_wide(item):
+            return "exact"
+        return self.mode
+
+    def narrow(self, item: Item, rows: int) -> None:
+        """There was no memory for so many rows of this shape: the next forwards have half of them.
+
+        In wide such a shape is served in exact from then on: another width would keep neither promise.
+        """
+        self._limits[item.shape] = max(1, rows // 2)
+        self._agreeing[item.shape] = False
+
+    def _fits_wide(self, item: Item) -> bool:
+        if item.rows > self.rows:
+            return False
+        if item.shape not in self._agreeing:
+            self._agreeing[item.shape] = self._slots_agree(item, self.rows)
+        return self._agreeing[item.shape]
