@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine import models, probe
+from engine import memory, models, probe
 from engine.checkpoint import BrokenModel
 from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
 from engine.drawing import DeviceLost, Manner
@@ -117,6 +117,7 @@ def _start(
     pipeline = _patiently(lambda: models.load(settings, place, tell), controls, emit, known)
     info = _patiently(lambda: models.describe(settings), controls, emit, known)  # now by the files themselves
     tell("getting to know this machine", None)
+    info = _fitted(info, pipeline, settings, place)
     family, tuned = _family(pipeline, settings, info)
     facts = {**fingerprint(place), **tuned}
     costs = _costs(family, settings, info, facts)
@@ -161,6 +162,15 @@ def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> tuple[S
     family = SdFamily(pipeline, sketcher)
     rows = 2 if settings.mode == "exact" else settings.rows
     return family, tuning.tune(pipeline, settings, lambda: family.rehearse(rows, (info.width, info.height)))
+
+
+def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
+    """With the largest size that the free memory has room for."""
+    free = memory.free_bytes(place.device)
+    if free is None:
+        return info
+    needs = memory.Needs.of(pipeline.unet.config, pipeline.vae.config, itemsize=place.dtype.itemsize)
+    return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
 
 
 def _costs(

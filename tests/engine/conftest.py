@@ -1,4 +1,4 @@
-"""Fixtures of the engine's tests: the tiny random model, built once per test process, and its pipeline."""
+"""Fixtures of the engine's tests: the starter model, and a tiny random one built once per test process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine import process
-from engine.contract import EngineSettings, FakeSettings, ModelInfo
+from engine.contract import STARTER, EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
 from tests.engine.support import Bench
 
@@ -62,6 +62,21 @@ def model(tiny: Path) -> ModelInfo:
     from engine.models import describe
 
     return describe(EngineSettings(model=str(tiny), spool="/nowhere"))
+
+
+@pytest.fixture(scope="session")
+def starter(load_pipe: Callable[[Path], Any]) -> Any:
+    """The pipeline of the model that ships with Easel."""
+    from engine.models import STARTER_FOLDER
+
+    return load_pipe(STARTER_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def starter_model() -> ModelInfo:
+    from engine.models import describe
+
+    return describe(EngineSettings(model=STARTER, spool="/nowhere"))
 
 
 @pytest.fixture

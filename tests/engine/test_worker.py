@@ -158,12 +158,12 @@ def test_alone_without_memory_there_is_one_more_try(tmp_path: Path) -> None:
     """A picture alone in a forward that has no memory is tried once more, then fails."""
     tries: list[int] = []
 
-    class None_(SpiedFamily):
+    class Full(SpiedFamily):
         def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
             tries.append(len(canvases))
             raise MemoryError
 
-    bench = Bench(None_(), MODEL, tmp_path)
+    bench = Bench(Full(), MODEL, tmp_path)
     bench.submit(1, MODEL.request(prompt="x", seed=1))
     bench.finish(1)
     assert isinstance(bench.ending(1), Failed)

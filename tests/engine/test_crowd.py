@@ -1,0 +1,150 @@
+"""Neighbours never show: in exact and wide every picture has the same pixels alone and in any crowd."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo
+from engine.families.sd import SdFamily
+from tests.engine.support import Bench, plain
+
+PROMPTS = (
+    "a red circle on a blue background",
+    "a large yellow star on black",
+    "green house, white background",
+)
+SIZES = ((64, 64), (96, 64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """One request and how many ticks after the one before it arrives."""
+
+    prompt: str
+    sampler: str
+    steps: int
+    guidance: float
+    seed: int
+    size: tuple[int, int]
+    later: int
+
+    def request(self, model: ModelInfo) -> GenerationRequest:
+        return model.request(
+            prompt=self.prompt,
+            sampler=self.sampler,
+            steps=self.steps,
+            guidance_scale=self.guidance,
+            seed=self.seed,
+            size=self.size,
+        )
+
+
+guests = st.builds(
+    Guest,
+    prompt=st.sampled_from(PROMPTS),
+    sampler=st.sampled_from([*SAMPLERS]),
+    steps=st.integers(1, 5),
+    guidance=st.sampled_from([1.0, 4.0, 7.5]),
+    seed=st.integers(0, 2**32 - 1),
+    size=st.sampled_from(SIZES),
+    later=st.integers(0, 3),
+)
+
+
+def pixels(path: str | None) -> bytes:
+    with Image.open(str(path)) as image:
+        return image.tobytes()
+
+
+def drawn(
+    pipe: Any, model: ModelInfo, party: Sequence[Guest], mode: Mode, rows: int, cancelled: Sequence[int] = ()
+) -> dict[int, bytes]:
+    """What one worker draws for these, who come one after the other; some are cancelled on the way."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(SdFamily(pipe), model, Path(folder), slots=4, mode=mode, rows=rows)
+        for number, guest in enumerate(party):
+            bench.submit(number, guest.request(model))
+            bench.tick(guest.later)
+        for number in cancelled:
+            bench.cancel(number)
+        bench.finish(*range(len(party)))
+        left = [number for number in range(len(party)) if number not in cancelled]
+        return {number: pixels(bench.finished(number).images[0].path) for number in left}
+
+
+@pytest.mark.timeout(600)
+@given(
+    party=st.lists(guests, min_size=2, max_size=6), mode=st.sampled_from(["exact", "wide"]), data=st.data()
+)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+def test_alone_and_in_a_crowd(
+    starter: Any, starter_model: ModelInfo, party: list[Guest], mode: Mode, data: st.DataObject
+) -> None:
+    """Any samplers, steps, guidance, sizes, arrival order and neighbours, with cancels between: the same bits."""
+    rows = data.draw(st.sampled_from([4, 8]), "rows")
+    cancelled = data.draw(st.sets(st.integers(0, len(party) - 1), max_size=1), "cancelled")
+    crowd = drawn(starter, starter_model, party, mode, rows, sorted(cancelled))
+    for number, picture in crowd.items():
+        (alone,) = drawn(starter, starter_model, [party[number]], mode, rows).values()
+        assert picture == alone, (number, party[number])
+
+
+@pytest.mark.parametrize("sampler", ["Euler a", "DPM++ 2M", "PNDM"])
+def test_exact_equals_pipe_with_the_starter(
+    starter: Any, starter_model: ModelInfo, tmp_path: Path, sampler: str
+) -> None:
+    """With real weights, too, exact draws what the plain call draws, while others are drawn."""
+    bench = Bench(SdFamily(starter), starter_model, tmp_path)
+    request = starter_model.request(prompt=PROMPTS[0], seed=7, sampler=sampler, steps=6, size=(64, 64))
+    bench.submit(1, request)
+    bench.submit(2, starter_model.request(prompt=PROMPTS[1], seed=1, steps=3, size=(64, 64)))
+    assert pixels(bench.finished(1).images[0].path) == plain(starter, request, 7, "pil").tobytes()
+
+
+def test_fast_is_equal_to_the_eye(starter: Any, starter_model: ModelInfo, tmp_path: Path) -> None:
+    """In fast a picture of a full forward differs from its lone twin by rounding alone."""
+    party = [
+        Guest(
+            prompt=PROMPTS[number % 3],
+            sampler="DPM++ 2M",
+            steps=4,
+            guidance=4.0,
+            seed=number,
+            size=(64, 64),
+            later=0,
+        )
+        for number in range(4)
+    ]
+    crowd = drawn(starter, starter_model, party, "fast", 8)
+    for number, picture in crowd.items():
+        (alone,) = drawn(starter, starter_model, [party[number]], "fast", 8).values()
+        pairs = zip(picture, alone, strict=True)
+        assert max(abs(one - other) for one, other in pairs) <= 2
+
+
+def test_slots_that_differ_are_found(
+    starter: Any, starter_model: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe of a shape passes here, and notices a forward whose last slot is off by the last bit."""
+    family = SdFamily(starter)
+    canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
+    assert family.slots_agree(canvas, 4)
+    honest = family._forward
+
+    def crooked(batch: Any) -> torch.Tensor:
+        prediction = honest(batch)
+        prediction[-1] = torch.nextafter(prediction[-1], prediction[-1] + 1)
+        return prediction
+
+    monkeypatch.setattr(family, "_forward", crooked)
+    assert not family.slots_agree(canvas, 4)

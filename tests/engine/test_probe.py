@@ -1,0 +1,112 @@
+"""What forwards cost: measured within a budget, kept, and told in sentences that follow from the numbers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import memory, probe
+from engine.checkpoint import BrokenModel
+from engine.contract import ModelInfo
+from engine.memory import Needs
+from engine.probe import Costs
+
+LAW = Costs(seconds={1: 0.015, 2: 0.02, 4: 0.03, 8: 0.05, 16: 0.1})
+
+
+def test_costs_between_and_beyond_what_was_measured() -> None:
+    """Unmeasured rows lie on the line between their neighbours, and beyond on the last one."""
+    assert LAW.of(2) == 0.02
+    assert LAW.of(6) == pytest.approx(0.04)
+    assert LAW.of(32) == pytest.approx(0.2)
+
+
+def test_the_knee_is_where_more_rows_stop_paying() -> None:
+    """Eight rows at 6.25 ms each are as cheap as sixteen; four at 7.5 are not."""
+    assert LAW.knee == 8
+    assert Costs(seconds={1: 1.0, 2: 2.0, 4: 4.0}).knee == 2
+    assert Costs(seconds={1: 1.0, 2: 1.0}).knee == 2
+
+
+def test_the_gain_of_sharing() -> None:
+    """Four pictures in 50 ms instead of 20 ms each are 1.6 times as many."""
+    assert LAW.gain(8) == pytest.approx(1.6)
+    assert LAW.gain(2) == 1.0
+
+
+def test_measuring_keeps_to_its_budget() -> None:
+    """A slow machine is asked for fewer rows, at least for one and two."""
+    asked: list[int] = []
+
+    def forward(rows: int) -> None:
+        asked.append(rows)
+        time.sleep(0.002 * rows)
+
+    assert set(probe.measure(forward, budget_s=0.0).seconds) == {1, 2}
+    asked.clear()
+    assert set(probe.measure(forward, budget_s=60.0).seconds) == set(probe.ROWS)
+    assert asked.count(32) == 1 + probe.RUNS
+
+
+def test_no_memory_ends_the_measuring() -> None:
+    """Where many rows don't fit, what fits is what is known; where two don't, the error is told."""
+
+    def forward(rows: int) -> None:
+        if rows > limit:
+            raise MemoryError
+
+    limit = 4
+    assert set(probe.measure(forward).seconds) == {1, 2, 4}
+    limit = 1
+    with pytest.raises(MemoryError):
+        probe.measure(forward)
+
+
+def test_what_was_measured_is_kept(tmp_path: Path) -> None:
+    """Kept under its facts, beside others; a damaged file counts as empty."""
+    facts = {"torch": "2", "model": "x"}
+    key, other = probe.key_of(facts), probe.key_of({**facts, "model": "y"})
+    probe.keep(tmp_path / "new", key, LAW, facts)
+    probe.keep(tmp_path / "new", other, Costs(seconds={1: 1.0, 2: 1.5}), facts)
+    assert probe.read(tmp_path / "new", key) == LAW
+    assert probe.read(tmp_path / "new", other) != LAW
+    (tmp_path / "new" / probe.FILE).write_text("{")
+    assert probe.read(tmp_path / "new", key) is None
+    probe.keep(tmp_path / "new", key, LAW, facts)
+    assert probe.read(tmp_path / "new", key) == LAW
+
+
+def test_sentences_mark_the_mode() -> None:
+    """Every mode is told with its cost and gain, the configured one marked."""
+    exact, wide, fast = probe.sentences(LAW, "wide", 4)
+    assert "20 ms" in exact
+    assert wide.startswith("▶ wide with 4 rows: 1.33x")
+    assert "1.50x as long" in wide
+    assert "up to 8 rows: 1.60x" in fast
+
+
+# ------------------------------------------------------------------ memory
+
+SD15 = {"block_out_channels": [320, 640, 1280, 1280]}, {"block_out_channels": [128, 256, 512, 512]}
+
+
+def test_the_estimate_is_that_of_sd15() -> None:
+    """In fp16, 512x512: 65 MiB a row, 384 MiB for a whole decode, of which tiles take less than half."""
+    needs = Needs.of(*SD15, itemsize=2)
+    assert needs.row * 512 * 512 == pytest.approx(65 * 2**20, rel=0.01)
+    assert needs.decode / memory.TILED * 512 * 512 == pytest.approx(384 * 2**20, rel=0.01)
+    assert needs.bytes_for(512 * 512, 16) == pytest.approx(16 * 65 * 2**20, rel=0.01)
+    assert needs.largest(needs.bytes_for(512 * 512, 2), 2) == pytest.approx(0.9 * 512 * 512, rel=0.01)
+
+
+def test_sizes_are_fitted_to_the_memory() -> None:
+    """With room for a quarter, the bound is that and the default size half a side; with none, the model is broken."""
+    info = ModelInfo(id="x", title="X", side_min=128)
+    assert memory.fitted(info, 10**9) == info
+    small = memory.fitted(info, 256 * 256)
+    assert (small.width, small.height, small.pixels_max) == (256, 256, 256 * 256)
+    assert small.request(prompt="x", seed=1).size == "256x256"
+    with pytest.raises(BrokenModel, match="not even 128x128"):
+        memory.fitted(info, 100 * 100)
