@@ -1,9 +1,13 @@
-"""`easel bench`: figures of this machine beside the goals they should meet. Starts processes, imports no torch."""
+"""`easel bench`: figures of this machine beside the goals they should meet. Starts processes, imports no torch.
+
+First the bot's own figures, then the engine's beside plain diffusers, which `python -m engine.bench` measures.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import statistics
 import subprocess
@@ -41,18 +45,72 @@ class Figure:
         return self.value <= float(self.goal.removeprefix("≤ ")) if self.goal else None
 
 
-def main(settings: Settings, *, quick: bool, json_path: Path | None) -> int:
-    """Measures, prints a table, and writes JSON where asked. `quick` leaves out repetitions."""
-    model = settings.engine.model
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be measured, and where it is to be written besides the terminal."""
+
+    quick: bool = False
+    """Fewer repetitions."""
+    engine_only: bool = False
+    compile: bool = False
+    json_path: Path | None = None
+    plot_path: Path | None = None
+
+
+def main(settings: Settings, wish: Wish) -> int:
+    """Measures, prints tables, and writes JSON and a plot where asked. Returns the exit code."""
+    figures = [] if wish.engine_only else measure_bot(settings.engine.model, quick=wish.quick)
+    if figures:
+        _print(figures)
+    with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
+        found = Path(folder) / "engine.json"
+        code = subprocess.run(
+            engine_command(settings, wish, found), check=False, env=_environment()
+        ).returncode
+        engine = json.loads(found.read_text("utf-8")) if found.exists() else None
+    if wish.json_path is not None:
+        values = {"bot": [asdict(figure) for figure in figures], "engine": engine}
+        wish.json_path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return code
+
+
+def engine_command(settings: Settings, wish: Wish, found: Path) -> list[str]:
+    """The child that measures the engine; it loads torch, and writes what it finds to `found`."""
+    engine = settings.engine
+    switches = {
+        "--quick": wish.quick,
+        "--compile": wish.compile,
+        "--offline": engine.offline,
+        "--channels-last": engine.channels_last == "on",
+        "--fused-qkv": engine.fused_qkv == "on",
+    }
+    plot = [] if wish.plot_path is None else ["--plot", str(wish.plot_path)]
+    words = [
+        "--model",
+        engine.model,
+        "--device",
+        engine.device,
+        "--dtype",
+        engine.dtype,
+        "--json",
+        str(found),
+    ]
+    chosen = [switch for switch, is_on in switches.items() if is_on]
+    return [sys.executable, "-m", "engine.bench", *words, *chosen, *plot]
+
+
+def _environment() -> dict[str, str]:
+    """Without the bot's token: no engine gets it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
+
+
+def measure_bot(model: str, *, quick: bool) -> list[Figure]:
+    """The figures of the bot, its database and its start."""
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
         figures += measure_engine_start(model, Path(folder), runs=1 if quick else 3)
         figures += asyncio.run(measure_admission(Path(folder) / "bench.sqlite3", rows=ROWS))
-    figures += measure_wire(model)
-    _print(figures)
-    if json_path is not None:
-        json_path.write_text(json.dumps([asdict(figure) for figure in figures], indent=1, ensure_ascii=False))
-    return 0
+    return figures + measure_wire(model)
 
 
 def measure_engine_start(model: str, folder: Path, *, runs: int) -> list[Figure]:

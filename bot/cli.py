@@ -163,30 +163,55 @@ def sync(
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions: about a minute.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer repetitions: some minutes, and rough numbers.")
+    ] = False,
+    engine_only: Annotated[
+        bool, typer.Option("--engine-only", help="Only the engine beside plain diffusers, not the bot.")
+    ] = False,
+    compile_too: Annotated[bool, typer.Option("--compile", help="Also measure compiled models.")] = False,
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures to this file.")
     ] = None,
+    plot_path: Annotated[
+        Path | None, typer.Option("--plot", help="Also draw latency and throughput against load (PNG).")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Instead of the configured model; with --engine-only also sd15-random."),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Measure Easel on this machine."""
+    """Measure Easel on this machine, beside plain diffusers."""
 
     def body(settings: Settings) -> int:
         from bot import bench as bot_bench
 
-        return bot_bench.main(settings, quick=quick, json_path=json_path)
+        wish = bot_bench.Wish(
+            quick=quick,
+            engine_only=engine_only,
+            compile=compile_too,
+            json_path=json_path,
+            plot_path=plot_path,
+        )
+        return bot_bench.main(settings, wish)
 
-    _with_settings(config, body)
+    _with_settings(config, body, model=model)
 
 
 @app.command()
 def info(
     image: Annotated[Path, typer.Argument(help="A PNG file made by Easel, or by another program.")],
+    config: ConfigOption = None,
 ) -> None:
-    """Print the settings that a picture carries."""
-    from bot.info import show_info
+    """Print the settings that a picture carries, and whether this machine would draw it again."""
 
-    raise typer.Exit(show_info(image))
+    def body(settings: Settings) -> int:
+        from bot.info import show_info
+
+        return show_info(image, settings)
+
+    _with_settings(config, body)
 
 
 def _with_settings(

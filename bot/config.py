@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from bot.config_words import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.jobs import Limits
-from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER
+from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, Mode, Switch
 
 FILE_NAME = "easel.toml"
 PREFIX = "EASEL_"
@@ -111,6 +111,12 @@ class EngineSection(Section):
         description='"auto", "cpu", "cuda", "cuda:0", "cuda:1", … or "mps"',
     )
     slots: int = Field(default=4, ge=1, le=64)
+    mode: Mode = "exact"
+    rows: Literal[2, 4, 8, 16] = 4
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    channels_last: Switch = "auto"
+    fused_qkv: Switch = "auto"
+    compile: Literal["off", "on"] = "off"
     offline: bool = False
 
 
@@ -164,6 +170,11 @@ class ProgressSection(Section):
     interval_s: float = Field(default=2.0, ge=0.2, le=60.0)
 
 
+class PreviewSection(Section):
+    every: int = Field(default=5, ge=0, le=150)
+    model: Path | None = Field(default=None, strict=False, description="the path of a folder")
+
+
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
@@ -180,6 +191,7 @@ class Settings(Section):
     server: ServerSection = ServerSection()
     data: DataSection = DataSection()
     progress: ProgressSection = ProgressSection()
+    preview: PreviewSection = PreviewSection()
     log: LogSection = LogSection()
 
     @property
@@ -226,7 +238,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     tables = _tables(values, problems)
     _apply_environment(tables, environ, origins, problems)
     sections = {name: _section(name, tables[name], origins, problems) for name in SECTIONS}
-    problems.extend(_over_ceiling(sections))
+    problems.extend([*_over_ceiling(sections), *_compiled_for_nothing(sections["engine"])])
     if problems:
         raise ConfigError(*problems, source=str(file) if file else None)
     settings = Settings.model_validate({name: section for name, section in sections.items() if section})
@@ -335,13 +347,21 @@ def _over_ceiling(sections: Mapping[str, Section | None]) -> Iterator[str]:
             yield f"limits.{key}: found {found}; allowed: at most {highest}, which is ceilings.{key}."
 
 
+def _compiled_for_nothing(engine: Section | None) -> Iterator[str]:
+    if isinstance(engine, EngineSection) and engine.compile == "on" and engine.mode != "fast":
+        yield (
+            f'engine.compile: found "on"; allowed: "off" as long as engine.mode is "{engine.mode}", '
+            'since only "fast" can be compiled.'
+        )
+
+
 def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> Settings:
     """Relative paths count from the folder of the file they stand in; those of the environment from where we are."""
 
     def absolute(key: str, path: Path | None) -> Path | None:
         return (Path.cwd() if key in origins else folder) / path.expanduser() if path else None
 
-    discord, engine, data = settings.discord, settings.engine, settings.data
+    discord, engine, data, preview = settings.discord, settings.engine, settings.data, settings.preview
     token_file = absolute("discord.token_file", discord.token_file)
     model = engine.model
     if model != STARTER and (place := absolute("engine.model", Path(model))):
@@ -352,6 +372,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
             "discord": discord.model_copy(update={"token_file": token_file}),
             "engine": engine.model_copy(update={"model": model}),
             "data": data.model_copy(update={"dir": absolute("data.dir", data.dir)}),
+            "preview": preview.model_copy(update={"model": absolute("preview.model", preview.model)}),
         }
     )
 

@@ -46,10 +46,16 @@ def shown(value: object) -> str:
 
 
 def kinds(info: FieldInfo) -> tuple[Any, ...]:
-    """The types a field takes, a union's one by one."""
+    """The types a field takes, a union's one by one; those of the values where it takes certain values only."""
     annotation = info.annotation
-    is_union = typing.get_origin(annotation) in {typing.Union, types.UnionType}
-    return typing.get_args(annotation) if is_union else (annotation,)
+    match typing.get_origin(annotation):
+        case typing.Union | types.UnionType:
+            return typing.get_args(annotation)
+        case typing.Literal:
+            options: tuple[object, ...] = typing.get_args(annotation)
+            return tuple(type(option) for option in options)
+        case _:
+            return (annotation,)
 
 
 def allowed(info: FieldInfo) -> str:
@@ -57,7 +63,7 @@ def allowed(info: FieldInfo) -> str:
     if info.description:
         return info.description
     if typing.get_origin(info.annotation) is Literal:
-        return ", ".join(f'"{option}"' for option in typing.get_args(info.annotation))
+        return ", ".join(shown(option) for option in typing.get_args(info.annotation))
     if bool in kinds(info):
         return "true or false"
     low = next(entry.ge for entry in info.metadata if isinstance(entry, Ge))

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def run(settings: Settings, port: int) -> int:
         print(STARTER_NOTE)
     with tempfile.TemporaryDirectory(prefix="easel-demo-") as folder:
         own = _settings_for(settings, Path(folder))
-        return asyncio.run(_serve(own, engine_settings(own), port))
+        engine = replace(engine_settings(own), data=None)  # what was measured would be forgotten too
+        return asyncio.run(_serve(own, engine, port))
 
 
 def _settings_for(settings: Settings, folder: Path) -> Settings:

@@ -10,7 +10,6 @@ import shlex
 import shutil
 import sqlite3
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,12 +21,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from bot.child import ask_child
 from bot.config import ConfigError, Settings
 from bot.models import STARTER_NOTE
 from bot.store import db
 from engine.contract import STARTER
 
-CHILD_TIMEOUT_S = 180.0
 FREE_BYTES_LOW, FREE_BYTES_MIN = 5 * 2**30, 2**28
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 
@@ -257,25 +256,35 @@ print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(fold
 """
 
 
-def ask_child(code: str, *arguments: str) -> tuple[dict[str, Any] | None, str]:
-    """(answer, "") or (None, why not) of a Python child that prints JSON: what it loads never gets into this process."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
-    command = [sys.executable, "-c", code, *arguments]
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=CHILD_TIMEOUT_S,
-            env=environ,
+def check_modes(settings: Settings) -> Iterator[Finding]:
+    """What each mode costs and brings here, as the engine measured it at its first start."""
+    facts, complaint = ask_child(
+        _MODES, settings.engine.model, settings.engine.mode, str(settings.engine.rows), str(settings.data_dir)
+    )
+    if facts is None:
+        yield warn("Modes", f"What the modes bring is not known: {complaint}")
+    elif not facts["sentences"]:
+        yield ok(
+            "Modes", f"{settings.engine.mode}; the bot's first start measures what the others would bring"
         )
-    except subprocess.TimeoutExpired:
-        return None, f"no answer within {CHILD_TIMEOUT_S:.0f} s"
-    if done.returncode:
-        return None, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return json.loads(done.stdout.strip().splitlines()[-1]), ""
+    else:
+        for sentence in facts["sentences"]:
+            yield ok("Modes", sentence)
+
+
+_MODES = """
+import json, sys
+from pathlib import Path
+from engine import models, probe
+from engine.contract import EngineSettings
+model, mode, rows, folder = sys.argv[1:]
+try:
+    name = models.describe(EngineSettings(model=model, spool="", hub_offline=True)).id
+except Exception:
+    name = model
+costs = probe.newest(Path(folder), name)
+print(json.dumps({"sentences": probe.sentences(costs, mode, int(rows)) if costs else []}))
+"""
 
 
 # ------------------------------------------------------------------ configuration and data
@@ -342,4 +351,5 @@ CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
     check_database,
     check_device,
     check_model,
+    check_modes,
 )

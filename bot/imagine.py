@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
@@ -126,7 +126,9 @@ def imagine(settings: Settings, wish: Wish) -> int:
 def _draw(settings: Settings, wish: Wish, seed: int, spool: Path, console: Console) -> Finished:
     with Display(console) as display:
         display.stage("starting the engine", None)
-        process = start(engine_settings(settings, spool=spool))
+        # one picture repays no measurements, and nobody sees its previews
+        told = replace(engine_settings(settings, spool=spool), data=None, preview_every=0)
+        process = start(told)
         try:
             return _converse(process, wish, seed, display)
         except KeyboardInterrupt:
@@ -159,7 +161,7 @@ def _converse(process: EngineProcess, wish: Wish, seed: int, display: Display) -
             case Started():
                 display.stage("drawing", 0.0)
             case Stepped():
-                display.stage(f"{event.stage} {event.step}/{event.steps}", event.fraction)
+                display.stage(_stage(event), event.fraction)
             case Finished():
                 return event
             case Broken() | Failed():
@@ -168,6 +170,16 @@ def _converse(process: EngineProcess, wish: Wish, seed: int, display: Display) -
                 raise NoPicture("The engine cancelled the picture.")
             case _:
                 assert_never(event)
+
+
+def _stage(step: Stepped) -> str:
+    match step.stage:
+        case "waiting":
+            return "waiting for its turn"
+        case "encoding":
+            return "reading the prompt"
+        case "denoising" | "decoding":
+            return f"{step.stage} {step.step}/{step.steps}"
 
 
 def _next_event(process: EngineProcess) -> Event:

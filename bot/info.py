@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bot.child import ask_child
+from bot.config import Settings
 from engine import metadata
 from engine.contract import STARTER, GenerationRequest
 from engine.metadata import PictureInfo
 
 
-def show_info(image: Path) -> int:
-    """Prints what the file says; the exit code."""
+def show_info(image: Path, settings: Settings) -> int:
+    """Prints what the file says, and whether this machine would draw the same bits; the exit code."""
     try:
         found = metadata.read(image)
     except OSError as error:  # Pillow's "this is no picture" is one too
@@ -26,7 +28,52 @@ def show_info(image: Path) -> int:
         print(
             "".join(char if char.isprintable() else " " for char in line)
         )  # a stranger's file must not drive the terminal
+    if found.fingerprint:
+        print(_judged(found.fingerprint, settings))
     return 0
+
+
+def _judged(made: Mapping[str, str], settings: Settings) -> str:
+    engine = settings.engine
+    here, complaint = ask_child(_HERE, engine.device, engine.dtype)
+    if here is None:
+        return f"Whether this machine would draw it again can't be told: {complaint}"
+    return verdict(
+        made, here, mode=engine.mode, width=f"{engine.rows} rows" if engine.mode == "wide" else None
+    )
+
+
+_HERE = """
+import json, sys
+from engine import boot, models
+from engine.contract import EngineSettings
+settings = EngineSettings(model="", spool="", device=sys.argv[1], dtype=sys.argv[2])
+boot.prepare_environment(settings)
+print(json.dumps(boot.fingerprint(models.choose_place(settings))))
+"""
+_SWITCHES = ("channels_last", "fused_qkv")
+_OF_MODE = ("mode", "width", *_SWITCHES)
+
+
+def verdict(made: Mapping[str, str], here: Mapping[str, str], *, mode: str, width: str | None) -> str:
+    """Whether a machine with fingerprint `here` and this mode draws a picture with fingerprint `made` again."""
+    others = [
+        f"{key} {made.get(key, 'none')} there, {here.get(key, 'none')} here"
+        for key in sorted({*made, *here} - {*_OF_MODE})
+        if made.get(key) != here.get(key)
+    ]
+    if others:
+        return f"This machine draws it with other bits: {'; '.join(others)}."
+    if made.get("mode") == "fast":
+        return (
+            "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit."
+        )
+    wanted = [f'mode = "{made["mode"]}"'] if made.get("mode") not in {None, mode} else []
+    if made.get("mode") == "wide" and made.get("width") not in {None, width}:
+        wanted.append(f"rows = {made['width'].split()[0]}")
+    wanted += [f'{name} = "on"' for name in _SWITCHES if made.get(name) == "on"]
+    how = f" with {', '.join(wanted)} under [engine]" if wanted else ""
+    return f"This machine draws it again to the bit{how}."
 
 
 def lines(found: PictureInfo) -> Iterator[str]:

@@ -16,12 +16,22 @@ STARTER_NOTE = (
 
 def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineSettings:
     """What an engine is told at its start."""
+    folder = settings.preview.model
     return EngineSettings(
         model=settings.engine.model,
         spool=str((spool or settings.spool).absolute()),
         device=settings.engine.device,
         slots=settings.engine.slots,
         hub_offline=settings.engine.offline,
+        mode=settings.engine.mode,
+        rows=settings.engine.rows,
+        data=str(settings.data_dir.absolute()),
+        preview_every=settings.preview.every,
+        preview_model=None if folder is None else str(folder.absolute()),
+        channels_last=settings.engine.channels_last,
+        fused_qkv=settings.engine.fused_qkv,
+        compile=settings.engine.compile,
+        dtype=settings.engine.dtype,
     )
 
 

@@ -137,6 +137,9 @@ def _start(
         warnings=place.warnings,
         notes=probe.sentences(costs, settings.mode, settings.rows) if costs else (),
     )
+    if settings.mode == "fast" and settings.compile == "on":
+        full = {rows for rows in probe.ROWS if 2 <= rows <= manner.rows} | {manner.rows}
+        family.compile_behind(sorted(full), (info.width, info.height))
     worker = Worker(
         family=family,
         model=info,

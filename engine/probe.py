@@ -134,9 +134,16 @@ def read(folder: Path, key: str) -> Costs | None:
     return Costs(seconds=seconds) if {1, 2} <= set(seconds) else None
 
 
+def newest(folder: Path, model: str) -> Costs | None:
+    """What was measured last for a model, whatever else was so; None where nothing was."""
+    kept = [key for key, values in read_all(folder).items() if values["facts"].get("model") == model]
+    return read(folder, kept[-1]) if kept else None
+
+
 def keep(folder: Path, key: str, costs: Costs, facts: Mapping[str, str]) -> None:
     """Adds to what is kept; a folder that can't be written to is not worth failing for."""
     values = read_all(folder)
+    values.pop(key, None)  # the newest is the last
     values[key] = {"facts": dict(facts), "seconds": {str(rows): s for rows, s in costs.seconds.items()}}
     partial = folder / f".{FILE}.{os.getpid()}.part"
     try:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,12 +18,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import bot
-from bot import imagine, info
+from bot import demo, imagine, info
+from bot.child import ask_child
 from bot.cli import app
 from bot.config import Settings
 from bot.imagine import Wish
 from bot.models import engine_settings
-from engine.contract import EngineSettings, FakeSettings, GenerationRequest
+from engine.contract import EngineSettings, FakeSettings, GenerationRequest, Stage
 from engine.metadata import PictureInfo, encode_png
 
 REQUEST = GenerationRequest(
@@ -340,13 +342,89 @@ def test_a_wish_leaves_defaults_to_the_model() -> None:
 
 
 def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:
-    """What [engine] says reaches the engine, with an absolute spool."""
-    values = {"model": "a/b", "device": "cpu", "slots": 2, "offline": True}
-    settings = Settings.model_validate({"engine": values, "data": {"dir": "data"}})
+    """What [engine] and [preview] say reaches the engine, with absolute folders for spool, measurements and decoder."""
+    same: dict[str, Any] = {
+        "model": "a/b",
+        "device": "cpu",
+        "slots": 2,
+        "mode": "fast",
+        "rows": 8,
+        "dtype": "bfloat16",
+        "channels_last": "on",
+        "fused_qkv": "off",
+        "compile": "on",
+    }
+    values = {
+        "engine": {**same, "offline": True},
+        "data": {"dir": "data"},
+        "preview": {"every": 3, "model": "taesd"},
+    }
 
-    assert engine_settings(settings) == EngineSettings(
-        model="a/b", spool=str(tmp_path / "data" / "spool"), device="cpu", slots=2, hub_offline=True
+    assert engine_settings(Settings.model_validate(values)) == EngineSettings(
+        **same,
+        spool=str(tmp_path / "data" / "spool"),
+        hub_offline=True,
+        data=str(tmp_path / "data"),
+        preview_every=3,
+        preview_model=str(tmp_path / "taesd"),
     )
+
+
+def test_previews_are_on_and_their_decoder_is_not() -> None:
+    """Out of the box there are previews, drawn without another model."""
+    told = engine_settings(Settings())
+
+    assert (told.preview_every, told.preview_model) == (5, None)
+
+
+def test_one_picture_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`easel imagine` keeps no measurements of the machine and makes no previews, but draws in the configured mode."""
+    told: list[EngineSettings] = []
+
+    def start(settings: EngineSettings) -> None:
+        told.append(settings)
+        raise imagine.NoPicture("That is all.")
+
+    monkeypatch.setattr(imagine, "start", start)
+    monkeypatch.setenv("EASEL_ENGINE_MODE", "wide")
+
+    assert draw("x")[0] == 1
+    assert [(each.mode, each.data, each.preview_every) for each in told] == [("wide", None, 0)]
+
+
+def test_the_demo_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the demo would measure it would forget with its folder: it starts sooner without, and has previews."""
+    told: list[EngineSettings] = []
+
+    async def serve(_settings: Settings, engine: EngineSettings, _port: int) -> int:
+        told.append(engine)
+        return 0
+
+    monkeypatch.setattr(demo, "_serve", serve)
+    monkeypatch.setattr(demo.logs, "configure", lambda *_: None)
+
+    assert demo.run(Settings(), 0) == 0
+    assert [(each.data, each.preview_every) for each in told] == [(None, 5)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("waiting", "waiting for its turn …\n"),
+        ("encoding", "reading the prompt …\n"),
+        ("denoising", "denoising …\n"),
+        ("decoding", "decoding …\n"),
+    ],
+)
+def test_every_stage_is_told(stage: Stage, expected: str) -> None:
+    """Into a pipe each stage is one line of words, however many steps it has."""
+    out = io.StringIO()
+    with imagine.Display(Console(file=out, width=100)) as display:
+        for step in (1, 2):
+            event = imagine.Stepped(job_id=1, attempt=1, stage=stage, step=step, steps=20)
+            display.stage(imagine._stage(event), event.fraction)
+
+    assert out.getvalue() == expected
 
 
 # ------------------------------------------------------------------ easel info
@@ -399,7 +477,7 @@ def test_a_prompt_of_two_lines_is_printed_as_two(capsys: pytest.CaptureFixture[s
     file = tmp_path / "a.png"
     file.write_bytes(encode_png(Image.new("RGB", (8, 8)), request=REQUEST))
 
-    assert info.show_info(file) == 0
+    assert info.show_info(file, Settings()) == 0
     assert capsys.readouterr().out.endswith(f"Again: {info.command(REQUEST)}\n")
 
 
@@ -414,6 +492,49 @@ def test_info_never_drives_the_terminal(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "\x1b" not in result.stdout
     assert "\x07" not in result.stdout
+
+
+HERE = {"device": "cpu", "cpu": "AVX2", "threads": "2", "torch": "2.13.0", "dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"mode": "exact", "width": "1 image"}, "This machine draws it again to the bit."),
+        (
+            {"mode": "wide", "width": "4 rows", "channels_last": "on"},
+            'This machine draws it again to the bit with mode = "wide", rows = 4, channels_last = "on" under [engine].',
+        ),
+        (
+            {"mode": "exact", "torch": "2.12.0", "cuda": "13.0"},
+            "This machine draws it with other bits: cuda 13.0 there, none here; torch 2.12.0 there, 2.13.0 here.",
+        ),
+        (
+            {"mode": "fast"},
+            "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit.",
+        ),
+    ],
+)
+def test_info_judges_whether_it_would_be_drawn_again(changes: dict[str, str], expected: str) -> None:
+    """What differs between the picture's machine and this one is named; a mode that would do it, too."""
+    assert info.verdict({**HERE, **changes}, HERE, mode="exact", width=None) == expected
+
+
+def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A picture with this machine's own fingerprint is said to be drawn again; one from elsewhere is not."""
+    mine, _ = ask_child(info._HERE, "cpu", "auto")
+    assert mine is not None
+    settings = Settings.model_validate({"engine": {"device": "cpu"}})
+    for name, there, words in (
+        ("a", mine, "again to the bit"),
+        ("b", {**mine, "threads": "77"}, "threads 77 there"),
+    ):
+        file = tmp_path / f"{name}.png"
+        file.write_bytes(
+            encode_png(Image.new("RGB", (8, 8)), request=REQUEST, fingerprint={**there, "mode": "exact"})
+        )
+        assert info.show_info(file, settings) == 0
+        assert words in capsys.readouterr().out
 
 
 def test_info_reads_other_programs() -> None:

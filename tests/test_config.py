@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bot import config
 from bot.config import ConfigError, Settings, load
 from bot.jobs import Limits
-from engine.contract import STARTER
+from engine.contract import STARTER, WIDE_ROWS, EngineSettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,25 +87,32 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         slots = "4"
         device = "gpu"
         slotz = 4
+        mode = "quick"
+        rows = 3
         [limits]
         max_steps = 151
         [log]
         level = "loud"
+        [preview]
+        every = 151
         [progres]
         interval_s = 1
         """,
     )
 
-    found = problems(file, {"EASEL_QUEUE_MAX": "lots", "EASEL_ENGINE_MODLE": "x"})
+    found = problems(file, {"EASEL_QUEUE_MAX": "lots", "EASEL_ENGINE_MODELL": "x"})
 
     assert sorted(found) == [
-        "EASEL_ENGINE_MODLE: there is no such setting; did you mean EASEL_ENGINE_MODEL?",
+        "EASEL_ENGINE_MODELL: there is no such setting; did you mean EASEL_ENGINE_MODEL?",
         "[progres]: there is no such section; did you mean progress?",
         'engine.device: found "gpu"; allowed: "auto", "cpu", "cuda", "cuda:0", "cuda:1", … or "mps".',
+        'engine.mode: found "quick"; allowed: "exact", "wide", "fast".',
+        "engine.rows: found 3; allowed: 2, 4, 8, 16.",
         'engine.slots: found "4"; allowed: a whole number from 1 to 64.',
         "engine.slotz: there is no such key; did you mean engine.slots?",
         "limits.max_steps: found 151; allowed: a whole number from 1 to 150.",
         'log.level: found "loud"; allowed: "debug", "info", "warning", "error".',
+        "preview.every: found 151; allowed: a whole number from 0 to 150.",
         'queue.max (from EASEL_QUEUE_MAX): found "lots"; allowed: a whole number from 1 to 100000.',
     ]
 
@@ -131,6 +139,17 @@ def test_the_error_names_file_and_count(tmp_path: Path) -> None:
         ('[engine]\nmodel = ""', "engine.model"),
         ("[engine]\nmodel = 5", "engine.model"),
         ('[engine]\ndevice = "cuda:"', "engine.device"),
+        ('[engine]\nmode = "Exact"', "engine.mode"),
+        ('[engine]\nrows = "4"', "engine.rows"),
+        ("[engine]\nrows = true", "engine.rows"),
+        ('[engine]\ndtype = "int8"', "engine.dtype"),
+        ("[engine]\nchannels_last = true", "engine.channels_last"),
+        ('[engine]\nfused_qkv = "yes"', "engine.fused_qkv"),
+        ('[engine]\nmode = "fast"\ncompile = "auto"', "engine.compile"),
+        ('[engine]\ncompile = "on"', "engine.compile"),
+        ('[engine]\nmode = "wide"\ncompile = "on"', "engine.compile"),
+        ("[preview]\nevery = -1", "preview.every"),
+        ("[preview]\nmodel = 5", "preview.model"),
         ("[limits]\npending = 0", "limits.pending"),
         ("[limits]\nmax_pixels = 4194305", "limits.max_pixels"),
         ("[limits]\nmax_images = 11", "limits.max_images"),
@@ -173,6 +192,25 @@ def test_limits_stay_under_the_ceilings(tmp_path: Path) -> None:
     )
 
 
+def test_only_fast_is_compiled(tmp_path: Path) -> None:
+    """Compiling in a mode that promises equal pixels is refused in a sentence that names both keys; in fast it is taken."""
+    text = '[engine]\nmode = "{mode}"\ncompile = "on"\n'
+
+    assert problems(write(tmp_path, text.format(mode="wide"))) == (
+        'engine.compile: found "on"; allowed: "off" as long as engine.mode is "wide", since only "fast" can be compiled.',
+    )
+    assert load(write(tmp_path, text.format(mode="fast")), {}).engine.compile == "on"
+
+
+def test_settings_have_the_contracts_words() -> None:
+    """What [engine] takes is what the engine itself takes, with the same defaults."""
+    settings, told = config.EngineSection(), EngineSettings(model="x", spool="/x")
+    shared = ("mode", "rows", "dtype", "channels_last", "fused_qkv", "compile", "slots", "device")
+
+    assert [getattr(settings, name) for name in shared] == [getattr(told, name) for name in shared]
+    assert typing.get_args(config.EngineSection.model_fields["rows"].annotation) == WIDE_ROWS
+
+
 def test_broken_toml_names_its_line(tmp_path: Path) -> None:
     """A syntax error is told with file and line."""
     file = write(tmp_path, "[engine]\nslots = 4\n[limits\n")
@@ -197,6 +235,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
             "EASEL_ENGINE_SLOTS": "8",
             "EASEL_ENGINE_OFFLINE": "true",
             "EASEL_ENGINE_MODEL": "owner/name",
+            "EASEL_ENGINE_ROWS": "8",
             "EASEL_PROGRESS_INTERVAL_S": "0.5",
             "EASEL_QUEUE_MAX": "",
             "EASEL_CI": "1",
@@ -204,7 +243,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     )
 
     assert (settings.engine.slots, settings.engine.offline, settings.engine.model) == (8, True, "owner/name")
-    assert (settings.progress.interval_s, settings.queue.max) == (0.5, 7)
+    assert (settings.engine.rows, settings.progress.interval_s, settings.queue.max) == (8, 0.5, 7)
 
 
 def test_every_key_has_its_variable(tmp_path: Path) -> None:
@@ -223,7 +262,10 @@ def test_every_key_has_its_variable(tmp_path: Path) -> None:
 def test_paths_count_from_the_file(tmp_path: Path) -> None:
     """Relative paths in easel.toml mean the folder it lies in, wherever Easel was started."""
     (tmp_path / "models" / "mine").mkdir(parents=True)
-    text = '[data]\ndir = "data"\n[discord]\ntoken_file = "token"\n[engine]\nmodel = "models/mine"\n'
+    text = (
+        '[data]\ndir = "data"\n[discord]\ntoken_file = "token"\n[engine]\nmodel = "models/mine"\n'
+        '[preview]\nmodel = "taesd"\n'
+    )
     settings = load(write(tmp_path, text), {})
 
     assert settings.data_dir == tmp_path / "data"
@@ -231,6 +273,7 @@ def test_paths_count_from_the_file(tmp_path: Path) -> None:
     assert settings.spool == tmp_path / "data" / "spool"
     assert settings.discord.token_path == tmp_path / "token"
     assert settings.engine.model == str(tmp_path / "models" / "mine")
+    assert settings.preview.model == tmp_path / "taesd"
 
 
 def test_a_hub_id_stays_a_hub_id(tmp_path: Path) -> None:

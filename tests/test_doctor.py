@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from bot import doctor
+from bot import child, doctor
 from bot.config import Settings, load
 from bot.doctor import Finding, Status
 from bot.store.db import Database
+from engine import probe
 
 TOKEN = "MTIzNDU2.GabcdE.aBcDeFgH"
 CPU = {"torch": "2.13.0+cpu", "built_for_cuda": None, "cuda": [], "bytes": [], "mps": False, "threads": 2}
@@ -343,15 +344,28 @@ def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
     assert checked.status is Status.OK
 
 
+def test_modes_are_told_once_measured(tmp_path: Path) -> None:
+    """Before the first start there is nothing to tell; after it, what each mode costs and brings."""
+    settings = settings_in(tmp_path, EASEL_ENGINE_MODE="wide")
+    assert "first start measures" in only(doctor.check_modes(settings)).text
+
+    facts = {"model": "starter", "torch": "2"}
+    probe.keep(tmp_path, probe.key_of(facts), probe.Costs(seconds={1: 0.1, 2: 0.2, 4: 0.25}), facts)
+    exact, wide, fast = doctor.check_modes(settings)
+    assert "200 ms" in exact.text
+    assert wide.text.startswith("▶ wide with 4 rows: 1.60x")
+    assert "up to 4 rows" in fast.text
+
+
 def test_a_child_that_fails_gives_its_last_words() -> None:
     """An answerless child is no crash of ours: its last line is the complaint."""
-    assert doctor.ask_child("raise SystemExit('no torch here')") == (None, "no torch here")
+    assert child.ask_child("raise SystemExit('no torch here')") == (None, "no torch here")
 
 
 def test_a_child_gets_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """The token is not handed to children."""
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
-    facts, _ = doctor.ask_child(
+    facts, _ = child.ask_child(
         "import os, json; print(json.dumps({'token': os.environ.get('DISCORD_TOKEN')}))"
     )
 

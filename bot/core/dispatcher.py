@@ -58,6 +58,8 @@ class _Aboard:
     job: Job
     since: float | None = None
     step: Stepped | None = None
+    preview: bytes | None = None
+    """The newest one: most steps bring none."""
     engine_s: float = 0.0
     """Engine time spent on this job alone."""
     was_alone: bool | None = None
@@ -116,8 +118,8 @@ class Dispatcher:
         if (aboard := self._aboard.get(job.id)) is not None:
             since = aboard.since
             elapsed = 0.0 if since is None else max(0.0, self._clock.now() - since)
-            left = self._pace.seconds_for(self._work_left(aboard) * len(self._aboard))
-            return Progress(eta_s=left, step=aboard.step, elapsed_s=elapsed, hint=hint)
+            left, preview = self._seconds_left(aboard), aboard.preview
+            return Progress(eta_s=left, step=aboard.step, elapsed_s=elapsed, preview=preview, hint=hint)
         order = self._line.order()
         ahead = (
             order[: order.index(job.id)]
@@ -135,6 +137,12 @@ class Dispatcher:
 
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
+
+    def _seconds_left(self, aboard: _Aboard) -> float | None:
+        """The engine's own word where it gave one, since it knows what else it draws; else what history says."""
+        if aboard.step is not None and aboard.step.seconds_left is not None:
+            return aboard.step.seconds_left
+        return self._pace.seconds_for(self._work_left(aboard) * len(self._aboard))
 
     @staticmethod
     def _work_left(aboard: _Aboard) -> float:
@@ -281,8 +289,10 @@ class Dispatcher:
                 aboard.since = self._last_step_at = now
                 self._show(aboard.job, now=True)
             case Stepped():
-                aboard.engine_s += max(0.0, now - self._last_step_at)
-                aboard.step, self._last_step_at = event, now
+                if event.stage != "waiting":  # till its turn the engine worked for others, or not at all
+                    aboard.engine_s += max(0.0, now - self._last_step_at)
+                    self._last_step_at = now
+                aboard.step, aboard.preview = event, event.preview or aboard.preview
                 self._show(aboard.job)
             case Finished():
                 await self._finished(aboard, event)

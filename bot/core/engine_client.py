@@ -224,5 +224,7 @@ class EngineClient:
 def _log_ready(ready: Ready) -> None:
     models = ", ".join(model.id for model in ready.models)
     log.info("engine_ready", device=ready.device, dtype=ready.dtype, models=models, slots=ready.slots)
+    for note in ready.notes:
+        log.info("engine_note", text=note)
     for warning in ready.warnings:
         log.warning("engine_warning", text=warning)

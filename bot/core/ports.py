@@ -24,6 +24,8 @@ class Progress:
     step: Stepped | None = None
     elapsed_s: float = 0.0
     """Seconds since it began to run."""
+    preview: bytes | None = None
+    """How far its picture has come: the newest small JPEG, None before the first."""
     hint: str | None = None
     """What holds everybody up, such as an engine that is loading."""
 

@@ -2,14 +2,14 @@
 
 Progress travels through the interaction's own webhook while its token lives (a rate limit of its own). The
 end travels with the bot's token, which knows no 15-minute limit, as an edit with the full list of
-attachments: repeating it changes nothing, so it can't be posted twice.
+attachments: repeating it changes nothing, so it can't be posted twice, and no preview outlives it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
@@ -22,6 +22,7 @@ from bot.core.ports import Clock, Progress, Undeliverable
 from bot.jobs import TOKEN_LIFE_S, Job, JobState
 from bot.ui import messages, uploads
 from bot.ui.errors import UserError
+from bot.ui.previews import PreviewSlot, may_be_about_the_file, stamp
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ class _Writer:
     task: asyncio.Task[None] | None = None
     last_at: float = float("-inf")
     last_shown: Any = None
+    preview: PreviewSlot = field(default_factory=PreviewSlot)
     doubtful: bool = False
     """Some edit's outcome is unknown: Discord may still apply it after a later one."""
     mute: bool = False
@@ -89,23 +91,20 @@ class DiscordDelivery:
             if writer.mute or writer.pending is None:
                 return
             (job, progress), writer.pending = writer.pending, None
-            view = messages.live_view(job, progress)
-            shown = view.to_components()
+            if writer.preview.is_refused:
+                progress = replace(progress, preview=None)
+            shown = messages.live_view(job, progress).to_components(), stamp(progress.preview)
             if shown != writer.last_shown:
                 writer.last_shown, writer.last_at = shown, loop.time()
-                await self._try_progress(writer, job, view)
+                await self._try_progress(writer, job, progress)
         if writer.pending is not None and not writer.mute:
             writer.timer = loop.call_later(self._interval_s, self._start_edit, writer)
 
-    async def _try_progress(self, writer: _Writer, job: Job, view: discord.ui.LayoutView) -> None:
+    async def _try_progress(self, writer: _Writer, job: Job, progress: Progress) -> None:
         """An edit that may fail: what counts is whether it can still arrive later."""
         try:
             async with asyncio.timeout(PROGRESS_TIMEOUT_S):
-                if self._token_lives(job):
-                    assert job.message_id is not None
-                    await self._webhook(job).edit_message(job.message_id, view=view)
-                else:
-                    await self._message(job).edit(view=view)
+                await self._send_progress(writer, job, progress)
         except discord.HTTPException as error:
             if error.status < 500:  # it was refused for good: the next ones would be too
                 writer.mute = True
@@ -115,6 +114,29 @@ class DiscordDelivery:
         except PASSING as error:
             writer.doubtful = True
             log.info("progress_lost", job=job.id, error=repr(error))
+
+    async def _send_progress(self, writer: _Writer, job: Job, progress: Progress) -> None:
+        """What may have been refused for its preview is sent again: with the file, then without any preview."""
+        slot, preview = writer.preview, progress.preview
+        try:
+            await self._edit_live(job, progress, slot.attachments(job, preview))
+        except discord.HTTPException as error:
+            if preview is None or writer.mute or not may_be_about_the_file(error):
+                raise
+            log.info("preview_refused", job=job.id, status=error.status, code=error.code)
+            slot.demand_less(preview)
+            less = replace(progress, preview=None) if slot.is_refused else progress
+            await self._send_progress(writer, job, less)
+        else:
+            slot.is_now(preview)
+
+    async def _edit_live(self, job: Job, progress: Progress, attachments: Sequence[discord.File]) -> None:
+        view = messages.live_view(job, progress)
+        if self._token_lives(job):
+            assert job.message_id is not None
+            await self._webhook(job).edit_message(job.message_id, view=view, attachments=attachments)
+        else:
+            await self._message(job).edit(view=view, attachments=attachments)
 
     # -------------------------------------------------------------- the end
 

@@ -14,21 +14,24 @@ from bot.core.policy import credit
 from bot.core.ports import Progress
 from bot.jobs import Job, JobState
 from bot.ui.buttons import JobButton, Press
-from engine.contract import GenerationRequest
+from engine.contract import GenerationRequest, Stepped
 
 GRAY, BLURPLE, GREEN, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF23F43
 PROMPT_SHOWN = 1000
 ALT_TEXT_MAX = 1024
 PLAIN_MAX = 2000
 BAR_CELLS = 16
+PREVIEW = "preview.jpg"
+"""The attachment that shows how far a picture has come; finished ones have names of their own."""
 
 
 def live_view(job: Job, progress: Progress) -> ui.LayoutView:
-    """A waiting or running job: place in line or progress, and a way to cancel."""
+    """A waiting or running job: place in line or progress with the newest preview, and a way to cancel."""
     running = job.state is JobState.RUNNING
     status = running_line(progress) if running else waiting_line(progress)
     cancel = ui.ActionRow[Any](JobButton.make(Press.CANCEL, job.id))
-    return _layout(BLURPLE if running else GRAY, [header(job), status], rows=[cancel])
+    shown = None if progress.preview is None else _gallery([PREVIEW], preview_alt_text(job.request))
+    return _layout(BLURPLE if running else GRAY, [header(job), status], rows=[cancel], gallery=shown)
 
 
 def final_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
@@ -90,9 +93,20 @@ def running_line(progress: Progress) -> str:
     step = progress.step
     if step is None:
         return f"🎨 Starting … {progress.elapsed_s:.0f} s"
-    stage = "decoding" if step.stage == "decoding" else f"step {step.step} of {step.steps}"
     left = f" · about {duration(progress.eta_s)} left" if progress.eta_s else ""
-    return f"`{bar(step.fraction)}` {stage} · {progress.elapsed_s:.1f} s{left}"
+    return f"`{bar(step.fraction)}` {stage_words(step)} · {progress.elapsed_s:.1f} s{left}"
+
+
+def stage_words(step: Stepped) -> str:
+    match step.stage:
+        case "waiting":
+            return "waiting for its turn in the engine"
+        case "encoding":
+            return "reading the prompt"
+        case "denoising":
+            return f"step {step.step} of {step.steps}"
+        case "decoding":
+            return "decoding"
 
 
 def outcome_lines(job: Job) -> list[str]:
@@ -143,16 +157,20 @@ def command_for(request: GenerationRequest) -> str:
 
 
 def gallery(job: Job, files: Sequence[str]) -> ui.MediaGallery[ui.LayoutView] | None:
-    if not files:
-        return None
-    items = [
-        discord.MediaGalleryItem(f"attachment://{name}", description=alt_text(job.request)) for name in files
-    ]
+    return _gallery(files, alt_text(job.request)) if files else None
+
+
+def _gallery(files: Sequence[str], alt: str) -> ui.MediaGallery[ui.LayoutView]:
+    items = [discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in files]
     return ui.MediaGallery[ui.LayoutView](*items)
 
 
 def alt_text(request: GenerationRequest) -> str:
     return cut(shown(request.prompt), ALT_TEXT_MAX)
+
+
+def preview_alt_text(request: GenerationRequest) -> str:
+    return cut(f"Unfinished: {shown(request.prompt)}", ALT_TEXT_MAX)
 
 
 # ------------------------------------------------------------------ words made safe

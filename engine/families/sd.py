@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
 
-from engine import rows, samplers
+from engine import compiling, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
 from engine.drawing import DeviceLost
 from engine.preview import Sketcher
@@ -77,6 +77,7 @@ class SdFamily:
     def __init__(self, pipeline: Any, sketcher: Sketcher | None = None) -> None:
         self._pipe = pipeline
         self._sketcher = sketcher
+        self._compiled: compiling.CompiledUnet | None = None
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
@@ -198,34 +199,40 @@ class SdFamily:
         straight = forward(0)
         return all(torch.equal(straight, forward(shift)) for shift in {1, rows // 2})
 
+    def compile_behind(
+        self, rows: Sequence[int], size: tuple[int, int], *, backend: str = "inductor"
+    ) -> None:
+        """Begins to compile forwards of these many rows at `size`; they are used as they get ready."""
+        self._compiled = compiling.CompiledUnet(self._pipe.unet, backend=backend)
+        self._compiled.begin([self._blank(count, size) for count in rows])
+
     @torch.inference_mode()
-    def rehearse(self, rows: int, size: tuple[int, int]) -> None:
-        """One forward of so many rows of zeros at `size` (width, height) in pixels; returns when it is done."""
+    def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
+        """Rows of zeros for pictures of `size` (width, height) in pixels, with an empty prompt."""
         unet, scale = self._pipe.unet, self._pipe.vae_scale_factor
-        embeddings = self._encode("").repeat(rows, 1, 1)
+        embeddings = self._encode("").repeat(count, 1, 1)
         like: dict[str, Any] = {"device": self._device, "dtype": embeddings.dtype}
         condition = unet.config.time_cond_proj_dim
-        self._forward(
-            _rows(
-                torch.zeros((rows, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
-                torch.full((rows,), 500.0, device=self._device),
-                embeddings,
-                None if condition is None else torch.zeros((rows, condition), **like),
-            )
+        return _rows(
+            torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
+            torch.full((count,), 500.0, device=self._device),
+            embeddings,
+            None if condition is None else torch.zeros((count, condition), **like),
         )
+
+    @torch.inference_mode()
+    def rehearse(self, rows: int, size: tuple[int, int]) -> None:
+        """One forward of so many rows at `size` (width, height) in pixels; returns when it is done."""
+        self._forward(self._blank(rows, size))
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
     # -------------------------------------------------------------- its parts
 
     def _forward(self, batch: rows.Rows) -> Tensor:
-        return self._pipe.unet(
-            batch.latents,
-            batch.timesteps,
-            encoder_hidden_states=batch.embeddings,
-            timestep_cond=batch.guidance,
-            return_dict=False,
-        )[0]
+        if self._compiled is not None:
+            return self._compiled(batch)
+        return compiling.call(self._pipe.unet, batch)
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         scale = self._pipe.vae_scale_factor

@@ -36,6 +36,7 @@ It was made from nothing by `python -m engine.starter.train WORK`: random starti
 | training | |
 |---|---|
 | VAE | {vae_steps:,} steps of {vae_pixels:,} pixels, {vae_minutes:g} minutes |
+| decoder alone | {decoder_steps:,} steps of {decoder_batch} pictures, {decoder_minutes:g} minutes |
 | text model and UNet | {unet_steps:,} steps of {unet_batch} pictures, {unet_minutes:g} minutes |
 | on | {device}; torch {torch} |
 

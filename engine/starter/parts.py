@@ -36,10 +36,10 @@ def vae() -> Any:
     return diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 96),
+        block_out_channels=(16, 24, 48, 64),
         layers_per_block=1,
         latent_channels=CHANNELS,
-        norm_num_groups=1,  # more groups would tell less of a plain picture's colour
+        norm_num_groups=4,  # more groups would tell less of a plain picture's colour
         mid_block_add_attention=False,
         sample_size=SIDE,
     )

@@ -41,10 +41,10 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
 RADII: Mapping[str, float] = {"small": 22.0, "medium": 31.0, "large": 43.0}
 """Half the extent of a thing, in pixels of a picture whose shorter side is 128. Medium is what is not said."""
 PAIR_RADIUS = 24.0
-_JITTER = 7.0
-_PAIR_JITTER = 3.5
+_JITTER = 5.0
+_PAIR_JITTER = 2.5
 _PAIR_OFFSET = 30.0
-_GROWTH = 0.06
+_GROWTH = 0.05
 
 Relation = Literal["left of", "right of", "above", "below"]
 RELATIONS: Mapping[Relation, tuple[int, int]] = {

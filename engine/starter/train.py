@@ -1,4 +1,4 @@
-"""Trains the starter model from nothing: tokenizer, VAE, text model and UNet. `python -m engine.starter.train WORK`.
+"""Trains the starter model from nothing: tokenizer, VAE, text model, UNet, decoder. `python -m engine.starter.train WORK`.
 
 Seeded and resumable: everything it has done so far lies in the folder WORK, and the same command goes on from there.
 Knows torch, diffusers and the pictures of `scenes`; nothing is downloaded and nobody else's pictures are used.
@@ -35,24 +35,31 @@ class Plan:
     """How long and on how much. The defaults are what the shipped weights were trained with."""
 
     seed: int = 0
-    vae_steps: int = 1500
-    vae_rate: float = 2.5e-3
+    vae_steps: int = 1000
+    vae_rate: float = 3e-3
     vae_pool: int = 3000
     vae_pixels: int = 65_536
     """Of one step: many small crops at first, since many colours teach faster, and whole pictures in the end."""
     kl_weight: float = 1e-5
-    pictures: int = 20_000
-    other_pictures: int = 1_000
+    pictures: int = 14_000
+    other_pictures: int = 600
     """Of each other size."""
     pairs: float = 0.55
-    unet_steps: int = 4_000
+    unet_steps: int = 2_200
     unet_batch: int = 48
-    unet_rate: float = 1.2e-3
+    unet_rate: float = 1.5e-3
     other_share: float = 0.08
     """Share of batches that hold another size."""
     empty_captions: float = 0.1
     ema: float = 0.999
-    save_every: int = 250
+    decoder_steps: int = 800
+    decoder_rate: float = 1.5e-3
+    decoder_batch: int = 4
+    decoder_noise: float = 0.15
+    """At most, as a standard deviation of scaled latents: what the UNet draws is never quite what the encoder writes."""
+    thing_weight: float = 4.0
+    """How much more a pixel of a thing counts than one of the background."""
+    save_every: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +98,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--vae-steps", type=int, default=usual.vae_steps)
     parser.add_argument("--unet-steps", type=int, default=usual.unet_steps)
+    parser.add_argument("--decoder-steps", type=int, default=usual.decoder_steps)
     parser.add_argument("--pictures", type=int, default=usual.pictures)
     arguments = parser.parse_args()
     plan = Plan(
         seed=arguments.seed,
         vae_steps=arguments.vae_steps,
         unet_steps=arguments.unet_steps,
+        decoder_steps=arguments.decoder_steps,
         pictures=arguments.pictures,
     )
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -111,10 +120,12 @@ def train(studio: Studio, out: Path) -> None:
     latents = encode_pictures(studio, vae)
     tokenizer = parts.tokenizer(words())
     unet, text_encoder, unet_seconds = train_unet(studio, latents, tokenizer)
+    decoder_seconds = train_decoder(studio, vae, latents[0])
     facts = {
         "plan": asdict(studio.plan),
         "vae_minutes": round(vae_seconds / 60, 1),
         "unet_minutes": round(unet_seconds / 60, 1),
+        "decoder_minutes": round(decoder_seconds / 60, 1),
         "device": f"{studio.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
         "torch": torch.__version__,
         "tokens": parts.TOKENS,
@@ -157,7 +168,9 @@ def train_vae(studio: Studio) -> tuple[Any, float]:
     """The VAE, and the seconds it took."""
     plan, device = studio.plan, studio.device
     vae = parts.vae().to(device)
-    optimizer = torch.optim.AdamW(vae.parameters(), plan.vae_rate, betas=(0.9, 0.95), weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(
+        vae.parameters(), plan.vae_rate, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
+    )
     schedule = up_and_down(optimizer, plan.vae_steps)
     done, seconds = 0, 0.0
     if saved := studio.load("vae"):
@@ -184,20 +197,11 @@ def train_vae(studio: Studio) -> tuple[Any, float]:
         if (step + 1) % plan.save_every == 0 or step + 1 == plan.vae_steps:
             seconds = time.monotonic() - begin
             studio.say(f"vae {step + 1}/{plan.vae_steps} loss {mean:.4f} {seconds / (step + 1):.3f} s a step")
-            studio.save(
-                "vae",
-                {
-                    "model": vae.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "done": step + 1,
-                    "seconds": seconds,
-                },
-            )
+            studio.save("vae", _progress(vae, optimizer, schedule, step + 1, seconds))
     return vae.eval(), seconds
 
 
-_CROPS = ((0.5, 32), (0.8, 64), (1.0, SIDE))
+_CROPS = ((0.3, 16), (0.6, 32), (0.85, 64), (1.0, SIDE))
 """(share of the steps, side of the crops until then)"""
 _PLAIN_ONE_IN = 6
 
@@ -279,7 +283,7 @@ class Teacher:
             {key: value for key, value in parts.NOISE.items() if not key.startswith("_")}
         )
         self.optimizer = torch.optim.AdamW(
-            self.models.parameters(), plan.unet_rate, betas=(0.9, 0.99), weight_decay=1e-2
+            self.models.parameters(), plan.unet_rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=True
         )
         self.schedule = up_and_down(self.optimizer, plan.unet_steps)
         self.done, self.seconds = 0, 0.0
@@ -376,6 +380,73 @@ def train_unet(studio: Studio, encoded: list[Encoded], tokenizer: Any) -> tuple[
 def _steps(teacher: Teacher, steps: int) -> Iterator[int]:
     while teacher.done < steps:
         yield teacher.done
+
+
+# ------------------------------------------------------------------ decoder
+
+
+def train_decoder(studio: Studio, vae: Any, encoded: Encoded) -> float:
+    """Teaches the decoder alone to draw sharp things from latents that are a little wrong; the seconds it took.
+
+    The encoder stays as it is, and with it everything the UNet has learned.
+    """
+    plan = studio.plan
+    learning = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    vae.requires_grad_(requires_grad=False)
+    for parameter in learning:
+        parameter.requires_grad_()
+    optimizer = torch.optim.AdamW(
+        learning, plan.decoder_rate, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
+    )
+    schedule = up_and_down(optimizer, plan.decoder_steps)
+    done, seconds = 0, 0.0
+    if saved := studio.load("decoder"):
+        vae.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        done, seconds = saved["done"], saved["seconds"]
+    begin, mean = time.monotonic() - seconds, math.nan
+    for step in range(done, plan.decoder_steps):
+        loss = _decoder_loss(vae, encoded, plan, Random(f"{plan.seed}/decoder/{step}")).to(studio.device)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        mean = loss.item() if math.isnan(mean) else 0.95 * mean + 0.05 * loss.item()
+        if (step + 1) % plan.save_every == 0 or step + 1 == plan.decoder_steps:
+            seconds = time.monotonic() - begin
+            studio.say(
+                f"decoder {step + 1}/{plan.decoder_steps} loss {mean:.4f} {seconds / (step + 1):.3f} s a step"
+            )
+            studio.save("decoder", _progress(vae, optimizer, schedule, step + 1, seconds))
+    return seconds
+
+
+def _decoder_loss(vae: Any, encoded: Encoded, plan: Plan, random: Random) -> Tensor:
+    """L1 + L2 in which things count more than what is around them."""
+    torch.manual_seed(random.randrange(2**31))
+    chosen = random.sample(range(len(encoded.scenes)), min(plan.decoder_batch, len(encoded.scenes)))
+    pixels = normalised(to_tensor([encoded.scenes[n].render() for n in chosen])).to(vae.device)
+    latents = encoded.latents[chosen].to(vae.device)
+    latents = latents + plan.decoder_noise * torch.rand(len(chosen), 1, 1, 1).to(vae.device) * torch.randn(
+        latents.shape
+    ).to(vae.device)
+    painted = vae.decode(latents / vae.config.scaling_factor).sample
+    is_thing = (pixels != pixels[:, :, :1, :1]).any(dim=1, keepdim=True)
+    weights = torch.where(is_thing, plan.thing_weight, 1.0)
+    off = painted - pixels
+    return (weights * (off.abs() + off.square())).mean() / weights.mean()
+
+
+def _progress(model: Any, optimizer: Any, schedule: Any, done: int, seconds: float) -> dict[str, Any]:
+    return {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "done": done,
+        "seconds": seconds,
+    }
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import signal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,6 +165,81 @@ async def test_deleting_removes_files_and_message_and_refunds_nothing(rig_of: Ma
     after = await rig.row(row)
     assert (after.deleted_at is not None, after.charged) == (True, 2)
     assert set(rig.delivery.removed) == {row.id}
+
+
+# ------------------------------------------------------------------ what the engine tells meanwhile
+
+
+async def hanging(rig: Rig) -> Job:
+    """A job that is aboard and tells nothing any more, so that a test can speak for it."""
+    job = await rig.imagine("HANG")
+    row = await rig.until(job, JobState.RUNNING)
+    # Its own last word before it hangs is that it encodes.
+    await eventually(lambda: any(showing.progress.step for showing in rig.delivery.of(job)))
+    rig.delivery.shown.clear()
+    return row
+
+
+def stepped(job: Job, **values: Any) -> Stepped:
+    usual: dict[str, Any] = {"stage": "denoising", "step": 5, "steps": 20}
+    return Stepped(job_id=job.id, attempt=job.attempt, **(usual | values))
+
+
+async def tell(rig: Rig, *events: Event) -> None:
+    for event in events:
+        rig.dispatcher._post(event)
+    await eventually(lambda: not rig.dispatcher._inbox)
+
+
+async def test_the_newest_preview_is_kept_until_a_newer_one_comes(rig_of: MakeRig) -> None:
+    """Most steps bring no preview: the last one stays what is shown, and a newer one takes its place."""
+    rig = await rig_of()
+    job = await hanging(rig)
+    assert rig.dispatcher.progress_of(job).preview is None
+    previews = (b"first", None, None, b"second", None)
+    await tell(rig, *(stepped(job, step=step, preview=preview) for step, preview in enumerate(previews, 1)))
+    shown = [showing.progress.preview for showing in rig.delivery.of(job)]
+    assert shown == [b"first", b"first", b"first", b"second", b"second"]
+    assert rig.dispatcher.progress_of(job).preview == b"second"
+
+
+async def test_a_job_back_in_line_has_no_preview(rig_of: MakeRig) -> None:
+    """The engine died and everything starts anew: neither in line nor at its next start is the old preview shown."""
+    rig = await rig_of()
+    job = await hanging(rig)
+    await tell(rig, stepped(job, preview=b"first"))
+    rig.delivery.shown.clear()
+    os.kill(rig.engine.pid or 0, signal.SIGKILL)
+    await rig.until(job, JobState.RUNNING, also=lambda row: row.attempt == 2)
+    await eventually(lambda: any(showing.progress.step for showing in rig.delivery.of(job)))
+    shown = rig.delivery.of(job)
+    assert {showing.job.state for showing in shown} == {JobState.QUEUED, JobState.RUNNING}
+    assert [showing.progress.preview for showing in shown] == [None] * len(shown)
+
+
+async def test_the_engines_word_on_the_time_left_comes_first(rig_of: MakeRig) -> None:
+    """Where the engine says how long a job will take, that is told; where it doesn't, what history says."""
+    rig = await rig_of()
+    await rig.ended(await rig.imagine())
+    job = await hanging(rig)
+    own = rig.dispatcher.progress_of(job).eta_s
+    await tell(rig, stepped(job, step=0, seconds_left=1234.5))
+    assert rig.dispatcher.progress_of(job).eta_s == 1234.5
+    await tell(rig, stepped(job, step=0))
+    assert own is not None
+    assert rig.dispatcher.progress_of(job).eta_s == own
+
+
+async def test_waiting_in_the_engine_is_nobodys_engine_time(rig_of: MakeRig) -> None:
+    """A job that waits for its turn inside the engine is not charged the time before it, or no estimate would hold."""
+    rig = await rig_of()
+    job = await hanging(rig)
+    rig.clock.offset += 5000
+    await tell(rig, stepped(job, stage="waiting", step=0))
+    assert rig.dispatcher._aboard[job.id].engine_s < 1000
+    assert rig.delivery.of(job)[-1].progress.step == stepped(job, stage="waiting", step=0)
+    await tell(rig, stepped(job))
+    assert rig.dispatcher._aboard[job.id].engine_s >= 5000
 
 
 # ------------------------------------------------------------------ the line

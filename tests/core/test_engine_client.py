@@ -12,8 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
-from bot.core.engine_client import Deadlines, EngineClient, Lost, Phase
+from bot.core.engine_client import Deadlines, EngineClient, Lost, Phase, _log_ready
 from engine.contract import (
     Broken,
     Cancel,
@@ -184,6 +185,17 @@ def test_a_loop_that_ends_without_stop_is_no_error(tmp_path: Path) -> None:
             assert not reader.is_alive()
     finally:
         process.close()
+
+
+def test_what_the_engine_notes_is_logged() -> None:
+    """Each of its notes about this machine is a line of its own at the level info, its warnings at theirs."""
+    ready = Ready(
+        device="", dtype="", models=(), slots=1, fingerprint={}, notes=("One.", "Two."), warnings=("Three.",)
+    )
+    with capture_logs() as lines:
+        _log_ready(ready)
+    told = [(line["log_level"], line.get("text")) for line in lines]
+    assert told == [("info", None), ("info", "One."), ("info", "Two."), ("warning", "Three.")]
 
 
 # ------------------------------------------------------------------ death

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import discord
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from bot.core.ports import Progress
 from bot.jobs import Action, Job, JobState
 from bot.ui import messages
 from bot.ui.info import INLINE_MAX, describe
-from engine.contract import GenerationRequest, SpooledImage, Stepped
+from engine.contract import GenerationRequest, SpooledImage, Stage, Stepped
 
 PROMPTS = st.text(min_size=1, max_size=400).map(lambda text: "x" + text) | st.sampled_from(
     ["😀" * 2000, "`" * 4000, "@everyone " * 400, "\u202e" + "a" * 3999, "a\n" * 2000]
@@ -59,6 +60,12 @@ def texts(view: Any) -> str:
     return "\n".join(item.content for item in view.walk_children() if hasattr(item, "content"))
 
 
+def pictures(view: Any) -> list[tuple[str, str]]:
+    """(address, alt text) of every picture shown."""
+    galleries = [item for item in view.walk_children() if isinstance(item, discord.ui.MediaGallery)]
+    return [(item.media.url, item.description or "") for gallery in galleries for item in gallery.items]
+
+
 async def test_a_delivered_job_tells_everything_needed_to_draw_it_again() -> None:
     """Seed, size, steps, guidance, sampler, model and seconds stand under the picture, markdown defused."""
     shown = texts(messages.final_view(job(), ["a.png"]))
@@ -74,8 +81,10 @@ async def test_no_message_exceeds_discords_limits(prompt: str, notes: list[str])
         messages.final_view(asked, ["a.png"]),
         messages.final_view(dataclasses.replace(asked, state=JobState.FAILED, reason="x", charged=0), []),
         messages.live_view(asked, Progress(place=3, eta_s=10.0, hint="loading")),
+        messages.live_view(dataclasses.replace(asked, state=JobState.RUNNING), Progress(preview=b"x")),
     ):
         assert messages.utf16_length(texts(view)) < 4000
+        assert all(messages.utf16_length(alt) <= 1024 for _, alt in pictures(view))
     assert messages.utf16_length(messages.alt_text(asked.request)) <= 1024
 
 
@@ -109,6 +118,42 @@ async def test_a_running_job_tells_step_seconds_and_time_left() -> None:
     )
 
     assert "`████████░░░░░░░░` step 15 of 30 · 4.2 s · about 4 s left" in shown
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("waiting", "`████░░░░░░░░░░░░` waiting for its turn in the engine · 4.2 s · about 9 s left"),
+        ("encoding", "`████░░░░░░░░░░░░` reading the prompt · 4.2 s · about 9 s left"),
+        ("denoising", "`████░░░░░░░░░░░░` step 5 of 20 · 4.2 s · about 9 s left"),
+        ("decoding", "`████░░░░░░░░░░░░` decoding · 4.2 s · about 9 s left"),
+    ],
+)
+async def test_every_stage_has_its_words(stage: Stage, expected: str) -> None:
+    """What the engine does with a running job is told beside the bar, with the seconds so far and those left."""
+    step = Stepped(job_id=7, attempt=1, stage=stage, step=5, steps=20)
+    view = messages.live_view(job(state=JobState.RUNNING), Progress(step=step, elapsed_s=4.2, eta_s=9.0))
+
+    assert expected in texts(view)
+
+
+async def test_a_running_job_shows_its_newest_preview() -> None:
+    """A preview is an attachment of its own name, with a description for those who can't see it."""
+    running = job("a red circle", state=JobState.RUNNING)
+
+    assert pictures(messages.live_view(running, Progress())) == []
+    assert pictures(messages.live_view(running, Progress(preview=b"x"))) == [
+        ("attachment://preview.jpg", "Unfinished: a red circle")
+    ]
+
+
+@pytest.mark.parametrize("state", [JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED])
+async def test_no_end_shows_a_preview(state: JobState) -> None:
+    """Whatever became of the job, its last message knows finished pictures alone."""
+    ended = job(state=state, reason="Because.")
+
+    assert "attachment://preview.jpg" not in dict(pictures(messages.final_view(ended, ["a.png"])))
+    assert pictures(messages.final_view(ended, [])) == []
 
 
 async def test_a_long_command_is_not_cut() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bot.ui.messages import PREVIEW
 from tests.wire.loopback import LoopbackDiscord, Permission
 from tests.wire.redirect import ADDRESS_VARIABLE
 
@@ -91,8 +92,12 @@ class Evening:
         return await self.discord.slash(who or self.alice, self.channel, "imagine", **options)
 
     async def finished(self, answer: Any, *, timeout_s: float = 20) -> Any:
-        """The answer's message once it shows what became of the job."""
-        await self.discord.until(lambda: answer.message.attachments, timeout_s=timeout_s, what=self.bot.log())
+        """The answer's message once it shows what became of the job, and no preview any more."""
+        await self.discord.until(
+            lambda: any(item.filename != PREVIEW for item in answer.message.attachments),
+            timeout_s=timeout_s,
+            what=self.bot.log(),
+        )
         return answer.message
 
 

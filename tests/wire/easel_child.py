@@ -21,7 +21,9 @@ def main(file: str, fake: str | None = None) -> int:
     engine = None
     if fake is not None:
         values = FakeSettings(**json.loads(fake))
-        engine = EngineSettings(model="fake", spool=str(settings.spool), fake=values)
+        engine = EngineSettings(
+            model="fake", spool=str(settings.spool), preview_every=settings.preview.every, fake=values
+        )
     return app.run(settings, engine=engine, client_options=client_options_from_environment)
 
 

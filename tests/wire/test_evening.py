@@ -39,6 +39,19 @@ async def test_a_whole_evening(tmp_path: Path) -> None:
         await discord.until(lambda: bot.states() == ["delivered"] * 3)
 
 
+async def test_previews_come_and_go(tmp_path: Path) -> None:
+    """While the image is made its newest preview stands in the message, and with the image it is gone."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.3}, toml="[preview]\nevery = 1\n") as evening:
+        await evening.bot.start()
+        answer = await evening.imagine(seed=42)
+        await evening.discord.until(lambda: answer.message.shown_files == ["preview.jpg"])
+        assert answer.message.attachments[0].bytes.startswith(b"\xff\xd8")
+        message = await evening.finished(answer)
+
+        assert [item.filename for item in message.attachments] == message.shown_files == ["easel-1-42.png"]
+        assert max(len(edit.filenames) for edit in message.history) == 1
+
+
 async def test_progress_and_end_use_different_doors(tmp_path: Path) -> None:
     """Progress goes through the interaction's webhook, the end through the bot's own token, and no follow-up is made."""
     async with easel_evening(tmp_path, fake={"step_s": 0.1}) as evening:
@@ -84,8 +97,9 @@ async def test_killed_between_discords_acceptance_and_ours(tmp_path: Path) -> No
 
         assert evening.bot.states() == ["accepted"]
         await evening.bot.start()
-        await discord.until(lambda: discord.messages(evening.channel)[0].attachments, what=evening.bot.log())
-        await discord.until(lambda: evening.bot.states() == ["delivered"])
+        await discord.until(lambda: evening.bot.states() == ["delivered"], what=evening.bot.log())
+
+        assert discord.messages(evening.channel)[0].attachments
 
 
 async def test_an_answer_that_discord_never_took_costs_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The baseline: what plain diffusers takes for the same picture. `python -m engine.bench MODEL` prints JSON.
+"""What a bare `pipe()` call takes for the model's default picture: `python -m engine.bench.bare MODEL` prints JSON.
 
 Runs as its own process, because it loads torch; knows neither Discord nor the bot.
 """

@@ -1,0 +1,172 @@
+"""The model on its device, for all sides alike, and what this machine can do; knows no workload and no worker."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import boot, models, probe
+from engine.contract import EngineSettings, GenerationRequest, ModelInfo
+
+if TYPE_CHECKING:
+    from engine.families.sd import SdFamily
+    from engine.models import Place
+    from engine.preview import Sketcher
+
+SD15_RANDOM = "sd15-random"
+"""Stable Diffusion 1.5's architecture with random weights: as fast as the real one, and nothing to download."""
+_SQUARE = {"cuda": 8192}
+_SQUARE_ELSEWHERE = 2048
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One pipeline, loaded as the engine loads it."""
+
+    pipeline: Any
+    info: ModelInfo
+    place: Place
+    facts: Mapping[str, str]
+    """Everything that the pixels and the speed depend on."""
+    sketcher: Sketcher
+
+    def family(self) -> SdFamily:
+        """A family of its own for each worker: it keeps the texts that it has encoded."""
+        from engine.families.sd import SdFamily
+
+        return SdFamily(self.pipeline, self.sketcher)
+
+    def compiled_family(self, rows: int) -> SdFamily:
+        """The same with forwards of up to `rows` rows compiled, which takes minutes: no image is drawn meanwhile."""
+        from engine.families.sd import SdFamily
+
+        class Compiled(SdFamily):
+            def wait(self) -> None:
+                assert self._compiled is not None
+                self._compiled.wait()
+
+        family = Compiled(self.pipeline, self.sketcher)
+        full = {count for count in probe.ROWS if 2 <= count <= rows} | {rows}
+        family.compile_behind(sorted(full), (self.info.width, self.info.height))
+        family.wait()
+        return family
+
+    def synchronize(self) -> None:
+        if self.place.device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self.place.device)
+
+    def rows_of(self, request: GenerationRequest) -> int:
+        """UNet rows of one picture: a call with guidance has two, unless the model takes the scale as an input."""
+        is_guided = request.guidance_scale > 1 and self.pipeline.unet.config.time_cond_proj_dim is None
+        return request.evaluations * (2 if is_guided else 1)
+
+
+def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
+    """The model where the settings want it. Raises BrokenModel or Unreachable with a sentence."""
+    boot.prepare_environment(settings)
+    boot.pin_arithmetic()
+    place = models.choose_place(settings)
+    if settings.model == SD15_RANDOM:
+        from engine.bench import sd15
+
+        pipeline, info = sd15.build(place), sd15.describe()
+    else:
+        pipeline = models.load(settings, place, tell)
+        info = models.describe(settings)
+    return _assembled(settings, pipeline, info, place)
+
+
+def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: Place) -> Machine:
+    from engine import preview, tuning
+    from engine.families.sd import SdFamily
+
+    pipeline.set_progress_bar_config(disable=True)
+    plain = SdFamily(pipeline)
+    tuned = tuning.tune(pipeline, settings, lambda: plain.rehearse(2, (info.width, info.height)))
+    return Machine(
+        pipeline=pipeline,
+        info=info,
+        place=place,
+        facts={**boot.fingerprint(place), **tuned},
+        sketcher=preview.LinearSketcher(pipeline.vae),
+    )
+
+
+# ------------------------------------------------------------------ what it can do
+
+
+def costs(machine: Machine, budget_s: float) -> probe.Costs:
+    """Seconds of a forward by its rows."""
+    family = machine.family()
+    size = machine.info.width, machine.info.height
+    return probe.measure(lambda rows: family.rehearse(rows, size), budget_s=budget_s)
+
+
+def flops_of_row(machine: Machine) -> float:
+    """Floating-point operations of a forward per row, a multiply-add counted as two."""
+    counter: Any = import_module("torch.utils.flop_counter").FlopCounterMode(display=False)
+    with counter:
+        machine.family().rehearse(2, (machine.info.width, machine.info.height))
+    return counter.get_total_flops() / 2
+
+
+def matmul_flops(machine: Machine) -> float:
+    """Operations a second of the best of some large matrix products in the model's dtype: the roof of this machine."""
+    import torch
+
+    side = _SQUARE.get(machine.place.device.type, _SQUARE_ELSEWHERE)
+    one, other = (torch.randn(side, side).to(machine.place.device, machine.place.dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(1 + _TRIES):
+        begin = time.perf_counter()
+        torch.matmul(one, other)
+        machine.synchronize()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * side**3 / best
+
+
+# ------------------------------------------------------------------ memory
+
+
+def peak_bytes(machine: Machine, act: Callable[[], object]) -> int | None:
+    """The most that was reserved while `act` ran: by CUDA's allocator, on a CPU by how much the process grew.
+
+    None where nobody can tell.
+    """
+    if machine.place.device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(machine.place.device)
+        act()
+        return torch.cuda.max_memory_reserved(machine.place.device)
+    before = _forget_peak()
+    act()
+    after = _status("VmHWM")
+    return None if before is None or after is None else max(0, after - before)
+
+
+def _forget_peak() -> int | None:
+    """Linux only: what the process holds now, which is its peak from now on."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def _status(key: str) -> int | None:
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(rf"(?m)^{key}:\s+(\d+) kB$", text)
+    return int(found[1]) * 1024 if found else None
