@@ -22,7 +22,8 @@ class CompiledUnet:
 
     def __init__(self, unet: Any, *, backend: str = "inductor") -> None:
         self._plain = unet
-        self._compiled: Any = torch.compile(unet, dynamic=False, backend=backend)
+        compiler: Any = torch  # its types are given in part only
+        self._compiled: Any = compiler.compile(unet, dynamic=False, backend=backend)
         self._ready: set[tuple[int, ...]] = set()
         self._thread: threading.Thread | None = None
 

@@ -73,13 +73,17 @@ def related(first: Point, second: Point) -> Relation | None:
 
 def read(picture: Image.Image) -> Reading:
     """What is on an RGB picture of any size."""
-    labels = _labels(picture)
+    distances = _distances(picture)
+    labels = distances.argmin(axis=-1)
     background = _commonest(_border(labels))
-    found = [(colour, _opened(labels == colour)) for colour in range(len(COLOURS)) if colour != background]
-    shapes = sorted(((where.sum(), colour) for colour, where in found), reverse=True)[:2]
-    seen = [_look(picture, background, colour) for area, colour in shapes if area >= AREA_MIN]
-    names = list(COLOURS)
-    return Reading(background=names[background], seen=tuple(seen))
+    found = [(_opened(labels == colour), colour) for colour in range(len(COLOURS)) if colour != background]
+    shapes = sorted(((int(core.sum()), colour, core) for core, colour in found), key=lambda shape: -shape[0])
+    seen = tuple(
+        _look(distances[..., colour] < distances[..., background], core, colour)
+        for area, colour, core in shapes[:2]
+        if area >= AREA_MIN
+    )
+    return Reading(background=list(COLOURS)[background], seen=seen)
 
 
 # ------------------------------------------------------------------ colours
@@ -108,17 +112,10 @@ def _palette() -> NDArray[np.float32]:
     return _lab(strip)[0]
 
 
-def _labels(picture: Image.Image) -> NDArray[np.int64]:
-    """(height, width): which colour of the palette is nearest to each pixel."""
-    return _nearest(picture, range(len(COLOURS)))
-
-
-def _nearest(picture: Image.Image, colours: range | list[int]) -> NDArray[np.int64]:
-    chosen = list(colours)
-    distances = np.stack(
-        [np.square(_lab(picture) - _palette()[colour]).sum(axis=-1) for colour in chosen], axis=-1
-    )
-    return np.asarray(chosen)[distances.argmin(axis=-1)]
+def _distances(picture: Image.Image) -> NDArray[np.float32]:
+    """(height, width, colours): how far each pixel is from each colour of the palette, squared."""
+    pixels = _lab(picture)
+    return np.stack([np.square(pixels - colour).sum(axis=-1) for colour in _palette()], axis=-1)
 
 
 def _border(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -140,11 +137,10 @@ def _opened(where: Mask) -> Mask:
 # ------------------------------------------------------------------ shapes
 
 
-def _look(picture: Image.Image, background: int, colour: int) -> Seen:
-    """The shape of this colour; edges count where they are nearer to it than to the background."""
-    near = _nearest(picture, [background, colour]) == colour
-    core = Image.fromarray(_opened(_labels(picture) == colour).astype(np.uint8) * 255)
-    where = near & (np.asarray(core.filter(ImageFilter.MaxFilter(5))) > 0)
+def _look(near: Mask, core: Mask, colour: int) -> Seen:
+    """The shape around a core of this colour; its edges count where they are `near`er to it than to the background."""
+    grown = Image.fromarray(core.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))
+    where = near & (np.asarray(grown) > 0)
     rows, columns = np.nonzero(where)
     centroid = (float(columns.mean()) + 0.5, float(rows.mean()) + 0.5)
     scores = {thing: _overlap(where, _template(thing), thing, centroid) for thing in THINGS}

@@ -1,0 +1,1 @@
+"""The starter model: its pictures, its examiner, its training and its weights."""

@@ -1,0 +1,110 @@
+"""Training from nothing, small: all stages, the same weights again, and going on where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from engine import models
+from engine.contract import EngineSettings
+from engine.starter import card, train
+from engine.starter.train import Plan, Studio, Teacher
+
+PLAN = Plan(
+    vae_steps=3,
+    vae_pool=8,
+    vae_pixels=2 * 128**2,
+    pictures=6,
+    other_pictures=4,
+    unet_steps=4,
+    unet_batch=4,
+    other_share=0.5,
+    decoder_steps=2,
+    decoder_batch=2,
+    save_every=1,
+)
+
+
+def run(folder: Path, plan: Plan = PLAN) -> dict[str, torch.Tensor]:
+    """Trains and returns all weights that were written."""
+    folder.mkdir(exist_ok=True)
+    train.train(Studio(folder=folder, plan=plan, device=torch.device("cpu")), folder / "model")
+    files = sorted((folder / "model").rglob("*.safetensors"))
+    return {f"{file.parent.name}/{name}": value for file in files for name, value in load_file(file).items()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
+    folder = tmp_path_factory.mktemp("training") / "work"
+    return folder, run(folder)
+
+
+def test_what_is_written_loads_and_draws(
+    trained: tuple[Path, dict[str, torch.Tensor]], load_pipe: Any
+) -> None:
+    """The folder is an ordinary pipeline in fp16, described with its own defaults, with a card and a log."""
+    folder, weights = trained
+    assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float16}
+    info = models.describe(EngineSettings(model=str(folder / "model"), spool=""))
+    assert (info.title, info.width, info.sampler) == ("Easel starter", 128, "DPM++ 2M")
+    assert len(info.samplers) == 15
+    pipe = load_pipe(folder / "model")
+    assert pipe("a red circle", num_inference_steps=1, height=64, width=64).images[0].size == (64, 64)
+    assert "Not examined yet" in (folder / "model" / card.CARD).read_text()
+    assert "unet 4/4" in (folder / "train.log").read_text()
+
+
+def test_going_on_after_an_interruption_gives_the_same_weights(
+    trained: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the middle of the UNet's steps and started again, it ends with the bits of an undisturbed run."""
+    step = Teacher.step
+
+    def until_two(self: Teacher) -> float:
+        if self.done == 2:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Teacher, "step", until_two)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "work")
+    again = run(tmp_path / "work")
+    for name, value in trained[1].items():
+        assert torch.equal(value, again[name]), name
+
+
+def test_another_seed_gives_other_weights(
+    trained: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    """The seed is what decides."""
+    other = run(tmp_path / "other", replace(PLAN, seed=1, vae_steps=1, unet_steps=1, decoder_steps=1))
+    assert not torch.equal(other["unet/conv_in.weight"], trained[1]["unet/conv_in.weight"])
+
+
+def test_figures_are_kept_in_the_card(trained: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    """What the examiner found stands in the card, beside its goals."""
+    folder = trained[0] / "model"
+    part = {"background": 99.5, "colour": 98.0, "thing": 91.0, "pair": 86.0, "relation": 97.0}
+    results = {
+        "steps": 20,
+        "guidance_scale": 4.0,
+        "sampler": "DPM++ 2M",
+        "singles": 300,
+        "pairs": 200,
+        "default": part,
+        "unguided": {**part, "thing": 50.0},
+        "negative": 10.0,
+        "sizes": {"128x192": 90.0},
+        "seconds": 0.6,
+    }
+    card.keep(folder, results)
+    text = (folder / card.CARD).read_text()
+    assert "| thing recognised, of 16 | 91 % | ≥ 90 % | 50 % |" in text
+    assert json.loads((folder / card.FIGURES).read_text()) == results
