@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
+
+from engine.bounds import (
+    GUIDANCE_MAX,
+    GUIDANCE_MIN,
+    IMAGES_MAX,
+    PROMPT_CHARS_MAX,
+    SIDE_MAX,
+    SIDE_MIN,
+    SIDE_MULTIPLE,
+    InvalidRequest,
+    check_guidance,
+    check_prompt,
+    check_side,
+    check_text,
+    parse_size,
+)
+
+__all__ = [
+    "GUIDANCE_MAX", "GUIDANCE_MIN", "IMAGES_MAX", "PROMPT_CHARS_MAX", "SIDE_MAX", "SIDE_MIN", "SIDE_MULTIPLE",
+    "InvalidRequest", "parse_size",
+]  # fmt: skip
 
 SEEDS = 2**32
 """Seeds are 0 … SEEDS - 1; image i of a request uses (seed + i) mod SEEDS."""
 
 STARTER = "starter"
 """The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
-
-PROMPT_CHARS_MAX = 4000
-SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
-GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
-IMAGES_MAX = 10
-
-
-class InvalidRequest(ValueError):
-    """A request that cannot be drawn; its text is one sentence for the person who asked."""
-
-
 # ------------------------------------------------------------------ samplers
 
 
@@ -94,12 +102,10 @@ class GenerationRequest:
     model: str
 
     def __post_init__(self) -> None:
-        _check_text("prompt", self.prompt)
-        if _is_blank(self.prompt):
-            raise InvalidRequest("The prompt is empty: describe the picture you want.")
-        _check_text("negative prompt", self.negative_prompt)
+        check_prompt(self.prompt)
+        check_text("negative prompt", self.negative_prompt)
         for name in ("width", "height"):
-            _check_side(name, getattr(self, name))
+            check_side(name, getattr(self, name))
         if self.sampler not in SAMPLERS:
             raise InvalidRequest(
                 f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}."
@@ -109,10 +115,7 @@ class GenerationRequest:
             raise InvalidRequest(
                 f"{sampler.name} takes {sampler.steps_min} to {sampler.steps_max} steps, not {self.steps}."
             )
-        if not GUIDANCE_MIN <= self.guidance_scale <= GUIDANCE_MAX:  # NaN fails too
-            raise InvalidRequest(
-                f"Guidance goes from {GUIDANCE_MIN:g} to {GUIDANCE_MAX:g}, not {self.guidance_scale:g}."
-            )
+        check_guidance(self.guidance_scale)
         if not 0 <= self.seed < SEEDS:
             raise InvalidRequest(f"A seed is a whole number from 0 to {SEEDS - 1}, or -1 for a random one.")
         if not 1 <= self.images <= IMAGES_MAX:
@@ -145,45 +148,10 @@ class GenerationRequest:
         return cls(**{key: value for key, value in values.items() if key in known})
 
 
-def _check_text(name: str, text: str) -> None:
-    if len(text) > PROMPT_CHARS_MAX:
-        raise InvalidRequest(
-            f"The {name} has {len(text)} characters: shorten it to at most {PROMPT_CHARS_MAX}."
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate can be neither stored nor posted
-        raise InvalidRequest(f"The {name} holds a character that is not valid text: remove it.") from None
-
-
-def _is_blank(text: str) -> bool:
-    """True where nothing can be seen: white space, controls and zero-width characters only."""
-    return all(unicodedata.category(char)[0] in "ZC" or char == "\ufe0f" for char in text)
-
-
 def _spelled(sampler: str) -> str:
     """The sampler's own spelling, whatever the capitals; unknown names stay and are refused with the list."""
     wanted = sampler.strip().casefold()
     return next((known for known in SAMPLERS if known.casefold() == wanted), sampler)
-
-
-def _check_side(name: str, side: int) -> None:
-    if not SIDE_MIN <= side <= SIDE_MAX:
-        raise InvalidRequest(f"The {name} must be {SIDE_MIN} to {SIDE_MAX} pixels, not {side}.")
-    if side % SIDE_MULTIPLE:
-        near = max(SIDE_MIN, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE)
-        raise InvalidRequest(
-            f"The {name} must be a multiple of {SIDE_MULTIPLE} pixels: use {near} instead of {side}."
-        )
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) in pixels from "512x768" (also "512×768", "512 768", "512"); raises InvalidRequest."""
-    match = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×*, ]\s*(\d{1,5}))?\s*", text, re.IGNORECASE | re.ASCII)
-    if match is None:
-        raise InvalidRequest(f"A size looks like 512x768, not “{text[:30]}”.")
-    width = int(match[1])
-    return width, int(match[2] or width)
 
 
 ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
@@ -313,8 +281,7 @@ class FakeSettings:
 
 
 Mode = Literal["exact", "wide", "fast"]
-"""exact: a forward holds one image, equal to `pipe()`; wide: always the same number of rows, equal alone and in a crowd;
-fast: as many rows as pay, equal to the eye."""
+"""One image a forward, equal to `pipe()` | always as many rows, equal in any crowd | as many as pay, equal to the eye."""
 Switch = Literal["auto", "on", "off"]
 WIDE_ROWS = (2, 4, 8, 16)
 
@@ -330,7 +297,7 @@ class EngineSettings:
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
     slots: int = 4
-    """How many images are advanced at the same time."""
+    """Images under way at the same time."""
     hub_offline: bool = False
     mode: Mode = "exact"
     rows: int = 4
@@ -429,7 +396,7 @@ class Stepped:
     steps: int
     """UNet calls in all."""
     seconds_left: float | None = None
-    """Until the job is done, as far as the engine can tell from its own pace and what else it draws."""
+    """Until the job is done, by the engine's own pace."""
     preview: bytes | None = None
     """A small JPEG of the image drawn last, every few steps."""
 

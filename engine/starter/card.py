@@ -44,7 +44,7 @@ It was made from nothing by `python -m engine.starter.train WORK`: random starti
 
 {figures}
 
-## Limits
+{remarks}## Limits
 
 It knows no other words, no counting beyond two things, no positions on the page, no sizes for pairs, no style and no
 people. Pairs share one plain background. Pictures are best at 128x128; up to 192 a side they are mostly right.
@@ -68,7 +68,7 @@ def keep(folder: Path, results: Mapping[str, Any]) -> None:
 def write(folder: Path) -> None:
     """README.md, from what the folder holds."""
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    figures = folder / FIGURES
+    figures, remarks = folder / FIGURES, facts.pop("remarks", "")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     text = _TEXT.format(
         **facts["plan"],
@@ -78,6 +78,7 @@ def write(folder: Path) -> None:
         sizes=", ".join(RADII),
         relations=", ".join(RELATIONS),
         size_mb=size / 1e6,
+        remarks=f"{remarks}\n\n" if remarks else "",
         figures=table(json.loads(figures.read_text(encoding="utf-8"))) if figures.is_file() else _UNKNOWN,
     )
     (folder / CARD).write_text(text, encoding="utf-8")

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from engine import models
 from engine.contract import EngineSettings
 from engine.starter import card, train
-from engine.starter.train import Plan, Studio, Teacher
+from engine.starter.studio import Plan, Studio
+from engine.starter.teacher import Teacher
 
 PLAN = Plan(
     vae_steps=3,

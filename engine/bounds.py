@@ -1,0 +1,61 @@
+"""What every request has to keep to, whatever the model: texts, sides, sizes as people write them. Standard library only."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+PROMPT_CHARS_MAX = 4000
+SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
+GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
+IMAGES_MAX = 10
+
+
+class InvalidRequest(ValueError):
+    """A request that cannot be drawn; its text is one sentence for the person who asked."""
+
+
+def check_text(name: str, text: str) -> None:
+    if len(text) > PROMPT_CHARS_MAX:
+        raise InvalidRequest(
+            f"The {name} has {len(text)} characters: shorten it to at most {PROMPT_CHARS_MAX}."
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate can be neither stored nor posted
+        raise InvalidRequest(f"The {name} holds a character that is not valid text: remove it.") from None
+
+
+def check_prompt(text: str) -> None:
+    check_text("prompt", text)
+    if _is_blank(text):
+        raise InvalidRequest("The prompt is empty: describe the picture you want.")
+
+
+def _is_blank(text: str) -> bool:
+    """True where nothing can be seen: white space, controls and zero-width characters only."""
+    return all(unicodedata.category(char)[0] in "ZC" or char == "\ufe0f" for char in text)
+
+
+def check_side(name: str, side: int) -> None:
+    if not SIDE_MIN <= side <= SIDE_MAX:
+        raise InvalidRequest(f"The {name} must be {SIDE_MIN} to {SIDE_MAX} pixels, not {side}.")
+    if side % SIDE_MULTIPLE:
+        near = max(SIDE_MIN, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE)
+        raise InvalidRequest(
+            f"The {name} must be a multiple of {SIDE_MULTIPLE} pixels: use {near} instead of {side}."
+        )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) in pixels from "512x768" (also "512×768", "512 768", "512"); raises InvalidRequest."""
+    match = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×*, ]\s*(\d{1,5}))?\s*", text, re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise InvalidRequest(f"A size looks like 512x768, not “{text[:30]}”.")
+    width = int(match[1])
+    return width, int(match[2] or width)
+
+
+def check_guidance(scale: float) -> None:
+    if not GUIDANCE_MIN <= scale <= GUIDANCE_MAX:  # NaN fails too
+        raise InvalidRequest(f"Guidance goes from {GUIDANCE_MIN:g} to {GUIDANCE_MAX:g}, not {scale:g}.")
