@@ -35,7 +35,8 @@ def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
     kind: Any = StableDiffusionPipeline  # its types are given in part only
-    pipe = kind.from_pretrained(models.local_folder(settings.model) or settings.model, use_safetensors=True)
+    folder = models.local_folder(settings.model) or settings.model
+    pipe = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     seconds: list[float] = []
     for _ in range(runs + 1):

@@ -63,8 +63,9 @@ def unet() -> Any:
 
 
 def text_encoder(tokenizer: Any) -> Any:
+    """Its embeddings begin much larger than CLIP's own: otherwise what its layers add drowns which word it was."""
     transformers: Any = import_module("transformers")
-    return transformers.CLIPTextModel(
+    model = transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
             vocab_size=len(tokenizer),
             hidden_size=WIDTH,
@@ -78,6 +79,11 @@ def text_encoder(tokenizer: Any) -> Any:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    embeddings = model.get_input_embeddings()
+    embeddings.weight.data.normal_(std=0.7)
+    positions = next(part for name, part in model.named_modules() if name.endswith("position_embedding"))
+    positions.weight.data.normal_(std=0.2)
+    return model
 
 
 # ------------------------------------------------------------------ tokenizer

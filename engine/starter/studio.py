@@ -33,19 +33,22 @@ class Plan:
     other_pictures: int = 600
     """Of each other size."""
     pairs: float = 0.55
-    unet_steps: int = 2_200
-    unet_batch: int = 48
+    unet_steps: int = 2_900
+    unet_batch: int = 32
     unet_rate: float = 1.5e-3
     other_share: float = 0.08
     """Share of batches that hold another size."""
     empty_captions: float = 0.1
+    noisy_share: float = 0.8
+    """Share of the timesteps that are drawn from `noisy_from` on: where it is decided what the picture shows."""
+    noisy_from: int = 350
     ema: float = 0.999
     decoder_steps: int = 800
     decoder_rate: float = 1.5e-3
     decoder_batch: int = 4
     decoder_noise: float = 0.15
     """At most, as a standard deviation of scaled latents: what the UNet draws is never quite what the encoder writes."""
-    thing_weight: float = 4.0
+    thing_weight: float = 6.0
     """How much more a pixel of a thing counts than one of the background."""
     save_every: int = 100
 

@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
-from torch.nn import functional
 
 from engine.starter import captions, parts
 from engine.starter.studio import Encoded, Studio, up_and_down
 
 # ------------------------------------------------------------------ text model and UNet
+
+
+_DIFFERENT = 0.25
+"""Mean distance from the ground's latents at which a latent pixel belongs to a thing."""
 
 
 class Teacher:
@@ -89,17 +92,24 @@ class Teacher:
         return self.models["text"](tokens.input_ids.to(self.device))[0]
 
     def _loss(self, latents: Tensor, embeddings: Tensor) -> Tensor:
-        """Squared error of v. The timesteps of a batch are spread evenly, which makes the loss less noisy."""
-        count = len(latents)
-        spread = (torch.arange(count) + torch.rand(1)) / count
-        times = (spread * self.noise.config["num_train_timesteps"]).long()[torch.randperm(count)]
-        times = times.clamp(max=self.noise.config["num_train_timesteps"] - 1).to(self.device)
+        """Squared error of v, in which things count more than the ground: it is large, and learned at once."""
+        times = self._times(len(latents)).to(self.device)
         noise = torch.randn(latents.shape).to(self.device)
         noisy = self.noise.add_noise(latents, noise, times)
         target = self.noise.get_velocity(latents, noise, times)
-        return functional.mse_loss(
-            self.models["unet"](noisy, times, embeddings, return_dict=False)[0], target
-        )
+        predicted = self.models["unet"](noisy, times, embeddings, return_dict=False)[0]
+        is_thing = (latents - latents[:, :, :1, :1]).abs().mean(dim=1, keepdim=True) > _DIFFERENT
+        weights = torch.where(is_thing, self.plan.thing_weight, 1.0)
+        return (weights * (predicted - target).square()).mean() / weights.mean()
+
+    def _times(self, count: int) -> Tensor:
+        """(count,) timesteps, spread evenly over their distribution, which makes the loss of a batch less noisy."""
+        plan, last = self.plan, self.noise.config["num_train_timesteps"] - 1
+        spread = (torch.arange(count) + torch.rand(1)) / count
+        rest = 1 - plan.noisy_share
+        noisy = plan.noisy_from + (spread - rest) / plan.noisy_share * (last - plan.noisy_from)
+        times = torch.where(spread < rest, spread / rest * last, noisy).round().long()
+        return times.clamp(0, last)[torch.randperm(count)]
 
     @torch.no_grad()
     def _follow(self) -> None:

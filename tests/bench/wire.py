@@ -109,7 +109,7 @@ async def _picture(evening: Any) -> float:
     """Seconds from the command's receipt to the last edit's arrival."""
     begin = time.perf_counter()
     answer = await evening.imagine(prompt="a red circle", seed=42)
-    await evening.discord.until(lambda: answer.message.attachments, timeout_s=120)
+    await evening.finished(answer, timeout_s=120)
     took = time.perf_counter() - begin
     await evening.discord.until(lambda: set(evening.bot.states()) == {"delivered"})
     await asyncio.sleep(0.3)

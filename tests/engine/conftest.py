@@ -40,12 +40,15 @@ def load_pipe() -> Callable[[Path], Any]:
 
     def load(folder: Path) -> Any:
         import diffusers
+        import torch
 
         from engine.boot import pin_arithmetic
 
         diffusers.utils.logging.set_verbosity_error()
         pin_arithmetic()
-        pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder, use_safetensors=True)
+        pipe = diffusers.StableDiffusionPipeline.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32
+        )
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
