@@ -41,7 +41,7 @@ EXIT_FAILED, EXIT_USAGE = 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code; failures that people can do something about are one sentence."""
     options = _parser().parse_args(arguments)
-    log = Console(stderr=True, highlight=False)
+    log = Console(stderr=True, highlight=False, markup=False)
     if options.plot and not plot.can_plot():
         log.print(plot.MISSING)
         return EXIT_USAGE
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BrokenModel, Unreachable, CouldNotDraw) as error:
         log.print(str(error))
         return EXIT_FAILED
-    report.show(results, Console(highlight=False, width=options.width))
+    report.show(results, Console(highlight=False, markup=False, width=options.width))
     if options.json:
         values = {**results.to_dict(), "goals": [_goal(goal) for goal in goals.goals(results)]}
         options.json.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

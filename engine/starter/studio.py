@@ -33,7 +33,7 @@ class Plan:
     other_pictures: int = 600
     """Of each other size."""
     pairs: float = 0.55
-    unet_steps: int = 2_900
+    unet_steps: int = 5_000
     unet_batch: int = 32
     unet_rate: float = 1.5e-3
     other_share: float = 0.08

@@ -463,6 +463,20 @@ def test_a_lost_device_is_nobodys_fault(
     assert bench.ending(1) is None
 
 
+def test_decoding_in_tiles_is_the_same_picture(pipe: Any, model: ModelInfo) -> None:
+    """Where memory is short the picture is decoded in tiles: no seam, hardly a difference, and the VAE is left as it was."""
+    family = SdFamily(pipe)
+    canvas = family.prepare(model.request(prompt="x", seed=1, size=(256, 192), steps=1), 1)
+    before = pipe.vae.use_tiling, pipe.vae.tile_latent_min_size
+    whole, tiled = family.decode(canvas), family.decode(canvas, sparing=True)
+    assert whole is not None
+    assert tiled is not None
+    assert whole.size == tiled.size
+    differences = [abs(a - b) for a, b in zip(whole.tobytes(), tiled.tobytes(), strict=True)]
+    assert 0 < sum(differences) / len(differences) < 6
+    assert (pipe.vae.use_tiling, pipe.vae.tile_latent_min_size) == before
+
+
 def test_long_prompt_is_cut_with_a_note(bench: Bench, model: ModelInfo, pipe: Any) -> None:
     """A prompt longer than the window is used as far as it goes, as pipe does, and a note says so."""
     request = model.request(prompt="many different words " * 40, seed=1, size=(64, 64), steps=2)
