@@ -259,7 +259,12 @@ print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(fold
 def check_modes(settings: Settings) -> Iterator[Finding]:
     """What each mode costs and brings here, as the engine measured it at its first start."""
     facts, complaint = ask_child(
-        _MODES, settings.engine.model, settings.engine.mode, str(settings.engine.rows), str(settings.data_dir)
+        _MODES,
+        settings.engine.model,
+        settings.engine.mode,
+        str(settings.engine.rows),
+        str(settings.engine.slots),
+        str(settings.data_dir),
     )
     if facts is None:
         yield warn("Modes", f"What the modes bring is not known: {complaint}")
@@ -277,13 +282,13 @@ import json, sys
 from pathlib import Path
 from engine import models, probe
 from engine.contract import EngineSettings
-model, mode, rows, folder = sys.argv[1:]
+model, mode, rows, slots, folder = sys.argv[1:]
 try:
     name = models.describe(EngineSettings(model=model, spool="", hub_offline=True)).id
 except Exception:
     name = model
 costs = probe.newest(Path(folder), name)
-print(json.dumps({"sentences": probe.sentences(costs, mode, int(rows)) if costs else []}))
+print(json.dumps({"sentences": probe.sentences(costs, mode, int(rows), int(slots)) if costs else []}))
 """
 
 

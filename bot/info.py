@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bot.child import ask_child
-from bot.config import Settings
+from bot.config import EngineSection, Settings
 from engine import metadata
-from engine.contract import STARTER, GenerationRequest
 from engine.metadata import PictureInfo
 
 
@@ -29,37 +27,40 @@ def show_info(image: Path, settings: Settings) -> int:
             "".join(char if char.isprintable() else " " for char in line)
         )  # a stranger's file must not drive the terminal
     if found.fingerprint:
-        print(_judged(found.fingerprint, settings))
+        print(_judged(found, settings))
     return 0
 
 
-def _judged(made: Mapping[str, str], settings: Settings) -> str:
-    engine = settings.engine
-    here, complaint = ask_child(_HERE, engine.device, engine.dtype)
+def _judged(found: PictureInfo, settings: Settings) -> str:
+    here, complaint = ask_child(_HERE, settings.engine.model, settings.engine.device, settings.engine.dtype)
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
-    return verdict(
-        made, here, mode=engine.mode, width=f"{engine.rows} rows" if engine.mode == "wide" else None
-    )
+    model = found.request.model if found.request is not None else ""
+    return verdict(found.fingerprint, here, model=model, settings=settings.engine)
 
 
 _HERE = """
 import json, sys
 from engine import boot, models
 from engine.contract import EngineSettings
-settings = EngineSettings(model="", spool="", device=sys.argv[1], dtype=sys.argv[2])
+model, device, dtype = sys.argv[1:]
+settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True)
 boot.prepare_environment(settings)
-print(json.dumps(boot.fingerprint(models.choose_place(settings))))
+facts = boot.fingerprint(models.choose_place(settings))
+facts["weights"] = models.digest(settings)
+facts["model"] = models.describe(settings).id
+print(json.dumps(facts))
 """
 _SWITCHES = ("channels_last", "fused_qkv")
-_OF_MODE = ("mode", "width", *_SWITCHES)
+_OF_MODE = ("mode", "width", "decode", "model", *_SWITCHES)
 
 
-def verdict(made: Mapping[str, str], here: Mapping[str, str], *, mode: str, width: str | None) -> str:
-    """Whether a machine with fingerprint `here` and this mode draws a picture with fingerprint `made` again."""
+def verdict(made: Mapping[str, str], here: Mapping[str, str], *, model: str, settings: EngineSection) -> str:
+    """Whether a machine with fingerprint `here` and these settings draws a picture with fingerprint `made` again."""
+    leave = {*_OF_MODE, *(("weights",) if model != here.get("model") else ())}
     others = [
         f"{key} {made.get(key, 'none')} there, {here.get(key, 'none')} here"
-        for key in sorted({*made, *here} - {*_OF_MODE})
+        for key in sorted({*made, *here} - leave)
         if made.get(key) != here.get(key)
     ]
     if others:
@@ -68,12 +69,30 @@ def verdict(made: Mapping[str, str], here: Mapping[str, str], *, mode: str, widt
         return (
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit."
         )
-    wanted = [f'mode = "{made["mode"]}"'] if made.get("mode") not in {None, mode} else []
-    if made.get("mode") == "wide" and made.get("width") not in {None, width}:
-        wanted.append(f"rows = {made['width'].split()[0]}")
-    wanted += [f'{name} = "on"' for name in _SWITCHES if made.get(name) == "on"]
+    if " and " in made.get("mode", "") or "decode" in made:
+        return "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit."
+    wanted = list(_wanted(made, here, model=model, settings=settings))
     how = f" with {', '.join(wanted)} under [engine]" if wanted else ""
     return f"This machine draws it again to the bit{how}."
+
+
+def _wanted(
+    made: Mapping[str, str], here: Mapping[str, str], *, model: str, settings: EngineSection
+) -> Iterator[str]:
+    """The settings that it takes and that are not so now."""
+    if model != here.get("model"):
+        yield f'model = "{model}"'
+    mode, width = made.get("mode", "exact"), made.get("width", "")
+    if mode != settings.mode:
+        yield f'mode = "{mode}"'
+    if mode == "wide" and width != f"{settings.rows} rows":
+        yield f"rows = {width.split()[0]}"
+    for name in _SWITCHES:
+        configured = getattr(settings, name)
+        if made.get(name) == "on" and configured != "on":
+            yield f'{name} = "on"'
+        elif name not in made and (configured == "on" or (configured == "auto" and mode != "exact")):
+            yield f'{name} = "off"'
 
 
 def lines(found: PictureInfo) -> Iterator[str]:

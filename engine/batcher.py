@@ -50,7 +50,10 @@ class Batcher(Generic[Item]):
         self._waiting: deque[tuple[Item, int]] = deque()
 
     def add(self, item: Item, work: int) -> None:
-        """Puts an item last in the waiting line; `work` is how many forwards it needs. ValueError if it is here."""
+        """Puts an item last in the waiting line. Raises ValueError if it is here already.
+
+        `work` counts the forwards until somebody gets what they wait for: of all images of a job, for each of them.
+        """
         if item in self:
             raise ValueError(f"{item!r} is already in the batcher.")
         self._waiting.append((item, work))

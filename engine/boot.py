@@ -9,7 +9,7 @@ import queue
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -118,13 +118,13 @@ def _start(
     info = _patiently(lambda: models.describe(settings), controls, emit, known)  # now by the files themselves
     tell("getting to know this machine", None)
     info = _fitted(info, pipeline, settings, place)
-    family, tuned = _family(pipeline, settings, info)
-    facts = {**fingerprint(place), **tuned}
-    costs = _costs(family, settings, info, facts)
+    family = _family(pipeline, settings, info)
+    switches, costs = _acquaint(family, pipeline, settings, info, place)
+    knee = min(costs.knee, 2 * settings.slots) if costs else settings.rows
     manner = Manner(
         slots=settings.slots,
         mode=settings.mode,
-        rows=costs.knee if settings.mode == "fast" and costs else settings.rows,
+        rows=knee if settings.mode == "fast" else settings.rows,
         preview_every=settings.preview_every,
     )
     width = {"exact": "1 image", "wide": f"{manner.rows} rows", "fast": f"up to {manner.rows} rows"}
@@ -133,9 +133,15 @@ def _start(
         dtype=str(place.dtype).removeprefix("torch."),
         models=(info,),
         slots=settings.slots,
-        fingerprint={**facts, "mode": settings.mode, "width": width[settings.mode]},
-        warnings=place.warnings,
-        notes=probe.sentences(costs, settings.mode, settings.rows) if costs else (),
+        fingerprint={
+            **fingerprint(place),
+            **switches,
+            "weights": models.digest(settings),
+            "mode": settings.mode,
+            "width": width[settings.mode],
+        },
+        warnings=(*place.warnings, *_idle_rows(settings)),
+        notes=probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else (),
     )
     if settings.mode == "fast" and settings.compile == "on":
         full = {rows for rows in probe.ROWS if 2 <= rows <= manner.rows} | {manner.rows}
@@ -153,18 +159,24 @@ def _start(
     return worker, ready
 
 
-def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> tuple[SdFamily, dict[str, str]]:
-    """What draws, and which of its switches are on."""
-    from engine import preview, tuning
+def _idle_rows(settings: EngineSettings) -> Iterator[str]:
+    if settings.mode == "wide" and settings.rows > 2 * settings.slots:
+        yield (
+            f"With {settings.slots} slots at most {2 * settings.slots} of the {settings.rows} rows are ever used: "
+            "raise slots or lower rows under [engine]."
+        )
+
+
+def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> SdFamily:
+    from engine import preview
     from engine.families.sd import SdFamily
 
     sketcher = None
-    if settings.preview_every:
-        model = settings.preview_model
-        sketcher = preview.TinySketcher(model) if model else preview.LinearSketcher(pipeline.vae)
-    family = SdFamily(pipeline, sketcher)
-    rows = 2 if settings.mode == "exact" else settings.rows
-    return family, tuning.tune(pipeline, settings, lambda: family.rehearse(rows, (info.width, info.height)))
+    if settings.preview_model and settings.preview_every:
+        sketcher = preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
+    elif settings.preview_every:
+        sketcher = preview.LinearSketcher(pipeline.vae)
+    return SdFamily(pipeline, sketcher, side_min=info.side_min)
 
 
 def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
@@ -172,22 +184,44 @@ def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Pla
     free = memory.free_bytes(place.device)
     if free is None:
         return info
-    needs = memory.Needs.of(pipeline.unet.config, pipeline.vae.config, itemsize=place.dtype.itemsize)
+    needs = memory.Needs.of(
+        pipeline.unet.config,
+        pipeline.vae.config,
+        itemsize=place.dtype.itemsize,
+        tiles=place.device.type == "cuda",
+    )
     return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
 
 
-def _costs(
-    family: SdFamily, settings: EngineSettings, info: ModelInfo, facts: Mapping[str, str]
-) -> probe.Costs | None:
-    """What forwards cost here: measured now, or at an earlier start with the same facts."""
+def _acquaint(
+    family: SdFamily, pipeline: Any, settings: EngineSettings, info: ModelInfo, place: Place
+) -> tuple[dict[str, str], probe.Costs | None]:
+    """(switches that are on, what forwards cost): as found at an earlier start with the same facts, or found now."""
+    from engine import tuning
+
     if settings.data is None:
-        return None
-    folder, facts = Path(settings.data), {**facts, "model": info.id}
+        tuning.turn_on(pipeline, tuning.told(settings))
+        return tuning.told(settings), None
+    size, folder = (info.width, info.height), Path(settings.data)
+    facts = {
+        **fingerprint(place),
+        "model": info.id,
+        "size": "x".join(map(str, size)),
+        "mode": settings.mode,
+        "rows": str(settings.rows),
+        "channels_last": settings.channels_last,
+        "fused_qkv": settings.fused_qkv,
+    }
     key = probe.key_of(facts)
-    if (costs := probe.read(folder, key)) is None:
-        costs = probe.measure(lambda rows: family.rehearse(rows, (info.width, info.height)))
-        probe.keep(folder, key, costs, facts)
-    return costs
+    if (costs := probe.read(folder, key)) is not None:
+        switches = probe.read_switches(folder, key)
+        tuning.turn_on(pipeline, switches)
+        return switches, costs
+    rows = 2 if settings.mode == "exact" else min(settings.rows, 2 * settings.slots)
+    switches = tuning.choose(pipeline, settings, lambda: family.rehearse(rows, size))
+    costs = probe.measure(lambda count: family.rehearse(count, size))
+    probe.keep(folder, key, costs, facts, switches)
+    return switches, costs
 
 
 def prepare_environment(settings: EngineSettings) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
-from engine.contract import GenerationRequest, Mode, SpooledImage, Submit
+from engine.contract import GenerationRequest, Mode, SpooledImage, Stage, Submit
 
 
 class DeviceLost(Exception):
@@ -101,6 +101,8 @@ class Job:
     done: int = 0
     started_at: float | None = None
     told_at: float = float("-inf")
+    stage: Stage | None = None
+    """The last one that was told."""
     notes: tuple[str, ...] = ()
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
 
@@ -124,6 +126,8 @@ class Picture(Generic[Painted]):
     """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
     tried_again: bool = False
     """It had its one second try after running out of memory alone."""
+    in_tiles: bool = False
+    """Memory was too short to decode it whole, which gives slightly other pixels."""
     modes: set[Mode] = field(default_factory=set[Mode])
     """The modes that its forwards ran in."""
 

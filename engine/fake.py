@@ -46,7 +46,7 @@ MODEL = ModelInfo(
     pixels_max=1024 * 1024,
     safety_checker=True,
 )
-FINGERPRINT = {"engine": "fake", "mode": "exact"}
+FINGERPRINT = {"engine": "fake"}
 _HANGING_S = 0.01
 _LOADING_S = 0.05
 
@@ -65,7 +65,8 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         return EXIT_BROKEN
     folder = Path(settings.spool)
     folder.mkdir(parents=True, exist_ok=True)
-    emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=FINGERPRINT))
+    fingerprint = {**FINGERPRINT, "mode": settings.mode}
+    emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=fingerprint))
     worker = Worker(
         family=FakeFamily(fake),
         model=MODEL,
@@ -75,7 +76,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         folder=folder,
         controls=controls,
         emit=emit,
-        fingerprint=FINGERPRINT,
+        fingerprint=fingerprint,
         keep_on=parent_alive,
     )
     worker.run()

@@ -52,8 +52,8 @@ class LinearSketcher:
 class TinySketcher:
     """A distilled decoder (AutoencoderTiny, such as TAESD): sharper, and heavier than the linear map."""
 
-    def __init__(self, folder: str) -> None:
-        """Raises BrokenModel with a sentence where the folder holds no AutoencoderTiny."""
+    def __init__(self, folder: str, channels: int) -> None:
+        """Raises BrokenModel with a sentence where the folder holds no AutoencoderTiny for latents of so many channels."""
         diffusers: Any = import_module("diffusers")
         if not (Path(folder) / "config.json").is_file():
             raise BrokenModel(
@@ -61,13 +61,18 @@ class TinySketcher:
             )
         try:
             self._decoder = diffusers.AutoencoderTiny.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True
+                folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
             )
         except Exception as error:
             raise BrokenModel(
                 f"The preview model “{Path(folder).name}” can't be loaded ({type(error).__name__}): "
                 "it must be an AutoencoderTiny in safetensors."
             ) from error
+        if (found := self._decoder.config.latent_channels) != channels:
+            raise BrokenModel(
+                f"The preview model “{Path(folder).name}” is for another kind of model: its latents have {found} "
+                f"channels, not {channels}."
+            )
 
     @torch.inference_mode()
     def jpeg(self, latents: Tensor) -> bytes:

@@ -6,6 +6,7 @@ gets, more rows only make everybody slower.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -88,16 +89,16 @@ def _timed(forward: Callable[[int], None], rows: int) -> float:
 # ------------------------------------------------------------------ in words
 
 
-def sentences(costs: Costs, mode: Mode, rows: int) -> tuple[str, ...]:
-    """What each mode costs and brings on this machine, the chosen one marked."""
-    knee = costs.knee
+def sentences(costs: Costs, mode: Mode, rows: int, slots: int) -> tuple[str, ...]:
+    """What each mode costs and brings on this machine with so many slots, the chosen one marked."""
+    knee, full = min(costs.knee, 2 * slots), min(rows, 2 * slots)
     texts: dict[Mode, str] = {
         "exact": (
             f"exact: one image a forward, {1000 * costs.of(2):.0f} ms with guidance; equal to pipe() and to itself "
             "in any crowd"
         ),
         "wide": (
-            f"wide with {rows} rows: {costs.gain(rows):.2f}x the images of exact when busy, a lone one takes "
+            f"wide with {rows} rows: {costs.gain(rows) * full / rows:.2f}x the images of exact when busy, a lone one takes "
             f"{costs.of(rows) / costs.of(2):.2f}x as long; equal alone and in a crowd"
         ),
         "fast": (
@@ -136,19 +137,40 @@ def read(folder: Path, key: str) -> Costs | None:
 
 def newest(folder: Path, model: str) -> Costs | None:
     """What was measured last for a model, whatever else was so; None where nothing was."""
-    kept = [key for key, values in read_all(folder).items() if values["facts"].get("model") == model]
+    kept = [key for key in read_all(folder) if _facts(folder, key).get("model") == model]
     return read(folder, kept[-1]) if kept else None
 
 
-def keep(folder: Path, key: str, costs: Costs, facts: Mapping[str, str]) -> None:
+def _facts(folder: Path, key: str) -> dict[str, Any]:
+    match read_all(folder).get(key):
+        case {"facts": {**facts}}:
+            return dict(facts)
+        case _:
+            return {}
+
+
+def read_switches(folder: Path, key: str) -> dict[str, str]:
+    """The switches that were on when this was measured."""
+    match read_all(folder).get(key):
+        case {"switches": {**switches}}:
+            return {str(name): str(value) for name, value in switches.items()}
+        case _:
+            return {}
+
+
+def keep(
+    folder: Path, key: str, costs: Costs, facts: Mapping[str, str], switches: Mapping[str, str] | None = None
+) -> None:
     """Adds to what is kept; a folder that can't be written to is not worth failing for."""
     values = read_all(folder)
     values.pop(key, None)  # the newest is the last
-    values[key] = {"facts": dict(facts), "seconds": {str(rows): s for rows, s in costs.seconds.items()}}
+    seconds = {str(rows): value for rows, value in costs.seconds.items()}
+    values[key] = {"facts": dict(facts), "seconds": seconds, "switches": dict(switches or {})}
     partial = folder / f".{FILE}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         partial.replace(folder / FILE)
     except OSError:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

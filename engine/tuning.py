@@ -1,7 +1,8 @@
 """Settings of the pipeline that trade nothing but bits for speed: memory layout, fused projections; knows no requests.
 
 They may change the last bits of a picture. So in exact, where pictures equal a plain `pipe()`, they are off unless
-somebody turned them on; in wide and fast, "auto" keeps what made this machine's forwards faster.
+somebody turned them on; in wide and fast, "auto" keeps what made this machine's forwards faster. What was found out is
+kept beside the costs: tomorrow's start must not decide otherwise.
 """
 
 from __future__ import annotations
@@ -17,36 +18,42 @@ from engine.contract import EngineSettings
 WORTH = 0.97
 """A change is kept if a forward takes at most this share of its time before."""
 _RUNS = 3
+_FUSED = ("to_qkv", "to_kv")
 
 
-def tune(pipeline: Any, settings: EngineSettings, rehearse: Callable[[], None]) -> dict[str, str]:
-    """Turns on what is told or pays; `rehearse` runs the forward that counts. Returns what is on, for the fingerprint."""
-    chosen: dict[str, str] = {}
-    switches = {
-        "channels_last": (settings.channels_last, _channels_last, _contiguous),
-        "fused_qkv": (settings.fused_qkv, _fuse, _unfuse),
-    }
-    for name, (switch, turn_on, turn_off) in switches.items():
-        if switch == "on":
-            turn_on(pipeline)
-        if switch == "on" or (
-            switch == "auto" and settings.mode != "exact" and _pays(pipeline, turn_on, turn_off, rehearse)
-        ):
+def told(settings: EngineSettings) -> dict[str, str]:
+    """The switches that somebody turned on."""
+    switches = {"channels_last": settings.channels_last, "fused_qkv": settings.fused_qkv}
+    return {name: "on" for name, switch in switches.items() if switch == "on"}
+
+
+def choose(pipeline: Any, settings: EngineSettings, rehearse: Callable[[], None]) -> dict[str, str]:
+    """Turns on what is told, and of what is left open ("auto") what pays; `rehearse` runs the forward that counts."""
+    chosen = told(settings)
+    turn_on(pipeline, chosen)
+    if settings.mode == "exact":
+        return chosen
+    for name in _SWITCHES:
+        if getattr(settings, name) == "auto" and _pays(pipeline, name, rehearse):
             chosen[name] = "on"
     return chosen
 
 
-def _pays(
-    pipeline: Any,
-    turn_on: Callable[[Any], None],
-    turn_off: Callable[[Any], None],
-    rehearse: Callable[[], None],
-) -> bool:
-    before = _seconds(rehearse)
-    turn_on(pipeline)
-    if _seconds(rehearse) <= WORTH * before:
-        return True
-    turn_off(pipeline)
+def turn_on(pipeline: Any, switches: dict[str, str]) -> None:
+    for name in switches:
+        _SWITCHES[name][0](pipeline)
+
+
+def _pays(pipeline: Any, name: str, rehearse: Callable[[], None]) -> bool:
+    on, off = _SWITCHES[name]
+    try:
+        before = _seconds(rehearse)
+        on(pipeline)
+        if _seconds(rehearse) <= WORTH * before:
+            return True
+    except (MemoryError, RuntimeError):  # torch's out of memory is one
+        pass
+    off(pipeline)
     return False
 
 
@@ -73,4 +80,16 @@ def _fuse(pipeline: Any) -> None:
 
 
 def _unfuse(pipeline: Any) -> None:
-    pipeline.unet.unfuse_qkv_projections()
+    """diffusers only swaps the processors back: the fused weights would stay."""
+    if getattr(pipeline.unet, "original_attn_processors", None) is not None:
+        pipeline.unet.unfuse_qkv_projections()
+    for module in pipeline.unet.modules():
+        for name in _FUSED:
+            if hasattr(module, name):
+                delattr(module, name)
+
+
+_SWITCHES: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {
+    "channels_last": (_channels_last, _contiguous),
+    "fused_qkv": (_fuse, _unfuse),
+}

@@ -8,6 +8,9 @@ from typing import Generic, Protocol, TypeVar
 from engine.batcher import Turn
 from engine.contract import Mode
 
+RELAX_AFTER = 200
+"""Forwards."""
+
 
 class Shaped(Turn, Protocol):
     """A turn that also says what its rows look like."""
@@ -34,6 +37,7 @@ class Widths(Generic[Item]):
         self._slots_agree = slots_agree
         self._agreeing: dict[Hashable, bool] = {}
         self._limits: dict[Hashable, int] = {}
+        self._good: dict[Hashable, int] = {}
 
     def of(self, item: Item) -> int:
         """Rows that the forward may have."""
@@ -58,6 +62,16 @@ class Widths(Generic[Item]):
         """
         self._limits[item.shape] = max(1, rows // 2)
         self._agreeing[item.shape] = False
+        self._good[item.shape] = 0
+
+    def relax(self, item: Item) -> None:
+        """A forward went well. After many of them twice as many rows are tried again: memory comes and goes."""
+        limit = self._limits.get(item.shape)
+        if limit is None or limit >= self.rows:
+            return
+        self._good[item.shape] += 1
+        if self._good[item.shape] >= RELAX_AFTER:
+            self._limits[item.shape], self._good[item.shape] = 2 * limit, 0
 
     def _fits_wide(self, item: Item) -> bool:
         if item.rows > self.rows:

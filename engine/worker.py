@@ -6,6 +6,7 @@ without torch (`engine.fake`) brings one of its own. Everything here runs on one
 
 from __future__ import annotations
 
+import logging
 import queue
 import time
 from collections.abc import Callable, Mapping
@@ -37,10 +38,12 @@ from engine.contract import (
 from engine.drawing import DeviceLost, Family, Job, Manner, Painted, Picture
 from engine.widths import Widths
 
+_log = logging.getLogger("easel.engine")
 TELL_EVERY_S = 0.1
 """A job's steps are told at most this often, besides its first and its last."""
 IDLE_S = 1.0
 SAVING_S = 0.02
+SAVERS = 2
 PACE_SHARE = 0.1
 """How much the newest forward counts in the pace."""
 
@@ -72,7 +75,7 @@ class Worker(Generic[Painted]):
         self._preview_every = manner.preview_every
         self._sketching: dict[Future[bytes], Picture[Painted]] = {}
         self._sketcher = ThreadPoolExecutor(1, thread_name_prefix="easel-preview")
-        self._tick_s, self._tick_rows = 0.0, 1.0
+        self._tick_s, self._tick_rows, self._decode_s = 0.0, 1.0, 0.0
         self._model = model
         self._folder = folder
         self._controls = controls
@@ -82,7 +85,7 @@ class Worker(Generic[Painted]):
         self._batcher: Batcher[Picture[Painted]] = Batcher(manner.slots)
         self._jobs: dict[tuple[int, int], Job] = {}
         self._saving: dict[Future[SpooledImage], Picture[Painted]] = {}
-        self._saver = ThreadPoolExecutor(1, thread_name_prefix="easel-spool")
+        self._saver = ThreadPoolExecutor(SAVERS, thread_name_prefix="easel-spool")
         self._running = True
 
     def run(self) -> None:
@@ -149,8 +152,6 @@ class Worker(Generic[Painted]):
         self._jobs[job.key] = job
         for index in range(request.images):
             self._batcher.add(Picture(job=job, index=index), job.total)
-        if len(self._batcher.active) >= self._batcher.slots:
-            self._tell(job, "waiting", always=True)
 
     def _check(self, request: GenerationRequest) -> None:
         if request.model != self._model.id:
@@ -185,6 +186,9 @@ class Worker(Generic[Painted]):
                 self._emit(Started(job_id=job.submit.job_id, attempt=job.submit.attempt))
                 self._tell(job, "encoding", always=True)
             self._guard(self._prepare, picture)
+        for picture in self._batcher.waiting:
+            if picture.job.stage is None:
+                self._tell(picture.job, "waiting", always=True)
 
     def _next_drawn(self) -> Picture[Painted] | None:
         """A picture that has all its steps. Decoding is a tick of its own, so that a cancel can still come before it."""
@@ -208,16 +212,17 @@ class Worker(Generic[Painted]):
         for picture, prediction in zip(pictures, predictions, strict=True):
             picture.modes.add(mode)
             self._guard(self._advance(prediction), picture)
+        self._widths.relax(first)
         self._observe(time.monotonic() - begin, rows)
 
     def _cope(self, error: Exception, pictures: list[Picture[Painted]], rows: int) -> None:
         """A forward failed: narrower where memory was short, each picture alone otherwise; one alone fails."""
         first = pictures[0]
         short = self._family.is_out_of_memory(error)
-        if short:
+        if short and (len(pictures) > 1 or self._widths.padded(first)):
             self._widths.narrow(first, rows)
-        if len(pictures) > 1:
-            for picture in pictures if not short else ():
+        elif len(pictures) > 1:
+            for picture in pictures:
                 picture.alone = True
         elif short and not first.tried_again:
             first.tried_again = True
@@ -228,9 +233,8 @@ class Worker(Generic[Painted]):
         assert picture.canvas is not None
         try:
             return self._family.slots_agree(picture.canvas, rows)
-        except Exception as error:  # no memory for so many rows: there is none for a wide forward either
-            if not self._family.is_out_of_memory(error):
-                raise
+        except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong
+            self._family.is_out_of_memory(error)  # frees what it can
             return False
 
     def _observe(self, seconds: float, rows: int) -> None:
@@ -283,17 +287,21 @@ class Worker(Generic[Painted]):
 
     def _decode(self, picture: Picture[Painted]) -> None:
         assert picture.canvas is not None
-        image = self._decoded(picture.canvas)
+        begin = time.monotonic()
+        image = self._decoded(picture)
+        self._decode_s = time.monotonic() - begin
         picture.canvas = None  # frees its latents
         self._saving[self._saver.submit(self._save, picture, image)] = picture
 
-    def _decoded(self, canvas: Painted) -> Image.Image | None:
+    def _decoded(self, picture: Picture[Painted]) -> Image.Image | None:
+        assert picture.canvas is not None
         try:
-            return self._family.decode(canvas, sparing=False)
+            return self._family.decode(picture.canvas, sparing=False)
         except Exception as error:
             if not self._family.is_out_of_memory(error):
                 raise
-        return self._family.decode(canvas, sparing=True)
+        picture.in_tiles = True
+        return self._family.decode(picture.canvas, sparing=True)
 
     def _save(self, picture: Picture[Painted], image: Image.Image | None) -> SpooledImage:
         """Runs on the saver's thread. Raises OSError."""
@@ -320,18 +328,22 @@ class Worker(Generic[Painted]):
         )
 
     def _served(self, picture: Picture[Painted]) -> dict[str, str]:
-        """What the picture's fingerprint says instead of the engine's, where it was not drawn in the engine's mode."""
+        """What the picture's fingerprint says besides the engine's, where it was not drawn in the engine's usual way."""
+        tiles = {"decode": "tiles"} if picture.in_tiles else {}
         if picture.modes <= {self._widths.mode}:
-            return {}
-        return {"mode": " and ".join(sorted(picture.modes)), "width": "1 image"}
+            return tiles
+        return {"mode": " and ".join(sorted(picture.modes)), "width": "1 image", **tiles}
 
     # -------------------------------------------------------------- telling
 
     def _collect(self) -> None:
         for future in [future for future in self._sketching if future.done()]:
             picture = self._sketching.pop(future)
-            if self._jobs.get(picture.job.key) is picture.job and future.exception() is None:
-                self._tell(picture.job, "denoising", always=True, preview=future.result())
+            error = future.exception()
+            if error is not None:
+                _log.warning("a preview could not be made: %s", error)
+            elif self._jobs.get(picture.job.key) is picture.job:
+                self._tell(picture.job, picture.job.stage, always=True, preview=future.result())
         for future in [future for future in self._saving if future.done()]:
             self._saved(self._saving.pop(future), future)
 
@@ -373,7 +385,7 @@ class Worker(Generic[Painted]):
         now = time.monotonic()
         if not always and now - job.told_at < TELL_EVERY_S:
             return
-        job.told_at = now
+        job.told_at, job.stage = now, stage
         self._emit(
             Stepped(
                 job_id=job.submit.job_id,
@@ -387,13 +399,17 @@ class Worker(Generic[Painted]):
         )
 
     def _seconds_left(self, job: Job) -> float | None:
-        """By the pace of late forwards: either the job's own steps or the rows of all who come first take longer."""
-        if not self._tick_s:
-            return None
+        """By the pace of late forwards: the job's own steps, or those of all who come no later, whatever takes longer."""
         own = [picture for picture in self._batcher.active if picture.job is job]
-        if not own:
+        if not self._tick_s or not own:
             return None
-        ahead = sum(other.rows * other.left for other in self._batcher.up_to(own[-1]) if other.left)
         to_come = job.total - job.done - sum(picture.left for picture in own)
-        forwards = (ahead + to_come * max(1, own[0].rows if own[0].left else 1)) / self._tick_rows
-        return round(self._tick_s * max(forwards, *(picture.left for picture in own), 0), 2)
+        ahead = [other for other in self._batcher.up_to(own[-1]) if other.left]
+        if self._widths.mode == "exact":
+            forwards = sum(other.left for other in ahead) + to_come
+        else:
+            rows = 2 if job.request.guidance_scale > 1 else 1
+            forwards = (sum(other.rows * other.left for other in ahead) + to_come * rows) / self._tick_rows
+        longest = max(picture.left for picture in own)
+        decodes = self._decode_s * (job.request.images - len(job.spooled))
+        return round(self._tick_s * max(forwards, longest) + decodes, 2)

@@ -21,7 +21,7 @@ import bot
 from bot import demo, imagine, info
 from bot.child import ask_child
 from bot.cli import app
-from bot.config import Settings
+from bot.config import EngineSection, Settings
 from bot.imagine import Wish
 from bot.models import engine_settings
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, Stage
@@ -494,35 +494,71 @@ def test_info_never_drives_the_terminal(tmp_path: Path) -> None:
     assert "\x07" not in result.stdout
 
 
-HERE = {"device": "cpu", "cpu": "AVX2", "threads": "2", "torch": "2.13.0", "dtype": "float32"}
+HERE = {
+    "device": "cpu",
+    "threads": "2",
+    "torch": "2.13.0",
+    "dtype": "float32",
+    "weights": "1a",
+    "model": "starter",
+}
+WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("changes", "engine", "expected"),
     [
-        ({"mode": "exact", "width": "1 image"}, "This machine draws it again to the bit."),
+        ({"mode": "exact", "width": "1 image"}, {}, "This machine draws it again to the bit."),
         (
-            {"mode": "wide", "width": "4 rows", "channels_last": "on"},
-            'This machine draws it again to the bit with mode = "wide", rows = 4, channels_last = "on" under [engine].',
+            {"mode": "wide", "width": "8 rows", "channels_last": "on"},
+            WIDE,
+            'This machine draws it again to the bit with rows = 8, channels_last = "on" under [engine].',
         ),
         (
-            {"mode": "exact", "torch": "2.12.0", "cuda": "13.0"},
-            "This machine draws it with other bits: cuda 13.0 there, none here; torch 2.12.0 there, 2.13.0 here.",
+            {"mode": "exact", "width": "1 image"},
+            {"mode": "wide", "fused_qkv": "on"},
+            'This machine draws it again to the bit with mode = "exact", fused_qkv = "off" under [engine].',
+        ),
+        (
+            {"mode": "exact", "torch": "2.12.0", "weights": "2b", "cuda": "13.0"},
+            {},
+            (
+                "This machine draws it with other bits: cuda 13.0 there, none here; torch 2.12.0 there, 2.13.0 here; "
+                "weights 2b there, 1a here."
+            ),
         ),
         (
             {"mode": "fast"},
+            {},
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit.",
+        ),
+        (
+            {"mode": "exact", "decode": "tiles"},
+            {},
+            "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit.",
         ),
     ],
 )
-def test_info_judges_whether_it_would_be_drawn_again(changes: dict[str, str], expected: str) -> None:
-    """What differs between the picture's machine and this one is named; a mode that would do it, too."""
-    assert info.verdict({**HERE, **changes}, HERE, mode="exact", width=None) == expected
+def test_info_judges_whether_it_would_be_drawn_again(
+    changes: dict[str, str], engine: dict[str, Any], expected: str
+) -> None:
+    """What differs between the picture's machine and this one is named; settings that would do it, too."""
+    made = {key: value for key, value in HERE.items() if key != "model"}
+    section = EngineSection.model_validate(engine)
+    assert info.verdict({**made, **changes}, HERE, model="starter", settings=section) == expected
+
+
+def test_info_names_another_model() -> None:
+    """A picture of another model can be drawn again once that model is configured; its weights can't be compared."""
+    told = info.verdict(
+        {**HERE, "weights": "9", "mode": "exact"}, HERE, model="org/x", settings=EngineSection()
+    )
+    assert told == 'This machine draws it again to the bit with model = "org/x" under [engine].'
 
 
 def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A picture with this machine's own fingerprint is said to be drawn again; one from elsewhere is not."""
-    mine, _ = ask_child(info._HERE, "cpu", "auto")
+    mine, _ = ask_child(info._HERE, "starter", "cpu", "auto")
     assert mine is not None
     settings = Settings.model_validate({"engine": {"device": "cpu"}})
     for name, there, words in (
@@ -531,7 +567,11 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     ):
         file = tmp_path / f"{name}.png"
         file.write_bytes(
-            encode_png(Image.new("RGB", (8, 8)), request=REQUEST, fingerprint={**there, "mode": "exact"})
+            encode_png(
+                Image.new("RGB", (8, 8)),
+                request=replace(REQUEST, model="starter"),
+                fingerprint={**there, "mode": "exact"},
+            )
         )
         assert info.show_info(file, settings) == 0
         assert words in capsys.readouterr().out

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("easel.engine")
 ENCODED_TEXTS = 64
 """Text embeddings kept; one of Stable Diffusion 1.5 takes 231 KiB."""
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")
 _SHOWN_WORDS = 4
 _SHOWN_CHARS = 40
 
@@ -74,9 +75,11 @@ class SdCanvas:
 class SdFamily:
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
 
-    def __init__(self, pipeline: Any, sketcher: Sketcher | None = None) -> None:
+    def __init__(self, pipeline: Any, sketcher: Sketcher | None = None, *, side_min: int = SIDE_MIN) -> None:
+        """`side_min` is the smallest side in pixels that the model draws."""
         self._pipe = pipeline
         self._sketcher = sketcher
+        self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
@@ -160,16 +163,18 @@ class SdFamily:
         if isinstance(error, NotFinite):
             return "The numbers of this picture ran away: try another seed, less guidance or another sampler."
         if self.is_out_of_memory(error):
-            return f"There is not enough memory for {request.size}: try {_smaller(request)}."
+            smaller = _smaller(request, self._side_min)
+            hint = f"try {smaller}" if smaller != request.size else "try again when fewer people are drawing"
+            return f"There is not enough memory for {request.size}: {hint}."
         if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
             raise DeviceLost(str(error)) from error
         _log.error("a picture failed", exc_info=error)
         return f"The model could not draw this ({type(error).__name__}): try other settings."
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        short = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(
-            error
-        )
+        text = str(error).lower()
+        told = any(words in text for words in _OUT_OF_MEMORY)
+        short = told or isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if short and self._device.type == "cuda":
             torch.cuda.empty_cache()
         return short
@@ -298,7 +303,9 @@ def _rows(latents: Any, timesteps: Any, embeddings: Any, guidance: Any) -> rows.
 def _tiled(vae: Any, latents: Tensor) -> Generator[None]:
     """The VAE decodes four overlapping tiles of this picture one after the other."""
     before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
-    side = max(8, max(latents.shape[-2:]) * 5 // 8)
+    side = max(
+        8, -(-2 * max(latents.shape[-2:]) // 3)
+    )  # they begin at 0 and at 3/4 of this, which is the middle
     vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = side, side * _scale(vae), True
     try:
         yield
@@ -310,10 +317,10 @@ def _scale(vae: Any) -> int:
     return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
-def _smaller(request: GenerationRequest) -> str:
-    """About half the pixels in the same shape."""
+def _smaller(request: GenerationRequest, side_min: int) -> str:
+    """About half the pixels in the same shape, no smaller than the model draws."""
 
     def side(pixels: int) -> int:
-        return max(SIDE_MIN, int(pixels * 0.7) // SIDE_MIN * SIDE_MIN)
+        return min(pixels, max(side_min, int(pixels * 0.7) // SIDE_MIN * SIDE_MIN))
 
     return f"{side(request.width)}x{side(request.height)}"

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from engine import metadata
 from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo
 from engine.families.sd import SdFamily
 from tests.engine.support import Bench, plain
@@ -79,7 +80,12 @@ def drawn(
             bench.cancel(number)
         bench.finish(*range(len(party)))
         left = [number for number in range(len(party)) if number not in cancelled]
-        return {number: pixels(bench.finished(number).images[0].path) for number in left}
+        paths = {number: str(bench.finished(number).images[0].path) for number in left}
+        for path in paths.values():  # the file says where a picture was not served in this mode
+            info = metadata.read(path)
+            assert info is not None
+            assert info.fingerprint == {"engine": "test"}
+        return {number: pixels(path) for number, path in paths.items()}
 
 
 @pytest.mark.timeout(600)

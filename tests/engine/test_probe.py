@@ -80,11 +80,32 @@ def test_what_was_measured_is_kept(tmp_path: Path) -> None:
 
 def test_sentences_mark_the_mode() -> None:
     """Every mode is told with its cost and gain, the configured one marked."""
-    exact, wide, fast = probe.sentences(LAW, "wide", 4)
+    exact, wide, fast = probe.sentences(LAW, "wide", 4, 4)
     assert "20 ms" in exact
     assert wide.startswith("▶ wide with 4 rows: 1.33x")
     assert "1.50x as long" in wide
     assert "up to 8 rows: 1.60x" in fast
+    _, wide, fast = probe.sentences(LAW, "wide", 8, 2)
+    assert "wide with 8 rows: 0.80x" in wide, "two slots fill four of eight rows"
+    assert "up to 4 rows: 1.33x" in fast
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path: Path) -> None:
+    """Where nothing can be kept nothing is, and what is there but damaged counts as nothing."""
+    (tmp_path / "file").write_text("")
+    probe.keep(tmp_path / "file" / "below", "key", LAW, {})
+    assert probe.read(tmp_path / "file" / "below", "key") is None
+    (tmp_path / probe.FILE).write_text('{"key": {"seconds": "x"}, "other": 5}')
+    assert probe.read(tmp_path, "key") is None
+    assert probe.newest(tmp_path, "model") is None
+
+
+def test_switches_are_kept_beside_the_costs(tmp_path: Path) -> None:
+    """What was on when it was measured is on again tomorrow."""
+    probe.keep(tmp_path, "key", LAW, {"model": "m"}, {"channels_last": "on"})
+    assert probe.read_switches(tmp_path, "key") == {"channels_last": "on"}
+    assert probe.read_switches(tmp_path, "none") == {}
+    assert probe.newest(tmp_path, "m") == LAW
 
 
 # ------------------------------------------------------------------ memory
@@ -94,9 +115,11 @@ SD15 = {"block_out_channels": [320, 640, 1280, 1280]}, {"block_out_channels": [1
 
 def test_the_estimate_is_that_of_sd15() -> None:
     """In fp16, 512x512: 65 MiB a row, 384 MiB for a whole decode, of which tiles take less than half."""
-    needs = Needs.of(*SD15, itemsize=2)
+    needs = Needs.of(*SD15, itemsize=2, tiles=True)
     assert needs.row * 512 * 512 == pytest.approx(65 * 2**20, rel=0.01)
     assert needs.decode / memory.TILED * 512 * 512 == pytest.approx(384 * 2**20, rel=0.01)
+    whole = Needs.of(*SD15, itemsize=2, tiles=False)
+    assert whole.decode * 512 * 512 == pytest.approx(384 * 2**20, rel=0.01)
     assert needs.bytes_for(512 * 512, 16) == pytest.approx(16 * 65 * 2**20, rel=0.01)
     assert needs.largest(needs.bytes_for(512 * 512, 2), 2) == pytest.approx(0.9 * 512 * 512, rel=0.01)
 
