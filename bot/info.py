@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from bot.child import ask_child
 from bot.config import EngineSection, Settings
 from engine import metadata
+from engine.contract import STARTER, GenerationRequest
 from engine.metadata import PictureInfo
 
 
