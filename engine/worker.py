@@ -343,7 +343,9 @@ class Worker(Generic[Painted]):
             if error is not None:
                 _log.warning("a preview could not be made: %s", error)
             elif self._jobs.get(picture.job.key) is picture.job:
-                self._tell(picture.job, picture.job.stage, always=True, preview=future.result())
+                self._tell(
+                    picture.job, picture.job.stage or "denoising", always=True, preview=future.result()
+                )
         for future in [future for future in self._saving if future.done()]:
             self._saved(self._saving.pop(future), future)
 

@@ -41,7 +41,7 @@ EXIT_FAILED, EXIT_USAGE = 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code; failures that people can do something about are one sentence."""
     options = _parser().parse_args(arguments)
-    log = Console(stderr=True, highlight=False, markup=False)
+    log = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if options.plot and not plot.can_plot():
         log.print(plot.MISSING)
         return EXIT_USAGE

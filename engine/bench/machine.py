@@ -86,16 +86,15 @@ def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
 
 def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: Place) -> Machine:
     from engine import preview, tuning
-    from engine.families.sd import SdFamily
 
     pipeline.set_progress_bar_config(disable=True)
-    plain = SdFamily(pipeline)
-    tuned = tuning.tune(pipeline, settings, lambda: plain.rehearse(2, (info.width, info.height)))
+    switches = tuning.told(settings)  # nothing is chosen here: both sides run what the command line says
+    tuning.turn_on(pipeline, switches)
     return Machine(
         pipeline=pipeline,
         info=info,
         place=place,
-        facts={**boot.fingerprint(place), **tuned},
+        facts={**boot.fingerprint(place), **switches},
         sketcher=preview.LinearSketcher(pipeline.vae),
     )
 

@@ -395,8 +395,8 @@ class Swaying(Easel):
         records = super().serve(arrivals)
         if len(records) > 1:
             with Image.open(str(records[0].path)) as image:
-                red, *others = image.getpixel((5, 5))
-                image.putpixel((5, 5), (red ^ 1, *others))
+                red, green, blue = image.crop((5, 5, 6, 6)).tobytes()
+                image.putpixel((5, 5), (red ^ 1, green, blue))
                 image.save(str(records[0].path))
         return records
 
