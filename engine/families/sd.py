@@ -303,9 +303,8 @@ def _rows(latents: Any, timesteps: Any, embeddings: Any, guidance: Any) -> rows.
 def _tiled(vae: Any, latents: Tensor) -> Generator[None]:
     """The VAE decodes four overlapping tiles of this picture one after the other."""
     before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
-    side = max(
-        8, -(-2 * max(latents.shape[-2:]) // 3)
-    )  # they begin at 0 and at 3/4 of this, which is the middle
+    # Two thirds of the longer side. diffusers cuts at three quarters of a tile, which has to be a whole number.
+    side = max(8, -(-max(latents.shape[-2:]) // 6) * 4)
     vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = side, side * _scale(vae), True
     try:
         yield
