@@ -48,9 +48,11 @@ from engine.contract import EngineSettings
 model, device, dtype = sys.argv[1:]
 settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True)
 boot.prepare_environment(settings)
+info = models.describe(settings)
+boot.pin_arithmetic(info)
 facts = boot.fingerprint(models.choose_place(settings))
 facts["weights"] = models.digest(settings)
-facts["model"] = models.describe(settings).id
+facts["model"] = info.id
 print(json.dumps(facts))
 """
 _SWITCHES = ("channels_last", "fused_qkv")

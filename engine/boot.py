@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 THREADS_MAX = 16
 """More make the small matrices of one picture slower, not faster."""
+SMALL_PIXELS = 256 * 256
+"""Models of pictures up to here have matrices too small to be shared: waiting for each other takes longer than it saves."""
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
 _LOOK_EVERY_S = 0.5
@@ -107,7 +109,7 @@ def _start(
     settings: EngineSettings, info: ModelInfo, controls: Controls, emit: Callable[[Event], None]
 ) -> tuple[Worker[Any], Ready]:
     folder = _make_folder(settings)
-    pin_arithmetic()
+    pin_arithmetic(info)
     place = models.choose_place(settings)
     known = (info,)
 
@@ -253,13 +255,18 @@ def _make_folder(settings: EngineSettings) -> Path:
     return folder
 
 
-def threads() -> int:
-    """CPU threads for torch: the cores this process may use."""
+def threads(info: ModelInfo) -> int:
+    """CPU threads for torch: OMP_NUM_THREADS where it is set, else the cores this process may use, for small models one."""
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if told.isdecimal() and int(told):
+        return int(told)
+    if info.width * info.height <= SMALL_PIXELS:
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(THREADS_MAX, cores)
 
 
-def pin_arithmetic() -> None:
+def pin_arithmetic(info: ModelInfo) -> None:
     """The same request must give the same pixels tomorrow: nothing may be chosen by timing."""
     import torch
     from diffusers.utils.logging import disable_progress_bar
@@ -267,7 +274,7 @@ def pin_arithmetic() -> None:
 
     disable_progress_bar()
     disable_other_progress_bar()
-    torch.set_num_threads(threads())
+    torch.set_num_threads(threads(info))
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
 
@@ -279,7 +286,8 @@ def _device_name(place: Place) -> str:
         _, memory = torch.cuda.mem_get_info(place.device)
         return f"{torch.cuda.get_device_name(place.device)} ({memory / 2**30:.0f} GB)"
     if place.device.type == "cpu":
-        return f"CPU ({threads()} thread{'s' if threads() > 1 else ''})"
+        count = torch.get_num_threads()
+        return f"CPU ({count} thread{'s' if count > 1 else ''})"
     return place.device.type.upper()
 
 
@@ -292,7 +300,7 @@ def fingerprint(place: Place) -> dict[str, str]:
         if place.device.type == "cuda"
         else place.device.type,
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "threads": threads(),
+        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "diffusers": importlib.import_module("diffusers").__version__,
         "transformers": importlib.import_module("transformers").__version__,

@@ -50,7 +50,8 @@ async def test_a_look_changes_nothing(tmp_path: Path) -> None:
 
     assert {path: path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*"))} == before
     assert {finding.name for finding in findings} == {
-        *("Settings", "Python", "Packages", "SQLite", "Token", "Data", "Database", "Device", "Model")
+        *("Settings", "Python", "Packages", "SQLite", "Token", "Data", "Database", "Device", "Model"),
+        "Modes",
     }
 
 

@@ -30,7 +30,7 @@ def main() -> None:
 
 def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -> list[float]:
     """Seconds of each `pipe(...)` call after a warm-up, with the model's own sampler and our thread count."""
-    boot.pin_arithmetic()
+    boot.pin_arithmetic(models.describe(settings))
     import torch
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 

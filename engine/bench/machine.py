@@ -72,15 +72,17 @@ class Machine:
 def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
     """The model where the settings want it. Raises BrokenModel or Unreachable with a sentence."""
     boot.prepare_environment(settings)
-    boot.pin_arithmetic()
     place = models.choose_place(settings)
     if settings.model == SD15_RANDOM:
         from engine.bench import sd15
 
-        pipeline, info = sd15.build(place), sd15.describe()
+        info = sd15.describe()
+        boot.pin_arithmetic(info)
+        pipeline = sd15.build(place)
     else:
+        boot.pin_arithmetic(models.describe(settings))
         pipeline = models.load(settings, place, tell)
-        info = models.describe(settings)
+        info = models.describe(settings)  # now by the files themselves
     return _assembled(settings, pipeline, info, place)
 
 

@@ -29,22 +29,23 @@ pictures name Stable Diffusion 1.5 or another checkpoint as `model` in `easel.to
 ## What it is
 
 An ordinary `StableDiffusionPipeline` in fp16: a CLIP text model of two layers ({tokens} tokens, one for each word it
-knows), a UNet of three levels that predicts v, a VAE with 8 channels at an eighth of the size. {size_mb:.1f} MB in all.
+knows), a UNet of three levels that predicts v, and a VAE whose latents are
+the picture's own colours at an eighth of its size. {size_mb:.1f} MB in all.
 It was made from nothing by `python -m engine.starter.train WORK`: random starting weights, seed {seed}, and
 {pictures:,} pictures that `engine/starter/scenes.py` draws with Pillow. No other pictures, captions or weights were used.
 
 | training | |
 |---|---|
+| text model, asked what lies where | {text_steps:,} steps of {text_batch} captions, {text_minutes:g} minutes |
 | VAE | {vae_steps:,} steps of {vae_pixels:,} pixels, {vae_minutes:g} minutes |
-| decoder alone | {decoder_steps:,} steps of {decoder_batch} pictures, {decoder_minutes:g} minutes |
-| text model and UNet | {unet_steps:,} steps of {unet_batch} pictures, {unet_minutes:g} minutes |
+| UNet | {unet_steps:,} steps of {unet_batch} pictures, {unet_minutes:g} minutes |
 | on | {device}; torch {torch} |
 
 ## How well it does
 
 {figures}
 
-{remarks}## Limits
+## Limits
 
 It knows no other words, no counting beyond two things, no positions on the page, no sizes for pairs, no style and no
 people. Pairs share one plain background. Pictures are best at 128x128; up to 192 a side they are mostly right.
@@ -68,7 +69,7 @@ def keep(folder: Path, results: Mapping[str, Any]) -> None:
 def write(folder: Path) -> None:
     """README.md, from what the folder holds."""
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    figures, remarks = folder / FIGURES, facts.pop("remarks", "")
+    figures = folder / FIGURES
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     text = _TEXT.format(
         **facts["plan"],
@@ -78,7 +79,6 @@ def write(folder: Path) -> None:
         sizes=", ".join(RADII),
         relations=", ".join(RELATIONS),
         size_mb=size / 1e6,
-        remarks=f"{remarks}\n\n" if remarks else "",
         figures=table(json.loads(figures.read_text(encoding="utf-8"))) if figures.is_file() else _UNKNOWN,
     )
     (folder / CARD).write_text(text, encoding="utf-8")

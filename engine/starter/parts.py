@@ -10,8 +10,10 @@ from engine.starter.scenes import SIDE
 
 TOKENS = 32
 """Tokens a prompt may have, begin and end included."""
-CHANNELS = 8
-"""Of the latents. With four, edges between any two colours take the VAE much longer to learn."""
+CHANNELS = 3
+"""Of the latents: red, green and blue, see `autoencoder`."""
+SCALING = 1.6
+"""What latents are multiplied by, so that their standard deviation is about 1."""
 WIDTH = 128
 """Of the text model, and of what the UNet looks at."""
 NOISE: dict[str, Any] = {
@@ -42,6 +44,7 @@ def vae() -> Any:
         norm_num_groups=4,  # more groups would tell less of a plain picture's colour
         mid_block_add_attention=False,
         sample_size=SIDE,
+        scaling_factor=SCALING,
     )
 
 
@@ -59,6 +62,7 @@ def unet() -> Any:
         cross_attention_dim=WIDTH,
         attention_head_dim=(3, 3, 4),  # a misnomer of diffusers: the number of heads
         norm_num_groups=16,
+        resnet_time_scale_shift="scale_shift",  # the step's noise decides how much of the latents is handed on
     )
 
 

@@ -38,12 +38,12 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
 }
 """sRGB. Backgrounds are the same twelve."""
 
-RADII: Mapping[str, float] = {"small": 22.0, "medium": 31.0, "large": 43.0}
+RADII: Mapping[str, float] = {"small": 25.0, "medium": 35.0, "large": 48.0}
 """Half the extent of a thing, in pixels of a picture whose shorter side is 128. Medium is what is not said."""
-PAIR_RADIUS = 24.0
+PAIR_RADIUS = 27.0
 _JITTER = 5.0
 _PAIR_JITTER = 2.5
-_PAIR_OFFSET = 30.0
+_PAIR_OFFSET = 32.0
 _GROWTH = 0.05
 
 Relation = Literal["left of", "right of", "above", "below"]

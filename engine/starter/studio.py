@@ -23,32 +23,28 @@ class Plan:
     """How long and on how much. The defaults are what the shipped weights were trained with."""
 
     seed: int = 0
-    vae_steps: int = 1000
+    vae_steps: int = 1_500
     vae_rate: float = 3e-3
-    vae_pool: int = 3000
+    vae_pool: int = 6_000
     vae_pixels: int = 65_536
     """Of one step: many small crops at first, since many colours teach faster, and whole pictures in the end."""
-    kl_weight: float = 1e-5
+    vae_noise: float = 0.15
+    """At most, as a standard deviation."""
+    text_steps: int = 3_000
+    text_batch: int = 64
+    text_rate: float = 1e-3
     pictures: int = 14_000
     other_pictures: int = 600
     """Of each other size."""
     pairs: float = 0.55
-    unet_steps: int = 5_000
+    unet_steps: int = 4_500
     unet_batch: int = 32
     unet_rate: float = 1.5e-3
     other_share: float = 0.08
     """Share of batches that hold another size."""
     empty_captions: float = 0.1
-    noisy_share: float = 0.8
-    """Share of the timesteps that are drawn from `noisy_from` on: where it is decided what the picture shows."""
-    noisy_from: int = 350
     ema: float = 0.999
-    decoder_steps: int = 800
-    decoder_rate: float = 1.5e-3
-    decoder_batch: int = 4
-    decoder_noise: float = 0.15
-    """At most, as a standard deviation of scaled latents: what the UNet draws is never quite what the encoder writes."""
-    thing_weight: float = 6.0
+    thing_weight: float = 4.0
     """How much more a pixel of a thing counts than one of the background."""
     save_every: int = 100
 

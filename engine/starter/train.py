@@ -1,4 +1,4 @@
-"""Trains the starter model from nothing: tokenizer, VAE, text model, UNet, decoder. `python -m engine.starter.train WORK`.
+"""Trains the starter model from nothing: tokenizer, VAE, text model, UNet. `python -m engine.starter.train WORK`.
 
 Seeded and resumable: everything it has done so far lies in the folder WORK, and the same command goes on from there.
 Knows torch, diffusers and the pictures of `scenes`; nothing is downloaded and nobody else's pictures are used.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from engine.starter import autoencoder, captions, card, export, parts, teacher
+from engine.starter import autoencoder, captions, card, export, parts, teacher, text
 from engine.starter.scenes import COLOURS, RADII, THINGS
 from engine.starter.studio import Plan, Studio
 
@@ -29,15 +29,15 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--vae-steps", type=int, default=usual.vae_steps)
+    parser.add_argument("--text-steps", type=int, default=usual.text_steps)
     parser.add_argument("--unet-steps", type=int, default=usual.unet_steps)
-    parser.add_argument("--decoder-steps", type=int, default=usual.decoder_steps)
     parser.add_argument("--pictures", type=int, default=usual.pictures)
     arguments = parser.parse_args()
     plan = Plan(
         seed=arguments.seed,
         vae_steps=arguments.vae_steps,
+        text_steps=arguments.text_steps,
         unet_steps=arguments.unet_steps,
-        decoder_steps=arguments.decoder_steps,
         pictures=arguments.pictures,
     )
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -48,16 +48,16 @@ def main() -> None:
 def train(studio: Studio, out: Path) -> None:
     """All stages, each taken up where it was left; writes the finished folder to `out`."""
     torch.manual_seed(studio.plan.seed)
-    vae, vae_seconds = autoencoder.train_vae(studio)
-    latents = autoencoder.encode_pictures(studio, vae)
     tokenizer = parts.tokenizer(words())
-    unet, text_encoder, unet_seconds = teacher.train_unet(studio, latents, tokenizer)
-    decoder_seconds = autoencoder.train_decoder(studio, vae, latents[0])
+    text_encoder, text_seconds = text.train_text(studio, tokenizer)
+    vae, vae_seconds = autoencoder.train_vae(studio)
+    pictures = autoencoder.code_pictures(studio)
+    unet, unet_seconds = teacher.train_unet(studio, pictures, tokenizer, text_encoder)
     facts = {
         "plan": asdict(studio.plan),
+        "text_minutes": round(text_seconds / 60, 1),
         "vae_minutes": round(vae_seconds / 60, 1),
         "unet_minutes": round(unet_seconds / 60, 1),
-        "decoder_minutes": round(decoder_seconds / 60, 1),
         "device": f"{studio.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
         "torch": torch.__version__,
         "tokens": parts.TOKENS,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine import process
+from engine import models, process
 from engine.contract import STARTER, EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
 from tests.engine.support import Bench
@@ -45,7 +45,8 @@ def load_pipe() -> Callable[[Path], Any]:
         from engine.boot import pin_arithmetic
 
         diffusers.utils.logging.set_verbosity_error()
-        pin_arithmetic()
+        settings = EngineSettings(model=str(folder), spool="", hub_offline=True)
+        pin_arithmetic(models.describe(settings))
         pipe = diffusers.StableDiffusionPipeline.from_pretrained(
             folder, use_safetensors=True, dtype=torch.float32
         )

@@ -165,8 +165,14 @@ def test_waiting_for_the_hub_ends_at_once(
     assert events == [Loading(stage="the model hub can't be reached; trying again in 5 s")]
 
 
-def test_threads_are_pinned() -> None:
-    """The thread count follows the cores this process may use, and torch has it."""
-    boot.pin_arithmetic()
-    assert torch.get_num_threads() == boot.threads() == min(16, len(os.sched_getaffinity(0)))
+def test_threads_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread for small pictures, else the cores this process may use; OMP_NUM_THREADS beats both, and torch has it."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    small = ModelInfo(id="m", title="m", width=256, height=256)
+    large = ModelInfo(id="m", title="m", width=512, height=512)
+    assert boot.threads(large) == min(16, len(os.sched_getaffinity(0)))
+    boot.pin_arithmetic(small)
+    assert torch.get_num_threads() == boot.threads(small) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert boot.threads(small) == boot.threads(large) == 3
     assert not torch.backends.cudnn.benchmark

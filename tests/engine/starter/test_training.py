@@ -18,6 +18,8 @@ from engine.starter.studio import Plan, Studio
 from engine.starter.teacher import Teacher
 
 PLAN = Plan(
+    text_steps=3,
+    text_batch=4,
     vae_steps=3,
     vae_pool=8,
     vae_pixels=2 * 128**2,
@@ -26,8 +28,6 @@ PLAN = Plan(
     unet_steps=4,
     unet_batch=4,
     other_share=0.5,
-    decoder_steps=2,
-    decoder_batch=2,
     save_every=1,
 )
 
@@ -85,7 +85,7 @@ def test_another_seed_gives_other_weights(
     trained: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
     """The seed is what decides."""
-    other = run(tmp_path / "other", replace(PLAN, seed=1, vae_steps=1, unet_steps=1, decoder_steps=1))
+    other = run(tmp_path / "other", replace(PLAN, seed=1, text_steps=1, vae_steps=1, unet_steps=1))
     assert not torch.equal(other["unet/conv_in.weight"], trained[1]["unet/conv_in.weight"])
 
 
