@@ -23,7 +23,7 @@ class Plan:
     """How long and on how much. The defaults are what the shipped weights were trained with."""
 
     seed: int = 0
-    vae_steps: int = 1_500
+    vae_steps: int = 3_000
     vae_rate: float = 3e-3
     vae_pool: int = 6_000
     vae_pixels: int = 65_536
