@@ -40,7 +40,7 @@ It was made from nothing by `python -m engine.starter.train WORK`: random starti
 | VAE | {vae_steps:,} steps of {vae_pixels:,} pixels, {vae_minutes:g} minutes |
 | UNet | {unet_steps:,} steps of {unet_batch} pictures, {unet_minutes:g} minutes |
 | on | {device}; torch {torch} |
-
+{remarks}
 ## How well it does
 
 {figures}
@@ -69,7 +69,7 @@ def keep(folder: Path, results: Mapping[str, Any]) -> None:
 def write(folder: Path) -> None:
     """README.md, from what the folder holds."""
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    figures = folder / FIGURES
+    figures, remarks = folder / FIGURES, facts.pop("remarks", "")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     text = _TEXT.format(
         **facts["plan"],
@@ -79,6 +79,7 @@ def write(folder: Path) -> None:
         sizes=", ".join(RADII),
         relations=", ".join(RELATIONS),
         size_mb=size / 1e6,
+        remarks=f"\n{remarks}\n" if remarks else "",
         figures=table(json.loads(figures.read_text(encoding="utf-8"))) if figures.is_file() else _UNKNOWN,
     )
     (folder / CARD).write_text(text, encoding="utf-8")
@@ -102,7 +103,7 @@ def table(results: Mapping[str, Any]) -> str:
     lines = [
         how,
         "",
-        f"| held-out prompts | guidance {results['guidance_scale']:g} | goal | guidance 1 (half as many) |",
+        f"| held-out prompts | guidance {results['guidance_scale']:g} | goal | guidance 1 (a quarter as many) |",
         "|---|---|---|---|",
         *(f"| {words} | {default[key]:g} % | {goal} | {unguided[key]:g} % |" for words, key, goal in rows),
         "",

@@ -24,7 +24,7 @@ from engine.starter.captions import plain
 from engine.starter.checker import Reading
 from engine.starter.scenes import COLOURS, THINGS, Scene, invent
 
-SINGLES, PAIRS, CHOICES, TIMED = 300, 200, 60, 5
+SINGLES, PAIRS, CHOICES, SIZED, TIMED = 300, 200, 40, 24, 5
 _SEED = 2026
 
 
@@ -193,11 +193,11 @@ def examine(examiner: Examiner, part: float, say: Callable[[str], None]) -> dict
     say(f"one picture of 20 steps: {results['seconds']} s")
     results["default"] = adherence(examiner, singles, pairs)
     say(f"guidance {model.guidance_scale:g}: {results['default']}")
-    results["unguided"] = adherence(examiner, singles // 2, pairs // 2, guidance_scale=1.0)
+    results["unguided"] = adherence(examiner, singles // 4, pairs // 4, guidance_scale=1.0)
     say(f"guidance 1: {results['unguided']}")
     results["negative"] = obedience_to_negatives(examiner, some(CHOICES))
     say(f"pictures that keep a colour named in the negative prompt: {results['negative']} %")
-    results["sizes"] = other_sizes(examiner, some(40))
+    results["sizes"] = other_sizes(examiner, some(SIZED))
     say(f"other sizes: {results['sizes']}")
     return results
 

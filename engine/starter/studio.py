@@ -37,7 +37,7 @@ class Plan:
     other_pictures: int = 600
     """Of each other size."""
     pairs: float = 0.55
-    unet_steps: int = 4_500
+    unet_steps: int = 6_000
     unet_batch: int = 32
     unet_rate: float = 1.5e-3
     other_share: float = 0.08

@@ -1,4 +1,4 @@
-"""The chat page in a real browser: the demo's bot with a real engine and a real (tiny, random) diffusers model."""
+"""The chat page in a real browser: the demo's bot with a real engine and the starter model."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from playwright.async_api import TimeoutError as TooLate
 from tests.page.conftest import running_demo
 
 IMAGE_MS, TYPING_MS = 60_000, 5_000
+SLOW = {"steps": "60", "size": "256x256", "sampler": "Heun"}
+"""Takes the starter model long enough to be watched."""
 MESSAGES = "#channel-message-list"
 
 
@@ -81,7 +83,9 @@ async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) 
     """Typing /imagine shows progress, then an image with its seed; 🔄 makes another; an admin's limit then holds."""
     async with running_demo(tmp_path) as demo:
         await page.goto(demo.url)
-        await type_command(page, "imagine", prompt="a red circle", steps="40")
+        await type_command(
+            page, "imagine", prompt="a red circle on a blue background", steps="40", size="192x192"
+        )
         await page.get_by_text("step", exact=False).first.wait_for(timeout=IMAGE_MS)
         await pictures(page, 1)
         await expect(page.locator(MESSAGES)).to_contain_text("seed")
@@ -103,7 +107,7 @@ async def test_cancel_while_the_bar_moves(page: Page, tmp_path: Path) -> None:
     """✖ Cancel counts although the page is redrawn all the time: the job ends, its message says by whom, its preview goes."""
     async with running_demo(tmp_path) as demo:
         await page.goto(demo.url)
-        await type_command(page, "imagine", prompt="a red circle", steps="60", size="512x512")
+        await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
         preview = page.locator(f"{MESSAGES} img[alt^=Unfinished]")
         await preview.first.wait_for(timeout=IMAGE_MS)
         await press(page, "Cancel")
