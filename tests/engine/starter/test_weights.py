@@ -65,6 +65,23 @@ def right_grounds(readings: Sequence[Reading], scenes: Sequence[Scene]) -> int:
     )
 
 
+def recognised(readings: Sequence[Reading]) -> int:
+    """Things of PAIRS that are seen in their colour, wherever they are."""
+    return sum(
+        any(seen.is_(placed) for seen in reading.seen)
+        for reading, scene in zip(readings, PAIRS, strict=True)
+        for placed in scene.things
+    )
+
+
+@pytest.fixture(scope="module")
+def guided_pairs(
+    starter: Any, starter_model: ModelInfo, tmp_path_factory: pytest.TempPathFactory
+) -> list[Reading]:
+    folder = tmp_path_factory.mktemp("pairs")
+    return read(draw(starter, starter_model, folder, [plain(scene) for scene in PAIRS]))
+
+
 @pytest.fixture(scope="module")
 def guided(starter: Any, starter_model: ModelInfo, tmp_path_factory: pytest.TempPathFactory) -> list[Reading]:
     folder = tmp_path_factory.mktemp("guided")
@@ -85,32 +102,31 @@ def test_what_is_shipped() -> None:
 
 
 def test_held_out_prompts_are_obeyed(guided: list[Reading]) -> None:
-    """Of 16 combinations never trained on, nearly all have the right ground and colour, and most the right thing."""
+    """Of 16 combinations never trained on, nearly all have the right ground and colour, and half the right thing."""
     assert right_grounds(guided, SINGLES) >= 15
-    assert right_colours(guided, SINGLES) >= 14
-    assert right_things(guided, SINGLES) >= 10
+    assert right_colours(guided, SINGLES) >= 15
+    assert right_things(guided, SINGLES) >= 8  # eleven are
 
 
-def test_relations_are_obeyed(starter: Any, starter_model: ModelInfo, tmp_path: Path) -> None:
+def test_relations_are_obeyed(guided_pairs: list[Reading]) -> None:
     """Of eight pairs most have both colours on the right sides."""
-    readings = read(draw(starter, starter_model, tmp_path, [plain(scene) for scene in PAIRS]))
     placed = 0
-    for scene, reading in zip(PAIRS, readings, strict=True):
+    for scene, reading in zip(PAIRS, guided_pairs, strict=True):
         spots = {seen.colour: seen.centroid for seen in reading.seen}
         first, second = (spots.get(placed.colour) for placed in scene.things)
         placed += (
             first is not None and second is not None and checker.related(first, second) == scene.relation
         )
-    assert placed >= 6
+    assert placed >= 7
 
 
 def test_guidance_makes_it_stricter(
-    starter: Any, starter_model: ModelInfo, guided: list[Reading], tmp_path: Path
+    starter: Any, starter_model: ModelInfo, guided_pairs: list[Reading], tmp_path: Path
 ) -> None:
-    """Without guidance fewer things are recognised than with it."""
-    prompts = [plain(scene) for scene in SINGLES]
+    """Without guidance fewer of the sixteen things in pairs are recognised than with it."""
+    prompts = [plain(scene) for scene in PAIRS]
     free = read(draw(starter, starter_model, tmp_path, prompts, guidance_scale=1.0))
-    assert right_things(free, SINGLES) < right_things(guided, SINGLES)
+    assert recognised(free) + 2 <= recognised(guided_pairs)  # six and twelve
 
 
 def test_a_negative_prompt_keeps_a_colour_away(
