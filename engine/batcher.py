@@ -3,7 +3,8 @@
 An image that becomes active at tick t with n forwards to make is due at t + n, the tick at which it would be done if it
 were alone. The earliest due runs first, together with others of its group while there is room. That is "shortest
 remaining first" whose remainder shrinks by one with every tick of waiting: among those present the order never
-changes, and whoever comes n ticks later or more can't overtake, so nobody starves.
+changes, and whoever comes n ticks later or more can't overtake, so nobody starves. Only an image that takes more
+forwards than it was to make loses its place, by a tick for each: one that never ends must not hold up the others.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Batcher(Generic[Item]):
         self._tick = 0
         self._due: dict[Item, int] = {}
         """The active items, in the order in which they became active."""
+        self._owed: dict[Item, int] = {}
+        """Forwards that each of them was to make and has not made."""
         self._waiting: deque[tuple[Item, int]] = deque()
 
     def add(self, item: Item, work: int) -> None:
@@ -61,6 +64,7 @@ class Batcher(Generic[Item]):
     def remove(self, item: Item) -> None:
         """Takes an item out wherever it is; unknown items are ignored."""
         self._due.pop(item, None)
+        self._owed.pop(item, None)
         self._waiting = deque(entry for entry in self._waiting if entry[0] != item)
 
     def promote(self) -> Item | None:
@@ -69,6 +73,7 @@ class Batcher(Generic[Item]):
             return None
         item, work = self._waiting.popleft()
         self._due[item] = self._tick + work
+        self._owed[item] = work
         return item
 
     def pick(self, width: Callable[[Item], int]) -> list[Item]:
@@ -86,6 +91,9 @@ class Batcher(Generic[Item]):
             if item.group == first.group and item.rows <= room:
                 chosen.append(item)
                 room -= item.rows
+        for item in chosen:
+            self._owed[item] -= 1
+            self._due[item] += self._owed[item] < 0
         return chosen
 
     def up_to(self, item: Item) -> list[Item]:

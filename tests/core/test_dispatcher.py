@@ -226,8 +226,9 @@ async def test_the_engines_word_on_the_time_left_comes_first(rig_of: MakeRig) ->
     await tell(rig, stepped(job, step=0, seconds_left=1234.5))
     assert rig.dispatcher.progress_of(job).eta_s == 1234.5
     await tell(rig, stepped(job, step=0))
-    assert own is not None
-    assert rig.dispatcher.progress_of(job).eta_s == own
+    later = rig.dispatcher.progress_of(job).eta_s
+    assert own is not None and later is not None  # noqa: PT018
+    assert abs(later - own) < 1  # the clock runs on between them
 
 
 async def test_waiting_in_the_engine_is_nobodys_engine_time(rig_of: MakeRig) -> None:

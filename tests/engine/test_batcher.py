@@ -161,3 +161,17 @@ def test_no_slots_are_refused() -> None:
     """A batcher that could never run anything is a mistake, said at once."""
     with pytest.raises(ValueError, match="slot"):
         Batcher[Image](0)
+
+
+def test_one_that_never_ends_does_not_hold_up_the_others() -> None:
+    """An image that takes more forwards than it was to make loses its place, and still gets its turns."""
+    batcher: Batcher[Image] = Batcher(2)
+    endless, other = Image(0, 3), Image(1, 5)
+    for image in (endless, other):
+        batcher.add(image, image.left)
+        batcher.promote()
+    turns = [batcher.pick(lambda _: 2)[0] for _ in range(12)]
+    assert turns[:3] == [endless] * 3
+    assert other in turns[3:]
+    batcher.remove(other)
+    assert batcher.pick(lambda _: 2) == [endless]
