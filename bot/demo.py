@@ -30,6 +30,8 @@ GREETING = (
 REFRESH_S = 0.4
 """Without a refresh the page shows only what the last click published."""
 PROGRESS_INTERVAL_S = 0.3
+PREVIEW_EVERY = 15
+"""Steps: a browser that gets the next preview before it has loaded the last one shows none."""
 SETTLE_TIMEOUT_S = 30.0
 
 
@@ -57,6 +59,7 @@ def _settings_for(settings: Settings, folder: Path) -> Settings:
         update={
             "data": settings.data.model_copy(update={"dir": folder}),
             "progress": settings.progress.model_copy(update={"interval_s": PROGRESS_INTERVAL_S}),
+            "preview": settings.preview.model_copy(update={"every": PREVIEW_EVERY}),
         }
     )
 

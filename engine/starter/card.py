@@ -48,7 +48,8 @@ It was made from nothing by `python -m engine.starter.train WORK`: random starti
 ## Limits
 
 It knows no other words, no counting beyond two things, no positions on the page, no sizes for pairs, no style and no
-people. Pairs share one plain background. Pictures are best at 128x128; up to 192 a side they are mostly right.
+people. Corners are often round, and in pairs one of the things is often not quite itself. Pictures are best at 128x128; at 192 a side only
+about half of the things are recognised.
 
 Licence: MIT, as all of Easel.
 """
