@@ -29,9 +29,8 @@ pictures name Stable Diffusion 1.5 or another checkpoint as `model` in `easel.to
 ## What it is
 
 An ordinary `StableDiffusionPipeline` in fp16: a CLIP text model of two layers ({tokens} tokens, one for each word it
-knows), a UNet of three levels that predicts v, and a VAE whose latents are
-the picture's own colours at an eighth of its size. {size_mb:.1f} MB in all.
-It was made from nothing by `python -m engine.starter.train WORK`: random starting weights, seed {seed}, and
+knows), a UNet of three levels that predicts v, and a VAE whose latents are the picture's own colours
+at an eighth of its size. {size_mb:.1f} MB in all. It was made from nothing by `python -m engine.starter.train WORK`: random starting weights, seed {seed}, and
 {pictures:,} pictures that `engine/starter/scenes.py` draws with Pillow. No other pictures, captions or weights were used.
 
 | training | |
@@ -48,8 +47,8 @@ It was made from nothing by `python -m engine.starter.train WORK`: random starti
 ## Limits
 
 It knows no other words, no counting beyond two things, no positions on the page, no sizes for pairs, no style and no
-people. Corners are often round, and in pairs one of the things is often not quite itself. Pictures are best at 128x128; at 192 a side only
-about half of the things are recognised.
+people. Pairs share one plain background. Corners are often round, and in pairs one of the things is often not quite
+itself. Pictures are best at 128x128; at 192 a side only about half of the things are recognised.
 
 Licence: MIT, as all of Easel.
 """

@@ -121,7 +121,7 @@ def adherence(examiner: Examiner, singles: int, pairs: int, **options: Any) -> d
         "colour": share(_first(reading, "colour") == scene.things[0].colour for scene, reading in one),
         "thing": share(_first(reading, "thing") == scene.things[0].thing for scene, reading in one),
         "pair": share(reading.shows(scene) for scene, reading in two),
-        "relation": share(_placed(scene, reading) for scene, reading in two),
+        "relation": share(is_placed(scene, reading) for scene, reading in two),
     }
 
 
@@ -129,7 +129,7 @@ def _first(reading: Reading, field: str) -> str | None:
     return getattr(reading.seen[0], field) if reading.seen else None
 
 
-def _placed(scene: Scene, reading: Reading) -> bool:
+def is_placed(scene: Scene, reading: Reading) -> bool:
     """Whether two shapes of the two colours lie as asked for, whatever they are."""
     spots = {seen.colour: seen.centroid for seen in reading.seen}
     first, second = (spots.get(placed.colour) for placed in scene.things)

@@ -47,7 +47,6 @@ def main() -> None:
 
 def train(studio: Studio, out: Path) -> None:
     """All stages, each taken up where it was left; writes the finished folder to `out`."""
-    torch.manual_seed(studio.plan.seed)
     tokenizer = parts.tokenizer(words())
     text_encoder, text_seconds = text.train_text(studio, tokenizer)
     vae, vae_seconds = autoencoder.train_vae(studio)
