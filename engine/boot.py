@@ -122,14 +122,7 @@ def _start(
     info = _fitted(info, pipeline, settings, place)
     family = _family(pipeline, settings, info)
     switches, costs = _acquaint(family, pipeline, settings, info, place)
-    knee = min(costs.knee, 2 * settings.slots) if costs else settings.rows
-    manner = Manner(
-        slots=settings.slots,
-        mode=settings.mode,
-        rows=knee if settings.mode == "fast" else settings.rows,
-        preview_every=settings.preview_every,
-    )
-    width = {"exact": "1 image", "wide": f"{manner.rows} rows", "fast": f"up to {manner.rows} rows"}
+    manner = _manner(settings, costs)
     ready = Ready(
         device=_device_name(place),
         dtype=str(place.dtype).removeprefix("torch."),
@@ -140,14 +133,13 @@ def _start(
             **switches,
             "weights": models.digest(settings),
             "mode": settings.mode,
-            "width": width[settings.mode],
+            "width": _width(manner),
         },
         warnings=(*place.warnings, *_idle_rows(settings)),
         notes=probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else (),
     )
     if settings.mode == "fast" and settings.compile == "on":
-        full = {rows for rows in probe.ROWS if 2 <= rows <= manner.rows} | {manner.rows}
-        family.compile_behind(sorted(full), (info.width, info.height))
+        family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
     worker = Worker(
         family=family,
         model=info,
@@ -159,6 +151,23 @@ def _start(
         keep_on=parent_alive,
     )
     return worker, ready
+
+
+def _manner(settings: EngineSettings, costs: probe.Costs | None) -> Manner:
+    """How images share forwards; fast fills them up to where more rows no longer pay, if that was measured."""
+    knee = min(costs.knee, 2 * settings.slots) if costs else settings.rows
+    return Manner(
+        slots=settings.slots,
+        mode=settings.mode,
+        rows=knee if settings.mode == "fast" else settings.rows,
+        preview_every=settings.preview_every,
+    )
+
+
+def _width(manner: Manner) -> str:
+    """Of a forward, as fingerprints name it."""
+    rows = f"{manner.rows} rows"
+    return {"exact": "1 image", "wide": rows, "fast": f"up to {rows}"}[manner.mode]
 
 
 def _idle_rows(settings: EngineSettings) -> Iterator[str]:

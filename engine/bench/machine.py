@@ -52,8 +52,7 @@ class Machine:
                 self._compiled.wait()
 
         family = Compiled(self.pipeline, self.sketcher)
-        full = {count for count in probe.ROWS if 2 <= count <= rows} | {rows}
-        family.compile_behind(sorted(full), (self.info.width, self.info.height))
+        family.compile_behind(probe.widths_up_to(rows), (self.info.width, self.info.height))
         family.wait()
         return family
 

@@ -11,7 +11,7 @@ shapes.
 
 from __future__ import annotations
 
-import time
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from engine.starter import parts
 from engine.starter.scenes import SIDE, SIZES, sample
-from engine.starter.studio import Encoded, Plan, Studio, normalised, progress, to_tensor, up_and_down
+from engine.starter.studio import Encoded, Plan, Studio, learn, normalised, to_tensor
 
 # ------------------------------------------------------------------ VAE
 
@@ -34,34 +34,22 @@ def train_vae(studio: Studio) -> tuple[Any, float]:
     optimizer = torch.optim.AdamW(
         vae.parameters(), plan.vae_rate, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
     )
-    schedule = up_and_down(optimizer, plan.vae_steps)
-    done, seconds = 0, 0.0
-    if saved := studio.load("vae"):
-        vae.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        done, seconds = saved["done"], saved["seconds"]
-    if done >= plan.vae_steps:
-        return vae.eval(), seconds
-    random = Random(plan.seed)
-    pool = to_tensor([sample(random, pairs=plan.pairs).render() for _ in range(plan.vae_pool)])
-    begin, mean = time.monotonic() - seconds, 0.0
-    for step in range(done, plan.vae_steps):
+
+    def loss_of(step: int) -> Tensor:
         torch.manual_seed(plan.seed * 1_000_003 + step)
         crop = next(side for share, side in _CROPS if step < share * plan.vae_steps)
-        pixels = normalised(_crops(pool, plan.vae_pixels // crop**2, crop)).to(device)
-        loss = _vae_loss(vae, pixels, plan)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        mean = 0.95 * mean + 0.05 * loss.item()
-        if (step + 1) % plan.save_every == 0 or step + 1 == plan.vae_steps:
-            seconds = time.monotonic() - begin
-            studio.say(f"vae {step + 1}/{plan.vae_steps} loss {mean:.4f} {seconds / (step + 1):.3f} s a step")
-            studio.save("vae", progress(vae, optimizer, schedule, step + 1, seconds))
+        pixels = normalised(_crops(_pool(plan), plan.vae_pixels // crop**2, crop)).to(device)
+        return _vae_loss(vae, pixels, plan)
+
+    seconds = learn(studio, "vae", vae, optimizer, plan.vae_steps, loss_of)
     return vae.eval(), seconds
+
+
+@cache
+def _pool(plan: Plan) -> Tensor:
+    """The pictures that crops are taken from."""
+    random = Random(plan.seed)
+    return to_tensor([sample(random, pairs=plan.pairs).render() for _ in range(plan.vae_pool)])
 
 
 _CROPS = ((0.15, 32), (0.3, 64), (1.0, SIDE))

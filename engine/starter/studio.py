@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,14 +87,41 @@ class Encoded:
     """(n, channels, height / 8, width / 8), scaled to a standard deviation of about 1."""
 
 
-def progress(model: Any, optimizer: Any, schedule: Any, done: int, seconds: float) -> dict[str, Any]:
-    return {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "done": done,
-        "seconds": seconds,
-    }
+def learn(
+    studio: Studio,
+    name: str,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    loss_of: Callable[[int], Tensor],
+) -> float:
+    """Takes that many steps, `loss_of(step)` giving the loss of each; goes on where an earlier run ended.
+
+    Returns the seconds that all of them took.
+    """
+    schedule = up_and_down(optimizer, steps)
+    done, seconds = 0, 0.0
+    if saved := studio.load(name):
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        done, seconds = saved["done"], saved["seconds"]
+    begin, mean = time.monotonic() - seconds, math.nan
+    for step in range(done + 1, steps + 1):
+        loss = loss_of(step - 1)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
+        if step % studio.plan.save_every == 0 or step == steps:
+            seconds = time.monotonic() - begin
+            studio.say(f"{name} {step}/{steps} loss {mean:.4f} {seconds / step:.3f} s a step")
+            state = {"model": model, "optimizer": optimizer, "schedule": schedule}
+            kept = {key: part.state_dict() for key, part in state.items()}
+            studio.save(name, {**kept, "done": step, "seconds": seconds})
+    return seconds
 
 
 # ------------------------------------------------------------------ pictures

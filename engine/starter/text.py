@@ -10,8 +10,6 @@ which are thrown away afterwards.
 
 from __future__ import annotations
 
-import math
-import time
 from random import Random
 from typing import Any
 
@@ -21,7 +19,7 @@ from torch.nn import functional
 
 from engine.starter import captions, parts
 from engine.starter.scenes import COLOURS, RADII, RELATIONS, THINGS, Scene, sample
-from engine.starter.studio import Studio, progress, up_and_down
+from engine.starter.studio import Studio, learn
 
 PLACES = ((0, 0), *RELATIONS.values())
 """Where a thing can lie, (x, y) from the middle: alone there, or to one of four sides."""
@@ -39,34 +37,17 @@ def train_text(studio: Studio, tokenizer: Any) -> tuple[Any, float]:
     optimizer = torch.optim.AdamW(
         models.parameters(), plan.text_rate, betas=(0.9, 0.98), weight_decay=1e-2, fused=True
     )
-    schedule = up_and_down(optimizer, plan.text_steps)
-    done, seconds = 0, 0.0
-    if saved := studio.load("text"):
-        models.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        done, seconds = saved["done"], saved["seconds"]
-    begin, mean = time.monotonic() - seconds, math.nan
-    for step in range(done, plan.text_steps):
+
+    def loss_of(step: int) -> Tensor:
         random = Random(f"{plan.seed}/text/{step}")
         scenes = [sample(random, pairs=plan.pairs) for _ in range(plan.text_batch)]
         texts = [
             "" if random.random() < plan.empty_captions else captions.describe(s, random) for s in scenes
         ]
         states = embeddings(models["text"], tokenizer, texts, studio.device)
-        loss = _loss(models["heads"](states[:, -1]), scenes)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(models.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
-        if (step + 1) % plan.save_every == 0 or step + 1 == plan.text_steps:
-            seconds = time.monotonic() - begin
-            studio.say(
-                f"text {step + 1}/{plan.text_steps} loss {mean:.4f} {seconds / (step + 1):.3f} s a step"
-            )
-            studio.save("text", progress(models, optimizer, schedule, step + 1, seconds))
+        return _loss(models["heads"](states[:, -1]), scenes)
+
+    seconds = learn(studio, "text", models, optimizer, plan.text_steps, loss_of)
     return models["text"].eval(), seconds
 
 
