@@ -31,7 +31,7 @@ REFRESH_S = 0.4
 """Without a refresh the page shows only what the last click published."""
 PROGRESS_INTERVAL_S = 0.3
 PREVIEW_EVERY = 15
-"""Steps: a browser that gets the next preview before it has loaded the last one shows none."""
+"""Steps, at least: a browser that gets the next preview before it has loaded the last one shows none."""
 SETTLE_TIMEOUT_S = 30.0
 
 
@@ -55,11 +55,12 @@ def run(settings: Settings, port: int) -> int:
 
 def _settings_for(settings: Settings, folder: Path) -> Settings:
     """The simulated Discord forgets everything when it ends, and so does this database."""
+    every = settings.preview.every and max(settings.preview.every, PREVIEW_EVERY)
     return settings.model_copy(
         update={
             "data": settings.data.model_copy(update={"dir": folder}),
             "progress": settings.progress.model_copy(update={"interval_s": PROGRESS_INTERVAL_S}),
-            "preview": settings.preview.model_copy(update={"every": PREVIEW_EVERY}),
+            "preview": settings.preview.model_copy(update={"every": every}),
         }
     )
 

@@ -393,7 +393,7 @@ def test_one_picture_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_demo_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the demo would measure it would forget with its folder: it starts sooner without, and has previews."""
+    """What the demo would measure it would forget with its folder: it starts sooner without, and has previews if wanted."""
     told: list[EngineSettings] = []
 
     async def serve(_settings: Settings, engine: EngineSettings, _port: int) -> int:
@@ -404,7 +404,8 @@ def test_the_demo_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo.logs, "configure", lambda *_: None)
 
     assert demo.run(Settings(), 0) == 0
-    assert [(each.data, each.preview_every) for each in told] == [(None, 5)]
+    assert demo.run(Settings.model_validate({"preview": {"every": 0}}), 0) == 0
+    assert [(each.data, each.preview_every) for each in told] == [(None, demo.PREVIEW_EVERY), (None, 0)]
 
 
 @pytest.mark.parametrize(
