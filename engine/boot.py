@@ -6,6 +6,7 @@ import importlib
 import itertools
 import os
 import queue
+import re
 import sys
 import time
 import traceback
@@ -314,7 +315,17 @@ def fingerprint(place: Place) -> dict[str, str]:
         "diffusers": importlib.import_module("diffusers").__version__,
         "transformers": importlib.import_module("transformers").__version__,
         "cuda": torch.version.cuda or "",
+        "driver": driver() if place.device.type == "cuda" else "",
         "cudnn": torch.backends.cudnn.version() or "",
         "dtype": str(place.dtype).removeprefix("torch."),
     }
     return {key: str(value) for key, value in values.items() if value != ""}
+
+
+def driver(source: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """The version of NVIDIA's kernel driver, "" where Linux does not tell."""
+    try:
+        found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", source.read_text(encoding="utf-8"))
+    except OSError:
+        return ""
+    return found[1] if found else ""

@@ -17,7 +17,10 @@ from engine.contract import EngineSettings
 
 WORTH = 0.97
 """A change is kept if a forward takes at most this share of its time before."""
+WORTH_BF16 = 0.75
+"""bf16 costs some of the picture's precision, so it has to bring more."""
 _RUNS = 3
+_SIDE = 256
 _FUSED = ("to_qkv", "to_kv")
 
 
@@ -42,6 +45,23 @@ def choose(pipeline: Any, settings: EngineSettings, rehearse: Callable[[], None]
 def turn_on(pipeline: Any, switches: dict[str, str]) -> None:
     for name in switches:
         _SWITCHES[name][0](pipeline)
+
+
+def bfloat16_pays() -> bool:
+    """Whether this processor multiplies bf16 much faster than fp32: one that must imitate it is far slower instead.
+
+    The two lie so far apart that tomorrow's answer is today's.
+    """
+
+    def multiply(dtype: torch.dtype) -> Callable[[], None]:
+        matrix = torch.ones(_SIDE, _SIDE, dtype=dtype)
+
+        def act() -> None:
+            torch.matmul(matrix, matrix)
+
+        return act
+
+    return _seconds(multiply(torch.bfloat16)) <= WORTH_BF16 * _seconds(multiply(torch.float32))
 
 
 def _pays(pipeline: Any, name: str, rehearse: Callable[[], None]) -> bool:

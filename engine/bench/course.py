@@ -51,10 +51,10 @@ class Course:
         self._samplers()
         parts: dict[str, Callable[[], None]] = {
             "lone": self._lone,
-            "homogeneous": partial(self._batch, "homogeneous"),
             "mixed": partial(self._batch, "mixed"),
             "pixels": self._pixels,
             "poisson": self._poisson,
+            "homogeneous": partial(self._batch, "homogeneous"),
             "closed": self._closed,
             "burst": partial(self._batch, "burst"),
             "memory": self._memory,

@@ -33,12 +33,12 @@ SNR (Lin et al. 2023, arXiv 2305.08891), and yet finite, so that every sampler c
 
 
 def vae() -> Any:
-    """8 times smaller a side, 8 channels; without attention, since the pictures are flat."""
+    """8 times smaller a side; without attention, since the pictures are flat."""
     diffusers: Any = import_module("diffusers")
     return diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 24, 48, 64),
+        block_out_channels=(16, 32, 64, 96),
         layers_per_block=1,
         latent_channels=CHANNELS,
         norm_num_groups=4,  # more groups would tell less of a plain picture's colour

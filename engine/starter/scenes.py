@@ -38,13 +38,13 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
 }
 """sRGB. Backgrounds are the same twelve."""
 
-RADII: Mapping[str, float] = {"small": 25.0, "medium": 35.0, "large": 48.0}
+RADII: Mapping[str, float] = {"small": 28.0, "medium": 37.0, "large": 49.0}
 """Half the extent of a thing, in pixels of a picture whose shorter side is 128. Medium is what is not said."""
-PAIR_RADIUS = 27.0
+PAIR_RADIUS = 29.0
 _JITTER = 5.0
-_PAIR_JITTER = 2.5
+_PAIR_JITTER = 1.5
 _PAIR_OFFSET = 32.0
-_GROWTH = 0.05
+_GROWTH = 0.04
 
 Relation = Literal["left of", "right of", "above", "below"]
 RELATIONS: Mapping[Relation, tuple[int, int]] = {

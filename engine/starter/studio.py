@@ -25,7 +25,7 @@ class Plan:
     """How long and on how much. The defaults are what the shipped weights were trained with."""
 
     seed: int = 0
-    vae_steps: int = 3_000
+    vae_steps: int = 4_500
     vae_rate: float = 3e-3
     vae_pool: int = 6_000
     vae_pixels: int = 65_536
@@ -39,7 +39,7 @@ class Plan:
     other_pictures: int = 600
     """Of each other size."""
     pairs: float = 0.55
-    unet_steps: int = 6_000
+    unet_steps: int = 10_500
     unet_batch: int = 32
     unet_rate: float = 1.5e-3
     other_share: float = 0.08

@@ -290,7 +290,7 @@ def test_the_json_has_everything(run: tuple[str, Any, Path]) -> None:
     """Every part, every side and every request's raw seconds are there."""
     values = run[1]
     sides = [BASE, "static", "exact", "wide4", "wide8", "fast"]
-    names = ["lone", "homogeneous", "mixed", "poisson 0.8", "closed 1", "closed 2", "burst"]
+    names = ["lone", "mixed", "poisson 0.8", "homogeneous", "closed 1", "closed 2", "burst"]
 
     assert list(values["sides"]) == sides
     assert list(values["parts"]) == names

@@ -176,3 +176,15 @@ def test_threads_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
     assert boot.threads(small) == boot.threads(large) == 3
     assert not torch.backends.cudnn.benchmark
+
+
+def test_the_driver_is_part_of_the_fingerprint(tmp_path: Path) -> None:
+    """Read where Linux tells it; nothing where there is none."""
+    told = tmp_path / "version"
+    told.write_text(
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
+    )
+    assert boot.driver(told) == "550.54.15"
+    told.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.10  Release Build\n")
+    assert boot.driver(told) == "570.86.10"
+    assert boot.driver(tmp_path / "none") == ""

@@ -15,7 +15,7 @@ import pytest
 
 from engine import models
 from engine.checkpoint import BrokenModel
-from engine.contract import SAMPLERS, EngineSettings, ModelInfo
+from engine.contract import SAMPLERS, EngineSettings, Mode, ModelInfo
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -220,6 +220,19 @@ def test_half_precision_files_load_where_there_are_no_others(copy: Path) -> None
     for name in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"):
         (copy / f"{name}.safetensors").rename(copy / f"{name}.fp16.safetensors")
     assert str(load(copy).unet.dtype) == "torch.float32"
+
+
+@pytest.mark.parametrize(
+    ("mode", "pays", "dtype"),
+    [("exact", True, "float32"), ("fast", True, "bfloat16"), ("wide", False, "float32")],
+)
+def test_bf16_is_for_processors_built_for_it(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode, pays: bool, dtype: str
+) -> None:
+    """Left open, the CPU's numbers are bf16 where that is much faster, but never in exact, which equals `pipe()`."""
+    monkeypatch.setattr("engine.tuning.bfloat16_pays", lambda: pays)
+    place = models.choose_place(replace(settings(tiny), mode=mode))
+    assert str(place.dtype) == f"torch.{dtype}"
 
 
 def test_a_missing_device_is_named(tiny: Path) -> None:

@@ -73,6 +73,7 @@ def test_what_does_not_pay_is_undone(
 def test_what_pays_is_kept_for_tomorrow(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first start in fast measures and chooses; the second one has the same switches and measures nothing."""
     seconds = iter([1.0, 0.5, 1.0, 2.0])
+    monkeypatch.setattr(tuning, "bfloat16_pays", lambda: False)
     monkeypatch.setattr(tuning, "_seconds", lambda _: next(seconds))
     first = ready(tiny, tmp_path)
     monkeypatch.setattr(probe, "measure", lambda *_: pytest.fail("measured again"))
@@ -119,3 +120,16 @@ def test_weights_have_a_name(tiny: Path, copy: Path) -> None:
     data[-1] ^= 1
     file.write_bytes(data)
     assert models.digest(own) != models.digest(other)
+
+
+@pytest.mark.parametrize(("bf16_s", "pays"), [(0.5, True), (0.9, False), (60.0, False)])
+def test_bf16_has_to_bring_much(monkeypatch: pytest.MonkeyPatch, bf16_s: float, pays: bool) -> None:
+    """It is worth its lost precision only where a product takes far less of fp32's time."""
+    seconds = iter([bf16_s, 1.0])
+    monkeypatch.setattr(tuning, "_seconds", lambda _rehearse: next(seconds))
+    assert tuning.bfloat16_pays() is pays
+
+
+def test_this_processor_answers_twice_alike() -> None:
+    """What is measured decides, and decides the same again."""
+    assert tuning.bfloat16_pays() is tuning.bfloat16_pays()
