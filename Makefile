@@ -2,6 +2,7 @@
 #
 #   make demo                 chat page with the bot in a simulated Discord (PORT=8642)
 #   make test                 lint, types, import contracts and all tests
+#   make chaos                kills bot and engine while people ask for pictures (JOBS=200 KILLS=20 SEED=1 STORMS=1)
 #   make venv                 only set up .venv
 #   make lint / make format / make clean
 #
@@ -12,9 +13,13 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv lint format clean
+.PHONY: help demo test chaos venv lint format clean
 
 PORT ?= 8642
+JOBS ?= 200
+KILLS ?= 20
+SEED ?= 1
+STORMS ?= 1
 PYTHON ?=
 TORCH_INDEX ?=
 PIP_FLAGS ?=
@@ -34,6 +39,9 @@ demo: $(STAMP)
 test: lint
 	@echo "Tests …"
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
+
+chaos: $(STAMP)
+	@$(BIN)/python -m tests.chaos --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) --storms $(STORMS)
 
 lint: $(STAMP)
 	@echo "Lint, types, import contracts …"

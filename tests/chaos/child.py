@@ -1,0 +1,22 @@
+"""The real bot as its own process with short pauses after crashes: `python -m tests.chaos.child FILE FAKE`.
+
+Only waiting is shorter: what is done, and in which order, is what `easel run` does.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bot.core import engine_client
+from tests.wire import easel_child
+
+BACKOFF_S = (0.05, 0.2)
+
+
+def main() -> int:
+    engine_client.BACKOFF_S = BACKOFF_S
+    return easel_child.main(*sys.argv[1:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,139 @@
+"""What became of every request of a storm, and whether each promise was kept; reads, changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bot.store.db import check
+from tests.chaos.storm import LIVE, Storm, labels
+from tests.wire.loopback import Message
+
+SHARE_OF_IMAGES = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Numbers, and every broken promise as a sentence."""
+
+    asked: int
+    unanswered: int
+    """Nobody was told of these, and they cost nothing."""
+    delivered: int
+    cancelled: int
+    """By somebody who pressed the button."""
+    refunded: int
+    broken: tuple[str, ...]
+
+    @property
+    def is_kept(self) -> bool:
+        return not self.broken
+
+
+def judge(storm: Storm) -> Verdict:
+    """Every row beside every message."""
+    rows = [dict(row) for row in _rows(storm)]
+    told = [row for row in rows if row["message_id"] is not None]
+    by_state = {state: [row for row in told if row["state"] == state] for state in ("delivered", "failed")}
+    cancelled = [row for row in told if row["state"] == "cancelled"]
+    return Verdict(
+        asked=len(storm.asked),
+        unanswered=len(rows) - len(told),
+        delivered=len(by_state["delivered"]),
+        cancelled=len(cancelled),
+        refunded=len(by_state["failed"]),
+        broken=tuple(_broken(storm, rows)),
+    )
+
+
+def _rows(storm: Storm) -> list[Any]:
+    connection = sqlite3.connect(f"file:{storm.bot.folder}/data/easel.sqlite3?mode=ro", uri=True)
+    connection.row_factory = sqlite3.Row
+    try:
+        return connection.execute("SELECT * FROM job ORDER BY id").fetchall()
+    finally:
+        connection.close()
+
+
+def _broken(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
+    messages = storm.messages()
+    galleries: dict[int, list[Message]] = {}
+    for message in messages:
+        for number in {int(name.split("-")[1]) for name in message.shown_files if name.startswith("easel-")}:
+            galleries.setdefault(number, []).append(message)
+    for row in rows:
+        for sentence in _of_row(storm, row, messages, galleries.get(row["id"], [])):
+            yield f"job {row['id']} ({row['state']}, attempt {row['attempt']}): {sentence}"
+    yield from _of_answers(storm, rows)
+    yield from _of_store(storm, rows)
+    yield from _of_shares(storm, rows)
+
+
+def _of_row(
+    storm: Storm, row: dict[str, Any], messages: list[Message], shown: list[Message]
+) -> Iterator[str]:
+    if row["state"] in LIVE:
+        yield "has not ended"
+        return
+    own = next((message for message in messages if message.id == row["message_id"]), None)
+    if row["state"] == "delivered":
+        if len(shown) != 1:
+            yield f"is shown by {len(shown)} messages"
+        elif own is None or own is not shown[0]:
+            yield "is not shown by its own message"
+        elif len(own.attachments) != len(json.loads(row["images"])):
+            yield f"its message has {len(own.attachments)} attachments"
+        if row["charged"] != row["cost"]:
+            yield f"cost {row['cost']}, but {row['charged']} were charged"
+        return
+    if shown:
+        yield "shows a picture"
+    if row["state"] == "failed" and row["charged"]:
+        yield "failed, but was charged"
+    if row["state"] == "cancelled" and row["message_id"] is None and row["charged"]:
+        yield "was never told of, but was charged"
+    word = "charged" if row["state"] == "failed" else "ancelled"
+    if row["message_id"] is not None and own is not None and word not in own.text:
+        yield f"its message does not say so: {own.text!r}"
+
+
+def _of_answers(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
+    by_interaction = {row["interaction_id"]: row for row in rows}
+    for asked in storm.asked:
+        message, row = asked.original, by_interaction.get(asked.id)
+        if message is None or message.ephemeral:
+            continue
+        if row is None:
+            yield f"message {message.id} promises a picture that no row knows"
+        elif row["state"] == "cancelled" and message.id not in storm.cancels:
+            yield f"job {row['id']} was acknowledged by message {message.id}, but cancelled: {row['reason']}"
+    for message in storm.messages():
+        if "Cancel" in labels(message):
+            yield f"message {message.id} still stands in line: {message.text!r}"
+
+
+def _of_store(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield from check(storm.bot.folder / "data" / "easel.sqlite3")
+    if storm.discord.unexpected:
+        yield f"the bot asked for what Discord does not have: {storm.discord.unexpected}"
+    if storm.exits:
+        yield f"the bot ended by itself with {storm.exits}"
+    for person in {row["user_id"] for row in rows}:
+        own = [row for row in rows if row["user_id"] == person]
+        charged = sum(row["charged"] for row in own)
+        due = sum(row["cost"] for row in own if row["state"] == "delivered")
+        part = sum(row["charged"] for row in own if row["state"] == "cancelled")
+        if charged != due + part:
+            yield f"person {person} was charged {charged} for pictures worth {due}"
+
+
+def _of_shares(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
+    meant = [row for row in rows if row["message_id"] is not None and row["message_id"] not in storm.cancels]
+    failed = [row for row in meant if row["state"] != "delivered"]
+    if meant and len(failed) > (1 - SHARE_OF_IMAGES) * len(meant):
+        yield f"only {len(meant) - len(failed)} of {len(meant)} ended as pictures"
+    if storm.plan.victims == ("bot",) and failed:
+        yield f"kills of the bot alone cost {len(failed)} pictures: {[row['reason'] for row in failed]}"
