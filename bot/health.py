@@ -1,0 +1,124 @@
+"""Whether the running bot is well: its loop, its gateway, its store. Told to systemd's watchdog and to a small file.
+
+The file is what `easel health` reads, for containers. Knows no jobs and no engine: an engine that died is being
+replaced, and a bot that is killed for it would only lose its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bot.store.db import DatabaseError
+
+log = structlog.get_logger(__name__)
+
+FILE = "health.json"
+EVERY_S = 10.0
+STALE_S = 45.0
+"""A bot that has not written for so long hangs."""
+GATEWAY_S = 900.0
+"""Discord's outages pass by themselves, and results go out meanwhile; after so long a new process may do better."""
+STORE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """How the parts are asked; each may be asked at any time."""
+
+    gateway: Callable[[], bool]
+    """Whether the gateway is connected and answers."""
+    store: Callable[[], Awaitable[Any]]
+    """Reads something; raises DatabaseError where that fails."""
+
+
+class Health:
+    """Looks every few seconds, from the loop itself: a loop that hangs looks no more, and so feeds nobody."""
+
+    def __init__(self, folder: Path, signs: Signs, *, environment: Mapping[str, str] = os.environ) -> None:
+        self._file = folder / FILE
+        self._signs = signs
+        self._notify_socket = environment.get("NOTIFY_SOCKET")
+        self._connected_at = time.monotonic()
+        self._told: list[str] = []
+
+    async def watch(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await self.beat()
+            await asyncio.sleep(EVERY_S)
+
+    async def beat(self) -> None:
+        """One look, told to whom it concerns."""
+        problems = await self.problems()
+        if problems and problems != self._told:
+            log.warning("unwell", problems=problems)
+        elif self._told and not problems:
+            log.info("well_again")
+        self._told = problems
+        await asyncio.to_thread(self._tell, problems)
+
+    async def problems(self) -> list[str]:
+        """Sentences; empty when all is well."""
+        problems: list[str] = []
+        now = time.monotonic()
+        if self._signs.gateway():
+            self._connected_at = now
+        elif now - self._connected_at > GATEWAY_S:
+            problems.append(
+                f"Discord's gateway has been away for {(now - self._connected_at) / 60:.0f} minutes."
+            )
+        try:
+            async with asyncio.timeout(STORE_S):
+                await self._signs.store()
+        except TimeoutError:
+            problems.append(f"The database has not answered for {STORE_S:.0f} s.")
+        except DatabaseError as error:
+            problems.append(f"The database can't be read: {error}.")
+        return problems
+
+    def _tell(self, problems: list[str]) -> None:
+        if not problems:
+            notify(self._notify_socket, "WATCHDOG=1")
+        partial = self._file.with_suffix(".part")
+        try:
+            partial.write_text(json.dumps({"at": time.time(), "problems": problems}), encoding="utf-8")
+            partial.replace(self._file)
+        except OSError as error:
+            log.warning("health_not_written", error=str(error))
+
+
+def notify(address: str | None, state: str) -> None:
+    """One line to systemd (sd_notify(3)); nobody there is fine."""
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.connect("\0" + address[1:] if address.startswith("@") else address)
+            line.sendall(state.encode())
+    except OSError as error:
+        log.warning("systemd_not_told", error=str(error))
+
+
+def look(folder: Path, *, now: float) -> list[str]:
+    """What the file of a running bot says is wrong; sentences, empty when all is well."""
+    try:
+        told = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        at, problems = float(told["at"]), [str(problem) for problem in told["problems"]]
+    except FileNotFoundError:
+        return [f"No Easel has run in {folder} yet: start it with easel run."]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [f"{folder / FILE} can't be read: is Easel running?"]
+    age = now - at
+    if age > STALE_S:
+        return [f"Easel has given no sign for {age:.0f} s: it has ended or hangs."]
+    return problems
