@@ -1,0 +1,50 @@
+"""Named moments in the life of a job at which a test may end the process. In use they do nothing; standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class Failpoint(StrEnum):
+    """Each stands right after what its name says, in the order of a job's life."""
+
+    ADMITTED = "admitted"
+    """The row is there; the person has seen nothing."""
+    ANSWERED = "answered"
+    """Discord took the answer; its id is not stored."""
+    QUEUED = "queued"
+    TAKEN = "taken"
+    """The row says running; the engine has not been told."""
+    SUBMITTED = "submitted"
+    STARTED = "started"
+    STEPPED = "stepped"
+    FORWARDED = "forwarded"
+    """In the engine, like the next two: a step is done."""
+    DECODED = "decoded"
+    """The picture is in memory only."""
+    SPOOLED = "spooled"
+    """The picture's file is there; the bot has not been told."""
+    FINISHED = "finished"
+    """The bot was told; the row still says running."""
+    RENDERED = "rendered"
+    SHOWN = "shown"
+    """Discord took the pictures; the row does not say so."""
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """The row says failed or cancelled; the message does not."""
+
+
+Hook = Callable[[Failpoint], None]
+_hook: Hook | None = None
+
+
+def arm(hook: Hook | None) -> None:
+    """From now on `hook` is called wherever this process reaches one."""
+    global _hook  # noqa: PLW0603 - a process has one
+    _hook = hook
+
+
+def reach(point: Failpoint) -> None:
+    if _hook is not None:
+        _hook(point)
