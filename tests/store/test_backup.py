@@ -282,6 +282,7 @@ async def test_a_restore_brings_back_what_was_and_keeps_what_it_replaces(file: P
 
     assert ids(file) == [1, 2, 3]
     assert not file.with_name(f"{file.name}-wal").exists()
+    assert kept is not None
     assert kept == file.with_name(f"replaced-20231114T221320Z-{file.name}")
     assert ids(kept) == [1, 2, 3, later.id]
     again = await Store.open(file)
