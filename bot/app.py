@@ -14,7 +14,6 @@ from typing import Any
 import aiohttp
 import discord
 import structlog
-from filelock import FileLock, Timeout
 
 from bot import logs
 from bot.config import EXIT_CONFIG, Settings, make_private
@@ -22,9 +21,10 @@ from bot.core.dispatcher import Dispatcher
 from bot.core.engine_client import EngineClient
 from bot.core.housekeeping import keep_house
 from bot.core.ports import Clock
+from bot.lock import EXIT_ALREADY_RUNNING, AlreadyRunning, lock_data
 from bot.models import engine_settings
 from bot.store import Store
-from bot.store.db import DatabaseError
+from bot.store.db import DatabaseError, Unusable
 from bot.ui.buttons import JobButton
 from bot.ui.client import Desk, EaselClient, EaselTree
 from bot.ui.commands import imagine, limits, mine
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
 )
-EXIT_OK, EXIT_FAILED, EXIT_ALREADY_RUNNING = 0, 1, 75
+EXIT_OK, EXIT_FAILED = 0, 1
 
 
 class SystemClock:
@@ -58,7 +58,7 @@ class App:
 
     async def setup(self, client: EaselClient) -> None:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
-        store = self._store = await Store.open(self.settings.database)
+        store = self._store = await Store.open(self.settings.database, backups=self.settings.backups)
         make_private(self.settings.spool)
         delivery = DiscordDelivery(client, clock=self._clock, interval_s=self.settings.progress.interval_s)
         dispatcher = self._dispatcher = Dispatcher(
@@ -70,14 +70,7 @@ class App:
         client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
         await sync_commands(client, make_tree(client), store)
-        self._housekeeping = asyncio.create_task(
-            keep_house(
-                store,
-                self.settings.spool,
-                retention_days=self.settings.data.retention_days,
-                clock=self._clock,
-            )
-        )
+        self._housekeeping = asyncio.create_task(keep_house(store, self.settings, clock=self._clock))
 
     async def close(self) -> None:
         """Rows keep their states: the next start resumes them."""
@@ -127,23 +120,6 @@ def invite_link(application_id: int) -> str:
 # ------------------------------------------------------------------ commands of the shell
 
 
-class AlreadyRunning(Exception):
-    """Another bot uses the same data directory."""
-
-
-def lock_data(settings: Settings) -> FileLock:
-    """The lock that only one bot per data directory holds; raises AlreadyRunning."""
-    make_private(settings.data_dir)
-    lock = FileLock(settings.data_dir / "easel.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise AlreadyRunning(
-            f"Another Easel already uses {settings.data_dir}: stop it first, or set [data] dir to another folder."
-        ) from None
-    return lock
-
-
 def run(
     settings: Settings,
     *,
@@ -177,6 +153,9 @@ def _explained(act: Callable[[], int]) -> int:
             "https://discord.com/developers/applications.",
             file=sys.stderr,
         )
+        return EXIT_CONFIG
+    except Unusable as problem:  # a supervisor must not start us again: the owner has to act
+        print(problem, file=sys.stderr)
         return EXIT_CONFIG
     except DatabaseError as problem:
         print(problem, file=sys.stderr)
@@ -217,7 +196,8 @@ def sync(settings: Settings, force: bool) -> int:
     logs.configure(settings.log.level, settings.log.format, secrets=(token,))
 
     def push() -> int:
-        pushed = asyncio.run(_sync(settings, token, force=force))
+        with lock_data(settings):  # a running bot writes to the same database, and has pushed them itself
+            pushed = asyncio.run(_sync(settings, token, force=force))
         print(
             "The commands were pushed." if pushed else "The commands have not changed (--force pushes them)."
         )
@@ -231,7 +211,7 @@ async def _sync(settings: Settings, token: str, *, force: bool) -> bool:
         return None
 
     client = EaselClient(on_setup=nothing, on_close=nothing)
-    store = await Store.open(settings.database)
+    store = await Store.open(settings.database, backups=settings.backups)
     try:
         async with client:
             await client.login(token)

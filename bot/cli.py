@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="/imagine for your own Discord server, on your own GPU.",
+    epilog="Exit codes: 0 ended as told, 1 failed, 2 wrong usage, 75 another Easel uses this data folder, "
+    "78 the owner must act first: settings, token or a damaged database.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of those may be the token
@@ -132,6 +134,9 @@ def imagine(
 def doctor(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read the whole database, its books and the newest backup.")
+    ] = False,
 ) -> None:
     """Check everything without writing anything; each red line ends with what fixes it."""
 
@@ -139,7 +144,7 @@ def doctor(
         from bot import doctor as bot_doctor
         from bot.config import find
 
-        return bot_doctor.run(settings, find(config, os.environ), as_json=as_json)
+        return bot_doctor.run(settings, find(config, os.environ), as_json=as_json, deep=deep)
 
     _with_settings(config, body)
 
@@ -157,6 +162,38 @@ def sync(
         from bot import app as bot_app
 
         return bot_app.sync(settings, force)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def backup(
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to (default: a new file among the backups).")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Copy the database, while the bot runs or not, and check the copy."""
+
+    def body(settings: Settings) -> int:
+        from bot import rescue
+
+        return rescue.back_up(settings, file)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path | None, typer.Argument(help="Which backup (default: the newest good one).")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Put a backup in the database's place; what was there is kept beside it. The bot must be stopped."""
+
+    def body(settings: Settings) -> int:
+        from bot import rescue
+
+        return rescue.restore(settings, file)
 
     _with_settings(config, body)
 

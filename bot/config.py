@@ -164,6 +164,13 @@ class ServerSection(Section):
 class DataSection(Section):
     dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
     retention_days: int = Field(default=30, ge=0, le=36_500)
+    free_mb: int = Field(default=512, ge=0, le=1_000_000)
+
+
+class BackupSection(Section):
+    every_hours: int = Field(default=24, ge=0, le=8760)
+    keep: int = Field(default=7, ge=1, le=1000)
+    dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
 
 
 class ProgressSection(Section):
@@ -190,6 +197,7 @@ class Settings(Section):
     queue: QueueSection = QueueSection()
     server: ServerSection = ServerSection()
     data: DataSection = DataSection()
+    backup: BackupSection = BackupSection()
     progress: ProgressSection = ProgressSection()
     preview: PreviewSection = PreviewSection()
     log: LogSection = LogSection()
@@ -201,6 +209,10 @@ class Settings(Section):
     @property
     def database(self) -> Path:
         return self.data_dir / "easel.sqlite3"
+
+    @property
+    def backups(self) -> Path:
+        return self.backup.dir or self.data_dir / "backups"
 
     @property
     def spool(self) -> Path:
@@ -361,7 +373,8 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
     def absolute(key: str, path: Path | None) -> Path | None:
         return (Path.cwd() if key in origins else folder) / path.expanduser() if path else None
 
-    discord, engine, data, preview = settings.discord, settings.engine, settings.data, settings.preview
+    discord, engine, preview = settings.discord, settings.engine, settings.preview
+    data, backup = settings.data, settings.backup
     token_file = absolute("discord.token_file", discord.token_file)
     model = engine.model
     if model != STARTER and (place := absolute("engine.model", Path(model))):
@@ -372,6 +385,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
             "discord": discord.model_copy(update={"token_file": token_file}),
             "engine": engine.model_copy(update={"model": model}),
             "data": data.model_copy(update={"dir": absolute("data.dir", data.dir)}),
+            "backup": backup.model_copy(update={"dir": absolute("backup.dir", backup.dir)}),
             "preview": preview.model_copy(update={"model": absolute("preview.model", preview.model)}),
         }
     )

@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -24,15 +25,20 @@ from rich.text import Text
 from bot.child import ask_child
 from bot.config import ConfigError, Settings
 from bot.models import STARTER_NOTE
-from bot.store import db
+from bot.store import health, schema
+from bot.store.backup import backups, check_whole
+from bot.store.errors import Unusable
 from engine.contract import STARTER
 
-FREE_BYTES_LOW, FREE_BYTES_MIN = 5 * 2**30, 2**28
+FREE_BYTES_LOW = 5 * 2**30
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 
 
 PIP = f"{shlex.quote(sys.executable)} -m pip install"
 INSTALL = f"{PIP} -c {shlex.quote(str(CONSTRAINTS))} -e {shlex.quote(str(CONSTRAINTS.parent))}"
+
+
+BACKUP, RESTORE = "easel backup", "stop Easel, then: easel restore"
 
 
 class Status(StrEnum):
@@ -63,11 +69,11 @@ def bad(name: str, text: str, fix: str) -> Finding:
     return Finding(name=name, status=Status.BAD, text=text, fix=fix)
 
 
-def run(settings: Settings, file: Path | None = None, *, as_json: bool = False) -> int:
+def run(settings: Settings, file: Path | None = None, *, as_json: bool = False, deep: bool = False) -> int:
     """Prints the report; 0 when nothing is red, else 1. `file` is where the settings come from."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     findings: list[Finding] = []
-    for finding in examine(settings, file):
+    for finding in examine(settings, file, deep=deep):
         findings.append(finding)
         if not as_json:
             console.print(_line(finding))  # one by one: asking torch takes seconds
@@ -78,9 +84,9 @@ def run(settings: Settings, file: Path | None = None, *, as_json: bool = False) 
     return 0 if is_fine else 1
 
 
-def examine(settings: Settings, file: Path | None) -> Iterator[Finding]:
+def examine(settings: Settings, file: Path | None, *, deep: bool = False) -> Iterator[Finding]:
     yield ok("Settings", str(file) if file else "no easel.toml: every setting has its default")
-    for check in CHECKS:
+    for check in (*CHECKS, *(DEEP_CHECKS if deep else ())):
         yield from check(settings)
 
 
@@ -323,10 +329,10 @@ def check_data(settings: Settings) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(existing).free
     text = f"{folder}{'' if folder.exists() else ' (made at the first start)'}, {free / 2**30:.1f} GB free"
-    if free < FREE_BYTES_MIN:
+    if free >> 20 < settings.data.free_mb:
         yield bad(
             "Data",
-            f"{text}: too little for images.",
+            f"{text}: less than free_mb = {settings.data.free_mb}, so nothing new is taken.",
             "set another dir, or fewer retention_days, under [data]",
         )
     elif free < FREE_BYTES_LOW:
@@ -340,13 +346,69 @@ def check_database(settings: Settings) -> Iterator[Finding]:
     if not path.exists():
         yield ok("Database", "none yet: made at the first start")
         return
-    problems = db.check(path)
+    try:
+        check_whole(path)
+        problems = health.check(path)
+    except Unusable as problem:
+        problems = [str(problem)]
     for problem in problems:
-        yield bad("Database", problem, f"stop Easel, put a backup in the place of {path}")
+        yield bad("Database", problem, RESTORE)
     if not problems:
         yield ok("Database", f"{path}, {path.stat().st_size / 2**20:.1f} MB")
 
 
+# ------------------------------------------------------------------ deep: everything is read
+
+
+def check_integrity(settings: Settings) -> Iterator[Finding]:
+    path = settings.database
+    if not path.exists():
+        return
+    try:
+        problems = health.damage(path, thorough=True)
+        for problem in problems[:20]:
+            yield bad("Integrity", f"{path}: {problem}.", RESTORE)
+        if not problems:
+            yield ok("Integrity", "every page, index and reference of the database agrees")
+            yield from _books(path)
+    except sqlite3.Error as error:
+        yield bad("Integrity", f"{path} can't be read: {error}.", RESTORE)
+
+
+def _books(path: Path) -> Iterator[Finding]:
+    if health.version(path) != schema.newest():
+        yield warn(
+            "Books", "The schema is another one than this program's: they are audited after `easel run`."
+        )
+        return
+    problems = health.audit(path)
+    for problem in problems:
+        yield bad("Books", problem, RESTORE)
+    if not problems:
+        yield ok("Books", "every job's state, cost and images agree")
+
+
+def check_backups(settings: Settings) -> Iterator[Finding]:
+    known = backups(settings.backups)
+    if not known:
+        if settings.database.exists():
+            yield bad("Backup", f"There is none in {settings.backups}.", BACKUP)
+        else:
+            yield ok("Backup", f"none needed yet; they will be in {settings.backups}")
+        return
+    newest = known[0]
+    hours = (time.time() - newest.made_at) / 3600
+    text = f"{newest.path}, {hours:.0f} hours old"
+    late = max(2 * settings.backup.every_hours, 48)
+    if problems := health.verify(newest.path):
+        yield bad("Backup", f"{text}, does not hold: {problems[0]}.", BACKUP)
+    elif hours > late:
+        yield bad("Backup", f"{text}: no newer one was made for more than {late} hours.", BACKUP)
+    else:
+        yield ok("Backup", f"{text}, opened, checked and audited")
+
+
+DEEP_CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (check_integrity, check_backups)
 CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
     check_python,
     check_packages,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -99,13 +100,25 @@ def test_the_bot_never_loads_torch(module: str) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    """`--help` works for each of the seven commands."""
+    """`--help` works for each of the nine commands."""
     runner = CliRunner()
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
-    assert set(names) == {"run", "demo", "imagine", "doctor", "sync", "bench", "info"}
+    assert set(names) == {"run", "demo", "imagine", "doctor", "sync", "bench", "info", "backup", "restore"}
     for name in names:
         assert runner.invoke(app, [name, "--help"]).exit_code == 0
+
+
+def test_help_tells_the_exit_codes() -> None:
+    """`easel --help` says what each exit code means, so that a supervisor can be set up by it."""
+    text = CliRunner().invoke(app, ["--help"]).output
+    assert re.findall(r"\b(0|1|2|75|78) [a-z]", text.partition("Exit codes")[2]) == [
+        "0",
+        "1",
+        "2",
+        "75",
+        "78",
+    ]
 
 
 # ------------------------------------------------------------------ exit codes
@@ -120,7 +133,9 @@ def test_a_wrong_command_line_exits_2(words: list[str]) -> None:
     assert CliRunner().invoke(app, words).exit_code == 2
 
 
-@pytest.mark.parametrize("command", [["run"], ["demo"], ["imagine", "a"], ["doctor"], ["sync"]])
+@pytest.mark.parametrize(
+    "command", [["run"], ["demo"], ["imagine", "a"], ["doctor"], ["sync"], ["backup"], ["restore"]]
+)
 def test_a_wrong_configuration_exits_78(tmp_path: Path, command: list[str]) -> None:
     """Every command that reads settings tells what is wrong with them, without a traceback, and exits 78."""
     (tmp_path / "easel.toml").write_text("[engine]\nslots = 0\nmodell = 1\n")

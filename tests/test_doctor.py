@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import pytest
 from bot import child, doctor
 from bot.config import Settings, load
 from bot.doctor import Finding, Status
+from bot.store import Store
+from bot.store.backup import back_up, name_for
 from bot.store.db import Database
 from engine import probe
+from tests.store import books
 
 TOKEN = "MTIzNDU2.GabcdE.aBcDeFgH"
 CPU = {"torch": "2.13.0+cpu", "built_for_cuda": None, "cuda": [], "bytes": [], "mps": False, "threads": 2}
@@ -371,3 +376,118 @@ def test_a_child_gets_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
     assert facts == {"token": None}
+
+
+# ------------------------------------------------------------------ deep
+
+
+async def filled(settings: Settings) -> None:
+    store = await Store.open(settings.database)
+    for user in range(30):
+        await books.delivered(store, user=user)
+    await store.close()
+
+
+def backed_up(settings: Settings, *, hours_ago: float = 1.0) -> Path:
+    return back_up(settings.database, settings.backups / name_for(time.time() - hours_ago * 3600))
+
+
+def deep(settings: Settings) -> dict[str, tuple[Status, str, str]]:
+    found = [finding for check in doctor.DEEP_CHECKS for finding in check(settings)]
+    return {finding.name: (finding.status, finding.text, finding.fix) for finding in found}
+
+
+async def test_a_deep_look_at_a_sound_installation_is_green_and_writes_nothing(tmp_path: Path) -> None:
+    """Database, books and the newest backup are read completely, and not a byte or a file is changed by that."""
+    settings = settings_in(tmp_path / "data")
+    await filled(settings)
+    backed_up(settings)
+    without_log(settings)
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+
+    findings = deep(settings)
+
+    assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
+    assert {name: status for name, (status, _, _) in findings.items()} == dict.fromkeys(
+        ("Integrity", "Books", "Backup"), Status.OK
+    )
+    assert "1 hours old" in findings["Backup"][1]
+
+
+def without_log(settings: Settings) -> None:
+    """What a backup beside an idle database leaves: an empty log, which the next start takes away."""
+    for suffix in ("-wal", "-shm"):
+        settings.database.with_name(settings.database.name + suffix).unlink(missing_ok=True)
+
+
+async def test_deep_finds_what_a_quick_look_does_not(tmp_path: Path) -> None:
+    """An index that disagrees with its table passes the quick check, and is red in depth with the command that helps."""
+    settings = settings_in(tmp_path)
+    await filled(settings)
+    backed_up(settings)
+    with contextlib.closing(sqlite3.connect(settings.database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, 'charged)', 'cost)') WHERE name = 'job_by_person_and_day'"
+        )
+    with contextlib.closing(sqlite3.connect(settings.database, isolation_level=None)) as connection:
+        connection.execute("UPDATE job SET cost = cost + 1")
+    with contextlib.closing(sqlite3.connect(settings.database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, 'cost)', 'charged)') WHERE name = 'job_by_person_and_day'"
+        )
+    without_log(settings)
+
+    assert only(doctor.check_database(settings)).status is Status.OK
+    status, text, fix = deep(settings)["Integrity"]
+    assert (status, fix) == (Status.BAD, "stop Easel, then: easel restore")
+    assert "index" in text
+
+
+async def test_books_that_disagree_are_red(tmp_path: Path) -> None:
+    """A job that contradicts the books is named."""
+    settings = settings_in(tmp_path)
+    await filled(settings)
+    store = await Store.open(settings.database)
+    job = await books.running(store, images=2)
+    await store.database.write("UPDATE job SET charged = 1 WHERE id = :id", {"id": job.id})
+    await store.close()
+    status, text, fix = deep(settings)["Books"]
+    assert (status, text) == (Status.BAD, f"Job {job.id} is alive but holds less than its cost.")
+    assert fix.endswith("easel restore")
+
+
+async def test_backups_are_judged_by_age_and_by_content(tmp_path: Path) -> None:
+    """None, one that is old and one that does not hold are red, each with `easel backup`."""
+    settings = settings_in(tmp_path)
+    assert deep(settings)["Backup"][0] is Status.OK  # nothing to back up yet
+    await filled(settings)
+    assert deep(settings)["Backup"] == (Status.BAD, f"There is none in {settings.backups}.", "easel backup")
+    made = backed_up(settings, hours_ago=100)
+    status, text, fix = deep(settings)["Backup"]
+    assert (status, fix) == (Status.BAD, "easel backup")
+    assert "100 hours old" in text
+    made = backed_up(settings)
+    assert deep(settings)["Backup"][0] is Status.OK
+    made.write_bytes(made.read_bytes()[:9000])
+    status, text, fix = deep(settings)["Backup"]
+    assert (status, fix) == (Status.BAD, "easel backup")
+    assert "does not hold" in text
+
+
+def test_an_interrupted_restore_is_red(tmp_path: Path) -> None:
+    """Between two databases the way out is named."""
+    settings = settings_in(tmp_path)
+    for name in ("easel.sqlite3", "easel.sqlite3.restoring"):
+        (tmp_path / name).touch()
+    finding = only(doctor.check_database(settings))
+    assert finding.status is Status.BAD
+    assert "`easel restore` again" in finding.text
+
+
+def test_deep_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only --deep reads everything."""
+    monkeypatch.setattr(doctor, "CHECKS", ())
+    assert len(list(doctor.examine(Settings(), None))) == 1
+    assert len(list(doctor.examine(Settings(), None, deep=True))) > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -41,6 +42,7 @@ class Gate:
         self._engine = engine
         self._clock = clock
         self._settings = settings
+        self._was_full = False
 
     # -------------------------------------------------------------- what is offered
 
@@ -81,6 +83,10 @@ class Gate:
         """Stores and charges the job, or says in a sentence why not. The caller answers next."""
         if self._engine.status.phase is Phase.BROKEN:
             return Refused(reason=why_nothing_is_offered(self._engine.status))
+        if self._is_full():
+            return Refused(
+                reason="Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
+            )
         allowance = await self.allowance(owner)
         verdict = judge(request, allowance.limits)
         if isinstance(verdict, Refused):
@@ -104,6 +110,17 @@ class Gate:
             )
         log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
         return admitted
+
+    def _is_full(self) -> bool:
+        """Whether finishing what is already in line needs the room that is left. Told to the owner once."""
+        free_mb = shutil.disk_usage(self._settings.data_dir).free >> 20
+        is_full = free_mb < self._settings.data.free_mb
+        if is_full and not self._was_full:
+            log.error("disk_full", folder=str(self._settings.data_dir), free_mb=free_mb)
+        elif self._was_full and not is_full:
+            log.info("disk_has_room_again", free_mb=free_mb)
+        self._was_full = is_full
+        return is_full
 
     async def allowance(self, owner: Owner) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""

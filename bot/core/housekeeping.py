@@ -1,48 +1,116 @@
-"""Forgets what need not be kept: expired tokens, image files past their retention. Never what is still owed."""
+"""Backs up, and forgets what need not be kept: expired tokens, old image files. Never what is still owed."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from bot.config import Settings
 from bot.core.ports import Clock
 from bot.jobs import TOKEN_LIFE_S
 from bot.store import Store
+from bot.store.backup import backups, name_for, prune
 from bot.store.db import DatabaseError
 
 log = structlog.get_logger(__name__)
 
 EVERY_S = 60.0
 SWEEPS_EVERY = 360
-DAY_S = 86_400.0
+BACKUP_LOOKS_EVERY = 60
+"""In minutes, so that a backup that fails is tried again in an hour, and not every minute."""
+DAY_S, HOUR_S = 86_400.0, 3600.0
 
 
-async def keep_house(store: Store, spool: Path, *, retention_days: int, clock: Clock) -> None:
-    """Runs until cancelled: tokens every minute, images every six hours; `retention_days` 0 keeps them for ever."""
-    for turn in itertools.count():
-        try:
-            await store.jobs.purge_tokens(before=clock.now() - TOKEN_LIFE_S)
-            if retention_days and turn % SWEEPS_EVERY == 0:
-                await _sweep(store, spool, before=clock.now() - retention_days * DAY_S)
-        except (DatabaseError, OSError) as error:  # it is tried again in a minute, or in six hours
-            log.warning("housekeeping_failed", error=str(error))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    every: int
+    """Turns of EVERY_S between two times; the first comes at once."""
+    do: Callable[[], Awaitable[None]]
+    failure: str
+    """The event that is logged, at error level, when it fails."""
+
+
+async def keep_house(store: Store, settings: Settings, *, clock: Clock) -> None:
+    """Runs until cancelled; one chore that fails costs nobody else's turn."""
+    chores = (
+        Chore(
+            every=1,
+            do=lambda: store.jobs.purge_tokens(before=clock.now() - TOKEN_LIFE_S),
+            failure="tokens_not_forgotten",
+        ),
+        Chore(
+            every=BACKUP_LOOKS_EVERY,
+            do=lambda: back_up_when_due(store, settings, clock.now()),
+            failure="backup_failed",
+        ),
+        Chore(every=SWEEPS_EVERY, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
+    )
+    turn = 0
+    while True:
+        for chore in chores:
+            if turn % chore.every == 0:
+                await _try(chore)
+        turn += 1
         await asyncio.sleep(EVERY_S)
 
 
-async def _sweep(store: Store, spool: Path, *, before: float) -> None:
-    owed = {str(image.path) for job in await store.jobs.live() for image in job.images}
-    if gone := await asyncio.to_thread(sweep, spool, before=before, keep=owed):
-        log.info("old_images_removed", files=gone)
+async def _try(chore: Chore) -> None:
+    try:
+        await chore.do()
+    except (DatabaseError, OSError) as error:  # it is tried again at its next turn
+        log.error(chore.failure, error=str(error))
 
 
-def sweep(spool: Path, *, before: float, keep: set[str]) -> int:
-    """Removes files last written before a time (seconds since 1970), but for those to keep; how many went."""
-    gone = 0
+# ------------------------------------------------------------------ backups
+
+
+async def back_up_when_due(store: Store, settings: Settings, now: float) -> None:
+    """Makes a backup unless there is one young enough; then the oldest go. Raises DatabaseError or OSError."""
+    every_s, folder = settings.backup.every_hours * HOUR_S, settings.backups
+    # one made while the clock was wrong, in the future, must not keep us from backing up until then
+    known = [backup.made_at for backup in backups(folder) if backup.is_regular and backup.made_at <= now]
+    if not every_s or (known and now - known[0] < every_s):
+        return
+    target = folder / name_for(now)
+    await store.back_up(target)
+    gone = await asyncio.to_thread(prune, folder, keep=settings.backup.keep)
+    log.info("backup_made", file=str(target), older_removed=gone)
+
+
+# ------------------------------------------------------------------ files of images
+
+
+async def _sweep(store: Store, settings: Settings, now: float) -> None:
+    days = settings.data.retention_days
+    before = now - days * DAY_S if days else None
+    # files first, then the rows: a file seen here belongs to a job that is alive, and read below, or has ended
+    found = await asyncio.to_thread(old_files, settings.spool, before=before, partial_before=now - HOUR_S)
+    live = {job.id for job in await store.jobs.live()}
+    gone = [path for path in found if _job_of(path) not in live]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    if gone:
+        log.info("old_files_removed", files=len(gone))
+
+
+def old_files(spool: Path, *, before: float | None, partial_before: float) -> list[Path]:
+    """Files last written before a time (None: no image is that old); half-written ones have a time of their own.
+
+    A half-written file is renamed within seconds: one that is old was left behind by an engine that died.
+    """
+    found: list[Path] = []
     for path in spool.glob("*"):
-        if str(path) not in keep and path.is_file() and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
-            gone += 1
-    return gone
+        limit = partial_before if path.suffix == ".part" else before
+        if limit is not None and path.is_file() and path.stat().st_mtime < limit:
+            found.append(path)
+    return found
+
+
+def _job_of(path: Path) -> int | None:
+    """The job whose finished image this is, as the engine names it: JOB-ATTEMPT-IMAGE.png."""
+    number = path.name.partition("-")[0]
+    return int(number) if number.isdecimal() else None

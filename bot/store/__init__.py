@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from bot.store.backup import back_up
 from bot.store.db import Database
 from bot.store.history import History
 from bot.store.jobs import Jobs
@@ -20,12 +22,19 @@ class Store:
     history: History
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Opens or creates the database and migrates it; raises `bot.store.db.DatabaseError`."""
-        database = await Database.open(path)
+    async def open(cls, path: Path, *, backups: Path | None = None) -> Self:
+        """Opens or creates the database and migrates it; raises `bot.store.db.DatabaseError`.
+
+        What a migration changes is copied to `backups` before it, else to that folder beside the file.
+        """
+        database = await Database.open(path, backups=backups)
         return cls(
             database=database, jobs=Jobs(database), settings=Settings(database), history=History(database)
         )
+
+    async def back_up(self, target: Path) -> None:
+        """A verified copy of what is committed now, while everything goes on; raises DatabaseError."""
+        await asyncio.to_thread(back_up, self.database.path, target)
 
     async def close(self) -> None:
         await self.database.close()

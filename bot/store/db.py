@@ -1,16 +1,21 @@
-"""The one read-write connection, its transactions and migrations. Knows no table but SQLite's own bookkeeping."""
+"""The one read-write connection and its transactions; what must hold before it is opened. Knows no table."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from importlib import resources
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
+
+from bot.store import backup, health, schema
+from bot.store.errors import DatabaseError, Unusable, plain_errors
+
+__all__ = ["Database", "DatabaseError", "Unusable"]
 
 BUSY_TIMEOUT_S = 1.5
 """Answers to Discord are due within 3 s, so a stranger's lock must not hold us longer."""
@@ -18,30 +23,30 @@ BUSY_TIMEOUT_S = 1.5
 Params = Mapping[str, Any]
 
 
-class DatabaseError(Exception):
-    """The database can't be used; its text is a sentence for the owner."""
-
-
 class Database:
     """One writer, one reader. Every write goes through `write` or `tx`, so statements never interleave."""
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self.path = path
         self._writer = writer
         self._reader = reader
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Opens or creates the file and brings it to the newest schema. Raises DatabaseError."""
+    async def open(cls, path: Path, *, backups: Path | None = None) -> Self:
+        """Opens or creates the file and brings it to the newest schema; a copy of the older one goes to `backups`.
+
+        Raises DatabaseError; a damaged file is left as it is.
+        """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
         writer: aiosqlite.Connection | None = None
         try:
+            await asyncio.to_thread(_prepare, path, backups or path.parent / "backups")
             writer = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 await writer.execute_fetchall(f"PRAGMA {pragma}")
             writer.row_factory = sqlite3.Row
-            await _migrate(writer)
+            await schema.migrate(writer)
             reader = await aiosqlite.connect(
                 f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
             )
@@ -49,8 +54,9 @@ class Database:
         except (sqlite3.Error, DatabaseError) as error:
             if writer is not None:
                 await writer.close()
-            raise DatabaseError(f"The database {path} can't be opened: {error}.") from error
-        return cls(writer, reader)
+            kind = Unusable if isinstance(error, Unusable) else DatabaseError
+            raise kind(f"The database {path} can't be opened: {str(error).removesuffix('.')}.") from error
+        return cls(path, writer, reader)
 
     async def close(self) -> None:
         async with self._lock:
@@ -60,7 +66,7 @@ class Database:
     async def write(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """One statement, its own transaction; the rows of its RETURNING clause."""
         async with self._lock:
-            with _plain_errors():
+            with plain_errors():
                 return list(await self._writer.execute_fetchall(sql, params))
 
     @asynccontextmanager
@@ -68,7 +74,7 @@ class Database:
         """Several statements at once. Never await anything but the connection inside."""
         async with self._lock:
             try:
-                with _plain_errors():
+                with plain_errors():
                     await self._writer.execute_fetchall("BEGIN IMMEDIATE")
                     yield self._writer
                     await self._writer.execute_fetchall("COMMIT")
@@ -80,81 +86,23 @@ class Database:
 
     async def read(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """One query on the reader; sees everything committed before."""
-        return list(await self._reader.execute_fetchall(sql, params))
+        with plain_errors():
+            return list(await self._reader.execute_fetchall(sql, params))
 
 
-@contextmanager
-def _plain_errors() -> Generator[None]:
-    """What a stranger's lock or a full disk does to us, as a sentence; anything else is a bug and passes."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise DatabaseError(f"the database is busy or out of space ({error})") from error
-
-
-def migrations() -> list[tuple[int, str]]:
-    """(version, script) of every numbered file, in order."""
-    folder = resources.files("bot.store") / "migrations"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [(int(name.split("_")[0]), (folder / name).read_text(encoding="utf-8")) for name in names]
-
-
-async def _migrate(connection: aiosqlite.Connection) -> None:
-    version = await _version(connection)
-    known = migrations()
-    if version > known[-1][0]:
-        raise DatabaseError(
-            f"its schema {version} is newer than this program's {known[-1][0]}: install the newer Easel"
-        )
-    for number, script in known:
-        if number > version:
-            await connection.execute_fetchall("BEGIN IMMEDIATE")
-            try:
-                for statement in statements(script):
-                    await connection.execute_fetchall(statement)
-                await connection.execute_fetchall(f"PRAGMA user_version={number}")
-                await connection.execute_fetchall("COMMIT")
-            except BaseException:
-                await connection.rollback()
-                raise
-
-
-async def _version(connection: aiosqlite.Connection) -> int:
-    (row,) = await connection.execute_fetchall("PRAGMA user_version")
-    return int(row[0])
-
-
-def statements(script: str) -> Iterable[str]:
-    """The statements of a script one by one: `executescript` would commit behind our back."""
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""
-
-
-def _looking_at(path: Path) -> str:
-    """A URI for reading that leaves no files behind: without a log beside it, nobody is writing."""
-    idle = not path.with_name(f"{path.name}-wal").exists()
-    return f"{path.absolute().as_uri()}?mode=ro" + ("&immutable=1" if idle else "")
-
-
-def check(path: Path) -> list[str]:
-    """What is wrong with the database file, as sentences; reads only. For `easel doctor`."""
+def _prepare(path: Path, backups: Path) -> None:
+    """Looks before anything is written, and keeps a copy of what a migration is going to change."""
+    backup.check_whole(path)
     if not path.exists():
-        return []
-    try:
-        connection = sqlite3.connect(_looking_at(path), uri=True, timeout=BUSY_TIMEOUT_S)
-        try:
-            answers = [str(row[0]) for row in connection.execute("PRAGMA quick_check")]
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        return [f"{path} can't be read: {error}."]
-    problems = [f"{path}: {answer}." for answer in answers if answer != "ok"]
-    newest = migrations()[-1][0]
-    if version > newest:
-        problems.append(f"{path} has schema {version}, newer than this program's {newest}.")
-    return problems
+        path.touch(mode=0o600)
+        return
+    if problems := health.damage(path):
+        raise Unusable(
+            f"it is damaged ({problems[0]}) and was left as it is; "
+            "`easel restore` puts the newest backup in its place"
+        )
+    found, newest = health.version(path), schema.newest()
+    if found > newest:
+        raise Unusable(f"its schema {found} is newer than this program's {newest}: install the newer Easel")
+    if 0 < found < newest:
+        backup.back_up(path, backups / backup.name_for(time.time(), before_schema=newest))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.jobs import Job, JobState
 from bot.store.db import Database
+from bot.store.health import AUDIT, audit_sql
 from bot.store.jobs import job_of
 
 
@@ -31,18 +32,8 @@ class History:
 
     async def audit(self) -> list[str]:
         """Sentences about rows that contradict the books; empty when all is well."""
-        checks = {
-            "was cancelled before it ran but costs credits": """state = 'cancelled' AND attempt = 0
-                AND charged > 0""",
-            "is alive but holds less than its cost": """state IN ('accepted', 'queued', 'running')
-                AND charged <> cost""",
-            "shows another number of images than was asked for": """state IN ('rendered', 'delivered')
-                AND json_array_length(images) <> json_extract(request, '$.images')""",
-            "costs more than the images it delivered": """state = 'delivered' AND charged * json_array_length(images)
-                > cost * (SELECT COUNT(*) FROM json_each(images) WHERE json_extract(value, '$.path') IS NOT NULL)""",
-        }
         problems: list[str] = []
-        for sentence, condition in checks.items():
-            rows = await self._db.read(f"SELECT id FROM job WHERE {condition} ORDER BY id LIMIT 20", {})
+        for sentence, condition in AUDIT.items():
+            rows = await self._db.read(audit_sql(condition), {})
             problems += [f"Job {row['id']} {sentence}." for row in rows]
         return problems

@@ -8,10 +8,13 @@ import discord
 import structlog
 from discord import app_commands
 
-from bot.store.db import DatabaseError
+from bot.store.db import DatabaseError, Unusable
 from engine.contract import InvalidRequest
 
 log = structlog.get_logger(__name__)
+
+BUSY = "Easel is busy right now and nothing was charged: try again in a moment."
+REPAIR = "Easel's database needs repair and nothing was charged: please tell an admin."
 
 
 class UserError(Exception):
@@ -26,7 +29,7 @@ def sentence_for(error: BaseException) -> str | None:
         case UserError() | InvalidRequest():
             return str(error)
         case DatabaseError():
-            return "Easel is busy right now and nothing was charged: try again in a moment."
+            return REPAIR if isinstance(error, Unusable) else BUSY
         case app_commands.NoPrivateMessage():
             return "Use this command in a server, not in a direct message."
         case app_commands.TransformerError():

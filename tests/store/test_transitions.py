@@ -12,7 +12,7 @@ import pytest
 
 from bot.jobs import LIVE, TRANSITIONS, WAITING, Action, Job, JobState
 from bot.store import Store
-from bot.store.db import migrations
+from bot.store.schema import migrations
 from tests.store.books import NOON, admitted, delivered, images_of, queued, rendered, running, sure
 
 SCHEMA = "\n".join(script for _, script in migrations())

@@ -1,0 +1,73 @@
+"""`easel backup` and `easel restore`: copies of the database and the way back, for the shell. Knows no Discord."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bot.config import EXIT_CONFIG, Settings
+from bot.lock import EXIT_ALREADY_RUNNING, AlreadyRunning, lock_data
+from bot.store import backup
+from bot.store.errors import DatabaseError, Unusable
+from bot.store.health import verify
+
+EXIT_OK, EXIT_FAILED = 0, 1
+
+
+def back_up(settings: Settings, target: Path | None) -> int:
+    """A verified copy, whether or not the bot runs; to the folder of backups unless told."""
+
+    def act() -> int:
+        backup.check_whole(settings.database)
+        made = backup.back_up(
+            settings.database, (target or settings.backups / backup.name_for(time.time())).absolute()
+        )
+        print(f"The database was copied to {made}; the copy was opened, checked and audited.")
+        return EXIT_OK
+
+    return _explained(act)
+
+
+def restore(settings: Settings, source: Path | None) -> int:
+    """Puts a backup, the newest good one unless told, in the database's place."""
+
+    def act() -> int:
+        with lock_data(settings):
+            chosen = source or _newest_good(settings.backups)
+            kept = backup.restore(settings.database, chosen.absolute(), now=time.time())
+        print(f"{settings.database} is now the backup {chosen}.")
+        if kept is not None:
+            print(f"What was there before is kept as {kept}.")
+        print("Requests that were in line when it was made are taken up at the next `easel run`.")
+        return EXIT_OK
+
+    return _explained(act)
+
+
+def _newest_good(folder: Path) -> Path:
+    known = backup.backups(folder)
+    for candidate in known:
+        if not (problems := verify(candidate.path)):
+            return candidate.path
+        print(f"{candidate.path} is passed over: {problems[0]}.", file=sys.stderr)
+    if known:
+        raise DatabaseError(f"No backup in {folder} can be used: name another file, `easel restore FILE`.")
+    raise DatabaseError(f"There is no backup in {folder}: name the file, `easel restore FILE`.")
+
+
+def _explained(act: Callable[[], int]) -> int:
+    try:
+        return act()
+    except AlreadyRunning as problem:
+        print(problem, file=sys.stderr)
+        return EXIT_ALREADY_RUNNING
+    except Unusable as problem:
+        print(problem, file=sys.stderr)
+        return EXIT_CONFIG
+    except DatabaseError as problem:
+        print(problem, file=sys.stderr)
+    except OSError as problem:
+        print(f"The data folder can't be used: {problem}.", file=sys.stderr)
+    return EXIT_FAILED

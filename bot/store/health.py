@@ -1,0 +1,104 @@
+"""Looks at a database file and changes nothing: is it sound, do its books agree. Knows no running bot."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from bot.store import schema
+from bot.store.errors import is_damage
+
+BUSY_TIMEOUT_S = 1.5
+
+AUDIT: Mapping[str, str] = {
+    "was cancelled before it ran but costs credits": "state = 'cancelled' AND attempt = 0 AND charged > 0",
+    "is alive but holds less than its cost": """state IN ('accepted', 'queued', 'running')
+        AND charged <> cost""",
+    "shows another number of images than was asked for": """state IN ('rendered', 'delivered')
+        AND json_array_length(images) <> json_extract(request, '$.images')""",
+    "costs more than the images it delivered": """state = 'delivered' AND charged * json_array_length(images)
+        > cost * (SELECT COUNT(*) FROM json_each(images) WHERE json_extract(value, '$.path') IS NOT NULL)""",
+}
+"""What must hold of every job besides the schema's own constraints: a sentence, and the condition that breaks it."""
+
+
+def audit_sql(condition: str) -> str:
+    return f"SELECT id FROM job WHERE {condition} ORDER BY id LIMIT 20"
+
+
+@contextmanager
+def look(path: Path) -> Generator[sqlite3.Connection]:
+    """A read-only connection that leaves no files behind: without a log beside it, nobody is writing."""
+    idle = not path.with_name(f"{path.name}-wal").exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro" + ("&immutable=1" if idle else "")
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def version(path: Path) -> int:
+    """The schema's number, 0 for an empty file. Raises sqlite3.Error."""
+    with look(path) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def damage(path: Path, *, thorough: bool = False) -> list[str]:
+    """What is broken in the file, in SQLite's words; `thorough` also compares indexes with their tables.
+
+    Raises sqlite3.Error where it can't be told, as while a stranger holds the file.
+    """
+    pragmas = ("integrity_check", "foreign_key_check") if thorough else ("quick_check",)
+    try:
+        with look(path) as connection:
+            answers = [
+                " ".join(str(value) for value in row)
+                for pragma in pragmas
+                for row in connection.execute(f"PRAGMA {pragma}")
+            ]
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return [str(error)]
+    return [" ".join(answer.split()) for answer in answers if answer != "ok"]
+
+
+def audit(path: Path) -> list[str]:
+    """Sentences about rows that contradict the books of the newest schema. Raises sqlite3.Error."""
+    with look(path) as connection:
+        return [
+            f"Job {row[0]} {sentence}."
+            for sentence, condition in AUDIT.items()
+            for row in connection.execute(audit_sql(condition))
+        ]
+
+
+def check(path: Path) -> list[str]:
+    """What is wrong with the database file, as sentences. For `easel doctor`."""
+    if not path.exists():
+        return []
+    try:
+        problems = [f"{path}: {problem.removesuffix('.')}." for problem in damage(path)]
+        if not problems and (found := version(path)) > schema.newest():
+            problems.append(f"{path} has schema {found}, newer than this program's {schema.newest()}.")
+    except sqlite3.Error as error:
+        return [f"{path} can't be read: {error}."]
+    return problems
+
+
+def verify(copy: Path) -> list[str]:
+    """What speaks against using this file as the database. The books of an older schema are audited after migration."""
+    try:
+        if problems := damage(copy):
+            return problems
+        found = version(copy)
+        if found > schema.newest():
+            return [f"its schema {found} is newer than this program's {schema.newest()}"]
+        if found == 0:
+            return ["it is empty"]
+        return audit(copy) if found == schema.newest() else []
+    except sqlite3.Error as error:
+        return [str(error)]
