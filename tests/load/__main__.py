@@ -31,7 +31,8 @@ credits_per_day = 1000000
 [queue]
 max = 200
 """
-COMMANDS = (("imagine", 17), ("quota", 1), ("queue", 1), ("history", 1))
+COMMANDS = {"imagine": 17, "quota": 1, "queue": 1, "history": 1}
+"""How often each is typed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +59,8 @@ class Load:
     async def ask(self, rate: float, seconds: float) -> None:
         """Asks at a steady rate, whatever the answers are."""
         begin = due = time.monotonic()
-        names, weights = zip(*COMMANDS, strict=True)
         while time.monotonic() - begin < seconds:
-            (name,) = self.random.choices(names, weights)
+            (name,) = self.random.choices(list(COMMANDS), list(COMMANDS.values()))
             options: dict[str, Any] = {"prompt": f"picture {len(self.sent)}"} if name == "imagine" else {}
             self.sent.append(
                 await self.discord.send_slash(self.random.choice(self.people), self.channel, name, **options)
