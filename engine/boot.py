@@ -68,11 +68,20 @@ def _get_ready(
     except (BrokenModel, DeviceLost, ImportError, _Leave):
         raise
     except Exception as error:
+        _check_device(error)
         traceback.print_exc()
         raise BrokenModel(
             f"The model can't be loaded ({type(error).__name__}): check the model's files; "
             "the engine's log says where it failed."
         ) from error
+
+
+def _check_device(error: Exception) -> None:
+    """Raises DeviceLost for what a new process may survive; without torch there can't be such an error."""
+    if "torch" in sys.modules:
+        from engine import faults
+
+        faults.check_device(error)
 
 
 def _patiently(
@@ -121,7 +130,10 @@ def _start(
     tell("getting to know this machine", None)
     info = _fitted(info, pipeline, settings, place)
     family = _family(pipeline, settings, info)
-    switches, costs = _acquaint(family, pipeline, settings, info, place)
+    _examine(family, info, place)
+    switches, costs = _acquaint(
+        family, pipeline, settings, info, place, lambda: tell("getting to know this machine", None)
+    )
     manner = _manner(settings, costs)
     ready = Ready(
         device=_device_name(place),
@@ -204,10 +216,40 @@ def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Pla
     return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
 
 
+def _examine(family: SdFamily, info: ModelInfo, place: Place) -> None:
+    """The self-test before Ready: a small picture is drawn and thrown away."""
+    from engine.families.sd import NotFinite
+
+    side = -(-info.side_min // info.side_multiple) * info.side_multiple
+    try:
+        family.test_itself((side, side))
+    except NotFinite as error:
+        dtype = str(place.dtype).removeprefix("torch.")
+        raise BrokenModel(
+            f"The model {info.title} draws no numbers in {dtype} on this device: set dtype to "
+            f"“{'float32' if dtype != 'float32' else 'auto'}” under [engine], or download the model again."
+        ) from error
+    except Exception as error:
+        if family.is_out_of_memory(error):
+            raise BrokenModel(
+                f"There is no memory left to draw with {info.title}, not even {side}x{side}: "
+                "end what else uses the device, or choose a smaller model."
+            ) from error
+        raise
+
+
 def _acquaint(
-    family: SdFamily, pipeline: Any, settings: EngineSettings, info: ModelInfo, place: Place
+    family: SdFamily,
+    pipeline: Any,
+    settings: EngineSettings,
+    info: ModelInfo,
+    place: Place,
+    go_on: Callable[[], None],
 ) -> tuple[dict[str, str], probe.Costs | None]:
-    """(switches that are on, what forwards cost): as found at an earlier start with the same facts, or found now."""
+    """(switches that are on, what forwards cost): as found at an earlier start with the same facts, or found now.
+
+    `go_on` is called after each forward: on a slow machine finding out takes minutes.
+    """
     from engine import tuning
 
     if settings.data is None:
@@ -228,9 +270,14 @@ def _acquaint(
         switches = probe.read_switches(folder, key)
         tuning.turn_on(pipeline, switches)
         return switches, costs
+
+    def rehearse(count: int) -> None:
+        family.rehearse(count, size)
+        go_on()
+
     rows = 2 if settings.mode == "exact" else min(settings.rows, 2 * settings.slots)
-    switches = tuning.choose(pipeline, settings, lambda: family.rehearse(rows, size))
-    costs = probe.measure(lambda count: family.rehearse(count, size))
+    switches = tuning.choose(pipeline, settings, lambda: rehearse(rows))
+    costs = probe.measure(rehearse)
     probe.keep(folder, key, costs, facts, switches)
     return switches, costs
 

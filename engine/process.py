@@ -30,6 +30,8 @@ EXIT_DEVICE_LOST = 70
 """The GPU is in a state no later call recovers from; a new generation may work."""
 EXIT_BROKEN = 78
 """`Broken` was sent: starting again would not help."""
+GONE_S = 10.0
+"""A killed process is gone well within this, unless it hangs inside its driver, where no signal reaches it."""
 
 _PR_SET_PDEATHSIG = 1
 _context = multiprocessing.get_context("spawn")
@@ -87,28 +89,38 @@ class EngineProcess:
             self._process.kill()
 
     def stop(self, timeout_s: float) -> None:
-        """Asks it to leave, waits at most `timeout_s` seconds, then kills it. Blocks until it is gone."""
+        """Asks it to leave, waits at most `timeout_s` seconds, then kills it. Blocks until it is gone, or GONE_S more."""
         if self._closed:
             return
         self.send(Shutdown())
         self._process.join(timeout_s)
         if self._process.is_alive():
             self._process.kill()
-            self._process.join()
+            self._process.join(GONE_S)
 
     def close(self) -> None:
-        """Kills what still runs, reaps it and frees queue and pipe. End any thread reading `events` first, by `stop`
-        or `kill`: closing a pipe under a reader is undefined. May be called twice."""
+        """Kills what still runs, reaps it and frees queue and pipe; what can't be killed is abandoned after GONE_S.
+
+        End any thread reading `events` first, by `stop` or `kill`: closing a pipe under a reader is undefined. May be
+        called twice.
+        """
         if self._closed:
             return
         self._process.kill()
-        self._process.join()
+        self._process.join(GONE_S)
         self._exitcode = self._process.exitcode
         self._closed = True
         self._controls.cancel_join_thread()
         self._controls.close()
         self.events.close()
-        self._process.close()
+        if self._exitcode is None:
+            self.abandon()
+        else:
+            self._process.close()
+
+    def abandon(self) -> None:
+        """Lets the program end without this process, which not even SIGKILL ends: multiprocessing would wait for it."""
+        multiprocessing.process._children.discard(self._process)  # type: ignore[attr-defined]
 
 
 def _is_secret(name: str) -> bool:

@@ -19,13 +19,13 @@ import stamina
 import structlog
 
 from bot.config import Settings
-from bot.core.engine_client import EngineClient, Lost
+from bot.core.engine_client import EngineClient, Lost, Paused
 from bot.core.estimates import Pace
 from bot.core.fairness import FairQueue
 from bot.core.gate import Gate
 from bot.core.ports import Clock, Delivery, Progress, Undeliverable
 from bot.core.spooled import all_intact
-from bot.core.words import held_up_by
+from bot.core.words import for_the_owner, held_up_by
 from bot.jobs import TOKEN_LIFE_S, Job, JobState, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError
@@ -63,7 +63,7 @@ class _Aboard:
     engine_s: float = 0.0
     """Engine time spent on this job alone."""
     was_alone: bool | None = None
-    """Whether it was the engine's only guest when that died; None while the engine lives."""
+    """Whether the engine worked on nothing else when it died; None while the engine lives."""
 
 
 class Dispatcher:
@@ -83,7 +83,7 @@ class Dispatcher:
         """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
         self._pace = Pace()
         self._last_step_at = 0.0
-        self._inbox: deque[Event | Lost | None] = deque()
+        self._inbox: deque[Event | Lost | Paused | None] = deque()
         self._drainer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -107,6 +107,8 @@ class Dispatcher:
         log.warning("job_unanswered", job=job.id)
 
     def _enqueue(self, job: Job) -> None:
+        if job.attempt:  # it was aboard when the bot ended, or came back from an engine that had died before
+            self._suspects.add(job.id)
         self._waiting[job.id] = job
         self._line.add(job.id, user_id=job.user_id, cost=job.cost)
 
@@ -248,7 +250,7 @@ class Dispatcher:
 
     # -------------------------------------------------------------- events
 
-    def _post(self, event: Event | Lost | None) -> None:
+    def _post(self, event: Event | Lost | Paused | None) -> None:
         """Queues an event (None: only look who may run) behind those that are being handled."""
         self._inbox.append(event)
         if self._drainer is None or self._drainer.done():
@@ -267,7 +269,7 @@ class Dispatcher:
                 log.exception("event_failed", event_type=type(event).__name__)
             self._inbox.popleft()
 
-    async def _handle(self, event: Event | Lost) -> None:
+    async def _handle(self, event: Event | Lost | Paused) -> None:
         match event:
             case Loading() | Broken():
                 self._show_line()
@@ -275,6 +277,10 @@ class Dispatcher:
                 self._inbox.append(None)
             case Lost():
                 await self._lost()
+            case Paused():
+                self._show_line()
+                text = for_the_owner(event.reason, waiting=len(self._waiting))
+                self._background(self._delivery.tell_owner(text))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
                 aboard = self._aboard.get(event.job_id)
                 if aboard is not None and aboard.job.attempt == event.attempt:
@@ -339,13 +345,16 @@ class Dispatcher:
             self._background(self._show_end(ended))
 
     async def _lost(self) -> None:
-        """The engine died. A job that was alone carries a fault; of several, each must clear itself alone."""
-        for guest in self._aboard.values():
+        """The engine died. A job that was alone carries a fault; of several, each must clear itself alone.
+
+        Only what was begun counts: a job that the engine never told of starting can't have been the cause.
+        """
+        begun = [guest for guest in self._aboard.values() if guest.since is not None]
+        for guest in begun:
             if guest.was_alone is None:  # decided once, even if the store makes us come here twice
-                guest.was_alone = len(self._aboard) == 1
+                guest.was_alone = len(begun) == 1
         for guest in list(self._aboard.values()):
             await self._lost_guest(guest)
-        self.engine.working = False
         self._show_line()
 
     async def _lost_guest(self, guest: _Aboard) -> None:
@@ -354,8 +363,10 @@ class Dispatcher:
             await self._cancelled(guest, done=guest.step.fraction if guest.step else 0.0)
         elif faults >= FAULTS_MAX:
             await self._fail(job, "The image engine died twice while making this.")
+            self.engine.blame_a_job()
         else:
-            self._suspects.add(job.id)
+            if guest.since is not None:
+                self._suspects.add(job.id)
             await self._back_in_line(job, faults=faults)
             reason, waiting = self._cancels.get(job.id), self._waiting.get(job.id)
             if reason is not None and waiting is not None:  # promised while it went back
@@ -380,7 +391,6 @@ class Dispatcher:
                 self._line.ended(job_id)
                 continue
             self._aboard[job_id] = _Aboard(job=running)
-            self.engine.working = True
             self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
             if (reason := self._cancels.get(job_id)) is not None:
                 self._cancel_aboard(job_id, reason)
@@ -398,7 +408,6 @@ class Dispatcher:
         self._suspects.discard(job_id)
         self._cancels.pop(job_id, None)
         self._line.ended(job_id)
-        self.engine.working = bool(self._aboard)
         self._post(None)
 
     # -------------------------------------------------------------- telling people
