@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import os
-import queue
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine import memory, models, probe
 from engine.checkpoint import BrokenModel
-from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
+from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
 from engine.drawing import DeviceLost, Manner
 from engine.hub import Unreachable
-from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
+from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, Leave, parent_alive, wait
 from engine.worker import Controls, Worker
 
 if TYPE_CHECKING:
@@ -31,12 +29,7 @@ SMALL_PIXELS = 256 * 256
 """Models of pictures up to here have matrices too small to be shared: waiting for each other takes longer than it saves."""
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
-_LOOK_EVERY_S = 0.5
 _Got = TypeVar("_Got")
-
-
-class _Leave(Exception):
-    """There is nobody left to get ready for."""
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
@@ -45,7 +38,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         worker, ready = _get_ready(settings, controls, emit)
         emit(ready)
         worker.run()
-    except _Leave:
+    except Leave:
         return EXIT_OK
     except BrokenModel as error:
         emit(Broken(reason=str(error)))
@@ -65,7 +58,7 @@ def _get_ready(
         info = _patiently(lambda: models.describe(settings), controls, emit)
         emit(Loading(stage="starting torch", models=(info,)))
         return _start(settings, info, controls, emit)
-    except (BrokenModel, DeviceLost, ImportError, _Leave):
+    except (BrokenModel, DeviceLost, ImportError, Leave):
         raise
     except Exception as error:
         _check_device(error)
@@ -90,7 +83,7 @@ def _patiently(
     emit: Callable[[Event], None],
     described: tuple[ModelInfo, ...] = (),
 ) -> _Got:
-    """Tries again for as long as the hub can't be reached. Raises _Leave when told to go meanwhile."""
+    """Tries again for as long as the hub can't be reached. Raises Leave when told to go meanwhile."""
     for pause in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
         try:
             return act()
@@ -98,20 +91,8 @@ def _patiently(
             print(f"easel engine: {error}", file=sys.stderr)  # noqa: T201
         stage = f"the model hub can't be reached; trying again in {pause:.0f} s"
         emit(Loading(stage=stage, models=described))
-        _wait(pause, controls)
+        wait(pause, controls)
     raise AssertionError  # the pauses never end
-
-
-def _wait(pause: float, controls: Controls) -> None:
-    end = time.monotonic() + pause
-    while (left := end - time.monotonic()) > 0:
-        if not parent_alive():
-            raise _Leave
-        try:
-            if isinstance(controls.get(timeout=min(left, _LOOK_EVERY_S)), Shutdown):
-                raise _Leave  # nothing else is sent before Ready
-        except queue.Empty:
-            pass
 
 
 def _start(

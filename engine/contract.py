@@ -311,7 +311,7 @@ class EngineSettings:
     rows: int = 4
     """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
     data: str | None = None
-    """Folder where measurements of this machine are kept; None: nothing is measured."""
+    """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
     preview_every: int = 0
     """UNet calls of one image between two previews; 0: none are made."""
     preview_model: str | None = None

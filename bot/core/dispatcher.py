@@ -279,8 +279,9 @@ class Dispatcher:
                 await self._lost()
             case Paused():
                 self._show_line()
-                text = for_the_owner(event.reason, waiting=len(self._waiting))
-                self._background(self._delivery.tell_owner(text))
+                if not event.again:
+                    text = for_the_owner(event.reason, waiting=len(self._waiting))
+                    self._background(self._delivery.tell_owner(text))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
                 aboard = self._aboard.get(event.job_id)
                 if aboard is not None and aboard.job.attempt == event.attempt:

@@ -47,7 +47,9 @@ class Paused:
     """The engine died too often: none is started for a while."""
 
     reason: str
-    """A sentence for the owner."""
+    """How it ended the last time: a sentence."""
+    again: bool = False
+    """The engine that was tried after the last pause died as well."""
 
 
 class Phase(StrEnum):
@@ -279,7 +281,7 @@ class EngineClient:
         log.error("engine_paused", deaths=len(self._deaths), for_s=PAUSE_S, reason=self._last_words)
         self.status = EngineStatus(phase=Phase.PAUSED, reason=self._last_words, models=self.status.models)
         self._restart = asyncio.get_running_loop().call_later(PAUSE_S, self._spawn)
-        self._on_event(Paused(reason=self._last_words))
+        self._on_event(Paused(reason=self._last_words, again=len(self._deaths) > DEATHS_MAX))
 
 
 def pinned(settings: EngineSettings, ready: Ready) -> EngineSettings:
