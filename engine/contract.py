@@ -389,7 +389,8 @@ class Started:
     attempt: int
 
 
-Stage = Literal["waiting", "encoding", "denoising", "decoding"]
+Stage = Literal["waiting", "encoding", "denoising", "decoding", "saving"]
+"""What is done next for a job; saving goes on behind whatever else the engine does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

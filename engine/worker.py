@@ -294,6 +294,7 @@ class Worker(Generic[Painted]):
         self._decode_s = time.monotonic() - begin
         picture.canvas = None  # frees its latents
         self._saving[self._saver.submit(self._save, picture, image)] = picture
+        self._tell(picture.job, "saving", always=True)
 
     def _decoded(self, picture: Picture[Painted]) -> Image.Image | None:
         assert picture.canvas is not None

@@ -143,7 +143,7 @@ class Watch:
         if not self._guests:
             return None
         guests = self._guests.values()
-        drawn = [guest for guest in guests if guest.stage != "waiting"]
+        drawn = [guest for guest in guests if guest.stage not in ("waiting", "saving")]
         return max(self._limit_of(guest) for guest in drawn or guests)
 
     def _limit_of(self, guest: _Guest) -> float:
@@ -157,7 +157,7 @@ class Watch:
                 return max(self._deadlines.first_step_s, usual)
             case "denoising":
                 return max(self._deadlines.step_s, usual)
-            case "decoding":
+            case "decoding" | "saving":
                 return max(self._deadlines.decoding_s, usual)
 
 

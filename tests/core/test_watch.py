@@ -164,6 +164,19 @@ def test_a_decode_on_a_very_slow_machine() -> None:
     assert_limit(clock, 20 * 60.0)
 
 
+def test_saving_holds_up_nobody() -> None:
+    """While one picture is saved behind them, the others' steps are due as ever; alone it has the time of a decode."""
+    clock = ready()
+    for job_id in (1, 2):
+        clock.submit(job_id)
+        clock.draw(job_id, steps=20, each_s=0.05)
+    clock.tell(stepped(1, "decoding", 20), stepped(1, "saving", 20))
+    clock.tell(stepped(2, "denoising", 20))
+    assert_limit(clock, LIMITS.step_s)
+    clock.tell(Finished(job_id=2, attempt=1, images=(), seconds=1.0))
+    assert_limit(clock, LIMITS.decoding_s)
+
+
 def test_a_turbo_models_only_step_is_a_measure_too() -> None:
     """One step a picture: afterwards the engine's pace is known, and later jobs have the shorter deadline."""
     clock = ready()
