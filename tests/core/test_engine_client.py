@@ -14,7 +14,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from bot.core.engine_client import EngineClient, Lost, Phase, _log_ready
+from bot.core.engine_client import EngineClient, Lost, Paused, Phase, _log_ready
 from bot.core.watch import Deadlines
 from engine.contract import (
     Broken,
@@ -39,7 +39,7 @@ class Ship:
 
     def __init__(self, client: EngineClient) -> None:
         self.client = client
-        self.events: list[Event | Lost] = []
+        self.events: list[Event | Lost | Paused] = []
 
     def count(self, kind: type) -> int:
         return sum(isinstance(event, kind) for event in self.events)

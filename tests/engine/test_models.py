@@ -245,7 +245,7 @@ def test_a_gpu_that_does_not_answer_is_named(tiny: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.empty", lost)
-    with pytest.raises(BrokenModel, match="The device “cuda” can't be used here .* install its driver"):
+    with pytest.raises(BrokenModel, match=r"The device “cuda” can't be used here .* install its driver"):
         models.choose_place(replace(settings(tiny), device="auto"))
 
 
