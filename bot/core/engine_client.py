@@ -243,9 +243,8 @@ class EngineClient:
     def _receive_broken(self, broken: Broken) -> None:
         log.error("engine_broken", reason=broken.reason)
         self._last_words = broken.reason
-        if (
-            not self._was_ready
-        ):  # what worked before may work again: a card that is gone, a disk that is not mounted
+        # What worked before may work again: a card that was gone, a disk that was not mounted.
+        if not self._was_ready:
             self.status = EngineStatus(phase=Phase.BROKEN, reason=broken.reason, models=self.status.models)
 
     # -------------------------------------------------------------- death

@@ -314,7 +314,7 @@ async def test_broken_is_not_restarted(launch: Launch) -> None:
 
 async def test_a_hung_engine_is_killed_and_replaced(launch: Launch) -> None:
     """An engine with work that tells nothing for longer than its deadline is killed; its successor works."""
-    ship = await launch(Deadlines(first_job_s=0.2))
+    ship = await launch(Deadlines(first_job_s=1.0))
     await ship.ready()
     pid = ship.client.pid
     ship.submit(prompt="HANG")
@@ -337,7 +337,7 @@ async def test_an_engine_that_never_loads_is_killed(launch: Launch) -> None:
 
 async def test_an_idle_engine_may_be_silent(launch: Launch) -> None:
     """A ready engine without work is left alone however long it says nothing."""
-    ship = await launch(Deadlines(first_job_s=0.1))
+    ship = await launch(Deadlines(first_job_s=1.0))
     await ship.ready()
     pid = ship.client.pid
     await asyncio.sleep(2.5)

@@ -140,7 +140,7 @@ async def test_a_cancelled_job_does_not_come_back(rig_of: MakeRig) -> None:
 
 async def test_a_hung_engine_is_replaced_and_its_job_served(rig_of: MakeRig) -> None:
     """A job that hangs its engine twice fails and is refunded; the others are served."""
-    rig = await rig_of(fake=FakeSettings(slots=1), deadlines=Deadlines(first_job_s=0.5))
+    rig = await rig_of(fake=FakeSettings(slots=1), deadlines=Deadlines(first_job_s=2.0))
     bad = await rig.imagine("HANG")
     good = await rig.imagine(user=2)
     row = await rig.ended(bad)

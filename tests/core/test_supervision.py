@@ -307,7 +307,7 @@ async def test_an_engine_that_cannot_be_killed_is_left_behind(
     settings = EngineSettings(
         model="fake", spool=str(tmp_path / "spool"), data=str(tmp_path), fake=FakeSettings()
     )
-    client = EngineClient(settings, deadlines=Deadlines(first_job_s=0.5))
+    client = EngineClient(settings, deadlines=Deadlines(first_job_s=2.0))
     events: list[Event | Lost | Paused] = []
     client.start(events.append)
     await eventually(lambda: client.status.is_ready)
