@@ -203,7 +203,7 @@ def _examine(family: SdFamily, info: ModelInfo, place: Place) -> None:
 
     side = -(-info.side_min // info.side_multiple) * info.side_multiple
     try:
-        family.test_itself((side, side))
+        family.self_test((side, side))
     except NotFinite as error:
         dtype = str(place.dtype).removeprefix("torch.")
         raise BrokenModel(

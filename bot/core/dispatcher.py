@@ -11,7 +11,6 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import stamina
 import structlog
 
 from bot.config import Settings
+from bot.core.aboard import Aboard, judge
 from bot.core.engine_client import EngineClient, Lost, Paused
 from bot.core.estimates import Pace
 from bot.core.fairness import FairQueue
@@ -51,21 +51,6 @@ PLACES_SHOWN = 10
 BUSY_RETRY_S = 1.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Aboard:
-    """A job in the engine's hands."""
-
-    job: Job
-    since: float | None = None
-    step: Stepped | None = None
-    preview: bytes | None = None
-    """The newest one: most steps bring none."""
-    engine_s: float = 0.0
-    """Engine time spent on this job alone."""
-    was_alone: bool | None = None
-    """Whether the engine worked on nothing else when it died; None while the engine lives."""
-
-
 class Dispatcher:
     def __init__(
         self, *, store: Store, engine: EngineClient, delivery: Delivery, clock: Clock, settings: Settings
@@ -77,7 +62,7 @@ class Dispatcher:
         self._clock = clock
         self._line = FairQueue()
         self._waiting: dict[int, Job] = {}
-        self._aboard: dict[int, _Aboard] = {}
+        self._aboard: dict[int, Aboard] = {}
         self._suspects: set[int] = set()
         self._cancels: dict[int, str] = {}
         """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
@@ -129,7 +114,7 @@ class Dispatcher:
             else order[: self._line.place_for(job.user_id) - 1]
         )
         work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
-        work += sum(self._work_left(other) for other in self._aboard.values())
+        work += sum(other.work_left for other in self._aboard.values())
         eta = None if hint else self._pace.seconds_for(work)
         return Progress(place=len(ahead) + 1, eta_s=eta, hint=hint)
 
@@ -140,16 +125,11 @@ class Dispatcher:
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
 
-    def _seconds_left(self, aboard: _Aboard) -> float | None:
+    def _seconds_left(self, aboard: Aboard) -> float | None:
         """The engine's own word where it gave one, since it knows what else it draws; else what history says."""
         if aboard.step is not None and aboard.step.seconds_left is not None:
             return aboard.step.seconds_left
-        return self._pace.seconds_for(self._work_left(aboard) * len(self._aboard))
-
-    @staticmethod
-    def _work_left(aboard: _Aboard) -> float:
-        done = aboard.step.fraction if aboard.step else 0.0
-        return work_of(aboard.job.request) * (1 - done)
+        return self._pace.seconds_for(aboard.work_left * len(self._aboard))
 
     async def cancel(self, job_id: int, *, by: str) -> bool:
         """Cancels a waiting or running job; `by` is named in the message. False when it is over already."""
@@ -288,7 +268,7 @@ class Dispatcher:
                     await self._handle_job(aboard, event)
 
     async def _handle_job(
-        self, aboard: _Aboard, event: Started | Stepped | Finished | Failed | Cancelled
+        self, aboard: Aboard, event: Started | Stepped | Finished | Failed | Cancelled
     ) -> None:
         now = self._clock.now()
         match event:
@@ -308,7 +288,7 @@ class Dispatcher:
             case Cancelled():
                 await self._cancelled(aboard, done=event.done)
 
-    async def _finished(self, aboard: _Aboard, event: Finished) -> None:
+    async def _finished(self, aboard: Aboard, event: Finished) -> None:
         job = aboard.job
         shown = sum(image.path is not None for image in event.images)
         rendered = await self._store.jobs.rendered(
@@ -332,7 +312,7 @@ class Dispatcher:
             log.warning("job_failed", job=job.id, reason=reason)
             self._background(self._show_end(failed))
 
-    async def _cancelled(self, aboard: _Aboard, *, done: float) -> None:
+    async def _cancelled(self, aboard: Aboard, *, done: float) -> None:
         """A running job costs the share already done."""
         job = aboard.job
         ended = await self._store.jobs.cancelled(
@@ -346,19 +326,13 @@ class Dispatcher:
             self._background(self._show_end(ended))
 
     async def _lost(self) -> None:
-        """The engine died. A job that was alone carries a fault; of several, each must clear itself alone.
-
-        Only what was begun counts: a job that the engine never told of starting can't have been the cause.
-        """
-        begun = [guest for guest in self._aboard.values() if guest.since is not None]
-        for guest in begun:
-            if guest.was_alone is None:  # decided once, even if the store makes us come here twice
-                guest.was_alone = len(begun) == 1
+        """The engine died. A job that was alone carries a fault; of several, each must clear itself alone."""
+        judge(self._aboard.values())
         for guest in list(self._aboard.values()):
             await self._lost_guest(guest)
         self._show_line()
 
-    async def _lost_guest(self, guest: _Aboard) -> None:
+    async def _lost_guest(self, guest: Aboard) -> None:
         job, faults = guest.job, guest.job.faults + bool(guest.was_alone)
         if job.id in self._cancels:
             await self._cancelled(guest, done=guest.step.fraction if guest.step else 0.0)
@@ -366,7 +340,7 @@ class Dispatcher:
             await self._fail(job, "The image engine died twice while making this.")
             self.engine.blame_a_job()
         else:
-            if guest.since is not None:
+            if guest.is_begun:
                 self._suspects.add(job.id)
             await self._back_in_line(job, faults=faults)
             reason, waiting = self._cancels.get(job.id), self._waiting.get(job.id)
@@ -391,7 +365,7 @@ class Dispatcher:
             if running is None:  # cancelled in this moment
                 self._line.ended(job_id)
                 continue
-            self._aboard[job_id] = _Aboard(job=running)
+            self._aboard[job_id] = Aboard(job=running)
             self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
             if (reason := self._cancels.get(job_id)) is not None:
                 self._cancel_aboard(job_id, reason)

@@ -232,7 +232,7 @@ class SdFamily:
             raise
 
     @torch.inference_mode()
-    def test_itself(self, size: tuple[int, int]) -> None:
+    def self_test(self, size: tuple[int, int]) -> None:
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
         batch = self._blank(1, size)
         _check_finite(self._forward(batch))

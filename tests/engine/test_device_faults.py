@@ -170,7 +170,7 @@ Where = Callable[[pytest.MonkeyPatch], None]
 STARTS: dict[str, Where] = {
     "loading a part": lambda patch: patch.setattr(models, "import_module", sticky),
     "fitting previews": lambda patch: patch.setattr(preview, "_fit", sticky),
-    "the self-test": lambda patch: patch.setattr(SdFamily, "test_itself", sticky),
+    "the self-test": lambda patch: patch.setattr(SdFamily, "self_test", sticky),
     "measuring": lambda patch: patch.setattr(SdFamily, "_forward", sticky),
     "drawing": lambda patch: patch.setattr(Worker, "run", lost),
 }
@@ -215,13 +215,13 @@ def test_the_process_leaves_with_code_70(start: Callable[..., EngineProcess]) ->
 def test_every_start_draws_once(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A forward and a decode happen before Ready, also where nothing is measured."""
     done: list[str] = []
-    real = SdFamily.test_itself
+    real = SdFamily.self_test
 
-    def test_itself(self: SdFamily, size: tuple[int, int]) -> None:
+    def self_test(self: SdFamily, size: tuple[int, int]) -> None:
         real(self, size)
         done.append("self-test")
 
-    monkeypatch.setattr(SdFamily, "test_itself", test_itself)
+    monkeypatch.setattr(SdFamily, "self_test", self_test)
     monkeypatch.setattr(Worker, "run", lambda _: None)
 
     def note(event: Event) -> None:
@@ -269,7 +269,7 @@ def test_no_memory_for_the_self_test_is_broken(
     def full(self: SdFamily, size: tuple[int, int]) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(SdFamily, "test_itself", full)
+    monkeypatch.setattr(SdFamily, "self_test", full)
     events: list[Event] = []
     assert boot.run(settings_of(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_BROKEN
     assert "There is no memory left to draw" in str(events[-1])
@@ -320,10 +320,10 @@ def test_a_decode_without_numbers_fails(
 def test_the_self_test_notices_what_is_not_a_number(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny model passes it, and not with a decoder that gives NaN."""
     family = SdFamily(pipe)
-    family.test_itself((64, 64))
+    family.self_test((64, 64))
     monkeypatch.setattr(pipe.vae, "decode", _decoding(pipe, float("nan")))
     with pytest.raises(NotFinite):
-        family.test_itself((64, 64))
+        family.self_test((64, 64))
 
 
 # ------------------------------------------------------------------ one engine per device
