@@ -178,8 +178,10 @@ def _stage(step: Stepped) -> str:
             return "waiting for its turn"
         case "encoding":
             return "reading the prompt"
-        case "denoising" | "decoding":
-            return f"{step.stage} {step.step}/{step.steps}"
+        case "denoising":
+            return f"denoising {step.step}/{step.steps}"
+        case "decoding" | "saving":
+            return f"decoding {step.step}/{step.steps}"
 
 
 def _next_event(process: EngineProcess) -> Event:

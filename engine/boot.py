@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib
 import itertools
 import os
-import queue
 import re
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine import memory, models, probe
 from engine.checkpoint import BrokenModel
-from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
+from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
 from engine.drawing import DeviceLost, Manner
 from engine.hub import Unreachable
-from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
+from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, Leave, parent_alive, wait
 from engine.worker import Controls, Worker
 
 if TYPE_CHECKING:
@@ -32,12 +30,7 @@ SMALL_PIXELS = 256 * 256
 """Models of pictures up to here have matrices too small to be shared: waiting for each other takes longer than it saves."""
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
-_LOOK_EVERY_S = 0.5
 _Got = TypeVar("_Got")
-
-
-class _Leave(Exception):
-    """There is nobody left to get ready for."""
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
@@ -46,7 +39,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         worker, ready = _get_ready(settings, controls, emit)
         emit(ready)
         worker.run()
-    except _Leave:
+    except Leave:
         return EXIT_OK
     except BrokenModel as error:
         emit(Broken(reason=str(error)))
@@ -66,14 +59,23 @@ def _get_ready(
         info = _patiently(lambda: models.describe(settings), controls, emit)
         emit(Loading(stage="starting torch", models=(info,)))
         return _start(settings, info, controls, emit)
-    except (BrokenModel, DeviceLost, ImportError, _Leave):
+    except (BrokenModel, DeviceLost, ImportError, Leave):
         raise
     except Exception as error:
+        _check_device(error)
         traceback.print_exc()
         raise BrokenModel(
             f"The model can't be loaded ({type(error).__name__}): check the model's files; "
             "the engine's log says where it failed."
         ) from error
+
+
+def _check_device(error: Exception) -> None:
+    """Raises DeviceLost for what a new process may survive; without torch there can't be such an error."""
+    if "torch" in sys.modules:
+        from engine import faults
+
+        faults.check_device(error)
 
 
 def _patiently(
@@ -82,7 +84,7 @@ def _patiently(
     emit: Callable[[Event], None],
     described: tuple[ModelInfo, ...] = (),
 ) -> _Got:
-    """Tries again for as long as the hub can't be reached. Raises _Leave when told to go meanwhile."""
+    """Tries again for as long as the hub can't be reached. Raises Leave when told to go meanwhile."""
     for pause in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
         try:
             return act()
@@ -90,20 +92,8 @@ def _patiently(
             print(f"easel engine: {error}", file=sys.stderr)  # noqa: T201
         stage = f"the model hub can't be reached; trying again in {pause:.0f} s"
         emit(Loading(stage=stage, models=described))
-        _wait(pause, controls)
+        wait(pause, controls)
     raise AssertionError  # the pauses never end
-
-
-def _wait(pause: float, controls: Controls) -> None:
-    end = time.monotonic() + pause
-    while (left := end - time.monotonic()) > 0:
-        if not parent_alive():
-            raise _Leave
-        try:
-            if isinstance(controls.get(timeout=min(left, _LOOK_EVERY_S)), Shutdown):
-                raise _Leave  # nothing else is sent before Ready
-        except queue.Empty:
-            pass
 
 
 def _start(
@@ -122,7 +112,10 @@ def _start(
     tell("getting to know this machine", None)
     info = _fitted(info, pipeline, settings, place)
     family = _family(pipeline, settings, info)
-    switches, costs = _acquaint(family, pipeline, settings, info, place)
+    _examine(family, info, place)
+    switches, costs = _acquaint(
+        family, pipeline, settings, info, place, lambda: tell("getting to know this machine", None)
+    )
     manner = _manner(settings, costs)
     ready = Ready(
         device=_device_name(place),
@@ -205,10 +198,40 @@ def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Pla
     return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
 
 
+def _examine(family: SdFamily, info: ModelInfo, place: Place) -> None:
+    """The self-test before Ready: a small picture is drawn and thrown away."""
+    from engine.families.sd import NotFinite
+
+    side = -(-info.side_min // info.side_multiple) * info.side_multiple
+    try:
+        family.self_test((side, side))
+    except NotFinite as error:
+        dtype = str(place.dtype).removeprefix("torch.")
+        raise BrokenModel(
+            f"The model {info.title} draws no numbers in {dtype} on this device: set dtype to "
+            f"“{'float32' if dtype != 'float32' else 'auto'}” under [engine], or download the model again."
+        ) from error
+    except Exception as error:
+        if family.is_out_of_memory(error):
+            raise BrokenModel(
+                f"There is no memory left to draw with {info.title}, not even {side}x{side}: "
+                "end what else uses the device, or choose a smaller model."
+            ) from error
+        raise
+
+
 def _acquaint(
-    family: SdFamily, pipeline: Any, settings: EngineSettings, info: ModelInfo, place: Place
+    family: SdFamily,
+    pipeline: Any,
+    settings: EngineSettings,
+    info: ModelInfo,
+    place: Place,
+    go_on: Callable[[], None],
 ) -> tuple[dict[str, str], probe.Costs | None]:
-    """(switches that are on, what forwards cost): as found at an earlier start with the same facts, or found now."""
+    """(switches that are on, what forwards cost): as found at an earlier start with the same facts, or found now.
+
+    `go_on` is called after each forward: on a slow machine finding out takes minutes.
+    """
     from engine import tuning
 
     if settings.data is None:
@@ -229,9 +252,14 @@ def _acquaint(
         switches = probe.read_switches(folder, key)
         tuning.turn_on(pipeline, switches)
         return switches, costs
+
+    def rehearse(count: int) -> None:
+        family.rehearse(count, size)
+        go_on()
+
     rows = 2 if settings.mode == "exact" else min(settings.rows, 2 * settings.slots)
-    switches = tuning.choose(pipeline, settings, lambda: family.rehearse(rows, size))
-    costs = probe.measure(lambda count: family.rehearse(count, size))
+    switches = tuning.choose(pipeline, settings, lambda: rehearse(rows))
+    costs = probe.measure(rehearse)
     probe.keep(folder, key, costs, facts, switches)
     return switches, costs
 

@@ -22,10 +22,19 @@ from engine.bounds import (
     check_text,
     parse_size,
 )
+from engine.fake_settings import FakeSettings
 
 __all__ = [
-    "GUIDANCE_MAX", "GUIDANCE_MIN", "IMAGES_MAX", "PROMPT_CHARS_MAX", "SIDE_MAX", "SIDE_MIN", "SIDE_MULTIPLE",
-    "InvalidRequest", "parse_size",
+    "GUIDANCE_MAX",
+    "GUIDANCE_MIN",
+    "IMAGES_MAX",
+    "PROMPT_CHARS_MAX",
+    "SIDE_MAX",
+    "SIDE_MIN",
+    "SIDE_MULTIPLE",
+    "FakeSettings",
+    "InvalidRequest",
+    "parse_size",
 ]  # fmt: skip
 
 SEEDS = 2**32
@@ -257,29 +266,6 @@ class ModelInfo:
 # ------------------------------------------------------------------ how an engine is started
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FakeSettings:
-    """Timing knobs (seconds) and fault switches of the engine without torch (`engine.fake`).
-
-    A prompt that contains one of the words below meets that fault; the numbers count from 1.
-    """
-
-    load_s: float = 0.0
-    step_s: float = 0.0
-    decode_s: float = 0.0
-    slots: int = 4
-    broken: str | None = None
-    """If set, the engine reports Broken with this reason instead of getting ready."""
-    crash_word: str = "CRASH"
-    """The process dies by SIGKILL at the first step of such a request."""
-    hang_word: str = "HANG"
-    """Such a request never takes another step; the process stays alive."""
-    fail_word: str = "FAIL"
-    """Such a request ends as Failed."""
-    flag_word: str = "NSFW"
-    """Such a request's images are flagged by the (pretended) safety checker."""
-
-
 Mode = Literal["exact", "wide", "fast"]
 """One image a forward, equal to `pipe()` | always as many rows, equal in any crowd | as many as pay, equal to the eye."""
 Switch = Literal["auto", "on", "off"]
@@ -303,7 +289,7 @@ class EngineSettings:
     rows: int = 4
     """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
     data: str | None = None
-    """Folder where measurements of this machine are kept; None: nothing is measured."""
+    """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
     preview_every: int = 0
     """UNet calls of one image between two previews; 0: none are made."""
     preview_model: str | None = None
@@ -381,7 +367,8 @@ class Started:
     attempt: int
 
 
-Stage = Literal["waiting", "encoding", "denoising", "decoding"]
+Stage = Literal["waiting", "encoding", "denoising", "decoding", "saving"]
+"""What is done next for a job; saving goes on behind whatever else the engine does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,11 +70,11 @@ class Family(Protocol[Painted]):
         ...
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Whether less at a time could help; frees what can be freed."""
+        """Whether less at a time could help; frees what can be freed. Raises DeviceLost where nobody's could go on."""
         ...
 
     def explain(self, error: Exception, request: GenerationRequest) -> str:
-        """A sentence for the person whose request met this error; raises DeviceLost where nobody's could go on."""
+        """A sentence for the person whose request met this error; raises DeviceLost as `is_out_of_memory` does."""
         ...
 
 

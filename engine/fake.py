@@ -28,8 +28,8 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
-from engine.drawing import Manner
-from engine.process import EXIT_BROKEN, EXIT_OK, parent_alive
+from engine.drawing import DeviceLost, Manner
+from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
 from engine.worker import Controls, Worker
 
 MODEL = ModelInfo(
@@ -53,6 +53,10 @@ _LOADING_S = 0.05
 
 class Refused(Exception):
     """The fault that `fail_word` asks for."""
+
+
+class Sticky(Exception):
+    """The fault that `sticky_word` asks for."""
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
@@ -79,7 +83,10 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         fingerprint=fingerprint,
         keep_on=parent_alive,
     )
-    worker.run()
+    try:
+        worker.run()
+    except DeviceLost:
+        return EXIT_DEVICE_LOST
     return EXIT_OK
 
 
@@ -88,6 +95,13 @@ def _load(fake: FakeSettings, emit: Callable[[Event], None]) -> None:
     while (spent := time.monotonic() - begin) < fake.load_s:
         emit(Loading(stage="loading the fake model", fraction=spent / fake.load_s, models=(MODEL,)))
         time.sleep(min(_LOADING_S, fake.load_s - spent))
+    if fake.load_freezes:
+        _freeze()
+
+
+def _freeze() -> None:
+    while True:  # no tick, no event, no look at the queue
+        time.sleep(3600)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,9 +132,20 @@ class FakeFamily:
 
     def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
         del padded
-        if any(self._fake.crash_word in canvas.request.prompt for canvas in canvases):
+        prompts = [canvas.request.prompt for canvas in canvases]
+
+        def meets(word: str) -> bool:
+            return any(word in prompt for prompt in prompts)
+
+        if meets(self._fake.crash_word):
             os.kill(os.getpid(), signal.SIGKILL)
-        hangs = all(self._fake.hang_word in canvas.request.prompt for canvas in canvases)
+        if meets(self._fake.freeze_word):
+            _freeze()
+        if meets(self._fake.sticky_word):
+            raise Sticky("the fake device is lost")
+        if meets(self._fake.memory_word):
+            raise MemoryError
+        hangs = all(self._fake.hang_word in prompt for prompt in prompts)
         time.sleep(_HANGING_S if hangs else self._fake.step_s)
         return [None] * len(canvases)
 
@@ -140,6 +165,8 @@ class FakeFamily:
         return True
 
     def is_out_of_memory(self, error: Exception) -> bool:
+        if isinstance(error, Sticky):
+            raise DeviceLost(str(error)) from error
         return isinstance(error, MemoryError)
 
     def decode(self, canvas: FakeCanvas, *, sparing: bool = False) -> Image.Image | None:
@@ -150,6 +177,8 @@ class FakeFamily:
     def explain(self, error: Exception, request: GenerationRequest) -> str:
         if isinstance(error, Refused):
             return "The fake engine was asked to fail here."
+        if self.is_out_of_memory(error):
+            return f"There is not enough memory for {request.size}: try a smaller size."
         return f"The fake engine could not draw “{request.prompt[:40]}” ({type(error).__name__}: {error})."
 
 

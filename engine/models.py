@@ -360,10 +360,11 @@ def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
 
 
 def _broken(found: Checkpoint, part: str, error: Exception) -> BrokenModel:
-    import torch
+    from engine import faults
 
+    faults.check_device(error)
     name = found.folder.name
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if faults.is_out_of_memory(error):
         return BrokenModel(
             f"The model “{name}” does not fit into this machine's memory: choose a smaller one."
         )

@@ -11,14 +11,17 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Generator
 from multiprocessing.connection import Connection
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from engine import device_lock
 from engine.contract import Broken, Control, EngineSettings, Event, Shutdown
 
 if TYPE_CHECKING:
@@ -30,8 +33,11 @@ EXIT_DEVICE_LOST = 70
 """The GPU is in a state no later call recovers from; a new generation may work."""
 EXIT_BROKEN = 78
 """`Broken` was sent: starting again would not help."""
+GONE_S = 10.0
+"""A killed process is gone well within this, unless it hangs inside its driver, where no signal reaches it."""
 
 _PR_SET_PDEATHSIG = 1
+_LOOK_EVERY_S = 0.5
 _context = multiprocessing.get_context("spawn")
 _start_lock = threading.Lock()
 
@@ -87,28 +93,38 @@ class EngineProcess:
             self._process.kill()
 
     def stop(self, timeout_s: float) -> None:
-        """Asks it to leave, waits at most `timeout_s` seconds, then kills it. Blocks until it is gone."""
+        """Asks it to leave, waits at most `timeout_s` seconds, then kills it. Blocks until it is gone, or GONE_S more."""
         if self._closed:
             return
         self.send(Shutdown())
         self._process.join(timeout_s)
         if self._process.is_alive():
             self._process.kill()
-            self._process.join()
+            self._process.join(GONE_S)
 
     def close(self) -> None:
-        """Kills what still runs, reaps it and frees queue and pipe. End any thread reading `events` first, by `stop`
-        or `kill`: closing a pipe under a reader is undefined. May be called twice."""
+        """Kills what still runs, reaps it and frees queue and pipe; what can't be killed is abandoned after GONE_S.
+
+        End any thread reading `events` first, by `stop` or `kill`: closing a pipe under a reader is undefined. May be
+        called twice.
+        """
         if self._closed:
             return
         self._process.kill()
-        self._process.join()
+        self._process.join(GONE_S)
         self._exitcode = self._process.exitcode
         self._closed = True
         self._controls.cancel_join_thread()
         self._controls.close()
         self.events.close()
-        self._process.close()
+        if self._exitcode is None:
+            self.abandon()
+        else:
+            self._process.close()
+
+    def abandon(self) -> None:
+        """Lets the program end without this process, which not even SIGKILL ends: multiprocessing would wait for it."""
+        multiprocessing.process._children.discard(self._process)  # type: ignore[attr-defined]
 
 
 def _is_secret(name: str) -> bool:
@@ -147,11 +163,14 @@ def _child(settings: EngineSettings, controls: Queue[Control], events: Connectio
     _detach()
     emit = _Emitter(events)
     try:
+        device_lock.take(settings, emit, lambda pause: wait(pause, controls))
         if settings.fake is not None:
             from engine.fake import run
         else:
             from engine.boot import run
         code = run(settings, controls, emit)
+    except Leave:
+        code = EXIT_OK
     except ImportError as error:
         emit(Broken(reason=f"The engine lacks a package ({error}): install Easel's requirements again."))
         raise SystemExit(EXIT_BROKEN) from None
@@ -175,6 +194,27 @@ def parent_alive() -> bool:
     """False once the process that started this one is gone."""
     parent = multiprocessing.parent_process()
     return parent is None or parent.is_alive()
+
+
+class Leave(Exception):
+    """There is nobody left to get ready for."""
+
+
+class _Controls(Protocol):
+    def get(self, block: bool = True, timeout: float | None = None) -> Control: ...
+
+
+def wait(pause: float, controls: _Controls) -> None:
+    """Waits for `pause` seconds before Ready; raises Leave when told to go meanwhile, or left alone."""
+    end = time.monotonic() + pause
+    while (left := end - time.monotonic()) > 0:
+        if not parent_alive():
+            raise Leave
+        try:
+            if isinstance(controls.get(timeout=min(left, _LOOK_EVERY_S)), Shutdown):
+                raise Leave  # nothing else is sent before Ready
+        except queue.Empty:
+            pass
 
 
 class _Emitter:

@@ -89,13 +89,15 @@ class Worker(Generic[Painted]):
         self._running = True
 
     def run(self) -> None:
-        """Ticks until it is told to leave."""
+        """Ticks until it is told to leave. Raises DeviceLost, and then waits for nothing."""
+        orderly = False
         try:
             while self.tick():
                 pass
+            orderly = True
         finally:
             for pool in (self._sketcher, self._saver):
-                pool.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown(wait=orderly, cancel_futures=True)
 
     def tick(self) -> bool:
         """Drain controls, admit, decode one picture or take one step, tell what is finished. False: leave."""
@@ -234,7 +236,7 @@ class Worker(Generic[Painted]):
         try:
             return self._family.slots_agree(picture.canvas, rows)
         except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong
-            self._family.is_out_of_memory(error)  # frees what it can
+            self._family.is_out_of_memory(error)  # frees what it can, and knows when all is lost
             return False
 
     def _observe(self, seconds: float, rows: int) -> None:
@@ -282,7 +284,7 @@ class Worker(Generic[Painted]):
 
     def _finish_drawing(self, picture: Picture[Painted]) -> None:
         self._batcher.remove(picture)
-        self._tell(picture.job, "decoding", always=picture.job.done == picture.job.total)
+        self._tell(picture.job, "decoding", always=True)  # it may take long: who watches must know
         self._guard(self._decode, picture)
 
     def _decode(self, picture: Picture[Painted]) -> None:
@@ -292,6 +294,7 @@ class Worker(Generic[Painted]):
         self._decode_s = time.monotonic() - begin
         picture.canvas = None  # frees its latents
         self._saving[self._saver.submit(self._save, picture, image)] = picture
+        self._tell(picture.job, "saving", always=True)
 
     def _decoded(self, picture: Picture[Painted]) -> Image.Image | None:
         assert picture.canvas is not None
@@ -340,7 +343,8 @@ class Worker(Generic[Painted]):
         for future in [future for future in self._sketching if future.done()]:
             picture = self._sketching.pop(future)
             error = future.exception()
-            if error is not None:
+            if isinstance(error, Exception):
+                self._family.is_out_of_memory(error)  # raises where no other picture could go on either
                 _log.warning("a preview could not be made: %s", error)
             elif self._jobs.get(picture.job.key) is picture.job:
                 self._tell(

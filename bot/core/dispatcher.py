@@ -11,7 +11,6 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,14 @@ import stamina
 import structlog
 
 from bot.config import Settings
-from bot.core.engine_client import EngineClient, Lost
+from bot.core.aboard import Aboard, judge
+from bot.core.engine_client import EngineClient, Lost, Paused
 from bot.core.estimates import Pace
 from bot.core.fairness import FairQueue
 from bot.core.gate import Gate
 from bot.core.ports import Clock, Delivery, Progress, Undeliverable
 from bot.core.spooled import all_intact
-from bot.core.words import held_up_by
+from bot.core.words import for_the_owner, held_up_by
 from bot.jobs import TOKEN_LIFE_S, Job, JobState, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError
@@ -51,21 +51,6 @@ PLACES_SHOWN = 10
 BUSY_RETRY_S = 1.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Aboard:
-    """A job in the engine's hands."""
-
-    job: Job
-    since: float | None = None
-    step: Stepped | None = None
-    preview: bytes | None = None
-    """The newest one: most steps bring none."""
-    engine_s: float = 0.0
-    """Engine time spent on this job alone."""
-    was_alone: bool | None = None
-    """Whether it was the engine's only guest when that died; None while the engine lives."""
-
-
 class Dispatcher:
     def __init__(
         self, *, store: Store, engine: EngineClient, delivery: Delivery, clock: Clock, settings: Settings
@@ -77,13 +62,13 @@ class Dispatcher:
         self._clock = clock
         self._line = FairQueue()
         self._waiting: dict[int, Job] = {}
-        self._aboard: dict[int, _Aboard] = {}
+        self._aboard: dict[int, Aboard] = {}
         self._suspects: set[int] = set()
         self._cancels: dict[int, str] = {}
         """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
         self._pace = Pace()
         self._last_step_at = 0.0
-        self._inbox: deque[Event | Lost | None] = deque()
+        self._inbox: deque[Event | Lost | Paused | None] = deque()
         self._drainer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -107,6 +92,8 @@ class Dispatcher:
         log.warning("job_unanswered", job=job.id)
 
     def _enqueue(self, job: Job) -> None:
+        if job.attempt:  # it was aboard when the bot ended, or came back from an engine that had died before
+            self._suspects.add(job.id)
         self._waiting[job.id] = job
         self._line.add(job.id, user_id=job.user_id, cost=job.cost)
 
@@ -127,7 +114,7 @@ class Dispatcher:
             else order[: self._line.place_for(job.user_id) - 1]
         )
         work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
-        work += sum(self._work_left(other) for other in self._aboard.values())
+        work += sum(other.work_left for other in self._aboard.values())
         eta = None if hint else self._pace.seconds_for(work)
         return Progress(place=len(ahead) + 1, eta_s=eta, hint=hint)
 
@@ -138,16 +125,11 @@ class Dispatcher:
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
 
-    def _seconds_left(self, aboard: _Aboard) -> float | None:
+    def _seconds_left(self, aboard: Aboard) -> float | None:
         """The engine's own word where it gave one, since it knows what else it draws; else what history says."""
         if aboard.step is not None and aboard.step.seconds_left is not None:
             return aboard.step.seconds_left
-        return self._pace.seconds_for(self._work_left(aboard) * len(self._aboard))
-
-    @staticmethod
-    def _work_left(aboard: _Aboard) -> float:
-        done = aboard.step.fraction if aboard.step else 0.0
-        return work_of(aboard.job.request) * (1 - done)
+        return self._pace.seconds_for(aboard.work_left * len(self._aboard))
 
     async def cancel(self, job_id: int, *, by: str) -> bool:
         """Cancels a waiting or running job; `by` is named in the message. False when it is over already."""
@@ -248,7 +230,7 @@ class Dispatcher:
 
     # -------------------------------------------------------------- events
 
-    def _post(self, event: Event | Lost | None) -> None:
+    def _post(self, event: Event | Lost | Paused | None) -> None:
         """Queues an event (None: only look who may run) behind those that are being handled."""
         self._inbox.append(event)
         if self._drainer is None or self._drainer.done():
@@ -267,7 +249,7 @@ class Dispatcher:
                 log.exception("event_failed", event_type=type(event).__name__)
             self._inbox.popleft()
 
-    async def _handle(self, event: Event | Lost) -> None:
+    async def _handle(self, event: Event | Lost | Paused) -> None:
         match event:
             case Loading() | Broken():
                 self._show_line()
@@ -275,13 +257,18 @@ class Dispatcher:
                 self._inbox.append(None)
             case Lost():
                 await self._lost()
+            case Paused():
+                self._show_line()
+                if not event.again:
+                    text = for_the_owner(event.reason, waiting=len(self._waiting))
+                    self._background(self._delivery.tell_owner(text))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
                 aboard = self._aboard.get(event.job_id)
                 if aboard is not None and aboard.job.attempt == event.attempt:
                     await self._handle_job(aboard, event)
 
     async def _handle_job(
-        self, aboard: _Aboard, event: Started | Stepped | Finished | Failed | Cancelled
+        self, aboard: Aboard, event: Started | Stepped | Finished | Failed | Cancelled
     ) -> None:
         now = self._clock.now()
         match event:
@@ -301,7 +288,7 @@ class Dispatcher:
             case Cancelled():
                 await self._cancelled(aboard, done=event.done)
 
-    async def _finished(self, aboard: _Aboard, event: Finished) -> None:
+    async def _finished(self, aboard: Aboard, event: Finished) -> None:
         job = aboard.job
         shown = sum(image.path is not None for image in event.images)
         rendered = await self._store.jobs.rendered(
@@ -325,7 +312,7 @@ class Dispatcher:
             log.warning("job_failed", job=job.id, reason=reason)
             self._background(self._show_end(failed))
 
-    async def _cancelled(self, aboard: _Aboard, *, done: float) -> None:
+    async def _cancelled(self, aboard: Aboard, *, done: float) -> None:
         """A running job costs the share already done."""
         job = aboard.job
         ended = await self._store.jobs.cancelled(
@@ -340,22 +327,21 @@ class Dispatcher:
 
     async def _lost(self) -> None:
         """The engine died. A job that was alone carries a fault; of several, each must clear itself alone."""
-        for guest in self._aboard.values():
-            if guest.was_alone is None:  # decided once, even if the store makes us come here twice
-                guest.was_alone = len(self._aboard) == 1
+        judge(self._aboard.values())
         for guest in list(self._aboard.values()):
             await self._lost_guest(guest)
-        self.engine.working = False
         self._show_line()
 
-    async def _lost_guest(self, guest: _Aboard) -> None:
+    async def _lost_guest(self, guest: Aboard) -> None:
         job, faults = guest.job, guest.job.faults + bool(guest.was_alone)
         if job.id in self._cancels:
             await self._cancelled(guest, done=guest.step.fraction if guest.step else 0.0)
         elif faults >= FAULTS_MAX:
             await self._fail(job, "The image engine died twice while making this.")
+            self.engine.blame_a_job()
         else:
-            self._suspects.add(job.id)
+            if guest.is_begun:
+                self._suspects.add(job.id)
             await self._back_in_line(job, faults=faults)
             reason, waiting = self._cancels.get(job.id), self._waiting.get(job.id)
             if reason is not None and waiting is not None:  # promised while it went back
@@ -379,8 +365,7 @@ class Dispatcher:
             if running is None:  # cancelled in this moment
                 self._line.ended(job_id)
                 continue
-            self._aboard[job_id] = _Aboard(job=running)
-            self.engine.working = True
+            self._aboard[job_id] = Aboard(job=running)
             self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
             if (reason := self._cancels.get(job_id)) is not None:
                 self._cancel_aboard(job_id, reason)
@@ -398,7 +383,6 @@ class Dispatcher:
         self._suspects.discard(job_id)
         self._cancels.pop(job_id, None)
         self._line.ended(job_id)
-        self.engine.working = bool(self._aboard)
         self._post(None)
 
     # -------------------------------------------------------------- telling people

@@ -1,7 +1,7 @@
 """One engine seen from the bot: generations of a process, its queue and its event pipe, replaced when they die.
 
-Knows no jobs, only controls and events. Everything here runs on the event loop, but for one daemon
-thread per generation that reads the pipe and kills an engine which has stopped making progress.
+Knows no jobs, only controls and events; `bot.core.watch` tells when an engine hangs. Everything here runs on the event
+loop, but for one daemon thread per generation that reads the pipe and kills an engine which has stopped making progress.
 """
 
 from __future__ import annotations
@@ -12,29 +12,25 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import structlog
 
-from engine.contract import Broken, Control, EngineSettings, Event, Loading, ModelInfo, Ready
-from engine.process import EngineProcess, start
+from bot.core.watch import Deadlines, Watch
+from engine.contract import Broken, Control, EngineSettings, Event, Finished, Loading, ModelInfo, Ready
+from engine.process import EXIT_DEVICE_LOST, GONE_S, EngineProcess, start
 
 log = structlog.get_logger(__name__)
 
-BACKOFF_S = (1.0, 2.0, 5.0, 15.0, 60.0)
-LOADS_MAX = 3
-"""An engine that dies so often before it was ever ready counts as broken."""
-HEALTHY_S = 600.0
-"""A generation that lived this long makes the next restart a first one again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """Seconds without any event after which an engine counts as hung. Real time, not a test's clock."""
-
-    loading_s: float = 1800.0
-    working_s: float = 900.0
+BACKOFF_S = (1.0, 2.0, 5.0)
+DEATHS_MAX = 3
+"""So many deaths within WINDOW_S, and the engine is paused."""
+WINDOW_S = 600.0
+"""Seconds of work: what loading and waiting took does not count, or an engine that loads slowly could die for ever."""
+PAUSE_S = 600.0
+"""Then one engine is tried; until one has worked for WINDOW_S, its death is the next pause."""
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +38,18 @@ class Lost:
     """The engine's process is gone; what it had taken is unfinished."""
 
     exitcode: int | None
+    """None for a process that not even SIGKILL has ended so far."""
+    hung: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """The engine died too often: none is started for a while."""
+
+    reason: str
+    """How it ended the last time: a sentence."""
+    again: bool = False
+    """The engine that was tried after the last pause died as well."""
 
 
 class Phase(StrEnum):
@@ -50,6 +58,7 @@ class Phase(StrEnum):
     READY = "ready"
     BROKEN = "broken"
     RESTARTING = "restarting"
+    PAUSED = "paused"
     STOPPED = "stopped"
 
 
@@ -61,6 +70,7 @@ class EngineStatus:
     stage: str = ""
     fraction: float | None = None
     reason: str = ""
+    """Why it is broken or paused: a sentence."""
     models: tuple[ModelInfo, ...] = ()
     ready: Ready | None = None
 
@@ -78,26 +88,33 @@ class EngineClient:
 
     def __init__(self, settings: EngineSettings, *, deadlines: Deadlines | None = None) -> None:
         self.status = EngineStatus()
-        self.working = False
-        """Set by the owner while jobs are aboard: then silence means that the engine hangs."""
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
         self._settings = settings
-        self._deadlines = deadlines or Deadlines()
+        self._watch = Watch(deadlines or Deadlines())
         self._process: EngineProcess | None = None
         self._reader: threading.Thread | None = None
-        self._on_event: Callable[[Event | Lost], None] = lambda _event: None
-        self._deaths = 0
-        self._never_ready = 0
+        self._on_event: Callable[[Event | Lost | Paused], None] = lambda _event: None
+        self._deaths: list[float] = []
+        """When it died, by the seconds that it had worked until then."""
+        self._worked_s = 0.0
+        self._ready_at: float | None = None
+        self._was_ready = False
+        self._forgiving = True
+        self._last_words = ""
         self._stopping = False
-        self._started_at = 0.0
         self._restart: asyncio.TimerHandle | None = None
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def start(self, on_event: Callable[[Event | Lost], None]) -> None:
+    @property
+    def is_working(self) -> bool:
+        """Whether jobs are aboard: then silence means that the engine hangs."""
+        return self._watch.busy
+
+    def start(self, on_event: Callable[[Event | Lost | Paused], None]) -> None:
         """Starts the first generation. Call it on the main thread, inside the loop that wants the events."""
         self._on_event = on_event
         self._spawn()
@@ -105,8 +122,18 @@ class EngineClient:
     def send(self, control: Control) -> None:
         """Into the current generation's queue; without one the control is dropped, since Lost was told."""
         if self._process is not None:
+            self._watch.sent(control, time.monotonic())
             with contextlib.suppress(ValueError, OSError):  # buried in this moment: Lost is on its way
                 self._process.send(control)
+
+    def blame_a_job(self) -> None:
+        """A job has killed two engines alone, and is out: those two deaths were not the device's.
+
+        Once only until a job is finished again: a device that kills every job would find a culprit each time.
+        """
+        if self._forgiving:
+            self._forgiving = False
+            del self._deaths[-2:]
 
     async def stop(self, *, timeout_s: float = 5.0) -> None:
         """Shutdown, then SIGKILL; no further generation."""
@@ -122,20 +149,26 @@ class EngineClient:
         with contextlib.suppress(ValueError):  # the reader buried it in this moment
             process.stop(timeout_s)
         if self._reader is not None:  # it meets the end of the pipe, which must not be closed under it
-            self._reader.join()
+            self._reader.join(GONE_S)
+            if self._reader.is_alive():
+                process.abandon()
+                return
         process.close()
 
     # -------------------------------------------------------------- one generation
 
     def _spawn(self) -> None:
         self._restart = None
-        self._started_at = time.monotonic()
+        self._ready_at, self._last_words = None, ""
         self.status = EngineStatus(models=self.status.models)
+        self._watch.started(time.monotonic())
         try:
             process = self._process = start(self._settings)
         except OSError as error:  # no memory or no process number left: that may pass
             log.error("engine_not_started", error=str(error))
-            self._plan_restart(exitcode=None)
+            self._last_words = f"Its process could not be started ({error})."
+            self._count_death()
+            self._plan_restart()
             return
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
 
@@ -148,29 +181,31 @@ class EngineClient:
         self._reader.start()
 
     def _listen(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> None:
-        """The reader thread: events in order, then Lost. Kills an engine that is silent for too long."""
+        """The reader thread: events in order, then Lost."""
         try:
-            try:
-                while True:
-                    if not self._wait_for_event(process):
-                        log.error("engine_hung", pid=process.pid)
-                        process.kill()
-                    hand_over(process.events.recv())
-            except (EOFError, OSError):
-                if not self._stopping:  # a dying process may take seconds, which the loop has not
-                    process.close()
-                hand_over(Lost(exitcode=process.exitcode))
+            hung = self._pass_on(process, hand_over)
+            if not self._stopping:  # a dying process may take seconds, which the loop has not
+                process.close()
+            hand_over(Lost(exitcode=process.exitcode, hung=hung))
         except RuntimeError:  # the loop is closed: nobody is left to be told
             pass
 
+    def _pass_on(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> bool:
+        """Until there are no more events. Whether it was killed for that: it was silent for too long."""
+        with contextlib.suppress(EOFError, OSError):
+            while self._wait_for_event(process):
+                event = process.events.recv()
+                self._watch.told(event, time.monotonic())
+                hand_over(event)
+            log.error("engine_hung", pid=process.pid)
+            process.kill()
+            return True
+        return False
+
     def _wait_for_event(self, process: EngineProcess) -> bool:
-        silent_since = time.monotonic()
-        while not process.events.poll(1.0):
-            limit = self._deadlines.working_s if self.status.is_ready else self._deadlines.loading_s
-            idle = self.status.is_ready and not self.working
-            if idle or self.status.phase is Phase.BROKEN:
-                silent_since = time.monotonic()
-            elif time.monotonic() - silent_since > limit:
+        """Until there is something to read, were it the pipe's end; False for an engine that hangs."""
+        while not process.events.poll(LOOK_S):
+            if self._watch.is_overdue(time.monotonic()):
                 return False
         return True
 
@@ -186,11 +221,11 @@ class EngineClient:
                     models=event.models or self.status.models,
                 )
             case Ready():
-                self.status = EngineStatus(phase=Phase.READY, models=event.models, ready=event)
-                _log_ready(event)
+                self._receive_ready(event)
             case Broken():
-                self.status = EngineStatus(phase=Phase.BROKEN, reason=event.reason, models=self.status.models)
-                log.error("engine_broken", reason=event.reason)
+                self._receive_broken(event)
+            case Finished():
+                self._forgiving = True
             case Lost():
                 self._bury(event)
             case _:
@@ -199,26 +234,75 @@ class EngineClient:
             self.described.set()
         self._on_event(event)
 
+    def _receive_ready(self, ready: Ready) -> None:
+        self.status = EngineStatus(phase=Phase.READY, models=ready.models, ready=ready)
+        self._ready_at, self._was_ready, self._last_words = time.monotonic(), True, ""
+        self._settings = pinned(self._settings, ready)
+        _log_ready(ready)
+
+    def _receive_broken(self, broken: Broken) -> None:
+        log.error("engine_broken", reason=broken.reason)
+        self._last_words = broken.reason
+        # What worked before may work again: a card that was gone, a disk that was not mounted.
+        if not self._was_ready:
+            self.status = EngineStatus(phase=Phase.BROKEN, reason=broken.reason, models=self.status.models)
+
+    # -------------------------------------------------------------- death
+
     def _bury(self, lost: Lost) -> None:
         """Plans the next generation, unless starting again would not help."""
         self._process = None
+        self._watch.started(time.monotonic())
         if self.status.phase is Phase.BROKEN:
             return
-        self._never_ready = 0 if self.status.is_ready else self._never_ready + 1
-        if self._never_ready >= LOADS_MAX:
-            reason = f"it died {LOADS_MAX} times while getting ready; the log says more."
-            self.status = EngineStatus(phase=Phase.BROKEN, reason=reason, models=self.status.models)
-            log.error("engine_broken", reason=reason, exitcode=lost.exitcode)
-            return
-        self._plan_restart(exitcode=lost.exitcode)
+        log.warning("engine_died", exitcode=lost.exitcode)
+        if self.status.is_ready or not self._last_words:
+            self._last_words = _how_it_ended(lost)
+        self._count_death()
+        self._plan_restart()
 
-    def _plan_restart(self, *, exitcode: int | None) -> None:
-        lived = time.monotonic() - self._started_at
-        self._deaths = 1 if lived > HEALTHY_S else self._deaths + 1
-        delay = BACKOFF_S[min(self._deaths, len(BACKOFF_S)) - 1]
-        log.warning("engine_died", exitcode=exitcode, restart_in_s=delay)
+    def _count_death(self) -> None:
+        if self._ready_at is not None:
+            self._worked_s += time.monotonic() - self._ready_at
+        self._deaths = [worked for worked in self._deaths if self._worked_s - worked < WINDOW_S]
+        self._deaths.append(self._worked_s)
+
+    def _plan_restart(self) -> None:
         self.status = EngineStatus(phase=Phase.RESTARTING, models=self.status.models)
-        self._restart = asyncio.get_running_loop().call_later(delay, self._spawn)
+        delay = BACKOFF_S[min(len(self._deaths), len(BACKOFF_S)) - 1]
+        self._restart = asyncio.get_running_loop().call_later(delay, self._spawn_or_pause)
+
+    def _spawn_or_pause(self) -> None:
+        """Decided after the first pause for breath, since a job may have been found guilty meanwhile."""
+        if len(self._deaths) < DEATHS_MAX:
+            self._spawn()
+            return
+        log.error("engine_paused", deaths=len(self._deaths), for_s=PAUSE_S, reason=self._last_words)
+        self.status = EngineStatus(phase=Phase.PAUSED, reason=self._last_words, models=self.status.models)
+        self._restart = asyncio.get_running_loop().call_later(PAUSE_S, self._spawn)
+        self._on_event(Paused(reason=self._last_words, again=len(self._deaths) > DEATHS_MAX))
+
+
+def pinned(settings: EngineSettings, ready: Ready) -> EngineSettings:
+    """The settings of the next generation: where "auto" found a GPU, a later one without it must not draw on the CPU."""
+    found = ready.fingerprint.get("device", "cpu")
+    if settings.device != "auto" or found in ("cpu", "mps"):
+        return settings
+    return replace(settings, device="cuda")
+
+
+def _how_it_ended(lost: Lost) -> str:
+    match lost:
+        case Lost(exitcode=None):
+            return "It hangs inside its driver, and can't even be killed."
+        case Lost(hung=True):
+            return "It made no progress any more."
+        case Lost(exitcode=int(code)) if code == EXIT_DEVICE_LOST:
+            return "The GPU reported an error after which only a new process can use it."
+        case Lost(exitcode=int(code)) if code < 0:
+            return f"Its process was ended by signal {-code}."
+        case _:
+            return f"Its process ended with exit code {lost.exitcode}."
 
 
 def _log_ready(ready: Ready) -> None:

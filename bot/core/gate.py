@@ -81,7 +81,7 @@ class Gate:
         parent_id: int | None = None,
     ) -> Job | Refused:
         """Stores and charges the job, or says in a sentence why not. The caller answers next."""
-        if self._engine.status.phase is Phase.BROKEN:
+        if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
             return Refused(reason=why_nothing_is_offered(self._engine.status))
         if self._is_full():
             return Refused(

@@ -52,6 +52,10 @@ class Delivery(Protocol):
         """Deletes the job's message; a message already gone is fine."""
         ...
 
+    async def tell_owner(self, text: str) -> None:
+        """Tells the bot's owner, best effort; never raises."""
+        ...
+
 
 class Clock(Protocol):
     def now(self) -> float:

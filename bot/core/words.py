@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.core.engine_client import EngineStatus, Phase
+from bot.core.engine_client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineStatus, Phase
 
 
 def held_up_by(status: EngineStatus) -> str | None:
@@ -19,12 +19,39 @@ def held_up_by(status: EngineStatus) -> str | None:
             return f"The image engine can't work: {status.reason} Your place in line is kept."
         case Phase.RESTARTING:
             return "The image engine restarts after a crash; your place in line is kept."
+        case Phase.PAUSED:
+            return f"{_paused()} Your place in line is kept."
         case Phase.STOPPED:
             return "Easel is shutting down; your place in line is kept."
 
 
 def why_nothing_is_offered(status: EngineStatus) -> str:
-    """Why a request can't even be read or taken while the engine is broken, or has not said what it offers."""
-    if status.phase is Phase.BROKEN:
-        return f"The image engine can't work right now: {status.reason}"
-    return "The image engine is just starting: try again in a few seconds."
+    """Why a request can't even be read or taken while the engine does not work, or has not said what it offers."""
+    match status.phase:
+        case Phase.BROKEN:
+            return f"The image engine can't work right now: {status.reason}"
+        case Phase.PAUSED:
+            return f"{_paused()} Places in line are kept; please ask again later."
+        case _:
+            return "The image engine is just starting: try again in a few seconds."
+
+
+def for_the_owner(reason: str, *, waiting: int) -> str:
+    """What the bot's owner is told of a pause; `reason` is a sentence."""
+    places = "1 request keeps its place" if waiting == 1 else f"{waiting} requests keep their places"
+    return (
+        f"Easel's GPU is paused: its image engine died {DEATHS_MAX} times within {_minutes(WINDOW_S)}. "
+        f"The last time: {reason} {places} in line. The engine is tried again every {_minutes(PAUSE_S)} and when Easel is "
+        "restarted; the log and `easel doctor` say more."
+    )
+
+
+def _paused() -> str:
+    return (
+        "The GPU is paused, since the image engine died again and again; "
+        f"it is tried again every {_minutes(PAUSE_S)}."
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{max(1, round(seconds / 60))} minutes"

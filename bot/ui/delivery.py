@@ -210,6 +210,9 @@ class DiscordDelivery:
             log.info("answer_not_found", job=job.id, error=repr(error))
         return None
 
+    async def tell_owner(self, text: str) -> None:
+        log.error("for_the_owner", text=text)
+
     async def remove(self, job: Job) -> None:
         if job.message_id is None:
             return

@@ -105,7 +105,7 @@ def stage_words(step: Stepped) -> str:
             return "reading the prompt"
         case "denoising":
             return f"step {step.step} of {step.steps}"
-        case "decoding":
+        case "decoding" | "saving":
             return "decoding"
 
 

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
 
-from engine import compiling, rows, samplers
+from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
-from engine.drawing import DeviceLost
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("easel.engine")
 ENCODED_TEXTS = 64
 """Text embeddings kept; one of Stable Diffusion 1.5 takes 231 KiB."""
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")
 _SHOWN_WORDS = 4
 _SHOWN_CHARS = 40
 
@@ -166,15 +164,12 @@ class SdFamily:
             smaller = _smaller(request, self._side_min)
             hint = f"try {smaller}" if smaller != request.size else "try again when fewer people are drawing"
             return f"There is not enough memory for {request.size}: {hint}."
-        if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
-            raise DeviceLost(str(error)) from error
         _log.error("a picture failed", exc_info=error)
         return f"The model could not draw this ({type(error).__name__}): try other settings."
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        text = str(error).lower()
-        told = any(words in text for words in _OUT_OF_MEMORY)
-        short = told or isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        faults.check_device(error)
+        short = faults.is_out_of_memory(error)
         if short and self._device.type == "cuda":
             torch.cuda.empty_cache()
         return short
@@ -228,9 +223,20 @@ class SdFamily:
     @torch.inference_mode()
     def rehearse(self, rows: int, size: tuple[int, int]) -> None:
         """One forward of so many rows at `size` (width, height) in pixels; returns when it is done."""
-        self._forward(self._blank(rows, size))
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        try:
+            self._forward(self._blank(rows, size))
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+        except RuntimeError as error:  # who measures takes it for a lack of memory
+            faults.check_device(error)
+            raise
+
+    @torch.inference_mode()
+    def self_test(self, size: tuple[int, int]) -> None:
+        """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
+        batch = self._blank(1, size)
+        _check_finite(self._forward(batch))
+        _check_finite(self._pipe.vae.decode(batch.latents, return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
 

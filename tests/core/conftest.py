@@ -12,7 +12,7 @@ import pytest
 
 from bot.core import dispatcher as dispatcher_module
 from bot.core import engine_client as client_module
-from bot.core.engine_client import Deadlines
+from bot.core.watch import Deadlines
 from bot.store import db as database_module
 from engine.contract import FakeSettings
 from tests.core.rig import QUICK, MakeRig, Rig, settings_for
@@ -22,6 +22,7 @@ from tests.core.rig import QUICK, MakeRig, Rig, settings_for
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restarts and repeated writes come soon."""
     monkeypatch.setattr(client_module, "BACKOFF_S", (0.02,))
+    monkeypatch.setattr(client_module, "PAUSE_S", 0.02)
     monkeypatch.setattr(dispatcher_module, "BUSY_RETRY_S", 0.02)
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.05)
 

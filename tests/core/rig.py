@@ -15,9 +15,10 @@ from typing import Any
 
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
 from bot.core.dispatcher import Dispatcher
-from bot.core.engine_client import Deadlines, EngineClient
+from bot.core.engine_client import EngineClient
 from bot.core.policy import Refused
 from bot.core.ports import Progress, Undeliverable
+from bot.core.watch import Deadlines
 from bot.jobs import Action, Job, JobState, Origin, Owner
 from bot.store import Store
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest
@@ -65,6 +66,8 @@ class RecordingDelivery:
     removed: list[int] = field(default_factory=list[int])
     answers: dict[int, int] = field(default_factory=dict[int, int])
     """What `find_answer` finds: interaction id -> message id."""
+    told: list[str] = field(default_factory=list[str])
+    """What the owner heard."""
     undeliverable: str | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is clear, `finish` waits."""
@@ -87,6 +90,9 @@ class RecordingDelivery:
 
     async def remove(self, job: Job) -> None:
         self.removed.append(job.id)
+
+    async def tell_owner(self, text: str) -> None:
+        self.told.append(text)
 
     def of(self, job: Job) -> list[Showing]:
         return [showing for showing in self.shown if showing.job.id == job.id]
@@ -235,7 +241,7 @@ class Rig:
             await eventually(lambda: not dispatcher.running())
             assert dispatcher.line() == []
             assert not dispatcher._suspects
-            assert not dispatcher.engine.working
+            assert not dispatcher.engine.is_working
 
 
 def settings_for(folder: Path, **limits: int) -> Settings:

@@ -14,7 +14,8 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from bot.core.engine_client import Deadlines, EngineClient, Lost, Phase, _log_ready
+from bot.core.engine_client import EngineClient, Lost, Paused, Phase, _log_ready
+from bot.core.watch import Deadlines
 from engine.contract import (
     Broken,
     Cancel,
@@ -38,7 +39,7 @@ class Ship:
 
     def __init__(self, client: EngineClient) -> None:
         self.client = client
-        self.events: list[Event | Lost] = []
+        self.events: list[Event | Lost | Paused] = []
 
     def count(self, kind: type) -> int:
         return sum(isinstance(event, kind) for event in self.events)
@@ -49,7 +50,6 @@ class Ship:
         return [name for name, before in zip(names, ["", *names], strict=False) if name != before]
 
     def submit(self, job_id: int = 1, attempt: int = 1, prompt: str = "a cat", **values: Any) -> None:
-        self.client.working = True
         self.client.send(Submit(job_id=job_id, attempt=attempt, request=picture(prompt, **values)))
 
     async def ready(self, times: int = 1) -> None:
@@ -235,13 +235,14 @@ async def test_restarts_wait_longer_each_time(launch: Launch, monkeypatch: pytes
     from bot.core import engine_client
 
     monkeypatch.setattr(engine_client, "BACKOFF_S", (0.0, 0.01, 0.03))
+    monkeypatch.setattr(engine_client, "DEATHS_MAX", 9)
     ship = await launch()
     delays: list[float] = []
     loop = asyncio.get_running_loop()
     real = loop.call_later
 
     def call_later(delay: float, callback: Any, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
-        if callback == ship.client._spawn:
+        if callback == ship.client._spawn_or_pause:
             delays.append(delay)
         return real(delay, callback, *args, **kwargs)
 
@@ -313,7 +314,7 @@ async def test_broken_is_not_restarted(launch: Launch) -> None:
 
 async def test_a_hung_engine_is_killed_and_replaced(launch: Launch) -> None:
     """An engine with work that tells nothing for longer than its deadline is killed; its successor works."""
-    ship = await launch(Deadlines(working_s=0.2))
+    ship = await launch(Deadlines(first_job_s=1.0))
     await ship.ready()
     pid = ship.client.pid
     ship.submit(prompt="HANG")
@@ -325,19 +326,18 @@ async def test_a_hung_engine_is_killed_and_replaced(launch: Launch) -> None:
 
 
 async def test_an_engine_that_never_loads_is_killed(launch: Launch) -> None:
-    """Loading has its own deadline: an engine frozen before it is ready is replaced."""
-    ship = await launch(Deadlines(loading_s=0.2), load_s=60.0)
+    """Loading has its own deadline: an engine that stands still before it is ready is replaced."""
+    ship = await launch(Deadlines(loading_s=4.0), load_freezes=True)
     await eventually(lambda: ship.client.status.phase is Phase.LOADING)
     pid = ship.client.pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
     await eventually(lambda: ship.count(Lost))
     assert is_gone(pid)
+    assert [event.hung for event in ship.events if isinstance(event, Lost)] == [True]
 
 
 async def test_an_idle_engine_may_be_silent(launch: Launch) -> None:
     """A ready engine without work is left alone however long it says nothing."""
-    ship = await launch(Deadlines(loading_s=0.1, working_s=0.1))
+    ship = await launch(Deadlines(first_job_s=1.0))
     await ship.ready()
     pid = ship.client.pid
     await asyncio.sleep(2.5)
@@ -348,7 +348,7 @@ async def test_an_idle_engine_may_be_silent(launch: Launch) -> None:
 
 async def test_work_after_long_idleness_gets_its_whole_deadline(launch: Launch) -> None:
     """The clock of the deadline starts with the work, not with the last thing the engine said."""
-    ship = await launch(Deadlines(working_s=2.0), step_s=0.3)
+    ship = await launch(Deadlines(first_job_s=2.0), step_s=0.3)
     await ship.ready()
     await asyncio.sleep(2.5)
     ship.submit(steps=4)

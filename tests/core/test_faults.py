@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager
 import pytest
 
 from bot.core import engine_client as client_module
-from bot.core.engine_client import Deadlines, Phase
+from bot.core.engine_client import Phase
+from bot.core.watch import Deadlines
 from bot.jobs import Job, JobState
 from bot.store.db import DatabaseError
 from engine.contract import FakeSettings
@@ -139,7 +140,7 @@ async def test_a_cancelled_job_does_not_come_back(rig_of: MakeRig) -> None:
 
 async def test_a_hung_engine_is_replaced_and_its_job_served(rig_of: MakeRig) -> None:
     """A job that hangs its engine twice fails and is refunded; the others are served."""
-    rig = await rig_of(fake=FakeSettings(slots=1), deadlines=Deadlines(working_s=0.2))
+    rig = await rig_of(fake=FakeSettings(slots=1), deadlines=Deadlines(first_job_s=2.0))
     bad = await rig.imagine("HANG")
     good = await rig.imagine(user=2)
     row = await rig.ended(bad)

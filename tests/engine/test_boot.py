@@ -154,7 +154,7 @@ def test_waiting_for_the_hub_ends_at_once(
         if why == "shutdown":
             controls.put(Shutdown())
         else:
-            monkeypatch.setattr(boot, "parent_alive", lambda: False)
+            monkeypatch.setattr(process, "parent_alive", lambda: False)
 
     monkeypatch.setattr(models, "describe", fail)
     events: list[Event] = []

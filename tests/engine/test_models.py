@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine import models
 from engine.checkpoint import BrokenModel
@@ -247,6 +248,18 @@ def test_cuda_without_cuda_is_named(tiny: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(BrokenModel, match="There is no CUDA device here") as caught:
         models.choose_place(replace(settings(tiny), device="cuda"))
     assert "Error" not in str(caught.value)
+
+
+def test_a_gpu_that_does_not_answer_is_named(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card that fell off the bus fails at the first touch: a sentence says what to do."""
+
+    def lost(*_: object, **__: object) -> None:
+        raise torch.AcceleratorError("CUDA error: no CUDA-capable device is detected", 100)
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.empty", lost)
+    with pytest.raises(BrokenModel, match=r"The device “cuda” can't be used here .* install its driver"):
+        models.choose_place(replace(settings(tiny), device="auto"))
 
 
 def truncate(folder: Path, name: str, keep: int) -> None:

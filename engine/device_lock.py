@@ -1,0 +1,70 @@
+"""One engine per device and data folder: the next one waits until the one before is really gone. Knows no torch.
+
+Even SIGKILL does not end a process that hangs inside its driver, and as long as it lives it keeps its memory on the
+card: a second engine beside it would run short, or hang as well. The lock is the system's own, so it ends with the
+process and never later. It lies in the data folder, not in the machine's temp folder: whoever draws a picture beside
+the bot, or runs two bots on one large card, may do so; what must not meet are two engines of the same bot.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.contract import EngineSettings, Event, Loading
+
+LOOK_EVERY_S = 1.0
+STUCK_S = 60.0
+_held: list[Any] = []
+"""Held until the process ends, however it does."""
+
+
+def take(settings: EngineSettings, emit: Callable[[Event], None], wait: Callable[[float], None]) -> None:
+    """Returns with the lock held. `wait` waits for so many seconds, and raises when the engine is to leave."""
+    if settings.data is None:
+        return
+    from filelock import FileLock, Timeout
+
+    path = Path(settings.data) / file_name(settings.device)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock, begin = FileLock(path), time.monotonic()
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                emit(Loading(stage=_words(path, stuck=time.monotonic() - begin > STUCK_S)))
+                wait(LOOK_EVERY_S)
+        _held.append(lock)
+        path.write_text(f"{os.getpid()}\n", encoding="ascii")
+    except OSError as error:  # a folder that can't be written to is not worth failing for
+        print(f"easel engine: no lock on the device ({error})", file=sys.stderr)  # noqa: T201
+
+
+def file_name(device: str) -> str:
+    """The same for all names of the first GPU."""
+    first = "cuda:0" if device in ("auto", "cuda") else device.lower()
+    return f"engine-{re.sub('[^a-z0-9]', '-', first)}.lock"
+
+
+def _words(path: Path, *, stuck: bool) -> str:
+    pid = _holder(path)
+    who = f"an earlier engine (process {pid})" if pid else "an earlier engine"
+    if not stuck:
+        return f"{who} still holds the device, and this one waits for its end"
+    what = f"end it with “kill -9 {pid}”, or" if pid else "end it, or"
+    return f"{who} hangs and still holds the device: {what} restart the machine"
+
+
+def _holder(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    return text if text.isdecimal() else ""
