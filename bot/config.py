@@ -280,6 +280,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}{line}: this is not TOML: {error}.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: the file is not UTF-8 text.") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+        raise ConfigError(f"{file}: this is not TOML that can be read: {error}.") from None
     except OSError as error:
         raise ConfigError(f"{file}: the file can't be read: {error.strerror}.") from None
 

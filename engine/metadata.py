@@ -119,13 +119,22 @@ def _unquote(text: str) -> str:
 
 def read(source: Path | str | bytes) -> PictureInfo | None:
     """What a picture's file says, None where it says nothing. Raises OSError where it is no picture."""
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        image.load()  # text chunks may come after the pixels
-        texts = {
-            key: text for key, text in image.info.items() if isinstance(key, str) and isinstance(text, str)
-        }
+    texts = _texts(source)
     shown = parse_parameters(texts[PARAMETERS_KEY]) if PARAMETERS_KEY in texts else None
     return _read_own(texts.get(EASEL_KEY, ""), shown) or shown
+
+
+def _texts(source: Path | str | bytes) -> dict[str, str]:
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            image.load()  # text chunks may come after the pixels
+            return {
+                key: text
+                for key, text in image.info.items()
+                if isinstance(key, str) and isinstance(text, str)
+            }
+    except (Image.DecompressionBombError, SyntaxError, ValueError) as error:  # Pillow's words for bad files
+        raise OSError(f"it is not a picture that can be read: {error}") from error
 
 
 def parse_parameters(text: str) -> PictureInfo:
@@ -173,5 +182,5 @@ def _read_own(text: str, shown: PictureInfo | None) -> PictureInfo | None:
             fingerprint={str(key): str(value) for key, value in values["fingerprint"].items()},
             version=str(values["version"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, InvalidRequest):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidRequest):
         return None
