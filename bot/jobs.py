@@ -113,6 +113,8 @@ class Job:
     queued_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    shown_at: float | None = None
+    """When its message showed the end, or could not."""
     render_seconds: float | None = None
     """From its first step to its last image, others' turns included."""
     engine_seconds: float | None = None

@@ -22,7 +22,7 @@ EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
 
 FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 60
-FROM_ENGINE = {"engine.contract", "engine.process", "engine.metadata"}
+FROM_ENGINE = {"engine.contract", "engine.process", "engine.metadata", "engine.failpoints"}
 """The only engine modules that the bot may name."""
 
 
@@ -104,7 +104,7 @@ def test_no_two_tests_of_a_file_share_a_name() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
-def test_the_bot_names_three_engine_modules(path: Path) -> None:
+def test_the_bot_names_few_engine_modules(path: Path) -> None:
     """The bot reaches the engine through contract, process and metadata, and the engine never reaches back."""
     names = set(imported(tree_of(path)))
     if path.is_relative_to(ROOT / "bot"):
@@ -125,7 +125,7 @@ def test_the_linter_forbids_the_same_engine_modules() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
-    (contract,) = [entry for entry in contracts if entry["name"].startswith("The bot may name three")]
+    (contract,) = [entry for entry in contracts if entry["name"].startswith("The bot may name")]
     engine = {
         f"engine.{path.stem}"
         for path in (ROOT / "engine").iterdir()

@@ -111,7 +111,7 @@ class Jobs:
         )
 
     async def delivered(self, job: Job, *, message_id: int, now: float) -> Job | None:
-        return await self._move(job, JobState.DELIVERED, message_id=message_id, finished_at=now)
+        return await self._move(job, JobState.DELIVERED, message_id=message_id, finished_at=now, shown_at=now)
 
     async def failed(self, job: Job, *, reason: str, now: float) -> Job | None:
         """Any live state -> failed, with the whole cost given back."""
@@ -128,6 +128,11 @@ class Jobs:
         guard = {"guard_id": job.id, "guard_state": job.state, "guard_attempt": job.attempt}
         rows = await self._db.write(sql, {**values, **guard, "new_state": state})
         return job_of(rows[0]) if rows else None
+
+    async def mark_shown(self, job_id: int, *, now: float) -> None:
+        """The end of a failed or cancelled job stands in its message, or never will."""
+        sql = "UPDATE job SET shown_at = :now WHERE id = :id AND finished_at IS NOT NULL AND shown_at IS NULL"
+        await self._db.write(sql, {"id": job_id, "now": now})
 
     async def mark_deleted(self, job_id: int, *, now: float) -> bool:
         """True for the first call only: the pictures of this job are gone for good."""
@@ -148,6 +153,12 @@ class Jobs:
     async def live(self) -> list[Job]:
         """Everything that has not ended, in the order in which it was asked for."""
         sql = f"SELECT * FROM job INDEXED BY job_live WHERE state IN {_in(LIVE)} ORDER BY id"
+        return [job_of(row) for row in await self._db.read(sql, {})]
+
+    async def ends_to_show(self) -> list[Job]:
+        """Jobs that have ended without their messages saying so."""
+        sql = """SELECT * FROM job INDEXED BY job_end_to_show
+                 WHERE finished_at IS NOT NULL AND shown_at IS NULL AND message_id IS NOT NULL ORDER BY id"""
         return [job_of(row) for row in await self._db.read(sql, {})]
 
     async def usage(self, *, guild_id: int, user_id: int, window_start: float) -> Usage:

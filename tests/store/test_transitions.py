@@ -231,3 +231,28 @@ async def test_a_parent_must_exist(store: Store) -> None:
     """Foreign keys are on: a job can't descend from a job that never was."""
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         await admitted(store, parent=12345)
+
+
+# ------------------------------------------------------------------ ends that must be shown
+
+
+async def test_an_end_is_owed_until_it_is_shown(store: Store) -> None:
+    """A failed or cancelled job's message must still be written, a delivered one's shows its end already."""
+    await delivered(store)
+    failed, cancelled = await _failed(store), await _cancelled(store)
+    assert [job.id for job in await store.jobs.ends_to_show()] == [failed.id, cancelled.id]
+    await store.jobs.mark_shown(failed.id, now=NOON)
+    assert [job.id for job in await store.jobs.ends_to_show()] == [cancelled.id]
+
+
+async def test_nothing_is_owed_to_somebody_who_saw_no_message(store: Store) -> None:
+    """A job whose answer Discord never took has no message to write to."""
+    sure(await store.jobs.cancelled(await admitted(store), reason="no", charged=0, now=NOON))
+    assert await store.jobs.ends_to_show() == []
+
+
+async def test_a_live_job_is_never_marked(store: Store) -> None:
+    """Only an end can be shown."""
+    job = await running(store)
+    await store.jobs.mark_shown(job.id, now=NOON)
+    assert sure(await store.jobs.get(job.id)).shown_at is None
