@@ -7,6 +7,7 @@ from dataclasses import replace
 from io import BytesIO
 
 import discord
+import structlog
 
 from bot.jobs import Action, Job, JobState
 from bot.ui import info
@@ -16,6 +17,8 @@ from bot.ui.errors import UserError, answer_error
 from bot.ui.messages import utf16_length
 from bot.ui.ordering import place_order
 from engine.contract import SEEDS
+
+log = structlog.get_logger(__name__)
 
 
 async def press(interaction: Interaction, which: Press, job_id: int) -> None:
@@ -68,15 +71,23 @@ async def _delete(interaction: Interaction, job: Job) -> None:
         raise UserError("Only the person who asked for this image or a moderator may delete it.")
     if not job.state.is_final:
         raise UserError("This image is not finished yet: cancel it instead.")
-    await interaction.response.defer()
     await interaction.client.desk.dispatcher.delete(job)
+    await _acknowledge(interaction)
 
 
 async def _cancel(interaction: Interaction, job: Job) -> None:
     if not _may_moderate(interaction, job):
         raise UserError("Only the person who asked for this image or a moderator may cancel it.")
-    await interaction.response.defer()
     by = f"<@{interaction.user.id}>"
     if not await interaction.client.desk.dispatcher.cancel(job.id, by=by):
         done = job.state in (JobState.RENDERED, JobState.DELIVERED)
         raise UserError("It is finished already." if done else "It is over already.")
+    await _acknowledge(interaction)
+
+
+async def _acknowledge(interaction: Interaction) -> None:
+    """Says that the press was heard, after it worked: a refusal before would need a second message."""
+    try:
+        await interaction.response.defer()
+    except discord.HTTPException as error:  # too late or a repetition: what was wanted is done all the same
+        log.info("press_not_acknowledged", interaction=interaction.id, code=error.code)

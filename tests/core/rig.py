@@ -63,6 +63,8 @@ class RecordingDelivery:
     shown: list[Showing] = field(default_factory=list[Showing])
     finished: list[Job] = field(default_factory=list[Job])
     removed: list[int] = field(default_factory=list[int])
+    told: list[str] = field(default_factory=list[str])
+    """What the owner was told."""
     answers: dict[int, int] = field(default_factory=dict[int, int])
     """What `find_answer` finds: interaction id -> message id."""
     undeliverable: str | None = None
@@ -87,6 +89,9 @@ class RecordingDelivery:
 
     async def remove(self, job: Job) -> None:
         self.removed.append(job.id)
+
+    async def tell_owner(self, text: str) -> None:
+        self.told.append(text)
 
     def of(self, job: Job) -> list[Showing]:
         return [showing for showing in self.shown if showing.job.id == job.id]
