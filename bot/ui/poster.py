@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -150,7 +150,9 @@ class Poster:
         if (there := await self._posted_before(channel, job)) is not None:
             return there
         files, view = await _final(errand)
-        asker = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.user_id)])
+        asker = discord.AllowedMentions(
+            everyone=False, roles=False, users=[discord.Object(job.user_id)], replied_user=False
+        )
         message = await channel.send(view=view, files=files, nonce=errand.nonce, allowed_mentions=asker)
         return message.id
 
@@ -164,7 +166,7 @@ class Poster:
         return None
 
     @contextlib.contextmanager
-    def _watched(self, job: Job, way: Way) -> Iterator[None]:
+    def _watched(self, job: Job, way: Way) -> Generator[None]:
         """Notes a refusal that means the whole place, and says it as _Shut."""
         try:
             yield
