@@ -38,8 +38,7 @@ LOOK_BACK = 500
 FILE_BYTES_DEFAULT = 10 * 1024 * 1024
 PASSING = (aiohttp.ClientError, TimeoutError, ConnectionError)
 """What the network does to a request; a file that can't be read is another OSError."""
-UNKNOWN_MESSAGE, TOO_MANY_EDITS = 10008, 30046
-"""Codes after which there is nothing to edit: the message was deleted, or is old and was edited too often."""
+UNKNOWN_MESSAGE = 10008
 TOO_LARGE = (40005, 50045)
 
 
@@ -128,7 +127,7 @@ class Poster:
     # -------------------------------------------------------------- the channel
 
     async def _post_in_channel(self, errand: _Errand) -> int:
-        """Edits the message; where it can't be, a new one takes its place if there is anything to show."""
+        """Edits the message; where it was deleted, a new one takes its place if there is anything to show."""
         job = errand.job
         if errand.images and (why := self._breaker.why_not(job, Way.EDIT)):
             raise _Shut(why)
@@ -137,7 +136,7 @@ class Poster:
                 files, view = await _final(errand)
                 return (await self.message_of(job).edit(view=view, attachments=files)).id
         except discord.HTTPException as error:
-            if error.code not in (UNKNOWN_MESSAGE, TOO_MANY_EDITS) or not errand.images:
+            if error.code != UNKNOWN_MESSAGE or not errand.images:
                 raise
         if why := self._breaker.why_not(job, Way.CREATE):
             raise _Shut(why)
