@@ -57,6 +57,11 @@ def direct_view(job: Job, files: Sequence[str], why: str) -> ui.LayoutView:
     return _layout(GREEN, texts, gallery=gallery(job, files))
 
 
+def fetched_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
+    """Images that could not be posted, for their person's eyes."""
+    return _layout(GREEN, [header(job), *outcome_lines(job)], gallery=gallery(job, files))
+
+
 def sent_directly_view(job: Job) -> ui.LayoutView:
     """What stays in a channel that takes no images any more."""
     texts = [header(job), "✉ I may not post images here any more: they went to a direct message."]

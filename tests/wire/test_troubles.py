@@ -236,6 +236,31 @@ async def test_a_channel_deleted_meanwhile_leads_to_a_direct_message(tmp_path: P
         assert charges(evening) == [1]
 
 
+async def test_what_nobody_takes_is_refunded_and_kept_in_the_history(tmp_path: Path) -> None:
+    """Channel gone and direct messages shut: nothing is charged, and its person alone can still fetch the image."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.1}) as evening:
+        discord = evening.discord
+        evening.alice.takes_dms = False
+        await start(evening)
+        await evening.imagine(seed=42)
+        await discord.delete_channel(evening.channel)
+        await ends(evening, "failed")
+        assert evening.bot.rows("SELECT charged, reason FROM job") == [(0, "The channel is gone.")]
+
+        elsewhere = discord.add_channel(evening.guild, "elsewhere")
+        await discord.announce(evening.guild)
+        history = (await discord.slash(evening.alice, elsewhere, "history")).message
+        assert "could not be posted, not charged" in history.text
+        fetched = await discord.click(evening.alice, history, "Show 1")
+        await discord.until(lambda: fetched.message.shown_files == ["easel-1-42.png"])
+        assert fetched.message.ephemeral
+
+        (file,) = (tmp_path / "data" / "spool").glob("*.png")
+        file.unlink()
+        gone = await discord.click(evening.alice, history, "Show 1")
+        assert "not kept any more" in (gone.ephemeral_text or "")
+
+
 async def test_an_outage_outlived_by_a_restart(tmp_path: Path) -> None:
     """The bot is killed while Discord takes nothing: the next process posts the same files, drawn once."""
     async with easel_evening(tmp_path) as evening:
