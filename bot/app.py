@@ -38,6 +38,8 @@ PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
 )
 EXIT_OK, EXIT_FAILED = 0, 1
+AUTHENTICATION_FAILED = 4004
+"""The gateway's word for a token that was good once."""
 
 
 class SystemClock:
@@ -60,7 +62,12 @@ class App:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
         store = self._store = await Store.open(self.settings.database, backups=self.settings.backups)
         make_private(self.settings.spool)
-        delivery = DiscordDelivery(client, clock=self._clock, interval_s=self.settings.progress.interval_s)
+        delivery = DiscordDelivery(
+            client,
+            clock=self._clock,
+            interval_s=self.settings.progress.interval_s,
+            on_token_refused=client.end_for_its_token,
+        )
         dispatcher = self._dispatcher = Dispatcher(
             store=store, engine=self.engine, delivery=delivery, clock=self._clock, settings=self.settings
         )
@@ -148,15 +155,14 @@ def _explained(act: Callable[[], int]) -> int:
         print(problem, file=sys.stderr)
         return EXIT_ALREADY_RUNNING
     except discord.LoginFailure:
-        print(
-            "Discord refused the token: copy it again from the Bot page of your application at "
-            "https://discord.com/developers/applications.",
-            file=sys.stderr,
-        )
-        return EXIT_CONFIG
+        return _token_refused()
     except Unusable as problem:  # a supervisor must not start us again: the owner has to act
         print(problem, file=sys.stderr)
         return EXIT_CONFIG
+    except discord.ConnectionClosed as problem:
+        if problem.code == AUTHENTICATION_FAILED:
+            return _token_refused()
+        print(f"Discord ended the connection with code {problem.code}. Try again later.", file=sys.stderr)
     except DatabaseError as problem:
         print(problem, file=sys.stderr)
     except discord.HTTPException as problem:
@@ -169,6 +175,15 @@ def _explained(act: Callable[[], int]) -> int:
     except OSError as problem:
         print(f"The data folder can't be used: {problem}.", file=sys.stderr)
     return EXIT_FAILED
+
+
+def _token_refused() -> int:
+    print(
+        "Discord refused the token: copy it again from the Bot page of your application at "
+        "https://discord.com/developers/applications.",
+        file=sys.stderr,
+    )
+    return EXIT_CONFIG
 
 
 async def _serve(
@@ -187,7 +202,7 @@ async def _serve(
 
     async with client:
         await client.start(token)
-    return EXIT_OK
+    return _token_refused() if client.token_was_refused else EXIT_OK
 
 
 def sync(settings: Settings, force: bool) -> int:

@@ -49,6 +49,7 @@ FAULTS_MAX = 2
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
 BUSY_RETRY_S = 1.0
+REMOVED = "The bot was removed from the server."
 
 
 class Dispatcher:
@@ -66,6 +67,8 @@ class Dispatcher:
         self._suspects: set[int] = set()
         self._cancels: dict[int, str] = {}
         """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
+        self._left: set[int] = set()
+        """Guilds that the bot was removed from: nothing is posted there, and nothing charged."""
         self._pace = Pace()
         self._last_step_at = 0.0
         self._inbox: deque[Event | Lost | Paused | None] = deque()
@@ -133,7 +136,9 @@ class Dispatcher:
 
     async def cancel(self, job_id: int, *, by: str) -> bool:
         """Cancels a waiting or running job; `by` is named in the message. False when it is over already."""
-        reason = f"Cancelled by {by}."
+        return await self._cancel(job_id, f"Cancelled by {by}.")
+
+    async def _cancel(self, job_id: int, reason: str) -> bool:
         if job_id in self._aboard:
             self._cancel_aboard(job_id, reason)
             return True
@@ -159,6 +164,24 @@ class Dispatcher:
         self._forget(job.id)
         self._background(self._show_end(ended))
         return True
+
+    async def withdraw(self, *, guild_id: int, user_id: int) -> int:
+        """Cancels what a person who was just blocked has waiting, refunded; what is drawn already goes on. How many."""
+        reason = "Cancelled by a moderator, not charged."
+        theirs = [job for job in self.line() if (job.guild_id, job.user_id) == (guild_id, user_id)]
+        return sum([await self._cancel_waiting(job, reason) for job in theirs])
+
+    async def guild_left(self, guild_id: int) -> None:
+        """Removed from a server: what waits is cancelled, what runs ends; none of it is posted or charged."""
+        self._left.add(guild_id)
+        for job in [*self.line(), *self.running()]:
+            if job.guild_id == guild_id:
+                async for attempt in persistent():
+                    with attempt:
+                        await self._cancel(job.id, REMOVED)
+
+    def guild_joined(self, guild_id: int) -> None:
+        self._left.discard(guild_id)
 
     async def delete(self, job: Job) -> None:
         """Takes a finished job's message and images away for good; it stays charged. May raise what Delivery does."""
@@ -313,12 +336,13 @@ class Dispatcher:
             self._background(self._show_end(failed))
 
     async def _cancelled(self, aboard: Aboard, *, done: float) -> None:
-        """A running job costs the share already done."""
+        """A running job costs the share already done, unless it can't be shown any more."""
         job = aboard.job
+        share = 0.0 if job.guild_id in self._left else min(1.0, done)
         ended = await self._store.jobs.cancelled(
             job,
             reason=self._cancels.get(job.id, "Cancelled."),
-            charged=math.ceil(job.cost * min(1.0, done)),
+            charged=math.ceil(job.cost * share),
             now=self._clock.now(),
         )
         self._forget(job.id)
@@ -395,7 +419,13 @@ class Dispatcher:
             self._show(job)
 
     async def _deliver(self, job: Job) -> None:
+        """Ends a rendered job exactly once: delivered where it was shown, else failed, refunded, with the reason.
+
+        Its images stay in the spool, and so in /history, until their retention ends.
+        """
         try:
+            if job.guild_id in self._left:
+                raise Undeliverable(REMOVED)
             message_id, problem = await self._delivery.finish(job), ""
         except Undeliverable as error:
             message_id, problem = 0, str(error)
@@ -412,6 +442,9 @@ class Dispatcher:
             await self._show_end(ended)
 
     async def _show_end(self, job: Job) -> None:
+        """Best effort: the row is settled already, and a message that can't be written harms nobody."""
+        if job.guild_id in self._left:
+            return
         try:
             await self._delivery.finish(job)
         except Undeliverable as problem:

@@ -20,6 +20,8 @@ class Admitted:
 class Refused:
     reason: str
     """One sentence for the person who asked."""
+    is_repetition: bool = False
+    """Discord delivered an event twice: the first one answers, and only one answer is possible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window
     """What the admitting statement's refusal means for the person."""
     match refusal:
         case Refusal.DUPLICATE:
-            return Refused(reason="This request is already on its way.")
+            return Refused(reason="This request is already on its way.", is_repetition=True)
         case Refusal.BUTTON:
             return Refused(reason="You already pressed this button: that image is still being made.")
         case Refusal.PENDING:

@@ -38,9 +38,10 @@ class Delivery(Protocol):
         ...
 
     async def finish(self, job: Job) -> int:
-        """Makes the message show the job's end: images, or why there are none. Idempotent.
+        """Makes the job's end visible: images, or why there are none. Idempotent; waits for outages.
 
-        Returns the id of the message that shows it. Raises Undeliverable when trying again is useless.
+        Returns the id of the message in the job's channel. Raises Undeliverable when trying again is useless:
+        neither message, channel nor person takes it. Never returns while the bot's own token is refused.
         """
         ...
 
@@ -53,7 +54,7 @@ class Delivery(Protocol):
         ...
 
     async def tell_owner(self, text: str) -> None:
-        """Tells the bot's owner, best effort; never raises."""
+        """Tells whoever runs the bot, the same text at most once an hour. Best effort, never raises."""
         ...
 
 

@@ -13,9 +13,13 @@ class History:
         self._db = database
 
     async def page(self, *, guild_id: int, user_id: int, offset: int, count: int) -> tuple[list[Job], int]:
-        """(`count` delivered jobs from `offset`, newest first; how many there are in all)."""
-        where = """guild_id = :guild_id AND user_id = :user_id AND state = 'delivered'
-                   AND deleted_at IS NULL"""
+        """(`count` jobs with images from `offset`, newest first; how many there are in all).
+
+        Delivered ones, and those that failed with finished images because nobody would take them.
+        """
+        where = """guild_id = :guild_id AND user_id = :user_id AND deleted_at IS NULL
+                   AND (state = 'delivered' OR state = 'failed' AND EXISTS (
+                       SELECT 1 FROM json_each(images) WHERE json_extract(value, '$.path') IS NOT NULL))"""
         params = {"guild_id": guild_id, "user_id": user_id, "offset": offset, "count": count}
         (total,) = await self._db.read(f"SELECT COUNT(*) AS n FROM job WHERE {where}", params)
         rows = await self._db.read(

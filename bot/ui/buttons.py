@@ -19,6 +19,8 @@ class Press(StrEnum):
     INFO = "info"
     DELETE = "delete"
     CANCEL = "cancel"
+    FETCH = "fetch"
+    """Shows its person the images of a job that could not be posted."""
 
 
 _LOOKS: dict[Press, tuple[str, str, discord.ButtonStyle]] = {
@@ -26,12 +28,13 @@ _LOOKS: dict[Press, tuple[str, str, discord.ButtonStyle]] = {
     Press.INFO: ("Info", "ℹ️", discord.ButtonStyle.secondary),
     Press.DELETE: ("Delete", "🗑️", discord.ButtonStyle.secondary),
     Press.CANCEL: ("Cancel", "✖️", discord.ButtonStyle.danger),
+    Press.FETCH: ("Show", "📥", discord.ButtonStyle.secondary),
 }
 
 
 class JobButton(
     ui.DynamicItem[ui.Button[Any]],
-    template=r"easel:(?P<press>reroll|info|delete|cancel):(?P<job>[0-9]{1,18})",
+    template=r"easel:(?P<press>reroll|info|delete|cancel|fetch):(?P<job>[0-9]{1,18})",
 ):
     """One button; registered once, it answers every message ever posted."""
 
@@ -41,8 +44,9 @@ class JobButton(
         self.job_id = job_id
 
     @classmethod
-    def make(cls, press: Press, job_id: int) -> JobButton:
+    def make(cls, press: Press, job_id: int, *, suffix: str = "") -> JobButton:
         label, emoji, style = _LOOKS[press]
+        label += suffix
         button = ui.Button[Any](label=label, emoji=emoji, style=style, custom_id=f"easel:{press}:{job_id}")
         return cls(button, press, job_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ class EaselClient(discord.Client):
     """A plain client without privileged intents: slash commands and buttons need none."""
 
     desk: Desk
+    token_was_refused = False
+    """Discord took our token once, and does no more: the reason why this client closed."""
 
     def __init__(
         self,
@@ -49,9 +52,23 @@ class EaselClient(discord.Client):
         )
         self._on_setup = on_setup
         self._on_close = on_close
+        self._ending: asyncio.Task[None] | None = None
 
     async def setup_hook(self) -> None:
         await self._on_setup(self)
+
+    def end_for_its_token(self) -> None:
+        """Each further request would be another invalid one, and Discord bans for those: so ends the bot."""
+        self.token_was_refused = True
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self.close())
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        self.desk.dispatcher.guild_joined(guild.id)
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """We were removed; for a mere outage of the server Discord's library has another event."""
+        await self.desk.dispatcher.guild_left(guild.id)
 
     async def close(self) -> None:
         if not self.is_closed():

@@ -38,7 +38,8 @@ def final_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
     """A job that has ended; `files` are the names of the attachments to show, in the order of the images."""
     match job.state:
         case JobState.FAILED:
-            texts = [header(job), f"✘ {job.reason} Nothing was charged."]
+            kept = " The images wait for you in `/history`." if job.shown_images else ""
+            texts = [header(job), f"✘ {job.reason} Nothing was charged.{kept}"]
             return _layout(RED, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case JobState.CANCELLED:
             charge = f" It cost {credit(job.charged)} for the part already done." if job.charged else ""
@@ -48,6 +49,23 @@ def final_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
             buttons = _row(job, Press.REROLL, Press.INFO, Press.DELETE)
             texts = [header(job), *outcome_lines(job)]
             return _layout(GREEN if files else RED, texts, rows=[buttons], gallery=gallery(job, files))
+
+
+def direct_view(job: Job, files: Sequence[str], why: str) -> ui.LayoutView:
+    """The finished images in a direct message, since their channel takes nothing; no buttons, which need a server."""
+    texts = [f"{header(job)} in <#{job.channel_id}>", f"✉ {why} So here it is.", *outcome_lines(job)]
+    return _layout(GREEN, texts, gallery=gallery(job, files))
+
+
+def fetched_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
+    """Images that could not be posted, for their person's eyes."""
+    return _layout(GREEN, [header(job), *outcome_lines(job)], gallery=gallery(job, files))
+
+
+def sent_directly_view(job: Job) -> ui.LayoutView:
+    """What stays in a channel that takes no images any more."""
+    texts = [header(job), "✉ I may not post images here any more: they went to a direct message."]
+    return _layout(GRAY, [*texts, settings_line(job)], rows=[_row(job, Press.REROLL, Press.INFO)])
 
 
 def _layout(

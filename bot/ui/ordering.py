@@ -65,6 +65,9 @@ async def place_order(
         request, owner=owner, origin=_origin(interaction), action=action, parent_id=parent_id
     )
     if isinstance(job, Refused):
+        if job.is_repetition:
+            log.info("interaction_repeated", interaction=interaction.id)
+            return
         raise UserError(job.reason)
     try:
         view = live_view(job, dispatcher.progress_of(job))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import replace
 from io import BytesIO
 
 import discord
+import structlog
 
+from bot.core.spooled import all_intact
 from bot.jobs import Action, Job, JobState
-from bot.ui import info
+from bot.ui import info, uploads
 from bot.ui.buttons import Press
 from bot.ui.client import Interaction
 from bot.ui.errors import UserError, answer_error
-from bot.ui.messages import utf16_length
+from bot.ui.messages import alt_text, fetched_view, utf16_length
 from bot.ui.ordering import place_order
 from engine.contract import SEEDS
+
+log = structlog.get_logger(__name__)
 
 
 async def press(interaction: Interaction, which: Press, job_id: int) -> None:
@@ -30,6 +35,8 @@ async def press(interaction: Interaction, which: Press, job_id: int) -> None:
                 await _delete(interaction, job)
             case Press.CANCEL:
                 await _cancel(interaction, job)
+            case Press.FETCH:
+                await _fetch(interaction, job)
     except Exception as error:  # noqa: BLE001 - discord.py would only log it: the person must get a sentence
         await answer_error(interaction, error)
 
@@ -68,15 +75,37 @@ async def _delete(interaction: Interaction, job: Job) -> None:
         raise UserError("Only the person who asked for this image or a moderator may delete it.")
     if not job.state.is_final:
         raise UserError("This image is not finished yet: cancel it instead.")
-    await interaction.response.defer()
     await interaction.client.desk.dispatcher.delete(job)
+    await _acknowledge(interaction)
 
 
 async def _cancel(interaction: Interaction, job: Job) -> None:
     if not _may_moderate(interaction, job):
         raise UserError("Only the person who asked for this image or a moderator may cancel it.")
-    await interaction.response.defer()
     by = f"<@{interaction.user.id}>"
     if not await interaction.client.desk.dispatcher.cancel(job.id, by=by):
         done = job.state in (JobState.RENDERED, JobState.DELIVERED)
         raise UserError("It is finished already." if done else "It is over already.")
+    await _acknowledge(interaction)
+
+
+async def _fetch(interaction: Interaction, job: Job) -> None:
+    if interaction.user.id != job.user_id:
+        raise UserError("Only the person who asked for this image may fetch it.")
+    if job.deleted_at is not None or not await asyncio.to_thread(all_intact, job.images):
+        raise UserError("This image is not kept any more: ask for a new one with /imagine.")
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    room = interaction.filesize_limit
+    ready = await asyncio.to_thread(uploads.prepare, job.id, job.images, file_bytes_max=room)
+    alt = alt_text(job.request)
+    files = [discord.File(BytesIO(upload.data), upload.name, description=alt) for upload in ready]
+    view = fetched_view(job, [upload.name for upload in ready])
+    await interaction.edit_original_response(view=view, attachments=files)
+
+
+async def _acknowledge(interaction: Interaction) -> None:
+    """Says that the press was heard, after it worked: a refusal before would need a second message."""
+    try:
+        await interaction.response.defer()
+    except discord.HTTPException as error:  # too late or a repetition: what was wanted is done all the same
+        log.info("press_not_acknowledged", interaction=interaction.id, code=error.code)

@@ -29,7 +29,12 @@ def prepare(job_id: int, images: tuple[SpooledImage, ...], *, file_bytes_max: in
     """Files for every image that may be shown, each within the limits (bytes). Raises OSError or ImageTooLarge."""
     shown = [image for image in images if image.path is not None]
     room = min(file_bytes_max, MESSAGE_BYTES_MAX // max(1, len(shown)))
-    return [_fit(f"easel-{job_id}-{image.seed}", Path(str(image.path)), room) for image in shown]
+    return [_fit(stem_of(job_id, image.seed), Path(str(image.path)), room) for image in shown]
+
+
+def stem_of(job_id: int, seed: int | str) -> str:
+    """How a file is called, without its ending: by this a job's message is known again."""
+    return f"easel-{job_id}-{seed}"
 
 
 def _fit(stem: str, path: Path, room: int) -> Upload:

@@ -64,9 +64,10 @@ class RecordingDelivery:
     shown: list[Showing] = field(default_factory=list[Showing])
     finished: list[Job] = field(default_factory=list[Job])
     removed: list[int] = field(default_factory=list[int])
+    told: list[str] = field(default_factory=list[str])
+    """What the owner was told."""
     answers: dict[int, int] = field(default_factory=dict[int, int])
     """What `find_answer` finds: interaction id -> message id."""
-    told: list[str] = field(default_factory=list[str])
     """What the owner heard."""
     undeliverable: str | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)

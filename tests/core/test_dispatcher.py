@@ -433,6 +433,57 @@ async def test_a_limit_acts_on_the_next_request(rig_of: MakeRig) -> None:
     await rig.accepted(user=1, images=4)
 
 
+async def test_a_limit_lowered_while_jobs_wait_leaves_them_alone(rig_of: MakeRig) -> None:
+    """What is reserved goes on and is delivered; the next request meets the new limit, and nothing left is negative."""
+    rig = await rig_of(fake=SLOW)
+    jobs = [await rig.imagine() for _ in range(3)]
+    entry = LimitEntry.of(Subject.EVERYONE, 0, {"credits_per_day": 1})
+    await rig.store.settings.set_limits(GUILD, entry, by_user_id=ADMIN, now=rig.clock.now())
+    refused = await rig.admit()
+    assert isinstance(refused, Refused)
+    assert "you have 0 of 1 left today" in refused.reason
+    assert [row.state for row in await rig.all_ended(jobs)] == [JobState.DELIVERED] * 3
+    assert await rig.used() == 3
+    await rig.assert_books()
+
+
+async def test_a_blocked_person_loses_what_waits(rig_of: MakeRig) -> None:
+    """Cancelled by a moderator: what waits is refunded, what is drawn goes on, and nobody else is touched."""
+    rig = await rig_of(fake=FakeSettings(step_s=0.1, slots=1))
+    running = await rig.imagine(user=1)
+    await rig.until(running, JobState.RUNNING)
+    waiting = [await rig.imagine(user=1) for _ in range(2)]
+    other = await rig.imagine(user=2)
+    assert await rig.dispatcher.withdraw(guild_id=GUILD + 1, user_id=1) == 0
+    assert await rig.dispatcher.withdraw(guild_id=GUILD, user_id=1) == 2
+
+    rows = await rig.all_ended([running, *waiting, other])
+    delivered, cancelled = JobState.DELIVERED, JobState.CANCELLED
+    assert [row.state for row in rows] == [delivered, cancelled, cancelled, delivered]
+    assert [row.charged for row in rows] == [1, 0, 0, 1]
+    assert {row.reason for row in rows[1:3]} == {"Cancelled by a moderator, not charged."}
+    await eventually(lambda: all(rig.delivery.ends_of(job) for job in waiting))
+    await rig.assert_books()
+
+
+async def test_a_guild_that_is_left_costs_and_shows_nothing(rig_of: MakeRig) -> None:
+    """Waiting and running jobs are cancelled, one that is just being finished has failed; none is posted or charged."""
+    rig = await rig_of(fake=FakeSettings(step_s=0.1, slots=1))
+    jobs = [await rig.imagine() for _ in range(3)]
+    await rig.until(jobs[0], JobState.RUNNING)
+    await rig.dispatcher.guild_left(GUILD)
+    rows = await rig.all_ended(jobs)
+    assert {row.state for row in rows} <= {JobState.CANCELLED, JobState.FAILED}
+    assert {(row.charged, row.reason) for row in rows} == {(0, "The bot was removed from the server.")}
+
+    late = await rig.ended(await rig.imagine())  # its admission was under way meanwhile
+    assert (late.state, late.charged) == (JobState.FAILED, 0)
+    assert rig.delivery.finished == []
+    rig.dispatcher.guild_joined(GUILD)
+    assert (await rig.ended(await rig.imagine())).state is JobState.DELIVERED
+    await rig.assert_books()
+
+
 async def test_a_role_gives_more_and_the_owners_ceiling_caps_it(rig_of: MakeRig) -> None:
     """A role's limit holds for those who have it; nobody gets more than the owner allows."""
     rig = await rig_of(pending=1)

@@ -42,6 +42,14 @@ async def test_only_finished_pictures_of_that_person_and_guild(store: Store) -> 
     assert await page(store) == ([mine.id], 1)
 
 
+async def test_pictures_that_could_not_be_posted_are_kept(store: Store) -> None:
+    """A job that failed with its images finished is in the history; one whose images are all withheld is not."""
+    kept, withheld = await rendered(store), await rendered(store, shown=0)
+    for job in (kept, withheld):
+        sure(await store.jobs.failed(job, reason="The channel is gone.", now=NOON))
+    assert await page(store) == ([kept.id], 1)
+
+
 async def test_deleted_pictures_are_left_out(store: Store) -> None:
     """A deleted job is neither shown nor counted, and leaves no hole in a page."""
     made = [(await delivered(store, now=NOON + index)).id for index in range(4)]

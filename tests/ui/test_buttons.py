@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import discord
 
 from bot.jobs import Action, JobState
+from bot.ui.buttons import JobButton, Press
 from engine.contract import FakeSettings
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World, labels, text_of
@@ -180,3 +184,14 @@ async def test_killing_the_engine_puts_the_job_back_once_and_refunds_it_the_seco
     assert "died twice" in text_of(world.message(1))
     await world.imagine(prompt="a red circle")
     await world.reaches(2, JobState.DELIVERED, timeout_s=30)
+
+
+async def test_images_that_were_never_posted_are_for_their_person_alone(world: World) -> None:
+    """Somebody else who makes the fetch button's id up is refused."""
+    await world.imagined()
+    view = discord.ui.LayoutView()
+    view.add_item(discord.ui.ActionRow[Any](JobButton.make(Press.FETCH, 1)))
+    await world.client.get_partial_messageable(world.channel.id, guild_id=world.guild.id).send(view=view)
+    result = await world.admin.click(world.channel.last_message, label="Show")
+
+    assert "Only the person who asked" in result.response.content

@@ -79,6 +79,21 @@ async def test_a_limit_set_by_an_admin_acts_on_the_next_request(world: World) ->
     assert (change.by_user_id, change.field, change.new_value) == (world.admin.id, "credits_per_day", 1)
 
 
+async def test_blocking_a_member_cancels_what_they_have_waiting(start_world: StartWorld) -> None:
+    """A member's limit of 0: what waits is cancelled, not charged, and the next request is refused."""
+    world = await start_world(fake=FakeSettings(step_s=0.1, slots=1))
+    for _ in range(2):
+        await world.imagine()
+    result = await world.admin.slash(world.channel, "limits set", member=world.alice, credits=0)
+    await world.reaches(2, JobState.CANCELLED)
+
+    assert "Cancelled what they had waiting: 1, not charged." in result.response.content
+    await world.until(lambda: "Cancelled by a moderator, not charged." in text_of(world.message(2)))
+    assert (await world.job(2)).charged == 0
+    await world.reaches(1, JobState.DELIVERED)
+    assert "your day has 0 credits" in (await world.imagine()).response.content
+
+
 async def test_limits_for_a_role_and_a_member_come_before_everyone(world: World) -> None:
     """A member's entry beats their role's, which beats everyone's; /limits show tells all of them."""
     vip = world.guild.create_role("vip")

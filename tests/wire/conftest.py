@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from bot.ui import delivery as delivery_module
 from tests.wire.loopback import LoopbackDiscord
+from tests.wire.studio import Studio, open_studio
 from tests.wire.toybot import Evening, running
 
 
@@ -17,3 +20,9 @@ async def evening() -> AsyncIterator[Evening]:
         channel, alice = server.add_channel(guild), server.add_user("alice")
         async with running(server) as bot:
             yield Evening(discord=server, bot=bot, guild=guild, channel=channel, alice=alice)
+
+
+@pytest.fixture
+async def studio(evening: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
+    monkeypatch.setattr(delivery_module, "SETTLE_S", 0.05)
+    return await open_studio(evening, tmp_path)

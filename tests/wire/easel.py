@@ -103,7 +103,10 @@ class Evening:
 
 @asynccontextmanager
 async def easel_evening(folder: Path, **options: Any) -> AsyncIterator[Evening]:
-    """A guild with a member and an admin, and the bot's data directory; the bot is not started yet."""
+    """A guild with a member and an admin, and the bot's data directory; the bot is not started yet.
+
+    Leaving it fails if the bot ever created a webhook's follow-up: these have no nonce, so they could come twice.
+    """
     async with LoopbackDiscord() as discord:
         guild = discord.add_guild()
         bot = Bot(discord=discord, folder=folder, **options)
@@ -120,3 +123,4 @@ async def easel_evening(folder: Path, **options: Any) -> AsyncIterator[Evening]:
             if bot.process is not None and bot.process.returncode is None:
                 bot.process.kill()
                 await bot.process.wait()
+        assert discord.requests_to("POST", "/webhooks/") == []

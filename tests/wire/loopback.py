@@ -193,6 +193,10 @@ class LoopbackDiscord(People):
             channel.app_permissions = 0
         await self.gateway.dispatch("GUILD_DELETE", {"id": str(guild.id)})
 
+    async def lose_guild(self, guild: Guild) -> None:
+        """An outage of one server: GUILD_DELETE too, but marked as unavailable."""
+        await self.gateway.dispatch("GUILD_DELETE", {"id": str(guild.id), "unavailable": True})
+
     def delete_message(self, message: Message) -> None:
         """As a moderator does; a bot without message intents is not told."""
         message.deleted = True
@@ -291,6 +295,7 @@ class LoopbackDiscord(People):
         via: bool = True,
         reset: bool = False,
         scope: str | None = None,
+        code: int = 0,
     ) -> Fault:
         """Fail the next `times` requests whose path contains `path_part` (method "*": any).
 
@@ -307,6 +312,7 @@ class LoopbackDiscord(People):
             via=via,
             reset=reset,
             scope=scope,
+            code=code,
         )
         self.state.faults.append(fault)
         return fault

@@ -163,9 +163,8 @@ async def test_a_delete_that_discord_refuses_changes_nothing(tmp_path: Path) -> 
         await discord.until(lambda: evening.bot.states() == ["delivered"])
         discord.fail_next("DELETE", "/channels/", status=403, times=1, apply=False)
         answer = await discord.click(evening.alice, message, "Delete")
-        await discord.until(lambda: answer.followups, timeout_s=10)
 
-        assert "may not delete" in answer.followups[0].text
+        assert "may not delete" in (answer.ephemeral_text or "")
         assert evening.bot.rows("SELECT deleted_at FROM job") == [(None,)]
         assert "interaction_failed" not in evening.bot.log()
 

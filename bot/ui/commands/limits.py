@@ -96,7 +96,10 @@ async def set_(
     changes = await desk.store.settings.set_limits(
         guild_id, entry, by_user_id=interaction.user.id, now=desk.clock.now()
     )
-    await _report(interaction, changes)
+    gone = 0
+    if subject is Subject.MEMBER and 0 in (credits, pending):  # that is how a member is blocked
+        gone = await desk.dispatcher.withdraw(guild_id=guild_id, user_id=subject_id)
+    await _report(interaction, changes, cancelled=gone)
 
 
 @group.command(description="Remove the limits set for everyone, a role or a member")
@@ -167,8 +170,10 @@ def _check_ceilings(entry: LimitEntry, ceilings: Limits) -> None:
             raise UserError(f"{value:,} {LABELS[name]} are above the owner's ceiling of {ceiling:,}.")
 
 
-async def _report(interaction: Interaction, changes: list[LimitChange]) -> None:
+async def _report(interaction: Interaction, changes: list[LimitChange], *, cancelled: int = 0) -> None:
     lines = [_change(change) for change in changes] or ["Nothing changed: it was like that already."]
+    if cancelled:
+        lines.append(f"Cancelled what they had waiting: {cancelled}, not charged.")
     await interaction.response.send_message(fitting(lines), ephemeral=True)
 
 

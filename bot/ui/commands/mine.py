@@ -10,13 +10,15 @@ from discord import app_commands, ui
 
 from bot.core.policy import credit
 from bot.core.words import held_up_by
-from bot.jobs import Job
+from bot.jobs import Job, JobState
+from bot.ui.buttons import JobButton, Press
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError, answer_error
 from bot.ui.messages import code, duration, fitting, plain
 from bot.ui.ordering import owner_of
 
 PAGE = 8
+ROW = 5
 LINE_SHOWN = 15
 
 
@@ -124,10 +126,20 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
         TurnPage.make("Older ▶", "older", offset + PAGE, disabled=offset + PAGE >= total),
     )
     view.add_item(row)
+    kept = [job for job in jobs if job.state is JobState.FAILED]
+    for start in range(0, len(kept), ROW):
+        buttons = (
+            JobButton.make(Press.FETCH, job.id, suffix=f" {job.id}") for job in kept[start : start + ROW]
+        )
+        view.add_item(ui.ActionRow[Any](*buttons))
     return view
 
 
 def _entry(job: Job) -> str:
-    link = f"https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"
+    """A link to the message; what was never posted has a number instead, for the button that shows it."""
+    prompt, link = code(job.request.prompt, 80), f"{job.guild_id}/{job.channel_id}/{job.message_id}"
+    title = f"[{prompt}](https://discord.com/channels/{link})"
+    if job.state is JobState.FAILED:
+        title = f"{prompt} (could not be posted, not charged: 📥 {job.id})"
     seed = f"seed {job.request.seed}, {job.request.size}, {plain(job.request.model)}"
-    return f"[{code(job.request.prompt, 80)}]({link}) <t:{int(job.created_at)}:R> · {seed}"
+    return f"{title} <t:{int(job.created_at)}:R> · {seed}"

@@ -42,6 +42,8 @@ class Fault:
     via: bool
     reset: bool
     scope: str | None
+    code: int
+    """Discord's own error code."""
     hits: int = 0
 
     def matches(self, request: Request) -> bool:
@@ -49,9 +51,9 @@ class Fault:
 
     def response(self) -> web.Response:
         headers: dict[str, str] = {}
-        body: Json = {"message": "loopback fault", "code": 0}
+        body: Json = {"message": "loopback fault", "code": self.code}
         if self.status == 429:
-            body = {"message": "You are being rate limited.", "retry_after": self.retry_after}
+            body |= {"message": "You are being rate limited.", "retry_after": self.retry_after}
             body["global"] = self.scope == "global"
             headers["Retry-After"] = str(self.retry_after)
             if self.via:

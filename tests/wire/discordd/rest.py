@@ -47,6 +47,7 @@ class Rest:
         add("*", API + "/webhooks/{app}/{token}/messages/{message}", self._webhook_message)
         add("POST", API + "/users/@me/channels", self._open_dm)
         add("GET", API + "/channels/{channel}", self._channel)
+        add("GET", API + "/channels/{channel}/messages", self._messages)
         add("POST", API + "/channels/{channel}/messages", self._send)
         add("*", API + "/channels/{channel}/messages/{message}", self._channel_message)
         for folder in ("attachments", "ephemeral-attachments"):
@@ -224,6 +225,22 @@ class Rest:
     async def _channel(self, request: web.Request) -> web.StreamResponse:
         channel = self._state.reachable(request.match_info["channel"])
         return json_response(payloads.channel(channel, self._state.bot))
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        """Newest first; without Read Message History an empty list, no refusal."""
+        state, query = self._state, request.query
+        channel = state.reachable(request.match_info["channel"])
+        found = (
+            state.messages.in_channel(channel)
+            if channel.app_permissions & Permission.READ_MESSAGE_HISTORY
+            else []
+        )
+        before, after = int(query.get("before") or 1 << 63), int(query.get("after") or 0)
+        wanted = sorted((m for m in found if after < m.id < before and not m.ephemeral), key=lambda m: -m.id)
+        plain = [
+            payloads.message(m, state.clock, state.app_id) for m in wanted[: int(query.get("limit") or 50)]
+        ]
+        return json_response(plain)
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         state, body = self._state, request[BODY]

@@ -1,0 +1,249 @@
+"""Posts a job's end where it can be posted: its message, else its channel, else its person. Knows no progress.
+
+Nothing here can show an image twice. The edit says everything and changes nothing when it is repeated. What
+has to be created carries an enforced nonce, by which Discord itself drops a repetition in the next few
+minutes; since an outage may last longer, it is looked for before it is created. That needs Read Message
+History (without it Discord shows nothing, in a direct message it always shows all) and reaches back
+LOOK_BACK messages: beyond both, a reply lost minutes before a restart can lead to a second message. A
+webhook's follow-up is never created: it has no nonce at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass
+from io import BytesIO
+
+import aiohttp
+import discord
+import stamina
+import structlog
+
+from bot.core.ports import Undeliverable
+from bot.jobs import Job, JobState
+from bot.ui import messages, uploads
+from bot.ui.breaker import Breaker, Way, why_shut
+from engine.contract import SpooledImage
+
+log = structlog.get_logger(__name__)
+
+GIVE_UP_AFTER_S = 24 * 3600.0
+"""The longest outage of Discord that an image waits for, in one process; a restart begins anew."""
+PAUSE_MAX_S = 60.0
+REPLY_WITHIN_S = 300.0
+"""A request without a reply in this time, waiting for a rate limit included, is repeated."""
+LOOK_BACK = 500
+FILE_BYTES_DEFAULT = 10 * 1024 * 1024
+PASSING = (aiohttp.ClientError, TimeoutError, ConnectionError)
+"""What the network does to a request; a file that can't be read is another OSError."""
+UNKNOWN_MESSAGE = 10008
+TOO_LARGE = (40005, 50045)
+
+
+class _Shut(Exception):
+    """The channel takes nothing; the text is a sentence that says why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Errand:
+    """One end on its way."""
+
+    job: Job
+    images: tuple[SpooledImage, ...]
+    room: int
+    """Bytes a file may have; halved each time Discord finds them too large."""
+
+    @property
+    def nonce(self) -> str:
+        """At most 25 characters, and never the same for another database's job of this number."""
+        return f"easel-{self.job.interaction_id}"
+
+
+class Poster:
+    def __init__(
+        self, client: discord.Client, *, breaker: Breaker, on_token_refused: Callable[[], None]
+    ) -> None:
+        self._client = client
+        self._breaker = breaker
+        self._on_token_refused = on_token_refused
+
+    async def post(self, job: Job) -> int:
+        """Makes the job's end visible; returns the id of the message in its channel. May be repeated.
+
+        An outage is waited for. Raises Undeliverable where neither message, channel nor person takes it (text
+        alone is not sent to people), or where the outage does not end.
+        """
+        ended = job.state in (JobState.FAILED, JobState.CANCELLED)
+        images = () if ended else job.shown_images
+        errand = _Errand(job=job, images=images, room=self._file_bytes_max(job))
+        try:
+            async for attempt in retries(timeout=GIVE_UP_AFTER_S):
+                with attempt:
+                    return await self._post_fitting(errand)
+        except _Shut as shut:
+            raise Undeliverable(str(shut)) from shut
+        except discord.HTTPException as error:
+            if error.status == 401:
+                await self._end_with_the_process()
+            raise Undeliverable(_why(error)) from error
+        except PASSING as error:
+            raise Undeliverable("Discord was out of reach for too long.") from error
+        except OSError as error:
+            raise Undeliverable("The finished image could not be read from disk.") from error
+        except uploads.ImageTooLarge as error:
+            raise Undeliverable("The finished image is too large for Discord, even as a JPEG.") from error
+        raise AssertionError("the retries end by returning or raising")
+
+    async def _end_with_the_process(self) -> None:
+        """Our token is refused: the job stays what it is, and a start with a good token takes it up."""
+        self._on_token_refused()
+        await asyncio.Event().wait()
+
+    async def _post_fitting(self, errand: _Errand) -> int:
+        while True:
+            try:
+                async with asyncio.timeout(REPLY_WITHIN_S):
+                    return await self._post_somewhere(errand)
+            except discord.HTTPException as error:
+                if not errand.images or not (error.status == 413 or error.code in TOO_LARGE):
+                    raise
+                errand.room //= 2
+
+    async def _post_somewhere(self, errand: _Errand) -> int:
+        job = errand.job
+        try:
+            return await self._post_in_channel(errand)
+        except _Shut as shut:
+            if not errand.images:
+                raise
+            await self._send_directly(errand, str(shut))
+        log.info("job_sent_directly", job=job.id)
+        await self._say_where(job)
+        assert job.message_id is not None
+        return job.message_id
+
+    # -------------------------------------------------------------- the channel
+
+    async def _post_in_channel(self, errand: _Errand) -> int:
+        """Edits the message; where it was deleted, a new one takes its place if there is anything to show."""
+        job = errand.job
+        if errand.images and (why := self._breaker.why_not(job, Way.EDIT)):
+            raise _Shut(why)
+        try:
+            with self._watched(job, Way.EDIT):
+                files, view = await _final(errand)
+                return (await self.message_of(job).edit(view=view, attachments=files)).id
+        except discord.HTTPException as error:
+            if error.code != UNKNOWN_MESSAGE or not errand.images:
+                raise
+        if why := self._breaker.why_not(job, Way.CREATE):
+            raise _Shut(why)
+        with self._watched(job, Way.CREATE):
+            return await self._create(errand)
+
+    async def _create(self, errand: _Errand) -> int:
+        job = errand.job
+        channel = self._channel_of(job)
+        if (there := await self._posted_before(channel, job)) is not None:
+            return there
+        files, view = await _final(errand)
+        asker = discord.AllowedMentions(
+            everyone=False, roles=False, users=[discord.Object(job.user_id)], replied_user=False
+        )
+        message = await channel.send(view=view, files=files, nonce=errand.nonce, allowed_mentions=asker)
+        return message.id
+
+    async def _posted_before(self, channel: discord.abc.Messageable, job: Job) -> int | None:
+        """The id of a message of ours that shows the job's images already, as far as we may look back."""
+        me = self._client.user
+        since = discord.Object(job.interaction_id)
+        async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
+            if me is not None and message.author.id == me.id and _shows(message, job):
+                return message.id
+        return None
+
+    @contextlib.contextmanager
+    def _watched(self, job: Job, way: Way) -> Generator[None]:
+        """Notes a refusal that means the whole place, and says it as _Shut."""
+        try:
+            yield
+        except discord.HTTPException as error:
+            if (why := why_shut(error)) is None:
+                raise
+            self._breaker.shut(job.channel_id, way, why)
+            log.info("channel_shut", job=job.id, way=way, status=error.status, code=error.code)
+            raise _Shut(why) from error
+
+    # -------------------------------------------------------------- the person
+
+    async def _send_directly(self, errand: _Errand, why: str) -> None:
+        """Raises _Shut where the person takes no direct messages."""
+        job = errand.job
+        try:
+            channel = await self._client.create_dm(discord.Object(job.user_id))
+            if await self._posted_before(channel, job) is not None:
+                return
+            files = await _files(errand)
+            view = messages.direct_view(job, [file.filename for file in files], why)
+            await channel.send(view=view, files=files, nonce=errand.nonce)
+        except (discord.Forbidden, discord.NotFound) as error:
+            log.info("no_direct_message", job=job.id, status=error.status, code=error.code)
+            raise _Shut(why) from error
+
+    async def _say_where(self, job: Job) -> None:
+        """The message in the channel, where it can still be edited, says that the images went to the person."""
+        with contextlib.suppress(discord.HTTPException, *PASSING):
+            await self.message_of(job).edit(view=messages.sent_directly_view(job), attachments=[])
+
+    # -------------------------------------------------------------- handles
+
+    def message_of(self, job: Job) -> discord.PartialMessage:
+        assert job.message_id is not None
+        return self._channel_of(job).get_partial_message(job.message_id)
+
+    def _channel_of(self, job: Job) -> discord.PartialMessageable:
+        return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+
+    def _file_bytes_max(self, job: Job) -> int:
+        guild = self._client.get_guild(job.guild_id)
+        return guild.filesize_limit if guild is not None else FILE_BYTES_DEFAULT
+
+
+async def _files(errand: _Errand) -> list[discord.File]:
+    ready = await asyncio.to_thread(uploads.prepare, errand.job.id, errand.images, file_bytes_max=errand.room)
+    alt = messages.alt_text(errand.job.request)
+    return [discord.File(BytesIO(upload.data), upload.name, description=alt) for upload in ready]
+
+
+async def _final(errand: _Errand) -> tuple[list[discord.File], discord.ui.LayoutView]:
+    files = await _files(errand)
+    return files, messages.final_view(errand.job, [file.filename for file in files])
+
+
+def _shows(message: discord.Message, job: Job) -> bool:
+    start = uploads.stem_of(job.id, "")
+    return any(attachment.filename.startswith(start) for attachment in message.attachments)
+
+
+def retries(*, timeout: float) -> AsyncIterator[stamina.Attempt]:
+    """Attempts for as long as an outage lasts: what was drawn lies safely in the spool meanwhile."""
+    return stamina.retry_context(
+        on=is_passing, attempts=None, timeout=timeout, wait_initial=1.0, wait_max=PAUSE_MAX_S
+    )
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether trying the same request again can help."""
+    if isinstance(error, discord.HTTPException):
+        return error.status >= 500 or error.status == 429
+    return isinstance(error, PASSING)
+
+
+def _why(error: discord.HTTPException) -> str:
+    if is_passing(error):
+        return "Discord was out of order for too long."
+    if error.code == UNKNOWN_MESSAGE:
+        return "The message is gone."
+    return "Discord did not take the finished message."
