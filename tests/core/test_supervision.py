@@ -55,12 +55,13 @@ async def test_three_deaths_pause_the_engine_and_keep_the_line(
     rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line is kept and told so, new requests are refused with a sentence, and later everybody is served."""
-    monkeypatch.setattr(client_module, "PAUSE_S", 3.0)
-    rig = await rig_of(fake=FakeSettings(load_s=1.0), ready=False)
+    monkeypatch.setattr(client_module, "PAUSE_S", 8.0)
+    rig = await rig_of(fake=FakeSettings(load_s=60.0), ready=False)
     await eventually(lambda: rig.engine.status.models)
     jobs = [await rig.imagine(user=user) for user in (1, 2)]
     await kill_while(rig, Phase.LOADING, 3)
     await eventually(lambda: rig.engine.status.phase is Phase.PAUSED)
+    rig.engine._settings = replace(rig.engine._settings, fake=FakeSettings())
     hint = rig.dispatcher.progress_of(jobs[0]).hint
     assert hint is not None
     assert "The GPU is paused" in hint
