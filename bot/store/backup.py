@@ -87,12 +87,15 @@ def back_up(database: Path, target: Path) -> Path:
 def _partial(target: Path) -> Generator[Path]:
     """A private file beside the target that is gone afterwards unless it was renamed."""
     path = target.with_name(f".{target.name}.{os.getpid()}.part")
-    path.unlink(missing_ok=True)
+    journal = path.with_name(f"{path.name}-journal")  # a disk that fails leaves it behind
+    for leftover in (path, journal):
+        leftover.unlink(missing_ok=True)
     path.touch(mode=0o600)
     try:
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        for leftover in (path, journal):
+            leftover.unlink(missing_ok=True)
 
 
 def _copy(database: Path, target: Path) -> None:

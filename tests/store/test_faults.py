@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from bot.jobs import Job, JobState, LimitEntry, Refusal, Subject
-from bot.store import Store, health
-from bot.store.db import DatabaseError
+from bot.store import Store, health, schema
+from bot.store.db import Database, DatabaseError
 from tests.faulty_disk import FaultyDisk, faulty_disk
 from tests.store import books
 from tests.store.books import GUILD, NOON, admission, images_of
@@ -199,3 +199,78 @@ async def test_a_mistake_of_ours_is_no_failing_disk(store: Store) -> None:
     job = await books.admitted(store)
     with pytest.raises(sqlite3.IntegrityError):
         await store.jobs._move(job, JobState.QUEUED, message_id=None, queued_at=None)
+
+
+async def test_a_disk_that_fails_during_a_backup_leaves_the_last_one(
+    disk: FaultyDisk, file: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """At whichever write the copy fails: a sentence, nothing half-made, the backup before and the database unharmed."""
+    store = await Store.open(file)
+    await books.delivered(store)
+    copy = tmp_path / "backups" / "copy.sqlite3"
+    await store.back_up(copy)
+    good = copy.read_bytes()
+    await books.delivered(store)
+    at = total = 0
+    while True:
+        at += 1
+        disk.arm(at, forever=bool(at % 2), is_full=bool(at % 3))
+        with contextlib.suppress(DatabaseError):
+            await store.back_up(copy)
+        if not (injected := disk.disarm()):
+            break
+        total += injected
+        assert copy.read_bytes() == good
+        assert list(copy.parent.iterdir()) == [copy]
+    await store.close()
+    print(f"backup: {total} faults injected at {at - 1} places")
+    record_property("faults_injected", total)
+    assert at > 5
+    assert copy.read_bytes() != good
+    assert_sound(copy)
+    assert_sound(file)
+
+
+async def test_a_disk_that_fails_during_a_start_harms_nothing(
+    disk: FaultyDisk,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """At whichever write of a start with a migration: old schema or new, never between, every job there."""
+    store = await Store.open(file)
+    job = await books.delivered(store)
+    await store.close()
+    newest = schema.newest()
+    later = [*schema.migrations(), (newest + 1, "CREATE TABLE extra (x);\nDROP TABLE limits_log;\n")]
+    monkeypatch.setattr(schema, "migrations", lambda: later)
+    pristine = file.read_bytes()
+    at = total = failed = 0
+    while True:
+        at += 1
+        for leftover in file.parent.glob(f"{file.name}*"):
+            leftover.unlink()
+        file.write_bytes(pristine)
+        disk.arm(at, forever=bool(at % 2), is_full=bool(at % 3))
+        try:
+            opened = await Database.open(file)
+        except DatabaseError:
+            failed += 1
+        else:
+            injected_so_far = disk.injected
+            disk.disarm()
+            await opened.close()
+            disk.injected = injected_so_far
+        injected = disk.disarm()
+        total += injected
+        assert health.damage(file, thorough=True) == []
+        assert health.version(file) in (newest, newest + 1)
+        if not injected:
+            break
+        again = await Database.open(file)
+        assert [row["id"] for row in await again.read("SELECT id FROM job", {})] == [job.id]
+        await again.close()
+        assert health.version(file) == newest + 1
+    print(f"start: {total} faults injected at {at - 1} places, {failed} of them stopped the start")
+    record_property("faults_injected", total)
+    assert failed > 5
