@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 
 
 class Failpoint(StrEnum):
@@ -31,7 +34,7 @@ class Failpoint(StrEnum):
     SHOWN = "shown"
     """Discord took the pictures; the row does not say so."""
     DELIVERED = "delivered"
-    FAILED = "failed"
+    ENDED = "ended"
     """The row says failed or cancelled; the message does not."""
 
 
@@ -43,6 +46,17 @@ def arm(hook: Hook | None) -> None:
     """From now on `hook` is called wherever this process reaches one."""
     global _hook  # noqa: PLW0603 - a process has one
     _hook = hook
+
+
+def dies_once(name: str, marker: Path) -> Hook:
+    """Ends the process by SIGKILL at that failpoint, unless the file `marker` tells that one died there before."""
+
+    def hook(point: Failpoint) -> None:
+        if point == name and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
 
 
 def reach(point: Failpoint) -> None:

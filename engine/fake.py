@@ -18,6 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from engine import failpoints
 from engine.contract import (
     Broken,
     EngineSettings,
@@ -69,6 +70,8 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         return EXIT_BROKEN
     folder = Path(settings.spool)
     folder.mkdir(parents=True, exist_ok=True)
+    if fake.crash_at:
+        failpoints.arm(failpoints.dies_once(fake.crash_at, folder.parent / "engine-crashed"))
     fingerprint = {**FINGERPRINT, "mode": settings.mode}
     emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=fingerprint))
     worker = Worker(

@@ -23,6 +23,8 @@ class FakeSettings:
     """If set, the engine reports Broken with this reason instead of getting ready."""
     load_freezes: bool = False
     """It loads for load_s and then says nothing more, for ever."""
+    crash_at: str = ""
+    """Name of the failpoint (`engine.failpoints`) at which the first engine of a data folder dies by SIGKILL."""
     crash_word: str = "CRASH"
     """The process dies by SIGKILL at the first step of such a request."""
     hang_word: str = "HANG"

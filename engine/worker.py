@@ -36,6 +36,7 @@ from engine.contract import (
     Submit,
 )
 from engine.drawing import DeviceLost, Family, Job, Manner, Painted, Picture
+from engine.failpoints import Failpoint, reach
 from engine.widths import Widths
 
 _log = logging.getLogger("easel.engine")
@@ -210,6 +211,7 @@ class Worker(Generic[Painted]):
         except Exception as error:  # noqa: BLE001 - whatever it is, some may go on
             self._cope(error, pictures, rows)
             return
+        reach(Failpoint.FORWARDED)
         mode = self._widths.served(first)
         for picture, prediction in zip(pictures, predictions, strict=True):
             picture.modes.add(mode)
@@ -291,6 +293,7 @@ class Worker(Generic[Painted]):
         assert picture.canvas is not None
         begin = time.monotonic()
         image = self._decoded(picture)
+        reach(Failpoint.DECODED)
         self._decode_s = time.monotonic() - begin
         picture.canvas = None  # frees its latents
         self._saving[self._saver.submit(self._save, picture, image)] = picture
@@ -321,6 +324,7 @@ class Worker(Generic[Painted]):
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)
+        reach(Failpoint.SPOOLED)
         return SpooledImage(
             seed=seed,
             path=str(path),

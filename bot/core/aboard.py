@@ -14,6 +14,8 @@ class Aboard:
     """A job in the engine's hands."""
 
     job: Job
+    generation: int
+    """Of the engine that it was sent to."""
     since: float | None = None
     """When the engine told that it had begun."""
     step: Stepped | None = None

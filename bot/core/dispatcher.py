@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import stamina
 import structlog
 
 from bot.config import Settings
+from bot.core import endings
 from bot.core.aboard import Aboard, judge
+from bot.core.endings import REMOVED, Endings, persistent
 from bot.core.engine_client import EngineClient, Lost, Paused
 from bot.core.estimates import Pace
 from bot.core.fairness import FairQueue
 from bot.core.gate import Gate
-from bot.core.ports import Clock, Delivery, Progress, Undeliverable
+from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spooled import all_intact
 from bot.core.words import for_the_owner, held_up_by
 from bot.jobs import TOKEN_LIFE_S, Job, JobState, work_of
@@ -42,14 +43,13 @@ from engine.contract import (
     Stepped,
     Submit,
 )
+from engine.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
 FAULTS_MAX = 2
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
-BUSY_RETRY_S = 1.0
-REMOVED = "The bot was removed from the server."
 
 
 class Dispatcher:
@@ -61,14 +61,13 @@ class Dispatcher:
         self._store = store
         self._delivery = delivery
         self._clock = clock
+        self._endings = Endings(store=store, delivery=delivery, clock=clock)
         self._line = FairQueue()
         self._waiting: dict[int, Job] = {}
         self._aboard: dict[int, Aboard] = {}
         self._suspects: set[int] = set()
         self._cancels: dict[int, str] = {}
         """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
-        self._left: set[int] = set()
-        """Guilds that the bot was removed from: nothing is posted there, and nothing charged."""
         self._pace = Pace()
         self._last_step_at = 0.0
         self._inbox: deque[Event | Lost | Paused | None] = deque()
@@ -82,6 +81,7 @@ class Dispatcher:
         async for attempt in persistent():
             with attempt:
                 queued = await self._store.jobs.queued(job, message_id=message_id, now=self._clock.now())
+                reach(Failpoint.QUEUED)
                 if queued is not None:
                     self._enqueue(queued)
                     self._post(None)
@@ -162,7 +162,7 @@ class Dispatcher:
         if ended is None:
             return False
         self._forget(job.id)
-        self._background(self._show_end(ended))
+        self._background(self._endings.show(ended))
         return True
 
     async def withdraw(self, *, guild_id: int, user_id: int) -> int:
@@ -173,7 +173,7 @@ class Dispatcher:
 
     async def guild_left(self, guild_id: int) -> None:
         """Removed from a server: what waits is cancelled, what runs ends; none of it is posted or charged."""
-        self._left.add(guild_id)
+        self._endings.guild_left(guild_id)
         for job in [*self.line(), *self.running()]:
             if job.guild_id == guild_id:
                 async for attempt in persistent():
@@ -181,7 +181,7 @@ class Dispatcher:
                         await self._cancel(job.id, REMOVED)
 
     def guild_joined(self, guild_id: int) -> None:
-        self._left.discard(guild_id)
+        self._endings.guild_joined(guild_id)
 
     async def delete(self, job: Job) -> None:
         """Takes a finished job's message and images away for good; it stays charged. May raise what Delivery does."""
@@ -200,6 +200,8 @@ class Dispatcher:
         self._background(self._audit())  # reads every row: nobody should wait for it
         for job in await self._store.jobs.live():
             await self._recover(job)
+        for job in await self._endings.owed():
+            self._background(self._endings.show(job))
         self.engine.start(self._post)
 
     async def _audit(self) -> None:
@@ -216,7 +218,7 @@ class Dispatcher:
                 await self._back_in_line(job, faults=job.faults)
             case JobState.RENDERED:
                 if await asyncio.to_thread(all_intact, job.images):
-                    self._background(self._deliver(job))
+                    self._background(self._endings.deliver(job))
                 else:
                     await self._back_in_line(job, faults=job.faults)
             case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
@@ -266,7 +268,7 @@ class Dispatcher:
                 await (self._fill() if event is None else self._handle(event))
             except DatabaseError as error:  # a stranger's lock, a full disk: the event waits, in order
                 log.error("store_unavailable", error=str(error))
-                await asyncio.sleep(BUSY_RETRY_S)
+                await asyncio.sleep(endings.BUSY_RETRY_S)
                 continue
             except Exception:  # a bug in one event must not stop all others
                 log.exception("event_failed", event_type=type(event).__name__)
@@ -279,7 +281,7 @@ class Dispatcher:
             case Ready():
                 self._inbox.append(None)
             case Lost():
-                await self._lost()
+                await self._lost(event.generation)
             case Paused():
                 self._show_line()
                 if not event.again:
@@ -297,8 +299,10 @@ class Dispatcher:
         match event:
             case Started():
                 aboard.since = self._last_step_at = now
+                reach(Failpoint.STARTED)
                 self._show(aboard.job, now=True)
             case Stepped():
+                reach(Failpoint.STEPPED)
                 if event.stage != "waiting":  # till its turn the engine worked for others, or not at all
                     aboard.engine_s += max(0.0, now - self._last_step_at)
                     self._last_step_at = now
@@ -312,6 +316,7 @@ class Dispatcher:
                 await self._cancelled(aboard, done=event.done)
 
     async def _finished(self, aboard: Aboard, event: Finished) -> None:
+        reach(Failpoint.FINISHED)
         job = aboard.job
         shown = sum(image.path is not None for image in event.images)
         rendered = await self._store.jobs.rendered(
@@ -322,23 +327,24 @@ class Dispatcher:
             notes=event.notes,
             charged=math.ceil(job.cost * shown / len(event.images)),
         )
+        reach(Failpoint.RENDERED)
         self._pace.observe(work_of(job.request), aboard.engine_s)
         self._forget(job.id)
         if rendered is not None:
             log.info("job_rendered", job=job.id, seconds=round(event.seconds, 2))
-            self._background(self._deliver(rendered))
+            self._background(self._endings.deliver(rendered))
 
     async def _fail(self, job: Job, reason: str) -> None:
         failed = await self._store.jobs.failed(job, reason=reason, now=self._clock.now())
         self._forget(job.id)
         if failed is not None:
             log.warning("job_failed", job=job.id, reason=reason)
-            self._background(self._show_end(failed))
+            self._background(self._endings.show(failed))
 
     async def _cancelled(self, aboard: Aboard, *, done: float) -> None:
         """A running job costs the share already done, unless it can't be shown any more."""
         job = aboard.job
-        share = 0.0 if job.guild_id in self._left else min(1.0, done)
+        share = 0.0 if self._endings.is_out_of_reach(job) else min(1.0, done)
         ended = await self._store.jobs.cancelled(
             job,
             reason=self._cancels.get(job.id, "Cancelled."),
@@ -347,12 +353,16 @@ class Dispatcher:
         )
         self._forget(job.id)
         if ended is not None:
-            self._background(self._show_end(ended))
+            self._background(self._endings.show(ended))
 
-    async def _lost(self) -> None:
-        """The engine died. A job that was alone carries a fault; of several, each must clear itself alone."""
-        judge(self._aboard.values())
-        for guest in list(self._aboard.values()):
+    async def _lost(self, generation: int) -> None:
+        """An engine died. A job that was alone carries a fault; of several, each must clear itself alone.
+
+        Its successor may have guests already: a job that was taken while the death was on its way here.
+        """
+        guests = [guest for guest in self._aboard.values() if guest.generation <= generation]
+        judge(guests)
+        for guest in guests:
             await self._lost_guest(guest)
         self._show_line()
 
@@ -389,8 +399,10 @@ class Dispatcher:
             if running is None:  # cancelled in this moment
                 self._line.ended(job_id)
                 continue
-            self._aboard[job_id] = Aboard(job=running)
+            reach(Failpoint.TAKEN)
+            self._aboard[job_id] = Aboard(job=running, generation=self.engine.generation)
             self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
+            reach(Failpoint.SUBMITTED)
             if (reason := self._cancels.get(job_id)) is not None:
                 self._cancel_aboard(job_id, reason)
         self._show_line()
@@ -418,38 +430,6 @@ class Dispatcher:
         for job in self.line()[:PLACES_SHOWN]:
             self._show(job)
 
-    async def _deliver(self, job: Job) -> None:
-        """Ends a rendered job exactly once: delivered where it was shown, else failed, refunded, with the reason.
-
-        Its images stay in the spool, and so in /history, until their retention ends.
-        """
-        try:
-            if job.guild_id in self._left:
-                raise Undeliverable(REMOVED)
-            message_id, problem = await self._delivery.finish(job), ""
-        except Undeliverable as error:
-            message_id, problem = 0, str(error)
-        ended: Job | None = None
-        async for attempt in persistent():
-            with attempt:
-                now = self._clock.now()
-                if problem:
-                    ended = await self._store.jobs.failed(job, reason=problem, now=now)
-                else:
-                    ended = await self._store.jobs.delivered(job, message_id=message_id, now=now)
-        log.info("job_undeliverable" if problem else "job_delivered", job=job.id, problem=problem or None)
-        if problem and ended is not None:
-            await self._show_end(ended)
-
-    async def _show_end(self, job: Job) -> None:
-        """Best effort: the row is settled already, and a message that can't be written harms nobody."""
-        if job.guild_id in self._left:
-            return
-        try:
-            await self._delivery.finish(job)
-        except Undeliverable as problem:
-            log.warning("end_not_shown", job=job.id, reason=str(problem))
-
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -459,8 +439,3 @@ class Dispatcher:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background_task_failed", exc_info=error)
-
-
-def persistent() -> AsyncIterator[stamina.Attempt]:
-    """Attempts at a write that must not be given up: a stranger's lock passes."""
-    return stamina.retry_context(on=DatabaseError, attempts=None, timeout=None, wait_max=BUSY_RETRY_S)

@@ -39,6 +39,7 @@ class Lost:
 
     exitcode: int | None
     """None for a process that not even SIGKILL has ended so far."""
+    generation: int
     hung: bool = False
 
 
@@ -88,6 +89,8 @@ class EngineClient:
 
     def __init__(self, settings: EngineSettings, *, deadlines: Deadlines | None = None) -> None:
         self.status = EngineStatus()
+        self.generation = 0
+        """Counts the processes that were started."""
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
         self._settings = settings
@@ -159,6 +162,7 @@ class EngineClient:
 
     def _spawn(self) -> None:
         self._restart = None
+        self.generation += 1
         self._ready_at, self._last_words = None, ""
         self.status = EngineStatus(models=self.status.models)
         self._watch.started(time.monotonic())
@@ -176,17 +180,22 @@ class EngineClient:
             loop.call_soon_threadsafe(self._receive, process, event, context=context)
 
         self._reader = threading.Thread(
-            target=self._listen, args=(process, hand_over), name=f"engine-{process.pid}", daemon=True
+            target=self._listen,
+            args=(process, self.generation, hand_over),
+            name=f"engine-{process.pid}",
+            daemon=True,
         )
         self._reader.start()
 
-    def _listen(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> None:
+    def _listen(
+        self, process: EngineProcess, generation: int, hand_over: Callable[[Event | Lost], None]
+    ) -> None:
         """The reader thread: events in order, then Lost."""
         try:
             hung = self._pass_on(process, hand_over)
             if not self._stopping:  # a dying process may take seconds, which the loop has not
                 process.close()
-            hand_over(Lost(exitcode=process.exitcode, hung=hung))
+            hand_over(Lost(exitcode=process.exitcode, generation=generation, hung=hung))
         except RuntimeError:  # the loop is closed: nobody is left to be told
             pass
 

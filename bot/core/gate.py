@@ -18,6 +18,7 @@ from bot.core.words import why_nothing_is_offered
 from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, Refusal, Usage
 from bot.store import Store
 from engine.contract import GenerationRequest, InvalidRequest, ModelInfo
+from engine.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +109,7 @@ class Gate:
             return explain(
                 admitted, cost=verdict.cost, limits=fresh.limits, usage=fresh.usage, window=fresh.window
             )
+        reach(Failpoint.ADMITTED)
         log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
         return admitted
 

@@ -12,6 +12,7 @@ from bot.ui.client import Interaction
 from bot.ui.errors import UserError
 from bot.ui.messages import live_view
 from engine.contract import GenerationRequest
+from engine.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,7 @@ async def place_order(
         raise
     else:
         assert response.message_id is not None
+        reach(Failpoint.ANSWERED)
         await dispatcher.answered(job, response.message_id)
 
 

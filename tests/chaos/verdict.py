@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bot.store.db import check
+from bot.store.health import check
 from tests.chaos.storm import LIVE, Storm, labels
 from tests.wire.loopback import Message
 

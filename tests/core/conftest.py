@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core import dispatcher as dispatcher_module
+from bot.core import endings
 from bot.core import engine_client as client_module
 from bot.core.watch import Deadlines
 from bot.store import db as database_module
@@ -23,7 +23,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restarts and repeated writes come soon."""
     monkeypatch.setattr(client_module, "BACKOFF_S", (0.02,))
     monkeypatch.setattr(client_module, "PAUSE_S", 0.02)
-    monkeypatch.setattr(dispatcher_module, "BUSY_RETRY_S", 0.02)
+    monkeypatch.setattr(endings, "BUSY_RETRY_S", 0.02)
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.05)
 
 

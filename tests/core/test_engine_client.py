@@ -264,7 +264,11 @@ async def test_events_of_a_discarded_generation_are_dropped(launch: Launch) -> N
     await ship.ready(times=2)
     told = len(ship.events)
     late = Finished(job_id=1, attempt=1, images=(), seconds=1.0)
-    for event in (Ready(device="", dtype="", models=(), slots=9, fingerprint={}), late, Lost(exitcode=0)):
+    for event in (
+        Ready(device="", dtype="", models=(), slots=9, fingerprint={}),
+        late,
+        Lost(generation=1, exitcode=0),
+    ):
         ship.client._receive(old, event)
     assert len(ship.events) == told
     assert (ship.client.status.slots, ship.count(Lost)) == (4, 1)

@@ -354,11 +354,11 @@ def test_a_gpu_that_is_gone_is_not_replaced_by_the_processor(device: str, found:
 def test_words_say_how_an_engine_ended() -> None:
     """Each way of dying has its own sentence."""
     ways = [
-        Lost(exitcode=70),
-        Lost(exitcode=-9),
-        Lost(exitcode=-9, hung=True),
-        Lost(exitcode=1),
-        Lost(exitcode=None),
+        Lost(generation=1, exitcode=70),
+        Lost(generation=1, exitcode=-9),
+        Lost(generation=1, exitcode=-9, hung=True),
+        Lost(generation=1, exitcode=1),
+        Lost(generation=1, exitcode=None),
     ]
     sentences: list[str] = [client_module._how_it_ended(lost) for lost in ways]
     assert len(set(sentences)) == len(ways)

@@ -17,7 +17,8 @@ from typing import Any
 from bot.core.engine_client import EngineStatus, Lost, Phase
 from bot.core.ports import Progress, Undeliverable
 from bot.jobs import Job
-from bot.store.db import DatabaseError, migrations, statements
+from bot.store.db import DatabaseError
+from bot.store.schema import migrations, statements
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -62,7 +63,7 @@ class World:
     nowhere: set[int] = field(default_factory=set[int])
     """Jobs whose channel is gone."""
     deaths_alone: dict[int, int] = field(default_factory=dict[int, int])
-    """Job id -> how often an engine died with nothing else aboard."""
+    """Job id -> how often an engine died that had begun nothing else."""
     calm: bool = False
     """Nothing goes wrong any more."""
 
@@ -168,14 +169,17 @@ class SimEngine:
 
     def __init__(self, world: World, life: Life, *, slots: int) -> None:
         self.status = EngineStatus(phase=Phase.LOADING, models=(MODEL,))
-        self.working = False
+        self.generation = 0
         self.described = asyncio.Event()
         self.described.set()
         self._world, self._life = world, life
         self._slots = slots
         self._aboard: dict[int, asyncio.Task[None]] = {}
         self._attempts: dict[int, int] = {}
-        self._is_dead = True
+        self._begun: set[int] = set()
+        """Jobs that it has told of beginning."""
+        self._is_dead, self._is_loading = True, False
+        self._unread: list[Control] = []
         self._on_event: Callable[[Event | Lost], None] = lambda _event: None
 
     # -------------------------------------------------------------- what the bot does with it
@@ -185,8 +189,12 @@ class SimEngine:
         self._later(self._load())
 
     def send(self, control: Control) -> None:
-        if self._is_dead:  # the bot has not heard of it yet: what it sends is lost
-            return
+        if self._is_loading:  # the new process will read it
+            self._unread.append(control)
+        elif not self._is_dead:  # of which the bot has perhaps not heard: what it sends is lost
+            self._obey(control)
+
+    def _obey(self, control: Control) -> None:
         match control:
             case Submit():
                 assert control.job_id not in self._aboard, "a job is aboard twice"
@@ -202,6 +210,13 @@ class SimEngine:
     async def stop(self) -> None:
         raise NotImplementedError("bots are killed here")
 
+    def blame_a_job(self) -> None:
+        """Nothing is paused here."""
+
+    @property
+    def is_working(self) -> bool:
+        return bool(self._aboard)
+
     # -------------------------------------------------------------- what happens to it
 
     def die(self) -> None:
@@ -209,9 +224,10 @@ class SimEngine:
         if self._is_dead or not self.status.is_ready:
             return
         self._is_dead = True
-        if len(self._aboard) == 1:
-            (job_id,) = self._aboard
+        if len(self._begun) == 1:
+            (job_id,) = self._begun
             self._world.deaths_alone[job_id] = self._world.deaths_alone.get(job_id, 0) + 1
+        self._begun.clear()
         for task in self._aboard.values():
             task.cancel()
         self._aboard.clear()
@@ -222,7 +238,7 @@ class SimEngine:
         await self._world.pause(0.05)
         await self._life.goes_on()
         self.status = EngineStatus(phase=Phase.RESTARTING, models=(MODEL,))
-        self._on_event(Lost(exitcode=-9))
+        self._on_event(Lost(exitcode=-9, generation=self.generation))
         await self._load()
 
     def _later(self, work: Any) -> asyncio.Task[None]:
@@ -233,6 +249,8 @@ class SimEngine:
             self._on_event(event)
 
     async def _load(self) -> None:
+        self.generation += 1
+        self._is_loading = True
         await self._world.pause(10.0)
         await self._life.goes_on()
         ready = Ready(
@@ -243,12 +261,16 @@ class SimEngine:
             fingerprint={"engine": "simulated"},
         )
         self.status, self._is_dead = EngineStatus(phase=Phase.READY, models=(MODEL,), ready=ready), False
+        self._is_loading, unread, self._unread = False, self._unread, []
         self._on_event(ready)
+        for control in unread:
+            self._obey(control)
 
     async def _draw(self, control: Submit) -> None:
         world, job_id, attempt = self._world, control.job_id, control.attempt
         prompt = control.request.prompt
         await world.pause(0.5)
+        self._begun.add(job_id)
         self._emit(Started(job_id=job_id, attempt=attempt))
         for step in range(1, STEPS + 1):
             await world.pause(1.0)
@@ -275,4 +297,5 @@ class SimEngine:
     def _leave(self, job_id: int, event: Event) -> None:
         self._aboard.pop(job_id, None)
         self._attempts.pop(job_id, None)
+        self._begun.discard(job_id)
         self._emit(event)
