@@ -22,5 +22,6 @@ WORKDIR /data
 
 # The bot finishes what it is doing on SIGTERM and then leaves; the engine goes with it.
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s CMD ["easel", "health"]
 ENTRYPOINT ["easel"]
 CMD ["run"]

@@ -3,6 +3,8 @@
 #   make demo                 chat page with the bot in a simulated Discord (PORT=8642)
 #   make test                 lint, types, import contracts and all tests
 #   make chaos                kills bot and engine while people ask for pictures (JOBS=200 KILLS=20 SEED=1 STORMS=1)
+#   make simulation           seeded lives of the dispatcher (SEEDS=20000)
+#   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
 #   make venv                 only set up .venv
 #   make lint / make format / make clean
 #
@@ -13,13 +15,16 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos venv lint format clean
+.PHONY: help demo test chaos simulation load soak venv lint format clean
 
 PORT ?= 8642
 JOBS ?= 200
 KILLS ?= 20
 SEED ?= 1
 STORMS ?= 1
+SEEDS ?= 20000
+RATE ?= 20
+MINUTES ?= 5
 PYTHON ?=
 TORCH_INDEX ?=
 PIP_FLAGS ?=
@@ -42,6 +47,15 @@ test: lint
 
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.chaos --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) --storms $(STORMS)
+
+simulation: $(STAMP)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+load: $(STAMP)
+	@$(BIN)/python -m tests.load --rate $(RATE) --minutes $(MINUTES)
+
+soak: $(STAMP)
+	@$(BIN)/python -m tests.load --rate 2 --minutes 60
 
 lint: $(STAMP)
 	@echo "Lint, types, import contracts …"

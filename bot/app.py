@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ from bot.core.dispatcher import Dispatcher
 from bot.core.engine_client import EngineClient
 from bot.core.housekeeping import keep_house
 from bot.core.ports import Clock
+from bot.health import NOTIFY_SOCKET, Health, Signs, notify
 from bot.lock import EXIT_ALREADY_RUNNING, AlreadyRunning, lock_data
 from bot.models import engine_settings
 from bot.store import Store
@@ -56,7 +58,7 @@ class App:
         self._clock = clock or SystemClock()
         self._store: Store | None = None
         self._dispatcher: Dispatcher | None = None
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
 
     async def setup(self, client: EaselClient) -> None:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
@@ -77,12 +79,20 @@ class App:
         client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
         await sync_commands(client, make_tree(client), store)
-        self._housekeeping = asyncio.create_task(keep_house(store, self.settings, clock=self._clock))
+        health = Health(self.settings.data_dir, _signs(client, store))
+        chores = (keep_house(store, self.settings, clock=self._clock), health.watch())
+        self._chores = [asyncio.create_task(chore) for chore in chores]
+
+    async def drain(self) -> None:
+        """What is being drawn is finished and shown; nothing new begins."""
+        notify(os.environ.get(NOTIFY_SOCKET), "STOPPING=1")
+        if self._dispatcher is not None:
+            await self._dispatcher.drain(limit_s=self.settings.queue.drain_s)
 
     async def close(self) -> None:
         """Rows keep their states: the next start resumes them."""
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
+        for chore in self._chores:
+            chore.cancel()
         if self._dispatcher is not None:
             await self._dispatcher.stop()
         if self._store is not None:
@@ -95,7 +105,17 @@ def create_app(
 ) -> EaselClient:
     """The bot as a client that has not logged in yet; `client_options` go to discord.Client."""
     app = App(settings, engine, clock=clock)
-    return EaselClient(on_setup=app.setup, on_close=app.close, **client_options)
+    return EaselClient(on_setup=app.setup, on_close=app.close, on_drain=app.drain, **client_options)
+
+
+def _signs(client: EaselClient, store: Store) -> Signs:
+    """The gateway counts as there while its socket is open: discord.py closes one whose heartbeats stay unanswered."""
+
+    def gateway() -> bool:
+        socket: Any = client.ws  # there is none before the first connection, whatever its type says
+        return socket is not None and socket.open
+
+    return Signs(gateway=gateway, store=lambda: store.settings.note("health"))
 
 
 def make_tree(client: EaselClient) -> EaselTree:
@@ -192,11 +212,12 @@ async def _serve(
     client = create_app(settings, engine, **client_options())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: asyncio.ensure_future(client.close()))
+        loop.add_signal_handler(number, client.leave)
 
     @client.event
     async def on_ready() -> None:  # pyright: ignore[reportUnusedFunction] - discord.py finds it by name
         log.info("ready", user=str(client.user), servers=len(client.guilds))
+        notify(os.environ.get(NOTIFY_SOCKET), "READY=1")
         if not client.guilds and client.application_id is not None:
             print(f"Easel is in no server yet. Invite it: {invite_link(client.application_id)}", flush=True)
 
@@ -225,7 +246,7 @@ async def _sync(settings: Settings, token: str, *, force: bool) -> bool:
     async def nothing(*_: object) -> None:
         return None
 
-    client = EaselClient(on_setup=nothing, on_close=nothing)
+    client = EaselClient(on_setup=nothing, on_close=nothing, on_drain=nothing)
     store = await Store.open(settings.database, backups=settings.backups)
     try:
         async with client:

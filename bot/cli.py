@@ -150,6 +150,22 @@ def doctor(
 
 
 @app.command()
+def health(config: ConfigOption = None) -> None:
+    """Say whether the running bot is well; exit code 1 if not. For containers and monitoring."""
+
+    def body(settings: Settings) -> int:
+        import time
+
+        from bot.health import look
+
+        problems = look(settings.data_dir, now=time.time())
+        print("\n".join(problems) or "Easel is well.")
+        return 1 if problems else 0
+
+    _with_settings(config, body)
+
+
+@app.command()
 def sync(
     force: Annotated[
         bool, typer.Option("--force", help="Push the commands even if nothing changed.")

@@ -145,6 +145,7 @@ class CeilingsSection(LimitsSection):
 
 class QueueSection(Section):
     max: int = Field(default=200, ge=1, le=100_000)
+    drain_s: float = Field(default=8.0, ge=0, le=600)
 
 
 class ServerSection(Section):

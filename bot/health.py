@@ -23,6 +23,8 @@ from bot.store.db import DatabaseError
 log = structlog.get_logger(__name__)
 
 FILE = "health.json"
+NOTIFY_SOCKET = "NOTIFY_SOCKET"
+"""Environment variable in which systemd names its socket."""
 EVERY_S = 10.0
 STALE_S = 45.0
 """A bot that has not written for so long hangs."""
@@ -47,7 +49,7 @@ class Health:
     def __init__(self, folder: Path, signs: Signs, *, environment: Mapping[str, str] = os.environ) -> None:
         self._file = folder / FILE
         self._signs = signs
-        self._notify_socket = environment.get("NOTIFY_SOCKET")
+        self._notify_socket = environment.get(NOTIFY_SOCKET)
         self._connected_at = time.monotonic()
         self._told: list[str] = []
 

@@ -100,11 +100,12 @@ def test_the_bot_never_loads_torch(module: str) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    """`--help` works for each of the nine commands."""
+    """`--help` works for each of the ten commands."""
     runner = CliRunner()
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
-    assert set(names) == {"run", "demo", "imagine", "doctor", "sync", "bench", "info", "backup", "restore"}
+    shell = {"run", "demo", "imagine", "info", "doctor", "health", "sync", "bench", "backup", "restore"}
+    assert set(names) == shell
     for name in names:
         assert runner.invoke(app, [name, "--help"]).exit_code == 0
 
@@ -134,7 +135,8 @@ def test_a_wrong_command_line_exits_2(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["demo"], ["imagine", "a"], ["doctor"], ["sync"], ["backup"], ["restore"]]
+    "command",
+    [["run"], ["demo"], ["imagine", "a"], ["doctor"], ["sync"], ["health"], ["backup"], ["restore"]],
 )
 def test_a_wrong_configuration_exits_78(tmp_path: Path, command: list[str]) -> None:
     """Every command that reads settings tells what is wrong with them, without a traceback, and exits 78."""
@@ -619,3 +621,11 @@ def test_info_of_a_bare_picture_exits_1(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert "carries no settings" in result.stderr
+
+
+def test_health_of_a_bot_that_never_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence that says what to do, and exit code 1."""
+    monkeypatch.setenv("EASEL_DATA_DIR", str(tmp_path))
+    result = CliRunner().invoke(app, ["health"])
+    assert result.exit_code == 1
+    assert "start it with easel run" in result.output

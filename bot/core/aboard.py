@@ -30,6 +30,9 @@ class Aboard:
     def is_begun(self) -> bool:
         return self.since is not None
 
+    def elapsed_s(self, now: float) -> float:
+        return 0.0 if self.since is None else max(0.0, now - self.since)
+
     @property
     def work_left(self) -> float:
         done = self.step.fraction if self.step else 0.0

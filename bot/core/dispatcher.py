@@ -8,10 +8,10 @@ aboard the engine) is rebuilt from the rows when the bot starts. Events are hand
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import deque
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -73,6 +73,8 @@ class Dispatcher:
         self._inbox: deque[Event | Lost | Paused | None] = deque()
         self._drainer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._moved = asyncio.Event()
+        """Set whenever a job or a task has ended."""
 
     # -------------------------------------------------------------- answers
 
@@ -104,12 +106,11 @@ class Dispatcher:
 
     def progress_of(self, job: Job) -> Progress:
         """Place, time left and step of a live job."""
-        hint = held_up_by(self.engine.status)
+        hint = held_up_by(self.engine.status, is_closing=self.gate.is_closing)
         if (aboard := self._aboard.get(job.id)) is not None:
-            since = aboard.since
-            elapsed = 0.0 if since is None else max(0.0, self._clock.now() - since)
-            left, preview = self._seconds_left(aboard), aboard.preview
-            return Progress(eta_s=left, step=aboard.step, elapsed_s=elapsed, preview=preview, hint=hint)
+            left, elapsed = self._seconds_left(aboard), aboard.elapsed_s(self._clock.now())
+            step, preview = aboard.step, aboard.preview
+            return Progress(eta_s=left, step=step, elapsed_s=elapsed, preview=preview, hint=hint)
         order = self._line.order()
         ahead = (
             order[: order.index(job.id)]
@@ -185,11 +186,7 @@ class Dispatcher:
 
     async def delete(self, job: Job) -> None:
         """Takes a finished job's message and images away for good; it stays charged. May raise what Delivery does."""
-        await self._delivery.remove(job)
-        if await self._store.jobs.mark_deleted(job.id, now=self._clock.now()):
-            for image in job.shown_images:
-                Path(str(image.path)).unlink(missing_ok=True)
-            log.info("job_deleted", job=job.id)
+        await self._endings.delete(job)
 
     # -------------------------------------------------------------- start and stop
 
@@ -243,6 +240,16 @@ class Dispatcher:
             self._line.put_back(job.id)
         elif queued is not None:
             self._enqueue(queued)
+
+    async def drain(self, *, limit_s: float) -> None:
+        """Nothing new is taken or begun; returns when what was begun has ended and was told, or after `limit_s`."""
+        self.gate.is_closing = True
+        self._show_line()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._aboard or self._tasks:
+                    self._moved.clear()
+                    await self._moved.wait()
 
     async def stop(self) -> None:
         """Ends the engine and our own tasks. Rows keep their states, so that the next start resumes."""
@@ -385,7 +392,7 @@ class Dispatcher:
 
     async def _fill(self) -> None:
         """Hands jobs to the engine while it has a free slot; after a crash, suspects go one at a time."""
-        while self.engine.status.is_ready and self._has_room():
+        while self.engine.status.is_ready and not self.gate.is_closing and self._has_room():
             job_id = self._line.next()
             if job_id is None:
                 break
@@ -419,6 +426,7 @@ class Dispatcher:
         self._suspects.discard(job_id)
         self._cancels.pop(job_id, None)
         self._line.ended(job_id)
+        self._moved.set()
         self._post(None)
 
     # -------------------------------------------------------------- telling people
@@ -437,5 +445,6 @@ class Dispatcher:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._moved.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background_task_failed", exc_info=error)

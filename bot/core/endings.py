@@ -7,6 +7,7 @@ An end is settled in the row first and told then, so a bot that is killed in bet
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import stamina
 import structlog
@@ -81,6 +82,14 @@ class Endings:
         async for attempt in persistent():
             with attempt:
                 await self._store.jobs.mark_shown(job.id, now=self._clock.now())
+
+    async def delete(self, job: Job) -> None:
+        """Takes message and images away for good."""
+        await self._delivery.remove(job)
+        if await self._store.jobs.mark_deleted(job.id, now=self._clock.now()):
+            for image in job.shown_images:
+                Path(str(image.path)).unlink(missing_ok=True)
+            log.info("job_deleted", job=job.id)
 
     async def owed(self) -> list[Job]:
         """Jobs that ended without their messages saying so, since the bot was killed in that moment."""

@@ -14,7 +14,7 @@ from bot.config import Settings
 from bot.core.engine_client import EngineClient, Phase
 from bot.core.policy import Refused, Window, day_of, explain, judge, limits_for
 from bot.core.ports import Clock
-from bot.core.words import why_nothing_is_offered
+from bot.core.words import CLOSING, why_nothing_is_offered
 from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, Refusal, Usage
 from bot.store import Store
 from engine.contract import GenerationRequest, InvalidRequest, ModelInfo
@@ -44,6 +44,8 @@ class Gate:
         self._clock = clock
         self._settings = settings
         self._was_full = False
+        self.is_closing = False
+        """Nothing new is taken: the bot is about to end."""
 
     # -------------------------------------------------------------- what is offered
 
@@ -82,6 +84,8 @@ class Gate:
         parent_id: int | None = None,
     ) -> Job | Refused:
         """Stores and charges the job, or says in a sentence why not. The caller answers next."""
+        if self.is_closing:
+            return Refused(reason=CLOSING)
         if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
             return Refused(reason=why_nothing_is_offered(self._engine.status))
         if self._is_full():

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from bot.core.engine_client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineStatus, Phase
 
+CLOSING = "Easel is being restarted: ask again in a minute."
 
-def held_up_by(status: EngineStatus) -> str | None:
+
+def held_up_by(status: EngineStatus, *, is_closing: bool = False) -> str | None:
     """What keeps waiting jobs waiting, besides the line; None while the engine works."""
+    if is_closing:
+        return "Easel is being restarted; your place in line is kept."
     match status.phase:
         case Phase.READY:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,7 @@ class EaselClient(discord.Client):
         *,
         on_setup: Callable[[EaselClient], Awaitable[None]],
         on_close: Callable[[], Awaitable[None]],
+        on_drain: Callable[[], Awaitable[None]],
         **options: Any,
     ) -> None:
         super().__init__(
@@ -52,10 +54,26 @@ class EaselClient(discord.Client):
         )
         self._on_setup = on_setup
         self._on_close = on_close
+        self._on_drain = on_drain
+        self._is_draining = False
         self._ending: asyncio.Task[None] | None = None
 
     async def setup_hook(self) -> None:
         await self._on_setup(self)
+
+    def leave(self) -> None:
+        """Told to end: what is being drawn is finished first, within a limit. Told again: at once."""
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._drain_and_close())
+        elif self._is_draining:
+            self._ending.cancel()
+
+    async def _drain_and_close(self) -> None:
+        self._is_draining = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._on_drain()
+        self._is_draining = False
+        await self.close()
 
     def end_for_its_token(self) -> None:
         """Each further request would be another invalid one, and Discord bans for those: so ends the bot."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot import health
 from tests.wire.easel import Evening, easel_evening
 
 CALLBACK = ("POST", "/callback")
@@ -306,3 +308,71 @@ async def test_a_server_in_an_outage_is_not_left(tmp_path: Path) -> None:
         await ends(evening, "delivered", "delivered")
 
         assert len(shown(evening)) == 2
+
+
+# ------------------------------------------------------------------ told to stop
+
+
+async def test_what_is_being_drawn_is_finished_first(tmp_path: Path) -> None:
+    """SIGTERM: the running picture is delivered, the waiting one keeps its place, the next start goes on; exit 0."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.15, "slots": 1}) as evening:
+        await start(evening)
+        answers = [await evening.imagine(prompt=prompt) for prompt in ("first", "second")]
+        await evening.discord.until(lambda: "running" in evening.bot.states())
+        assert await evening.bot.stop() == 0
+        assert evening.bot.states() == ["delivered", "queued"]
+        assert "your place in line is kept" in answers[1].message.text
+        evening.bot.fake = {"step_s": 0.01}
+        await evening.bot.start()
+        await ends(evening, "delivered", "delivered")
+        assert len(shown(evening)) == 2
+
+
+async def test_nothing_new_is_taken_while_it_stops(tmp_path: Path) -> None:
+    """Who asks during the last seconds is told to come back, and is charged nothing."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.3, "slots": 1}) as evening:
+        await start(evening)
+        await evening.imagine(prompt="first")
+        await evening.discord.until(lambda: "running" in evening.bot.states())
+        assert evening.bot.process is not None
+        evening.bot.process.terminate()
+        await asyncio.sleep(0.2)
+        answer = await evening.imagine(prompt="second")
+        assert "restarted: ask again in a minute" in (answer.ephemeral_text or "")
+        assert await asyncio.wait_for(evening.bot.process.wait(), 30) == 0
+        assert evening.bot.states() == ["delivered"]
+
+
+async def test_told_twice_it_ends_at_once(tmp_path: Path) -> None:
+    """A second SIGTERM does not wait for the picture, which goes back to its place."""
+    toml = "[queue]\ndrain_s = 600\n"
+    async with easel_evening(tmp_path, fake={"step_s": 5.0, "slots": 1}, toml=toml) as evening:
+        await start(evening)
+        await evening.imagine()
+        await evening.discord.until(lambda: "running" in evening.bot.states())
+        assert evening.bot.process is not None
+        evening.bot.process.terminate()
+        await asyncio.sleep(0.5)
+        assert evening.bot.process.returncode is None
+        assert await evening.bot.stop() == 0
+        assert evening.bot.states() == ["running"]
+
+
+async def test_the_limit_holds(tmp_path: Path) -> None:
+    """A picture that would take too long is not waited for."""
+    toml = "[queue]\ndrain_s = 0.5\n"
+    async with easel_evening(tmp_path, fake={"step_s": 5.0, "slots": 1}, toml=toml) as evening:
+        await start(evening)
+        await evening.imagine()
+        await evening.discord.until(lambda: "running" in evening.bot.states())
+        assert await evening.bot.stop() == 0
+        assert evening.bot.states() == ["running"]
+
+
+async def test_a_running_bot_says_that_it_is_well(tmp_path: Path) -> None:
+    """Its file says so while it runs, and `easel health` ends with 0."""
+    async with easel_evening(tmp_path) as evening:
+        await start(evening)
+        file = evening.bot.folder / "data" / health.FILE
+        await evening.discord.until(file.exists, timeout_s=20)
+        assert health.look(file.parent, now=time.time()) == []
