@@ -11,10 +11,13 @@ from bot.core import engine_client
 from tests.wire import easel_child
 
 BACKOFF_S = (0.05, 0.2)
+DEATHS_MAX = 1000
+"""Our kills are no reason to let the device rest for ten minutes."""
 
 
 def main() -> int:
     engine_client.BACKOFF_S = BACKOFF_S
+    engine_client.DEATHS_MAX = DEATHS_MAX
     return easel_child.main(*sys.argv[1:])
 
 

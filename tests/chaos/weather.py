@@ -33,6 +33,7 @@ def weather(random: Random, share: float) -> Weather:
         method="*",
         path_part="",
         status=500,
+        code=0,
         times=1_000_000,
         apply=False,
         retry_after=0.1,
