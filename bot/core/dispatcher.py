@@ -80,13 +80,16 @@ class Dispatcher:
 
     async def answered(self, job: Job, message_id: int) -> None:
         """The person sees a message for the job: it joins the line."""
+        queued: Job | None = None
         async for attempt in persistent():
             with attempt:
                 queued = await self._store.jobs.queued(job, message_id=message_id, now=self._clock.now())
-                reach(Failpoint.QUEUED)
-                if queued is not None:
-                    self._enqueue(queued)
-                    self._post(None)
+        reach(Failpoint.QUEUED)
+        if queued is not None:
+            self._enqueue(queued)
+            if self._endings.is_out_of_reach(queued):  # removed in this moment
+                await self.guild_left(queued.guild_id)
+            self._post(None)
 
     async def unanswered(self, job: Job) -> None:
         """The answer could not be given: a job that nobody was told of never runs and costs nothing."""
@@ -194,16 +197,11 @@ class Dispatcher:
         """Takes up everything that was alive when the bot ended, then starts the engine."""
         self._pace = Pace(await self._store.history.recent(count=50))
         await self._store.jobs.purge_tokens(before=self._clock.now() - TOKEN_LIFE_S)
-        self._background(self._audit())  # reads every row: nobody should wait for it
         for job in await self._store.jobs.live():
             await self._recover(job)
         for job in await self._endings.owed():
             self._background(self._endings.show(job))
         self.engine.start(self._post)
-
-    async def _audit(self) -> None:
-        for problem in await self._store.history.audit():
-            log.error("audit", problem=problem)
 
     async def _recover(self, job: Job) -> None:
         match job.state:

@@ -19,6 +19,7 @@ from bot.store.db import DatabaseError
 log = structlog.get_logger(__name__)
 
 EVERY_S = 60.0
+AUDITS_EVERY = 60
 SWEEPS_EVERY = 360
 BACKUP_LOOKS_EVERY = 60
 """In minutes, so that a backup that fails is tried again in an hour, and not every minute."""
@@ -48,6 +49,7 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock) -> None:
             failure="backup_failed",
         ),
         Chore(every=SWEEPS_EVERY, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
+        Chore(every=AUDITS_EVERY, do=lambda: _audit(store), failure="audit_failed"),
     )
     turn = 0
     while True:
@@ -56,6 +58,12 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock) -> None:
                 await _try(chore)
         turn += 1
         await asyncio.sleep(EVERY_S)
+
+
+async def _audit(store: Store) -> None:
+    """What contradicts the books: at the start, and every hour."""
+    for problem in await store.history.audit():
+        log.error("audit", problem=problem)
 
 
 async def _try(chore: Chore) -> None:

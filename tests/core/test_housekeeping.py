@@ -215,3 +215,19 @@ async def test_no_backups_where_none_are_wanted(rig_of: MakeRig, often: None) ->
     async with kept(rig):
         await asyncio.sleep(0.2)
     assert not rig.settings.backups.exists()
+
+
+# ------------------------------------------------------------------ the books
+
+
+async def test_the_books_are_audited_at_the_start(rig_of: MakeRig) -> None:
+    """A row that contradicts them is named in the log."""
+    rig = await rig_of()
+    job = await rig.ended(await rig.imagine())
+    forged = "UPDATE job SET state = 'cancelled', attempt = 0, charged = 1 WHERE id = :id"
+    await rig.store.database.write(forged, {"id": job.id})
+    with capture_logs() as told:
+        async with kept(rig):
+            await eventually(lambda: any(entry["event"] == "audit" for entry in told))
+    (problem,) = [entry["problem"] for entry in told if entry["event"] == "audit"]
+    assert problem == f"Job {job.id} was cancelled before it ran but costs credits."

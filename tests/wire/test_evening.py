@@ -140,18 +140,19 @@ async def test_an_answer_is_looked_for_until_discord_is_back(tmp_path: Path) -> 
         assert away.hits == 2
 
 
-async def test_images_that_may_not_be_posted_any_more_end_in_a_sentence(tmp_path: Path) -> None:
-    """Attach Files is taken away while the image is made: it is refunded, and the message says so."""
+async def test_images_that_may_not_be_posted_any_more_go_to_their_person(tmp_path: Path) -> None:
+    """Attach Files is taken away while the image is made: it comes as a direct message, and the channel's says so."""
     async with easel_evening(tmp_path, fake={"step_s": 0.2}) as evening:
         discord = evening.discord
         await evening.bot.start()
         answer = await evening.imagine()
         usual = evening.channel.app_permissions
         await discord.set_app_permissions(evening.channel, usual & ~Permission.ATTACH_FILES)
-        await discord.until(lambda: "Nothing was charged" in answer.message.text, timeout_s=20)
+        await discord.until(lambda: "direct message" in answer.message.text, timeout_s=20)
+        (sent,) = discord.messages(discord.dm(evening.alice))
 
-        assert "may not post" in answer.message.text
-        assert evening.bot.rows("SELECT state, charged FROM job") == [("failed", 0)]
+        assert [name.startswith("easel-1-") for name in sent.shown_files] == [True]
+        await discord.until(lambda: evening.bot.rows("SELECT state, charged FROM job") == [("delivered", 1)])
 
 
 async def test_a_delete_that_discord_refuses_changes_nothing(tmp_path: Path) -> None:
