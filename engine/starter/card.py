@@ -47,8 +47,8 @@ at an eighth of its size. {size_mb:.1f} MB in all. It was made from nothing by `
 ## Limits
 
 It knows no other words, no counting beyond two things, no positions on the page, no sizes for pairs, no style and no
-people. Pairs share one plain background. Corners are often round, and in pairs one of the things is often not quite
-itself. Pictures are best at 128x128; at 192 a side only about half of the things are recognised.
+people. Pairs share one plain background. Corners are often round, and in every fifth pair one of the things is not quite
+itself. Pictures are best at 128x128; at 192x192 a third of the things are not recognised.
 
 Licence: MIT, as all of Easel.
 """
