@@ -61,8 +61,8 @@ QUICK = Plan(
     asks=6,
     pace=0.5,
     probe_s=3.0,
-    limit_s=95.0,
-    parts=PARTS[:4],
+    limit_s=85.0,
+    parts=PARTS[:3],
     rough=True,
 )
 
