@@ -132,6 +132,7 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
             JobButton.make(Press.FETCH, job.id, suffix=f" {job.id}") for job in kept[start : start + ROW]
         )
         view.add_item(ui.ActionRow[Any](*buttons))
+    view.stop()  # its buttons are registered once; discord.py would keep a task for fifteen minutes for each page
     return view
 
 
