@@ -79,7 +79,8 @@ class App:
         client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
         await sync_commands(client, make_tree(client), store)
-        health = Health(self.settings.data_dir, _signs(client, store))
+        signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
+        health = Health(self.settings.data_dir, signs)
         chores = (keep_house(store, self.settings, clock=self._clock), health.watch())
         self._chores = [asyncio.create_task(chore) for chore in chores]
 
@@ -106,16 +107,6 @@ def create_app(
     """The bot as a client that has not logged in yet; `client_options` go to discord.Client."""
     app = App(settings, engine, clock=clock)
     return EaselClient(on_setup=app.setup, on_close=app.close, on_drain=app.drain, **client_options)
-
-
-def _signs(client: EaselClient, store: Store) -> Signs:
-    """The gateway counts as there while its socket is open: discord.py closes one whose heartbeats stay unanswered."""
-
-    def gateway() -> bool:
-        socket: Any = client.ws  # there is none before the first connection, whatever its type says
-        return socket is not None and socket.open
-
-    return Signs(gateway=gateway, store=lambda: store.settings.note("health"))
 
 
 def make_tree(client: EaselClient) -> EaselTree:

@@ -14,6 +14,7 @@ import pytest
 from bot import health
 from bot.health import Health, Signs, look
 from bot.store.db import DatabaseError
+from bot.ui.client import EaselClient
 
 
 async def fine() -> None:
@@ -86,3 +87,18 @@ def test_a_bot_that_hangs_or_never_ran(tmp_path: Path) -> None:
     assert "no sign for 46 s" in look(tmp_path, now=1000.0 + health.STALE_S + 1)[0]
     (tmp_path / health.FILE).write_text("{")
     assert "can't be read" in look(tmp_path, now=0.0)[0]
+
+
+async def test_the_client_knows_whether_its_gateway_is_there(tmp_path: Path) -> None:
+    """discord.py's own events tell it: connected, gone, resumed."""
+
+    async def nothing(*_: object) -> None:
+        return None
+
+    seen: list[bool] = []
+    async with EaselClient(on_setup=nothing, on_close=nothing, on_drain=nothing) as client:
+        for event in ("connect", "disconnect", "resumed"):
+            client.dispatch(event)
+            await asyncio.sleep(0.01)
+            seen.append(client.is_connected)
+    assert seen == [True, False, True]

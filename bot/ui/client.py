@@ -81,6 +81,15 @@ class EaselClient(discord.Client):
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self.close())
 
+    async def on_connect(self) -> None:
+        self.is_connected = True
+
+    async def on_resumed(self) -> None:
+        self.is_connected = True
+
+    async def on_disconnect(self) -> None:
+        self.is_connected = False
+
     async def on_guild_join(self, guild: discord.Guild) -> None:
         self.desk.dispatcher.guild_joined(guild.id)
 

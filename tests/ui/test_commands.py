@@ -185,3 +185,9 @@ async def test_an_entry_for_everyone_is_stored_once(world: World) -> None:
 
     assert (entry.subject, dict(entry.values)) == (Subject.EVERYONE, {"credits_per_day": 5, "pending": 2})
     assert (await world.imagined()) and (await world.job(1)).state is JobState.DELIVERED
+
+
+async def test_a_bot_in_the_simulated_discord_is_well(world: World) -> None:
+    """Its gateway counts as connected there too, so that the demo never calls itself unwell."""
+    await world.env.settle()
+    assert world.client.is_connected
