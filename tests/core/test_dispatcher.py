@@ -477,7 +477,7 @@ async def test_a_guild_that_is_left_costs_and_shows_nothing(rig_of: MakeRig) -> 
     assert {(row.charged, row.reason) for row in rows} == {(0, "The bot was removed from the server.")}
 
     late = await rig.ended(await rig.imagine())  # its admission was under way meanwhile
-    assert (late.state, late.charged) == (JobState.FAILED, 0)
+    assert (late.state, late.charged, late.attempt) == (JobState.CANCELLED, 0, 0)
     assert rig.delivery.finished == []
     rig.dispatcher.guild_joined(GUILD)
     assert (await rig.ended(await rig.imagine())).state is JobState.DELIVERED
