@@ -139,8 +139,13 @@ async def test_it_goes_on_after_a_busy_store(rig_of: MakeRig, monkeypatch: pytes
 # ------------------------------------------------------------------ backups
 
 
-async def test_the_running_bot_backs_up_when_it_is_time(rig_of: MakeRig, often: None) -> None:
+async def test_the_running_bot_backs_up_when_it_is_time(
+    rig_of: MakeRig, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One backup at once, the next a day later and not before; each holds, the oldest go, and drawing goes on."""
+    monkeypatch.setattr(
+        housekeeping, "SWEEPS_EVERY", 10**9
+    )  # the moved clock makes files of this moment look old
     rig = await rig_of(fake=SLOW)
     rig.settings = rig.settings.model_copy(
         update={"backup": rig.settings.backup.model_copy(update={"keep": 2})}
