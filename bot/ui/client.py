@@ -57,6 +57,8 @@ class EaselClient(discord.Client):
         self._on_drain = on_drain
         self._is_draining = False
         self._ending: asyncio.Task[None] | None = None
+        self.is_connected = False
+        """Whether the gateway is there, as far as the last event told."""
 
     async def setup_hook(self) -> None:
         await self._on_setup(self)
