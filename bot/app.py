@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import signal
 import sys
 import time
@@ -22,11 +21,11 @@ from bot.core.dispatcher import Dispatcher
 from bot.core.engine_client import EngineClient
 from bot.core.housekeeping import keep_house
 from bot.core.ports import Clock
-from bot.health import NOTIFY_SOCKET, Health, Signs, notify
-from bot.lock import EXIT_ALREADY_RUNNING, AlreadyRunning, lock_data
+from bot.exits import EXIT_FAILED, EXIT_OK, explained
+from bot.health import Health, Signs, notify
+from bot.lock import lock_data
 from bot.models import engine_settings
 from bot.store import Store
-from bot.store.db import DatabaseError, Unusable
 from bot.ui.buttons import JobButton
 from bot.ui.client import Desk, EaselClient, EaselTree
 from bot.ui.commands import imagine, limits, mine
@@ -39,7 +38,6 @@ log = structlog.get_logger(__name__)
 PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
 )
-EXIT_OK, EXIT_FAILED = 0, 1
 AUTHENTICATION_FAILED = 4004
 """The gateway's word for a token that was good once."""
 
@@ -86,7 +84,7 @@ class App:
 
     async def drain(self) -> None:
         """What is being drawn is finished and shown; nothing new begins."""
-        notify(os.environ.get(NOTIFY_SOCKET), "STOPPING=1")
+        notify("STOPPING=1")
         if self._dispatcher is not None:
             await self._dispatcher.drain(limit_s=self.settings.queue.drain_s)
 
@@ -159,33 +157,25 @@ def run(
 
 
 def _explained(act: Callable[[], int]) -> int:
-    """Runs it; what an owner can do something about becomes one sentence and an exit code."""
-    try:
-        return act()
-    except AlreadyRunning as problem:
-        print(problem, file=sys.stderr)
-        return EXIT_ALREADY_RUNNING
-    except discord.LoginFailure:
-        return _token_refused()
-    except Unusable as problem:  # a supervisor must not start us again: the owner has to act
-        print(problem, file=sys.stderr)
-        return EXIT_CONFIG
-    except discord.ConnectionClosed as problem:
-        if problem.code == AUTHENTICATION_FAILED:
+    """As `exits.explained`, with what Discord and the network may say."""
+
+    def online() -> int:
+        try:
+            return act()
+        except discord.LoginFailure:
             return _token_refused()
-        print(f"Discord ended the connection with code {problem.code}. Try again later.", file=sys.stderr)
-    except DatabaseError as problem:
-        print(problem, file=sys.stderr)
-    except discord.HTTPException as problem:
-        print(
-            f"Discord answered {problem.status}: {problem.text or 'nothing'}. Try again later.",
-            file=sys.stderr,
-        )
-    except aiohttp.ClientError as problem:
-        print(f"Discord can't be reached: check this machine's network ({problem}).", file=sys.stderr)
-    except OSError as problem:
-        print(f"The data folder can't be used: {problem}.", file=sys.stderr)
-    return EXIT_FAILED
+        except discord.ConnectionClosed as problem:
+            if problem.code == AUTHENTICATION_FAILED:
+                return _token_refused()
+            print(f"Discord ended the connection with code {problem.code}. Try again later.", file=sys.stderr)
+        except discord.HTTPException as problem:
+            answer = problem.text or "nothing"
+            print(f"Discord answered {problem.status}: {answer}. Try again later.", file=sys.stderr)
+        except aiohttp.ClientError as problem:
+            print(f"Discord can't be reached: check this machine's network ({problem}).", file=sys.stderr)
+        return EXIT_FAILED
+
+    return explained(online)
 
 
 def _token_refused() -> int:
@@ -208,7 +198,7 @@ async def _serve(
     @client.event
     async def on_ready() -> None:  # pyright: ignore[reportUnusedFunction] - discord.py finds it by name
         log.info("ready", user=str(client.user), servers=len(client.guilds))
-        notify(os.environ.get(NOTIFY_SOCKET), "READY=1")
+        notify("READY=1")
         if not client.guilds and client.application_id is not None:
             print(f"Easel is in no server yet. Invite it: {invite_link(client.application_id)}", flush=True)
 

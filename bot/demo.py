@@ -16,8 +16,9 @@ import discord
 import simcord
 
 from bot import logs
-from bot.app import EXIT_FAILED, EXIT_OK, create_app
+from bot.app import create_app
 from bot.config import Settings
+from bot.exits import EXIT_FAILED, EXIT_OK
 from bot.models import STARTER_NOTE, engine_settings, is_starter
 from engine.contract import EngineSettings
 

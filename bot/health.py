@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,9 @@ class Signs:
 class Health:
     """Looks every few seconds, from the loop itself: a loop that hangs looks no more, and so feeds nobody."""
 
-    def __init__(self, folder: Path, signs: Signs, *, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, folder: Path, signs: Signs) -> None:
         self._file = folder / FILE
         self._signs = signs
-        self._notify_socket = environment.get(NOTIFY_SOCKET)
         self._connected_at = time.monotonic()
         self._told: list[str] = []
 
@@ -90,7 +89,7 @@ class Health:
 
     def _tell(self, problems: list[str]) -> None:
         if not problems:
-            notify(self._notify_socket, "WATCHDOG=1")
+            notify("WATCHDOG=1")
         partial = self._file.with_suffix(".part")
         try:
             partial.write_text(json.dumps({"at": time.time(), "problems": problems}), encoding="utf-8")
@@ -99,9 +98,9 @@ class Health:
             log.warning("health_not_written", error=str(error))
 
 
-def notify(address: str | None, state: str) -> None:
+def notify(state: str) -> None:
     """One line to systemd (sd_notify(3)); nobody there is fine."""
-    if not address:
+    if not (address := os.environ.get(NOTIFY_SOCKET)):
         return
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:

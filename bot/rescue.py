@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from bot.config import EXIT_CONFIG, Settings
-from bot.lock import EXIT_ALREADY_RUNNING, AlreadyRunning, lock_data
+from bot.config import Settings
+from bot.exits import EXIT_OK, explained
+from bot.lock import lock_data
 from bot.store import backup
-from bot.store.errors import DatabaseError, Unusable
+from bot.store.errors import DatabaseError
 from bot.store.health import verify
-
-EXIT_OK, EXIT_FAILED = 0, 1
 
 
 def back_up(settings: Settings, target: Path | None) -> int:
@@ -27,7 +25,7 @@ def back_up(settings: Settings, target: Path | None) -> int:
         print(f"The database was copied to {made}; the copy was opened, checked and audited.")
         return EXIT_OK
 
-    return _explained(act)
+    return explained(act)
 
 
 def restore(settings: Settings, source: Path | None) -> int:
@@ -43,7 +41,7 @@ def restore(settings: Settings, source: Path | None) -> int:
         print("Requests that were in line when it was made are taken up at the next `easel run`.")
         return EXIT_OK
 
-    return _explained(act)
+    return explained(act)
 
 
 def _newest_good(folder: Path) -> Path:
@@ -55,19 +53,3 @@ def _newest_good(folder: Path) -> Path:
     if known:
         raise DatabaseError(f"No backup in {folder} can be used: name another file, `easel restore FILE`.")
     raise DatabaseError(f"There is no backup in {folder}: name the file, `easel restore FILE`.")
-
-
-def _explained(act: Callable[[], int]) -> int:
-    try:
-        return act()
-    except AlreadyRunning as problem:
-        print(problem, file=sys.stderr)
-        return EXIT_ALREADY_RUNNING
-    except Unusable as problem:
-        print(problem, file=sys.stderr)
-        return EXIT_CONFIG
-    except DatabaseError as problem:
-        print(problem, file=sys.stderr)
-    except OSError as problem:
-        print(f"The data folder can't be used: {problem}.", file=sys.stderr)
-    return EXIT_FAILED

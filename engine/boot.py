@@ -28,6 +28,7 @@ THREADS_MAX = 16
 """More make the small matrices of one picture slower, not faster."""
 SMALL_PIXELS = 256 * 256
 """Models of pictures up to here have matrices too small to be shared: waiting for each other takes longer than it saves."""
+ACQUAINTING = "getting to know this machine"
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
 _Got = TypeVar("_Got")
@@ -104,20 +105,42 @@ def _start(
     place = models.choose_place(settings)
     known = (info,)
 
-    def tell(stage: str, share: float | None) -> None:
+    def tell(stage: str, share: float | None = None) -> None:
         emit(Loading(stage=stage, fraction=share, models=known))
 
     pipeline = _patiently(lambda: models.load(settings, place, tell), controls, emit, known)
     info = _patiently(lambda: models.describe(settings), controls, emit, known)  # now by the files themselves
-    tell("getting to know this machine", None)
+    tell(ACQUAINTING)
     info = _fitted(info, pipeline, settings, place)
     family = _family(pipeline, settings, info)
     _examine(family, info, place)
-    switches, costs = _acquaint(
-        family, pipeline, settings, info, place, lambda: tell("getting to know this machine", None)
-    )
+    switches, costs = _acquaint(family, pipeline, settings, info, place, lambda: tell(ACQUAINTING))
     manner = _manner(settings, costs)
-    ready = Ready(
+    ready = _announcement(settings, info, place, manner, switches, costs)
+    if settings.mode == "fast" and settings.compile == "on":
+        family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
+    worker = Worker(
+        family=family,
+        model=info,
+        manner=manner,
+        folder=folder,
+        controls=controls,
+        emit=emit,
+        fingerprint=ready.fingerprint,
+        keep_on=parent_alive,
+    )
+    return worker, ready
+
+
+def _announcement(
+    settings: EngineSettings,
+    info: ModelInfo,
+    place: Place,
+    manner: Manner,
+    switches: dict[str, str],
+    costs: probe.Costs | None,
+) -> Ready:
+    return Ready(
         device=_device_name(place),
         dtype=str(place.dtype).removeprefix("torch."),
         models=(info,),
@@ -132,19 +155,6 @@ def _start(
         warnings=(*place.warnings, *_idle_rows(settings)),
         notes=probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else (),
     )
-    if settings.mode == "fast" and settings.compile == "on":
-        family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
-    worker = Worker(
-        family=family,
-        model=info,
-        manner=manner,
-        folder=folder,
-        controls=controls,
-        emit=emit,
-        fingerprint=ready.fingerprint,
-        keep_on=parent_alive,
-    )
-    return worker, ready
 
 
 def _manner(settings: EngineSettings, costs: probe.Costs | None) -> Manner:

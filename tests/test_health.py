@@ -26,23 +26,24 @@ def signs(*, gateway: bool = True, store: object = fine) -> Signs:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[socket.socket]:
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     """The other end of NOTIFY_SOCKET."""
+    monkeypatch.setenv(health.NOTIFY_SOCKET, str(tmp_path / "notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.bind(str(tmp_path / "notify"))
         line.settimeout(5)
         yield line
 
 
-async def told(tmp_path: Path, given: Signs, **environment: str) -> list[str]:
+async def told(tmp_path: Path, given: Signs) -> list[str]:
     """What `easel health` says after the first look."""
-    await Health(tmp_path, given, environment=environment).beat()
+    await Health(tmp_path, given).beat()
     return look(tmp_path, now=time.time())
 
 
 async def test_a_healthy_bot_feeds_the_watchdog(tmp_path: Path, systemd: socket.socket) -> None:
     """All is well: the file says so, and so does systemd's socket."""
-    assert await told(tmp_path, signs(), NOTIFY_SOCKET=str(tmp_path / "notify")) == []
+    assert await told(tmp_path, signs()) == []
     assert systemd.recv(100) == b"WATCHDOG=1"
 
 
@@ -52,7 +53,7 @@ async def test_a_broken_store_starves_the_watchdog(tmp_path: Path, systemd: sock
     async def broken() -> None:
         raise DatabaseError("disk I/O error")
 
-    problems = await told(tmp_path, signs(store=broken), NOTIFY_SOCKET=str(tmp_path / "notify"))
+    problems = await told(tmp_path, signs(store=broken))
     assert problems == ["The database can't be read: disk I/O error."]
     systemd.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -70,7 +71,7 @@ async def test_an_outage_of_discord_is_no_illness_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten minutes without a gateway are Discord's business; after a quarter of an hour a new process may help."""
-    watched = Health(tmp_path, signs(gateway=False), environment={})
+    watched = Health(tmp_path, signs(gateway=False))
     assert await watched.problems() == []
     clock = time.monotonic() + 600
     monkeypatch.setattr(health.time, "monotonic", lambda: clock)
@@ -90,15 +91,15 @@ def test_a_bot_that_hangs_or_never_ran(tmp_path: Path) -> None:
 
 
 async def test_the_client_knows_whether_its_gateway_is_there(tmp_path: Path) -> None:
-    """discord.py's own events tell it: connected, gone, resumed."""
+    """discord.py's own events tell it: not yet, connected, gone, resumed."""
 
     async def nothing(*_: object) -> None:
         return None
 
-    seen: list[bool] = []
     async with EaselClient(on_setup=nothing, on_close=nothing, on_drain=nothing) as client:
+        seen = [client.is_connected]
         for event in ("connect", "disconnect", "resumed"):
             client.dispatch(event)
             await asyncio.sleep(0.01)
             seen.append(client.is_connected)
-    assert seen == [True, False, True]
+    assert seen == [False, True, False, True]

@@ -112,11 +112,6 @@ class EngineClient:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    @property
-    def is_working(self) -> bool:
-        """Whether jobs are aboard: then silence means that the engine hangs."""
-        return self._watch.busy
-
     def start(self, on_event: Callable[[Event | Lost | Paused], None]) -> None:
         """Starts the first generation. Call it on the main thread, inside the loop that wants the events."""
         self._on_event = on_event

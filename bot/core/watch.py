@@ -93,7 +93,7 @@ class Watch:
         if not isinstance(control, Submit):
             return
         with self._lock:
-            if not self._guests:  # an idle engine may have been silent for long
+            if not self.busy:  # an idle engine may have been silent for long
                 self._since = now
             request = control.request
             guest = _Guest(images=request.images, row_work=_row_work(request), at=now)
@@ -140,7 +140,7 @@ class Watch:
         """Seconds of silence that are all right now; None for ever."""
         if not self._ready:
             return self._deadlines.loading_s
-        if not self._guests:
+        if not self.busy:
             return None
         guests = self._guests.values()
         drawn = [guest for guest in guests if guest.stage not in ("waiting", "saving")]

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
-from io import BytesIO
 
 import aiohttp
 import discord
@@ -59,6 +58,9 @@ class _Errand:
     def nonce(self) -> str:
         """At most 25 characters, and never the same for another database's job of this number."""
         return f"easel-{self.job.interaction_id}"
+
+    async def files(self) -> list[discord.File]:
+        return await uploads.files_of(self.job, self.images, file_bytes_max=self.room)
 
 
 class Poster:
@@ -185,7 +187,7 @@ class Poster:
             channel = await self._client.create_dm(discord.Object(job.user_id))
             if await self._posted_before(channel, job) is not None:
                 return
-            files = await _files(errand)
+            files = await errand.files()
             view = messages.direct_view(job, [file.filename for file in files], why)
             await channel.send(view=view, files=files, nonce=errand.nonce)
         except (discord.Forbidden, discord.NotFound) as error:
@@ -211,14 +213,8 @@ class Poster:
         return guild.filesize_limit if guild is not None else FILE_BYTES_DEFAULT
 
 
-async def _files(errand: _Errand) -> list[discord.File]:
-    ready = await asyncio.to_thread(uploads.prepare, errand.job.id, errand.images, file_bytes_max=errand.room)
-    alt = messages.alt_text(errand.job.request)
-    return [discord.File(BytesIO(upload.data), upload.name, description=alt) for upload in ready]
-
-
 async def _final(errand: _Errand) -> tuple[list[discord.File], discord.ui.LayoutView]:
-    files = await _files(errand)
+    files = await errand.files()
     return files, messages.final_view(errand.job, [file.filename for file in files])
 
 

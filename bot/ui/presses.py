@@ -16,7 +16,7 @@ from bot.ui import info, uploads
 from bot.ui.buttons import Press
 from bot.ui.client import Interaction
 from bot.ui.errors import UserError, answer_error
-from bot.ui.messages import alt_text, fetched_view, utf16_length
+from bot.ui.messages import fetched_view, utf16_length
 from bot.ui.ordering import place_order
 from engine.contract import SEEDS
 
@@ -95,11 +95,8 @@ async def _fetch(interaction: Interaction, job: Job) -> None:
     if job.deleted_at is not None or not await asyncio.to_thread(all_intact, job.images):
         raise UserError("This image is not kept any more: ask for a new one with /imagine.")
     await interaction.response.defer(ephemeral=True, thinking=True)
-    room = interaction.filesize_limit
-    ready = await asyncio.to_thread(uploads.prepare, job.id, job.images, file_bytes_max=room)
-    alt = alt_text(job.request)
-    files = [discord.File(BytesIO(upload.data), upload.name, description=alt) for upload in ready]
-    view = fetched_view(job, [upload.name for upload in ready])
+    files = await uploads.files_of(job, job.images, file_bytes_max=interaction.filesize_limit)
+    view = fetched_view(job, [file.filename for file in files])
     await interaction.edit_original_response(view=view, attachments=files)
 
 

@@ -1,13 +1,17 @@
-"""Which file of an image is uploaded: the PNG, else lossless WebP, else JPEG, so that it always fits. Blocking."""
+"""Which file of an image is uploaded: the PNG, else lossless WebP, else JPEG, so that it always fits."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import discord
 from PIL import Image
 
+from bot.jobs import Job
+from bot.ui.messages import alt_text
 from engine.contract import SpooledImage
 
 MESSAGE_BYTES_MAX = 25 * 1024 * 1024
@@ -25,8 +29,15 @@ class Upload:
     data: bytes
 
 
+async def files_of(job: Job, images: tuple[SpooledImage, ...], *, file_bytes_max: int) -> list[discord.File]:
+    """What is attached of a job's images, with the prompt as alternative text. Raises OSError or ImageTooLarge."""
+    ready = await asyncio.to_thread(prepare, job.id, images, file_bytes_max=file_bytes_max)
+    alt = alt_text(job.request)
+    return [discord.File(BytesIO(upload.data), upload.name, description=alt) for upload in ready]
+
+
 def prepare(job_id: int, images: tuple[SpooledImage, ...], *, file_bytes_max: int) -> list[Upload]:
-    """Files for every image that may be shown, each within the limits (bytes). Raises OSError or ImageTooLarge."""
+    """Files for every image that may be shown, each within the limits (bytes). Blocking; raises OSError or ImageTooLarge."""
     shown = [image for image in images if image.path is not None]
     room = min(file_bytes_max, MESSAGE_BYTES_MAX // max(1, len(shown)))
     return [_fit(stem_of(job_id, image.seed), Path(str(image.path)), room) for image in shown]

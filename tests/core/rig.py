@@ -68,7 +68,6 @@ class RecordingDelivery:
     """What the owner was told."""
     answers: dict[int, int] = field(default_factory=dict[int, int])
     """What `find_answer` finds: interaction id -> message id."""
-    """What the owner heard."""
     undeliverable: str | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is clear, `finish` waits."""
@@ -242,7 +241,7 @@ class Rig:
             await eventually(lambda: not dispatcher.running())
             assert dispatcher.line() == []
             assert not dispatcher._suspects
-            assert not dispatcher.engine.is_working
+            assert not dispatcher.engine._watch.busy
 
 
 def settings_for(folder: Path, **limits: int) -> Settings:

@@ -67,9 +67,9 @@ class Load:
             )
             due += 1 / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            self._forget_old()
+            self.forget_old()
 
-    def _forget_old(self) -> None:
+    def forget_old(self) -> None:
         """A Discord of hours must not grow either: what was answered is counted and let go."""
         now, state = self.discord.clock.uptime_ms(), self.discord.state
         while self.sent and (self.sent[0].answer is not None or now - self.sent[0].sent_ms > 4000):
@@ -116,7 +116,7 @@ async def run(rate: float, minutes: float, folder: Path) -> None:
         try:
             await load.ask(rate, 60 * minutes)
             await asyncio.sleep(4)
-            load._forget_old()
+            load.forget_old()
         finally:
             sampler.cancel()
             code = await bot.stop()

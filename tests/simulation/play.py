@@ -17,10 +17,11 @@ from bot.core.dispatcher import Dispatcher
 from bot.core.policy import Refused
 from bot.jobs import LIVE, Action, Job, JobState, Origin, Owner
 from bot.store import Store
+from bot.store.errors import DatabaseError
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
-from engine.contract import GenerationRequest
+from tests.core.rig import GUILD, picture
 from tests.simulation.loop import run
 from tests.simulation.world import CRASH, FAIL, Faults, Life, SimDatabase, SimDelivery, SimEngine, World
 
@@ -123,7 +124,7 @@ class Play:
         while True:
             try:
                 return await self.dispatcher.start()
-            except dispatcher_module.DatabaseError:
+            except DatabaseError:
                 await self._end_life()
                 await self.world.pause(5.0)
                 self._begin()
@@ -149,12 +150,12 @@ class Play:
         word = self.random.choices(("", CRASH, FAIL), (14, 1, 1))[0]
         try:
             job = await dispatcher.gate.admit(
-                _picture(f"{word} {number}"),
-                owner=Owner(user_id=user, guild_id=7),
+                picture(f"{word} {number}"),
+                owner=Owner(user_id=user, guild_id=GUILD),
                 origin=Origin(interaction_id=number, application_id=9, token=f"{number}", channel_id=5),
                 action=Action.IMAGINE,
             )
-        except dispatcher_module.DatabaseError:
+        except DatabaseError:
             return  # said in a sentence; nothing is stored
         if isinstance(job, Refused):
             return
@@ -184,7 +185,7 @@ class Play:
         try:
             if await self.dispatcher.cancel(asked.job.id, by="somebody"):
                 asked.is_cancelled = True
-        except dispatcher_module.DatabaseError:
+        except DatabaseError:
             pass  # said in a sentence
 
     # -------------------------------------------------------------- the end
@@ -205,7 +206,7 @@ class Play:
             if (row["state"], row["charged"], row["attempt"]) != (JobState.CANCELLED, 0, 0):
                 yield f"job {number} ({row['state']}): nobody knows of it"
         dispatcher = self.dispatcher
-        if dispatcher.line() or dispatcher.running() or dispatcher._suspects or self.engine.is_working:
+        if dispatcher.line() or dispatcher.running() or dispatcher._suspects or self.engine.busy:
             yield "something is left in memory"
 
     def _of(self, asked: Asked, row: Any) -> Iterator[str]:
@@ -265,19 +266,6 @@ def _faults(dice: Random) -> Faults:
         engine_kills=dice.choice((0, 0, 1, 3)),
         busy=dice.choice((0.0, 0.0, 0.1)),
         undeliverable=dice.choice((0.0, 0.1)),
-    )
-
-
-def _picture(prompt: str) -> GenerationRequest:
-    return GenerationRequest(
-        prompt=prompt,
-        width=64,
-        height=64,
-        steps=8,
-        guidance_scale=7.5,
-        sampler="Euler a",
-        seed=1,
-        model="fake",
     )
 
 

@@ -214,7 +214,8 @@ class SimEngine:
         """Nothing is paused here."""
 
     @property
-    def is_working(self) -> bool:
+    def busy(self) -> bool:
+        """Whether jobs are aboard."""
         return bool(self._aboard)
 
     # -------------------------------------------------------------- what happens to it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -216,32 +217,6 @@ async def test_a_new_database_needs_no_copy(file: Path) -> None:
     assert not (file.parent / "backups").exists()
 
 
-KILLED = """
-import asyncio, os, signal, sys
-from pathlib import Path
-from bot.store import db, schema
-
-file, after, later = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
-known, real, count = schema.migrations(), schema.statements, 0
-schema.migrations = lambda: [*known, *later]
-
-
-def dying(script):
-    global count
-    for statement in real(script):
-        if count == after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        count += 1
-        yield statement
-    if count == after:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-schema.statements = dying
-asyncio.run(db.Database.open(file))
-"""
-
-
 @pytest.mark.parametrize("after", range(4))
 async def test_an_existing_database_survives_kill_9_at_every_statement(
     file: Path, after: int, monkeypatch: pytest.MonkeyPatch
@@ -249,7 +224,7 @@ async def test_an_existing_database_survives_kill_9_at_every_statement(
     """Killed after any statement of a migration: the old schema with every row, a good copy, and a next start that works."""
     await filled(file)
     before = ids(file)
-    command = [sys.executable, "-c", KILLED, str(file), str(after), repr(LATER[-1:])]
+    command = [sys.executable, "-m", "tests.store.dying", str(file), str(after), json.dumps(LATER[-1:])]
     ended = await asyncio.to_thread(subprocess.run, command, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert health.version(file) == NEWEST

@@ -392,29 +392,6 @@ async def test_a_migration_that_fails_is_undone(file: Path, monkeypatch: pytest.
     assert tables == {"a", "b"}
 
 
-KILLED = """
-import asyncio, os, signal, sys
-from pathlib import Path
-from bot.store import db, schema
-
-file, after = Path(sys.argv[1]), int(sys.argv[2])
-real, count = schema.statements, 0
-
-
-def dying(script):
-    global count
-    for statement in real(script):
-        if count == after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        count += 1
-        yield statement
-    if count == after:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-schema.statements = dying
-asyncio.run(db.Database.open(file))
-"""
 STATEMENTS = [number for number, script in migrations() for _ in statements(script)]
 """For each statement of them all the migration that it belongs to."""
 
@@ -422,7 +399,7 @@ STATEMENTS = [number for number, script in migrations() for _ in statements(scri
 @pytest.mark.parametrize("after", range(len(STATEMENTS) + 1))
 async def test_kill_in_the_middle_of_a_migration(file: Path, after: int) -> None:
     """Killed by SIGKILL after any statement of it, a migration has happened completely or not at all."""
-    command = [sys.executable, "-c", KILLED, str(file), str(after)]
+    command = [sys.executable, "-m", "tests.store.dying", str(file), str(after)]
     ended = await asyncio.to_thread(subprocess.run, command, check=False)
     assert ended.returncode == -signal.SIGKILL
     with contextlib.closing(sqlite3.connect(file)) as connection:
