@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import aiohttp
@@ -50,10 +50,18 @@ class SystemClock:
 class App:
     """One bot: what it is made of, and the order in which its parts start and stop."""
 
-    def __init__(self, settings: Settings, engine: EngineSettings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: EngineSettings,
+        *,
+        clock: Clock | None = None,
+        supervised: bool = True,
+    ) -> None:
         self.settings = settings
         self.engine = EngineClient(engine)
         self._clock = clock or SystemClock()
+        self._supervised = supervised
         self._store: Store | None = None
         self._dispatcher: Dispatcher | None = None
         self._chores: list[asyncio.Task[None]] = []
@@ -77,10 +85,16 @@ class App:
         client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
         await sync_commands(client, make_tree(client), store)
-        signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
-        health = Health(self.settings.data_dir, signs)
-        chores = (keep_house(store, self.settings, clock=self._clock), health.watch())
-        self._chores = [asyncio.create_task(chore) for chore in chores]
+        self._begin(keep_house(store, self.settings, clock=self._clock))
+        if self._supervised:
+            signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
+            self._begin(Health(self.settings.data_dir, signs).watch())
+
+    def _begin(self, chore: Coroutine[Any, Any, None]) -> None:
+        """Runs it until the bot closes; what only a bug can end is not ended in silence."""
+        task = asyncio.create_task(chore)
+        task.add_done_callback(_chore_ended)
+        self._chores.append(task)
 
     async def drain(self) -> None:
         """What is being drawn is finished and shown; nothing new begins."""
@@ -99,11 +113,24 @@ class App:
             self._store = None
 
 
+def _chore_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        log.error("chore_ended", chore=str(task.get_coro()), exc_info=task.exception())
+
+
 def create_app(
-    settings: Settings, engine: EngineSettings, *, clock: Clock | None = None, **client_options: Any
+    settings: Settings,
+    engine: EngineSettings,
+    *,
+    clock: Clock | None = None,
+    supervised: bool = True,
+    **client_options: Any,
 ) -> EaselClient:
-    """The bot as a client that has not logged in yet; `client_options` go to discord.Client."""
-    app = App(settings, engine, clock=clock)
+    """The bot as a client that has not logged in yet; `client_options` go to discord.Client.
+
+    `supervised` False where nobody asks for its health: a simulated Discord waits for whatever wakes too often.
+    """
+    app = App(settings, engine, clock=clock, supervised=supervised)
     return EaselClient(on_setup=app.setup, on_close=app.close, on_drain=app.drain, **client_options)
 
 

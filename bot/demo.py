@@ -70,7 +70,7 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
-    client = create_app(settings, engine)
+    client = create_app(settings, engine, supervised=False)
     env = simcord.Env(client, settle_timeout=SETTLE_TIMEOUT_S)
     await env.start()
     try:

@@ -49,7 +49,8 @@ async def running_demo(folder: Path, *arguments: str) -> AsyncIterator[Demo]:
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.communicate(), 30)
+        printed, _ = await asyncio.wait_for(process.communicate(), 30)
+        print(printed.decode())  # pytest shows it beside a failure
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:

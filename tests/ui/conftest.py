@@ -8,19 +8,15 @@ from typing import Any
 
 import pytest
 
-from bot import health
 from engine.contract import FakeSettings
 from tests.ui.world import World
 
-HEALTH_EVERY_S = 7 * 86_400.0
-"""Days pass in these tests, and each look at the bot's health is a real one."""
 StartWorld = Callable[..., Awaitable[World]]
 
 
 @pytest.fixture
-async def start_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartWorld]:
+async def start_world(tmp_path: Path) -> AsyncIterator[StartWorld]:
     """Starts a world with chosen settings; it is stopped after the test."""
-    monkeypatch.setattr(health, "EVERY_S", HEALTH_EVERY_S)
     worlds: list[World] = []
 
     async def start(*, fake: FakeSettings | None = None, **changes: dict[str, Any]) -> World:

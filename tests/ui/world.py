@@ -143,7 +143,7 @@ class World:
 
 def _client(settings: Settings, fake: FakeSettings, clock: TurnableClock) -> EaselClient:
     engine = EngineSettings(model="fake", spool=str(settings.spool), fake=fake)
-    return create_app(settings, engine, clock=clock)
+    return create_app(settings, engine, clock=clock, supervised=False)
 
 
 def text_of(message: discord.Message | Any) -> str:
