@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -21,7 +22,8 @@ from tests.wire.easel import Bot
 from tests.wire.loopback import Channel, Interaction, LoopbackDiscord, User
 
 PEOPLE, SAMPLE_S, SETTLED_SHARE = 40, 5.0, 0.2
-FAKE = {"step_s": 0.003, "slots": 4}
+FAKE = {"step_s": 0.012, "slots": 4}
+"""Slower than twenty commands a second, so that the line is full; faster than two, so that a soak's is short."""
 LIMITS = """
 [limits]
 credits_per_day = 1000000
@@ -42,6 +44,7 @@ class Sample:
     at_s: float
     rss_mb: float
     files: int
+    waiting: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,6 +95,7 @@ class Load:
                         at_s=time.monotonic() - begin,
                         rss_mb=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
                         files=len(list((process / "fd").iterdir())),
+                        waiting=self.bot.rows("SELECT COUNT(*) FROM job WHERE state = 'queued'")[0][0],
                     )
                 )
             await asyncio.sleep(SAMPLE_S)
@@ -136,13 +140,16 @@ def tell(load: Load, notes: Path, code: int) -> None:
         f"tasks: p50 of the first half {at(tasks[:half], 50):.0f}, of the second {at(tasks[half:], 50):.0f}"
     )
     settled = load.samples[int(SETTLED_SHARE * len(load.samples)) :]
+    waiting = [one.waiting for one in settled]
+    print(f"in line: {at(waiting, 50):.0f} at the median, {max(waiting)} at most")
     print(
         f"memory MB: {load.samples[0].rss_mb:.0f} at first, {settled[0].rss_mb:.0f} settled, {settled[-1].rss_mb:.0f} "
         f"at the end; slope {slope(settled):.1f} MB/h; open files {settled[0].files} -> {settled[-1].files}"
     )
 
 
-def at(values: list[float] | tuple[float, ...], percent: float) -> float:
+def at(values: Sequence[float], percent: float) -> float:
+    """The percentile."""
     return sorted(values)[min(len(values) - 1, int(percent / 100 * len(values)))]
 
 
