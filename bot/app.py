@@ -85,7 +85,7 @@ class App:
         client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
         await sync_commands(client, make_tree(client), store)
-        self._begin(keep_house(store, self.settings, clock=self._clock))
+        self._begin(keep_house(store, self.settings, clock=self._clock, tell_owner=delivery.tell_owner))
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
             self._begin(Health(self.settings.data_dir, signs).watch())

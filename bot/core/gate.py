@@ -43,7 +43,6 @@ class Gate:
         self._engine = engine
         self._clock = clock
         self._settings = settings
-        self._was_full = False
         self.is_closing = False
         """Nothing new is taken: the bot is about to end."""
 
@@ -88,7 +87,7 @@ class Gate:
             return Refused(reason=CLOSING)
         if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
             return Refused(reason=why_nothing_is_offered(self._engine.status))
-        if self._is_full():
+        if free_mb(self._settings) < self._settings.data.free_mb:
             return Refused(
                 reason="Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
             )
@@ -117,17 +116,6 @@ class Gate:
         log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
         return admitted
 
-    def _is_full(self) -> bool:
-        """Whether finishing what is already in line needs the room that is left. Told to the owner once."""
-        free_mb = shutil.disk_usage(self._settings.data_dir).free >> 20
-        is_full = free_mb < self._settings.data.free_mb
-        if is_full and not self._was_full:
-            log.error("disk_full", folder=str(self._settings.data_dir), free_mb=free_mb)
-        elif self._was_full and not is_full:
-            log.info("disk_has_room_again", free_mb=free_mb)
-        self._was_full = is_full
-        return is_full
-
     async def allowance(self, owner: Owner) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""
         entries = await self._store.settings.limits(owner.guild_id)
@@ -143,3 +131,8 @@ class Gate:
             guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
         )
         return Allowance(limits=limits, usage=usage, window=window)
+
+
+def free_mb(settings: Settings) -> int:
+    """MiB that are left where Easel keeps its data."""
+    return shutil.disk_usage(settings.data_dir).free >> 20

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from bot.config import Settings
+from bot.core.gate import free_mb
 from bot.core.ports import Clock
 from bot.jobs import TOKEN_LIFE_S
 from bot.store import Store
@@ -25,6 +26,8 @@ BACKUP_LOOKS_EVERY = 60
 """In minutes, so that a backup that fails is tried again in an hour, and not every minute."""
 DAY_S, HOUR_S = 86_400.0, 3600.0
 
+Tell = Callable[[str], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chore:
@@ -33,10 +36,12 @@ class Chore:
     do: Callable[[], Awaitable[None]]
     failure: str
     """The event that is logged, at error level, when it fails."""
+    news: str = ""
+    """What the owner is told then, with `{error}` in it; empty: nothing."""
 
 
-async def keep_house(store: Store, settings: Settings, *, clock: Clock) -> None:
-    """Runs until cancelled; one chore that fails costs nobody else's turn."""
+async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_owner: Tell) -> None:
+    """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_owner` takes what a person must mend."""
     chores = (
         Chore(
             every=1,
@@ -47,30 +52,47 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock) -> None:
             every=BACKUP_LOOKS_EVERY,
             do=lambda: back_up_when_due(store, settings, clock.now()),
             failure="backup_failed",
+            news="Easel's database could not be backed up: {error}. It is tried again in an hour.",
+        ),
+        Chore(
+            every=1,
+            do=lambda: _look_for_room(settings),
+            failure="disk_full",
+            news="Easel takes no new requests, to have room for those in line: {error}.",
         ),
         Chore(every=SWEEPS_EVERY, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
-        Chore(every=AUDITS_EVERY, do=lambda: _audit(store), failure="audit_failed"),
+        Chore(every=AUDITS_EVERY, do=lambda: _audit(store, tell_owner), failure="audit_failed"),
     )
     turn = 0
     while True:
         for chore in chores:
             if turn % chore.every == 0:
-                await _try(chore)
+                await _try(chore, tell_owner)
         turn += 1
         await asyncio.sleep(EVERY_S)
 
 
-async def _audit(store: Store) -> None:
+async def _look_for_room(settings: Settings) -> None:
+    """Raises OSError below the floor at which the gate refuses what is new."""
+    floor = settings.data.free_mb
+    if free_mb(settings) < floor:
+        raise OSError(f"less than {floor} MB are free in {settings.data_dir}")
+
+
+async def _audit(store: Store, tell_owner: Tell) -> None:
     """What contradicts the books: at the start, and every hour."""
     for problem in await store.history.audit():
         log.error("audit", problem=problem)
+        await tell_owner(f"Easel's database contradicts itself: {problem}")
 
 
-async def _try(chore: Chore) -> None:
+async def _try(chore: Chore, tell_owner: Tell) -> None:
     try:
         await chore.do()
     except (DatabaseError, OSError) as error:  # it is tried again at its next turn
         log.error(chore.failure, error=str(error))
+        if chore.news:
+            await tell_owner(chore.news.format(error=str(error).rstrip(".")))
 
 
 # ------------------------------------------------------------------ backups

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -33,7 +35,9 @@ def with_days(rig: Rig, days: int) -> Settings:
 @contextlib.asynccontextmanager
 async def kept(rig: Rig, settings: Settings | None = None) -> AsyncIterator[None]:
     keeping = asyncio.create_task(
-        housekeeping.keep_house(rig.store, settings or rig.settings, clock=rig.clock)
+        housekeeping.keep_house(
+            rig.store, settings or rig.settings, clock=rig.clock, tell_owner=rig.delivery.tell_owner
+        )
     )
     try:
         yield
@@ -134,6 +138,47 @@ async def test_it_goes_on_after_a_busy_store(rig_of: MakeRig, monkeypatch: pytes
     async with kept(rig):
         await eventually(lambda: calls >= 3)
     assert (await rig.row(job)).token is None
+
+
+# ------------------------------------------------------------------ what a person must mend
+
+
+async def test_the_owner_hears_of_a_full_disk(
+    rig_of: MakeRig, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the floor, in one sentence that names the folder; not before, and not after."""
+    rig = await rig_of(fake=HELD, ready=False)
+    usage = SimpleNamespace(free=512 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    async with kept(rig):
+        await asyncio.sleep(0.1)
+        assert rig.delivery.told == []
+        usage.free -= 1
+        await eventually(lambda: rig.delivery.told)
+    assert set(rig.delivery.told) == {
+        f"Easel takes no new requests, to have room for those in line: less than 512 MB are free in {rig.settings.data_dir}."
+    }
+
+
+async def test_the_owner_hears_of_a_backup_that_failed(rig_of: MakeRig, often: None) -> None:
+    """A folder that can't be made costs the backup, and nothing else."""
+    rig = await rig_of(fake=HELD, ready=False)
+    rig.settings.backups.parent.mkdir(parents=True, exist_ok=True)
+    rig.settings.backups.write_text("in the way")
+    async with kept(rig):
+        await eventually(lambda: rig.delivery.told)
+    assert rig.delivery.told[0].startswith("Easel's database could not be backed up: ")
+
+
+async def test_the_owner_hears_of_books_that_do_not_agree(rig_of: MakeRig, often: None) -> None:
+    """What the audit finds is told as well as logged."""
+    rig = await rig_of(fake=HELD, ready=False)
+    job = await rig.accepted()
+    await rig.store.database.write("UPDATE job SET charged = 0 WHERE id = :id", {"id": job.id})
+    async with kept(rig):
+        await eventually(lambda: len(set(rig.delivery.told)) == 2)
+    sentence = f"Job {job.id} is alive but holds less than its cost."
+    assert f"Easel's database contradicts itself: {sentence}" in rig.delivery.told
 
 
 # ------------------------------------------------------------------ backups
