@@ -59,3 +59,22 @@ def parse_size(text: str) -> tuple[int, int]:
 def check_guidance(scale: float) -> None:
     if not GUIDANCE_MIN <= scale <= GUIDANCE_MAX:  # NaN fails too
         raise InvalidRequest(f"Guidance goes from {GUIDANCE_MIN:g} to {GUIDANCE_MAX:g}, not {scale:g}.")
+
+
+def check_inputs(image: str | None, mask: str | None, strength: float | None, steps: int) -> None:
+    """Names of files are digests: nothing else is ever made part of a path."""
+    for name, digest in (("image", image), ("mask", mask)):
+        if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise InvalidRequest(f"The {name} is not named by its SHA-256: attach it again.")
+    if image is None:
+        for name, value in (("mask", mask), ("strength", strength)):
+            if value is not None:
+                raise InvalidRequest(f"A {name} needs an image: attach one.")
+        return
+    if strength is None or not 0 < strength <= 1:  # NaN fails too
+        given = "nothing" if strength is None else f"{strength:g}"
+        raise InvalidRequest(f"Strength goes from above 0 to 1, not {given}.")
+    if int(steps * strength) < 1:
+        raise InvalidRequest(
+            f"Of {steps} steps none is left at strength {strength:g}: use more steps, or at least {1 / steps:.2g}."
+        )

@@ -17,6 +17,7 @@ from engine.bounds import (
     SIDE_MULTIPLE,
     InvalidRequest,
     check_guidance,
+    check_inputs,
     check_prompt,
     check_side,
     check_text,
@@ -39,6 +40,9 @@ __all__ = [
 
 SEEDS = 2**32
 """Seeds are 0 … SEEDS - 1; image i of a request uses (seed + i) mod SEEDS."""
+
+STRENGTH = 0.75
+"""What is taken for an image when nothing is said, as elsewhere."""
 
 STARTER = "starter"
 """The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
@@ -109,6 +113,12 @@ class GenerationRequest:
     seed: int
     images: int = 1
     model: str
+    image: str | None = None
+    """SHA-256, in hex, of the file to start from: its name among the spool's inputs."""
+    mask: str | None = None
+    """The same of a mask for it: white is drawn anew, black stays."""
+    strength: float | None = None
+    """Share of the steps that are taken, from an image with that much noise; None exactly where there is no image."""
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt)
@@ -129,6 +139,12 @@ class GenerationRequest:
             raise InvalidRequest(f"A seed is a whole number from 0 to {SEEDS - 1}, or -1 for a random one.")
         if not 1 <= self.images <= IMAGES_MAX:
             raise InvalidRequest(f"One request makes 1 to {IMAGES_MAX} images, not {self.images}.")
+        check_inputs(self.image, self.mask, self.strength, self.steps)
+
+    @property
+    def steps_taken(self) -> int:
+        """Steps that are left of the schedule, as diffusers' image-to-image pipelines count them."""
+        return self.steps if self.strength is None else min(int(self.steps * self.strength), self.steps)
 
     @property
     def pixels(self) -> int:
@@ -137,7 +153,7 @@ class GenerationRequest:
     @property
     def evaluations(self) -> int:
         """UNet calls for one image."""
-        return SAMPLERS[self.sampler].evaluations(self.steps)
+        return SAMPLERS[self.sampler].evaluations(self.steps_taken)
 
     @property
     def size(self) -> str:
@@ -155,6 +171,15 @@ class GenerationRequest:
         """Inverse of `to_dict`; keys of newer versions are ignored, missing ones raise TypeError."""
         known = {entry.name for entry in fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a picture starts from instead of noise alone: the fields of these names of a request."""
+
+    image: str
+    mask: str | None = None
+    strength: float = STRENGTH
 
 
 def _spelled(sampler: str) -> str:
@@ -189,6 +214,8 @@ class ModelInfo:
     steps_max: int = 150
     samplers: tuple[str, ...] = tuple(SAMPLERS)
     safety_checker: bool = False
+    takes_images: bool = False
+    """Whether it can start from an image, and draw within a mask."""
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
@@ -203,7 +230,7 @@ class ModelInfo:
 
         return side(across * unit), side(down * unit)
 
-    def request(
+    def request(  # noqa: PLR0913 - one for each option
         self,
         *,
         prompt: str,
@@ -214,6 +241,7 @@ class ModelInfo:
         guidance_scale: float | None = None,
         sampler: str | None = None,
         images: int | None = None,
+        start: Start | None = None,
     ) -> GenerationRequest:
         """A request for this model; every option left out takes the model's own default. Raises InvalidRequest."""
         width, height = size or (self.width, self.height)
@@ -232,6 +260,7 @@ class ModelInfo:
             seed=seed,
             images=1 if images is None else images,
             model=self.id,
+            **(asdict(start) if start else {}),
         )
         self.check(request)
         return request
@@ -261,6 +290,8 @@ class ModelInfo:
             raise InvalidRequest(
                 f"{self.title} does not work with {request.sampler}: use one of {', '.join(self.samplers)}."
             )
+        if request.image is not None and not self.takes_images:
+            raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
 
 
 # ------------------------------------------------------------------ how an engine is started
