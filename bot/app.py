@@ -226,6 +226,7 @@ async def _serve(
     async def on_ready() -> None:  # pyright: ignore[reportUnusedFunction] - discord.py finds it by name
         log.info("ready", user=str(client.user), servers=len(client.guilds))
         notify("READY=1")
+        await client.let_go_of_servers()
         if not client.guilds and client.application_id is not None:
             print(f"Easel is in no server yet. Invite it: {invite_link(client.application_id)}", flush=True)
 

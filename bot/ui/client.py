@@ -89,6 +89,15 @@ class EaselClient(discord.Client):
     async def on_resumed(self) -> None:
         self.is_connected = True
 
+    async def let_go_of_servers(self) -> None:
+        """Of those that we were removed from while we were not looking.
+
+        Discord has told us of all our servers, those in an outage too, when it says that we are ready.
+        """
+        ours = {guild.id for guild in self.guilds}
+        for guild_id in {job.guild_id for job in await self.desk.store.jobs.live()} - ours:
+            await self.desk.dispatcher.guild_left(guild_id)
+
     async def on_disconnect(self) -> None:
         self.is_connected = False
 

@@ -298,6 +298,23 @@ async def test_a_server_that_is_left_gets_nothing_and_pays_nothing(tmp_path: Pat
         assert reasons == [("The bot was removed from the server.",)]
 
 
+async def test_a_server_left_while_the_bot_was_away(tmp_path: Path) -> None:
+    """Kicked while it was down: at its next start the jobs of that server are cancelled and refunded, nothing is sent there."""
+    async with easel_evening(tmp_path, fake={"step_s": 0.3, "slots": 1}) as evening:
+        discord = evening.discord
+        await start(evening)
+        for _ in range(2):
+            await evening.imagine()
+        await evening.bot.kill()
+        await discord.remove_bot(evening.guild)
+        evening.bot.fake = {"load_s": 60.0}
+        await evening.bot.start()
+        await ends(evening, "cancelled", "cancelled")
+
+        assert charges(evening) == [0, 0]
+        assert discord.requests_to("PATCH", "/channels/") == discord.requests_to("POST", "/channels") == []
+
+
 async def test_a_server_in_an_outage_is_not_left(tmp_path: Path) -> None:
     """Discord sends the same event, marked as unavailable: jobs go on and are delivered."""
     async with easel_evening(tmp_path, fake={"step_s": 0.1, "slots": 1}) as evening:
