@@ -47,8 +47,8 @@ at an eighth of its size. {size_mb:.1f} MB in all. It was made from nothing by `
 ## Limits
 
 It knows no other words, no counting beyond two things, no positions on the page, no sizes for pairs, no style and no
-people. Pairs share one plain background. Corners are often round, and in every fifth pair one of the things is not quite
-itself. Pictures are best at 128x128; at 192x192 a third of the things are not recognised.
+people. Pairs share one plain background. Corners are often round. Pictures are best at 128x128; at 192x192 a third of the
+things are not recognised.
 
 Licence: MIT, as all of Easel.
 """
@@ -103,7 +103,7 @@ def table(results: Mapping[str, Any]) -> str:
     lines = [
         how,
         "",
-        f"| held-out prompts | guidance {results['guidance_scale']:g} | goal | guidance 1 (a quarter as many) |",
+        f"| held-out prompts | guidance {results['guidance_scale']:g} | goal | guidance 1 |",
         "|---|---|---|---|",
         *(f"| {words} | {default[key]:g} % | {goal} | {unguided[key]:g} % |" for words, key, goal in rows),
         "",

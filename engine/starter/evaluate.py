@@ -193,7 +193,7 @@ def examine(examiner: Examiner, part: float, say: Callable[[str], None]) -> dict
     say(f"one picture of 20 steps: {results['seconds']} s")
     results["default"] = adherence(examiner, singles, pairs)
     say(f"guidance {model.guidance_scale:g}: {results['default']}")
-    results["unguided"] = adherence(examiner, singles // 4, pairs // 4, guidance_scale=1.0)
+    results["unguided"] = adherence(examiner, singles, pairs, guidance_scale=1.0)
     say(f"guidance 1: {results['unguided']}")
     results["negative"] = obedience_to_negatives(examiner, some(CHOICES))
     say(f"pictures that keep a colour named in the negative prompt: {results['negative']} %")

@@ -143,15 +143,17 @@ THINGS: Mapping[str, tuple[Part, ...]] = {
         _disc(-0.58, -0.12, 0.11, ink=False),
     ),
     "boat": (
-        Part(polygon=((-1, 0.38), (1, 0.38), (0.62, 0.9), (-0.62, 0.9))),
-        Part(polygon=((0.08, -0.95), (0.08, 0.24), (0.8, 0.24))),
-        Part(polygon=((-0.1, -0.65), (-0.1, 0.24), (-0.66, 0.24))),
+        Part(polygon=((-1, 0.34), (1, 0.34), (0.6, 0.95), (-0.6, 0.95))),
+        _box(-0.3, -0.95, -0.16, 0.4),
+        Part(polygon=((-0.16, -0.95), (-0.16, 0.18), (0.85, 0.18))),
     ),
     "sun": (
-        _disc(0, 0, 0.56),
+        _disc(0, 0, 0.5),
         *(
-            Part(polygon=(_around(0.5, a - 14), _around(1, a), _around(0.5, a + 14)))
-            for a in range(0, 360, 45)
+            Part(
+                polygon=(_around(0.62, a - 16), _around(1, a - 13), _around(1, a + 13), _around(0.62, a + 16))
+            )
+            for a in range(0, 360, 60)
         ),
     ),
 }

@@ -22,7 +22,7 @@ from engine.starter.scenes import Scene
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long and on how much. The defaults are what the shipped weights were trained with."""
+    """How long and on how much. The shipped weights were trained so, and a little longer, as their card says."""
 
     seed: int = 0
     vae_steps: int = 4_500

@@ -96,13 +96,14 @@ def test_held_out_prompts_are_obeyed(guided: list[Reading]) -> None:
     """Of 16 combinations never trained on, nearly all have the right ground, colour and thing."""
     assert right_grounds(guided, SINGLES) >= 15
     assert right_colours(guided, SINGLES) >= 15
-    assert right_things(guided, SINGLES) >= 12  # fourteen are
+    assert right_things(guided, SINGLES) >= 14
 
 
 def test_relations_are_obeyed(guided_pairs: list[Reading]) -> None:
-    """Of eight pairs most have both colours on the right sides."""
+    """Of eight pairs most have both colours on the right sides, and are both things."""
     placed = [is_placed(scene, reading) for scene, reading in zip(PAIRS, guided_pairs, strict=True)]
     assert sum(placed) >= 7
+    assert right_things(guided_pairs, PAIRS) >= 6
 
 
 def test_guidance_makes_it_stricter(
@@ -120,8 +121,10 @@ def test_a_negative_prompt_keeps_a_colour_away(
     """Pictures whose colour was left open rarely have the same one again once it is named as unwanted."""
     prompts = ["a circle on a white background", "a square on a black background"] * 4
     first = read(draw(starter, starter_model, tmp_path, prompts))
+    coloured = {number: reading for number, reading in enumerate(first) if reading.seen}
+    assert len(coloured) >= 6  # a colour left open may be the ground's
     kept = 0
-    for number, reading in enumerate(first):
+    for number, reading in coloured.items():
         bench = Bench(SdFamily(starter), starter_model, tmp_path)
         request = starter_model.request(
             prompt=prompts[number], seed=number, negative_prompt=reading.seen[0].colour
@@ -130,7 +133,7 @@ def test_a_negative_prompt_keeps_a_colour_away(
         with Image.open(str(bench.finished(100 + number).images[0].path)) as picture:
             again = checker.read(picture.convert("RGB"))
         kept += bool(again.seen) and again.seen[0].colour == reading.seen[0].colour
-    assert kept <= 4
+    assert kept <= len(coloured) // 2
 
 
 @pytest.mark.parametrize("size", [(128, 192), (192, 192)])
