@@ -89,9 +89,9 @@ class Prompts:
     @torch.inference_mode()
     def _encode(self, text: str) -> Encoded:
         pieces = self._pieces(weighting.parse(text))
-        first, *others = pieces
-        if not others and first.part.weight == 1 and len(first.tokens) <= self._room:
-            return Encoded(embeddings=self._as_pipe(first.part.text))
+        weights = {piece.part.weight for piece in pieces if piece.tokens}
+        if weights <= {1.0} and sum(len(piece.tokens) for piece in pieces) <= self._room:
+            return Encoded(embeddings=self._as_pipe("".join(piece.part.text for piece in pieces)))
         parts, cut = self._cut(pieces)
         parts, heavier = _with_few_light(parts)
         found = self._compel.get_embeddings_for_weighted_prompt_fragments(
@@ -120,7 +120,8 @@ class Prompts:
         used = dropped = ""
         for piece in pieces:
             text, heard = piece.part.text, min(left, len(piece.tokens))
-            end = piece.starts[left] if left < len(piece.tokens) else len(text)
+            end = len(text) if heard == len(piece.tokens) else piece.starts[heard]
+            end = 0 if dropped else end
             if heard:
                 kept.append(replace(piece.part, text=text[:end]))
             used, dropped = used + text[:end], dropped + text[end:]

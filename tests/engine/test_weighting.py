@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +71,7 @@ def test_any_text_has_parts(prompt: str) -> None:
     parts = parse(prompt)
     assert parts
     assert all(0 <= part.weight <= WEIGHT_MAX for part in parts)
-    assert all(one.weight != other.weight for one, other in zip(parts, parts[1:], strict=False))
+    assert all(one.weight != other.weight for one, other in pairwise(parts))
     kept = iter(prompt)
     assert all(char in kept for part in parts for char in part.text)  # a subsequence: nothing is made up
 
