@@ -152,7 +152,7 @@ def test_pictures_equal_pipe_with_compels_numbers(
         fragments = FlattenedPrompt(
             [("a ", 1.0), ("red", 1.3), (f" star, {LONG[:120]}, ", 1.0), ("blue", 0.5)]
         )
-        positive, _ = compel.build_conditioning_tensor_for_conjunction(Conjunction([fragments]))
+        positive = compel.build_conditioning_tensor_for_conjunction(Conjunction([fragments]))[0]
         both = compel.pad_conditioning_tensors_to_same_length([positive, as_pipe(starter, "a house")])
     expected = starter(
         prompt_embeds=both[0],
@@ -176,6 +176,7 @@ def test_pictures_equal_pipe_with_compels_numbers(
         assert image.info["parameters"].startswith(typed)
     info = metadata.read(path)
     assert info is not None
+    assert info.request is not None
     assert info.request.prompt == typed
 
 
