@@ -17,6 +17,7 @@ from engine import metadata
 from engine.contract import ModelInfo
 from engine.families.prompts import LIGHT_MAX, WINDOWS_MAX, Prompts
 from engine.families.sd import SdFamily
+from engine.models import STARTER_FOLDER
 from tests.engine.support import Bench
 
 WINDOW = 32
@@ -104,6 +105,17 @@ def test_weight_nothing_takes_a_word_away(starter: Any, starter_model: ModelInfo
     stronger = distance_from_yellow(2, "a red circle on a (yellow:1.4) background")
     without = distance_from_yellow(3, "a red circle on a (yellow:0) background")
     assert max(plain, stronger) < 60 < without
+
+
+def test_half_precision_keeps_its_numbers(load_pipe: Any) -> None:
+    """In fp16, as graphics cards draw, the heaviest and lightest weights stay finite and near those of fp32."""
+    pipe = load_pipe(STARTER_FOLDER)
+    text = "(a:0) (red:3) [circle] on (blue:0) (and:0.01) black"
+    exact = encoded(Prompts(pipe), text)
+    pipe.text_encoder.half()
+    half = encoded(Prompts(pipe), text)
+    assert half.dtype is torch.float16
+    assert float((half.float() - exact).norm() / exact.norm()) < 0.01
 
 
 def test_the_negative_prompt_is_weighted(prompts: Prompts) -> None:
