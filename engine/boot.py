@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import itertools
 import os
 import re
@@ -352,6 +353,7 @@ def fingerprint(place: Place) -> dict[str, str]:
         "torch": torch.__version__,
         "diffusers": importlib.import_module("diffusers").__version__,
         "transformers": importlib.import_module("transformers").__version__,
+        "compel": importlib.metadata.version("compel"),
         "cuda": torch.version.cuda or "",
         "driver": driver() if place.device.type == "cuda" else "",
         "cudnn": torch.backends.cudnn.version() or "",

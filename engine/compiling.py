@@ -24,12 +24,12 @@ class CompiledUnet:
         self._plain = unet
         compiler: Any = torch  # its types are given in part only
         self._compiled: Any = compiler.compile(unet, dynamic=False, backend=backend)
-        self._ready: set[tuple[int, ...]] = set()
+        self._ready: set[tuple[tuple[int, ...], int]] = set()
         self._thread: threading.Thread | None = None
 
     def __call__(self, batch: Rows) -> Tensor:
         """The prediction for each row."""
-        ready = tuple(batch.latents.shape) in self._ready
+        ready = _shape(batch) in self._ready
         return call(self._compiled if ready else self._plain, batch)
 
     def begin(self, batches: Sequence[Rows]) -> None:
@@ -50,7 +50,12 @@ class CompiledUnet:
             except Exception as error:  # noqa: BLE001 - a missing compiler, most often: plain drawing goes on
                 _log.warning("the model can't be compiled here, and is used as it is: %s", error)
                 return
-            self._ready.add(tuple(batch.latents.shape))
+            self._ready.add(_shape(batch))
+
+
+def _shape(batch: Rows) -> tuple[tuple[int, ...], int]:
+    """Of the latents, and how many tokens the prompts have."""
+    return tuple(batch.latents.shape), batch.embeddings.shape[1]
 
 
 def call(unet: Any, batch: Rows) -> Tensor:

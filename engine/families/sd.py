@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,7 @@ from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUn
 
 from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
+from engine.families.prompts import Prompts
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _log = logging.getLogger("easel.engine")
-ENCODED_TEXTS = 64
-"""Text embeddings kept; one of Stable Diffusion 1.5 takes 231 KiB."""
-_SHOWN_WORDS = 4
-_SHOWN_CHARS = 40
 
 
 class NotFinite(Exception):
@@ -82,14 +79,17 @@ class SdFamily:
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._encode = lru_cache(maxsize=ENCODED_TEXTS)(self._encode_text)
+        self._prompts = Prompts(pipeline)
 
     # -------------------------------------------------------------- a picture's life
 
     @torch.inference_mode()
     def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
         """Parts 2 to 6.2: encoded prompts, timesteps, first noise."""
-        embeddings, notes = self._embeddings(request)
+        guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
+        embeddings, notes = self._prompts.embeddings(
+            request.prompt, request.negative_prompt if guided else None
+        )
         sampler = samplers.make(request.sampler, self._sampling)
         # A table on the GPU would be read back at every step.
         sampler.set_timesteps(request.steps, device="cpu")
@@ -210,7 +210,7 @@ class SdFamily:
     def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
         """Rows of zeros for pictures of `size` (width, height) in pixels, with an empty prompt."""
         unet, scale = self._pipe.unet, self._pipe.vae_scale_factor
-        embeddings = self._encode("").repeat(count, 1, 1)
+        embeddings = self._prompts.encode("").embeddings.repeat(count, 1, 1)
         like: dict[str, Any] = {"device": self._device, "dtype": embeddings.dtype}
         condition = unet.config.time_cond_proj_dim
         return _rows(
@@ -258,42 +258,6 @@ class SdFamily:
             return None
         scale = torch.tensor(request.guidance_scale - 1).repeat(1)
         return self._pipe.get_guidance_scale_embedding(scale, embedding_dim=size).to(self._device, dtype)
-
-    # -------------------------------------------------------------- prompts
-
-    def _embeddings(self, request: GenerationRequest) -> tuple[Tensor, tuple[str, ...]]:
-        """(1 or 2, tokens, width), and a note for each text that was cut."""
-        notes = [self._cut_note("prompt", request.prompt)]
-        embeddings = self._encode(request.prompt)
-        if request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None:
-            notes.append(self._cut_note("negative prompt", request.negative_prompt))
-            embeddings = torch.cat([self._encode(request.negative_prompt), embeddings])
-        return embeddings, tuple(note for note in notes if note)
-
-    def _encode_text(self, text: str) -> Tensor:
-        return self._pipe.encode_prompt(text, self._device, 1, do_classifier_free_guidance=False)[0]
-
-    def _cut_note(self, name: str, text: str) -> str:
-        """A sentence that says where a text was cut, empty where it fits the text encoder's window."""
-        tokenizer = self._pipe.tokenizer
-        window = tokenizer.model_max_length
-        spans = tokenizer(text, truncation=False, return_offsets_mapping=True, verbose=False).offset_mapping
-        if len(spans) <= window:
-            return ""
-        # The first token left out: the window's last place is taken by the end mark.
-        cut = spans[window - 1][0]
-        kept, dropped = _tail(text[:cut]), _head(text[cut:])
-        return f"The {name} is too long for this model: it was used up to “{kept}”; from “{dropped}” on it was left out."
-
-
-def _tail(text: str) -> str:
-    shown = " ".join(text.split()[-_SHOWN_WORDS:])[-_SHOWN_CHARS:]
-    return shown if shown == text.strip() else f"…{shown}"
-
-
-def _head(text: str) -> str:
-    shown = " ".join(text.split()[:_SHOWN_WORDS])[:_SHOWN_CHARS]
-    return shown if shown == text.strip() else f"{shown}…"
 
 
 def _check_finite(values: Tensor) -> None:

@@ -23,6 +23,8 @@ PROMPTS = (
     "a red circle on a blue background",
     "a large yellow star on black",
     "green house, white background",
+    "a (yellow:1.3) star on a [blue] background",
+    ", ".join(["a small purple heart on black"] * 6),
 )
 SIZES = ((64, 64), (96, 64))
 
@@ -103,6 +105,26 @@ def test_alone_and_in_a_crowd(
     for number, picture in crowd.items():
         (alone,) = drawn(starter, starter_model, [party[number]], mode, rows).values()
         assert picture == alone, (number, party[number])
+
+
+@pytest.mark.parametrize("mode", ["exact", "wide"])
+def test_texts_of_any_length_share_a_crowd(starter: Any, starter_model: ModelInfo, mode: Mode) -> None:
+    """Short, weighted and long prompts at once, with and without guidance: each picture is its lone twin's."""
+    party = [
+        Guest(
+            prompt=PROMPTS[number],
+            sampler="Euler a",
+            steps=3,
+            guidance=guidance,
+            seed=number,
+            size=(64, 64),
+            later=0,
+        )
+        for number, guidance in ((0, 4.0), (3, 4.0), (4, 4.0), (4, 1.0))
+    ]
+    crowd = drawn(starter, starter_model, party, mode, 8)
+    for number, guest in enumerate(party):
+        assert crowd[number] == drawn(starter, starter_model, [guest], mode, 8)[0]
 
 
 @pytest.mark.parametrize("sampler", ["Euler a", "DPM++ 2M", "Heun"])

@@ -27,7 +27,7 @@ from engine.contract import (
 from engine.drawing import DeviceLost
 from engine.fake import MODEL, FakeCanvas, FakeFamily
 from engine.families.sd import SdFamily
-from tests.engine.support import Bench, plain
+from tests.engine.support import Bench
 
 
 def steps(bench: Bench, job_id: int, stage: str = "denoising") -> list[int]:
@@ -528,22 +528,19 @@ def test_decoding_in_tiles_is_the_same_picture(starter: Any, starter_model: Mode
     assert (starter.vae.use_tiling, starter.vae.tile_latent_min_size) == before
 
 
-def test_long_prompt_is_cut_with_a_note(bench: Bench, model: ModelInfo, pipe: Any) -> None:
-    """A prompt longer than the window is used as far as it goes, as pipe does, and a note says so."""
-    request = model.request(prompt="many different words " * 40, seed=1, size=(64, 64), steps=2)
-    bench.submit(1, request)
-    ending = bench.finished(1)
-    (note,) = ending.notes
-    assert note.startswith("The prompt is too long for this model")
-    with Image.open(str(ending.images[0].path)) as image:
-        assert image.tobytes() == plain(pipe, request, 1, "pil").tobytes()
-
-
-def test_the_cut_is_exact(pipe: Any) -> None:
-    """The words shown around the cut are the last token kept and the first one dropped."""
-    note = SdFamily(pipe)._cut_note("prompt", "a " * 75 + "bee " + "c " * 20)
-    assert note.endswith("it was used up to “…a a a a”; from “bee c c c…” on it was left out.")
-    assert SdFamily(pipe)._cut_note("prompt", "a " * 75) == ""
+def test_a_prompt_beyond_all_windows_is_cut_with_a_note(bench: Bench, model: ModelInfo, pipe: Any) -> None:
+    """Of a prompt longer than four windows what fits is drawn, and the words shown are those around the cut."""
+    fits = "a " * (4 * 75)
+    bench.submit(1, model.request(prompt=f"{fits}bee {'c ' * 20}", seed=1, size=(64, 64), steps=2))
+    bench.submit(2, model.request(prompt=fits, seed=1, size=(64, 64), steps=2))
+    cut, whole = bench.finished(1), bench.finished(2)
+    assert whole.notes == ()
+    assert cut.notes == (
+        "The prompt is too long for this model: it was used up to “…a a a a”; from “bee c c c…” on it was left out.",
+    )
+    assert cut.images[0].sha256 != whole.images[0].sha256  # the text in the file differs
+    with Image.open(str(cut.images[0].path)) as one, Image.open(str(whole.images[0].path)) as other:
+        assert one.tobytes() == other.tobytes()
 
 
 def test_both_prompts_can_be_cut(bench: Bench, model: ModelInfo) -> None:

@@ -33,7 +33,7 @@ def add_to(tree: EaselTree) -> None:
 
 @app_commands.command(description="Draw a picture from words")
 @app_commands.describe(
-    prompt="What to draw",
+    prompt="What to draw; (word:1.3) counts more, [word] less",
     negative_prompt="What to keep out of the picture",
     aspect="Shape of the picture, at about the model's native size",
     size="Exact size in pixels, such as 512x768 (instead of an aspect)",

@@ -1,0 +1,161 @@
+"""Turns prompts into the text encoder's numbers, weighted and longer than its window; knows no picture.
+
+What is neither weighted nor too long is encoded by the pipeline itself, all else by compel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStubs]
+    EmbeddingsProvider,
+    SplitLongTextMode,
+)
+
+from engine.families import weighting
+from engine.families.weighting import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENCODED_TEXTS = 64
+"""Texts kept; a window of one takes 231 KiB with Stable Diffusion 1.5."""
+WINDOWS_MAX = 4
+"""A longer text is cut."""
+LIGHT_MAX = 8
+"""Parts of a text that can weigh less than 1: compel encodes the whole text once more for each of them."""
+_SHOWN_WORDS = 4
+_SHOWN_CHARS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One text, and what could not be heeded of it."""
+
+    embeddings: Tensor
+    """(1, tokens, width of the text encoder); the tokens fill whole windows."""
+    remarks: tuple[str, ...] = ()
+    """What follows “The prompt” in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    part: Part
+    tokens: Sequence[int]
+    starts: Sequence[int]
+    """Where in the part's text each token begins."""
+
+
+class Prompts:
+    """The prompts of a pipeline with one text encoder."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipe = pipeline
+        self._device: torch.device = pipeline.device
+        self._window: int = pipeline.tokenizer.model_max_length
+        self._room = self._window - 2  # a mark at each end
+        # Texts longer than a window are meant here, and need no warning.
+        pipeline.tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+        self._compel: Any = EmbeddingsProvider(
+            pipeline.tokenizer,
+            pipeline.text_encoder,
+            truncate=False,
+            # Whole sentences would leave a window almost empty where one full stop precedes a long list.
+            split_long_text_mode=SplitLongTextMode.PHRASES,
+        )
+        self.encode = lru_cache(maxsize=ENCODED_TEXTS)(self._encode)
+
+    def embeddings(self, prompt: str, negative_prompt: str | None) -> tuple[Tensor, tuple[str, ...]]:
+        """(1 or 2, tokens, width), the negative prompt's first, and a note for all that could not be heeded."""
+        found = self.encode(prompt)
+        notes = [f"The prompt {remark}" for remark in found.remarks]
+        if negative_prompt is None:
+            return found.embeddings, tuple(notes)
+        against = self.encode(negative_prompt)
+        notes += [f"The negative prompt {remark}" for remark in against.remarks]
+        tokens = max(found.embeddings.shape[1], against.embeddings.shape[1])
+        return torch.cat([self._padded(one.embeddings, tokens) for one in (against, found)]), tuple(notes)
+
+    def _padded(self, embeddings: Tensor, tokens: int) -> Tensor:
+        """Filled up with windows that hold no words."""
+        missing = (tokens - embeddings.shape[1]) // self._window
+        return torch.cat([embeddings, *[self.encode("").embeddings] * missing], dim=1)
+
+    @torch.inference_mode()
+    def _encode(self, text: str) -> Encoded:
+        pieces = self._pieces(weighting.parse(text))
+        weights = {piece.part.weight for piece in pieces if piece.tokens}
+        if weights <= {1.0} and sum(len(piece.tokens) for piece in pieces) <= self._room:
+            return Encoded(embeddings=self._as_pipe("".join(piece.part.text for piece in pieces)))
+        parts, cut = self._cut(pieces)
+        parts, heavier = _with_few_light(parts)
+        found = self._compel.get_embeddings_for_weighted_prompt_fragments(
+            [[part.text for part in parts]], [[part.weight for part in parts]], device=self._device
+        )
+        # A word that had to be cut in two can take one token more than it did.
+        embeddings = found[:, : WINDOWS_MAX * self._window]
+        return Encoded(embeddings=embeddings, remarks=(*cut, *heavier))
+
+    def _as_pipe(self, text: str) -> Tensor:
+        return self._pipe.encode_prompt(text, self._device, 1, do_classifier_free_guidance=False)[0]
+
+    def _pieces(self, parts: Sequence[Part]) -> list[_Piece]:
+        found = self._pipe.tokenizer(
+            [part.text for part in parts], add_special_tokens=False, return_offsets_mapping=True
+        )
+        return [
+            _Piece(part=part, tokens=tokens, starts=[start for start, _ in spans])
+            for part, tokens, spans in zip(parts, found.input_ids, found.offset_mapping, strict=True)
+        ]
+
+    def _cut(self, pieces: Sequence[_Piece]) -> tuple[list[Part], tuple[str, ...]]:
+        """Those parts that have words and fit into WINDOWS_MAX windows, and where the text was cut."""
+        left = self._fitting([*chain.from_iterable(piece.tokens for piece in pieces)])
+        kept: list[Part] = []
+        used = dropped = ""
+        for piece in pieces:
+            text, heard = piece.part.text, min(left, len(piece.tokens))
+            end = len(text) if heard == len(piece.tokens) else piece.starts[heard]
+            end = 0 if dropped else end
+            if heard:
+                kept.append(replace(piece.part, text=text[:end]))
+            used, dropped = used + text[:end], dropped + text[end:]
+            left -= heard
+        if not dropped:
+            return kept, ()
+        where = f"it was used up to “{_tail(used)}”; from “{_head(dropped)}” on it was left out."
+        return kept, (f"is too long for this model: {where}",)
+
+    def _fitting(self, tokens: Sequence[int]) -> int:
+        """How many of these tokens come to lie in the first WINDOWS_MAX windows, as compel fills them."""
+        at = 0
+        for _ in range(WINDOWS_MAX):
+            at += self._compel._find_next_best_split_point(tokens[at:], self._room)
+        return min(at, len(tokens))
+
+
+def _with_few_light(parts: Sequence[Part]) -> tuple[list[Part], tuple[str, ...]]:
+    """The first LIGHT_MAX parts below weight 1 keep their weight."""
+    light = [number for number, part in enumerate(parts) if part.weight < 1]
+    if len(light) <= LIGHT_MAX:
+        return [*parts], ()
+    late = light[LIGHT_MAX:]
+    changed = [replace(part, weight=1.0) if number in late else part for number, part in enumerate(parts)]
+    return changed, (
+        f"has {len(light)} parts that weigh less than 1: the first {LIGHT_MAX} do, the others weigh 1.",
+    )
+
+
+def _tail(text: str) -> str:
+    shown = " ".join(text.split()[-_SHOWN_WORDS:])[-_SHOWN_CHARS:]
+    return shown if shown == text.strip() else f"…{shown}"
+
+
+def _head(text: str) -> str:
+    shown = " ".join(text.split()[:_SHOWN_WORDS])[:_SHOWN_CHARS]
+    return shown if shown == text.strip() else f"{shown}…"
