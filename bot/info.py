@@ -111,6 +111,9 @@ def lines(found: PictureInfo) -> Iterator[str]:
     yield f"Size: {request.size}"
     yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
     yield f"Seed: {request.seed}"
+    if request.image is not None:
+        within = " within a mask" if request.mask is not None else ""
+        yield f"Started from an image{within}, strength {request.strength:g}"
     yield from found.notes
     yield f"Made by: Easel {found.version}"
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
@@ -125,7 +128,10 @@ def _names_its_model(request: GenerationRequest) -> bool:
 
 
 def command(request: GenerationRequest) -> str:
-    """What draws this request again when pasted into a shell; a model that is no hub id has to be the configured one."""
+    """What draws this request again when pasted into a shell.
+
+    A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
+    """
     words = [
         "easel",
         "imagine",
@@ -140,4 +146,8 @@ def command(request: GenerationRequest) -> str:
         words.append(f"--negative={request.negative_prompt}")
     if request.images > 1:
         words.append(f"--images={request.images}")
+    if request.image is not None:
+        words += ["--image=IMAGE", f"--strength={request.strength!r}"]
+    if request.mask is not None:
+        words.append("--mask=MASK")
     return shlex.join([*words, "--", request.prompt])  # after "--" a prompt may begin with a dash

@@ -129,7 +129,9 @@ class _Upload:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise self._too_large() from None
         except UnidentifiedImageError:
-            raise InvalidRequest(f"The {self._name} is no PNG, JPEG or WebP: attach one of those.") from None
+            raise InvalidRequest(
+                f"The {self._name} can't be read as PNG, JPEG or WebP: attach one of those."
+            ) from None
         except Exception:  # noqa: BLE001
             raise InvalidRequest(f"The {self._name} is damaged: save it anew and attach that.") from None
 

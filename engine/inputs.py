@@ -14,7 +14,7 @@ from engine.bounds import InvalidRequest
 FOLDER = "inputs"
 """Of the spool."""
 BYTES_MAX = 32 * 2**20
-"""A photograph of PIXELS_MAX fits well; more would only keep the line waiting."""
+"""The largest photographs fit; more would only keep the others in the line waiting."""
 
 
 def keep(folder: Path, data: bytes) -> str:
@@ -24,9 +24,7 @@ def keep(folder: Path, data: bytes) -> str:
     disk fails.
     """
     if len(data) > BYTES_MAX:
-        raise InvalidRequest(
-            f"The file has {len(data) / 2**20:.0f} MiB: attach one of at most {BYTES_MAX // 2**20}."
-        )
+        raise InvalidRequest(f"The file is larger than {BYTES_MAX // 2**20} MiB: take a smaller one.")
     digest = hashlib.sha256(data).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     spool.write(folder, digest, data)

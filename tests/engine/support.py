@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import queue
 import random
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,8 +196,38 @@ def a_mask(size: tuple[int, int] = (100, 80)) -> Image.Image:
     return mask
 
 
-def kept(folder: Path, image: Image.Image, **options: Any) -> str:
+def kept(folder: Path, image: Image.Image) -> str:
     """The digest under which this picture's PNG lies in `folder`."""
+    return inputs.keep(folder, encoded(image))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format=options.pop("format", "PNG"), **options)
-    return inputs.keep(folder, buffer.getvalue())
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def bomb(side: int = 50_000) -> bytes:
+    """A PNG of a few bytes whose header promises a picture of this many pixels a side."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    header = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + header + encoded(a_photo())[33:]
+
+
+NO_IMAGES: dict[str, tuple[bytes, str]] = {
+    "one pixel": (encoded(Image.new("RGB", (1, 1))), "has 1x1 pixels: attach one of at least 64 a side"),
+    "a bomb": (bomb(), "too large: attach one of at most 67 million pixels"),
+    "a small bomb": (bomb(9_000), "too large: attach one of at most 67 million pixels"),
+    "a truncated PNG": (encoded(a_photo())[:-200], "damaged: save it anew"),
+    "a truncated JPEG": (encoded(a_photo(), "JPEG")[:-200], "damaged: save it anew"),
+    "a truncated WebP": (encoded(a_photo(), "WEBP")[:-200], "damaged: save it anew"),
+    "a header alone": (encoded(a_photo())[:33], "can't be read as PNG, JPEG or WebP"),
+    "text": (b"this was notes.txt" * 100, "can't be read as PNG, JPEG or WebP"),
+    "SVG": (
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"/>',
+        "can't be read as PNG, JPEG or WebP",
+    ),
+    "GIF": (encoded(a_photo(), "GIF"), "can't be read as PNG, JPEG or WebP"),
+    "nothing": (b"", "can't be read as PNG, JPEG or WebP"),
+}
+"""Files that no picture can start from, and what is said about them."""

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine import metadata
-from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo
+from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo, Start
 from engine.families.sd import SdFamily
-from tests.engine.support import Bench, plain
+from tests.engine.support import Bench, a_mask, a_photo, kept, plain
 
 PROMPTS = (
     "a red circle on a blue background",
@@ -38,8 +38,14 @@ class Guest:
     seed: int
     size: tuple[int, int]
     later: int
+    start: Literal["noise", "image", "mask"] = "noise"
+    strength: float = 1.0
 
-    def request(self, model: ModelInfo) -> GenerationRequest:
+    def request(self, model: ModelInfo, inputs: Path) -> GenerationRequest:
+        start = None
+        if self.start != "noise":
+            mask = kept(inputs, a_mask()) if self.start == "mask" else None
+            start = Start(image=kept(inputs, a_photo()), mask=mask, strength=self.strength)
         return model.request(
             prompt=self.prompt,
             sampler=self.sampler,
@@ -47,6 +53,7 @@ class Guest:
             guidance_scale=self.guidance,
             seed=self.seed,
             size=self.size,
+            start=start,
         )
 
 
@@ -54,11 +61,13 @@ guests = st.builds(
     Guest,
     prompt=st.sampled_from(PROMPTS),
     sampler=st.sampled_from([*SAMPLERS]),
-    steps=st.integers(1, 5),
+    steps=st.integers(2, 5),
     guidance=st.sampled_from([1.0, 4.0, 7.5]),
     seed=st.integers(0, 2**32 - 1),
     size=st.sampled_from(SIZES),
     later=st.integers(0, 3),
+    start=st.sampled_from(["noise", "image", "mask"]),
+    strength=st.sampled_from([0.6, 1.0]),
 )
 
 
@@ -72,9 +81,10 @@ def drawn(
 ) -> dict[int, bytes]:
     """What one worker draws for these, who come one after the other; some are cancelled on the way."""
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(SdFamily(pipe), model, Path(folder), slots=4, mode=mode, rows=rows)
+        inputs = Path(folder) / "inputs"
+        bench = Bench(SdFamily(pipe, inputs=inputs), model, Path(folder), slots=4, mode=mode, rows=rows)
         for number, guest in enumerate(party):
-            bench.submit(number, guest.request(model))
+            bench.submit(number, guest.request(model, inputs))
             bench.tick(guest.later)
         for number in cancelled:
             bench.cancel(number)
@@ -96,7 +106,7 @@ def drawn(
 def test_alone_and_in_a_crowd(
     starter: Any, starter_model: ModelInfo, party: list[Guest], mode: Mode, data: st.DataObject
 ) -> None:
-    """Any samplers, steps, guidance, sizes, arrival order and neighbours, with cancels between: the same bits."""
+    """Any samplers, steps, guidance, sizes, images to start from, arrival order and neighbours, with cancels between."""
     rows = data.draw(st.sampled_from([4, 8]), "rows")
     cancelled = data.draw(st.sets(st.integers(0, len(party) - 1), max_size=1), "cancelled")
     crowd = drawn(starter, starter_model, party, mode, rows, sorted(cancelled))
