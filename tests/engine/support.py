@@ -231,3 +231,9 @@ NO_IMAGES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "can't be read as PNG, JPEG or WebP"),
 }
 """Files that no picture can start from, and what is said about them."""
+
+
+def pixels(path: str | None) -> bytes:
+    """Of a finished picture's file."""
+    with Image.open(str(path)) as image:
+        return image.tobytes()

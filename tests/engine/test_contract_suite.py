@@ -33,7 +33,7 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from tests.engine.support import NO_IMAGES, a_mask, a_photo, kept, recv, recv_endings, recv_until
+from tests.engine.support import NO_IMAGES, a_mask, a_photo, kept, pixels, recv, recv_endings, recv_until
 
 KINDS = ("fake", "real")
 
@@ -91,11 +91,6 @@ def mortal(request: pytest.FixtureRequest, tiny: Path, tmp_path: Path) -> Iterat
     running = Running(settings_of(request.param, tiny, tmp_path))
     yield running
     running.process.close()
-
-
-def pixels(path: str | None) -> bytes:
-    with Image.open(str(path)) as image:
-        return image.tobytes()
 
 
 def test_models_come_first_and_soon(engine: Running) -> None:

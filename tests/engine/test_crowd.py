@@ -17,7 +17,7 @@ from PIL import Image
 from engine import metadata
 from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo, Start
 from engine.families.sd import SdFamily
-from tests.engine.support import Bench, a_mask, a_photo, kept, plain
+from tests.engine.support import Bench, a_mask, a_photo, draw, kept, pixels, plain
 
 PROMPTS = (
     "a red circle on a blue background",
@@ -69,11 +69,6 @@ guests = st.builds(
     start=st.sampled_from(["noise", "image", "mask"]),
     strength=st.sampled_from([0.6, 1.0]),
 )
-
-
-def pixels(path: str | None) -> bytes:
-    with Image.open(str(path)) as image:
-        return image.tobytes()
 
 
 def drawn(
@@ -164,3 +159,62 @@ def test_slots_that_differ_are_found(
 
     monkeypatch.setattr(family, "_forward", crooked)
     assert not family.slots_agree(canvas, 4)
+
+
+STARTS: tuple[Literal["noise", "image", "mask"], ...] = ("noise", "image", "mask")
+
+
+@pytest.mark.parametrize("mode", ["exact", "wide", "fast"])
+def test_all_that_pictures_start_from_shares_forwards(
+    starter: Any, starter_model: ModelInfo, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    """Words alone, an image and a mask ride in one forward of wide and fast; in wide and exact with the lone one's bits."""
+    widths: list[int] = []
+    honest = SdFamily.predict
+
+    def counted(self: SdFamily, canvases: Any, *, padded: int | None) -> Any:
+        widths.append(len(canvases))
+        return honest(self, canvases, padded=padded)
+
+    monkeypatch.setattr(SdFamily, "predict", counted)
+    party = [
+        Guest(
+            prompt=PROMPTS[0],
+            sampler="Euler a",
+            steps=5,
+            guidance=1.0,
+            seed=number,
+            size=(64, 64),
+            later=0,
+            start=start,
+            strength=0.8,
+        )
+        for number, start in enumerate(STARTS)
+    ]
+    crowd = drawn(starter, starter_model, party, mode, 4)
+    assert max(widths) == (1 if mode == "exact" else 3)
+    for number, guest in enumerate(party):
+        (alone,) = drawn(starter, starter_model, [guest], mode, 4).values()
+        pairs = zip(crowd[number], alone, strict=True)
+        assert max(abs(one - other) for one, other in pairs) <= (2 if mode == "fast" else 0)
+
+
+def test_an_image_shows_and_a_mask_keeps(starter: Any, starter_model: ModelInfo, tmp_path: Path) -> None:
+    """At little strength a picture is near its image, at much it is not; outside of the mask it stays near."""
+    photo = Image.new("RGB", (128, 128), (200, 40, 40))
+    image, mask = kept(tmp_path, photo), kept(tmp_path, a_mask((128, 128)))
+    family = SdFamily(starter, inputs=tmp_path)
+
+    def reds(start: Start) -> list[int]:
+        """Of the left edge, which the mask keeps, and of the right one."""
+        request = starter_model.request(prompt="a green star on green", seed=3, steps=10, start=start)
+        picture = family.decode(draw(family, request))
+        assert picture is not None
+        row = picture.getchannel("R").crop((0, picture.height // 2, picture.width, picture.height // 2 + 1))
+        return [row.tobytes()[column] for column in (3, -4)]
+
+    little, much = (reds(Start(image=image, strength=strength)) for strength in (0.1, 1.0))
+    masked = reds(Start(image=image, mask=mask, strength=1.0))
+    assert min(little) > 150
+    assert max(much) < 100
+    assert masked[0] > 150 > masked[1]

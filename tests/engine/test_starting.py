@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,23 @@ import torch
 from PIL import Image
 
 from engine import inputs
-from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, ModelInfo, Start
+from engine.contract import (
+    SAMPLERS,
+    Cancelled,
+    EngineSettings,
+    Failed,
+    Finished,
+    GenerationRequest,
+    InvalidRequest,
+    Mode,
+    ModelInfo,
+    Start,
+    Stepped,
+)
 from engine.families.sd import SdFamily
 from engine.models import describe
-from tests.engine.support import a_mask, a_photo, draw, kept, plain
+from engine.preview import LinearSketcher
+from tests.engine.support import Bench, a_mask, a_photo, draw, encoded, kept, pixels, plain
 
 SIZE = (72, 64)
 ENDS = [(1, 1.0, 7.5), (2, 0.5, 7.5), (5, 0.3, 1.0), (5, 0.6, 7.5), (7, 1.0, 1.0)]
@@ -74,7 +88,7 @@ def filling(
     return load_pipe(path), describe(EngineSettings(model=str(path), spool="/nowhere"))
 
 
-@each_end
+@pytest.mark.parametrize(("steps", "strength", "guidance"), [(5, 0.6, 7.5), (4, 1.0, 1.0)])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_model_for_inpainting_equals_pipe(
     filling: tuple[Any, ModelInfo], folder: Path, sampler: str, steps: int, strength: float, guidance: float
@@ -88,3 +102,124 @@ def test_a_model_for_inpainting_equals_pipe(
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo, mask=mask)
     assert torch.equal(canvas.latents[0], expected)
+
+
+def test_a_model_for_inpainting_needs_a_mask(filling: tuple[Any, ModelInfo], tmp_path: Path) -> None:
+    """Words alone, or an image without a mask, are refused with a sentence, and who has a mask is drawn beside them."""
+    pipe, model = filling
+    folder = tmp_path / inputs.FOLDER
+    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
+    image, mask = kept(folder, a_photo()), kept(folder, a_mask())
+    bench.submit(1, model.request(prompt="x", seed=1, size=SIZE))
+    bench.submit(2, from_image(model, Start(image=image)))
+    bench.submit(3, from_image(model, Start(image=image, mask=mask)))
+    bench.finish(1, 2, 3)
+    for number in (1, 2):
+        refused = bench.ending(number)
+        assert isinstance(refused, Failed)
+        assert refused.reason == "This model only fills masks: attach an image and a mask."
+    assert len(bench.finished(3).images) == 1
+
+
+@pytest.mark.parametrize("mode", ["exact", "wide"])
+def test_masks_are_filled_alone_and_in_a_crowd(
+    filling: tuple[Any, ModelInfo], tmp_path: Path, mode: Mode
+) -> None:
+    """What else the UNet is shown belongs to each picture alone: neighbours with other images change no bit."""
+    pipe, model = filling
+    folder = tmp_path / inputs.FOLDER
+    mask = kept(folder, a_mask())
+    requests = [
+        from_image(
+            model,
+            Start(image=kept(folder, a_photo(seed=number)), mask=mask),
+            seed=number,
+            steps=4,
+            guidance_scale=1.0 + number % 2,
+        )
+        for number in range(4)
+    ]
+
+    def drawn(numbers: Sequence[int]) -> dict[int, bytes]:
+        with tempfile.TemporaryDirectory() as spool:
+            bench = Bench(SdFamily(pipe, inputs=folder), model, Path(spool), mode=mode, rows=4)
+            for number in numbers:
+                bench.submit(number, requests[number])
+            bench.finish(*numbers)
+            return {number: pixels(bench.finished(number).images[0].path) for number in numbers}
+
+    crowd = drawn(range(4))
+    assert len(set(crowd.values())) == 4
+    for number in range(4):
+        assert drawn([number])[number] == crowd[number]
+
+
+def test_pictures_of_one_request_are_those_of_their_own_seeds(
+    pipe: Any, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each image draws its own latents from the one encoding, as a lone call with its seed does."""
+    folder = tmp_path / inputs.FOLDER
+    photo = a_photo()
+    encodings: list[Any] = []
+    honest = pipe.vae.encode
+    monkeypatch.setattr(pipe.vae, "encode", lambda image: encodings.append(image) or honest(image))
+    request = from_image(model, Start(image=kept(folder, photo), strength=0.5), images=3, steps=4)
+    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
+    bench.submit(1, request)
+    images = bench.finished(1).images
+    assert len(encodings) == 1
+    assert bench.events[1] == Stepped(job_id=1, attempt=1, stage="encoding", step=0, steps=9)
+    squeezed = photo.resize(SIZE, Image.Resampling.LANCZOS)
+    for image in images:
+        assert pixels(image.path) == plain(pipe, request, image.seed, "pil", image=squeezed).tobytes()
+
+
+def test_a_mask_too_thin_for_the_latents(pipe: Any, model: ModelInfo, folder: Path) -> None:
+    """White that falls between the latents' pixels would change nothing: that is said instead."""
+    mask = Image.new("L", SIZE, 0)
+    mask.putpixel((3, 3), 255)
+    start = Start(image=kept(folder, a_photo(SIZE)), mask=kept(folder, mask))
+    with pytest.raises(InvalidRequest, match="white is too thin: paint spots of at least 8 pixels"):
+        draw(SdFamily(pipe, inputs=folder), from_image(model, start))
+
+
+def test_a_note_says_what_was_left_out(bench: Bench, model: ModelInfo, tmp_path: Path) -> None:
+    """Of a moving picture the first frame is taken, and who asked is told."""
+    frames: dict[str, Any] = {"save_all": True, "append_images": [a_photo(seed=1)]}
+    digest = inputs.keep(tmp_path / inputs.FOLDER, encoded(a_photo(), "WEBP", **frames))
+    bench.submit(1, from_image(model, Start(image=digest)))
+    assert bench.finished(1).notes == ("The image moves: its first frame was taken.",)
+
+
+@pytest.mark.parametrize("start", ["image", "mask"])
+def test_previews_and_a_cancel_on_the_way(pipe: Any, model: ModelInfo, tmp_path: Path, start: str) -> None:
+    """A picture with an image is shown on its way as any other, and a cancel ends it within a step."""
+    folder = tmp_path / inputs.FOLDER
+    mask = kept(folder, a_mask()) if start == "mask" else None
+    request = from_image(model, Start(image=kept(folder, a_photo()), mask=mask), steps=40, sampler="Euler")
+    family = SdFamily(pipe, LinearSketcher(pipe.vae), inputs=folder)
+    bench = Bench(family, model, tmp_path, preview_every=1)
+    bench.submit(1, request)
+    while not any(isinstance(event, Stepped) and event.preview for event in bench.events):
+        bench.tick()
+    bench.cancel(1)
+    bench.tick()
+    ending = bench.ending(1)
+    assert isinstance(ending, Cancelled)
+    assert 0 < ending.done < 1
+
+
+def test_no_memory_for_the_image_is_ones_own(
+    pipe: Any, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where encoding the image finds no memory, that request alone fails, and names a size that may fit."""
+    folder = tmp_path / inputs.FOLDER
+    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
+    monkeypatch.setattr(pipe.vae, "encode", lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError()))
+    bench.submit(1, from_image(model, Start(image=kept(folder, a_photo())), size=(128, 128)))
+    bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=(64, 64)))
+    bench.finish(1, 2)
+    failed = bench.ending(1)
+    assert isinstance(failed, Failed)
+    assert failed.reason == "There is not enough memory for 128x128: try 64x64."
+    assert isinstance(bench.ending(2), Finished)
