@@ -119,7 +119,15 @@ def lines(found: PictureInfo) -> Iterator[str]:
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
     if not _names_its_model(request):
         yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
+    yield from _files(request)
     yield from f"Again: {command(request)}".split("\n")
+
+
+def _files(request: GenerationRequest) -> Iterator[str]:
+    """What has to take the place of the names in the command: a picture does not hold what it started from."""
+    for name, digest in (("IMAGE", request.image), ("MASK", request.mask)):
+        if digest is not None:
+            yield f"({name} stands for the file with the SHA-256 {digest}.)"
 
 
 def _names_its_model(request: GenerationRequest) -> bool:

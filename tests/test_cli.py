@@ -563,8 +563,8 @@ def test_info_tells_what_a_picture_started_from(tmp_path: Path) -> None:
 
     assert result.exit_code == 0
     assert "Started from an image within a mask, strength 0.6" in result.stdout
-    assert f"IMAGE: the file with the SHA-256 {'a' * 64}" in result.stdout
-    assert f"MASK: the file with the SHA-256 {'b' * 64}" in result.stdout
+    assert f"(IMAGE stands for the file with the SHA-256 {'a' * 64}.)" in result.stdout
+    assert f"(MASK stands for the file with the SHA-256 {'b' * 64}.)" in result.stdout
     assert "--image=IMAGE --strength=0.6 --mask=MASK" in info.command(request)
     assert "IMAGE" not in "\n".join(info.lines(PictureInfo(prompt="x", request=REQUEST)))
 
