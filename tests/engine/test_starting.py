@@ -20,15 +20,30 @@ from engine.contract import (
     Finished,
     GenerationRequest,
     InvalidRequest,
+    Loading,
     Mode,
     ModelInfo,
+    Ready,
     Start,
     Stepped,
+    Submit,
 )
 from engine.families.sd import SdFamily
 from engine.models import describe
 from engine.preview import LinearSketcher
-from tests.engine.support import Bench, a_mask, a_photo, draw, encoded, kept, pixels, plain
+from engine.process import EngineProcess
+from tests.engine.support import (
+    Bench,
+    a_mask,
+    a_photo,
+    draw,
+    encoded,
+    kept,
+    pixels,
+    plain,
+    recv_endings,
+    recv_until,
+)
 
 SIZE = (72, 64)
 ENDS = [(1, 1.0, 7.5), (2, 0.5, 7.5), (5, 0.3, 1.0), (5, 0.6, 7.5), (7, 1.0, 1.0)]
@@ -119,6 +134,29 @@ def test_a_model_for_inpainting_needs_a_mask(filling: tuple[Any, ModelInfo], tmp
         assert isinstance(refused, Failed)
         assert refused.reason == "This model only fills masks: attach an image and a mask."
     assert len(bench.finished(3).images) == 1
+
+
+def test_a_real_process_fills_masks(
+    filling: tuple[Any, ModelInfo], start: Callable[..., EngineProcess], tmp_path: Path
+) -> None:
+    """Such a checkpoint is loaded, examined and drawn with by a spawned engine, as diffusers' pipeline draws."""
+    pipe, known = filling
+    spool = tmp_path / "spool"
+    engine = start(model=str(pipe.name_or_path), spool=str(spool))
+    ready = recv_until(engine, lambda event: not isinstance(event, Loading))[-1]
+    assert isinstance(ready, Ready), ready
+    assert ready.models[0].takes_images
+    photo, mask = a_photo(), a_mask()
+    files = Start(
+        image=kept(spool / inputs.FOLDER, photo), mask=kept(spool / inputs.FOLDER, mask), strength=0.8
+    )
+    request = from_image(known, files, steps=6)
+    engine.send(Submit(job_id=1, attempt=1, request=request))
+    endings, _ = recv_endings(engine, 1)
+    ending = endings[1]
+    assert isinstance(ending, Finished), ending
+    expected = plain(pipe, request, 1234, "pil", image=photo, mask=mask)
+    assert pixels(ending.images[0].path) == expected.tobytes()
 
 
 @pytest.mark.parametrize("mode", ["exact", "wide"])
