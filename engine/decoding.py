@@ -20,7 +20,7 @@ from engine.contract import SIDE_MIN, InvalidRequest
 from engine.inputs import BYTES_MAX, path_of
 
 PIXELS_MAX = 64 * 2**20
-"""The most that telephones take without being asked to; 256 MiB once it is decoded with transparency."""
+"""The most that telephones take without being asked to; decoded and squeezed it needs half a GiB for a moment."""
 FORMATS = ("PNG", "JPEG", "WEBP")
 WHITE = 128
 """A mask's pixels are white from here on, as diffusers rounds them."""
@@ -104,7 +104,7 @@ class _Upload:
     def resized(self, size: tuple[int, int], ground: str) -> Image.Image:
         """As RGB, with `ground` behind what is transparent."""
         with self._careful():
-            return _flat(self._image, ground).resize(size, Image.Resampling.LANCZOS)
+            return _squeezed(self._image, size, ground)
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > PIXELS_MAX:
@@ -143,15 +143,16 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _flat(image: Image.Image, ground: str) -> Image.Image:
-    """As RGB, whatever the file's own mode."""
+def _squeezed(image: Image.Image, size: tuple[int, int], ground: str) -> Image.Image:
+    """As RGB, whatever the file's own mode; never with more than one whole copy at a time, which may be large."""
     if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off instead of scaling
         image.info.pop("transparency", None)
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, ground), layer).convert("RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    small = (image if image.mode == mode else image.convert(mode)).resize(size, Image.Resampling.LANCZOS)
+    if mode == "RGB":
+        return small
+    return Image.alpha_composite(Image.new(mode, size, ground), small).convert("RGB")
 
 
 def _times(size: tuple[int, int]) -> str:
