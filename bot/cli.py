@@ -101,6 +101,15 @@ def imagine(
     aspect: Annotated[str | None, typer.Option(help="Shape instead of a size, such as 3:2.")] = None,
     sampler: Annotated[str | None, typer.Option(help='Such as "Euler a" or "DPM++ 2M Karras".')] = None,
     images: Annotated[int, typer.Option("--images", "-n", help="How many images.")] = 1,
+    image: Annotated[
+        Path | None, typer.Option(help="PNG, JPEG or WebP to start from; it is squeezed into the size.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="As large as the image: white is drawn anew, black stays.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How far from the image, from above 0 to 1 (default: 0.75).")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
     ] = None,
@@ -123,6 +132,9 @@ def imagine(
             aspect=aspect,
             sampler=sampler,
             images=images,
+            image=image,
+            mask=mask,
+            strength=strength,
             out=out,
         )
         return imagine(settings, wish)

@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +17,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bot.config import Settings
 from bot.models import STARTER_NOTE, engine_settings, is_starter
+from engine import inputs
 from engine.contract import (
     SEEDS,
+    STRENGTH,
     Broken,
     Cancel,
     Cancelled,
@@ -30,6 +33,7 @@ from engine.contract import (
     ModelInfo,
     Ready,
     SpooledImage,
+    Start,
     Started,
     Stepped,
     Submit,
@@ -40,6 +44,8 @@ from engine.process import EngineProcess, start
 JOB_ID, ATTEMPT = 1, 1
 STOP_TIMEOUT_S = 5.0
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+ToRequest = Callable[[ModelInfo], GenerationRequest]
+"""The wish for one model; raises InvalidRequest."""
 _COUNT = re.compile(r" \d+/\d+$")
 
 
@@ -60,9 +66,24 @@ class Wish:
     aspect: str | None = None
     sampler: str | None = None
     images: int = 1
+    image: Path | None = None
+    mask: Path | None = None
+    strength: float | None = None
     out: Path | None = None
 
-    def request(self, model: ModelInfo, seed: int) -> GenerationRequest:
+    def keep(self, folder: Path) -> Start | None:
+        """Puts the image to start from and its mask, if any, where the engine looks. Raises InvalidRequest."""
+        if self.image is None:
+            if self.mask is not None or self.strength is not None:
+                raise InvalidRequest("--mask and --strength need an image: name one with --image.")
+            return None
+        return Start(
+            image=_kept(folder, self.image),
+            mask=None if self.mask is None else _kept(folder, self.mask),
+            strength=STRENGTH if self.strength is None else self.strength,
+        )
+
+    def request(self, model: ModelInfo, seed: int, source: Start | None) -> GenerationRequest:
         """The request for `model`; raises InvalidRequest."""
         size = model.size_for(self.aspect) if self.aspect else parse_size(self.size) if self.size else None
         return model.request(
@@ -74,13 +95,14 @@ class Wish:
             guidance_scale=self.guidance_scale,
             sampler=self.sampler,
             images=self.images,
+            start=source,
         )
 
-    def check(self, seed: int) -> None:
+    def check(self, seed: int, source: Start | None) -> None:
         """Finds what no model could draw and no disk could hold, before anything is loaded. Raises InvalidRequest."""
         if self.size and self.aspect:
             raise InvalidRequest("Give --size or --aspect, not both.")
-        self.request(ModelInfo(id="any", title="Any model"), seed)
+        self.request(ModelInfo(id="any", title="Any model", takes_images=True), seed, source)
         if self.out is None or self.out.is_dir():
             return
         if self.out.suffix.lower() not in {"", ".png"}:
@@ -101,16 +123,29 @@ class Wish:
         return out if self.images == 1 else out.with_stem(f"{out.stem}-{number + 1}")
 
 
+def _kept(folder: Path, file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return inputs.keep(folder, opened.read(inputs.BYTES_MAX + 1))
+    except OSError as error:
+        raise InvalidRequest(f"{file} can't be read: {error.strerror or error}.") from None
+
+
 def imagine(settings: Settings, wish: Wish) -> int:
     """Draws, writes and prints; returns the exit code."""
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     seed = secrets.randbelow(SEEDS) if wish.seed == -1 else wish.seed
     try:
-        wish.check(seed)
-        if is_starter(settings):
-            console.print(STARTER_NOTE)
         with tempfile.TemporaryDirectory(prefix="easel-") as spool:
-            finished = _draw(settings, wish, seed, Path(spool), console)
+            source = wish.keep(Path(spool) / inputs.FOLDER)
+            wish.check(seed, source)
+            if is_starter(settings):
+                console.print(STARTER_NOTE)
+
+            def to_request(model: ModelInfo) -> GenerationRequest:
+                return wish.request(model, seed, source)
+
+            finished = _draw(settings, to_request, Path(spool), console)
             return _deliver(finished, wish, console)
     except InvalidRequest as error:
         console.print(str(error))
@@ -123,14 +158,14 @@ def imagine(settings: Settings, wish: Wish) -> int:
         return EXIT_INTERRUPTED
 
 
-def _draw(settings: Settings, wish: Wish, seed: int, spool: Path, console: Console) -> Finished:
+def _draw(settings: Settings, to_request: ToRequest, spool: Path, console: Console) -> Finished:
     with Display(console) as display:
         display.stage("starting the engine", None)
         # one picture repays no measurements, and nobody sees its previews
         told = replace(engine_settings(settings, spool=spool), data=None, preview_every=0)
         process = start(told)
         try:
-            return _converse(process, wish, seed, display)
+            return _converse(process, to_request, display)
         except KeyboardInterrupt:
             _send_cancel(process)
             raise
@@ -144,19 +179,19 @@ def _send_cancel(process: EngineProcess) -> None:
     process.send(Cancel(job_id=JOB_ID, attempt=ATTEMPT))
 
 
-def _converse(process: EngineProcess, wish: Wish, seed: int, display: Display) -> Finished:
+def _converse(process: EngineProcess, to_request: ToRequest, display: Display) -> Finished:
     """Follows the engine's events until the pictures lie in the spool; raises NoPicture or InvalidRequest."""
     while True:
         event = _next_event(process)
         match event:
             case Loading():
                 if event.models:  # known before the weights are: a wrong option need not wait for them
-                    wish.request(event.models[0], seed)
+                    to_request(event.models[0])
                 display.stage(event.stage, event.fraction)
             case Ready():
                 for warning in event.warnings:
                     display.say(warning)
-                request = wish.request(event.models[0], seed)
+                request = to_request(event.models[0])
                 process.send(Submit(job_id=JOB_ID, attempt=ATTEMPT, request=request))
             case Started():
                 display.stage("drawing", 0.0)

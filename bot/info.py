@@ -111,12 +111,23 @@ def lines(found: PictureInfo) -> Iterator[str]:
     yield f"Size: {request.size}"
     yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
     yield f"Seed: {request.seed}"
+    if request.image is not None:
+        within = " within a mask" if request.mask is not None else ""
+        yield f"Started from an image{within}, strength {request.strength:g}"
     yield from found.notes
     yield f"Made by: Easel {found.version}"
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
     if not _names_its_model(request):
         yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
+    yield from _files(request)
     yield from f"Again: {command(request)}".split("\n")
+
+
+def _files(request: GenerationRequest) -> Iterator[str]:
+    """What has to take the place of the names in the command: a picture does not hold what it started from."""
+    for name, digest in (("IMAGE", request.image), ("MASK", request.mask)):
+        if digest is not None:
+            yield f"({name} stands for the file with the SHA-256 {digest}.)"
 
 
 def _names_its_model(request: GenerationRequest) -> bool:
@@ -125,7 +136,10 @@ def _names_its_model(request: GenerationRequest) -> bool:
 
 
 def command(request: GenerationRequest) -> str:
-    """What draws this request again when pasted into a shell; a model that is no hub id has to be the configured one."""
+    """What draws this request again when pasted into a shell.
+
+    A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
+    """
     words = [
         "easel",
         "imagine",
@@ -140,4 +154,8 @@ def command(request: GenerationRequest) -> str:
         words.append(f"--negative={request.negative_prompt}")
     if request.images > 1:
         words.append(f"--images={request.images}")
+    if request.image is not None:
+        words += ["--image=IMAGE", f"--strength={request.strength!r}"]
+    if request.mask is not None:
+        words.append("--mask=MASK")
     return shlex.join([*words, "--", request.prompt])  # after "--" a prompt may begin with a dash

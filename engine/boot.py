@@ -184,7 +184,7 @@ def _idle_rows(settings: EngineSettings) -> Iterator[str]:
 
 
 def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> SdFamily:
-    from engine import preview
+    from engine import inputs, preview
     from engine.families.sd import SdFamily
 
     sketcher = None
@@ -192,7 +192,8 @@ def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> SdFamil
         sketcher = preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
     elif settings.preview_every:
         sketcher = preview.LinearSketcher(pipeline.vae)
-    return SdFamily(pipeline, sketcher, side_min=info.side_min)
+    folder = Path(settings.spool) / inputs.FOLDER
+    return SdFamily(pipeline, sketcher, side_min=info.side_min, inputs=folder)
 
 
 def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:

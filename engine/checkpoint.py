@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+PIPELINES = (
+    "StableDiffusionPipeline",
+    "StableDiffusionInpaintPipeline",
+    "LatentConsistencyModelPipeline",
+)
 WEIGHTS = {  # component -> name of its weights' file, without what follows
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",

@@ -58,15 +58,15 @@ class Sampler:
     steps_max: int = 150
     kind: Literal["single", "pndm", "second_order"] = "single"
 
-    def evaluations(self, steps: int) -> int:
-        """UNet calls that `steps` steps really make, counting rows with guidance once."""
+    def evaluations(self, steps: int, taken: int) -> int:
+        """UNet calls that the last `taken` of `steps` steps really make, counting rows with guidance once."""
         match self.kind:
             case "single":
-                return steps
-            case "pndm":  # the first of several steps is taken twice
-                return steps + 1 if steps > 1 else 1
+                return taken
+            case "pndm":  # of a schedule of several steps the first that is taken is taken twice
+                return taken + 1 if steps > 1 else 1
             case "second_order":  # two calls a step, one for the last
-                return max(1, 2 * steps - 1)
+                return 2 * taken - 1
 
 
 SAMPLERS: Mapping[str, Sampler] = {
@@ -153,7 +153,7 @@ class GenerationRequest:
     @property
     def evaluations(self) -> int:
         """UNet calls for one image."""
-        return SAMPLERS[self.sampler].evaluations(self.steps_taken)
+        return SAMPLERS[self.sampler].evaluations(self.steps, self.steps_taken)
 
     @property
     def size(self) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from engine import failpoints
+from engine import decoding, failpoints, inputs
 from engine.contract import (
     Broken,
     EngineSettings,
@@ -46,6 +46,7 @@ MODEL = ModelInfo(
     side_max=1024,
     pixels_max=1024 * 1024,
     safety_checker=True,
+    takes_images=True,
 )
 FINGERPRINT = {"engine": "fake"}
 _HANGING_S = 0.01
@@ -75,7 +76,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     fingerprint = {**FINGERPRINT, "mode": settings.mode}
     emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=fingerprint))
     worker = Worker(
-        family=FakeFamily(fake),
+        family=FakeFamily(fake, folder / inputs.FOLDER),
         model=MODEL,
         manner=Manner(
             slots=fake.slots, mode=settings.mode, rows=settings.rows, preview_every=settings.preview_every
@@ -112,8 +113,12 @@ class FakeCanvas:
     request: GenerationRequest
     seed: int
     left: int
-    notes: tuple[str, ...] = ()
+    start: decoding.Inputs | None
     looked: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.start.notes if self.start else ()
 
     @property
     def rows(self) -> int:
@@ -127,11 +132,16 @@ class FakeCanvas:
 class FakeFamily:
     """Draws ovals; obeys the fault words of FakeSettings."""
 
-    def __init__(self, fake: FakeSettings) -> None:
+    def __init__(self, fake: FakeSettings, inputs: Path = Path()) -> None:
         self._fake = fake
+        self._inputs = inputs
 
     def prepare(self, request: GenerationRequest, seed: int) -> FakeCanvas:
-        return FakeCanvas(request=request, seed=seed, left=request.evaluations)
+        start = None
+        if request.image is not None:
+            size = request.width, request.height
+            start = decoding.read(self._inputs, image=request.image, mask=request.mask, size=size)
+        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=start)
 
     def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
         del padded
@@ -161,7 +171,7 @@ class FakeFamily:
         canvas.looked = look
 
     def sketch(self, canvas: FakeCanvas) -> Callable[[], bytes] | None:
-        return partial(_sketch, canvas.request, canvas.seed) if canvas.looked else None
+        return partial(_sketch, canvas) if canvas.looked else None
 
     def slots_agree(self, canvas: FakeCanvas, rows: int) -> bool:
         del canvas, rows
@@ -175,7 +185,7 @@ class FakeFamily:
     def decode(self, canvas: FakeCanvas, *, sparing: bool = False) -> Image.Image | None:
         del sparing
         time.sleep(self._fake.decode_s)
-        return None if self._fake.flag_word in canvas.request.prompt else draw(canvas.request, canvas.seed)
+        return None if self._fake.flag_word in canvas.request.prompt else _paint(canvas)
 
     def explain(self, error: Exception, request: GenerationRequest) -> str:
         if isinstance(error, Refused):
@@ -185,8 +195,17 @@ class FakeFamily:
         return f"The fake engine could not draw “{request.prompt[:40]}” ({type(error).__name__}: {error})."
 
 
-def _sketch(request: GenerationRequest, seed: int) -> bytes:
-    image = draw(request, seed)
+def _paint(canvas: FakeCanvas) -> Image.Image:
+    """The drawing, or as much of it as strength and mask lay over the image."""
+    drawing, start = draw(canvas.request, canvas.seed), canvas.start
+    if start is None:
+        return drawing
+    mixed = Image.blend(start.image, drawing, canvas.request.strength or 0.0)
+    return mixed if start.mask is None else Image.composite(mixed, start.image, start.mask)
+
+
+def _sketch(canvas: FakeCanvas) -> bytes:
+    image = _paint(canvas)
     image.thumbnail((64, 64))
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG")

@@ -74,6 +74,7 @@ def parameters(request: GenerationRequest) -> str:
         "Seed": request.seed,
         "Size": request.size,
         "Model": request.model,
+        **({} if request.strength is None else {"Denoising strength": f"{request.strength:g}"}),
         "Version": f"Easel {easel_version()}",
     }
     negative = f"\n{_NEGATIVE} {request.negative_prompt}" if request.negative_prompt else ""

@@ -71,7 +71,7 @@ _CLASSES = {
 STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
 _OVERRIDES = "easel.json"
 _DIGEST_BYTES = 2**18
-_FIXED = ("id", "family", "safety_checker")
+_FIXED = ("id", "family", "safety_checker", "takes_images")
 _CONFIGS = ("model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json")
 
 
@@ -97,7 +97,8 @@ def describe(settings: EngineSettings) -> ModelInfo:
         return _describe_folder(snapshot, model)
     if model in _KNOWN:
         side = _KNOWN_SIDE[model]
-        return _info(ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE)), _KNOWN[model])
+        known = ModelInfo(id=model, title=model, takes_images=True, **_sizes(side, side, SIDE_MULTIPLE))
+        return _info(known, _KNOWN[model])
     return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
 
 
@@ -107,7 +108,8 @@ def _describe_folder(folder: Path, model: str) -> ModelInfo:
     read = ModelInfo(
         id=model, title=model.rsplit("/", 1)[-1], **_native(unet, vae), **_drawing(folder, unet, index)
     )
-    read = replace(read, safety_checker="safety_checker" in dict(checkpoint.components(index)))
+    safety = "safety_checker" in dict(checkpoint.components(index))
+    read = replace(read, safety_checker=safety, takes_images=True)
     return _overridden(_info(read, _KNOWN.get(model, {})), _overrides(folder))
 
 

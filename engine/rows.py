@@ -40,8 +40,12 @@ def of_picture(
 
 
 def join(pictures: Sequence[Rows], *, padded: int | None = None) -> Rows:
-    """One batch of all their rows, one picture after the other, filled up with rows of zeros to `padded`."""
-    if len(pictures) == 1 and padded in {None, len(pictures[0])}:
+    """One batch of all their rows, one picture after the other, filled up with rows of zeros to `padded`.
+
+    Only a picture alone in a forward of its own keeps its layout in memory, as in `pipe()`: of those that share one
+    the neighbours must not be able to tell.
+    """
+    if len(pictures) == 1 and padded is None:
         return pictures[0]
     missing = (padded or 0) - sum(len(rows) for rows in pictures)
     guidance = [rows.guidance for rows in pictures if rows.guidance is not None]
@@ -58,7 +62,7 @@ def _stacked(parts: list[Tensor], missing: int) -> Tensor:
 
     first = parts[0]
     filler = [first.new_zeros((missing, *first.shape[1:]))] if missing > 0 else []
-    return torch.cat([*parts, *filler])
+    return torch.cat([*(part.contiguous() for part in parts), *filler])
 
 
 def mix(prediction: Tensor, scale: float) -> Tensor:

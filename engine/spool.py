@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 NO_ROOM = "The finished picture could not be saved ({reason}): the bot's owner needs to look at the disk."
@@ -21,7 +22,7 @@ def write(folder: Path, name: str, data: bytes) -> tuple[Path, str]:
     An existing file of that name is replaced in one step.
     """
     path = folder / name
-    partial = folder / f".{name}.{os.getpid()}.part"
+    partial = folder / f".{name}.{os.getpid()}-{threading.get_ident()}.part"
     try:
         with partial.open("wb") as file:
             file.write(data)

@@ -252,6 +252,8 @@ class Worker(Generic[Painted]):
             act(picture)
         except DeviceLost:
             raise
+        except InvalidRequest as error:
+            self._fail(picture.job, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's
             self._fail(picture.job, self._family.explain(error, picture.job.request))
 

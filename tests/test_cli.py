@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from bot.cli import app
 from bot.config import EngineSection, Settings
 from bot.imagine import Wish
 from bot.models import engine_settings
+from engine import metadata
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, Stage
 from engine.metadata import PictureInfo, encode_png
 
@@ -271,6 +273,68 @@ def test_an_impossible_wish_exits_2_at_once(
     assert sentence in err
 
 
+def a_file(name: str, colour: str, size: tuple[int, int] = (80, 80)) -> Path:
+    Image.new("RGB", size, colour).save(name)
+    return Path(name)
+
+
+def test_a_picture_starts_from_a_file(fake: FakeSettings, tmp_path: Path) -> None:
+    """--image, --mask and --strength reach the engine: what the mask keeps is the image's, and the PNG says so."""
+    image, mask = a_file("in.png", "red"), a_file("mask.png", "black")
+    with Image.open(mask) as stencil:
+        stencil.paste("white", (40, 0, 80, 80))
+        stencil.save(mask)
+    words = ("x", "--seed", "1", "--size", "64x64", "-o", "out.png", "--image", str(image))
+    code, _, err = draw(*words, "--mask", str(mask), "--strength", "0.6")
+
+    assert code == 0, err
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.getpixel((2, 32)) == (255, 0, 0)
+        assert picture.crop((34, 0, 64, 64)).getcolors(1) != [(30 * 64, (255, 0, 0))]
+    made = metadata.read(tmp_path / "out.png")
+    assert made is not None
+    assert made.request is not None
+    assert (made.request.image, made.request.strength) == (
+        hashlib.sha256(image.read_bytes()).hexdigest(),
+        0.6,
+    )
+    assert image.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--mask", "in.png"], "need an image"),
+        (["--strength", "0.5"], "need an image"),
+        (["--image", "gone.png"], "gone.png can't be read: No such file"),
+        (["--image", "."], "can't be read"),
+        (["--image", "in.png", "--mask", "gone.png"], "gone.png can't be read"),
+        (["--image", "in.png", "--strength", "0"], "Strength goes from above 0 to 1"),
+        (["--image", "in.png", "--strength", "1.5"], "Strength goes from above 0 to 1"),
+        (["--image", "in.png", "--strength", "0.01", "--steps", "8"], "none is left"),
+    ],
+)
+def test_a_file_that_cannot_be_used_exits_2_at_once(
+    words: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing file or a strength out of range is refused in one sentence before any engine starts."""
+    a_file("in.png", "red")
+    monkeypatch.setattr(imagine, "start", lambda _: pytest.fail("an engine was started"))
+    code, out, err = draw("x", *words)
+
+    assert (code, out) == (2, "")
+    assert sentence in err
+
+
+def test_a_file_that_is_no_image_exits_1(fake: FakeSettings, tmp_path: Path) -> None:
+    """What the engine finds out about a file is told in its sentence."""
+    (tmp_path / "notes.png").write_text("no picture")
+    code, out, err = draw("x", "--image", "notes.png")
+
+    assert (code, out) == (1, "")
+    assert "The image can't be read as PNG, JPEG or WebP" in err
+
+
 def test_what_this_model_cannot_draw_exits_2(fake: FakeSettings, tmp_path: Path) -> None:
     """A size only this model refuses is told in its own words, and nothing is written."""
     code, _, err = draw("x", "--size", "2048x64")
@@ -488,6 +552,21 @@ def test_the_printed_command_names_a_hub_model_only(monkeypatch: pytest.MonkeyPa
     assert "--model" in of_folder[again - 1]
     assert not any("folder" in line for line in of_hub)
     assert "\n".join(of_folder).endswith(f"Again: {info.command(folder)}")
+
+
+def test_info_tells_what_a_picture_started_from(tmp_path: Path) -> None:
+    """Image, mask and strength are named, and the command has places for the files that only their owner has."""
+    request = replace(REQUEST, steps=10, image="a" * 64, mask="b" * 64, strength=0.6)
+    file = tmp_path / "a.png"
+    file.write_bytes(encode_png(Image.new("RGB", (8, 8)), request=request))
+    result = CliRunner().invoke(app, ["info", str(file)])
+
+    assert result.exit_code == 0
+    assert "Started from an image within a mask, strength 0.6" in result.stdout
+    assert f"(IMAGE stands for the file with the SHA-256 {'a' * 64}.)" in result.stdout
+    assert f"(MASK stands for the file with the SHA-256 {'b' * 64}.)" in result.stdout
+    assert "--image=IMAGE --strength=0.6 --mask=MASK" in info.command(request)
+    assert "IMAGE" not in "\n".join(info.lines(PictureInfo(prompt="x", request=REQUEST)))
 
 
 def test_a_prompt_of_two_lines_is_printed_as_two(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

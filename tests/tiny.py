@@ -38,9 +38,13 @@ def build(
     safety: Safety = "none",
     prediction_type: str = "epsilon",
     time_cond_proj_dim: int | None = None,
+    fills_masks: bool = False,
     describe: bool = True,
 ) -> Path:
-    """Writes the folder and returns it. `safety` adds a checker that passes or flags every picture."""
+    """Writes the folder and returns it. `safety` adds a checker that passes or flags every picture.
+
+    With `fills_masks` it is one that was made for inpainting: its UNet is shown a mask and an image, too.
+    """
     _quiet()
     diffusers: Any = import_module("diffusers")
     torch: Any = import_module("torch")
@@ -48,11 +52,12 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
     checker, extractor = _safety_parts(safety) if safety != "none" else (None, None)
-    pipeline = diffusers.StableDiffusionPipeline(
+    kind = "StableDiffusionInpaintPipeline" if fills_masks else "StableDiffusionPipeline"
+    pipeline = getattr(diffusers, kind)(
         vae=_vae(),
         text_encoder=_text_encoder(tokenizer),
         tokenizer=tokenizer,
-        unet=_unet(time_cond_proj_dim),
+        unet=_unet(9 if fills_masks else 4, time_cond_proj_dim),
         scheduler=diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1),
         safety_checker=checker,
         feature_extractor=extractor,
@@ -91,11 +96,11 @@ def _write_description(folder: Path) -> None:
     (folder / "easel.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _unet(time_cond_proj_dim: int | None) -> Any:
+def _unet(in_channels: int, time_cond_proj_dim: int | None) -> Any:
     diffusers: Any = import_module("diffusers")
     return diffusers.UNet2DConditionModel(
         sample_size=SIDE // 8,
-        in_channels=4,
+        in_channels=in_channels,
         out_channels=4,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),

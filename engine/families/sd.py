@@ -1,7 +1,8 @@
 """Draws with a StableDiffusionPipeline's own parts, equal to calling the pipeline; knows no queue and no job.
 
 The order of operations follows `StableDiffusionPipeline.__call__` of diffusers 0.42.1 (its seed, noise and rounding
-are what people compare with): every function names the numbered part of it that it stands for.
+are what people compare with): every function names the numbered part of it that it stands for. Where a picture starts
+from an image, `engine.families.starting` follows the pipelines for that.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
 
 from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
 from engine.families.prompts import Prompts
+from engine.families.starting import Blend, Starting, beside
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
@@ -39,7 +41,13 @@ class SdCanvas:
 
     sampler: Any
     generator: torch.Generator
+    timesteps: Tensor
+    """Those of the sampler's that are still taken when it begins."""
     latents: Tensor
+    condition: Tensor | None
+    """(1, channels, …) that the UNet is shown beside the latents: mask and image, for models trained to fill masks."""
+    blend: Blend | None
+    """Keeps the image outside of the mask, for all other models."""
     embeddings: Tensor
     guidance_scale: float
     guidance: Tensor | None
@@ -52,7 +60,7 @@ class SdCanvas:
 
     @property
     def left(self) -> int:
-        return len(self.sampler.timesteps) - self.done
+        return len(self.timesteps) - self.done
 
     @property
     def rows(self) -> int:
@@ -60,19 +68,31 @@ class SdCanvas:
 
     @property
     def shape(self) -> Hashable:
-        return tuple(self.latents.shape[1:]), self.embeddings.shape[1], self.guidance is not None
+        return (
+            tuple(beside(self.latents, self.condition).shape[1:]),
+            self.embeddings.shape[1],
+            self.guidance is not None,
+        )
 
     @property
     def timestep(self) -> Tensor:
-        return self.sampler.timesteps[self.done]
+        return self.timesteps[self.done]
 
 
 class SdFamily:
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
 
-    def __init__(self, pipeline: Any, sketcher: Sketcher | None = None, *, side_min: int = SIDE_MIN) -> None:
-        """`side_min` is the smallest side in pixels that the model draws."""
+    def __init__(
+        self,
+        pipeline: Any,
+        sketcher: Sketcher | None = None,
+        *,
+        side_min: int = SIDE_MIN,
+        inputs: Path = Path(),
+    ) -> None:
+        """`side_min` is the smallest side in pixels that the model draws; in `inputs` lie images to start from."""
         self._pipe = pipeline
+        self._starting = Starting(pipeline, inputs)
         self._sketcher = sketcher
         self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
@@ -85,7 +105,7 @@ class SdFamily:
 
     @torch.inference_mode()
     def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
-        """Parts 2 to 6.2: encoded prompts, timesteps, first noise."""
+        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for images that are no good."""
         guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
         embeddings, notes = self._prompts.embeddings(
             request.prompt, request.negative_prompt if guided else None
@@ -93,18 +113,19 @@ class SdFamily:
         sampler = samplers.make(request.sampler, self._sampling)
         # A table on the GPU would be read back at every step.
         sampler.set_timesteps(request.steps, device="cpu")
-        if hasattr(sampler, "set_begin_index"):
-            sampler.set_begin_index(0)
         generator = torch.Generator("cpu").manual_seed(seed)
-        noise = self._noise(request, generator, embeddings.dtype)
+        start = self._starting.begin(request, sampler, generator, embeddings.dtype)
         return SdCanvas(
             sampler=sampler,
             generator=generator,
-            latents=noise * sampler.init_noise_sigma,
+            timesteps=start.timesteps,
+            latents=start.latents,
+            condition=start.condition,
+            blend=start.blend,
             embeddings=embeddings,
             guidance_scale=request.guidance_scale,
             guidance=self._guidance_input(request, embeddings.dtype),
-            notes=notes,
+            notes=notes + start.notes,
         )
 
     @torch.inference_mode()
@@ -115,7 +136,7 @@ class SdFamily:
             canvas.seen = seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
             pictures.append(
                 rows.of_picture(
-                    latents=seen,
+                    latents=beside(seen, canvas.condition),
                     timestep=canvas.timestep,
                     embeddings=canvas.embeddings,
                     guidance=canvas.guidance,
@@ -136,6 +157,9 @@ class SdFamily:
         extra = samplers.step_arguments(sampler, canvas.generator)
         canvas.latents = sampler.step(mixed, timestep, canvas.latents, return_dict=False, **extra)[0]
         canvas.done += 1
+        if canvas.blend is not None:
+            following = canvas.timestep if canvas.left else None
+            canvas.latents = canvas.blend.keep(canvas.latents, sampler, following)
 
     def sketch(self, canvas: SdCanvas) -> Callable[[], bytes] | None:
         guess, canvas.guess = canvas.guess, None
@@ -185,7 +209,7 @@ class SdFamily:
             drawn = torch.randn((rows, *like.shape[1:]), generator=generator, dtype=torch.float32)
             return drawn.to(like.device, like.dtype)
 
-        latents, embeddings = noise(canvas.latents), noise(canvas.embeddings)
+        latents, embeddings = noise(beside(canvas.latents, canvas.condition)), noise(canvas.embeddings)
         guidance = None if canvas.guidance is None else noise(canvas.guidance)
         times = torch.linspace(1, 999, rows).round().to(canvas.latents.device)
 
@@ -236,7 +260,8 @@ class SdFamily:
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
         batch = self._blank(1, size)
         _check_finite(self._forward(batch))
-        _check_finite(self._pipe.vae.decode(batch.latents, return_dict=False)[0])
+        vae = self._pipe.vae
+        _check_finite(vae.decode(batch.latents[:, : vae.config.latent_channels], return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
 
@@ -244,12 +269,6 @@ class SdFamily:
         if self._compiled is not None:
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
-
-    def _noise(self, request: GenerationRequest, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        scale = self._pipe.vae_scale_factor
-        channels = self._pipe.unet.config.in_channels
-        shape = (1, channels, request.height // scale, request.width // scale)
-        return randn_tensor(shape, generator=generator, device=self._device, dtype=dtype)
 
     def _guidance_input(self, request: GenerationRequest, dtype: torch.dtype) -> Tensor | None:
         """For models distilled to take the guidance scale as an input instead of a second row (LCM)."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import queue
+import random
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, ImageDraw
+
+from engine import inputs
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -124,11 +131,32 @@ TUTORIAL: dict[str, tuple[str, dict[str, Any]]] = {
 """What diffusers' documentation tells people to write for each sampler: `X.from_config(pipe.scheduler.config, …)`."""
 
 
-def plain(pipe: Any, request: GenerationRequest, seed: int, output_type: str) -> Any:
-    """What `pipe(…)` itself gives for one image of this request: a latent tensor or a PIL image."""
+def plain(
+    pipe: Any,
+    request: GenerationRequest,
+    seed: int,
+    output_type: str,
+    *,
+    image: Image.Image | None = None,
+    mask: Image.Image | None = None,
+) -> Any:
+    """What `pipe(…)` itself gives for one image of this request: a latent tensor or a PIL image.
+
+    With an image (and a mask) that is diffusers' pipeline for those, made of the same parts.
+    """
     import diffusers
     import torch
 
+    given: dict[str, Any] = {}
+    if image is not None:
+        given = {"image": image, "strength": request.strength}
+        name = "StableDiffusionImg2ImgPipeline" if mask is None else "StableDiffusionInpaintPipeline"
+        pipe = getattr(diffusers, name)(**pipe.components, requires_safety_checker=False)
+        pipe.set_progress_bar_config(disable=True)
+    if image is None or mask is not None:
+        given |= {"width": request.width, "height": request.height}
+    if mask is not None:
+        given["mask_image"] = mask
     own = pipe.scheduler
     name, flags = TUTORIAL[request.sampler]
     pipe.scheduler = getattr(diffusers, name).from_config(own.config, **flags)
@@ -136,12 +164,76 @@ def plain(pipe: Any, request: GenerationRequest, seed: int, output_type: str) ->
         return pipe(
             request.prompt,
             negative_prompt=request.negative_prompt,
-            width=request.width,
-            height=request.height,
             num_inference_steps=request.steps,
             guidance_scale=request.guidance_scale,
             generator=torch.Generator("cpu").manual_seed(seed),
             output_type=output_type,
+            **given,
         ).images[0]
     finally:
         pipe.scheduler = own
+
+
+def draw(family: Family[Any], request: GenerationRequest) -> Any:
+    """A canvas with all its steps, drawn alone."""
+    canvas = family.prepare(request, request.seed)
+    while canvas.left:
+        (prediction,) = family.predict([canvas], padded=None)
+        family.advance(canvas, prediction, look=False)
+    return canvas
+
+
+def a_photo(size: tuple[int, int] = (100, 80), seed: int = 0) -> Image.Image:
+    """A picture of many colours, none of them everywhere."""
+    noise = random.Random(seed).randbytes(12 * 10 * 3)
+    return Image.frombytes("RGB", (12, 10), noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def a_mask(size: tuple[int, int] = (100, 80)) -> Image.Image:
+    """White to the right of a slanted line."""
+    mask = Image.new("L", size, 0)
+    ImageDraw.Draw(mask).polygon([(size[0] // 2, 0), (size[0] // 3, size[1]), size, (size[0], 0)], fill=255)
+    return mask
+
+
+def kept(folder: Path, image: Image.Image) -> str:
+    """The digest under which this picture's PNG lies in `folder`."""
+    return inputs.keep(folder, encoded(image))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def bomb(side: int = 50_000) -> bytes:
+    """A PNG of a few bytes whose header promises a picture of this many pixels a side."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    header = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + header + encoded(a_photo())[33:]
+
+
+NO_IMAGES: dict[str, tuple[bytes, str]] = {
+    "one pixel": (encoded(Image.new("RGB", (1, 1))), "has 1x1 pixels: attach one of at least 64 a side"),
+    "a bomb": (bomb(), "too large: attach one of at most 67 million pixels"),
+    "a small bomb": (bomb(9_000), "too large: attach one of at most 67 million pixels"),
+    "a truncated PNG": (encoded(a_photo())[:-200], "damaged: save it anew"),
+    "a truncated JPEG": (encoded(a_photo(), "JPEG")[:-200], "damaged: save it anew"),
+    "a truncated WebP": (encoded(a_photo(), "WEBP")[:-200], "damaged: save it anew"),
+    "a header alone": (encoded(a_photo())[:33], "can't be read as PNG, JPEG or WebP"),
+    "text": (b"this was notes.txt" * 100, "can't be read as PNG, JPEG or WebP"),
+    "SVG": (
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"/>',
+        "can't be read as PNG, JPEG or WebP",
+    ),
+    "GIF": (encoded(a_photo(), "GIF"), "can't be read as PNG, JPEG or WebP"),
+    "nothing": (b"", "can't be read as PNG, JPEG or WebP"),
+}
+"""Files that no picture can start from, and what is said about them."""
+
+
+def pixels(path: str | None) -> bytes:
+    """Of a finished picture's file."""
+    with Image.open(str(path)) as image:
+        return image.tobytes()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engine import metadata, process
+from engine import inputs, metadata, process
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -28,11 +28,12 @@ from engine.contract import (
     Loading,
     ModelInfo,
     Ready,
+    Start,
     Started,
     Stepped,
     Submit,
 )
-from tests.engine.support import recv, recv_endings, recv_until
+from tests.engine.support import NO_IMAGES, a_mask, a_photo, kept, pixels, recv, recv_endings, recv_until
 
 KINDS = ("fake", "real")
 
@@ -55,6 +56,7 @@ class Running:
         self.ready = self.loading[-1]
         self.model: ModelInfo = self.ready.models[0]
         self.jobs = 0
+        self.inputs = Path(settings.spool) / inputs.FOLDER
 
     def request(self, **changes: Any) -> GenerationRequest:
         values: dict[str, Any] = {"prompt": "a fox", "seed": 7, "size": (64, 64), "steps": 5}
@@ -89,11 +91,6 @@ def mortal(request: pytest.FixtureRequest, tiny: Path, tmp_path: Path) -> Iterat
     running = Running(settings_of(request.param, tiny, tmp_path))
     yield running
     running.process.close()
-
-
-def pixels(path: str | None) -> bytes:
-    with Image.open(str(path)) as image:
-        return image.tobytes()
 
 
 def test_models_come_first_and_soon(engine: Running) -> None:
@@ -170,6 +167,66 @@ def test_cancel(engine: Running) -> None:
     (after,), events = engine.finish(engine.request())
     assert not [event for event in events if getattr(event, "job_id", None) == job]
     assert not list(Path(str(after.images[0].path)).parent.glob(f"{job}-*"))
+
+
+def test_an_image_to_start_from(engine: Running) -> None:
+    """Every model takes images: another image, another strength or a mask gives another picture, the same the same."""
+    one, other = kept(engine.inputs, a_photo()), kept(engine.inputs, a_photo(seed=1))
+    mask = kept(engine.inputs, a_mask())
+    starts = [
+        None,
+        Start(image=one, strength=0.6),
+        Start(image=one, strength=0.6),
+        Start(image=other, strength=0.6),
+        Start(image=one, strength=0.9),
+        Start(image=one, strength=0.6, mask=mask),
+    ]
+    endings, events = engine.finish(*(engine.request(start=start) for start in starts))
+    drawn = [pixels(ending.images[0].path) for ending in endings]
+    assert drawn[1] == drawn[2]
+    assert len(set(drawn)) == 5
+    last = [event for event in events if isinstance(event, Stepped)]
+    assert all(event.step <= event.steps for event in last)
+
+
+def test_the_file_tells_what_it_started_from(engine: Running) -> None:
+    """With the same files at hand, the PNG's own text draws the very same picture again."""
+    start = Start(image=kept(engine.inputs, a_photo()), mask=kept(engine.inputs, a_mask()), strength=0.6)
+    (ending,), _ = engine.finish(engine.request(start=start, images=2))
+    info = metadata.read(str(ending.images[1].path))
+    assert info is not None
+    assert info.request is not None
+    assert info.fields["Denoising strength"] == "0.6"
+    (again,), _ = engine.finish(info.request)
+    assert pixels(again.images[0].path) == pixels(ending.images[1].path)
+
+
+def test_bad_images_fail_alone(engine: Running) -> None:
+    """Each gets one sentence, as an image and as a mask, while a neighbour is drawn as if it were alone."""
+    photo = kept(engine.inputs, a_photo())
+    (alone,), _ = engine.finish(engine.request(steps=12))
+    neighbour = engine.submit(engine.request(steps=12))
+    expected: dict[int, str] = {}
+    for data, words in NO_IMAGES.values():
+        digest = inputs.keep(engine.inputs, data)
+        for start in (Start(image=digest), Start(image=photo, mask=digest)):
+            expected[engine.submit(engine.request(start=start))] = words
+    for start, words in (
+        (Start(image="0" * 64), "The image is not kept any more"),
+        (Start(image=photo, mask="0" * 64), "The mask is not kept any more"),
+        (Start(image=photo, mask=kept(engine.inputs, a_mask((64, 64)))), "make them the same size"),
+        (Start(image=photo, mask=kept(engine.inputs, Image.new("L", (100, 80)))), "nothing to draw"),
+    ):
+        expected[engine.submit(engine.request(start=start))] = words
+    endings, _ = recv_endings(engine.process, neighbour, *expected)
+    for job, words in expected.items():
+        failed = endings[job]
+        assert isinstance(failed, Failed)
+        assert words in failed.reason
+        assert failed.reason.count(". ") == 0
+    beside = endings[neighbour]
+    assert isinstance(beside, Finished)
+    assert pixels(beside.images[0].path) == pixels(alone.images[0].path)
 
 
 def test_unknown_model(engine: Running) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine import metadata
-from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo
+from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo, Start
 from engine.families.sd import SdFamily
-from tests.engine.support import Bench, plain
+from tests.engine.support import Bench, a_mask, a_photo, draw, kept, pixels, plain
 
 PROMPTS = (
     "a red circle on a blue background",
@@ -40,8 +40,14 @@ class Guest:
     seed: int
     size: tuple[int, int]
     later: int
+    start: Literal["noise", "image", "mask"] = "noise"
+    strength: float = 1.0
 
-    def request(self, model: ModelInfo) -> GenerationRequest:
+    def request(self, model: ModelInfo, inputs: Path) -> GenerationRequest:
+        start = None
+        if self.start != "noise":
+            mask = kept(inputs, a_mask()) if self.start == "mask" else None
+            start = Start(image=kept(inputs, a_photo()), mask=mask, strength=self.strength)
         return model.request(
             prompt=self.prompt,
             sampler=self.sampler,
@@ -49,6 +55,7 @@ class Guest:
             guidance_scale=self.guidance,
             seed=self.seed,
             size=self.size,
+            start=start,
         )
 
 
@@ -56,17 +63,14 @@ guests = st.builds(
     Guest,
     prompt=st.sampled_from(PROMPTS),
     sampler=st.sampled_from([*SAMPLERS]),
-    steps=st.integers(1, 5),
+    steps=st.integers(2, 5),
     guidance=st.sampled_from([1.0, 4.0, 7.5]),
     seed=st.integers(0, 2**32 - 1),
     size=st.sampled_from(SIZES),
     later=st.integers(0, 3),
+    start=st.sampled_from(["noise", "image", "mask"]),
+    strength=st.sampled_from([0.6, 1.0]),
 )
-
-
-def pixels(path: str | None) -> bytes:
-    with Image.open(str(path)) as image:
-        return image.tobytes()
 
 
 def drawn(
@@ -74,9 +78,10 @@ def drawn(
 ) -> dict[int, bytes]:
     """What one worker draws for these, who come one after the other; some are cancelled on the way."""
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(SdFamily(pipe), model, Path(folder), slots=4, mode=mode, rows=rows)
+        inputs = Path(folder) / "inputs"
+        bench = Bench(SdFamily(pipe, inputs=inputs), model, Path(folder), slots=4, mode=mode, rows=rows)
         for number, guest in enumerate(party):
-            bench.submit(number, guest.request(model))
+            bench.submit(number, guest.request(model, inputs))
             bench.tick(guest.later)
         for number in cancelled:
             bench.cancel(number)
@@ -98,7 +103,7 @@ def drawn(
 def test_alone_and_in_a_crowd(
     starter: Any, starter_model: ModelInfo, party: list[Guest], mode: Mode, data: st.DataObject
 ) -> None:
-    """Any samplers, steps, guidance, sizes, arrival order and neighbours, with cancels between: the same bits."""
+    """Any samplers, steps, guidance, sizes, images to start from, arrival order and neighbours, with cancels between."""
     rows = data.draw(st.sampled_from([4, 8]), "rows")
     cancelled = data.draw(st.sets(st.integers(0, len(party) - 1), max_size=1), "cancelled")
     crowd = drawn(starter, starter_model, party, mode, rows, sorted(cancelled))
@@ -176,3 +181,62 @@ def test_slots_that_differ_are_found(
 
     monkeypatch.setattr(family, "_forward", crooked)
     assert not family.slots_agree(canvas, 4)
+
+
+STARTS: tuple[Literal["noise", "image", "mask"], ...] = ("noise", "image", "mask")
+
+
+@pytest.mark.parametrize("mode", ["exact", "wide", "fast"])
+def test_all_that_pictures_start_from_shares_forwards(
+    starter: Any, starter_model: ModelInfo, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    """Words alone, an image and a mask ride in one forward of wide and fast; in wide and exact with the lone one's bits."""
+    widths: list[int] = []
+    honest = SdFamily.predict
+
+    def counted(self: SdFamily, canvases: Any, *, padded: int | None) -> Any:
+        widths.append(len(canvases))
+        return honest(self, canvases, padded=padded)
+
+    monkeypatch.setattr(SdFamily, "predict", counted)
+    party = [
+        Guest(
+            prompt=PROMPTS[0],
+            sampler="Euler a",
+            steps=5,
+            guidance=1.0,
+            seed=number,
+            size=(64, 64),
+            later=0,
+            start=start,
+            strength=0.8,
+        )
+        for number, start in enumerate(STARTS)
+    ]
+    crowd = drawn(starter, starter_model, party, mode, 4)
+    assert max(widths) == (1 if mode == "exact" else 3)
+    for number, guest in enumerate(party):
+        (alone,) = drawn(starter, starter_model, [guest], mode, 4).values()
+        pairs = zip(crowd[number], alone, strict=True)
+        assert max(abs(one - other) for one, other in pairs) <= (2 if mode == "fast" else 0)
+
+
+def test_an_image_shows_and_a_mask_keeps(starter: Any, starter_model: ModelInfo, tmp_path: Path) -> None:
+    """At little strength a picture is near its image, at much it is not; outside of the mask it stays near."""
+    photo = Image.new("RGB", (128, 128), (200, 40, 40))
+    image, mask = kept(tmp_path, photo), kept(tmp_path, a_mask((128, 128)))
+    family = SdFamily(starter, inputs=tmp_path)
+
+    def reds(start: Start) -> list[int]:
+        """Of the left edge, which the mask keeps, and of the right one."""
+        request = starter_model.request(prompt="a green star on green", seed=3, steps=10, start=start)
+        picture = family.decode(draw(family, request))
+        assert picture is not None
+        row = picture.getchannel("R").crop((0, picture.height // 2, picture.width, picture.height // 2 + 1))
+        return [row.tobytes()[column] for column in (3, -4)]
+
+    little, much = (reds(Start(image=image, strength=strength)) for strength in (0.1, 1.0))
+    masked = reds(Start(image=image, mask=mask, strength=1.0))
+    assert min(little) > 150
+    assert max(much) < 100
+    assert masked[0] > 150 > masked[1]

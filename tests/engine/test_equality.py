@@ -14,20 +14,12 @@ from PIL import Image
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, ModelInfo, Ready, Submit
 from engine.families.sd import SdFamily
 from engine.models import describe
-from tests.engine.support import Bench, plain, recv_endings, recv_until
+from tests.engine.support import Bench, draw, plain, recv_endings, recv_until
 
 
 def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
     first = model.request(prompt="a red fox in the snow", negative_prompt="blurry", seed=1234, size=(72, 64))
     return replace(first, **changes)
-
-
-def draw(family: SdFamily, request: GenerationRequest) -> Any:
-    canvas = family.prepare(request, request.seed)
-    while canvas.left:
-        (prediction,) = family.predict([canvas], padded=None)
-        family.advance(canvas, prediction, look=False)
-    return canvas
 
 
 @pytest.mark.parametrize("guidance", [1.0, 7.5])

@@ -45,6 +45,9 @@ def a_request(**changes: Any) -> GenerationRequest:
 
 @st.composite
 def requests(draw: st.DrawFn) -> GenerationRequest:
+    started = draw(st.sampled_from([{}, {"image": "a" * 64}, {"image": "a" * 64, "mask": "b" * 64}]))
+    strength = {"strength": draw(st.sampled_from([0.75, 1.0]))} if started else {}
+    least = 2 if started else 1
     text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200) | st.sampled_from(HOSTILE)
     prompt = draw(text.filter(lambda words: any(char.isalnum() for char in words)))
     name = draw(st.sampled_from(list(SAMPLERS)))
@@ -52,11 +55,13 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         prompt=prompt,
         negative_prompt=draw(text),
         sampler=name,
-        steps=draw(st.integers(1, SAMPLERS[name].steps_max)),
+        steps=draw(st.integers(least, SAMPLERS[name].steps_max)),
         guidance_scale=draw(st.floats(1, 30)),
         seed=draw(st.integers(0, SEEDS - 1)),
         images=draw(st.integers(1, 10)),
         model=draw(st.sampled_from(["fake", "a/b", "comma, colon: model\nx"])),
+        **started,
+        **strength,
     )
 
 
@@ -100,6 +105,13 @@ def test_the_line_is_exactly_automatic1111s() -> None:
         "a red fox\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7.5, Seed: 42, Size: 512x768, "
         f"Model: sd15, Version: Easel {metadata.easel_version()}"
     )
+
+
+def test_the_strength_stands_where_automatic1111_puts_it() -> None:
+    """A picture that started from an image tells its denoising strength, any other says nothing of it."""
+    request = a_request(image="a" * 64, strength=0.6, model="sd15")
+    assert "Model: sd15, Denoising strength: 0.6, Version: " in metadata.parameters(request)
+    assert "Denoising" not in metadata.parameters(a_request())
 
 
 def test_ordinary_prompts_are_read_by_other_tools() -> None:

@@ -51,7 +51,10 @@ def test_calls_and_ranges(own: str, name: str) -> None:
         for timestep in scheduler.timesteps:
             prediction = torch.tanh(scheduler.scale_model_input(latents, timestep))
             latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
-        assert len(scheduler.timesteps) == sampler.evaluations(steps), steps
+        assert len(scheduler.timesteps) == sampler.evaluations(steps, steps), steps
+        for taken in range(1, steps + 1):  # of an image to start from only the last ones are
+            left = scheduler.timesteps[(steps - taken) * scheduler.order :]
+            assert len(left) == sampler.evaluations(steps, taken), (steps, taken)
         assert torch.isfinite(latents).all(), steps
         assert (scheduler.timesteps == scheduler.timesteps[0]).sum() == 1  # or pipe would skip the first step
 

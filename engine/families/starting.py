@@ -1,0 +1,172 @@
+"""What a picture is before its first step: noise, or an image under noise, with or without a mask; knows no queue, no job.
+
+Follows diffusers 0.42.1: `StableDiffusionImg2ImgPipeline` for an image alone, `StableDiffusionInpaintPipeline` for one
+with a mask. What each takes from the generator, and in which order, is part of what a seed means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
+
+from engine import decoding
+from engine.contract import GenerationRequest, InvalidRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SOURCES = 8
+"""Encoded images kept, so that a request's other pictures, or a reroll, need no second encoding; one of 512x512 takes
+some hundred KiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blend:
+    """Puts back, after each step, what the mask keeps, with as much noise as the rest then has."""
+
+    image: Tensor
+    noise: Tensor
+    mask: Tensor
+    """1 where it is drawn anew, 0 elsewhere; all three as latents."""
+
+    def keep(self, latents: Tensor, sampler: Any, timestep: Tensor | None) -> Tensor:
+        """`timestep` is that of the next step, None after the last one."""
+        kept = (
+            self.image if timestep is None else sampler.add_noise(self.image, self.noise, timestep.reshape(1))
+        )
+        return (1 - self.mask) * kept + self.mask * latents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """A picture before its first step; what the fields mean says `SdCanvas`."""
+
+    timesteps: Tensor
+    latents: Tensor
+    condition: Tensor | None = None
+    blend: Blend | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Source:
+    """An image as the VAE sees it: means and deviations, from which each picture draws latents of its own."""
+
+    image: Any
+    mask: Tensor | None
+    masked: Any
+    """The image without what the mask covers; None where the UNet is not shown it."""
+    notes: tuple[str, ...]
+
+
+class Starting:
+    """Begins pictures for one model, whose images lie in `inputs`."""
+
+    def __init__(self, pipeline: Any, inputs: Path) -> None:
+        self._pipe, self._inputs = pipeline, inputs
+        self._channels: int = pipeline.vae.config.latent_channels
+        self._fills_masks: bool = pipeline.unet.config.in_channels == 2 * self._channels + 1
+        self._scale: int = pipeline.vae_scale_factor
+        self._masks = VaeImageProcessor(
+            vae_scale_factor=self._scale, do_normalize=False, do_binarize=True, do_convert_grayscale=True
+        )
+        self._source = lru_cache(maxsize=SOURCES)(self._read)
+
+    def begin(
+        self, request: GenerationRequest, sampler: Any, generator: torch.Generator, dtype: torch.dtype
+    ) -> Beginning:
+        """Also tells the sampler, which has its timesteps, where it begins. Raises InvalidRequest for bad images."""
+        if self._fills_masks and request.mask is None:
+            raise InvalidRequest("This model only fills masks: attach an image and a mask.")
+        first = (request.steps - request.steps_taken) * sampler.order
+        if hasattr(sampler, "set_begin_index"):
+            sampler.set_begin_index(first)
+        timesteps = sampler.timesteps[first:]
+        if request.image is None:
+            noise = self._noise(request, generator, dtype)
+            return Beginning(timesteps=timesteps, latents=noise * sampler.init_noise_sigma)
+        source = self._source(request.image, request.mask, (request.width, request.height), dtype)
+        if source.mask is None:
+            image = self._sample(source.image, generator)
+            noise = self._noise(request, generator, dtype)
+            latents = sampler.add_noise(image, noise, timesteps[:1])
+            return Beginning(timesteps=timesteps, latents=latents, notes=source.notes)
+        return self._masked(request, source, sampler, timesteps, generator, dtype)
+
+    def _masked(
+        self,
+        request: GenerationRequest,
+        source: _Source,
+        sampler: Any,
+        timesteps: Tensor,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> Beginning:
+        """Of the image nothing shines through at strength 1, unlike without a mask."""
+        whole = request.strength == 1
+        unseen = whole and self._fills_masks
+        # The VAE's output keeps the pixels' channels together in memory; the pipeline's copy of it does not, and the
+        # UNet's bits depend on that.
+        image = None if unseen else self._sample(source.image, generator).contiguous()
+        noise = self._noise(request, generator, dtype)
+        beginning = Beginning(
+            timesteps=timesteps,
+            latents=noise * sampler.init_noise_sigma
+            if whole
+            else sampler.add_noise(image, noise, timesteps[:1]),
+            notes=source.notes,
+        )
+        assert source.mask is not None
+        if self._fills_masks:
+            masked = self._sample(source.masked, generator)
+            return replace(beginning, condition=torch.cat([source.mask, masked], dim=1))
+        # The pipeline encodes the masked image here too and throws it away: what it drew for that counts.
+        self._noise(request, generator, dtype)
+        assert image is not None
+        return replace(beginning, blend=Blend(image=image, noise=noise, mask=source.mask))
+
+    def _noise(self, request: GenerationRequest, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        shape = (1, self._channels, request.height // self._scale, request.width // self._scale)
+        return randn_tensor(shape, generator=generator, device=self._pipe.device, dtype=dtype)
+
+    def _sample(self, distribution: Any, generator: torch.Generator) -> Tensor:
+        return self._pipe.vae.config.scaling_factor * distribution.sample(generator)
+
+    # -------------------------------------------------------------- from files
+
+    def _read(self, image: str, mask: str | None, size: tuple[int, int], dtype: torch.dtype) -> _Source:
+        found = decoding.read(self._inputs, image=image, mask=mask, size=size)
+        pixels: Tensor = self._pipe.image_processor.preprocess(found.image)
+        if found.mask is None:
+            return _Source(image=self._encode(pixels, dtype), mask=None, masked=None, notes=found.notes)
+        stencil: Tensor = self._masks.preprocess(found.mask)
+        return _Source(
+            image=self._encode(pixels, dtype),
+            mask=self._shrunk(stencil, dtype),
+            masked=self._encode(pixels * (stencil < 0.5), dtype) if self._fills_masks else None,
+            notes=found.notes,
+        )
+
+    def _shrunk(self, stencil: Tensor, dtype: torch.dtype) -> Tensor:
+        """The mask, as large as the latents."""
+        height, width = (side // self._scale for side in stencil.shape[-2:])
+        mask = torch.nn.functional.interpolate(stencil, size=(height, width))
+        if not mask.any():
+            raise InvalidRequest(
+                f"The mask's white is too thin: paint spots of at least {self._scale} pixels of the finished picture."
+            )
+        return mask.to(self._pipe.device, dtype)
+
+    def _encode(self, pixels: Tensor, dtype: torch.dtype) -> Any:
+        return self._pipe.vae.encode(pixels.to(self._pipe.device, dtype)).latent_dist
+
+
+def beside(latents: Tensor, condition: Tensor | None) -> Tensor:
+    """What the UNet is shown."""
+    return latents if condition is None else torch.cat([latents, condition], dim=1)
