@@ -222,13 +222,25 @@ class ModelInfo:
         if aspect not in ASPECTS:
             raise InvalidRequest(f"There is no aspect “{aspect[:20]}”: use one of {', '.join(ASPECTS)}.")
         across, down = (int(part) for part in aspect.split(":"))
+        return self.size_like(across, down)
+
+    def size_like(self, across: int, down: int) -> tuple[int, int]:
+        """(width, height) with about this model's native pixel count and the ratio of `across` to `down`, both above 0.
+
+        Always within the model's bounds, which an extreme ratio gives way to.
+        """
+        step, least = self.side_multiple, -(-self.side_min // self.side_multiple) * self.side_multiple
+        most = self.side_max // step * step
         unit = math.sqrt(self.width * self.height / (across * down))
-        step = self.side_multiple
+        unit = max(min(unit, most / max(across, down)), least / min(across, down))
 
         def side(value: float) -> int:
-            return min(self.side_max, max(self.side_min, round(value / step) * step))
+            return min(most, max(least, round(value / step) * step))
 
-        return side(across * unit), side(down * unit)
+        width, height = side(across * unit), side(down * unit)
+        while width * height > self.pixels_max and max(width, height) > least:  # rounded up beyond it
+            width, height = (width - step, height) if width >= height else (width, height - step)
+        return width, height
 
     def request(  # noqa: PLR0913 - one for each option
         self,

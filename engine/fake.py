@@ -46,6 +46,7 @@ MODEL = ModelInfo(
     side_max=1024,
     pixels_max=1024 * 1024,
     safety_checker=True,
+    takes_images=True,
 )
 FINGERPRINT = {"engine": "fake"}
 _HANGING_S = 0.01

@@ -22,7 +22,7 @@ EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
 
 FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 60
-FROM_ENGINE = {"engine.contract", "engine.process", "engine.metadata", "engine.failpoints"}
+FROM_ENGINE = {"engine.contract", "engine.process", "engine.metadata", "engine.inputs", "engine.failpoints"}
 """The only engine modules that the bot may name."""
 
 
