@@ -72,7 +72,7 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
-    client = create_app(settings, engine, supervised=False, fetch=_from_simulation(lambda: client))
+    client = create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: client))
     env = simcord.Env(client, settle_timeout=SETTLE_TIMEOUT_S)
     await env.start()
     try:
@@ -94,7 +94,7 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
     return EXIT_OK
 
 
-def _from_simulation(client: Callable[[], discord.Client]) -> Fetch:
+def from_simulation(client: Callable[[], discord.Client]) -> Fetch:
     """What people attach on the page lies in the simulation's memory only."""
 
     async def fetch(address: str, _bytes_max: int) -> bytes:

@@ -11,7 +11,6 @@ from bot.ui.attachments import NOT_FETCHED
 from tests.wire.easel import Evening, easel_evening, png
 from tests.wire.loopback import Upload
 
-
 CAT = png(300, 200)
 MASK = png(300, 200, "white")
 
