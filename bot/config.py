@@ -169,7 +169,7 @@ class DataSection(Section):
 
 
 class ImagesInSection(Section):
-    max_mb: int = Field(default=10, ge=1, le=100)
+    max_mb: int = Field(default=10, ge=1, le=32)
 
     @property
     def bytes_max(self) -> int:

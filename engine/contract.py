@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 from engine.bounds import (
+    ASPECTS,
     GUIDANCE_MAX,
     GUIDANCE_MIN,
     IMAGES_MAX,
@@ -21,11 +21,14 @@ from engine.bounds import (
     check_prompt,
     check_side,
     check_text,
+    parse_aspect,
     parse_size,
 )
 from engine.fake_settings import FakeSettings
+from engine.shapes import Shape, rounded
 
 __all__ = [
+    "ASPECTS",
     "GUIDANCE_MAX",
     "GUIDANCE_MIN",
     "IMAGES_MAX",
@@ -188,9 +191,6 @@ def _spelled(sampler: str) -> str:
     return next((known for known in SAMPLERS if known.casefold() == wanted), sampler)
 
 
-ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
-
-
 # ------------------------------------------------------------------ models
 
 
@@ -219,28 +219,14 @@ class ModelInfo:
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
-        if aspect not in ASPECTS:
-            raise InvalidRequest(f"There is no aspect “{aspect[:20]}”: use one of {', '.join(ASPECTS)}.")
-        across, down = (int(part) for part in aspect.split(":"))
-        return self.size_like(across, down)
+        return self.size_like(*parse_aspect(aspect))
 
     def size_like(self, across: int, down: int) -> tuple[int, int]:
-        """(width, height) with about this model's native pixel count and the ratio of `across` to `down`, both above 0.
-
-        Always within the model's bounds, which an extreme ratio gives way to.
-        """
-        step, least = self.side_multiple, -(-self.side_min // self.side_multiple) * self.side_multiple
-        most = self.side_max // step * step
-        unit = math.sqrt(self.width * self.height / (across * down))
-        unit = max(min(unit, most / max(across, down)), least / min(across, down))
-
-        def side(value: float) -> int:
-            return min(most, max(least, round(value / step) * step))
-
-        width, height = side(across * unit), side(down * unit)
-        while width * height > self.pixels_max and max(width, height) > least:  # rounded up beyond it
-            width, height = (width - step, height) if width >= height else (width, height - step)
-        return width, height
+        """The same with the ratio of `across` to `down`, both above 0: always a size that `check` takes."""
+        return Shape(across=across, down=down).fitted(
+            self.width * self.height, least=self.side_min, most=self.side_max,
+            multiple=self.side_multiple, pixels_max=self.pixels_max,
+        )  # fmt: skip
 
     def request(  # noqa: PLR0913 - one for each option
         self,
@@ -285,9 +271,7 @@ class ModelInfo:
                     f"{self.title} draws {self.side_min} to {self.side_max} pixels a side: the {name} {side} is outside."
                 )
             if side % self.side_multiple:
-                near = min(
-                    self.side_max, max(self.side_min, round(side / self.side_multiple) * self.side_multiple)
-                )
+                near = min(self.side_max, max(self.side_min, rounded(side, self.side_multiple)))
                 raise InvalidRequest(
                     f"{self.title} needs sides that are multiples of {self.side_multiple}: use {near} instead of {side}."
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from bot.core import housekeeping
 from bot.core.gate import INPUT_GONE
 from bot.core.policy import Refused
 from bot.core.spooled import hold_inputs
-from bot.jobs import JobState, Owner
+from bot.jobs import Job, JobState, Owner
 from engine import inputs
 from engine.contract import FakeSettings
 from tests.core.rig import GUILD, MakeRig, Rig, eventually, picture
@@ -35,15 +36,11 @@ def given(rig: Rig, colour: str = "red", *, age_s: float = 0.0) -> Path:
     return path
 
 
-def test_a_picture_is_kept_once(tmp_path: Path) -> None:
-    """Under its SHA-256, byte by byte; the same bytes again write nothing."""
-    folder = tmp_path / "spool/inputs"
-    first = inputs.keep(folder, b"x")
-    written = (folder / first).stat().st_ino
-    assert inputs.keep(folder, b"x") == first
-    assert first == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-    assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [(first, b"x")]
-    assert (folder / first).stat().st_ino == written
+WISHES: list[dict[str, Any]] = [{"images": 4}, {"steps": 61}]
+
+
+async def ask(rig: Rig, values: dict[str, Any]) -> Job | Refused:
+    return await rig.admit(**values)
 
 
 # ------------------------------------------------------------------ the sweep
@@ -123,8 +120,8 @@ async def test_a_request_whose_input_is_gone_is_refused(rig_of: MakeRig, missing
     rig = await rig_of(fake=HELD, ready=False)
     files = {"image": given(rig, "red"), "mask": given(rig, "white")}
     files[missing].unlink()
-    names = {name: path.name for name, path in files.items()}
-    assert await rig.admit(strength=0.5, **names) == Refused(reason=INPUT_GONE)
+    wish = {"image": files["image"].name, "mask": files["mask"].name, "strength": 0.5}
+    assert await ask(rig, wish) == Refused(reason=INPUT_GONE)
     assert await rig.used() == 0
 
 
@@ -134,9 +131,9 @@ async def test_what_would_be_refused_is_known_before(rig_of: MakeRig) -> None:
     gate, owner = rig.dispatcher.gate, Owner(user_id=1, guild_id=GUILD)
     wish = picture(image="0" * 64, strength=0.5)
     assert await gate.why_not(wish, owner=owner) is None
-    for values in ({"images": 4}, {"steps": 61}):
-        foreseen = await gate.why_not(picture(**values), owner=owner)
-        assert foreseen == await rig.admit(**values)
+    for beyond in WISHES:
+        foreseen = await gate.why_not(picture("a red circle", **beyond), owner=owner)
+        assert foreseen == await ask(rig, beyond)
         assert isinstance(foreseen, Refused)
     assert await rig.used() == 0
 

@@ -70,7 +70,7 @@ async def test_a_bug_on_the_way_is_told_in_the_deferred_answer(
 
 async def test_a_history_entry_names_what_a_picture_came_from(world: World) -> None:
     """Between size and model."""
-    await world.imagined(image=CAT, mask=("mask.png", CAT[1]), seed=3)
+    await world.imagined(image=CAT, mask=("mask.png", png(128, 128, "white")), seed=3)
     await world.reaches(1, JobState.DELIVERED)
     result = await world.alice.slash(world.channel, "history")
 

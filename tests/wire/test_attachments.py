@@ -155,6 +155,7 @@ async def test_files_are_kept_by_their_digests(evening: Evening, fetch: Fetch, t
 
     assert done.strength == 0.5
     for digest, data in ((done.image, PICTURE), (done.mask, b"mask")):
+        assert digest is not None
         assert digest == hashlib.sha256(data).hexdigest()
         assert (tmp_path / "inputs" / digest).read_bytes() == data
 

@@ -9,7 +9,7 @@ from typing import Any
 from bot.core.gate import INPUT_GONE
 from bot.ui.attachments import NOT_FETCHED
 from tests.wire.easel import Evening, easel_evening, png
-from tests.wire.loopback import Upload
+from tests.wire.loopback import Answer, Upload
 
 CAT = png(300, 200)
 MASK = png(300, 200, "white")
@@ -22,6 +22,11 @@ def upload(data: bytes = CAT, name: str = "cat.png", **faults: Any) -> Upload:
 def inputs(evening: Evening) -> set[str]:
     folder = evening.bot.folder / "data/spool/inputs"
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def text_of(answer: Answer) -> str:
+    assert answer.message is not None
+    return answer.message.text
 
 
 def asked(evening: Evening) -> int:
@@ -57,10 +62,10 @@ async def test_a_picture_from_a_picture(tmp_path: Path) -> None:
         assert [row[3:] for row in evening.bot.rows(sql)[2:]] == [(64, 128), (128, 128)]
         assert (tmp_path / "data/spool/inputs" / cat).read_bytes() == CAT
         info = await discord.click(evening.alice, masked.message, "Info")
-        assert "strength:0.5" in info.message.text
-        assert "Attach the same image and mask to the command." in info.message.text
+        assert "strength:0.5" in text_of(info)
+        assert "Attach the same image and mask to the command." in text_of(info)
         history = await discord.slash(evening.alice, evening.channel, "history")
-        assert "160x104, within a mask of an image at 0.5, fake" in history.message.text
+        assert "160x104, within a mask of an image at 0.5, fake" in text_of(history)
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -146,6 +151,7 @@ async def test_a_reroll_starts_from_the_same_picture_as_long_as_it_is_kept(tmp_p
         (kept,) = (tmp_path / "data/spool/inputs").iterdir()
         kept.unlink()
         answer = await evening.discord.click(evening.admin, message, "Reroll")
+        assert answer.message is not None
         assert answer.message.ephemeral
         assert answer.message.text == INPUT_GONE
         assert evening.bot.rows("SELECT COUNT(*), SUM(charged) FROM job") == [(2, 2)]
