@@ -79,9 +79,10 @@ def attached(
     _check("image", image, max_mb)
     if mask is not None:
         _check("mask", mask, max_mb)
-        shapes = [f"{file.width}×{file.height}" for file in (mask, image)]
-        if shapes[0] != shapes[1]:
-            raise UserError(f"The mask has {shapes[0]} pixels and the image {shapes[1]}: make them alike.")
+        if _size_of(mask) != _size_of(image):
+            raise UserError(
+                f"The mask has {_size_of(mask)} and the image {_size_of(image)}: make them alike."
+            )
     return Attached(image=image, mask=mask, strength=STRENGTH if strength is None else strength)
 
 
@@ -91,6 +92,14 @@ def _check(what: str, file: discord.Attachment, max_mb: int) -> None:
         raise UserError(f"The {what} has to be a PNG, JPEG or WebP picture: attach one of these.")
     if file.size > max_mb << 20:
         raise _too_large(max_mb << 20)
+
+
+def _size_of(file: discord.Attachment) -> str:
+    return (
+        f"{file.width}×{file.height} pixels"
+        if file.width and file.height
+        else "a size that Discord can't read"
+    )
 
 
 def _too_large(bytes_max: int) -> UserError:

@@ -74,7 +74,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image": upload(CAT + bytes(1 << 20))}, "picture is larger than 1 MB"),
     ({"image": upload(), "mask": upload(MASK, "mask.gif")}, "mask has to be a PNG, JPEG or WebP picture"),
     ({"image": upload(), "mask": upload(MASK + bytes(1 << 20))}, "picture is larger than 1 MB"),
-    ({"image": upload(), "mask": upload(png(200, 300))}, "mask has 200×300 pixels and the image 300×200"),
+    (
+        {"image": upload(), "mask": upload(png(200, 300))},
+        "mask has 200×300 pixels and the image 300×200 pixels: make",
+    ),
+    (
+        {"image": upload(), "mask": upload(b"no picture")},
+        "mask has a size that Discord can't read and the image 300×200",
+    ),
     ({"mask": upload(MASK)}, "A mask needs an image"),
     ({"strength": 0.5}, "Strength needs an image"),
     ({"image": upload(), "strength": 0.1}, "Of 8 steps none is left at strength 0.1"),
