@@ -26,6 +26,7 @@ from bot.health import Health, Signs, notify
 from bot.lock import lock_data
 from bot.models import engine_settings
 from bot.store import Store
+from bot.ui.attachments import Fetch, Intake, from_discord
 from bot.ui.buttons import JobButton
 from bot.ui.client import Desk, EaselClient, EaselTree
 from bot.ui.commands import imagine, limits, mine
@@ -57,11 +58,13 @@ class App:
         *,
         clock: Clock | None = None,
         supervised: bool = True,
+        fetch: Fetch | None = None,
     ) -> None:
         self.settings = settings
         self.engine = EngineClient(engine)
         self._clock = clock or SystemClock()
         self._supervised = supervised
+        self._fetch = fetch
         self._store: Store | None = None
         self._dispatcher: Dispatcher | None = None
         self._chores: list[asyncio.Task[None]] = []
@@ -80,7 +83,16 @@ class App:
             store=store, engine=self.engine, delivery=delivery, clock=self._clock, settings=self.settings
         )
         client.desk = Desk(
-            dispatcher=dispatcher, store=store, settings=self.settings, clock=self._clock, press=press
+            dispatcher=dispatcher,
+            store=store,
+            settings=self.settings,
+            clock=self._clock,
+            press=press,
+            intake=Intake(
+                self._fetch or from_discord(client),
+                folder=self.settings.inputs,
+                bytes_max=self.settings.images_in.bytes_max,
+            ),
         )
         client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
@@ -124,13 +136,15 @@ def create_app(
     *,
     clock: Clock | None = None,
     supervised: bool = True,
+    fetch: Fetch | None = None,
     **client_options: Any,
 ) -> EaselClient:
     """The bot as a client that has not logged in yet; `client_options` go to discord.Client.
 
     `supervised` False where nobody asks for its health: a simulated Discord waits for whatever wakes too often.
+    `fetch` is for one whose attachments lie nowhere on the net.
     """
-    app = App(settings, engine, clock=clock, supervised=supervised)
+    app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch)
     return EaselClient(on_setup=app.setup, on_close=app.close, on_drain=app.drain, **client_options)
 
 

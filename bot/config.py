@@ -168,6 +168,14 @@ class DataSection(Section):
     free_mb: int = Field(default=512, ge=0, le=1_000_000)
 
 
+class ImagesInSection(Section):
+    max_mb: int = Field(default=10, ge=1, le=32)
+
+    @property
+    def bytes_max(self) -> int:
+        return self.max_mb << 20
+
+
 class BackupSection(Section):
     every_hours: int = Field(default=24, ge=0, le=8760)
     keep: int = Field(default=7, ge=1, le=1000)
@@ -198,6 +206,7 @@ class Settings(Section):
     queue: QueueSection = QueueSection()
     server: ServerSection = ServerSection()
     data: DataSection = DataSection()
+    images_in: ImagesInSection = ImagesInSection()
     backup: BackupSection = BackupSection()
     progress: ProgressSection = ProgressSection()
     preview: PreviewSection = PreviewSection()
@@ -218,6 +227,11 @@ class Settings(Section):
     @property
     def spool(self) -> Path:
         return self.data_dir / "spool"
+
+    @property
+    def inputs(self) -> Path:
+        """What people uploaded for their pictures to start from, by SHA-256."""
+        return self.spool / "inputs"
 
     @property
     def zone(self) -> ZoneInfo:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bot.app import create_app
 from bot.config import Settings
 from bot.exits import EXIT_FAILED, EXIT_OK
 from bot.models import STARTER_NOTE, engine_settings, is_starter
+from bot.ui.attachments import Fetch
 from engine.contract import EngineSettings
 
 GREETING = (
@@ -70,7 +72,7 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
-    client = create_app(settings, engine, supervised=False)
+    client = create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: client))
     env = simcord.Env(client, settle_timeout=SETTLE_TIMEOUT_S)
     await env.start()
     try:
@@ -90,6 +92,15 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
         await client.close()
         await env.shutdown()
     return EXIT_OK
+
+
+def from_simulation(client: Callable[[], discord.Client]) -> Fetch:
+    """What people attach on the page lies in the simulation's memory only."""
+
+    async def fetch(address: str, _bytes_max: int) -> bytes:
+        return await client().http.get_from_cdn(address)
+
+    return fetch
 
 
 async def _keep_fresh(env: simcord.Env, preview: simcord.Preview, over: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ PROMPT_CHARS_MAX = 4000
 SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
 GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
 IMAGES_MAX = 10
+ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
 
 
 class InvalidRequest(ValueError):
@@ -54,6 +55,14 @@ def parse_size(text: str) -> tuple[int, int]:
         raise InvalidRequest(f"A size looks like 512x768, not “{text[:30]}”.")
     width = int(match[1])
     return width, int(match[2] or width)
+
+
+def parse_aspect(text: str) -> tuple[int, int]:
+    """(across, down) from "3:2"; raises InvalidRequest."""
+    if text not in ASPECTS:
+        raise InvalidRequest(f"There is no aspect “{text[:20]}”: use one of {', '.join(ASPECTS)}.")
+    across, down = text.split(":")
+    return int(across), int(down)
 
 
 def check_guidance(scale: float) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 from engine.bounds import (
+    ASPECTS,
     GUIDANCE_MAX,
     GUIDANCE_MIN,
     IMAGES_MAX,
@@ -21,11 +21,15 @@ from engine.bounds import (
     check_prompt,
     check_side,
     check_text,
+    parse_aspect,
     parse_size,
 )
 from engine.fake_settings import FakeSettings
+from engine.settings import WIDE_ROWS, EngineSettings, Mode, Switch
+from engine.shapes import Shape, rounded
 
 __all__ = [
+    "ASPECTS",
     "GUIDANCE_MAX",
     "GUIDANCE_MIN",
     "IMAGES_MAX",
@@ -33,8 +37,12 @@ __all__ = [
     "SIDE_MAX",
     "SIDE_MIN",
     "SIDE_MULTIPLE",
+    "WIDE_ROWS",
+    "EngineSettings",
     "FakeSettings",
     "InvalidRequest",
+    "Mode",
+    "Switch",
     "parse_size",
 ]  # fmt: skip
 
@@ -188,9 +196,6 @@ def _spelled(sampler: str) -> str:
     return next((known for known in SAMPLERS if known.casefold() == wanted), sampler)
 
 
-ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
-
-
 # ------------------------------------------------------------------ models
 
 
@@ -219,16 +224,14 @@ class ModelInfo:
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
-        if aspect not in ASPECTS:
-            raise InvalidRequest(f"There is no aspect “{aspect[:20]}”: use one of {', '.join(ASPECTS)}.")
-        across, down = (int(part) for part in aspect.split(":"))
-        unit = math.sqrt(self.width * self.height / (across * down))
-        step = self.side_multiple
+        return self.size_like(*parse_aspect(aspect))
 
-        def side(value: float) -> int:
-            return min(self.side_max, max(self.side_min, round(value / step) * step))
-
-        return side(across * unit), side(down * unit)
+    def size_like(self, across: int, down: int) -> tuple[int, int]:
+        """The same with the ratio of `across` to `down`, both above 0: always a size that `check` takes."""
+        return Shape(across=across, down=down).fitted(
+            self.width * self.height, least=self.side_min, most=self.side_max,
+            multiple=self.side_multiple, pixels_max=self.pixels_max,
+        )  # fmt: skip
 
     def request(  # noqa: PLR0913 - one for each option
         self,
@@ -273,9 +276,7 @@ class ModelInfo:
                     f"{self.title} draws {self.side_min} to {self.side_max} pixels a side: the {name} {side} is outside."
                 )
             if side % self.side_multiple:
-                near = min(
-                    self.side_max, max(self.side_min, round(side / self.side_multiple) * self.side_multiple)
-                )
+                near = min(self.side_max, max(self.side_min, rounded(side, self.side_multiple)))
                 raise InvalidRequest(
                     f"{self.title} needs sides that are multiples of {self.side_multiple}: use {near} instead of {side}."
                 )
@@ -292,45 +293,6 @@ class ModelInfo:
             )
         if request.image is not None and not self.takes_images:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
-
-
-# ------------------------------------------------------------------ how an engine is started
-
-
-Mode = Literal["exact", "wide", "fast"]
-"""One image a forward, equal to `pipe()` | always as many rows, equal in any crowd | as many as pay, equal to the eye."""
-Switch = Literal["auto", "on", "off"]
-WIDE_ROWS = (2, 4, 8, 16)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """All that one engine process is told when it starts. Paths are absolute."""
-
-    model: str
-    """Hub id, local folder in the hub's layout, or STARTER."""
-    spool: str
-    """Folder for finished images."""
-    device: str = "auto"
-    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
-    slots: int = 4
-    """Images under way at the same time."""
-    hub_offline: bool = False
-    mode: Mode = "exact"
-    rows: int = 4
-    """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
-    data: str | None = None
-    """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
-    preview_every: int = 0
-    """UNet calls of one image between two previews; 0: none are made."""
-    preview_model: str | None = None
-    """Local folder of an AutoencoderTiny for sharper previews; None: a linear map of the latents."""
-    channels_last: Switch = "auto"
-    fused_qkv: Switch = "auto"
-    compile: Switch = "off"
-    """Only in the fast mode; goes on behind the first images."""
-    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
-    fake: FakeSettings | None = None
 
 
 # ------------------------------------------------------------------ controls: into the engine

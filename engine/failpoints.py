@@ -12,8 +12,12 @@ from pathlib import Path
 class Failpoint(StrEnum):
     """Each stands right after what its name says, in the order of a job's life."""
 
+    DEFERRED = "deferred"
+    """Only where a picture is attached, like the next: Discord shows that we are at it; nothing is stored."""
+    KEPT = "kept"
+    """The picture lies in the spool; no row knows it."""
     ADMITTED = "admitted"
-    """The row is there; the person has seen nothing."""
+    """The row is there; the person has seen nothing of it."""
     ANSWERED = "answered"
     """Discord took the answer; its id is not stored."""
     QUEUED = "queued"

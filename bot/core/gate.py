@@ -12,8 +12,9 @@ import structlog
 
 from bot.config import Settings
 from bot.core.engine_client import EngineClient, Phase
-from bot.core.policy import Refused, Window, day_of, explain, judge, limits_for
+from bot.core.policy import Admitted, Refused, Window, day_of, explain, foresee, judge, limits_for
 from bot.core.ports import Clock
+from bot.core.spooled import hold_inputs
 from bot.core.words import CLOSING, why_nothing_is_offered
 from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, Refusal, Usage
 from bot.store import Store
@@ -22,6 +23,7 @@ from engine.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
+INPUT_GONE = "The picture this was made from is no longer kept: use /imagine with it again."
 DESCRIBED_WITHIN_S = 1.5
 """An engine says what it offers well within this; an answer to Discord is due after 3 s."""
 
@@ -73,6 +75,32 @@ class Gate:
 
     # -------------------------------------------------------------- admission
 
+    async def why_not(self, request: GenerationRequest, *, owner: Owner) -> Refused | None:
+        """Why `admit` would refuse now: for a request that is costly to complete, such as by a download.
+
+        Promises nothing and stores nothing; what the request starts from need not be there yet.
+        """
+        if (closed := self._closed()) is not None:
+            return closed
+        allowance = await self.allowance(owner)
+        verdict = judge(request, allowance.limits)
+        if isinstance(verdict, Refused):
+            return verdict
+        refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
+        return _explained(refusal, verdict, allowance) if refusal is not None else None
+
+    def _closed(self) -> Refused | None:
+        """Why nobody's request is taken now."""
+        if self.is_closing:
+            return Refused(reason=CLOSING)
+        if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
+            return Refused(reason=why_nothing_is_offered(self._engine.status))
+        if free_mb(self._settings) < self._settings.data.free_mb:
+            return Refused(
+                reason="Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
+            )
+        return None
+
     async def admit(
         self,
         request: GenerationRequest,
@@ -83,14 +111,10 @@ class Gate:
         parent_id: int | None = None,
     ) -> Job | Refused:
         """Stores and charges the job, or says in a sentence why not. The caller answers next."""
-        if self.is_closing:
-            return Refused(reason=CLOSING)
-        if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
-            return Refused(reason=why_nothing_is_offered(self._engine.status))
-        if free_mb(self._settings) < self._settings.data.free_mb:
-            return Refused(
-                reason="Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
-            )
+        if (closed := self._closed()) is not None:
+            return closed
+        if not hold_inputs(self._settings.inputs, request):
+            return Refused(reason=INPUT_GONE)
         allowance = await self.allowance(owner)
         verdict = judge(request, allowance.limits)
         if isinstance(verdict, Refused):
@@ -108,10 +132,7 @@ class Gate:
         )
         admitted = await self._store.jobs.admit(admission, self._clock.now())
         if isinstance(admitted, Refusal):
-            fresh = await self.allowance(owner)
-            return explain(
-                admitted, cost=verdict.cost, limits=fresh.limits, usage=fresh.usage, window=fresh.window
-            )
+            return _explained(admitted, verdict, await self.allowance(owner))
         reach(Failpoint.ADMITTED)
         log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
         return admitted
@@ -131,6 +152,16 @@ class Gate:
             guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
         )
         return Allowance(limits=limits, usage=usage, window=window)
+
+
+def _explained(refusal: Refusal, verdict: Admitted, allowance: Allowance) -> Refused:
+    return explain(
+        refusal,
+        cost=verdict.cost,
+        limits=allowance.limits,
+        usage=allowance.usage,
+        window=allowance.window,
+    )
 
 
 def free_mb(settings: Settings) -> int:

@@ -12,6 +12,7 @@ import structlog
 from bot.config import Settings
 from bot.core.gate import free_mb
 from bot.core.ports import Clock
+from bot.core.spooled import inputs_of
 from bot.jobs import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune
@@ -111,16 +112,21 @@ async def back_up_when_due(store: Store, settings: Settings, now: float) -> None
     log.info("backup_made", file=str(target), older_removed=gone)
 
 
-# ------------------------------------------------------------------ files of images
+# ------------------------------------------------------------------ files of images, made and given
 
 
 async def _sweep(store: Store, settings: Settings, now: float) -> None:
     days = settings.data.retention_days
     before = now - days * DAY_S if days else None
     # files first, then the rows: a file seen here belongs to a job that is alive, and read below, or has ended
-    found = await asyncio.to_thread(old_files, settings.spool, before=before, partial_before=now - HOUR_S)
-    live = {job.id for job in await store.jobs.live()}
-    gone = [path for path in found if _job_of(path) not in live]
+    made = await asyncio.to_thread(old_files, settings.spool, before=before, partial_before=now - HOUR_S)
+    given = await asyncio.to_thread(old_files, settings.inputs, before=before, partial_before=now - HOUR_S)
+    live = await store.jobs.live()
+    numbers = {job.id for job in live}
+    needed = {digest for job in live for digest in inputs_of(job.request)}
+    gone = [path for path in made if _job_of(path) not in numbers]
+    # a picture that is uploaded or rerolled again in this moment is young again, and its job has no row yet
+    gone += [path for path in given if path.name not in needed and is_old(path, before, now - HOUR_S)]
     for path in gone:
         path.unlink(missing_ok=True)
     if gone:
@@ -132,12 +138,12 @@ def old_files(spool: Path, *, before: float | None, partial_before: float) -> li
 
     A half-written file is renamed within seconds: one that is old was left behind by an engine that died.
     """
-    found: list[Path] = []
-    for path in spool.glob("*"):
-        limit = partial_before if path.suffix == ".part" else before
-        if limit is not None and path.is_file() and path.stat().st_mtime < limit:
-            found.append(path)
-    return found
+    return [path for path in spool.glob("*") if path.is_file() and is_old(path, before, partial_before)]
+
+
+def is_old(path: Path, before: float | None, partial_before: float) -> bool:
+    limit = partial_before if path.suffix == ".part" else before
+    return limit is not None and path.stat().st_mtime < limit
 
 
 def _job_of(path: Path) -> int | None:

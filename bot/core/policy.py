@@ -93,6 +93,13 @@ def judge(request: GenerationRequest, limits: Limits) -> Admitted | Refused:
     return Admitted(cost=cost)
 
 
+def foresee(cost: int, limits: Limits, usage: Usage) -> Refusal | None:
+    """What the admitting statement would refuse, as far as a person's own rows tell."""
+    if usage.pending >= limits.pending:
+        return Refusal.PENDING
+    return Refusal.CREDITS if usage.used + cost > limits.credits_per_day else None
+
+
 def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window: Window) -> Refused:
     """What the admitting statement's refusal means for the person."""
     match refusal:

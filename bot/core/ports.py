@@ -46,7 +46,7 @@ class Delivery(Protocol):
         ...
 
     async def find_answer(self, job: Job) -> int | None:
-        """The id of the message that answered the job's interaction, if there is one."""
+        """The id of the message that answered the job's interaction, if there is one; a deferred answer becomes one."""
         ...
 
     async def remove(self, job: Job) -> None:

@@ -1,11 +1,27 @@
-"""Whether finished images still lie in the spool as they were written. Blocking; knows only paths and hashes."""
+"""What lies in the spool: finished images, and those that people gave. Blocking; knows only paths and hashes."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
-from engine.contract import SpooledImage
+from engine.contract import GenerationRequest, SpooledImage
+
+
+def inputs_of(request: GenerationRequest) -> tuple[str, ...]:
+    """Names of the files that a request starts from."""
+    return tuple(digest for digest in (request.image, request.mask) if digest is not None)
+
+
+def hold_inputs(folder: Path, request: GenerationRequest) -> bool:
+    """Whether all that a request starts from is still there; from now on it stays as long as what is made of it."""
+    try:
+        for digest in inputs_of(request):
+            os.utime(folder / digest)
+    except OSError:
+        return False
+    return True
 
 
 def all_intact(images: tuple[SpooledImage, ...]) -> bool:

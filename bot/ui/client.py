@@ -15,6 +15,7 @@ from bot.config import Settings
 from bot.core.dispatcher import Dispatcher
 from bot.core.ports import Clock
 from bot.store import Store
+from bot.ui.attachments import Intake
 from bot.ui.buttons import Press
 from bot.ui.errors import answer_error
 
@@ -29,6 +30,7 @@ class Desk:
     clock: Clock
     press: Callable[[discord.Interaction[EaselClient], Press, int], Awaitable[None]]
     """What the buttons under a job's message do."""
+    intake: Intake
 
 
 class EaselClient(discord.Client):

@@ -186,10 +186,17 @@ class DiscordDelivery:
             async for attempt in retries(timeout=TOKEN_LIFE_S):
                 with attempt:
                     message = await self._webhook(job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
+                    if message.flags.loading:
+                        await self._fill(job, message)
                     return message.id
         except (discord.HTTPException, *PASSING) as error:
             log.info("answer_not_found", job=job.id, error=repr(error))
         return None
+
+    async def _fill(self, job: Job, message: discord.WebhookMessage) -> None:
+        """Makes a deferred answer a real message; an edit from before that is still under way is outlived."""
+        await message.edit(view=messages.live_view(job, Progress()))
+        self._writers.setdefault(job.id, _Writer()).doubtful = True
 
     async def remove(self, job: Job) -> None:
         if job.message_id is None:

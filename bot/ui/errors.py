@@ -52,11 +52,17 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
 
 
 async def tell(interaction: discord.Interaction[Any], text: str) -> None:
-    """One ephemeral text, whether or not the interaction was answered before; a lost interaction is no error."""
+    """One text, whether or not the interaction was answered before; a lost interaction is no error.
+
+    Only its person sees it, unless others saw already that the answer was deferred: then it becomes that answer.
+    """
     try:
-        if interaction.response.is_done():
-            await interaction.followup.send(text, ephemeral=True)
-        else:
-            await interaction.response.send_message(text, ephemeral=True)
+        match interaction.response.type:
+            case None:
+                await interaction.response.send_message(text, ephemeral=True)
+            case discord.InteractionResponseType.deferred_channel_message:
+                await interaction.edit_original_response(content=text)
+            case _:
+                await interaction.followup.send(text, ephemeral=True)
     except discord.HTTPException as problem:
         log.warning("answer_lost", interaction=interaction.id, status=problem.status, code=problem.code)

@@ -19,6 +19,11 @@ def describe(job: Job) -> tuple[str, str]:
         settings_line(job).removeprefix("-# "),
         f"Seeds: {seeds}",
         *([f"Reroll of job {job.parent_id}"] if job.parent_id else []),
+        *([f"Attach the same {_files(job)} to the command."] if job.request.image else []),
         *(plain(cut(note, 200)) for note in job.notes),
     ]
     return cut("\n".join(lines), 950), command_for(job.request)
+
+
+def _files(job: Job) -> str:
+    return "image and mask" if job.request.mask else "image"

@@ -102,7 +102,13 @@ def header(job: Job) -> str:
 
 
 def waiting_line(progress: Progress) -> str:
-    place = "Next in line" if progress.place == 1 else f"{ordinal(progress.place or 1)} in line"
+    match progress.place:
+        case None:
+            place = "In line"
+        case 1:
+            place = "Next in line"
+        case number:
+            place = f"{ordinal(number)} in line"
     eta = f" · done in about {duration(progress.eta_s)}" if progress.eta_s is not None else ""
     return "\n".join(filter(None, [f"⏳ {place}{eta}", progress.hint]))
 
@@ -149,14 +155,25 @@ def settings_line(job: Job) -> str:
         f"{request.steps} steps",
         f"guidance {request.guidance_scale:g}",
         request.sampler,
+        start_words(request),
         plain(request.model),
         seconds,
     ]
     return "-# " + " · ".join(part for part in parts if part)
 
 
+def start_words(request: GenerationRequest) -> str:
+    """What a picture was made from besides words; empty where nothing."""
+    if request.strength is None:
+        return ""
+    return f"{'within a mask of' if request.mask else 'from'} an image at {request.strength:g}"
+
+
 def command_for(request: GenerationRequest) -> str:
-    """The request as a slash command that can be copied, prompts on one line as Discord's form takes them."""
+    """The request as a slash command that can be copied, prompts on one line as Discord's form takes them.
+
+    Files can't be copied with it: they have to be attached again.
+    """
     options = {
         "prompt": shown(request.prompt),
         "negative_prompt": shown(request.negative_prompt),
@@ -167,6 +184,7 @@ def command_for(request: GenerationRequest) -> str:
         "sampler": request.sampler,
         "images": request.images if request.images > 1 else "",
         "model": request.model,
+        "strength": "" if request.strength is None else f"{request.strength:g}",
     }
     return "/imagine " + " ".join(f"{name}:{value}" for name, value in options.items() if value != "")
 

@@ -1,4 +1,14 @@
-"""From a checked request to a job in line: admit, answer with a real message, hand over. One way for all."""
+"""From a checked request to a job in line: admit, answer with a real message, hand over. One way for all.
+
+A picture that is attached has to be fetched first, which may take longer than the 3 s within which Discord wants an
+answer, and the row can't name what is not here yet. So such an order is deferred: Discord shows that we are at it, and
+the real message is an edit of that. Killed before the row is there, the bot has promised, stored and charged nothing,
+and Discord itself says after 15 minutes that we did not respond; killed later, the next start finds the row and the
+deferred answer, fills it, and the job runs. Admitting first would charge for what may never arrive, and a message of our
+own in place of Discord's would stay for ever if we died. Every order that is refused for what is known before the
+download is refused before it is deferred, and so for one pair of eyes; what fails afterwards is said in the deferred
+answer, since a second message could come twice.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +17,8 @@ import discord
 import structlog
 
 from bot.core.policy import Refused
-from bot.jobs import Action, Origin, Owner
+from bot.jobs import Action, Job, Origin, Owner
+from bot.ui.attachments import Attached
 from bot.ui.client import Interaction
 from bot.ui.errors import UserError
 from bot.ui.messages import live_view
@@ -56,12 +67,22 @@ async def place_order(
     *,
     action: Action = Action.IMAGINE,
     parent_id: int | None = None,
+    files: Attached | None = None,
 ) -> None:
-    """Stores, answers and queues a job; raises UserError with the reason when it is refused."""
+    """Stores, answers and queues a job; raises UserError with the reason when it is refused.
+
+    `files`: what the request starts from and is not here yet.
+    """
     await check_order(interaction)
     owner = owner_of(interaction)
     dispatcher = interaction.client.desk.dispatcher
     dispatcher.gate.check_offered(request)
+    if files is not None:
+        if (refused := await dispatcher.gate.why_not(request, owner=owner)) is not None:
+            raise UserError(refused.reason)
+        if not await _defer(interaction):
+            return
+        request = await interaction.client.desk.intake.complete(request, files)
     job = await dispatcher.gate.admit(
         request, owner=owner, origin=_origin(interaction), action=action, parent_id=parent_id
     )
@@ -70,9 +91,15 @@ async def place_order(
             log.info("interaction_repeated", interaction=interaction.id)
             return
         raise UserError(job.reason)
+    await _hand_over(interaction, job, is_deferred=files is not None)
+
+
+async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -> None:
+    """Answers with the job's message; then it waits in line, or is taken back where nobody can have seen one."""
+    dispatcher = interaction.client.desk.dispatcher
     try:
         view = live_view(job, dispatcher.progress_of(job))
-        response = await interaction.response.send_message(view=view)
+        message_id = await _answer(interaction, view, is_deferred=is_deferred)
     except discord.HTTPException as error:
         log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
         if error.status < 500 and error.code != ALREADY_ACKNOWLEDGED:
@@ -86,9 +113,33 @@ async def place_order(
         await dispatcher.unanswered(job)
         raise
     else:
-        assert response.message_id is not None
         reach(Failpoint.ANSWERED)
-        await dispatcher.answered(job, response.message_id)
+        await dispatcher.answered(job, message_id)
+
+
+async def _answer(interaction: Interaction, view: discord.ui.LayoutView, *, is_deferred: bool) -> int:
+    """The id of the message that now shows the job."""
+    if is_deferred:
+        return (await interaction.edit_original_response(view=view)).id
+    response = await interaction.response.send_message(view=view)
+    assert response.message_id is not None
+    return response.message_id
+
+
+async def _defer(interaction: Interaction) -> bool:
+    """Says within 3 s that an answer will come; False where Discord does not take that, so that none can.
+
+    Goes on where the outcome is unknown, also where the same order came twice: admission tells those apart.
+    """
+    try:
+        await interaction.response.defer(thinking=True)
+    except discord.HTTPException as error:
+        log.warning("deferral_failed", interaction=interaction.id, status=error.status, code=error.code)
+        return error.status >= 500 or error.code == ALREADY_ACKNOWLEDGED
+    except (aiohttp.ClientError, OSError) as error:
+        log.warning("deferral_lost", interaction=interaction.id, error=repr(error))
+    reach(Failpoint.DEFERRED)
+    return True
 
 
 def _origin(interaction: Interaction) -> Origin:

@@ -14,8 +14,8 @@ from random import Random
 from typing import Any
 
 from tests.chaos.weather import weather
-from tests.wire.easel import Bot
-from tests.wire.loopback import CannotDo, Channel, Interaction, LoopbackDiscord, Message, User
+from tests.wire.easel import Bot, png
+from tests.wire.loopback import CannotDo, Channel, Interaction, LoopbackDiscord, Message, Upload, User
 
 LIVE = ("accepted", "queued", "running", "rendered")
 VICTIMS = ("bot", "engine", "both")
@@ -31,6 +31,7 @@ pending = 50
 [queue]
 max = 1000
 """
+PHOTO = Upload(filename="photo.png", bytes=png(96, 64))
 FAKE = {"step_s": 0.004, "decode_s": 0.02, "slots": 3}
 
 
@@ -67,7 +68,10 @@ class Storm:
     # -------------------------------------------------------------- people
 
     async def ask_all(self) -> None:
-        """Until so many pictures were promised, never too many at a time; a tenth are rerolls, some are cancelled again."""
+        """Until so many pictures were promised, never too many at a time.
+
+        A tenth are rerolls, a fifth start from an image, some are cancelled again.
+        """
         while self.promised() < self.plan.jobs:
             if self.discord.gateway.ready and self.under_way() < UNDER_WAY:
                 with contextlib.suppress(CannotDo):  # the bot went off-line in this moment
@@ -83,9 +87,14 @@ class Storm:
             await self.discord.send_click(message.interaction.user, message, "Cancel")
             self.cancels.add(message.id)
         else:
+            start: dict[str, Any] = {"image": PHOTO} if self.random.random() < 0.2 else {}
             self.asked.append(
                 await self.discord.send_slash(
-                    user, self.random.choice(self.channels), "imagine", prompt=f"picture {len(self.asked)}"
+                    user,
+                    self.random.choice(self.channels),
+                    "imagine",
+                    prompt=f"picture {len(self.asked)}",
+                    **start,
                 )
             )
         if self.random.random() < 0.05:  # a gateway may deliver an event again
@@ -102,11 +111,11 @@ class Storm:
 
     def promised(self) -> int:
         """Requests whose people see a message for them, which is no refusal."""
-        return sum(asked.original is not None and not asked.original.ephemeral for asked in self.asked)
+        return sum(is_promise(asked.original) for asked in self.asked)
 
     def under_way(self) -> int:
         now = self.discord.clock.uptime_ms()
-        fresh = sum(one.answer is None and now - one.sent_ms < PATIENCE_MS for one in self.asked)
+        fresh = sum(is_open(one) and now - one.sent_ms < PATIENCE_MS for one in self.asked)
         return fresh + sum("Cancel" in labels(message) for message in self.messages())
 
     # -------------------------------------------------------------- processes
@@ -157,6 +166,16 @@ class Storm:
             calm = not any(state in LIVE for state in states)
             return calm and not any("Cancel" in labels(message) for message in self.messages())
         return False
+
+
+def is_promise(message: Message | None) -> bool:
+    """Whether an answer is a job's message: a deferral promises nothing yet, and a refusal is a line of text."""
+    return message is not None and message.is_v2 and not message.ephemeral
+
+
+def is_open(asked: Interaction) -> bool:
+    """Nobody has been told anything yet."""
+    return asked.answer is None or (asked.original is not None and asked.original.loading)
 
 
 def labels(message: Message) -> set[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.store.health import check
-from tests.chaos.storm import LIVE, Storm, labels
+from tests.chaos.storm import LIVE, Storm, is_promise, labels
 from tests.wire.loopback import Message
 
 SHARE_OF_IMAGES = 0.95
@@ -104,7 +104,7 @@ def _of_answers(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
     by_interaction = {row["interaction_id"]: row for row in rows}
     for asked in storm.asked:
         message, row = asked.original, by_interaction.get(asked.id)
-        if message is None or message.ephemeral:
+        if message is None or not is_promise(message):
             continue
         if row is None:
             yield f"message {message.id} promises a picture that no row knows"

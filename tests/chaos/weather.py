@@ -7,7 +7,7 @@ from random import Random
 
 from tests.wire.discordd.faults import Fault, Request
 
-LOSABLE = ("/callback", "/webhooks/", "/channels/")
+LOSABLE = ("/callback", "/webhooks/", "/channels/", "attachments/")
 STATUSES = (500, 502, 503, 504)
 
 

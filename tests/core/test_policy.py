@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.policy import Admitted, Refused, Window, credit, day_of, explain, judge, limits_for
+from bot.core.policy import Admitted, Refused, Window, credit, day_of, explain, foresee, judge, limits_for
 from bot.jobs import LimitEntry, Limits, Owner, Refusal, Subject, Usage, cost_of, work_of
 from engine.contract import SAMPLERS
 from tests.store.books import GUILD, request
@@ -163,6 +163,23 @@ def test_a_limit_is_explained_with_its_numbers(refusal: Refusal, words: list[str
     """Who ran out is told what it costs, what is left and when it renews."""
     for word in words:
         assert word in told(refusal)
+
+
+@pytest.mark.parametrize(
+    ("cost", "used", "pending", "refusal"),
+    [
+        (1, 99, 2, None),
+        (2, 99, 2, Refusal.CREDITS),
+        (1, 100, 0, Refusal.CREDITS),
+        (1, 0, 3, Refusal.PENDING),
+        (1, 100, 4, Refusal.PENDING),
+    ],
+)
+def test_what_the_admitting_statement_would_refuse(
+    cost: int, used: int, pending: int, refusal: Refusal | None
+) -> None:
+    """A person's own rows tell beforehand, in the statement's order and up to its very bounds."""
+    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending)) is refusal
 
 
 def test_credits_left_are_never_negative() -> None:

@@ -73,6 +73,26 @@ async def test_a_delivered_job_tells_everything_needed_to_draw_it_again() -> Non
     assert "seed `42` · 512×768 · 30 steps · guidance 7.5 · Euler a · some/model\\_v1 · 3.2 s" in shown
 
 
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ({"image": "a" * 64, "strength": 0.75}, "Euler a · from an image at 0.75 · some"),
+        ({"image": "a" * 64, "mask": "b" * 64, "strength": 1.0}, "within a mask of an image at 1 · some"),
+    ],
+)
+async def test_a_picture_from_a_picture_says_so(start: dict[str, Any], words: str) -> None:
+    """Under the picture and in ℹ️ Info, which asks to attach again what a command can't carry."""
+    made = job()
+    made = dataclasses.replace(made, request=dataclasses.replace(made.request, **start))
+    text, command = describe(made)
+
+    assert words in texts(messages.final_view(made, ["a.png"]))
+    assert words in text
+    assert f"Attach the same {'image and mask' if 'mask' in start else 'image'} to the command." in text
+    assert command.endswith(f"strength:{start['strength']:g}")
+    assert "a" * 64 not in text + command
+
+
 @given(prompt=PROMPTS, notes=st.lists(st.text(max_size=600), max_size=3))
 async def test_no_message_exceeds_discords_limits(prompt: str, notes: list[str]) -> None:
     """Texts stay under 4,000 UTF-16 units in sum and alt texts under 1,024, whatever was asked."""
@@ -100,6 +120,7 @@ async def test_a_prompt_never_leaves_its_code_marks(prompt: str) -> None:
 @pytest.mark.parametrize(
     ("progress", "expected"),
     [
+        (Progress(), "⏳ In line"),
         (Progress(place=1), "⏳ Next in line"),
         (Progress(place=2, eta_s=61.0), "⏳ 2nd in line · done in about 1 min"),
         (Progress(place=11, hint="The engine is loading."), "⏳ 11th in line\nThe engine is loading."),

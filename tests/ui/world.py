@@ -15,6 +15,7 @@ import simcord
 from bot.app import create_app
 from bot.config import Settings
 from bot.core.dispatcher import Dispatcher
+from bot.demo import from_simulation
 from bot.jobs import Job, JobState
 from bot.store import Store
 from bot.ui.client import EaselClient
@@ -143,7 +144,10 @@ class World:
 
 def _client(settings: Settings, fake: FakeSettings, clock: TurnableClock) -> EaselClient:
     engine = EngineSettings(model="fake", spool=str(settings.spool), fake=fake)
-    return create_app(settings, engine, clock=clock, supervised=False)
+    client = create_app(
+        settings, engine, clock=clock, supervised=False, fetch=from_simulation(lambda: client)
+    )
+    return client
 
 
 def text_of(message: discord.Message | Any) -> str:

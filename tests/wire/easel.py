@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import sqlite3
@@ -13,11 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from bot.ui.messages import PREVIEW
 from tests.wire.loopback import LoopbackDiscord, Permission
 from tests.wire.redirect import ADDRESS_VARIABLE
 
 ROOT = Path(__file__).parents[2]
+
+
+def png(width: int, height: int, colour: str = "red") -> bytes:
+    """A picture as people upload them."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @dataclass(slots=True)

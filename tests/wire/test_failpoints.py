@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.failpoints import Failpoint
-from tests.wire.easel import Evening, easel_evening
+from tests.wire.easel import Evening, easel_evening, png
+from tests.wire.loopback import Upload
 
 OF_ENGINE = (Failpoint.FORWARDED, Failpoint.DECODED, Failpoint.SPOOLED)
 OF_FAILURE = (Failpoint.ENDED,)
-OF_BOT = [point for point in Failpoint if point not in (*OF_ENGINE, *OF_FAILURE)]
+OF_IMAGES_IN = (Failpoint.DEFERRED, Failpoint.KEPT)
+OF_BOT = [point for point in Failpoint if point not in (*OF_ENGINE, *OF_FAILURE, *OF_IMAGES_IN)]
 UNTOLD = (Failpoint.ADMITTED,)
 """Nobody was answered before the bot died."""
 
@@ -28,10 +31,10 @@ async def dies_and_comes_back(evening: Evening) -> None:
     await evening.bot.start()
 
 
-async def ask(evening: Evening, prompt: str) -> None:
+async def ask(evening: Evening, prompt: str, **options: Any) -> None:
     await evening.bot.start()
     await evening.discord.until(lambda: "engine_ready" in evening.bot.log(), timeout_s=30)
-    await evening.discord.send_slash(evening.alice, evening.channel, "imagine", prompt=prompt)
+    await evening.discord.send_slash(evening.alice, evening.channel, "imagine", prompt=prompt, **options)
 
 
 def outcome(evening: Evening) -> tuple[list[str], list[int], int]:
@@ -56,6 +59,25 @@ async def test_the_bot_dies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await evening.discord.until(
             lambda: outcome(evening) == due, timeout_s=40, what=f"{outcome(evening)} {evening.bot.log()}"
         )
+
+
+@pytest.mark.parametrize("point", [*OF_IMAGES_IN, Failpoint.ADMITTED, Failpoint.ANSWERED])
+async def test_the_bot_dies_over_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: Failpoint
+) -> None:
+    """Nothing and no charge before the row is there; after that the deferred answer is filled with one picture."""
+    monkeypatch.setenv("FAILPOINT", point)
+    async with easel_evening(tmp_path, fake={"step_s": 0.05}, module=["tests.wire.failing_child"]) as evening:
+        await ask(evening, "a cat", image=Upload(filename="cat.png", bytes=png(128, 128)))
+        await dies_and_comes_back(evening)
+        nothing = point in OF_IMAGES_IN
+        due: Any = ([], [], 0) if nothing else (["delivered"], [1], 1)
+        await evening.discord.until(
+            lambda: outcome(evening) == due, timeout_s=40, what=f"{outcome(evening)} {evening.bot.log()}"
+        )
+        await evening.discord.until(lambda: evening.bot.log().count("engine_ready") == 2, timeout_s=30)
+        (message,) = evening.discord.messages(evening.channel)
+        assert message.loading == nothing
 
 
 @pytest.mark.parametrize("point", OF_ENGINE)

@@ -1,4 +1,4 @@
-"""/imagine: slash options become a request; what is left out takes the model's own default."""
+"""/imagine: slash options become a request; what is left out takes the model's own default, or the image's shape."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
+from bot.ui.attachments import Attached, attached
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError
 from bot.ui.ordering import check_order, place_order
@@ -35,6 +36,9 @@ def add_to(tree: EaselTree) -> None:
 @app_commands.describe(
     prompt="What to draw; (word:1.3) counts more, [word] less",
     negative_prompt="What to keep out of the picture",
+    image="Picture to start from",
+    mask="White is drawn anew, black stays; needs an image",
+    strength="How much of the image is drawn anew: 0.01 to 1, 0.75 if left out",
     aspect="Shape of the picture, at about the model's native size",
     size="Exact size in pixels, such as 512x768 (instead of an aspect)",
     steps="Denoising steps: more is slower and often finer",
@@ -49,6 +53,9 @@ async def imagine(
     interaction: discord.Interaction[EaselClient],
     prompt: Range[str, 1, PROMPT_CHARS_MAX],
     negative_prompt: Range[str, 0, PROMPT_CHARS_MAX] | None = None,
+    image: discord.Attachment | None = None,
+    mask: discord.Attachment | None = None,
+    strength: Range[float, 0.01, 1.0] | None = None,
     aspect: Aspect | None = None,
     size: Range[str, 1, 20] | None = None,
     steps: Range[int, 1, 150] | None = None,
@@ -59,26 +66,35 @@ async def imagine(
     model: Range[str, 1, 100] | None = None,
 ) -> None:
     await check_order(interaction)
-    chosen = interaction.client.desk.dispatcher.gate.model(model)
+    desk = interaction.client.desk
+    chosen = desk.dispatcher.gate.model(model)
+    files = attached(image, mask, strength, max_mb=desk.settings.images_in.max_mb)
     request = chosen.request(
         prompt=prompt,
         negative_prompt=negative_prompt,
-        size=_size(chosen, size, aspect),
+        size=_size(chosen, size, aspect, files),
         steps=steps,
         guidance_scale=guidance,
         sampler=sampler,
         seed=secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed,
         images=images,
+        start=files.start if files is not None else None,
     )
-    await place_order(interaction, request)
+    await place_order(interaction, request, files=files)
 
 
-def _size(model: ModelInfo, size: str | None, aspect: str | None) -> tuple[int, int] | None:
+def _size(
+    model: ModelInfo, size: str | None, aspect: str | None, files: Attached | None
+) -> tuple[int, int] | None:
+    """What was asked for, else the shape of the image; None leaves it to the model."""
     if size and aspect:
         raise UserError("Give either a size or an aspect, not both.")
     if size:
         return parse_size(size)
-    return model.size_for(aspect) if aspect else None
+    if aspect:
+        return model.size_for(aspect)
+    shape = files.shape if files is not None else None
+    return model.size_like(*shape) if shape is not None else None
 
 
 @imagine.autocomplete("sampler")

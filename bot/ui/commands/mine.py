@@ -14,7 +14,7 @@ from bot.jobs import Job, JobState
 from bot.ui.buttons import JobButton, Press
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError, answer_error
-from bot.ui.messages import code, duration, fitting, plain
+from bot.ui.messages import code, duration, fitting, plain, start_words
 from bot.ui.ordering import owner_of
 
 PAGE = 8
@@ -142,5 +142,6 @@ def _entry(job: Job) -> str:
     title = f"[{prompt}](https://discord.com/channels/{link})"
     if job.state is JobState.FAILED:
         title = f"{prompt} (could not be posted, not charged: 📥 {job.id})"
-    seed = f"seed {job.request.seed}, {job.request.size}, {plain(job.request.model)}"
-    return f"{title} <t:{int(job.created_at)}:R> · {seed}"
+    request = job.request
+    facts = [f"seed {request.seed}", request.size, start_words(request), plain(request.model)]
+    return f"{title} <t:{int(job.created_at)}:R> · {', '.join(filter(None, facts))}"

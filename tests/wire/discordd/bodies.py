@@ -20,6 +20,12 @@ class Upload:
 
     filename: str
     bytes: bytes
+    served: bytes | None = None
+    """What the CDN hands out in its place, without a word about its length."""
+    moved_to: str | None = None
+    """The CDN answers with a redirect to this address."""
+    url: str | None = None
+    """The address that the bot is told, if not the CDN's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import mimetypes
 from dataclasses import replace
 from typing import TypeVar
+
+from PIL import Image
 
 from tests.wire.discordd import checks
 from tests.wire.discordd.bodies import Upload
@@ -50,8 +53,11 @@ class Messages:
             id=number,
             filename=upload.filename,
             bytes=upload.bytes,
-            url=f"{address}?ex={expires:x}&is={expires - 86_400:x}&hm={number:064x}&",
+            url=upload.url or f"{address}?ex={expires:x}&is={expires - 86_400:x}&hm={number:064x}&",
             content_type=mimetypes.guess_type(upload.filename)[0] or "application/octet-stream",
+            shape=_shape(upload.bytes),
+            served=upload.served,
+            moved_to=upload.moved_to,
         )
         self.files[number] = item
         return item
@@ -118,6 +124,14 @@ class Messages:
             message.allowed_mentions = payload["allowed_mentions"]
         names = tuple(item.filename for item in draft.attachments)
         message.history.append(Snapshot(at_ms=self._clock.uptime_ms(), text=message.text, filenames=names))
+
+
+def _shape(data: bytes) -> tuple[int, int] | None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except OSError:
+        return None
 
 
 def _given(payload: Json, key: str, before: T) -> T | None:

@@ -137,6 +137,8 @@ def attachment(item: Attachment) -> Json:
         "proxy_url": item.url.replace("cdn.discordapp.com", "media.discordapp.net"),
         "content_type": item.content_type,
     }
+    if item.shape is not None:
+        plain["width"], plain["height"] = item.shape
     if item.description is not None:
         plain["description"] = item.description
     if item.spoiler:

@@ -290,7 +290,22 @@ class Rest:
         item = self._state.messages.files.get(int(request.match_info["attachment"]))
         if item is None or request.match_info["filename"] != item.filename or "hm" not in request.query:
             return web.Response(status=404, text="This content is no longer available.")
+        if item.moved_to is not None:
+            return web.Response(status=302, headers={"Location": item.moved_to})
+        if item.served is not None:
+            return await _streamed(request, item.served)
         return web.Response(body=item.bytes, content_type=item.content_type)
+
+
+async def _streamed(request: web.Request, data: bytes) -> web.StreamResponse:
+    """In chunks; their number is known when the last has come."""
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    for start in range(0, len(data), 1 << 16):
+        await response.write(data[start : start + (1 << 16)])
+    await response.write_eof()
+    return response
 
 
 def _path(request: web.Request) -> str:

@@ -124,6 +124,10 @@ class Attachment:
     content_type: str
     description: str | None = None
     spoiler: bool = False
+    shape: tuple[int, int] | None = None
+    """(width, height) where Discord sees a picture in it."""
+    served: bytes | None = None
+    moved_to: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
