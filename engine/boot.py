@@ -185,13 +185,15 @@ def _idle_rows(settings: EngineSettings) -> Iterator[str]:
 def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> SdFamily:
     from engine import preview
     from engine.families.sd import SdFamily
+    from engine.families.sdxl import SdxlFamily
 
     sketcher = None
     if settings.preview_model and settings.preview_every:
         sketcher = preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
     elif settings.preview_every:
         sketcher = preview.LinearSketcher(pipeline.vae)
-    return SdFamily(pipeline, sketcher, side_min=info.side_min)
+    family = SdxlFamily if info.family == "sdxl" else SdFamily
+    return family(pipeline, sketcher, side_min=info.side_min)
 
 
 def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
@@ -203,6 +205,7 @@ def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Pla
         pipeline.unet.config,
         pipeline.vae.config,
         itemsize=place.dtype.itemsize,
+        vae_itemsize=pipeline.vae.dtype.itemsize,
         tiles=place.device.type == "cuda",
     )
     return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))

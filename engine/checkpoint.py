@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+FAMILIES = {
+    "StableDiffusionPipeline": "sd",
+    "LatentConsistencyModelPipeline": "sd",
+    "StableDiffusionXLPipeline": "sdxl",
+}
+"""Which family draws with a pipeline of this class."""
 WEIGHTS = {  # component -> name of its weights' file, without what follows
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
+    "text_encoder_2": "model",
     "safety_checker": "model",
 }
 _CONFIGS = {
@@ -24,7 +30,10 @@ _CONFIGS = {
     "feature_extractor": "preprocessor_config.json",
     **dict.fromkeys(WEIGHTS, "config.json"),
 }
-_REQUIRED = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_REQUIRED = {
+    "sd": ("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
+    "sdxl": ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"),
+}
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _HEADER_MAX = 100_000_000
 AGAIN = "download the model again"
@@ -53,6 +62,11 @@ def components(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 pass
 
 
+def family(index: Mapping[str, Any]) -> str:
+    """The family of a model_index.json that `read_index` let through."""
+    return FAMILIES[index["_class_name"]]
+
+
 def read_index(folder: Path) -> Mapping[str, Any]:
     """model_index.json of a pipeline that we can draw with."""
     if not folder.is_dir():
@@ -65,10 +79,10 @@ def read_index(folder: Path) -> Mapping[str, Any]:
             "give the folder that holds that file, or a model's id on the hub."
         )
     index = read_json(folder, "model_index.json")
-    if index.get("_class_name") not in PIPELINES:
+    if index.get("_class_name") not in FAMILIES:
         raise BrokenModel(
             f"model_index.json of “{folder.name}” describes a {str(index.get('_class_name'))[:60]}, "
-            f"but this version of Easel draws with {PIPELINES[0]} only: choose another model."
+            f"but this version of Easel draws with {', '.join(FAMILIES)}: choose another model."
         )
     return index
 
@@ -94,24 +108,26 @@ def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
     """Looks at every file the pipeline needs, headers of weights included. Raises BrokenModel."""
     index = read_index(folder)
     present = [name for name, _ in components(index)]
-    for name in _REQUIRED:
+    for name in _REQUIRED[family(index)]:
         if name not in present:
             raise BrokenModel(f"model_index.json of “{folder.name}” names no {name}: {AGAIN}.")
     for name in present:
         if name in _CONFIGS:
             read_json(folder, f"{name}/{_CONFIGS[name]}")
-    _check_tokenizer(folder)
+    for name in ("tokenizer", "tokenizer_2"):
+        if name in present:
+            _check_tokenizer(folder, name)
     variants = {name: _variant(folder, name, prefer_fp16) for name in present if name in WEIGHTS}
     return Checkpoint(folder=folder, index=index, variants=variants)
 
 
-def _check_tokenizer(folder: Path) -> None:
-    if (folder / "tokenizer" / "tokenizer.json").is_file():
-        read_json(folder, "tokenizer/tokenizer.json")
+def _check_tokenizer(folder: Path, name: str) -> None:
+    if (folder / name / "tokenizer.json").is_file():
+        read_json(folder, f"{name}/tokenizer.json")
         return
-    read_json(folder, "tokenizer/vocab.json")
-    if not (folder / "tokenizer" / "merges.txt").is_file():
-        raise BrokenModel(f"tokenizer/merges.txt is missing from the model “{folder.name}”: {AGAIN}.")
+    read_json(folder, f"{name}/vocab.json")
+    if not (folder / name / "merges.txt").is_file():
+        raise BrokenModel(f"{name}/merges.txt is missing from the model “{folder.name}”: {AGAIN}.")
 
 
 def _variant(folder: Path, component: str, prefer_fp16: bool) -> str | None:

@@ -47,6 +47,21 @@ _KNOWN: Mapping[str, Mapping[str, Any]] = {
         "guidance_scale": 1.0,
         "sampler": "Euler",
     },
+    "stabilityai/stable-diffusion-xl-base-1.0": {
+        "title": "Stable Diffusion XL",
+        "description": "large pictures, more detail",
+        "family": "sdxl",
+        "guidance_scale": 5.0,
+        "sampler": "Euler",
+    },
+    "stabilityai/sdxl-turbo": {
+        "title": "SDXL-Turbo",
+        "description": "one step is enough",
+        "family": "sdxl",
+        "steps": 1,
+        "guidance_scale": 1.0,
+        "sampler": "Euler a",
+    },
     "SimianLuo/LCM_Dreamshaper_v7": {
         "title": "LCM Dreamshaper 7",
         "description": "four steps are enough",
@@ -59,15 +74,27 @@ _KNOWN: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What is better known than read, for models whose files are silent about it."""
-_KNOWN_SIDE: Mapping[str, int] = {**dict.fromkeys(_KNOWN, 512), "SimianLuo/LCM_Dreamshaper_v7": 768}
+_KNOWN_SIDE: Mapping[str, int] = {
+    **dict.fromkeys(_KNOWN, 512),
+    "SimianLuo/LCM_Dreamshaper_v7": 768,
+    "stabilityai/stable-diffusion-xl-base-1.0": 1024,
+}
 """The native side, for bounds before the files are there."""
 _CLASSES = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
     "text_encoder": ("transformers", "CLIPTextModel"),
+    "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
     "safety_checker": ("diffusers.pipelines.stable_diffusion.safety_checker", "StableDiffusionSafetyChecker"),
 }
 """What each component is, whatever a checkpoint's model_index.json calls it: nothing else is ever loaded."""
+_PIPELINES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "sd": ("StableDiffusionPipeline", {}),
+    "sdxl": ("StableDiffusionXLPipeline", {"add_watermarker": False}),
+}
+"""What each family is put together as. A watermark nobody sees would keep pictures from being equal between machines."""
+_GUIDANCE = {"sd": 7.5, "sdxl": 5.0}
+"""The defaults of `pipe()` itself."""
 STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
 _OVERRIDES = "easel.json"
 _DIGEST_BYTES = 2**18
@@ -105,7 +132,11 @@ def _describe_folder(folder: Path, model: str) -> ModelInfo:
     index = checkpoint.read_index(folder)
     unet, vae = (checkpoint.read_json(folder, f"{part}/config.json") for part in ("unet", "vae"))
     read = ModelInfo(
-        id=model, title=model.rsplit("/", 1)[-1], **_native(unet, vae), **_drawing(folder, unet, index)
+        id=model,
+        title=model.rsplit("/", 1)[-1],
+        family=checkpoint.family(index),
+        **_native(unet, vae),
+        **_drawing(folder, unet, index),
     )
     read = replace(read, safety_checker="safety_checker" in dict(checkpoint.components(index)))
     return _overridden(_info(read, _KNOWN.get(model, {})), _overrides(folder))
@@ -148,7 +179,7 @@ def _drawing(folder: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) ->
         "sampler": sampler,
         "samplers": samplers.offered(config),
         "steps": 4 if quick else 30,
-        "guidance_scale": (8.5 if takes_guidance else 1.0) if quick else 7.5,
+        "guidance_scale": (8.5 if takes_guidance else 1.0) if quick else _GUIDANCE[checkpoint.family(index)],
     }
 
 
@@ -295,7 +326,7 @@ def digest(settings: EngineSettings) -> str:
 
 
 def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:
-    """The model's StableDiffusionPipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
+    """The model's pipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
     prefer_fp16 = str(place.dtype) == "torch.float16"
     found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
     parts: dict[str, Any] = {}
@@ -350,13 +381,23 @@ def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
             f"model_index.json of “{found.folder.name}” names a scheduler that diffusers does not have "
             f"({scheduler[:60]}): correct it, or {checkpoint.AGAIN}."
         )
+    class_name, options = _PIPELINES[checkpoint.family(found.index)]
     try:
-        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
-            found.folder, **parts, dtype=place.dtype, use_safetensors=True, local_files_only=True
+        pipeline = getattr(diffusers, class_name).from_pretrained(
+            found.folder, **parts, **options, dtype=place.dtype, use_safetensors=True, local_files_only=True
         )
-        return pipeline.to(place.device)
+        pipeline = pipeline.to(place.device)
     except Exception as error:
         raise _broken(found, "", error) from error
+    if checkpoint.family(found.index) == "sdxl":
+        _keep_from_overflow(pipeline.vae)
+    return pipeline
+
+
+def _keep_from_overflow(vae: Any) -> None:
+    """SDXL's first VAE is too large for float16, and its config says so: it computes in float32, as in `pipe()`."""
+    if str(vae.dtype) == "torch.float16" and vae.config.force_upcast:
+        vae.float()
 
 
 def _broken(found: Checkpoint, part: str, error: Exception) -> BrokenModel:

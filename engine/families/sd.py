@@ -10,7 +10,7 @@ import itertools
 import logging
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
+    pooled: Tensor | None = None
+    sizes: Tensor | None = None
     done: int = 0
     seen: Tensor | None = None
     """What was sent into the last forward."""
@@ -110,17 +112,9 @@ class SdFamily:
     @torch.inference_mode()
     def predict(self, canvases: Sequence[SdCanvas], *, padded: int | None) -> list[Tensor]:
         """The first half of a round of part 7, for several pictures at once: (its rows, …) for each of them."""
-        pictures: list[rows.Rows] = []
         for canvas in canvases:
-            canvas.seen = seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
-            pictures.append(
-                rows.of_picture(
-                    latents=seen,
-                    timestep=canvas.timestep,
-                    embeddings=canvas.embeddings,
-                    guidance=canvas.guidance,
-                )
-            )
+            canvas.seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
+        pictures = [_rows_of(canvas) for canvas in canvases]
         predictions = self._forward(rows.join(pictures, padded=padded))
         ends = itertools.accumulate(len(picture) for picture in pictures)
         return [predictions[end - canvas.rows : end] for end, canvas in zip(ends, canvases, strict=True)]
@@ -148,12 +142,11 @@ class SdFamily:
         """What follows part 7. None where the safety checker flags the picture."""
         _check_finite(canvas.latents)
         pipe = self._pipe
-        scaled = canvas.latents / pipe.vae.config.scaling_factor
+        scaled = self._unscaled(canvas.latents)
         with _tiled(pipe.vae, scaled) if sparing else nullcontext():
             pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
         _check_finite(pixels)
-        pixels, flags = pipe.run_safety_checker(pixels, self._device, canvas.embeddings.dtype)
-        if flags is not None and any(flags):
+        if self._is_flagged(pixels, canvas.embeddings.dtype):
             return None
         return pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
 
@@ -185,16 +178,11 @@ class SdFamily:
             drawn = torch.randn((rows, *like.shape[1:]), generator=generator, dtype=torch.float32)
             return drawn.to(like.device, like.dtype)
 
-        latents, embeddings = noise(canvas.latents), noise(canvas.embeddings)
-        guidance = None if canvas.guidance is None else noise(canvas.guidance)
         times = torch.linspace(1, 999, rows).round().to(canvas.latents.device)
+        batch = replace(_rows_of(canvas).each(noise), timesteps=times)
 
         def forward(shift: int) -> Tensor:
-            turned = [
-                None if part is None else part.roll(shift, 0)
-                for part in (latents, times, embeddings, guidance)
-            ]
-            return self._forward(_rows(*turned)).roll(-shift, 0)
+            return self._forward(batch.each(lambda part: part.roll(shift, 0))).roll(-shift, 0)
 
         straight = forward(0)
         return all(torch.equal(straight, forward(shift)) for shift in {1, rows // 2})
@@ -213,11 +201,11 @@ class SdFamily:
         embeddings = self._encode("").repeat(count, 1, 1)
         like: dict[str, Any] = {"device": self._device, "dtype": embeddings.dtype}
         condition = unet.config.time_cond_proj_dim
-        return _rows(
-            torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
-            torch.full((count,), 500.0, device=self._device),
-            embeddings,
-            None if condition is None else torch.zeros((count, condition), **like),
+        return rows.Rows(
+            latents=torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
+            timesteps=torch.full((count,), 500.0, device=self._device),
+            embeddings=embeddings,
+            guidance=None if condition is None else torch.zeros((count, condition), **like),
         )
 
     @torch.inference_mode()
@@ -236,7 +224,7 @@ class SdFamily:
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
         batch = self._blank(1, size)
         _check_finite(self._forward(batch))
-        _check_finite(self._pipe.vae.decode(batch.latents, return_dict=False)[0])
+        _check_finite(self._pipe.vae.decode(self._unscaled(batch.latents), return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
 
@@ -244,6 +232,14 @@ class SdFamily:
         if self._compiled is not None:
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        """As the VAE takes them."""
+        return latents / self._pipe.vae.config.scaling_factor
+
+    def _is_flagged(self, pixels: Tensor, dtype: torch.dtype) -> bool:
+        flags = self._pipe.run_safety_checker(pixels, self._device, dtype)[1]
+        return flags is not None and any(flags)
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         scale = self._pipe.vae_scale_factor
@@ -301,8 +297,15 @@ def _check_finite(values: Tensor) -> None:
         raise NotFinite
 
 
-def _rows(latents: Any, timesteps: Any, embeddings: Any, guidance: Any) -> rows.Rows:
-    return rows.Rows(latents=latents, timesteps=timesteps, embeddings=embeddings, guidance=guidance)
+def _rows_of(canvas: SdCanvas) -> rows.Rows:
+    return rows.of_picture(
+        latents=canvas.latents if canvas.seen is None else canvas.seen,
+        timestep=canvas.timestep,
+        embeddings=canvas.embeddings,
+        guidance=canvas.guidance,
+        pooled=canvas.pooled,
+        sizes=canvas.sizes,
+    )
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def plain(pipe: Any, request: GenerationRequest, seed: int, output_type: str) ->
     try:
         return pipe(
             request.prompt,
-            negative_prompt=request.negative_prompt,
+            negative_prompt=request.negative_prompt or None,
             width=request.width,
             height=request.height,
             num_inference_steps=request.steps,
