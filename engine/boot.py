@@ -213,7 +213,7 @@ def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Pla
 
 def _examine(family: SdFamily, info: ModelInfo, place: Place) -> None:
     """The self-test before Ready: a small picture is drawn and thrown away."""
-    from engine.families.sd import NotFinite
+    from engine.families.trouble import NotFinite
 
     side = -(-info.side_min // info.side_multiple) * info.side_multiple
     try:

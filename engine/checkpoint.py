@@ -114,11 +114,22 @@ def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
     for name in present:
         if name in _CONFIGS:
             read_json(folder, f"{name}/{_CONFIGS[name]}")
+    _check_unet(folder, family(index))
     for name in ("tokenizer", "tokenizer_2"):
         if name in present:
             _check_tokenizer(folder, name)
     variants = {name: _variant(folder, name, prefer_fp16) for name in present if name in WEIGHTS}
     return Checkpoint(folder=folder, index=index, variants=variants)
+
+
+def _check_unet(folder: Path, family: str) -> None:
+    """A UNet of the other family would load, and draw nonsense or nothing."""
+    told = read_json(folder, "unet/config.json").get("addition_embed_type") == "text_time"
+    if told != (family == "sdxl"):
+        raise BrokenModel(
+            f"unet/config.json of the model “{folder.name}” describes a UNet of {'SDXL' if told else 'Stable Diffusion'}, "
+            f"but model_index.json a pipeline of {'Stable Diffusion' if told else 'SDXL'}: {AGAIN}."
+        )
 
 
 def _check_tokenizer(folder: Path, name: str) -> None:

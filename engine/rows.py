@@ -33,7 +33,8 @@ class Rows:
     def each(self, act: Callable[[Tensor], Tensor]) -> Rows:
         """The same rows, changed part by part."""
         parts = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return Rows(**{name: part if part is None else act(part) for name, part in parts.items()})
+        changed: dict[str, Any] = {name: part if part is None else act(part) for name, part in parts.items()}
+        return Rows(**changed)
 
 
 def of_picture(

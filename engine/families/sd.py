@@ -7,7 +7,6 @@ are what people compare with): every function names the numbered part of it that
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -19,21 +18,17 @@ from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUn
 
 from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
+from engine.families.trouble import Explaining, check_finite
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-_log = logging.getLogger("easel.engine")
 ENCODED_TEXTS = 64
 """Text embeddings kept; one of Stable Diffusion 1.5 takes 231 KiB."""
 _SHOWN_WORDS = 4
 _SHOWN_CHARS = 40
-
-
-class NotFinite(Exception):
-    """The picture is not made of numbers any more."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +67,7 @@ class SdCanvas:
         return self.sampler.timesteps[self.done]
 
 
-class SdFamily:
+class SdFamily(Explaining):
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
 
     def __init__(self, pipeline: Any, sketcher: Sketcher | None = None, *, side_min: int = SIDE_MIN) -> None:
@@ -125,7 +120,7 @@ class SdFamily:
         sampler, timestep = canvas.sampler, canvas.timestep
         mixed = rows.mix(prediction, canvas.guidance_scale)
         if look:
-            _check_finite(mixed)
+            check_finite(mixed)
             canvas.guess = samplers.guess(sampler, canvas.seen, mixed, timestep)
         extra = samplers.step_arguments(sampler, canvas.generator)
         canvas.latents = sampler.step(mixed, timestep, canvas.latents, return_dict=False, **extra)[0]
@@ -140,32 +135,15 @@ class SdFamily:
     @torch.inference_mode()
     def decode(self, canvas: SdCanvas, *, sparing: bool = False) -> Image | None:
         """What follows part 7. None where the safety checker flags the picture."""
-        _check_finite(canvas.latents)
+        check_finite(canvas.latents)
         pipe = self._pipe
         scaled = self._unscaled(canvas.latents)
         with _tiled(pipe.vae, scaled) if sparing else nullcontext():
             pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
-        _check_finite(pixels)
+        check_finite(pixels)
         if self._is_flagged(pixels, canvas.embeddings.dtype):
             return None
         return pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
-
-    def explain(self, error: Exception, request: GenerationRequest) -> str:
-        if isinstance(error, NotFinite):
-            return "The numbers of this picture ran away: try another seed, less guidance or another sampler."
-        if self.is_out_of_memory(error):
-            smaller = _smaller(request, self._side_min)
-            hint = f"try {smaller}" if smaller != request.size else "try again when fewer people are drawing"
-            return f"There is not enough memory for {request.size}: {hint}."
-        _log.error("a picture failed", exc_info=error)
-        return f"The model could not draw this ({type(error).__name__}): try other settings."
-
-    def is_out_of_memory(self, error: Exception) -> bool:
-        faults.check_device(error)
-        short = faults.is_out_of_memory(error)
-        if short and self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        return short
 
     # -------------------------------------------------------------- what is measured
 
@@ -223,8 +201,8 @@ class SdFamily:
     def self_test(self, size: tuple[int, int]) -> None:
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
         batch = self._blank(1, size)
-        _check_finite(self._forward(batch))
-        _check_finite(self._pipe.vae.decode(self._unscaled(batch.latents), return_dict=False)[0])
+        check_finite(self._forward(batch))
+        check_finite(self._pipe.vae.decode(self._unscaled(batch.latents), return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
 
@@ -238,6 +216,8 @@ class SdFamily:
         return latents / self._pipe.vae.config.scaling_factor
 
     def _is_flagged(self, pixels: Tensor, dtype: torch.dtype) -> bool:
+        if not hasattr(self._pipe, "run_safety_checker"):
+            return False  # SDXL has none
         flags = self._pipe.run_safety_checker(pixels, self._device, dtype)[1]
         return flags is not None and any(flags)
 
@@ -292,11 +272,6 @@ def _head(text: str) -> str:
     return shown if shown == text.strip() else f"{shown}…"
 
 
-def _check_finite(values: Tensor) -> None:
-    if not bool(torch.isfinite(values).all()):
-        raise NotFinite
-
-
 def _rows_of(canvas: SdCanvas) -> rows.Rows:
     return rows.of_picture(
         latents=canvas.latents if canvas.seen is None else canvas.seen,
@@ -323,12 +298,3 @@ def _tiled(vae: Any, latents: Tensor) -> Generator[None]:
 
 def _scale(vae: Any) -> int:
     return 2 ** (len(vae.config.block_out_channels) - 1)
-
-
-def _smaller(request: GenerationRequest, side_min: int) -> str:
-    """About half the pixels in the same shape, no smaller than the model draws."""
-
-    def side(pixels: int) -> int:
-        return min(pixels, max(side_min, int(pixels * 0.7) // SIDE_MIN * SIDE_MIN))
-
-    return f"{side(request.width)}x{side(request.height)}"

@@ -75,7 +75,3 @@ class SdxlFamily(SdFamily):
             for values in (config.latents_mean, config.latents_std)
         )
         return latents * spread / config.scaling_factor + mean
-
-    def _is_flagged(self, pixels: Tensor, dtype: torch.dtype) -> bool:
-        """It has no safety checker."""
-        return False

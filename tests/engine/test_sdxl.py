@@ -13,7 +13,7 @@ from PIL import Image
 
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo, Ready, Submit
 from engine.families.sdxl import SdxlFamily
-from engine.models import choose_place, describe, load
+from engine.models import describe, load
 from tests.engine.support import Bench, plain, recv_endings, recv_until
 
 
