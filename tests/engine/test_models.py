@@ -308,7 +308,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "model_index.json .* not a JSON object",
     ),
     "index is binary": (lambda f: (f / "model_index.json").write_bytes(b"\xff\xfe\x00"), "model_index.json"),
-    "another pipeline": (lambda f: edit(f / "model_index.json", _class_name="FluxPipeline"), "FluxPipeline"),
+    "another pipeline": (lambda f: edit(f / "model_index.json", _class_name="WanPipeline"), "WanPipeline"),
     "unknown scheduler": (
         lambda f: edit(f / "model_index.json", scheduler=["diffusers", "NoScheduler"]),
         "model_index.json .*NoScheduler",
