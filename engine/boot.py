@@ -200,8 +200,9 @@ def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> SdFamil
     sketcher = _sketcher(pipeline, settings)
     if info.family == "any":
         call = CALLS[type(pipeline).__name__]
-        told = {"guidance": call.argument, "negative": call.negative}
-        return AnyFamily(pipeline, sketcher, side_min=info.side_min, **told)
+        return AnyFamily(
+            pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
+        )
     family = SdxlFamily if info.family == "sdxl" else SdFamily
     return family(pipeline, sketcher, side_min=info.side_min)
 

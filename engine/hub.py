@@ -83,24 +83,21 @@ def fetch(
     return _fetch(model, files, offline=False, progress=progress)
 
 
-def wanted(
-    files: Iterable[str], *, prefer_fp16: bool, weights: Mapping[str, str] = WEIGHTS
-) -> list[str]:
+def wanted(files: Iterable[str], *, prefer_fp16: bool, weights: Mapping[str, str] = WEIGHTS) -> list[str]:
     """Which of a repository's files to download; `weights` names each component's, without what follows."""
     names = sorted(files)
     texts = [
         name
         for name in names
-        if name == "model_index.json" or (name.count("/") == 1 and name.endswith((".json", ".txt", ".model", ".jinja")))
+        if name == "model_index.json"
+        or (name.count("/") == 1 and name.endswith((".json", ".txt", ".model", ".jinja")))
     ]
     stems = [f"{part}/{stem}" for part, stem in weights.items()]
     return texts + [name for stem in stems for name in _weights(names, stem, prefer_fp16)]
 
 
 def _weights(names: list[str], stem: str, prefer_fp16: bool) -> list[str]:
-    pattern = re.compile(
-        rf"{re.escape(stem)}(?P<half>\.fp16)?(-\d+-of-\d+)?(?P<half2>\.fp16)?\.safetensors"
-    )
+    pattern = re.compile(rf"{re.escape(stem)}(?P<half>\.fp16)?(-\d+-of-\d+)?(?P<half2>\.fp16)?\.safetensors")
     found = {name: match for name in names if (match := pattern.fullmatch(name))}
     half = [name for name, match in found.items() if match["half"] or match["half2"]]
     full = [name for name in found if name not in half]

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from bot.cli import app
 from bot.jobs import JobState
 from tests.tiny import build_xl
+from tests.tiny_any import build_flux
 from tests.ui.world import World, text_of
 
-BUILDERS = {"sdxl": build_xl}
+BUILDERS = {"sdxl": build_xl, "flux": build_flux}
 
 
 @pytest.fixture(scope="module", params=BUILDERS)
@@ -29,10 +30,10 @@ def test_easel_imagine(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     words = ["imagine", "a fox", "--model", str(folder), "--device", "cpu", "--seed", "7"]
     pictures: list[bytes] = []
     for name in ("one.png", "two.png"):
-        result = CliRunner().invoke(app, [*words, "--size", "72x64", "--steps", "3", "-o", name])
+        result = CliRunner().invoke(app, [*words, "--size", "80x64", "--steps", "3", "-o", name])
         assert result.exit_code == 0, result.stderr
         with Image.open(tmp_path / name) as image:
-            assert image.size == (72, 64)
+            assert image.size == (80, 64)
             pictures.append(image.tobytes())
     assert pictures[0] == pictures[1]
 
@@ -46,7 +47,7 @@ async def test_slash_imagine(folder: Path, tmp_path: Path) -> None:
         await world.reaches(1, JobState.DELIVERED, timeout_s=120)
         message = world.message(1)
         assert [attachment.filename for attachment in message.attachments] == ["easel-1-7.png"]
-        assert "128×128 · 8 steps" in text_of(message)
+        assert f"128×128 · {8 if folder.name == 'sdxl' else 4} steps" in text_of(message)
         assert (await world.job(1)).request.model == folder.name
     finally:
         await world.stop()

@@ -111,7 +111,14 @@ def _begin() -> Any:
 
 def _save(folder: Path, pipeline: Any) -> Path:
     pipeline.save_pretrained(folder, safe_serialization=True)
-    values = {"width": SIDE, "height": SIDE, "steps": 4, "side_min": 64, "side_max": 256, "pixels_max": 256 * 256}
+    values = {
+        "width": SIDE,
+        "height": SIDE,
+        "steps": 4,
+        "side_min": 64,
+        "side_max": 256,
+        "pixels_max": 256 * 256,
+    }
     (folder / "easel.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     return folder
 
@@ -137,7 +144,13 @@ def _t5() -> Any:
     transformers: Any = import_module("transformers")
     return transformers.T5EncoderModel(
         transformers.T5Config(
-            vocab_size=300, d_model=_T5_WIDTH, d_kv=8, d_ff=37, num_layers=2, num_heads=4, is_encoder_decoder=False
+            vocab_size=300,
+            d_model=_T5_WIDTH,
+            d_kv=8,
+            d_ff=37,
+            num_layers=2,
+            num_heads=4,
+            is_encoder_decoder=False,
         )
     )
 

@@ -82,7 +82,9 @@ def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
     else:
         info = models.describe(settings)
         if info.family != "sd":
-            raise BrokenModel("The benchmark draws with Stable Diffusion 1.x and 2.x only: choose such a model.")
+            raise BrokenModel(
+                "The benchmark draws with Stable Diffusion 1.x and 2.x only: choose such a model."
+            )
         boot.pin_arithmetic(info)
         pipeline = models.load(settings, place, tell)
         info = models.describe(settings)  # now by the files themselves

@@ -192,6 +192,7 @@ class AnyFamily(Explaining):
 
     def slots_agree(self, canvas: AnyCanvas, rows: int) -> bool:
         """Its forwards have no slots."""
+        del canvas, rows
         return False
 
     def self_test(self, size: tuple[int, int]) -> None:
@@ -229,7 +230,8 @@ def _generator(seed: int) -> torch.Generator:
 
 def _watched(scheduler: Any, hand_over: Callable[[Step], None]) -> Any:
     """A fresh one of the same kind whose `step` hands over; to pipelines it looks like any other."""
-    fresh = type(scheduler).from_config(scheduler.config)
+    kind: Any = type(scheduler)
+    fresh = kind.from_config(scheduler.config)
     step, names = fresh.step, [*inspect.signature(fresh.step).parameters]
 
     @functools.wraps(step)
