@@ -11,18 +11,17 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from engine import memory, models, probe
 from engine.checkpoint import BrokenModel
 from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
-from engine.drawing import DeviceLost, Manner
+from engine.drawing import DeviceLost, Family, Manner
 from engine.hub import Unreachable
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, Leave, parent_alive, wait
 from engine.worker import Controls, Worker
 
 if TYPE_CHECKING:
-    from engine.families.anything import AnyFamily
     from engine.families.sd import SdFamily
     from engine.models import Place
     from engine.preview import Sketcher
@@ -35,6 +34,14 @@ ACQUAINTING = "getting to know this machine"
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
 _Got = TypeVar("_Got")
+
+
+class Tested(Family[Any], Protocol):
+    """A family that can be tried out before anybody draws with it."""
+
+    def self_test(self, size: tuple[int, int]) -> None:
+        """Draws a little at `size` (width, height), for nobody. Raises NotFinite, or what the device raises."""
+        ...
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
@@ -191,7 +198,7 @@ def _idle_rows(settings: EngineSettings) -> Iterator[str]:
         )
 
 
-def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> SdFamily | AnyFamily:
+def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
     from engine.families.anything import AnyFamily
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
@@ -233,7 +240,7 @@ def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Pla
     return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
 
 
-def _examine(family: SdFamily | AnyFamily, info: ModelInfo, place: Place) -> None:
+def _examine(family: Tested, info: ModelInfo, place: Place) -> None:
     """The self-test before Ready: a small picture is drawn and thrown away."""
     from engine.families.trouble import NotFinite
 

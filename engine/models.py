@@ -28,6 +28,7 @@ from engine.contract import (
     InvalidRequest,
     ModelInfo,
 )
+from engine.known import KNOWN, KNOWN_SIDE
 from engine.pipelines import CALLS
 
 if TYPE_CHECKING:
@@ -36,53 +37,6 @@ if TYPE_CHECKING:
 OnProgress = Callable[[str, float | None], None]
 """Told a stage in a few words and its share, None where unknown."""
 
-_KNOWN: Mapping[str, Mapping[str, Any]] = {
-    "stable-diffusion-v1-5/stable-diffusion-v1-5": {
-        "title": "Stable Diffusion 1.5",
-        "description": "the model most tutorials use",
-        "safety_checker": True,
-    },
-    "CompVis/stable-diffusion-v1-4": {"title": "Stable Diffusion 1.4", "safety_checker": True},
-    "stabilityai/sd-turbo": {
-        "title": "SD-Turbo",
-        "description": "one step is enough",
-        "steps": 1,
-        "guidance_scale": 1.0,
-        "sampler": "Euler",
-    },
-    "stabilityai/stable-diffusion-xl-base-1.0": {
-        "title": "Stable Diffusion XL",
-        "description": "large pictures, more detail",
-        "family": "sdxl",
-        "guidance_scale": 5.0,
-        "sampler": "Euler",
-    },
-    "stabilityai/sdxl-turbo": {
-        "title": "SDXL-Turbo",
-        "description": "one step is enough",
-        "family": "sdxl",
-        "steps": 1,
-        "guidance_scale": 1.0,
-        "sampler": "Euler a",
-    },
-    "SimianLuo/LCM_Dreamshaper_v7": {
-        "title": "LCM Dreamshaper 7",
-        "description": "four steps are enough",
-        "width": 512,
-        "height": 512,
-        "steps": 4,
-        "guidance_scale": 8.5,
-        "sampler": "LCM",
-        "safety_checker": True,
-    },
-}
-"""What is better known than read, for models whose files are silent about it."""
-_KNOWN_SIDE: Mapping[str, int] = {
-    **dict.fromkeys(_KNOWN, 512),
-    "SimianLuo/LCM_Dreamshaper_v7": 768,
-    "stabilityai/stable-diffusion-xl-base-1.0": 1024,
-}
-"""The native side, for bounds before the files are there."""
 _CLASSES = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
@@ -128,9 +82,9 @@ def describe(settings: EngineSettings) -> ModelInfo:
     snapshot = hub.cached(model)
     if snapshot is not None and _has_configs(snapshot):
         return _describe_folder(snapshot, model)
-    if model in _KNOWN:
-        side = _KNOWN_SIDE[model]
-        return _info(ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE)), _KNOWN[model])
+    if model in KNOWN:
+        side = KNOWN_SIDE[model]
+        return _info(ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE)), KNOWN[model])
     return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
 
 
@@ -154,7 +108,7 @@ def _describe_folder(folder: Path, model: str) -> ModelInfo:
         **_drawing(folder, unet, index),
     )
     read = replace(read, safety_checker="safety_checker" in dict(checkpoint.components(index)))
-    return _overridden(_info(read, _KNOWN.get(model, {})), _overrides(folder))
+    return _overridden(_info(read, KNOWN.get(model, {})), _overrides(folder))
 
 
 def _called(folder: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:

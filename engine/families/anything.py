@@ -230,8 +230,7 @@ def _generator(seed: int) -> torch.Generator:
 
 def _watched(scheduler: Any, hand_over: Callable[[Step], None]) -> Any:
     """A fresh one of the same kind whose `step` hands over; to pipelines it looks like any other."""
-    kind: Any = type(scheduler)
-    fresh = kind.from_config(scheduler.config)
+    fresh: Any = scheduler.__class__.from_config(scheduler.config)
     step, names = fresh.step, [*inspect.signature(fresh.step).parameters]
 
     @functools.wraps(step)

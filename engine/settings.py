@@ -1,0 +1,43 @@
+"""What one engine process is told when it starts. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.fake_settings import FakeSettings
+
+Mode = Literal["exact", "wide", "fast"]
+"""One image a forward, equal to `pipe()` | always as many rows, equal in any crowd | as many as pay, equal to the eye."""
+Switch = Literal["auto", "on", "off"]
+WIDE_ROWS = (2, 4, 8, 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """All that one engine process is told when it starts. Paths are absolute."""
+
+    model: str
+    """Hub id, local folder in the hub's layout, or STARTER."""
+    spool: str
+    """Folder for finished images."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    slots: int = 4
+    """Images under way at the same time."""
+    hub_offline: bool = False
+    mode: Mode = "exact"
+    rows: int = 4
+    """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
+    data: str | None = None
+    """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
+    preview_every: int = 0
+    """UNet calls of one image between two previews; 0: none are made."""
+    preview_model: str | None = None
+    """Local folder of an AutoencoderTiny for sharper previews; None: a linear map of the latents."""
+    channels_last: Switch = "auto"
+    fused_qkv: Switch = "auto"
+    compile: Switch = "off"
+    """Only in the fast mode; goes on behind the first images."""
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    fake: FakeSettings | None = None
