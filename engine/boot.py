@@ -10,13 +10,14 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from engine import memory, models, probe
 from engine.checkpoint import BrokenModel
 from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
-from engine.drawing import DeviceLost, Manner
+from engine.drawing import DeviceLost, Family, Manner
 from engine.hub import Unreachable
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, Leave, parent_alive, wait
 from engine.worker import Controls, Worker
@@ -24,6 +25,7 @@ from engine.worker import Controls, Worker
 if TYPE_CHECKING:
     from engine.families.sd import SdFamily
     from engine.models import Place
+    from engine.preview import Sketcher
 
 THREADS_MAX = 16
 """More make the small matrices of one picture slower, not faster."""
@@ -33,6 +35,14 @@ ACQUAINTING = "getting to know this machine"
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
 _Got = TypeVar("_Got")
+
+
+class Tested(Family[Any], Protocol):
+    """A family that can be tried out before anybody draws with it."""
+
+    def self_test(self, size: tuple[int, int]) -> None:
+        """Draws a little at `size` (width, height), for nobody. Raises NotFinite, or what the device raises."""
+        ...
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
@@ -101,9 +111,13 @@ def _patiently(
 def _start(
     settings: EngineSettings, info: ModelInfo, controls: Controls, emit: Callable[[Event], None]
 ) -> tuple[Worker[Any], Ready]:
+    from engine.families.sd import SdFamily
+
     folder = _make_folder(settings)
     pin_arithmetic(info)
-    place = models.choose_place(settings)
+    place = models.choose_place(settings, info.family)
+    if info.family == "any":
+        settings = replace(settings, mode="exact")  # its pictures share no forward
     known = (info,)
 
     def tell(stage: str, share: float | None = None) -> None:
@@ -115,10 +129,12 @@ def _start(
     info = _fitted(info, pipeline, settings, place)
     family = _family(pipeline, settings, info)
     _examine(family, info, place)
-    switches, costs = _acquaint(family, pipeline, settings, info, place, lambda: tell(ACQUAINTING))
+    switches, costs = {}, None
+    if isinstance(family, SdFamily):
+        switches, costs = _acquaint(family, pipeline, settings, info, place, lambda: tell(ACQUAINTING))
     manner = _manner(settings, costs)
     ready = _announcement(settings, info, place, manner, switches, costs)
-    if settings.mode == "fast" and settings.compile == "on":
+    if isinstance(family, SdFamily) and settings.mode == "fast" and settings.compile == "on":
         family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
     worker = Worker(
         family=family,
@@ -183,36 +199,53 @@ def _idle_rows(settings: EngineSettings) -> Iterator[str]:
         )
 
 
-def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> SdFamily:
-    from engine import inputs, preview
+def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
+    from engine import inputs
+    from engine.families.anything import AnyFamily
     from engine.families.sd import SdFamily
+    from engine.families.sdxl import SdxlFamily
+    from engine.pipelines import CALLS
 
-    sketcher = None
-    if settings.preview_model and settings.preview_every:
-        sketcher = preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
-    elif settings.preview_every:
-        sketcher = preview.LinearSketcher(pipeline.vae)
+    sketcher = _sketcher(pipeline, settings)
+    if info.family == "any":
+        call = CALLS[type(pipeline).__name__]
+        return AnyFamily(
+            pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
+        )
+    family = SdxlFamily if info.family == "sdxl" else SdFamily
     folder = Path(settings.spool) / inputs.FOLDER
-    return SdFamily(pipeline, sketcher, side_min=info.side_min, inputs=folder)
+    return family(pipeline, sketcher, side_min=info.side_min, inputs=folder)
+
+
+def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:
+    """None where no previews are wanted, or the latents are of another kind than pictures in small."""
+    from engine import preview
+
+    if not settings.preview_every or type(pipeline.vae).__name__ != "AutoencoderKL":
+        return None
+    if settings.preview_model:
+        return preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
+    return preview.LinearSketcher(pipeline.vae)
 
 
 def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
     """With the largest size that the free memory has room for."""
     free = memory.free_bytes(place.device)
-    if free is None:
+    if free is None or info.family == "any":  # how much those take nobody knows beforehand
         return info
     needs = memory.Needs.of(
         pipeline.unet.config,
         pipeline.vae.config,
         itemsize=place.dtype.itemsize,
+        vae_itemsize=pipeline.vae.dtype.itemsize,
         tiles=place.device.type == "cuda",
     )
     return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
 
 
-def _examine(family: SdFamily, info: ModelInfo, place: Place) -> None:
+def _examine(family: Tested, info: ModelInfo, place: Place) -> None:
     """The self-test before Ready: a small picture is drawn and thrown away."""
-    from engine.families.sd import NotFinite
+    from engine.families.trouble import NotFinite
 
     side = -(-info.side_min // info.side_multiple) * info.side_multiple
     try:

@@ -12,15 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-PIPELINES = (
-    "StableDiffusionPipeline",
-    "StableDiffusionInpaintPipeline",
-    "LatentConsistencyModelPipeline",
-)
+from engine.pipelines import CALLS
+
+FAMILIES = {
+    "StableDiffusionPipeline": "sd",
+    "StableDiffusionInpaintPipeline": "sd",
+    "LatentConsistencyModelPipeline": "sd",
+    "StableDiffusionXLPipeline": "sdxl",
+    **dict.fromkeys(CALLS, "any"),
+}
+"""Which family draws with a pipeline of this class. Others, and code that comes with a model, are never run."""
 WEIGHTS = {  # component -> name of its weights' file, without what follows
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
+    "text_encoder_2": "model",
     "safety_checker": "model",
 }
 _CONFIGS = {
@@ -28,7 +34,14 @@ _CONFIGS = {
     "feature_extractor": "preprocessor_config.json",
     **dict.fromkeys(WEIGHTS, "config.json"),
 }
-_REQUIRED = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_REQUIRED = {
+    "sd": ("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
+    "sdxl": ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"),
+    "any": ("transformer", "vae", "scheduler"),
+}
+_LIBRARIES = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
+"""Where components come from, and what the files of their weights are called."""
+_NO_WEIGHTS = ("Scheduler", "Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor")
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _HEADER_MAX = 100_000_000
 AGAIN = "download the model again"
@@ -57,6 +70,28 @@ def components(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 pass
 
 
+def family(index: Mapping[str, Any]) -> str:
+    """The family of a model_index.json that `read_index` let through."""
+    return FAMILIES[index["_class_name"]]
+
+
+def weights(folder: Path, index: Mapping[str, Any]) -> dict[str, str]:
+    """Each component with weights -> the name of their file, without what follows. Raises BrokenModel for foreign code."""
+    if family(index) != "any":
+        return {name: WEIGHTS[name] for name, _ in components(index) if name in WEIGHTS}
+    found: dict[str, str] = {}
+    for name, class_name in components(index):
+        library = index[name][0]
+        if library not in _LIBRARIES:
+            raise BrokenModel(
+                f"model_index.json of “{folder.name}” wants code of its own for {name[:40]}, and such code is never run: "
+                "choose another model."
+            )
+        if not class_name.endswith(_NO_WEIGHTS):
+            found[name] = _LIBRARIES[library]
+    return found
+
+
 def read_index(folder: Path) -> Mapping[str, Any]:
     """model_index.json of a pipeline that we can draw with."""
     if not folder.is_dir():
@@ -69,10 +104,10 @@ def read_index(folder: Path) -> Mapping[str, Any]:
             "give the folder that holds that file, or a model's id on the hub."
         )
     index = read_json(folder, "model_index.json")
-    if index.get("_class_name") not in PIPELINES:
+    if not isinstance(index.get("_class_name"), str) or index["_class_name"] not in FAMILIES:
         raise BrokenModel(
             f"model_index.json of “{folder.name}” describes a {str(index.get('_class_name'))[:60]}, "
-            f"but this version of Easel draws with {PIPELINES[0]} only: choose another model."
+            f"but this version of Easel draws with {', '.join(FAMILIES)}: choose another model."
         )
     return index
 
@@ -98,35 +133,50 @@ def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
     """Looks at every file the pipeline needs, headers of weights included. Raises BrokenModel."""
     index = read_index(folder)
     present = [name for name, _ in components(index)]
-    for name in _REQUIRED:
+    stems = weights(folder, index)
+    for name in _REQUIRED[family(index)]:
         if name not in present:
             raise BrokenModel(f"model_index.json of “{folder.name}” names no {name}: {AGAIN}.")
     for name in present:
-        if name in _CONFIGS:
-            read_json(folder, f"{name}/{_CONFIGS[name]}")
-    _check_tokenizer(folder)
-    variants = {name: _variant(folder, name, prefer_fp16) for name in present if name in WEIGHTS}
+        if name in _CONFIGS or name in stems:
+            read_json(folder, f"{name}/{_CONFIGS.get(name, 'config.json')}")
+    if family(index) != "any":
+        _check_unet(folder, family(index))
+        for name in ("tokenizer", "tokenizer_2"):
+            if name in present:
+                _check_tokenizer(folder, name)
+    variants = {name: _variant(folder, f"{name}/{stem}", prefer_fp16) for name, stem in stems.items()}
     return Checkpoint(folder=folder, index=index, variants=variants)
 
 
-def _check_tokenizer(folder: Path) -> None:
-    if (folder / "tokenizer" / "tokenizer.json").is_file():
-        read_json(folder, "tokenizer/tokenizer.json")
+def _check_unet(folder: Path, family: str) -> None:
+    """A UNet of the other family would load, and draw nonsense or nothing."""
+    told = read_json(folder, "unet/config.json").get("addition_embed_type") == "text_time"
+    if told != (family == "sdxl"):
+        raise BrokenModel(
+            f"unet/config.json of the model “{folder.name}” describes a UNet of {'SDXL' if told else 'Stable Diffusion'}, "
+            f"but model_index.json a pipeline of {'Stable Diffusion' if told else 'SDXL'}: {AGAIN}."
+        )
+
+
+def _check_tokenizer(folder: Path, name: str) -> None:
+    if (folder / name / "tokenizer.json").is_file():
+        read_json(folder, f"{name}/tokenizer.json")
         return
-    read_json(folder, "tokenizer/vocab.json")
-    if not (folder / "tokenizer" / "merges.txt").is_file():
-        raise BrokenModel(f"tokenizer/merges.txt is missing from the model “{folder.name}”: {AGAIN}.")
+    read_json(folder, f"{name}/vocab.json")
+    if not (folder / name / "merges.txt").is_file():
+        raise BrokenModel(f"{name}/merges.txt is missing from the model “{folder.name}”: {AGAIN}.")
 
 
-def _variant(folder: Path, component: str, prefer_fp16: bool) -> str | None:
-    """Which of the component's weights to load, checked."""
+def _variant(folder: Path, stem: str, prefer_fp16: bool) -> str | None:
+    """Which of a component's weights to load, checked; `stem` begins the path of their file."""
+    component, _, _ = stem.partition("/")
     for variant in ("fp16", None) if prefer_fp16 else (None, "fp16"):
-        names = _weight_files(folder, component, variant)
+        names = _weight_files(folder, stem, variant)
         for name in names:
             check_safetensors(folder, name)
         if names:
             return variant
-    stem = f"{component}/{WEIGHTS[component]}"
     if any(file.suffix in _PICKLES for file in (folder / component).iterdir()):
         raise BrokenModel(
             f"{component} of the model “{folder.name}” comes only as a pickle file, which can run foreign code when "
@@ -135,10 +185,10 @@ def _variant(folder: Path, component: str, prefer_fp16: bool) -> str | None:
     raise BrokenModel(f"{stem}.safetensors is missing from the model “{folder.name}”: {AGAIN}.")
 
 
-def _weight_files(folder: Path, component: str, variant: str | None) -> list[str]:
+def _weight_files(folder: Path, stem: str, variant: str | None) -> list[str]:
     """The files of one variant, relative to the folder: one, or the shards its index names; none if it isn't there."""
+    component, _, _ = stem.partition("/")
     middle = f".{variant}" if variant else ""
-    stem = f"{component}/{WEIGHTS[component]}"
     if (folder / f"{stem}{middle}.safetensors").exists():
         return [f"{stem}{middle}.safetensors"]
     for index in (f"{stem}.safetensors.index{middle}.json", f"{stem}{middle}.safetensors.index.json"):

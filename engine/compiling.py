@@ -59,11 +59,13 @@ def _shape(batch: Rows) -> tuple[tuple[int, ...], int]:
 
 
 def call(unet: Any, batch: Rows) -> Tensor:
-    """One forward of a UNet."""
+    """One forward of a UNet; what only SDXL's takes is left out for others."""
+    added = {"text_embeds": batch.pooled, "time_ids": batch.sizes}
     return unet(
         batch.latents,
         batch.timesteps,
         encoder_hidden_states=batch.embeddings,
         timestep_cond=batch.guidance,
+        added_cond_kwargs=None if batch.pooled is None else added,
         return_dict=False,
     )[0]

@@ -97,6 +97,9 @@ SAMPLERS: Mapping[str, Sampler] = {
         Sampler(name="LCM", steps_max=50),
     )
 }
+OWN_SAMPLER = Sampler(name="Model's own")
+"""The only one of models that are drawn with by their own pipeline (FLUX and others): the one in their files."""
+EVERY_SAMPLER: Mapping[str, Sampler] = {**SAMPLERS, OWN_SAMPLER.name: OWN_SAMPLER}
 
 
 # ------------------------------------------------------------------ requests
@@ -133,11 +136,11 @@ class GenerationRequest:
         check_text("negative prompt", self.negative_prompt)
         for name in ("width", "height"):
             check_side(name, getattr(self, name))
-        if self.sampler not in SAMPLERS:
+        if self.sampler not in EVERY_SAMPLER:
             raise InvalidRequest(
                 f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}."
             )
-        sampler = SAMPLERS[self.sampler]
+        sampler = EVERY_SAMPLER[self.sampler]
         if not sampler.steps_min <= self.steps <= sampler.steps_max:
             raise InvalidRequest(
                 f"{sampler.name} takes {sampler.steps_min} to {sampler.steps_max} steps, not {self.steps}."
@@ -161,7 +164,7 @@ class GenerationRequest:
     @property
     def evaluations(self) -> int:
         """UNet calls for one image."""
-        return SAMPLERS[self.sampler].evaluations(self.steps, self.steps_taken)
+        return EVERY_SAMPLER[self.sampler].evaluations(self.steps, self.steps_taken)
 
     @property
     def size(self) -> str:
@@ -193,7 +196,7 @@ class Start:
 def _spelled(sampler: str) -> str:
     """The sampler's own spelling, whatever the capitals; unknown names stay and are refused with the list."""
     wanted = sampler.strip().casefold()
-    return next((known for known in SAMPLERS if known.casefold() == wanted), sampler)
+    return next((known for known in EVERY_SAMPLER if known.casefold() == wanted), sampler)
 
 
 # ------------------------------------------------------------------ models
@@ -250,7 +253,7 @@ class ModelInfo:
         width, height = size or (self.width, self.height)
         chosen = _spelled(sampler) if sampler else self.sampler
         if steps is None:  # a default never breaks a chosen sampler's own range
-            limit = SAMPLERS[chosen].steps_max if chosen in SAMPLERS else self.steps
+            limit = EVERY_SAMPLER[chosen].steps_max if chosen in EVERY_SAMPLER else self.steps
             steps = min(self.steps, limit)
         request = GenerationRequest(
             prompt=prompt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -68,28 +68,36 @@ def fetch_configs(model: str, *, offline: bool) -> Path:
     return _fetch(model, ["model_index.json", "*/*.json"], offline=offline, progress=lambda _: None)
 
 
-def fetch(model: str, *, offline: bool, prefer_fp16: bool, progress: Progress) -> Path:
+def fetch(
+    model: str,
+    *,
+    offline: bool,
+    prefer_fp16: bool,
+    progress: Progress,
+    weights: Mapping[str, str] = WEIGHTS,
+) -> Path:
     """Everything that drawing needs and nothing else: configurations, tokenizer, one variant of the weights."""
     if offline:
         return _fetch(model, ["*"], offline=True, progress=progress)
-    return _fetch(model, wanted(_listing(model), prefer_fp16=prefer_fp16), offline=False, progress=progress)
+    files = wanted(_listing(model), prefer_fp16=prefer_fp16, weights=weights)
+    return _fetch(model, files, offline=False, progress=progress)
 
 
-def wanted(files: Iterable[str], *, prefer_fp16: bool) -> list[str]:
-    """Which of a repository's files to download."""
+def wanted(files: Iterable[str], *, prefer_fp16: bool, weights: Mapping[str, str] = WEIGHTS) -> list[str]:
+    """Which of a repository's files to download; `weights` names each component's, without what follows."""
     names = sorted(files)
     texts = [
         name
         for name in names
-        if name == "model_index.json" or (name.count("/") == 1 and name.endswith((".json", ".txt")))
+        if name == "model_index.json"
+        or (name.count("/") == 1 and name.endswith((".json", ".txt", ".model", ".jinja")))
     ]
-    return texts + [name for part in WEIGHTS for name in _weights(names, part, prefer_fp16)]
+    stems = [f"{part}/{stem}" for part, stem in weights.items()]
+    return texts + [name for stem in stems for name in _weights(names, stem, prefer_fp16)]
 
 
-def _weights(names: list[str], component: str, prefer_fp16: bool) -> list[str]:
-    pattern = re.compile(
-        rf"{component}/{WEIGHTS[component]}(?P<half>\.fp16)?(-\d+-of-\d+)?(?P<half2>\.fp16)?\.safetensors"
-    )
+def _weights(names: list[str], stem: str, prefer_fp16: bool) -> list[str]:
+    pattern = re.compile(rf"{re.escape(stem)}(?P<half>\.fp16)?(-\d+-of-\d+)?(?P<half2>\.fp16)?\.safetensors")
     found = {name: match for name in names if (match := pattern.fullmatch(name))}
     half = [name for name, match in found.items() if match["half"] or match["half2"]]
     full = [name for name in found if name not in half]

@@ -35,8 +35,16 @@ class Needs:
     """For decoding one picture, which happens between forwards."""
 
     @classmethod
-    def of(cls, unet: Mapping[str, Any], vae: Mapping[str, Any], *, itemsize: int, tiles: bool) -> Needs:
-        """From the two configs; `itemsize` in bytes is that of the weights' numbers.
+    def of(
+        cls,
+        unet: Mapping[str, Any],
+        vae: Mapping[str, Any],
+        *,
+        itemsize: int,
+        tiles: bool,
+        vae_itemsize: int | None = None,
+    ) -> Needs:
+        """From the two configs; `itemsize` in bytes is that of the weights' numbers, the VAE's where they differ.
 
         With `tiles` a whole decode may fail and be repeated in parts. Without, it has to fit: a processor's memory is
         overcommitted, and its system would kill the engine instead of telling it.
@@ -44,7 +52,10 @@ class Needs:
         scale = 2 ** (len(vae["block_out_channels"]) - 1)
         return cls(
             row=UNET_FACTOR * unet["block_out_channels"][0] * itemsize / scale**2,
-            decode=(TILED if tiles else 1) * VAE_FACTOR * vae["block_out_channels"][0] * itemsize,
+            decode=(TILED if tiles else 1)
+            * VAE_FACTOR
+            * vae["block_out_channels"][0]
+            * (vae_itemsize or itemsize),
         )
 
     def bytes_for(self, pixels: int, rows: int) -> int:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 from engine import checkpoint, hub, samplers
 from engine.checkpoint import BrokenModel, Checkpoint
 from engine.contract import (
+    EVERY_SAMPLER,
+    OWN_SAMPLER,
     SAMPLERS,
     SIDE_MAX,
     SIDE_MIN,
@@ -26,6 +28,8 @@ from engine.contract import (
     InvalidRequest,
     ModelInfo,
 )
+from engine.known import KNOWN, KNOWN_SIDE
+from engine.pipelines import CALLS
 
 if TYPE_CHECKING:
     import torch
@@ -33,46 +37,29 @@ if TYPE_CHECKING:
 OnProgress = Callable[[str, float | None], None]
 """Told a stage in a few words and its share, None where unknown."""
 
-_KNOWN: Mapping[str, Mapping[str, Any]] = {
-    "stable-diffusion-v1-5/stable-diffusion-v1-5": {
-        "title": "Stable Diffusion 1.5",
-        "description": "the model most tutorials use",
-        "safety_checker": True,
-    },
-    "CompVis/stable-diffusion-v1-4": {"title": "Stable Diffusion 1.4", "safety_checker": True},
-    "stabilityai/sd-turbo": {
-        "title": "SD-Turbo",
-        "description": "one step is enough",
-        "steps": 1,
-        "guidance_scale": 1.0,
-        "sampler": "Euler",
-    },
-    "SimianLuo/LCM_Dreamshaper_v7": {
-        "title": "LCM Dreamshaper 7",
-        "description": "four steps are enough",
-        "width": 512,
-        "height": 512,
-        "steps": 4,
-        "guidance_scale": 8.5,
-        "sampler": "LCM",
-        "safety_checker": True,
-    },
-}
-"""What is better known than read, for models whose files are silent about it."""
-_KNOWN_SIDE: Mapping[str, int] = {**dict.fromkeys(_KNOWN, 512), "SimianLuo/LCM_Dreamshaper_v7": 768}
-"""The native side, for bounds before the files are there."""
 _CLASSES = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
     "text_encoder": ("transformers", "CLIPTextModel"),
+    "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
     "safety_checker": ("diffusers.pipelines.stable_diffusion.safety_checker", "StableDiffusionSafetyChecker"),
 }
 """What each component is, whatever a checkpoint's model_index.json calls it: nothing else is ever loaded."""
+_PIPELINES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "sd": ("StableDiffusionPipeline", {}),
+    "sdxl": ("StableDiffusionXLPipeline", {"add_watermarker": False}),
+}
+"""What each family is put together as. A watermark nobody sees would keep pictures from being equal between machines."""
+_GUIDANCE = {"sd": 7.5, "sdxl": 5.0}
+"""The defaults of `pipe()` itself."""
 STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
 _OVERRIDES = "easel.json"
 _DIGEST_BYTES = 2**18
 _FIXED = ("id", "family", "safety_checker", "takes_images")
-_CONFIGS = ("model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json")
+_NATIVE = 1024
+"""The side of pictures where the files of a pipeline that is called are silent about it."""
+_CORES = ("unet", "transformer")
+"""What predicts the noise."""
 
 
 def local_folder(model: str) -> Path | None:
@@ -93,24 +80,59 @@ def describe(settings: EngineSettings) -> ModelInfo:
         return _describe_folder(folder, STARTER if settings.model == STARTER else folder.name or "model")
     model = hub.current_id(settings.model)
     snapshot = hub.cached(model)
-    if snapshot is not None and all((snapshot / name).is_file() for name in _CONFIGS):
+    if snapshot is not None and _has_configs(snapshot):
         return _describe_folder(snapshot, model)
-    if model in _KNOWN:
-        side = _KNOWN_SIDE[model]
-        known = ModelInfo(id=model, title=model, takes_images=True, **_sizes(side, side, SIDE_MULTIPLE))
-        return _info(known, _KNOWN[model])
+    if model in KNOWN:
+        side = KNOWN_SIDE[model]
+        known = ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE))
+        info = _info(known, KNOWN[model])
+        return replace(info, takes_images=info.family == "sd")
     return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
+
+
+def _has_configs(folder: Path) -> bool:
+    """Whether all that describing takes is there: of an interrupted download some files may be missing."""
+    names = ("model_index.json", "scheduler/scheduler_config.json", "vae/config.json")
+    core = any((folder / part / "config.json").is_file() for part in _CORES)
+    return core and all((folder / name).is_file() for name in names)
 
 
 def _describe_folder(folder: Path, model: str) -> ModelInfo:
     index = checkpoint.read_index(folder)
+    if checkpoint.family(index) == "any":
+        return _overridden(_called(folder, model, index), _overrides(folder))
     unet, vae = (checkpoint.read_json(folder, f"{part}/config.json") for part in ("unet", "vae"))
     read = ModelInfo(
-        id=model, title=model.rsplit("/", 1)[-1], **_native(unet, vae), **_drawing(folder, unet, index)
+        id=model,
+        title=model.rsplit("/", 1)[-1],
+        family=checkpoint.family(index),
+        **_native(unet, vae),
+        **_drawing(folder, unet, index),
     )
     safety = "safety_checker" in dict(checkpoint.components(index))
-    read = replace(read, safety_checker=safety, takes_images=True)
-    return _overridden(_info(read, _KNOWN.get(model, {})), _overrides(folder))
+    read = replace(read, safety_checker=safety, takes_images=read.family == "sd")
+    return _overridden(_info(read, KNOWN.get(model, {})), _overrides(folder))
+
+
+def _called(folder: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
+    """A model that is drawn with by calling its pipeline, with that call's own defaults."""
+    call = CALLS[index["_class_name"]]
+    core, vae = (checkpoint.read_json(folder, f"{part}/config.json") for part in ("transformer", "vae"))
+    blocks = vae.get("block_out_channels") or vae.get("encoder_block_out_channels") or (0,) * 4
+    scale = 2 ** (len(blocks) - 1)
+    size = core.get("sample_size")
+    side = size * scale if isinstance(size, int) and "block_out_channels" in vae else _NATIVE
+    few = index["_class_name"] == "FluxPipeline" and not core.get("guidance_embeds")  # “schnell”
+    return ModelInfo(
+        id=model,
+        title=model.rsplit("/", 1)[-1],
+        family="any",
+        steps=4 if few else call.steps,
+        guidance_scale=1.0 if few else call.guidance,
+        sampler=OWN_SAMPLER.name,
+        samplers=(OWN_SAMPLER.name,),
+        **_sizes(side, side, max(16, 2 * scale)),
+    )
 
 
 def _native(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +172,7 @@ def _drawing(folder: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) ->
         "sampler": sampler,
         "samplers": samplers.offered(config),
         "steps": 4 if quick else 30,
-        "guidance_scale": (8.5 if takes_guidance else 1.0) if quick else 7.5,
+        "guidance_scale": (8.5 if takes_guidance else 1.0) if quick else _GUIDANCE[checkpoint.family(index)],
     }
 
 
@@ -189,9 +211,10 @@ def _rules(info: ModelInfo) -> Iterator[tuple[str, bool, str]]:
     ordered = info.side_min <= info.side_max
     yield "side_min", ordered, f"at most side_max, which is {info.side_max}"
     yield "side_max", ordered, f"at least side_min, which is {info.side_min}"
-    yield "sampler", info.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"
-    yield "samplers", set(info.samplers) <= set(SAMPLERS), f"a choice from {', '.join(SAMPLERS)}"
-    sampler = SAMPLERS[info.sampler]
+    known = (OWN_SAMPLER.name,) if info.family == "any" else tuple(SAMPLERS)
+    yield "sampler", info.sampler in known, f"one of {', '.join(known)}"
+    yield "samplers", set(info.samplers) <= set(known), f"a choice from {', '.join(known)}"
+    sampler = EVERY_SAMPLER[info.sampler]
     fits = sampler.steps_min <= info.steps <= sampler.steps_max
     yield "steps", fits, f"from {sampler.steps_min} to {sampler.steps_max}, as {sampler.name} wants"
 
@@ -217,7 +240,7 @@ def _accepted(example: object) -> tuple[type, ...]:
 def _info(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
     """With these values, checked: a model's own defaults must be within its own bounds."""
     changed = replace(info, **changes)
-    unknown = [name for name in changed.samplers if name not in SAMPLERS]
+    unknown = [name for name in changed.samplers if name not in EVERY_SAMPLER]
     try:
         if unknown:
             raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")
@@ -241,9 +264,10 @@ class Place:
     warnings: tuple[str, ...] = ()
 
 
-def choose_place(settings: EngineSettings) -> Place:
+def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
     """fp16 on CUDA, fp32 elsewhere, unless told otherwise. Raises BrokenModel where the device or dtype can't be used.
 
+    Families that are drawn with by calling their pipeline get bf16 on CUDA: most of them overflow in fp16.
     In wide and fast a processor built for bf16 uses that: in exact a picture equals what `pipe()` draws by default.
     """
     import torch
@@ -264,7 +288,8 @@ def choose_place(settings: EngineSettings) -> Place:
             f"The device “{name[:20]}” can't be used here ({type(error).__name__}): "
             "install its driver and the torch build for it, or set the device to “auto”."
         ) from error
-    dtype = getattr(torch, _usual_dtype(settings, device) if settings.dtype == "auto" else settings.dtype)
+    usual = _usual_dtype(settings, device, family)
+    dtype = getattr(torch, usual if settings.dtype == "auto" else settings.dtype)
     if device.type == "cpu" and dtype is torch.float16:
         raise BrokenModel(
             "Processors have no fast float16: set dtype to “auto” or “bfloat16” under [engine]."
@@ -273,20 +298,21 @@ def choose_place(settings: EngineSettings) -> Place:
     return Place(device=device, dtype=dtype, warnings=slow if device.type == "cpu" else ())
 
 
-def _usual_dtype(settings: EngineSettings, device: torch.device) -> str:
+def _usual_dtype(settings: EngineSettings, device: torch.device, family: str) -> str:
     from engine import tuning
 
     if device.type == "cuda":
-        return "float16"
+        return "bfloat16" if family == "any" else "float16"
     pays = device.type == "cpu" and settings.mode != "exact" and tuning.bfloat16_pays()
     return "bfloat16" if pays else "float32"
 
 
 def digest(settings: EngineSettings) -> str:
-    """A few letters for the UNet's weights: by the sizes of its files, and what stands at their beginning and end."""
+    """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends."""
     folder = local_folder(settings.model) or hub.cached(hub.current_id(settings.model))
     found = hashlib.sha256()
-    for file in sorted((folder / "unet").glob("*.safetensors")) if folder else ():
+    files = [file for part in _CORES for file in (folder / part).glob("*.safetensors")] if folder else []
+    for file in sorted(files):
         with file.open("rb") as weights:
             size = weights.seek(0, os.SEEK_END)
             found.update(str(size).encode())
@@ -297,7 +323,7 @@ def digest(settings: EngineSettings) -> str:
 
 
 def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:
-    """The model's StableDiffusionPipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
+    """The model's pipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
     prefer_fp16 = str(place.dtype) == "torch.float16"
     found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
     parts: dict[str, Any] = {}
@@ -320,6 +346,9 @@ def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress
             return checkpoint.check(snapshot, prefer_fp16=prefer_fp16).folder
         except BrokenModel:
             pass  # an interrupted download, most often: what is missing is fetched below
+    weights = checkpoint.WEIGHTS
+    if snapshot is not None and (snapshot / "model_index.json").is_file():
+        weights = checkpoint.weights(snapshot, checkpoint.read_index(snapshot))
     stage = f"downloading {model.rsplit('/', 1)[-1]}"
     on_progress(stage, None)
     return hub.fetch(
@@ -327,11 +356,12 @@ def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress
         offline=settings.hub_offline,
         prefer_fp16=prefer_fp16,
         progress=lambda share: on_progress(stage, share),
+        weights=weights,
     )
 
 
 def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:
-    module, class_name = _CLASSES[name]
+    module, class_name = found.index[name] if checkpoint.family(found.index) == "any" else _CLASSES[name]
     try:
         return getattr(import_module(module), class_name).from_pretrained(
             found.folder / name,
@@ -352,13 +382,30 @@ def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
             f"model_index.json of “{found.folder.name}” names a scheduler that diffusers does not have "
             f"({scheduler[:60]}): correct it, or {checkpoint.AGAIN}."
         )
+    class_name, options = _PIPELINES.get(
+        checkpoint.family(found.index), (found.index["_class_name"], _left_out(found.index))
+    )
     try:
-        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
-            found.folder, **parts, dtype=place.dtype, use_safetensors=True, local_files_only=True
+        pipeline = getattr(diffusers, class_name).from_pretrained(
+            found.folder, **parts, **options, dtype=place.dtype, use_safetensors=True, local_files_only=True
         )
-        return pipeline.to(place.device)
+        pipeline = pipeline.to(place.device)
     except Exception as error:
         raise _broken(found, "", error) from error
+    if checkpoint.family(found.index) == "sdxl":
+        _keep_from_overflow(pipeline.vae)
+    return pipeline
+
+
+def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
+    """The optional components that this model does without, as diffusers wants to be told."""
+    return {name: None for name, value in index.items() if value == [None, None]}
+
+
+def _keep_from_overflow(vae: Any) -> None:
+    """SDXL's first VAE is too large for float16, and its config says so: it computes in float32, as in `pipe()`."""
+    if str(vae.dtype) == "torch.float16" and vae.config.force_upcast:
+        vae.float()
 
 
 def _broken(found: Checkpoint, part: str, error: Exception) -> BrokenModel:

@@ -102,7 +102,8 @@ def _fit(vae: Any, scale: int) -> Tensor:
     pixels = _patches()
     small = torch.nn.functional.avg_pool2d(pixels, scale)
     latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().to("cpu", torch.float32)
-    known = (latents * vae.config.scaling_factor).permute(0, 2, 3, 1).flatten(0, 2)
+    shift = vae.config.shift_factor or 0.0
+    known = ((latents - shift) * vae.config.scaling_factor).permute(0, 2, 3, 1).flatten(0, 2)
     wanted = small.permute(0, 2, 3, 1).flatten(0, 2)
     with_offset = torch.cat([known, torch.ones_like(known[:, :1])], dim=1)
     algebra: Any = torch.linalg  # it has no types

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,13 +22,29 @@ class Rows:
     """(rows, tokens, width of the text encoder)"""
     guidance: Tensor | None
     """(rows, n) for models that take the guidance scale as an input."""
+    pooled: Tensor | None = None
+    """(rows, width of the second text encoder): the whole prompt in one vector, for SDXL."""
+    sizes: Tensor | None = None
+    """(rows, 6): height and width, crop and again height and width in pixels, for SDXL ("time ids")."""
 
     def __len__(self) -> int:
         return self.latents.shape[0]
 
+    def each(self, act: Callable[[Tensor], Tensor]) -> Rows:
+        """The same rows, changed part by part."""
+        parts = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        changed: dict[str, Any] = {name: part if part is None else act(part) for name, part in parts.items()}
+        return Rows(**changed)
+
 
 def of_picture(
-    *, latents: Tensor, timestep: Tensor, embeddings: Tensor, guidance: Tensor | None = None
+    *,
+    latents: Tensor,
+    timestep: Tensor,
+    embeddings: Tensor,
+    guidance: Tensor | None = None,
+    pooled: Tensor | None = None,
+    sizes: Tensor | None = None,
 ) -> Rows:
     """The rows of one picture: as many as it has embeddings, all of the same latents and timestep."""
     import torch
@@ -36,7 +52,14 @@ def of_picture(
     rows = embeddings.shape[0]
     times = torch.full((rows,), float(timestep), dtype=torch.float32, device=latents.device)
     repeated = torch.cat([latents] * rows) if rows > 1 else latents
-    return Rows(latents=repeated, timesteps=times, embeddings=embeddings, guidance=guidance)
+    return Rows(
+        latents=repeated,
+        timesteps=times,
+        embeddings=embeddings,
+        guidance=guidance,
+        pooled=pooled,
+        sizes=sizes,
+    )
 
 
 def join(pictures: Sequence[Rows], *, padded: int | None = None) -> Rows:
@@ -48,13 +71,12 @@ def join(pictures: Sequence[Rows], *, padded: int | None = None) -> Rows:
     if len(pictures) == 1 and padded is None:
         return pictures[0]
     missing = (padded or 0) - sum(len(rows) for rows in pictures)
-    guidance = [rows.guidance for rows in pictures if rows.guidance is not None]
-    return Rows(
-        latents=_stacked([rows.latents for rows in pictures], missing),
-        timesteps=_stacked([rows.timesteps for rows in pictures], missing),
-        embeddings=_stacked([rows.embeddings for rows in pictures], missing),
-        guidance=_stacked(guidance, missing) if guidance else None,
-    )
+
+    parts = {entry.name: [getattr(rows, entry.name) for rows in pictures] for entry in fields(Rows)}
+    joined: dict[str, Any] = {
+        name: None if tensors[0] is None else _stacked(tensors, missing) for name, tensors in parts.items()
+    }
+    return Rows(**joined)
 
 
 def _stacked(parts: list[Tensor], missing: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Builds a tiny Stable Diffusion folder with random weights, for tests that want such; knows the hub's layout.
+"""Builds tiny Stable Diffusion and SDXL folders with random weights, for tests that want such; knows the hub's layout.
 
 The architectures are the real ones, only small, so whatever works with this folder works with a real checkpoint, except
 that the pictures are colourful noise.
@@ -28,6 +28,24 @@ SCHEDULER: dict[str, Any] = {  # what Stable Diffusion 1.5 ships
     "steps_offset": 1,
     "clip_sample": False,
 }
+SCHEDULER_XL: dict[str, Any] = {  # what Stable Diffusion XL ships
+    "_class_name": "EulerDiscreteScheduler",
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "trained_betas": None,
+    "skip_prk_steps": True,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "clip_sample": False,
+    "interpolation_type": "linear",
+    "prediction_type": "epsilon",
+    "sample_max_value": 1.0,
+    "timestep_spacing": "leading",
+    "use_karras_sigmas": False,
+}
+_WIDTH, _POOLED = 32, 24
 Safety = Literal["none", "passes", "flags"]
 
 
@@ -64,9 +82,41 @@ def build(
         requires_safety_checker=safety != "none",
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
-    _write_scheduler(folder, prediction_type)
+    _write_scheduler(folder, SCHEDULER, prediction_type)
     if describe:
         _write_description(folder)
+    return folder
+
+
+def build_xl(
+    folder: Path,
+    *,
+    seed: int = 0,
+    prediction_type: str = "epsilon",
+    force_upcast: bool = True,
+    zeros_for_empty: bool = True,
+) -> Path:
+    """Writes a folder for StableDiffusionXLPipeline and returns it."""
+    _quiet()
+    diffusers: Any = import_module("diffusers")
+    torch: Any = import_module("torch")
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer()
+    pipeline = diffusers.StableDiffusionXLPipeline(
+        vae=_vae(force_upcast=force_upcast),
+        text_encoder=_text_encoder(tokenizer),
+        text_encoder_2=_text_encoder(tokenizer, projected=True),
+        tokenizer=tokenizer,
+        tokenizer_2=_tokenizer(),
+        unet=_unet_xl(),
+        scheduler=diffusers.EulerDiscreteScheduler(),
+        force_zeros_for_empty_prompt=zeros_for_empty,
+        add_watermarker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    _write_scheduler(folder, SCHEDULER_XL, prediction_type)
+    _write_description(folder)
     return folder
 
 
@@ -76,9 +126,9 @@ def _quiet() -> None:
         import_module(f"{library}.utils.logging").disable_progress_bar()
 
 
-def _write_scheduler(folder: Path, prediction_type: str) -> None:
+def _write_scheduler(folder: Path, config: dict[str, Any], prediction_type: str) -> None:
     """As in the real checkpoint: diffusers itself would write every default too, which samplers then inherit."""
-    values = SCHEDULER if prediction_type == "epsilon" else {**SCHEDULER, "prediction_type": prediction_type}
+    values = config if prediction_type == "epsilon" else {**config, "prediction_type": prediction_type}
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
@@ -113,7 +163,29 @@ def _unet(in_channels: int, time_cond_proj_dim: int | None) -> Any:
     )
 
 
-def _vae() -> Any:
+def _unet_xl() -> Any:
+    diffusers: Any = import_module("diffusers")
+    numbers = 8  # for each of the six sizes that it is told
+    return diffusers.UNet2DConditionModel(
+        sample_size=SIDE // 8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        transformer_layers_per_block=(1, 2),
+        use_linear_projection=True,
+        cross_attention_dim=2 * _WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=numbers,
+        projection_class_embeddings_input_dim=6 * numbers + _POOLED,
+    )
+
+
+def _vae(**options: Any) -> Any:
     diffusers: Any = import_module("diffusers")
     vae = diffusers.AutoencoderKL(
         in_channels=3,
@@ -125,18 +197,21 @@ def _vae() -> Any:
         latent_channels=4,
         norm_num_groups=4,
         sample_size=SIDE,
+        **options,
     )
     vae.decoder.conv_out.weight.data.mul_(2.5)  # untrained, it would paint everything grey
     return vae
 
 
-def _text_encoder(tokenizer: Any) -> Any:
+def _text_encoder(tokenizer: Any, *, projected: bool = False) -> Any:
     transformers: Any = import_module("transformers")
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    return transformers.CLIPTextModel(
+    encoder = transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel
+    return encoder(
         transformers.CLIPTextConfig(
             vocab_size=len(tokenizer),
-            hidden_size=32,
+            hidden_size=_WIDTH,
+            projection_dim=_POOLED,
             intermediate_size=64,
             num_hidden_layers=2,
             num_attention_heads=4,

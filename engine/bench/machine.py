@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import boot, models, probe
+from engine.checkpoint import BrokenModel
 from engine.contract import EngineSettings, GenerationRequest, ModelInfo
 
 if TYPE_CHECKING:
@@ -79,7 +80,12 @@ def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
         boot.pin_arithmetic(info)
         pipeline = sd15.build(place)
     else:
-        boot.pin_arithmetic(models.describe(settings))
+        info = models.describe(settings)
+        if info.family != "sd":
+            raise BrokenModel(
+                "The benchmark draws with Stable Diffusion 1.x and 2.x only: choose such a model."
+            )
+        boot.pin_arithmetic(info)
         pipeline = models.load(settings, place, tell)
         info = models.describe(settings)  # now by the files themselves
     return _assembled(settings, pipeline, info, place)

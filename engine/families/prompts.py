@@ -39,6 +39,8 @@ class Encoded:
 
     embeddings: Tensor
     """(1, tokens, width of the text encoder); the tokens fill whole windows."""
+    pooled: Tensor | None = None
+    """(1, width of the second text encoder), of SDXL's prompts: the text as a whole."""
     remarks: tuple[str, ...] = ()
     """What follows “The prompt” in a sentence."""
 
@@ -51,23 +53,15 @@ class _Piece:
     """Where in the part's text each token begins."""
 
 
-class Prompts:
-    """The prompts of a pipeline with one text encoder."""
+class PlainPrompts:
+    """The prompts of a pipeline as it encodes them itself: not weighted, and cut where its window ends."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipe = pipeline
         self._device: torch.device = pipeline.device
         self._window: int = pipeline.tokenizer.model_max_length
-        self._room = self._window - 2  # a mark at each end
         # Texts longer than a window are meant here, and need no warning.
         pipeline.tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
-        self._compel: Any = EmbeddingsProvider(
-            pipeline.tokenizer,
-            pipeline.text_encoder,
-            truncate=False,
-            # Whole sentences would leave a window almost empty where one full stop precedes a long list.
-            split_long_text_mode=SplitLongTextMode.PHRASES,
-        )
         self.encode = lru_cache(maxsize=ENCODED_TEXTS)(self._encode)
 
     def embeddings(self, prompt: str, negative_prompt: str | None) -> tuple[Tensor, tuple[str, ...]]:
@@ -88,10 +82,42 @@ class Prompts:
 
     @torch.inference_mode()
     def _encode(self, text: str) -> Encoded:
+        return replace(self._as_pipe(text), remarks=self._cut_remark(text))
+
+    def _as_pipe(self, text: str) -> Encoded:
+        found = self._pipe.encode_prompt(text, device=self._device, do_classifier_free_guidance=False)
+        return Encoded(embeddings=found[0], pooled=found[2] if len(found) > 2 else None)
+
+    def _cut_remark(self, text: str) -> tuple[str, ...]:
+        """Where the pipeline cuts a text; nothing where it fits the window."""
+        spans = self._pipe.tokenizer(text, return_offsets_mapping=True).offset_mapping
+        if len(spans) <= self._window:
+            return ()
+        # The first token left out: the window's last place is taken by the end mark.
+        cut = spans[self._window - 1][0]
+        return (_too_long(text[:cut], text[cut:]),)
+
+
+class Prompts(PlainPrompts):
+    """The prompts of a pipeline with one text encoder, weighted and longer than its window where people want that."""
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__(pipeline)
+        self._room = self._window - 2  # a mark at each end
+        self._compel: Any = EmbeddingsProvider(
+            pipeline.tokenizer,
+            pipeline.text_encoder,
+            truncate=False,
+            # Whole sentences would leave a window almost empty where one full stop precedes a long list.
+            split_long_text_mode=SplitLongTextMode.PHRASES,
+        )
+
+    @torch.inference_mode()
+    def _encode(self, text: str) -> Encoded:
         pieces = self._pieces(weighting.parse(text))
         weights = {piece.part.weight for piece in pieces if piece.tokens}
         if weights <= {1.0} and sum(len(piece.tokens) for piece in pieces) <= self._room:
-            return Encoded(embeddings=self._as_pipe("".join(piece.part.text for piece in pieces)))
+            return self._as_pipe("".join(piece.part.text for piece in pieces))
         parts, cut = self._cut(pieces)
         parts, heavier = _with_few_light(parts)
         found = self._compel.get_embeddings_for_weighted_prompt_fragments(
@@ -100,9 +126,6 @@ class Prompts:
         # A word that had to be cut in two can take one token more than it did.
         embeddings = found[:, : WINDOWS_MAX * self._window]
         return Encoded(embeddings=embeddings, remarks=(*cut, *heavier))
-
-    def _as_pipe(self, text: str) -> Tensor:
-        return self._pipe.encode_prompt(text, self._device, 1, do_classifier_free_guidance=False)[0]
 
     def _pieces(self, parts: Sequence[Part]) -> list[_Piece]:
         found = self._pipe.tokenizer(
@@ -128,8 +151,7 @@ class Prompts:
             left -= heard
         if not dropped:
             return kept, ()
-        where = f"it was used up to “{_tail(used)}”; from “{_head(dropped)}” on it was left out."
-        return kept, (f"is too long for this model: {where}",)
+        return kept, (_too_long(used, dropped),)
 
     def _fitting(self, tokens: Sequence[int]) -> int:
         """How many of these tokens come to lie in the first WINDOWS_MAX windows, as compel fills them."""
@@ -149,6 +171,10 @@ def _with_few_light(parts: Sequence[Part]) -> tuple[list[Part], tuple[str, ...]]
     return changed, (
         f"has {len(light)} parts that weigh less than 1: the first {LIGHT_MAX} do, the others weigh 1.",
     )
+
+
+def _too_long(used: str, dropped: str) -> str:
+    return f"is too long for this model: it was used up to “{_tail(used)}”; from “{_head(dropped)}” on it was left out."
 
 
 def _tail(text: str) -> str:

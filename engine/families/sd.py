@@ -8,10 +8,9 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +19,14 @@ import torch
 
 from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
-from engine.families.prompts import Prompts
+from engine.families.prompts import PlainPrompts, Prompts
 from engine.families.starting import Blend, Starting, beside
+from engine.families.trouble import Explaining, check_finite
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
-
-_log = logging.getLogger("easel.engine")
-
-
-class NotFinite(Exception):
-    """The picture is not made of numbers any more."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +46,8 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
+    pooled: Tensor | None = None
+    sizes: Tensor | None = None
     done: int = 0
     seen: Tensor | None = None
     """What was sent into the last forward."""
@@ -79,8 +75,10 @@ class SdCanvas:
         return self.timesteps[self.done]
 
 
-class SdFamily:
+class SdFamily(Explaining):
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
+
+    _prompts_of: type[PlainPrompts] = Prompts
 
     def __init__(
         self,
@@ -99,7 +97,7 @@ class SdFamily:
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._prompts = Prompts(pipeline)
+        self._prompts = self._prompts_of(pipeline)
 
     # -------------------------------------------------------------- a picture's life
 
@@ -131,17 +129,9 @@ class SdFamily:
     @torch.inference_mode()
     def predict(self, canvases: Sequence[SdCanvas], *, padded: int | None) -> list[Tensor]:
         """The first half of a round of part 7, for several pictures at once: (its rows, …) for each of them."""
-        pictures: list[rows.Rows] = []
         for canvas in canvases:
-            canvas.seen = seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
-            pictures.append(
-                rows.of_picture(
-                    latents=beside(seen, canvas.condition),
-                    timestep=canvas.timestep,
-                    embeddings=canvas.embeddings,
-                    guidance=canvas.guidance,
-                )
-            )
+            canvas.seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
+        pictures = [_rows_of(canvas) for canvas in canvases]
         predictions = self._forward(rows.join(pictures, padded=padded))
         ends = itertools.accumulate(len(picture) for picture in pictures)
         return [predictions[end - canvas.rows : end] for end, canvas in zip(ends, canvases, strict=True)]
@@ -152,7 +142,7 @@ class SdFamily:
         sampler, timestep = canvas.sampler, canvas.timestep
         mixed = rows.mix(prediction, canvas.guidance_scale)
         if look:
-            _check_finite(mixed)
+            check_finite(mixed)
             canvas.guess = samplers.guess(sampler, canvas.seen, mixed, timestep)
         extra = samplers.step_arguments(sampler, canvas.generator)
         canvas.latents = sampler.step(mixed, timestep, canvas.latents, return_dict=False, **extra)[0]
@@ -170,33 +160,15 @@ class SdFamily:
     @torch.inference_mode()
     def decode(self, canvas: SdCanvas, *, sparing: bool = False) -> Image | None:
         """What follows part 7. None where the safety checker flags the picture."""
-        _check_finite(canvas.latents)
+        check_finite(canvas.latents)
         pipe = self._pipe
-        scaled = canvas.latents / pipe.vae.config.scaling_factor
+        scaled = self._unscaled(canvas.latents)
         with _tiled(pipe.vae, scaled) if sparing else nullcontext():
             pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
-        _check_finite(pixels)
-        pixels, flags = pipe.run_safety_checker(pixels, self._device, canvas.embeddings.dtype)
-        if flags is not None and any(flags):
+        check_finite(pixels)
+        if self._is_flagged(pixels, canvas.embeddings.dtype):
             return None
         return pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
-
-    def explain(self, error: Exception, request: GenerationRequest) -> str:
-        if isinstance(error, NotFinite):
-            return "The numbers of this picture ran away: try another seed, less guidance or another sampler."
-        if self.is_out_of_memory(error):
-            smaller = _smaller(request, self._side_min)
-            hint = f"try {smaller}" if smaller != request.size else "try again when fewer people are drawing"
-            return f"There is not enough memory for {request.size}: {hint}."
-        _log.error("a picture failed", exc_info=error)
-        return f"The model could not draw this ({type(error).__name__}): try other settings."
-
-    def is_out_of_memory(self, error: Exception) -> bool:
-        faults.check_device(error)
-        short = faults.is_out_of_memory(error)
-        if short and self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        return short
 
     # -------------------------------------------------------------- what is measured
 
@@ -209,16 +181,11 @@ class SdFamily:
             drawn = torch.randn((rows, *like.shape[1:]), generator=generator, dtype=torch.float32)
             return drawn.to(like.device, like.dtype)
 
-        latents, embeddings = noise(beside(canvas.latents, canvas.condition)), noise(canvas.embeddings)
-        guidance = None if canvas.guidance is None else noise(canvas.guidance)
         times = torch.linspace(1, 999, rows).round().to(canvas.latents.device)
+        batch = replace(_rows_of(canvas).each(noise), timesteps=times)
 
         def forward(shift: int) -> Tensor:
-            turned = [
-                None if part is None else part.roll(shift, 0)
-                for part in (latents, times, embeddings, guidance)
-            ]
-            return self._forward(_rows(*turned)).roll(-shift, 0)
+            return self._forward(batch.each(lambda part: part.roll(shift, 0))).roll(-shift, 0)
 
         straight = forward(0)
         return all(torch.equal(straight, forward(shift)) for shift in {1, rows // 2})
@@ -237,11 +204,11 @@ class SdFamily:
         embeddings = self._prompts.encode("").embeddings.repeat(count, 1, 1)
         like: dict[str, Any] = {"device": self._device, "dtype": embeddings.dtype}
         condition = unet.config.time_cond_proj_dim
-        return _rows(
-            torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
-            torch.full((count,), 500.0, device=self._device),
-            embeddings,
-            None if condition is None else torch.zeros((count, condition), **like),
+        return rows.Rows(
+            latents=torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
+            timesteps=torch.full((count,), 500.0, device=self._device),
+            embeddings=embeddings,
+            guidance=None if condition is None else torch.zeros((count, condition), **like),
         )
 
     @torch.inference_mode()
@@ -259,9 +226,10 @@ class SdFamily:
     def self_test(self, size: tuple[int, int]) -> None:
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
         batch = self._blank(1, size)
-        _check_finite(self._forward(batch))
+        check_finite(self._forward(batch))
         vae = self._pipe.vae
-        _check_finite(vae.decode(batch.latents[:, : vae.config.latent_channels], return_dict=False)[0])
+        latents = self._unscaled(batch.latents[:, : vae.config.latent_channels])
+        check_finite(vae.decode(latents, return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
 
@@ -269,6 +237,16 @@ class SdFamily:
         if self._compiled is not None:
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        """As the VAE takes them."""
+        return latents / self._pipe.vae.config.scaling_factor
+
+    def _is_flagged(self, pixels: Tensor, dtype: torch.dtype) -> bool:
+        if not hasattr(self._pipe, "run_safety_checker"):
+            return False  # SDXL has none
+        flags = self._pipe.run_safety_checker(pixels, self._device, dtype)[1]
+        return flags is not None and any(flags)
 
     def _guidance_input(self, request: GenerationRequest, dtype: torch.dtype) -> Tensor | None:
         """For models distilled to take the guidance scale as an input instead of a second row (LCM)."""
@@ -279,13 +257,15 @@ class SdFamily:
         return self._pipe.get_guidance_scale_embedding(scale, embedding_dim=size).to(self._device, dtype)
 
 
-def _check_finite(values: Tensor) -> None:
-    if not bool(torch.isfinite(values).all()):
-        raise NotFinite
-
-
-def _rows(latents: Any, timesteps: Any, embeddings: Any, guidance: Any) -> rows.Rows:
-    return rows.Rows(latents=latents, timesteps=timesteps, embeddings=embeddings, guidance=guidance)
+def _rows_of(canvas: SdCanvas) -> rows.Rows:
+    return rows.of_picture(
+        latents=beside(canvas.latents if canvas.seen is None else canvas.seen, canvas.condition),
+        timestep=canvas.timestep,
+        embeddings=canvas.embeddings,
+        guidance=canvas.guidance,
+        pooled=canvas.pooled,
+        sizes=canvas.sizes,
+    )
 
 
 @contextmanager
@@ -303,12 +283,3 @@ def _tiled(vae: Any, latents: Tensor) -> Generator[None]:
 
 def _scale(vae: Any) -> int:
     return 2 ** (len(vae.config.block_out_channels) - 1)
-
-
-def _smaller(request: GenerationRequest, side_min: int) -> str:
-    """About half the pixels in the same shape, no smaller than the model draws."""
-
-    def side(pixels: int) -> int:
-        return min(pixels, max(side_min, int(pixels * 0.7) // SIDE_MIN * SIDE_MIN))
-
-    return f"{side(request.width)}x{side(request.height)}"

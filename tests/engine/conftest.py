@@ -47,9 +47,7 @@ def load_pipe() -> Callable[[Path], Any]:
         diffusers.utils.logging.set_verbosity_error()
         settings = EngineSettings(model=str(folder), spool="", hub_offline=True)
         pin_arithmetic(models.describe(settings))
-        pipe = diffusers.StableDiffusionPipeline.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32
-        )
+        pipe = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -66,6 +64,26 @@ def model(tiny: Path) -> ModelInfo:
     from engine.models import describe
 
     return describe(EngineSettings(model=str(tiny), spool="/nowhere"))
+
+
+@pytest.fixture(scope="session")
+def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny random SDXL model's folder. Copy it before changing it."""
+    from tests.tiny import build_xl
+
+    return build_xl(tmp_path_factory.mktemp("models") / "tiny-xl")
+
+
+@pytest.fixture(scope="session")
+def pipe_xl(tiny_xl: Path, load_pipe: Callable[[Path], Any]) -> Any:
+    return load_pipe(tiny_xl)
+
+
+@pytest.fixture(scope="session")
+def model_xl(tiny_xl: Path) -> ModelInfo:
+    from engine.models import describe
+
+    return describe(EngineSettings(model=str(tiny_xl), spool="/nowhere"))
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from engine.bench.load import Arrivals, Ask, Record, Schedule, Users
 from engine.bench.machine import Machine
 from engine.bench.results import BASE, Results
 from engine.bench.sides import CouldNotDraw, Easel, Plain, compiled
+from engine.checkpoint import BrokenModel
 from engine.contract import SAMPLERS, EngineSettings, ModelInfo
 
 INFO = ModelInfo(id="model", title="Model")
@@ -505,3 +506,10 @@ def test_easel_bench_hands_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "--compile" not in command
     assert "DISCORD_TOKEN" not in environ
     assert json.loads((tmp_path / "out.json").read_text()) == {"bot": [], "engine": {"goals": []}}
+
+
+def test_other_families_are_refused(tiny_xl: Path) -> None:
+    """What the benchmark can't compare is told before anything is loaded."""
+    settings = EngineSettings(model=str(tiny_xl), spool="/nowhere", device="cpu")
+    with pytest.raises(BrokenModel, match=r"The benchmark draws with Stable Diffusion 1\.x and 2\.x only"):
+        machine.load(settings, lambda _stage, _share: pytest.fail("it was loaded"))

@@ -32,7 +32,8 @@ from engine.contract import (
 )
 from engine.drawing import DeviceLost
 from engine.fake import MODEL, FakeCanvas, FakeFamily
-from engine.families.sd import NotFinite, SdFamily
+from engine.families.sd import SdFamily
+from engine.families.trouble import NotFinite
 from engine.process import EngineProcess
 from engine.worker import Worker
 from tests.engine.support import Bench, recv_until

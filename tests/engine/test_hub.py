@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,7 +91,13 @@ def hub_server(copy: Path) -> Iterator[tuple[str, list[str]]]:
     (copy / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
     (copy / "tiny.ckpt").write_bytes(b"pickle")
     (copy / "README.md").write_text("hello")
-    handler = type("Handler", (HubHandler,), {"folder": copy, "asked": []})
+    with serving(copy) as served:
+        yield served
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    handler = type("Handler", (HubHandler,), {"folder": folder, "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -141,6 +148,28 @@ def test_an_unknown_model_is_described_by_its_small_files(
     assert in_new_process(code, tmp_path / "hub", address) == "org/tiny 128"
     assert asked
     assert all(name.endswith(".json") for name in asked)
+
+
+def test_a_model_without_a_family_of_its_own(tmp_path: Path) -> None:
+    """All components that its pipeline names are fetched, whatever they are called, and found again without a hub."""
+    from tests.tiny_any import build_flux
+
+    folder = build_flux(tmp_path / "flux")
+    (folder / "transformer" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
+    (folder / "flux.safetensors").write_bytes(b"all in one file")
+    code = (
+        "from engine import models; from engine.contract import EngineSettings;"
+        "settings = EngineSettings(model='org/tiny', spool='x', hub_offline=False);"
+        "info = models.describe(settings);"
+        "folder = models._locate(settings, False, lambda stage, share: None);"
+        "from engine import checkpoint; checkpoint.check(folder, prefer_fp16=False);"
+        "print(info.family, len(list(folder.rglob('*.safetensors'))))"
+    )
+    with serving(folder) as (address, asked):
+        assert in_new_process(code, tmp_path / "hub", address) == "any 4"
+    assert not [name for name in asked if name.endswith(".bin") or ("/" not in name and "safe" in name)]
+    offline = code.replace("hub_offline=False", "hub_offline=True")
+    assert in_new_process(offline, tmp_path / "hub", "http://127.0.0.1:9") == "any 4"
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,21 @@ def test_known_models_need_no_files(empty_cache: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("stabilityai/stable-diffusion-xl-base-1.0", ("sdxl", 1024, 1024, 30, 5.0, "Euler")),
+        ("stabilityai/sdxl-turbo", ("sdxl", 512, 512, 1, 1.0, "Euler a")),
+    ],
+)
+def test_known_sdxl_models(empty_cache: Path, model: str, expected: tuple[Any, ...]) -> None:
+    """SDXL and its Turbo are described before anything is downloaded, each with what it was made for."""
+    info = models.describe(settings(model))
+    assert (info.family, info.width, info.height, info.steps, info.guidance_scale, info.sampler) == expected
+    assert not info.safety_checker
+    assert info.side_max == 2 * info.width
+
+
+@pytest.mark.parametrize(
     ("model", "native"),
     [(SD15, 512), ("stabilityai/sd-turbo", 512), ("SimianLuo/LCM_Dreamshaper_v7", 768)],
 )
@@ -293,7 +308,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "model_index.json .* not a JSON object",
     ),
     "index is binary": (lambda f: (f / "model_index.json").write_bytes(b"\xff\xfe\x00"), "model_index.json"),
-    "another pipeline": (lambda f: edit(f / "model_index.json", _class_name="FluxPipeline"), "FluxPipeline"),
+    "another pipeline": (lambda f: edit(f / "model_index.json", _class_name="WanPipeline"), "WanPipeline"),
     "unknown scheduler": (
         lambda f: edit(f / "model_index.json", scheduler=["diffusers", "NoScheduler"]),
         "model_index.json .*NoScheduler",
@@ -351,6 +366,55 @@ def test_broken_folders(copy: Path, name: str) -> None:
     assert sentence.endswith(".")
     assert "\n" not in sentence
     assert str(copy.parent) not in sentence
+
+
+def test_sdxl_by_its_files(tiny_xl: Path, tmp_path: Path) -> None:
+    """Without easel.json, size and guidance are those of pipe() itself, and the sampler is the folder's own."""
+    folder = Path(shutil.copytree(tiny_xl, tmp_path / "xl"))
+    (folder / "easel.json").unlink()
+    edit(folder / "unet/config.json", sample_size=128)
+    info = models.describe(settings(folder))
+    assert (info.family, info.width, info.height, info.side_min) == ("sdxl", 1024, 1024, 256)
+    assert (info.sampler, info.steps, info.guidance_scale) == ("Euler", 30, 5.0)
+    assert info.samplers == tuple(SAMPLERS)
+
+
+XL_BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no second encoder named": (
+        lambda f: edit(f / "model_index.json", text_encoder_2=[None, None]),
+        "names no text_encoder_2",
+    ),
+    "no weights of the second encoder": (
+        lambda f: (f / "text_encoder_2/model.safetensors").unlink(),
+        "text_encoder_2/model.safetensors is missing",
+    ),
+    "second encoder truncated": (
+        lambda f: truncate(f, "text_encoder_2/model.safetensors", 9000),
+        "text_encoder_2/model.safetensors .* has 9,000 bytes but should have",
+    ),
+    "no second tokenizer": (
+        lambda f: shutil.rmtree(f / "tokenizer_2"),
+        "tokenizer_2/vocab.json is missing",
+    ),
+    "a UNet of another family": (
+        lambda f: edit(f / "unet/config.json", addition_embed_type=None),
+        "unet/config.json .* describes a UNet of Stable Diffusion, but model_index.json a pipeline of SDXL",
+    ),
+    "a refiner": (
+        lambda f: edit(f / "model_index.json", _class_name="StableDiffusionXLImg2ImgPipeline"),
+        "describes a StableDiffusionXLImg2ImgPipeline, but this version of Easel draws with .*StableDiffusionXLPipeline",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", XL_BREAKAGES)
+def test_broken_sdxl_folders(tiny_xl: Path, tmp_path: Path, name: str) -> None:
+    """What an SDXL folder has besides is looked at, too, before anything is loaded."""
+    folder = Path(shutil.copytree(tiny_xl, tmp_path / "xl"))
+    break_it, words = XL_BREAKAGES[name]
+    break_it(folder)
+    with pytest.raises(BrokenModel, match=words):
+        load(models.describe(settings(folder)) and folder)
 
 
 def test_a_hub_id_that_is_nowhere(empty_cache: Path) -> None:

@@ -1,4 +1,4 @@
-"""The whole bot inside a simulated Discord, with the shipped fake engine in its own process."""
+"""The whole bot inside a simulated Discord, with the shipped fake engine, or a real one, in its own process."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bot.config import Settings
 from bot.core.dispatcher import Dispatcher
 from bot.demo import from_simulation
 from bot.jobs import Job, JobState
+from bot.models import engine_settings
 from bot.store import Store
 from bot.ui.client import EaselClient
 from engine.contract import EngineSettings, FakeSettings
@@ -46,7 +47,8 @@ class World:
     """One guild with one channel, a member and an admin."""
 
     settings: Settings
-    fake: FakeSettings
+    fake: FakeSettings | None
+    """None: the real engine, with the configured model."""
     clock: TurnableClock
     client: EaselClient
     env: simcord.Env
@@ -56,7 +58,7 @@ class World:
     admin: Any = None
 
     @classmethod
-    async def start(cls, folder: Path, *, fake: FakeSettings, **changes: dict[str, Any]) -> World:
+    async def start(cls, folder: Path, *, fake: FakeSettings | None, **changes: dict[str, Any]) -> World:
         settings, clock = settings_for(folder, **changes), TurnableClock()
         client = _client(settings, fake, clock)
         world = cls(
@@ -142,8 +144,10 @@ class World:
         return int(row["n"])
 
 
-def _client(settings: Settings, fake: FakeSettings, clock: TurnableClock) -> EaselClient:
-    engine = EngineSettings(model="fake", spool=str(settings.spool), fake=fake)
+def _client(settings: Settings, fake: FakeSettings | None, clock: TurnableClock) -> EaselClient:
+    engine = engine_settings(settings)
+    if fake is not None:
+        engine = EngineSettings(model="fake", spool=str(settings.spool), fake=fake)
     client = create_app(
         settings, engine, clock=clock, supervised=False, fetch=from_simulation(lambda: client)
     )

@@ -1,0 +1,73 @@
+"""Draws with a StableDiffusionXLPipeline's own parts, equal to calling the pipeline; knows no queue and no job.
+
+It differs from Stable Diffusion in what a prompt becomes (two encoders side by side, and one vector for the whole text),
+in the sizes that the UNet is told, and at the end: there is no safety checker. Sizes are told as `pipe()` does when it
+is given width and height alone: nothing was cropped, and the original was as large as the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine import rows
+from engine.contract import GenerationRequest
+from engine.families.prompts import PlainPrompts
+from engine.families.sd import SdCanvas, SdFamily
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SdxlFamily(SdFamily):
+    """Stable Diffusion XL, and what was distilled from it (Turbo)."""
+
+    _prompts_of = PlainPrompts
+
+    @torch.inference_mode()
+    def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
+        """Parts 2 to 7: those of Stable Diffusion, and the added embeddings."""
+        canvas = super().prepare(request, seed)
+        texts = [request.negative_prompt, request.prompt][-canvas.rows :]
+        canvas.pooled = torch.cat([self._pooled(text) for text in texts])
+        if (
+            canvas.rows == 2
+            and not request.negative_prompt
+            and self._pipe.config.force_zeros_for_empty_prompt
+        ):
+            canvas.embeddings[0].zero_()
+            canvas.pooled[0].zero_()
+        canvas.sizes = self._sizes(canvas.embeddings, (request.width, request.height))
+        return canvas
+
+    @torch.inference_mode()
+    def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
+        blank = super()._blank(count, size)
+        pooled = self._pooled("").repeat(count, 1)
+        return replace(blank, pooled=pooled, sizes=self._sizes(blank.embeddings, size))
+
+    def _pooled(self, text: str) -> Tensor:
+        """(1, width of the second encoder): the text as a whole."""
+        pooled = self._prompts.encode(text).pooled
+        assert pooled is not None  # an XL pipeline always has it
+        return pooled
+
+    def _sizes(self, embeddings: Tensor, size: tuple[int, int]) -> Tensor:
+        """What each of the rows is told of a picture of `size` (width, height)."""
+        width, height = size
+        told = [height, width, 0, 0, height, width]
+        return embeddings.new_tensor([told] * len(embeddings))
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        """Some VAEs in float16 compute in float32, and some fine-tunes have latents of another mean and spread."""
+        config = self._pipe.vae.config
+        latents = latents.to(self._pipe.vae.dtype)
+        if config.latents_mean is None or config.latents_std is None:
+            return latents / config.scaling_factor
+        mean, spread = (
+            latents.new_tensor(values).view(1, -1, 1, 1)
+            for values in (config.latents_mean, config.latents_std)
+        )
+        return latents * spread / config.scaling_factor + mean

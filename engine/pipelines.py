@@ -1,0 +1,39 @@
+"""Pipelines of diffusers that are drawn with by calling them: what their calls take by default; knows no torch.
+
+Only these are ever called: each is diffusers' own, makes one picture from one text, and takes the arguments below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a pipeline's `__call__` takes; the numbers are its own defaults."""
+
+    steps: int
+    guidance: float
+    argument: str = "guidance_scale"
+    """The name of its argument for guidance."""
+    negative: bool = True
+    """Whether a negative prompt makes a difference."""
+
+
+CALLS: Mapping[str, Call] = {
+    "AuraFlowPipeline": Call(steps=50, guidance=3.5),
+    "ChromaPipeline": Call(steps=35, guidance=5.0),
+    "CogView4Pipeline": Call(steps=50, guidance=5.0),
+    "FluxPipeline": Call(steps=28, guidance=3.5, negative=False),
+    "Flux2Pipeline": Call(steps=50, guidance=4.0, negative=False),
+    "Flux2KleinPipeline": Call(steps=50, guidance=4.0, negative=False),
+    "Lumina2Pipeline": Call(steps=30, guidance=4.0),
+    "OvisImagePipeline": Call(steps=50, guidance=5.0),
+    "PixArtAlphaPipeline": Call(steps=20, guidance=4.5),
+    "PixArtSigmaPipeline": Call(steps=20, guidance=4.5),
+    "QwenImagePipeline": Call(steps=50, guidance=4.0, argument="true_cfg_scale"),
+    "SanaPipeline": Call(steps=20, guidance=4.5),
+    "StableDiffusion3Pipeline": Call(steps=28, guidance=7.0),
+    "ZImagePipeline": Call(steps=50, guidance=5.0),
+}
