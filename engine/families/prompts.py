@@ -85,7 +85,9 @@ class PlainPrompts:
         return replace(self._as_pipe(text), remarks=self._cut_remark(text))
 
     def _as_pipe(self, text: str) -> Encoded:
-        found = self._pipe.encode_prompt(text, device=self._device, do_classifier_free_guidance=False)
+        found = self._pipe.encode_prompt(
+            text, device=self._device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
         return Encoded(embeddings=found[0], pooled=found[2] if len(found) > 2 else None)
 
     def _cut_remark(self, text: str) -> tuple[str, ...]:
