@@ -187,7 +187,7 @@ def test_compiled_forwards_know_what_rows_carry(pipe_xl: Any, model_xl: ModelInf
     compiled = family._compiled
     assert compiled is not None
     compiled.wait()
-    assert compiled._ready == {(2, 4, 8, 9)}
+    assert compiled._ready == {((2, 4, 8, 9), 77)}
     request = a_request(model_xl, steps=2)
     expected = plain(pipe_xl, request, request.seed, "latent")
     assert torch.allclose(draw(family, request).latents[0], expected, atol=1e-4)
