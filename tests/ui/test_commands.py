@@ -81,7 +81,7 @@ async def test_a_limit_set_by_an_admin_acts_on_the_next_request(world: World) ->
 
 async def test_blocking_a_member_cancels_what_they_have_waiting(start_world: StartWorld) -> None:
     """A member's limit of 0: what waits is cancelled, not charged, and the next request is refused."""
-    world = await start_world(fake=FakeSettings(step_s=0.1, slots=1))
+    world = await start_world(fake=FakeSettings(step_s=0.4, slots=1))
     await world.imagine()
     await world.until(lambda: world.dispatcher.running())
     await world.imagine()
