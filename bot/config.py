@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from bot.config_words import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.jobs import Limits
+from engine import inputs
 from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, Mode, Switch
 
 FILE_NAME = "easel.toml"
@@ -169,7 +170,7 @@ class DataSection(Section):
 
 
 class ImagesInSection(Section):
-    max_mb: int = Field(default=10, ge=1, le=32)
+    max_mb: int = Field(default=10, ge=1, le=inputs.BYTES_MAX >> 20)
 
     @property
     def bytes_max(self) -> int:
@@ -231,7 +232,7 @@ class Settings(Section):
     @property
     def inputs(self) -> Path:
         """What people uploaded for their pictures to start from, by SHA-256."""
-        return self.spool / "inputs"
+        return self.spool / inputs.FOLDER
 
     @property
     def zone(self) -> ZoneInfo:

@@ -29,16 +29,8 @@ SCHEDULER: dict[str, Any] = {  # what Stable Diffusion 1.5 ships
     "clip_sample": False,
 }
 SCHEDULER_XL: dict[str, Any] = {  # what Stable Diffusion XL ships
+    **SCHEDULER,
     "_class_name": "EulerDiscreteScheduler",
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "trained_betas": None,
-    "skip_prk_steps": True,
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-    "clip_sample": False,
     "interpolation_type": "linear",
     "prediction_type": "epsilon",
     "sample_max_value": 1.0,

@@ -117,8 +117,6 @@ class Intake:
         self._folder = folder
         self._bytes_max = bytes_max
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._keeping = asyncio.Lock()
-        """The same picture may come twice at the same time."""
 
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""
@@ -126,10 +124,7 @@ class Intake:
         async with self._turns:
             fetched = [await self._fetch(file.url, self._bytes_max) for file in wanted]
             try:
-                async with self._keeping:
-                    digests = [
-                        await asyncio.to_thread(partial(inputs.keep, self._folder, data)) for data in fetched
-                    ]
+                digests = [await asyncio.to_thread(inputs.keep, self._folder, data) for data in fetched]
             except OSError as error:
                 log.error("input_not_kept", error=str(error))
                 raise UserError(NOT_KEPT) from error

@@ -91,6 +91,9 @@ class EaselClient(discord.Client):
     async def on_resumed(self) -> None:
         self.is_connected = True
 
+    async def on_disconnect(self) -> None:
+        self.is_connected = False
+
     async def let_go_of_servers(self) -> None:
         """Of those that we were removed from while we were not looking.
 
@@ -99,9 +102,6 @@ class EaselClient(discord.Client):
         ours = {guild.id for guild in self.guilds}
         for guild_id in {job.guild_id for job in await self.desk.store.jobs.live()} - ours:
             await self.desk.dispatcher.guild_left(guild_id)
-
-    async def on_disconnect(self) -> None:
-        self.is_connected = False
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         self.desk.dispatcher.guild_joined(guild.id)

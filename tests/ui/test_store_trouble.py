@@ -8,7 +8,9 @@ import sqlite3
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
+from bot import app
 from bot.jobs import JobState
 from bot.store.db import Unusable
 from tests.ui.conftest import StartWorld
@@ -54,3 +56,20 @@ async def test_a_full_disk_refuses_what_is_new(
         assert "ask an admin" in refused.response.content
     assert await world.jobs_stored() == 1
     assert (await world.job(1)).state is JobState.DELIVERED
+
+
+async def test_a_chore_does_not_end_in_silence(
+    start_world: StartWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in what the bot does beside its answers is logged with what happened; the answers go on."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(app, "keep_house", broken)
+    with capture_logs() as lines:
+        world = await start_world()
+        await world.imagined()
+    (line,) = [line for line in lines if line["event"] == "chore_ended"]
+    assert line["log_level"] == "error"
+    assert str(line["exc_info"]) == "a bug"
