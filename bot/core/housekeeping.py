@@ -136,7 +136,8 @@ async def _sweep(store: Store, settings: Settings, now: float) -> None:
 def old_files(spool: Path, *, before: float | None, partial_before: float) -> list[Path]:
     """Files last written before a time (None: no image is that old); half-written ones have a time of their own.
 
-    A half-written file is renamed within seconds: one that is old was left behind by an engine that died.
+    A half-written file is renamed within seconds: one that is old was left behind by an engine that died, unless the
+    clock has jumped.
     """
     return [path for path in spool.glob("*") if path.is_file() and is_old(path, before, partial_before)]
 
@@ -147,6 +148,6 @@ def is_old(path: Path, before: float | None, partial_before: float) -> bool:
 
 
 def _job_of(path: Path) -> int | None:
-    """The job whose finished image this is, as the engine names it: JOB-ATTEMPT-IMAGE.png."""
-    number = path.name.partition("-")[0]
+    """The job whose image this is, as the engine names it: JOB-ATTEMPT-IMAGE.png, half-written after a dot."""
+    number = path.name.lstrip(".").partition("-")[0]
     return int(number) if number.isdecimal() else None

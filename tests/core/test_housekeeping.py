@@ -106,14 +106,16 @@ async def test_what_is_owed_stays_however_old(rig_of: MakeRig, often: None) -> N
 
 
 async def test_a_file_whose_job_still_runs_stays(rig_of: MakeRig, often: None) -> None:
-    """An image that lies in the spool before its job's row says so is owed too."""
+    """An image that lies in the spool before its job's row says so is owed too, and one that is being written."""
     rig = await rig_of(fake=FakeSettings(step_s=0.2, slots=1))
     job = await rig.until(await rig.imagine(), JobState.RUNNING)
     early = file_of(rig.spool, f"{job.id}-1-0.png", age_s=400 * DAY_S, now=rig.clock.now())
+    half = file_of(rig.spool, f".{job.id}-1-0.png.1-2.part", age_s=400 * DAY_S, now=rig.clock.now())
     other = file_of(rig.spool, f"{job.id}0-1-0.png", age_s=400 * DAY_S, now=rig.clock.now())
     async with kept(rig, with_days(rig, 1)):
         await eventually(lambda: not other.exists())
         assert early.exists()
+        assert half.exists()
 
 
 # ------------------------------------------------------------------ chores that fail

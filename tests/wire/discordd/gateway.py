@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,14 @@ class Connection:
     async def order(self, op: int, data: Any) -> None:
         """Anything but an event."""
         await self.send({"op": op, "s": None, "t": None, "d": data})
+
+    async def close(self, code: int) -> None:
+        """Say goodbye with a code. The reader, another task, ends when the client has answered that.
+
+        aiohttp's own `close` would not wait for the answer here, and a client whose answer meets a connection that
+        is gone forgets the code.
+        """
+        await self.socket.send_frame(struct.pack("!H", code), WSMsgType.CLOSE)
 
     def cut(self) -> None:
         """Reset the connection, without a close frame."""
@@ -178,7 +187,7 @@ class Gateway:
         if close_code is None:
             connection.cut()
         else:
-            await connection.socket.close(code=close_code)
+            await connection.close(close_code)
         if self.session is not None and self.session.connection is connection:
             self.session.connection = None
 
