@@ -245,6 +245,8 @@ class Dispatcher:
         self._show_line()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
+                if self._drainer is not None:  # it may be about to begin one
+                    await asyncio.wait({self._drainer})
                 while self._aboard or self._tasks:
                     self._moved.clear()
                     await self._moved.wait()

@@ -182,5 +182,12 @@ async def _download(client: discord.Client, url: URL, bytes_max: int) -> bytes:
         async for chunk in response.content.iter_chunked(CHUNK):
             data += chunk
             if len(data) > bytes_max:
+                _hang_up(response)
                 raise _too_large(bytes_max)
     return bytes(data)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """At once: TLS says goodbye in good manners otherwise, and reads on until that is answered."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+
+import pytest
 
 from bot.core.engine_client import Phase
 from bot.jobs import TOKEN_LIFE_S, Job, JobState
@@ -162,3 +165,26 @@ async def test_a_whole_evening_of_restarts(rig_of: MakeRig) -> None:
     await eventually(lambda: len(rig.delivery.finished) == 5)
     assert sorted(end.id for end in rig.delivery.finished) == sorted(job.id for job in jobs[:5])
     await rig.assert_books()
+
+
+async def test_what_begins_while_it_is_told_to_stop_is_finished(
+    rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row says running and the engine is about to hear of it: that job is drawn before the bot leaves."""
+    rig = await rig_of(fake=FakeSettings(step_s=0.01))
+    real, taken, told_to_stop = rig.store.jobs.running, asyncio.Event(), asyncio.Event()
+
+    async def slowly(job: Job, *, now: float) -> Job | None:
+        running = await real(job, now=now)
+        taken.set()
+        await told_to_stop.wait()
+        return running
+
+    monkeypatch.setattr(rig.store.jobs, "running", slowly)
+    job = await rig.imagine()
+    await taken.wait()
+    draining = asyncio.create_task(rig.dispatcher.drain(limit_s=10))
+    await asyncio.sleep(0.05)
+    told_to_stop.set()
+    await draining
+    assert (await rig.row(job)).state is JobState.DELIVERED
