@@ -18,7 +18,7 @@ from playwright.async_api import TimeoutError as TooLate
 from tests.page.conftest import running_demo
 
 IMAGE_MS, TYPING_MS = 60_000, 5_000
-SLOW = {"steps": "150", "size": "256x256", "sampler": "Heun"}
+SLOW = {"steps": "60", "size": "256x256", "sampler": "Heun", "images": "4"}
 """Takes the starter model long enough to be watched."""
 MESSAGES = "#channel-message-list"
 
