@@ -89,6 +89,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing Easel's packages into $(VENV): some minutes the first time …"
 	@$(PIP) install -c constraints.txt -e '.[dev,demo]' \
 	    || { echo "Easel could not install its packages: see pip's lines above, then run make again." >&2; exit 1; }
+# Without its dependencies: it asks for torchvision, whose build on PyPI does not load beside a CPU build of torch.
+	@$(PIP) install --no-deps -c constraints.txt spandrel \
+	    || { echo "Easel could not install spandrel: see pip's lines above, then run make again." >&2; exit 1; }
 	@touch $@
 
 clean:

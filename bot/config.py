@@ -121,6 +121,10 @@ class EngineSection(Section):
     offline: bool = False
 
 
+class ModelsSection(Section):
+    dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
+
+
 class LimitsSection(Section):
     """What everyone may use until an admin sets something else; the names are those of `bot.jobs.Limits`."""
 
@@ -202,6 +206,7 @@ class Settings(Section):
 
     discord: DiscordSection = DiscordSection()
     engine: EngineSection = EngineSection()
+    models: ModelsSection = ModelsSection()
     limits: LimitsSection = LimitsSection()
     ceilings: CeilingsSection = CeilingsSection()
     queue: QueueSection = QueueSection()
@@ -224,6 +229,11 @@ class Settings(Section):
     @property
     def backups(self) -> Path:
         return self.backup.dir or self.data_dir / "backups"
+
+    @property
+    def models_dir(self) -> Path:
+        """More of what the engine may load: `checkpoints`, `loras`, `embeddings` and `upscalers` lie in it."""
+        return self.models.dir or self.data_dir / "models"
 
     @property
     def spool(self) -> Path:
@@ -392,7 +402,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
         return (Path.cwd() if key in origins else folder) / path.expanduser() if path else None
 
     discord, engine, preview = settings.discord, settings.engine, settings.preview
-    data, backup = settings.data, settings.backup
+    data, backup, models = settings.data, settings.backup, settings.models
     token_file = absolute("discord.token_file", discord.token_file)
     model = engine.model
     if model != STARTER and (place := absolute("engine.model", Path(model))):
@@ -402,6 +412,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
         update={
             "discord": discord.model_copy(update={"token_file": token_file}),
             "engine": engine.model_copy(update={"model": model}),
+            "models": models.model_copy(update={"dir": absolute("models.dir", models.dir)}),
             "data": data.model_copy(update={"dir": absolute("data.dir", data.dir)}),
             "backup": backup.model_copy(update={"dir": absolute("backup.dir", backup.dir)}),
             "preview": preview.model_copy(update={"model": absolute("preview.model", preview.model)}),

@@ -26,6 +26,7 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         mode=settings.engine.mode,
         rows=settings.engine.rows,
         data=str(settings.data_dir.absolute()),
+        models=str(settings.models_dir.absolute()),
         preview_every=settings.preview.every,
         preview_model=None if folder is None else str(folder.absolute()),
         channels_last=settings.engine.channels_last,

@@ -31,6 +31,8 @@ class EngineSettings:
     """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
     data: str | None = None
     """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
+    models: str | None = None
+    """Folder with `checkpoints`, `loras`, `embeddings` and `upscalers` in it, each of which may be missing; None: none."""
     preview_every: int = 0
     """UNet calls of one image between two previews; 0: none are made."""
     preview_model: str | None = None
