@@ -27,6 +27,7 @@ from engine.contract import (
     EngineSettings,
     InvalidRequest,
     ModelInfo,
+    Start,
 )
 from engine.known import KNOWN, KNOWN_SIDE
 from engine.pipelines import CALLS
@@ -55,7 +56,9 @@ _GUIDANCE = {"sd": 7.5, "sdxl": 5.0}
 STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
 _OVERRIDES = "easel.json"
 _DIGEST_BYTES = 2**18
-_FIXED = ("id", "family", "safety_checker", "takes_images")
+_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask")
+_ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
+"""For models that draw nothing without."""
 _NATIVE = 1024
 """The side of pictures where the files of a pipeline that is called are silent about it."""
 _CORES = ("unet", "transformer")
@@ -84,9 +87,8 @@ def describe(settings: EngineSettings) -> ModelInfo:
         return _describe_folder(snapshot, model)
     if model in KNOWN:
         side = KNOWN_SIDE[model]
-        known = ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE))
-        info = _info(known, KNOWN[model])
-        return replace(info, takes_images=info.family == "sd")
+        known = ModelInfo(id=model, title=model, takes_images=True, **_sizes(side, side, SIDE_MULTIPLE))
+        return _info(known, KNOWN[model])
     return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
 
 
@@ -106,11 +108,12 @@ def _describe_folder(folder: Path, model: str) -> ModelInfo:
         id=model,
         title=model.rsplit("/", 1)[-1],
         family=checkpoint.family(index),
+        safety_checker="safety_checker" in dict(checkpoint.components(index)),
+        takes_images=True,
+        needs_mask=unet.get("in_channels") == 9,  # latents, the mask, and the image without what it covers
         **_native(unet, vae),
         **_drawing(folder, unet, index),
     )
-    safety = "safety_checker" in dict(checkpoint.components(index))
-    read = replace(read, safety_checker=safety, takes_images=read.family == "sd")
     return _overridden(_info(read, KNOWN.get(model, {})), _overrides(folder))
 
 
@@ -244,7 +247,8 @@ def _info(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
     try:
         if unknown:
             raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")
-        changed.request(prompt="a check", seed=0, steps=changed.steps)
+        start = _ANY if changed.needs_mask else None
+        changed.request(prompt="a check", seed=0, steps=changed.steps, start=start)
     except InvalidRequest as error:
         raise BrokenModel(
             f"The defaults of the model “{info.title}” contradict themselves: {error}"

@@ -8,8 +8,8 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Hashable, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from engine.contract import SIDE_MIN, GenerationRequest
 from engine.families.prompts import PlainPrompts, Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
+from engine.families.vae import tiled, unscaled
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class SdFamily(Explaining):
     ) -> None:
         """`side_min` is the smallest side in pixels that the model draws; in `inputs` lie images to start from."""
         self._pipe = pipeline
-        self._starting = Starting(pipeline, inputs)
+        self._starting = Starting(pipeline, inputs, self.is_out_of_memory)
         self._sketcher = sketcher
         self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
@@ -162,9 +163,10 @@ class SdFamily(Explaining):
         """What follows part 7. None where the safety checker flags the picture."""
         check_finite(canvas.latents)
         pipe = self._pipe
-        scaled = self._unscaled(canvas.latents)
-        with _tiled(pipe.vae, scaled) if sparing else nullcontext():
-            pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
+        latents = unscaled(pipe.vae, canvas.latents)
+        height, width = latents.shape[-2:]
+        with tiled(pipe.vae, width, height) if sparing else nullcontext():
+            pixels = pipe.vae.decode(latents, return_dict=False, generator=canvas.generator)[0]
         check_finite(pixels)
         if self._is_flagged(pixels, canvas.embeddings.dtype):
             return None
@@ -228,7 +230,7 @@ class SdFamily(Explaining):
         batch = self._blank(1, size)
         check_finite(self._forward(batch))
         vae = self._pipe.vae
-        latents = self._unscaled(batch.latents[:, : vae.config.latent_channels])
+        latents = unscaled(vae, batch.latents[:, : vae.config.latent_channels])
         check_finite(vae.decode(latents, return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
@@ -237,10 +239,6 @@ class SdFamily(Explaining):
         if self._compiled is not None:
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
-
-    def _unscaled(self, latents: Tensor) -> Tensor:
-        """As the VAE takes them."""
-        return latents / self._pipe.vae.config.scaling_factor
 
     def _is_flagged(self, pixels: Tensor, dtype: torch.dtype) -> bool:
         if not hasattr(self._pipe, "run_safety_checker"):
@@ -266,20 +264,3 @@ def _rows_of(canvas: SdCanvas) -> rows.Rows:
         pooled=canvas.pooled,
         sizes=canvas.sizes,
     )
-
-
-@contextmanager
-def _tiled(vae: Any, latents: Tensor) -> Generator[None]:
-    """The VAE decodes four overlapping tiles of this picture one after the other."""
-    before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
-    # Two thirds of the longer side. diffusers cuts at three quarters of a tile, which has to be a whole number.
-    side = max(8, -(-max(latents.shape[-2:]) // 6) * 4)
-    vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = side, side * _scale(vae), True
-    try:
-        yield
-    finally:
-        vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = before
-
-
-def _scale(vae: Any) -> int:
-    return 2 ** (len(vae.config.block_out_channels) - 1)

@@ -59,15 +59,3 @@ class SdxlFamily(SdFamily):
         width, height = size
         told = [height, width, 0, 0, height, width]
         return embeddings.new_tensor([told] * len(embeddings))
-
-    def _unscaled(self, latents: Tensor) -> Tensor:
-        """Some VAEs in float16 compute in float32, and some fine-tunes have latents of another mean and spread."""
-        config = self._pipe.vae.config
-        latents = latents.to(self._pipe.vae.dtype)
-        if config.latents_mean is None or config.latents_std is None:
-            return latents / config.scaling_factor
-        mean, spread = (
-            latents.new_tensor(values).view(1, -1, 1, 1)
-            for values in (config.latents_mean, config.latents_std)
-        )
-        return latents * spread / config.scaling_factor + mean

@@ -150,9 +150,7 @@ def plain(
     given: dict[str, Any] = {}
     if image is not None:
         given = {"image": image, "strength": request.strength}
-        name = "StableDiffusionImg2ImgPipeline" if mask is None else "StableDiffusionInpaintPipeline"
-        pipe = getattr(diffusers, name)(**pipe.components, requires_safety_checker=False)
-        pipe.set_progress_bar_config(disable=True)
+        pipe = _from_images(pipe, "Img2Img" if mask is None else "Inpaint")
     if image is None or mask is not None:
         given |= {"width": request.width, "height": request.height}
     if mask is not None:
@@ -172,6 +170,22 @@ def plain(
         ).images[0]
     finally:
         pipe.scheduler = own
+
+
+def _from_images(pipe: Any, task: str) -> Any:
+    import diffusers
+
+    own = {"requires_safety_checker": False}
+    kind = "StableDiffusion"
+    if hasattr(pipe, "text_encoder_2"):
+        own = {
+            "force_zeros_for_empty_prompt": pipe.config.force_zeros_for_empty_prompt,
+            "add_watermarker": False,
+        }
+        kind = "StableDiffusionXL"
+    pipe = getattr(diffusers, f"{kind}{task}Pipeline")(**pipe.components, **own)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def draw(family: Family[Any], request: GenerationRequest) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from engine.contract import (
     Submit,
 )
 from engine.families.sd import SdFamily
+from engine.families.starting import IN_TILES
 from engine.models import describe
 from engine.preview import LinearSketcher
 from engine.process import EngineProcess
@@ -125,14 +127,17 @@ def test_a_model_for_inpainting_needs_a_mask(filling: tuple[Any, ModelInfo], tmp
     folder = tmp_path / inputs.FOLDER
     bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
     image, mask = kept(folder, a_photo()), kept(folder, a_mask())
-    bench.submit(1, model.request(prompt="x", seed=1, size=SIZE))
-    bench.submit(2, from_image(model, Start(image=image)))
-    bench.submit(3, from_image(model, Start(image=image, mask=mask)))
+    whole = from_image(model, Start(image=image, mask=mask))
+    bench.submit(1, replace(whole, image=None, mask=None, strength=None))
+    bench.submit(2, replace(whole, mask=None))
+    bench.submit(3, whole)
     bench.finish(1, 2, 3)
+    with pytest.raises(InvalidRequest, match="only fills masks"):
+        model.request(prompt="x", seed=1)
     for number in (1, 2):
         refused = bench.ending(number)
         assert isinstance(refused, Failed)
-        assert refused.reason == "This model only fills masks: attach an image and a mask."
+        assert refused.reason == f"{model.title} only fills masks: attach an image and a mask."
     assert len(bench.finished(3).images) == 1
 
 
@@ -247,13 +252,53 @@ def test_previews_and_a_cancel_on_the_way(pipe: Any, model: ModelInfo, tmp_path:
     assert 0 < ending.done < 1
 
 
+def short_encoder(pipe: Any, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+    """The VAE's encoder has memory for so many pixels at once."""
+    honest = pipe.vae.encoder.forward
+
+    def encode(image: torch.Tensor) -> torch.Tensor:
+        if image[0, 0].numel() > pixels:
+            raise torch.OutOfMemoryError
+        return honest(image)
+
+    monkeypatch.setattr(pipe.vae.encoder, "forward", encode)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_image_is_read_in_tiles_where_memory_is_short(
+    starter: Any, starter_model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masked: bool
+) -> None:
+    """It takes less at once, looks almost the same and says so; the VAE is left as it was."""
+    folder = tmp_path / inputs.FOLDER
+    photo = kept(folder, a_photo((192, 160)))
+    start = Start(image=photo, mask=kept(folder, a_mask((192, 160))) if masked else None, strength=0.5)
+    request = starter_model.request(prompt="a red heart", seed=1, size=(192, 160), steps=4, start=start)
+    before = starter.vae.use_tiling, starter.vae.tile_latent_min_size, starter.vae.tile_sample_min_size
+
+    def drawn(job_id: int) -> tuple[bytes, tuple[str, ...]]:
+        bench = Bench(SdFamily(starter, inputs=folder), starter_model, tmp_path)
+        bench.submit(job_id, request)
+        finished = bench.finished(job_id)
+        return pixels(finished.images[0].path), finished.notes
+
+    whole, nothing = drawn(1)
+    short_encoder(starter, monkeypatch, 128 * 128)
+    tiles, notes = drawn(2)
+    assert nothing == ()
+    assert notes == (IN_TILES,)
+    differences = [abs(one - other) for one, other in zip(whole, tiles, strict=True)]
+    assert 0 < sum(differences) / len(differences) < 6
+    after = starter.vae.use_tiling, starter.vae.tile_latent_min_size, starter.vae.tile_sample_min_size
+    assert after == before
+
+
 def test_no_memory_for_the_image_is_ones_own(
     pipe: Any, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where encoding the image finds no memory, that request alone fails, and names a size that may fit."""
+    """Where encoding the image finds no memory, not even in tiles, that request alone fails, and names a size that may fit."""
     folder = tmp_path / inputs.FOLDER
     bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
-    monkeypatch.setattr(pipe.vae, "encode", lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError()))
+    short_encoder(pipe, monkeypatch, 0)
     bench.submit(1, from_image(model, Start(image=kept(folder, a_photo())), size=(128, 128)))
     bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=(64, 64)))
     bench.finish(1, 2)
