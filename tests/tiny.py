@@ -95,14 +95,14 @@ def build_xl(
     torch: Any = import_module("torch")
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
+    tokenizer = _tokenizer("! !</w>")
     kind = "StableDiffusionXLInpaintPipeline" if fills_masks else "StableDiffusionXLPipeline"
     pipeline = getattr(diffusers, kind)(
         vae=_vae(force_upcast=force_upcast),
         text_encoder=_text_encoder(tokenizer),
         text_encoder_2=_text_encoder(tokenizer, projected=True),
         tokenizer=tokenizer,
-        tokenizer_2=_tokenizer(),
+        tokenizer_2=_tokenizer("! !</w>", pad="!"),
         unet=_unet_xl(9 if fills_masks else 4),
         scheduler=diffusers.EulerDiscreteScheduler(),
         force_zeros_for_empty_prompt=zeros_for_empty,
@@ -239,5 +239,10 @@ def _safety_parts(safety: Safety) -> tuple[Any, Any]:
 _MERGES = ("r e", "a n", "t h", "th e</w>", "o f</w>", "i n", "in g</w>", "re d</w>", "an d</w>")
 
 
-def _tokenizer() -> Any:
-    return clip_tokenizer([(first, second) for first, second in (merge.split() for merge in _MERGES)], 77)
+def _tokenizer(*more: str, pad: str | None = None) -> Any:
+    """With `pad` for filling up, and therefore never part of a longer piece, as in SDXL's second one."""
+    merges = [(first, second) for first, second in (merge.split() for merge in (*_MERGES, *more))]
+    tokenizer = clip_tokenizer(merges, 77)
+    if pad is not None:
+        tokenizer.add_special_tokens({"pad_token": pad})
+    return tokenizer

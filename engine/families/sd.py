@@ -19,7 +19,7 @@ import torch
 
 from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
-from engine.families.prompts import PlainPrompts, Prompts
+from engine.families.prompts import Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
 from engine.families.vae import tiled, unscaled
@@ -79,8 +79,6 @@ class SdCanvas:
 class SdFamily(Explaining):
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
 
-    _prompts_of: type[PlainPrompts] = Prompts
-
     def __init__(
         self,
         pipeline: Any,
@@ -98,7 +96,7 @@ class SdFamily(Explaining):
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._prompts = self._prompts_of(pipeline)
+        self._prompts = Prompts(pipeline)
 
     # -------------------------------------------------------------- a picture's life
 

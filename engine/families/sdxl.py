@@ -14,7 +14,6 @@ import torch
 
 from engine import rows
 from engine.contract import GenerationRequest
-from engine.families.prompts import PlainPrompts
 from engine.families.sd import SdCanvas, SdFamily
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 class SdxlFamily(SdFamily):
     """Stable Diffusion XL, and what was distilled from it (Turbo)."""
-
-    _prompts_of = PlainPrompts
 
     @torch.inference_mode()
     def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
