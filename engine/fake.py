@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from engine import decoding, failpoints, inputs
+from engine import failpoints
 from engine.contract import (
     Broken,
     EngineSettings,
@@ -29,6 +29,7 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
+from engine.decoding import Inputs
 from engine.drawing import DeviceLost, Loaded, Manner
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
 from engine.shelf import Shelf
@@ -78,7 +79,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=fingerprint))
     loaded = Loaded(
         model=MODEL,
-        family=FakeFamily(fake, folder / inputs.FOLDER),
+        family=FakeFamily(fake),
         manner=Manner(mode=settings.mode, rows=settings.rows),
         fingerprint=fingerprint,
     )
@@ -117,7 +118,7 @@ class FakeCanvas:
     request: GenerationRequest
     seed: int
     left: int
-    start: decoding.Inputs | None
+    start: Inputs | None
     looked: bool = False
 
     @property
@@ -136,16 +137,11 @@ class FakeCanvas:
 class FakeFamily:
     """Draws ovals; obeys the fault words of FakeSettings."""
 
-    def __init__(self, fake: FakeSettings, inputs: Path = Path()) -> None:
+    def __init__(self, fake: FakeSettings) -> None:
         self._fake = fake
-        self._inputs = inputs
 
-    def prepare(self, request: GenerationRequest, seed: int) -> FakeCanvas:
-        start = None
-        if request.image is not None:
-            size = request.width, request.height
-            start = decoding.read(self._inputs, image=request.image, mask=request.mask, size=size)
-        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=start)
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> FakeCanvas:
+        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=inputs)
 
     def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
         del padded

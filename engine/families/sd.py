@@ -12,13 +12,13 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
+from engine.decoding import Inputs
 from engine.families.prompts import Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
@@ -85,11 +85,10 @@ class SdFamily(Explaining):
         sketcher: Sketcher | None = None,
         *,
         side_min: int = SIDE_MIN,
-        inputs: Path = Path(),
     ) -> None:
-        """`side_min` is the smallest side in pixels that the model draws; in `inputs` lie images to start from."""
+        """`side_min` is the smallest side in pixels that the model draws."""
         self._pipe = pipeline
-        self._starting = Starting(pipeline, inputs, self.is_out_of_memory)
+        self._starting = Starting(pipeline, self.is_out_of_memory)
         self._sketcher = sketcher
         self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
@@ -101,8 +100,8 @@ class SdFamily(Explaining):
     # -------------------------------------------------------------- a picture's life
 
     @torch.inference_mode()
-    def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
-        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for images that are no good."""
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
+        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for masks that are no good."""
         guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
         embeddings, notes = self._prompts.embeddings(
             request.prompt, request.negative_prompt if guided else None
@@ -111,7 +110,7 @@ class SdFamily(Explaining):
         # A table on the GPU would be read back at every step.
         sampler.set_timesteps(request.steps, device="cpu")
         generator = torch.Generator("cpu").manual_seed(seed)
-        start = self._starting.begin(request, sampler, generator, embeddings.dtype)
+        start = self._starting.begin(request, inputs, sampler, generator, embeddings.dtype)
         return SdCanvas(
             sampler=sampler,
             generator=generator,

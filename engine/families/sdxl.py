@@ -14,6 +14,7 @@ import torch
 
 from engine import rows
 from engine.contract import GenerationRequest
+from engine.decoding import Inputs
 from engine.families.sd import SdCanvas, SdFamily
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ class SdxlFamily(SdFamily):
     """Stable Diffusion XL, and what was distilled from it (Turbo)."""
 
     @torch.inference_mode()
-    def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
         """Parts 2 to 7: those of Stable Diffusion, and the added embeddings."""
-        canvas = super().prepare(request, seed)
+        canvas = super().prepare(request, seed, inputs)
         texts = [request.negative_prompt, request.prompt][-canvas.rows :]
         canvas.pooled = torch.cat([self._pooled(text) for text in texts])
         if (

@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
 
-from engine import decoding
 from engine.contract import GenerationRequest, InvalidRequest
+from engine.decoding import Inputs
 from engine.families.vae import scaled, tiled
 
 if TYPE_CHECKING:
@@ -71,32 +70,36 @@ class _Source:
 
 
 class Starting:
-    """Begins pictures for one model, whose images lie in `inputs`."""
+    """Begins pictures for one model."""
 
-    def __init__(self, pipeline: Any, inputs: Path, is_out_of_memory: Callable[[Exception], bool]) -> None:
+    def __init__(self, pipeline: Any, is_out_of_memory: Callable[[Exception], bool]) -> None:
         """`is_out_of_memory` says of an error whether less at a time could help."""
-        self._pipe, self._inputs = pipeline, inputs
-        self._is_out_of_memory = is_out_of_memory
+        self._pipe, self._is_out_of_memory = pipeline, is_out_of_memory
         self._channels: int = pipeline.vae.config.latent_channels
         self._fills_masks: bool = pipeline.unet.config.in_channels == 2 * self._channels + 1
         self._scale: int = pipeline.vae_scale_factor
         self._masks = VaeImageProcessor(
             vae_scale_factor=self._scale, do_normalize=False, do_binarize=True, do_convert_grayscale=True
         )
-        self._source = lru_cache(maxsize=SOURCES)(self._read)
+        self._source = lru_cache(maxsize=SOURCES)(self._seen)
 
     def begin(
-        self, request: GenerationRequest, sampler: Any, generator: torch.Generator, dtype: torch.dtype
+        self,
+        request: GenerationRequest,
+        inputs: Inputs | None,
+        sampler: Any,
+        generator: torch.Generator,
+        dtype: torch.dtype,
     ) -> Beginning:
-        """Also tells the sampler, which has its timesteps, where it begins. Raises InvalidRequest for bad images."""
+        """Also tells the sampler, which has its timesteps, where it begins. Raises InvalidRequest for bad masks."""
         first = (request.steps - request.steps_taken) * sampler.order
         if hasattr(sampler, "set_begin_index"):
             sampler.set_begin_index(first)
         timesteps = sampler.timesteps[first:]
-        if request.image is None:
+        if inputs is None:
             noise = self._noise(request, generator, dtype)
             return Beginning(timesteps=timesteps, latents=noise * sampler.init_noise_sigma)
-        source = self._source(request.image, request.mask, (request.width, request.height), dtype)
+        source = self._source(inputs, dtype)
         if source.mask is None:
             image = self._sample(source.image, generator, dtype)
             noise = self._noise(request, generator, dtype)
@@ -143,29 +146,28 @@ class Starting:
     def _sample(self, distribution: Any, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         return scaled(self._pipe.vae, distribution.sample(generator).to(dtype))
 
-    # -------------------------------------------------------------- from files
+    # -------------------------------------------------------------- from pixels
 
-    def _read(self, image: str, mask: str | None, size: tuple[int, int], dtype: torch.dtype) -> _Source:
-        found = decoding.read(self._inputs, image=image, mask=mask, size=size)
+    def _seen(self, inputs: Inputs, dtype: torch.dtype) -> _Source:
         try:
-            return self._encoded(found, dtype)
+            return self._encoded(inputs, dtype)
         except Exception as error:
             if not self._is_out_of_memory(error):
                 raise
-        with tiled(self._pipe.vae, *(side // self._scale for side in size)):
-            source = self._encoded(found, dtype)
+        with tiled(self._pipe.vae, *(side // self._scale for side in inputs.size)):
+            source = self._encoded(inputs, dtype)
         return replace(source, notes=(*source.notes, IN_TILES))
 
-    def _encoded(self, found: decoding.Inputs, dtype: torch.dtype) -> _Source:
-        pixels: Tensor = self._pipe.image_processor.preprocess(found.image)
-        if found.mask is None:
-            return _Source(image=self._encode(pixels, dtype), mask=None, masked=None, notes=found.notes)
-        stencil: Tensor = self._masks.preprocess(found.mask)
+    def _encoded(self, inputs: Inputs, dtype: torch.dtype) -> _Source:
+        pixels: Tensor = self._pipe.image_processor.preprocess(inputs.image)
+        if inputs.mask is None:
+            return _Source(image=self._encode(pixels, dtype), mask=None, masked=None, notes=inputs.notes)
+        stencil: Tensor = self._masks.preprocess(inputs.mask)
         return _Source(
             image=self._encode(pixels, dtype),
             mask=self._shrunk(stencil, dtype),
             masked=self._encode(pixels * (stencil < 0.5), dtype) if self._fills_masks else None,
-            notes=found.notes,
+            notes=inputs.notes,
         )
 
     def _shrunk(self, stencil: Tensor, dtype: torch.dtype) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from engine import inputs
+from engine import decoding, inputs
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -209,9 +209,9 @@ def _from_images(pipe: Any, task: str) -> Any:
     return pipe
 
 
-def draw(family: Family[Any], request: GenerationRequest) -> Any:
-    """A canvas with all its steps, drawn alone."""
-    canvas = family.prepare(request, request.seed)
+def draw(family: Family[Any], request: GenerationRequest, folder: Path = Path()) -> Any:
+    """A canvas with all its steps, drawn alone; what it starts from lies in `folder`."""
+    canvas = family.prepare(request, request.seed, decoding.begun(folder, request))
     while canvas.left:
         (prediction,) = family.predict([canvas], padded=None)
         family.advance(canvas, prediction, look=False)

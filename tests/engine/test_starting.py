@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +71,7 @@ def test_image_to_image_equals_pipe(
     photo = a_photo()
     start = Start(image=kept(folder, photo), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe, inputs=folder), request)
+    canvas = draw(SdFamily(pipe), request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo.resize(SIZE, Image.Resampling.LANCZOS))
     assert torch.isfinite(canvas.latents).all()
@@ -88,7 +87,7 @@ def test_inpainting_equals_pipe(
     photo, mask = a_photo(), a_mask()
     start = Start(image=kept(folder, photo), mask=kept(folder, mask), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe, inputs=folder), request)
+    canvas = draw(SdFamily(pipe), request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo, mask=mask)
     assert torch.equal(canvas.latents[0], expected)
@@ -115,7 +114,7 @@ def test_a_model_for_inpainting_equals_pipe(
     photo, mask = a_photo(), a_mask()
     start = Start(image=kept(folder, photo), mask=kept(folder, mask), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe, inputs=folder), request)
+    canvas = draw(SdFamily(pipe), request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo, mask=mask)
     assert torch.equal(canvas.latents[0], expected)
@@ -125,7 +124,7 @@ def test_a_model_for_inpainting_needs_a_mask(filling: tuple[Any, ModelInfo], tmp
     """Words alone, or an image without a mask, are refused with a sentence, and who has a mask is drawn beside them."""
     pipe, model = filling
     folder = tmp_path / inputs.FOLDER
-    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
+    bench = Bench(SdFamily(pipe), model, tmp_path)
     image, mask = kept(folder, a_photo()), kept(folder, a_mask())
     whole = from_image(model, Start(image=image, mask=mask))
     bench.submit(1, replace(whole, image=None, mask=None, strength=None))
@@ -184,12 +183,11 @@ def test_masks_are_filled_alone_and_in_a_crowd(
     ]
 
     def drawn(numbers: Sequence[int]) -> dict[int, bytes]:
-        with tempfile.TemporaryDirectory() as spool:
-            bench = Bench(SdFamily(pipe, inputs=folder), model, Path(spool), mode=mode, rows=4)
-            for number in numbers:
-                bench.submit(number, requests[number])
-            bench.finish(*numbers)
-            return {number: pixels(bench.finished(number).images[0].path) for number in numbers}
+        bench = Bench(SdFamily(pipe), model, tmp_path, mode=mode, rows=4)
+        for number in numbers:
+            bench.submit(number, requests[number])
+        bench.finish(*numbers)
+        return {number: pixels(bench.finished(number).images[0].path) for number in numbers}
 
     crowd = drawn(range(4))
     assert len(set(crowd.values())) == 4
@@ -207,11 +205,11 @@ def test_pictures_of_one_request_are_those_of_their_own_seeds(
     honest = pipe.vae.encode
     monkeypatch.setattr(pipe.vae, "encode", lambda image: encodings.append(image) or honest(image))
     request = from_image(model, Start(image=kept(folder, photo), strength=0.5), images=3, steps=4)
-    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
+    bench = Bench(SdFamily(pipe), model, tmp_path)
     bench.submit(1, request)
     images = bench.finished(1).images
     assert len(encodings) == 1
-    assert bench.events[1] == Stepped(job_id=1, attempt=1, stage="encoding", step=0, steps=9)
+    assert Stepped(job_id=1, attempt=1, stage="encoding", step=0, steps=9) in bench.events
     squeezed = photo.resize(SIZE, Image.Resampling.LANCZOS)
     for image in images:
         assert pixels(image.path) == plain(pipe, request, image.seed, "pil", image=squeezed).tobytes()
@@ -223,7 +221,7 @@ def test_a_mask_too_thin_for_the_latents(pipe: Any, model: ModelInfo, folder: Pa
     mask.putpixel((3, 3), 255)
     start = Start(image=kept(folder, a_photo(SIZE)), mask=kept(folder, mask))
     with pytest.raises(InvalidRequest, match="white is too thin: paint spots of at least 8 pixels"):
-        draw(SdFamily(pipe, inputs=folder), from_image(model, start))
+        draw(SdFamily(pipe), from_image(model, start), folder)
 
 
 def test_a_note_says_what_was_left_out(bench: Bench, model: ModelInfo, tmp_path: Path) -> None:
@@ -240,7 +238,7 @@ def test_previews_and_a_cancel_on_the_way(pipe: Any, model: ModelInfo, tmp_path:
     folder = tmp_path / inputs.FOLDER
     mask = kept(folder, a_mask()) if start == "mask" else None
     request = from_image(model, Start(image=kept(folder, a_photo()), mask=mask), steps=40, sampler="Euler")
-    family = SdFamily(pipe, LinearSketcher(pipe.vae), inputs=folder)
+    family = SdFamily(pipe, LinearSketcher(pipe.vae))
     bench = Bench(family, model, tmp_path, preview_every=1)
     bench.submit(1, request)
     while not any(isinstance(event, Stepped) and event.preview for event in bench.events):
@@ -276,7 +274,7 @@ def test_an_image_is_read_in_tiles_where_memory_is_short(
     before = starter.vae.use_tiling, starter.vae.tile_latent_min_size, starter.vae.tile_sample_min_size
 
     def drawn(job_id: int) -> tuple[bytes, tuple[str, ...]]:
-        bench = Bench(SdFamily(starter, inputs=folder), starter_model, tmp_path)
+        bench = Bench(SdFamily(starter), starter_model, tmp_path)
         bench.submit(job_id, request)
         finished = bench.finished(job_id)
         return pixels(finished.images[0].path), finished.notes
@@ -297,7 +295,7 @@ def test_no_memory_for_the_image_is_ones_own(
 ) -> None:
     """Where encoding the image finds no memory, not even in tiles, that request alone fails, and names a size that may fit."""
     folder = tmp_path / inputs.FOLDER
-    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
+    bench = Bench(SdFamily(pipe), model, tmp_path)
     short_encoder(pipe, monkeypatch, 0)
     bench.submit(1, from_image(model, Start(image=kept(folder, a_photo())), size=(128, 128)))
     bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=(64, 64)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,7 @@ def test_image_to_image_equals_pipe(
     photo = a_photo()
     start = Start(image=kept(folder, photo), strength=strength)
     request = from_image(model_xl, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdxlFamily(pipe_xl, inputs=folder), request)
+    canvas = draw(SdxlFamily(pipe_xl), request, folder)
     assert canvas.done == request.evaluations
     assert torch.isfinite(canvas.latents).all()
     assert torch.equal(canvas.latents[0], plain(pipe_xl, request, 1234, "latent", image=squeezed(photo)))
@@ -78,7 +77,7 @@ def same_in_pipe(pipe: Any, model: ModelInfo, folder: Path, **options: Any) -> N
     photo, mask = a_photo(), a_mask()
     start = Start(image=kept(folder, photo), mask=kept(folder, mask), strength=options.pop("strength"))
     request = from_image(model, start, **options)
-    canvas = draw(SdxlFamily(pipe, inputs=folder), request)
+    canvas = draw(SdxlFamily(pipe), request, folder)
     assert canvas.done == request.evaluations
     assert torch.equal(canvas.latents[0], plain(pipe, request, 1234, "latent", image=photo, mask=mask))
 
@@ -113,11 +112,11 @@ def test_a_model_for_inpainting_is_loaded(filling: tuple[Any, ModelInfo], folder
     assert (model.family, model.takes_images, model.needs_mask) == ("sdxl", True, True)
     settings = EngineSettings(model=str(pipe.name_or_path), spool="/nowhere")
     place = Place(device=torch.device("cpu"), dtype=torch.float32)
-    family = SdxlFamily(load(settings, place, lambda _stage, _share: None), inputs=folder)
+    family = SdxlFamily(load(settings, place, lambda _stage, _share: None))
     family.self_test((64, 64))
     photo, mask = a_photo(), a_mask()
     request = from_image(model, Start(image=kept(folder, photo), mask=kept(folder, mask)), steps=3)
-    image = family.decode(draw(family, request))
+    image = family.decode(draw(family, request, folder))
     assert image is not None
     assert image.tobytes() == plain(pipe, request, 1234, "pil", image=photo, mask=mask).tobytes()
 
@@ -138,8 +137,8 @@ def test_in_half_precision_the_vae_reads_in_full(tmp_path: Path, folder: Path, m
     photo, mask = a_photo(), a_mask() if masked else None
     start = Start(image=kept(folder, photo), mask=kept(folder, mask) if mask else None)
     request = from_image(describe(settings), start, steps=3, sampler="Euler a")
-    family = SdxlFamily(pipe, inputs=folder)
-    image = family.decode(draw(family, request))
+    family = SdxlFamily(pipe)
+    image = family.decode(draw(family, request, folder))
     assert image is not None
     half: Any = diffusers.DiffusionPipeline.from_pretrained(path, use_safetensors=True, dtype=torch.float16)
     given = photo if masked else squeezed(photo)
@@ -158,15 +157,15 @@ def spread(pipe_xl: Any) -> Iterator[Any]:
 def test_latents_of_another_mean_and_spread(spread: Any, model_xl: ModelInfo, folder: Path) -> None:
     """Such a VAE's latents become the UNet's as in pipe; and within a mask what is kept is kept, which pipe forgets."""
     photo, mask = a_photo(), a_mask()
-    family = SdxlFamily(spread, inputs=folder)
+    family = SdxlFamily(spread)
     request = from_image(model_xl, Start(image=kept(folder, photo)), steps=3)
     expected = plain(spread, request, 1234, "latent", image=squeezed(photo))
-    assert torch.equal(draw(family, request).latents[0], expected)
+    assert torch.equal(draw(family, request, folder).latents[0], expected)
     within = from_image(model_xl, Start(image=kept(folder, photo), mask=kept(folder, mask)), steps=3)
     with torch.inference_mode():
         pixels = spread.image_processor.preprocess(squeezed(photo))
         kept_latents = spread.vae.encode(pixels).latent_dist.sample(torch.Generator().manual_seed(1234))
-        drawn = unscaled(spread.vae, draw(family, within).latents)
+        drawn = unscaled(spread.vae, draw(family, within, folder).latents)
     assert torch.allclose(drawn[..., :3], kept_latents[..., :3], atol=1e-5)
     assert not torch.allclose(drawn[..., 5:], kept_latents[..., 5:], atol=1e-2)
 
@@ -192,20 +191,18 @@ def test_alone_and_in_a_crowd(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path,
     bad = {10 + number: Start(image=inputs.keep(folder, data)) for number, (data, _) in enumerate(BAD)}
 
     def drawn(numbers: Sequence[int], *, crowd: bool) -> dict[int, bytes]:
-        with tempfile.TemporaryDirectory() as name:
-            spool = Path(name)
-            bench = Bench(SdxlFamily(pipe_xl, inputs=folder), model_xl, spool, mode=mode, rows=4)
-            for number in numbers:
-                bench.submit(number, requests[number])
-                bench.tick(number % 2)
-            for number, start in bad.items() if crowd else ():
-                bench.submit(number, from_image(model_xl, start))
-            found = {number: pixels(bench.finished(number).images[0].path) for number in numbers}
-            for number, (_, words) in enumerate(BAD if crowd else (), 10):
-                refused = bench.ending(number)
-                assert isinstance(refused, Failed)
-                assert words in refused.reason
-            return found
+        bench = Bench(SdxlFamily(pipe_xl), model_xl, tmp_path, mode=mode, rows=4)
+        for number in numbers:
+            bench.submit(number, requests[number])
+            bench.tick(number % 2)
+        for number, start in bad.items() if crowd else ():
+            bench.submit(number, from_image(model_xl, start))
+        found = {number: pixels(bench.finished(number).images[0].path) for number in numbers}
+        for number, (_, words) in enumerate(BAD if crowd else (), 10):
+            refused = bench.ending(number)
+            assert isinstance(refused, Failed)
+            assert words in refused.reason
+        return found
 
     together = drawn([*requests], crowd=True)
     for number in requests:
