@@ -224,6 +224,8 @@ class ModelInfo:
     safety_checker: bool = False
     takes_images: bool = False
     """Whether it can start from an image, and draw within a mask."""
+    needs_mask: bool = False
+    """Whether it can do nothing else."""
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
@@ -296,6 +298,8 @@ class ModelInfo:
             )
         if request.image is not None and not self.takes_images:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
+        if request.mask is None and self.needs_mask:
+            raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
 
 
 # ------------------------------------------------------------------ controls: into the engine

@@ -169,7 +169,6 @@ def _width(manner: Manner) -> str:
 
 
 def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
-    from engine import inputs
     from engine.families.anything import AnyFamily
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
@@ -182,8 +181,7 @@ def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Teste
             pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
         )
     family = SdxlFamily if info.family == "sdxl" else SdFamily
-    folder = Path(settings.spool) / inputs.FOLDER
-    return family(pipeline, sketcher, side_min=info.side_min, inputs=folder)
+    return family(pipeline, sketcher, side_min=info.side_min)
 
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:
