@@ -34,7 +34,7 @@ ConfigOption = Annotated[
     typer.Option("--config", help="Settings file (default: $EASEL_CONFIG, ./easel.toml, the user's own)."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option(help="Hub id or local folder, instead of the configured model.")
+    str | None, typer.Option(help="Hub id, folder or .safetensors file, instead of the configured model.")
 ]
 
 

@@ -37,7 +37,9 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def answer(self, *, with_body: bool) -> None:
         path = self.path.split("?")[0]
-        if path.startswith("/api/models/org/tiny"):
+        if "/revision/" in path and not path.endswith(("/main", "/v1.0", COMMIT)):
+            self.send(404, b"{}", with_body, error="RevisionNotFound")
+        elif path.startswith("/api/models/org/tiny"):
             self.send(200, json.dumps(self.listing(path)).encode(), with_body)
         elif path.startswith(("/org/tiny/resolve/main/", f"/org/tiny/resolve/{COMMIT}/")):
             name = path.split("/", 5)[5]
@@ -205,6 +207,28 @@ def test_no_connection_is_a_sentence(tmp_path: Path, address: str) -> None:
     assert answer.endswith("check the connection, then start again.")
 
 
+def test_a_pinned_revision(hub_server: tuple[str, list[str]], tmp_path: Path) -> None:
+    """A tag or a commit is fetched and found again as such, the newest is not; one that does not exist is named."""
+    code = (
+        "from engine import checkpoint, hub, models; from engine.contract import EngineSettings\n"
+        f"for pinned in ('org/tiny@v1.0', 'org/tiny@{COMMIT}'):\n"
+        "    settings = EngineSettings(model=pinned, spool='x')\n"
+        "    assert models.describe(settings).id == 'org/tiny'\n"
+        "    folder = models._locate(settings, False, lambda stage, share: None)\n"
+        "    checkpoint.check(folder, prefer_fp16=False)\n"
+        "    assert folder == hub.cached(pinned), (folder, hub.cached(pinned))\n"
+        "    assert len(models.digest(settings)) == 12\n"
+        "assert hub.cached('org/tiny') is None\n"
+        "try:\n"
+        "    models.describe(EngineSettings(model='org/tiny@nope', spool='x'))\n"
+        "except checkpoint.BrokenModel as error:\n"
+        "    print(error)\n"
+    )
+    assert in_new_process(code, tmp_path / "hub", hub_server[0]) == (
+        "The hub's model org/tiny has no branch, tag or commit “nope”: correct what stands behind the @."
+    )
+
+
 def http_error(status: int, kind: type[errors.HfHubHTTPError] = errors.HfHubHTTPError) -> Exception:
     response: Any = SimpleNamespace(status_code=status, headers={}, request=None)
     return kind("no", response=response)
@@ -266,7 +290,15 @@ def test_what_is_wanted() -> None:
 
 
 def test_ids() -> None:
-    """A hub id has two parts; the id of Stable Diffusion 1.5 that no longer exists leads to the one that does."""
+    """A hub id has two parts and perhaps a revision; the id of Stable Diffusion 1.5 that no longer exists leads to the one that does."""
     assert hub.is_id("stabilityai/sd-turbo")
     assert not any(hub.is_id(text) for text in ("/models/sd", "./sd", "sd", "a/b/c", "~/sd", "a b/c", ""))
+    assert all(hub.is_id(f"a/b@{revision}") for revision in ("v1.0", "refs/pr/7", "0123abc", "fp16"))
+    assert not any(
+        hub.is_id(text) for text in ("a/b@", "a@b/c", "a/b@..", "a/b@x/../../y", "a/b@/x", "a/b@v 1")
+    )
+    assert hub.split("runwayml/stable-diffusion-v1-5@fp16") == (
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "fp16",
+    )
     assert hub.current_id("runwayml/stable-diffusion-v1-5") == "stable-diffusion-v1-5/stable-diffusion-v1-5"
