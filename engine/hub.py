@@ -75,10 +75,10 @@ def _cache() -> Path:
     return (Path(os.environ.get("HF_HOME", base)) / "hub").expanduser()
 
 
-def fetch_configs(model: str, *, offline: bool, tokenizers: bool = False) -> Path:
+def fetch_configs(model: str, *, offline: bool, tokenizers: bool = False, into: Path | None = None) -> Path:
     """The small JSON files alone, and what else tokenizers are made of where they are wanted."""
     patterns = ["model_index.json", "*/*.json", *(["tokenizer*/*.txt"] if tokenizers else [])]
-    return _fetch(model, patterns, offline=offline, progress=lambda _: None)
+    return _fetch(model, patterns, offline=offline, progress=lambda _: None, into=into)
 
 
 def fetch(
@@ -88,12 +88,16 @@ def fetch(
     prefer_fp16: bool,
     progress: Progress,
     weights: Mapping[str, str] = WEIGHTS,
+    into: Path | None = None,
 ) -> Path:
-    """Everything that drawing needs and nothing else: configurations, tokenizer, one variant of the weights."""
+    """Everything that drawing needs and nothing else: configurations, tokenizer, one variant of the weights.
+
+    It goes into the hub's cache, or into the folder `into`; what is there of an earlier try is not fetched again.
+    """
     if offline:
         return _fetch(model, ["*"], offline=True, progress=progress)
-    files = wanted(_listing(model), prefer_fp16=prefer_fp16, weights=weights)
-    return _fetch(model, files, offline=False, progress=progress)
+    files = wanted(listing(model), prefer_fp16=prefer_fp16, weights=weights)
+    return _fetch(model, files, offline=False, progress=progress, into=into)
 
 
 def wanted(files: Iterable[str], *, prefer_fp16: bool, weights: Mapping[str, str] = WEIGHTS) -> list[str]:
@@ -117,18 +121,21 @@ def _weights(names: list[str], stem: str, prefer_fp16: bool) -> list[str]:
     return (half or full) if prefer_fp16 else (full or half)
 
 
-def _listing(model: str) -> list[str]:
+def listing(model: str) -> dict[str, str | None]:
+    """The names of a model's files on the hub -> their SHA-256, None for those that the hub keeps none of."""
     import huggingface_hub
 
     try:
         name, revision = split(model)
-        siblings = huggingface_hub.HfApi().model_info(name, revision=revision).siblings or []
+        info = huggingface_hub.HfApi().model_info(name, revision=revision, files_metadata=True)
     except Exception as error:
         raise _refusal(model, error) from error
-    return [sibling.rfilename for sibling in siblings]
+    return {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or []}
 
 
-def _fetch(model: str, patterns: list[str], *, offline: bool, progress: Progress) -> Path:
+def _fetch(
+    model: str, patterns: list[str], *, offline: bool, progress: Progress, into: Path | None = None
+) -> Path:
     huggingface_hub: Any = import_module("huggingface_hub")
     name, revision = split(model)
     try:
@@ -138,6 +145,7 @@ def _fetch(model: str, patterns: list[str], *, offline: bool, progress: Progress
             allow_patterns=patterns,
             local_files_only=offline,
             tqdm_class=_bar(progress),
+            local_dir=into,
         )
     except Exception as error:
         raise _refusal(model, error) from error

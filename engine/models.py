@@ -102,7 +102,9 @@ def _checkpoints(settings: EngineSettings) -> list[Path]:
     except OSError:  # most often there is no such folder
         return []
     return [
-        path for path in found if path.suffix == single_file.SUFFIX or (path / "model_index.json").is_file()
+        path
+        for path in found
+        if path.suffix.lower() == single_file.SUFFIX or (path / "model_index.json").is_file()
     ]
 
 
