@@ -307,6 +307,13 @@ def check(path: Path, *, offline: bool = False) -> None:
         single_file.base(found.kind, offline=True)
 
 
+def bring_base(settings: EngineSettings) -> None:
+    """Gets what a model in one file lacks from the hub, unless it is here. Raises BrokenModel."""
+    path = local_path(settings.model)
+    if path is not None and single_file.is_one(path):
+        single_file.base(single_file.read(path).kind, offline=settings.hub_offline)
+
+
 def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:
     """The model's pipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
     return wholly(loading(settings, place, on_progress))
