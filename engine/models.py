@@ -68,12 +68,16 @@ def local_path(model: str) -> Path | None:
 def sources(settings: EngineSettings) -> tuple[str, ...]:
     """All that `settings.model` may become here: what it is, then what lies in `checkpoints`; no model is named twice.
 
-    The latter are absolute paths in the order of their names. Nothing but names is looked at: any may prove broken.
+    The latter are absolute paths in the order of their names, and one of them is the first where an id of the hub is
+    configured whose folder lies there. Nothing but names is looked at: any may prove broken.
     """
-    found = [settings.model]
-    configured = local_path(settings.model)
-    ids, places = {model_id(settings.model)}, {configured.resolve() if configured else None}
-    for path in _checkpoints(settings):
+    lying = _checkpoints(settings)
+    own = {model_id(str(path)): str(path) for path in lying if path.is_dir()}
+    is_bare = local_path(settings.model) is None and "@" not in settings.model
+    found = [own.get(model_id(settings.model), settings.model) if is_bare else settings.model]
+    configured = local_path(found[0])
+    ids, places = {model_id(found[0])}, {configured.resolve() if configured else None}
+    for path in lying:
         name, place = model_id(str(path)), path.resolve()
         if name not in ids and place not in places:
             found.append(str(path))

@@ -34,7 +34,7 @@ class Entry:
 def entries(settings: EngineSettings) -> Iterator[Entry]:
     """The configured model, the checkpoints, then everything else by folder and name."""
     offered = models.sources(settings)
-    yield _configured(settings)
+    yield _configured(replace(settings, model=offered[0]))
     folder = Path(settings.models or "")
     for path in lying(folder / models.CHECKPOINTS):
         if str(path.absolute()) != offered[0]:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,8 +28,8 @@ class HubHandler(BaseHTTPRequestHandler):
 
     folder: Path
     asked: list[str]
-    lies: Mapping[str, str]
-    """Names of files -> wrong SHA-256 sums that are told of them."""
+    lies: dict[str, str]
+    """Names of files -> wrong SHA-256 sums that are told of them, once."""
 
     def do_HEAD(self) -> None:
         self.answer(with_body=False)
@@ -81,7 +81,7 @@ class HubHandler(BaseHTTPRequestHandler):
         if file.suffix != ".safetensors":
             return {}
         content = file.read_bytes()
-        digest = self.lies.get(file.name) or hashlib.sha256(content).hexdigest()
+        digest = self.lies.pop(file.name, None) or hashlib.sha256(content).hexdigest()
         return {"lfs": {"sha256": digest, "size": len(content), "pointerSize": 130}}
 
     def send(self, status: int, body: bytes, with_body: bool, error: str = "") -> None:
@@ -111,7 +111,7 @@ def hub_server(copy: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 @contextmanager
-def serving(folder: Path, lies: Mapping[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
+def serving(folder: Path, lies: dict[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
     handler = type("Handler", (HubHandler,), {"folder": folder, "asked": [], "lies": lies or {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
