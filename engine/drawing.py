@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -36,6 +36,11 @@ class Canvas(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the person who asked."""
+        ...
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        """What its pixels depend on besides the engine's fingerprint, for its own: digests of adapters."""
         ...
 
 
@@ -104,6 +109,7 @@ class Job:
     stage: Stage | None = None
     """The last one that was told."""
     notes: tuple[str, ...] = ()
+    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
 
     @property
@@ -139,6 +145,10 @@ class Picture(Generic[Painted]):
     @property
     def group(self) -> Hashable:
         return (self.shape, id(self)) if self.alone else (self.shape,)
+
+    @property
+    def adapters(self) -> Hashable:
+        return self.job.request.loras
 
     @property
     def rows(self) -> int:

@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 
 from engine import decoding, failpoints, inputs
 from engine.contract import (
+    AdapterInfo,
     Broken,
     EngineSettings,
     Event,
@@ -47,6 +48,11 @@ MODEL = ModelInfo(
     pixels_max=1024 * 1024,
     safety_checker=True,
     takes_images=True,
+    loras=(
+        AdapterInfo(name="detail", words=("finely drawn",)),
+        AdapterInfo(name="pixel", words=("pixel art", "16 bit")),
+        AdapterInfo(name="other", problem="it was made for Stable Diffusion XL"),
+    ),
 )
 FINGERPRINT = {"engine": "fake"}
 _HANGING_S = 0.01
@@ -119,6 +125,10 @@ class FakeCanvas:
     @property
     def notes(self) -> tuple[str, ...]:
         return self.start.notes if self.start else ()
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        return {f"lora {lora.name}": "fake" for lora in self.request.loras}
 
     @property
     def rows(self) -> int:
@@ -214,8 +224,8 @@ def _sketch(canvas: FakeCanvas) -> bytes:
 
 def draw(request: GenerationRequest, seed: int) -> Image.Image:
     """The same picture for the same seed and the same words, on every machine."""
-    words = f"{seed}\n{request.prompt}\n{request.negative_prompt}".encode()
-    dice = random.Random(hashlib.sha256(words).digest())  # noqa: S311 - pictures, not secrets
+    words = [str(seed), request.prompt, request.negative_prompt, *map(str, request.loras)]
+    dice = random.Random(hashlib.sha256("\n".join(words).encode()).digest())  # noqa: S311 - pictures, not secrets
 
     def colour() -> tuple[int, int, int]:
         return dice.randrange(256), dice.randrange(256), dice.randrange(256)

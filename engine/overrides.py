@@ -20,7 +20,7 @@ from engine.contract import (
 )
 
 FILE = "easel.json"
-_FIXED = ("id", "family", "safety_checker", "takes_images")
+_FIXED = ("id", "family", "safety_checker", "takes_images", "loras", "embeddings")
 
 
 def read(folder: Path) -> Mapping[str, Any]:

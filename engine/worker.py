@@ -260,7 +260,7 @@ class Worker(Generic[Painted]):
     def _prepare(self, picture: Picture[Painted]) -> None:
         job = picture.job
         picture.canvas = self._family.prepare(job.request, job.request.seed_of(picture.index))
-        job.notes = picture.canvas.notes
+        job.notes, job.made_with = picture.canvas.notes, picture.canvas.made_with
 
     def _advance(self, prediction: Any) -> Callable[[Picture[Painted]], None]:
         def act(picture: Picture[Painted]) -> None:
@@ -322,7 +322,7 @@ class Worker(Generic[Painted]):
             request=job.request,
             index=index,
             notes=job.notes,
-            fingerprint={**self._fingerprint, **self._served(picture)},
+            fingerprint={**self._fingerprint, **job.made_with, **self._served(picture)},
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)

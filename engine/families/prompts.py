@@ -18,6 +18,7 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
 )
 
 from engine.families import weighting
+from engine.families.lora import Loras, Switched
 from engine.families.weighting import Part
 
 if TYPE_CHECKING:
@@ -56,13 +57,23 @@ class _Piece:
 class PlainPrompts:
     """The prompts of a pipeline as it encodes them itself: not weighted, and cut where its window ends."""
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, loras: Loras | None = None) -> None:
+        """What is wanted of `loras` (if any) at the time changes how a text is read."""
         self._pipe = pipeline
+        self._loras = loras or Loras(pipeline)
         self._device: torch.device = pipeline.device
         self._window: int = pipeline.tokenizer.model_max_length
         # Texts longer than a window are meant here, and need no warning.
         pipeline.tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
-        self.encode = lru_cache(maxsize=ENCODED_TEXTS)(self._encode)
+        self._encoded = lru_cache(maxsize=ENCODED_TEXTS)(self._read)
+
+    def encode(self, text: str) -> Encoded:
+        return self._encoded(text, self._loras.wanted_by_text)
+
+    def _read(self, text: str, wanted: Switched) -> Encoded:
+        del wanted  # part of the cache's key
+        self._loras.hear()
+        return self._encode(text)
 
     def embeddings(self, prompt: str, negative_prompt: str | None) -> tuple[Tensor, tuple[str, ...]]:
         """(1 or 2, tokens, width), the negative prompt's first, and a note for all that could not be heeded."""
@@ -103,12 +114,16 @@ class PlainPrompts:
 class Prompts(PlainPrompts):
     """The prompts of a pipeline with one text encoder, weighted and longer than its window where people want that."""
 
-    def __init__(self, pipeline: Any) -> None:
-        super().__init__(pipeline)
+    def __init__(self, pipeline: Any, loras: Loras | None = None) -> None:
+        super().__init__(pipeline, loras)
         self._room = self._window - 2  # a mark at each end
-        self._compel: Any = EmbeddingsProvider(
-            pipeline.tokenizer,
-            pipeline.text_encoder,
+
+    @property
+    def _compel(self) -> Any:
+        """A new one for each text: it keeps what an empty text is, which changes with the LoRAs."""
+        return EmbeddingsProvider(
+            self._pipe.tokenizer,
+            self._pipe.text_encoder,
             truncate=False,
             # Whole sentences would leave a window almost empty where one full stop precedes a long list.
             split_long_text_mode=SplitLongTextMode.PHRASES,

@@ -8,9 +8,9 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine import compiling, faults, rows, samplers
-from engine.contract import SIDE_MIN, GenerationRequest
+from engine.contract import SIDE_MIN, GenerationRequest, Lora
+from engine.families.lora import Loras
 from engine.families.prompts import PlainPrompts, Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
@@ -46,6 +47,8 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
+    loras: tuple[Lora, ...] = ()
+    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
     pooled: Tensor | None = None
     sizes: Tensor | None = None
     done: int = 0
@@ -68,6 +71,7 @@ class SdCanvas:
             tuple(beside(self.latents, self.condition).shape[1:]),
             self.embeddings.shape[1],
             self.guidance is not None,
+            self.loras,
         )
 
     @property
@@ -87,8 +91,12 @@ class SdFamily(Explaining):
         *,
         side_min: int = SIDE_MIN,
         inputs: Path = Path(),
+        models: Path | None = None,
     ) -> None:
-        """`side_min` is the smallest side in pixels that the model draws; in `inputs` lie images to start from."""
+        """`side_min` is the smallest side in pixels that the model draws; in `inputs` lie images to start from.
+
+        In `models` lie the folders with LoRA and embedding files; None: there are none.
+        """
         self._pipe = pipeline
         self._starting = Starting(pipeline, inputs)
         self._sketcher = sketcher
@@ -97,13 +105,15 @@ class SdFamily(Explaining):
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._prompts = self._prompts_of(pipeline)
+        self._loras = Loras(pipeline, models)
+        self._prompts = self._prompts_of(pipeline, self._loras)
 
     # -------------------------------------------------------------- a picture's life
 
     @torch.inference_mode()
     def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
         """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for images that are no good."""
+        self._loras.want(request.loras)
         guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
         embeddings, notes = self._prompts.embeddings(
             request.prompt, request.negative_prompt if guided else None
@@ -124,6 +134,8 @@ class SdFamily(Explaining):
             guidance_scale=request.guidance_scale,
             guidance=self._guidance_input(request, embeddings.dtype),
             notes=notes + start.notes,
+            loras=request.loras,
+            made_with=self._loras.digests(request.loras),
         )
 
     @torch.inference_mode()
@@ -131,6 +143,7 @@ class SdFamily(Explaining):
         """The first half of a round of part 7, for several pictures at once: (its rows, …) for each of them."""
         for canvas in canvases:
             canvas.seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
+        self._loras.see(canvases[0].loras)
         pictures = [_rows_of(canvas) for canvas in canvases]
         predictions = self._forward(rows.join(pictures, padded=padded))
         ends = itertools.accumulate(len(picture) for picture in pictures)
@@ -176,6 +189,7 @@ class SdFamily(Explaining):
     def slots_agree(self, canvas: SdCanvas, rows: int) -> bool:
         """Some rows of noise, and the same ones moved on by one and by half of the slots: equal bits everywhere?"""
         generator = torch.Generator("cpu").manual_seed(0)
+        self._loras.see(canvas.loras)
 
         def noise(like: Tensor) -> Tensor:
             drawn = torch.randn((rows, *like.shape[1:]), generator=generator, dtype=torch.float32)
@@ -234,7 +248,7 @@ class SdFamily(Explaining):
     # -------------------------------------------------------------- its parts
 
     def _forward(self, batch: rows.Rows) -> Tensor:
-        if self._compiled is not None:
+        if self._compiled is not None and not self._loras.is_seen:
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
 

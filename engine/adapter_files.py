@@ -1,0 +1,285 @@
+"""What LoRA and embedding files say of themselves in their header; knows files and JSON, neither torch nor requests.
+
+Anybody's files lie here: whatever one holds, the worst that comes of it is a `problem` that names what is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from engine import checkpoint
+from engine.checkpoint import BrokenModel
+from engine.contract import AdapterInfo
+from engine.loras import is_name
+
+LORAS, EMBEDDINGS = "loras", "embeddings"
+"""Of the folder with models."""
+Kind = Literal["Stable Diffusion 1", "Stable Diffusion 2", "Stable Diffusion XL", "another kind of model"]
+DAMAGED = "its file is damaged: download it again"
+_OTHER: Kind = "another kind of model"
+_WIDTHS: Mapping[int, Kind] = {
+    768: "Stable Diffusion 1",
+    1024: "Stable Diffusion 2",
+    2048: "Stable Diffusion XL",
+}
+"""Numbers that each token of a prompt has when the UNet sees it."""
+_PREFIXES = (
+    ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_"),
+    ("unet.", "text_encoder.", "text_encoder_2."),
+)
+"""What keys begin with: kohya's trainers, and diffusers. A file keeps to one of them."""
+_DOWN = re.compile(r"lora[._]down\.weight|lora_A\.weight|_lora\.down\.weight")
+_SEES_TEXT = re.compile(r"attn2[._](processor\.)?to_[kv]")
+_OF_OTHERS = re.compile(r"double_blocks|single_blocks|joint_blocks|transformer_blocks\.\d+\.attn\.")
+_LYCORIS = re.compile(r"hada_|lokr_|oft_|glora|dora_scale|diff\.weight|diff_b$")
+WORDS_MAX, _WORD_CHARS_MAX = 6, 60
+_COMMON = 3
+"""Of the words in the captions that a LoRA was trained with, these many are taken for its trigger words."""
+_SIDECAR_BYTES = 2**20
+_log = logging.getLogger("easel.engine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What a LoRA was made for, as far as it is known."""
+
+    width: int | None = None
+    kind: Kind | None = None
+    words: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def paths(models: str | Path | None, kind: str) -> dict[str, Path]:
+    """Name -> file, by name, of all that lie in `models`'s folder of this kind or in folders below it.
+
+    The first of two equal names counts, and what nobody could name in a request is left out.
+    """
+    found: dict[str, Path] = {}
+    if models is None:
+        return found
+    try:
+        files = sorted((Path(models) / kind).rglob("*.safetensors"), key=lambda path: (len(path.parts), path))
+    except OSError:
+        return found
+    for path in files:
+        if is_name(path.stem) and not path.name.startswith(".") and path.is_file():
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def loras(models: str | None, *, width: int | None, family: str) -> tuple[AdapterInfo, ...]:
+    """All LoRA files, with the reason for each that does not fit a model of this family ("sd", "sdxl").
+
+    `width` is its UNet's `cross_attention_dim`: what counts, since LoRAs of Stable Diffusion 1 and 2 differ in it alone.
+    """
+    return tuple(_lora(name, path, width, family) for name, path in paths(models, LORAS).items())
+
+
+def _lora(name: str, path: Path, width: int | None, family: str) -> AdapterInfo:
+    made = _made(path, *_stamp(path))
+    return AdapterInfo(
+        name=name, words=made.words, problem=made.problem or _misfit(made, width=width, family=family)
+    )
+
+
+def _misfit(made: _Made, *, width: int | None, family: str) -> str:
+    """Why it was made for something else, empty where it seems to fit."""
+    if made.width is not None and width is not None:
+        fits = made.width == width
+        kind = _WIDTHS.get(made.width, _OTHER)
+    else:
+        kind = made.kind or _OTHER
+        fits = made.kind is None or (
+            made.kind != _OTHER and (made.kind == _WIDTHS[2048]) == (family == "sdxl")
+        )
+    return "" if fits else f"it was made for {kind}"
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """(bytes, time of its last change): a file is looked at once for as long as they stay."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=4096)
+def _made(path: Path, size: int, changed_ns: int) -> _Made:
+    del size, changed_ns  # part of the cache's key
+    try:
+        shapes, told = read_header(path)
+    except BrokenModel as error:
+        _log.warning("the LoRA “%s” can't be used: %s", path.stem, error)
+        return _Made(problem=DAMAGED)
+    problem = _no_lora(list(shapes))
+    if problem:
+        return _Made(problem=problem)
+    return _Made(width=_width(shapes), kind=_kind(list(shapes), told), words=_words(path, told))
+
+
+def read_header(path: Path) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, str]]:
+    """(shape of each tensor by its name, free texts) of a safetensors file. Raises BrokenModel where it is none or cut off."""
+    checkpoint.check_safetensors(path.parent, path.name)
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    except (OSError, ValueError) as error:
+        raise BrokenModel(f"{path.name} can't be read ({type(error).__name__}).") from None
+    shapes = {key: _shape(entry) for key, entry in header.items() if key != "__metadata__"}
+    return shapes, _metadata(header)
+
+
+def _shape(entry: Any) -> tuple[int, ...]:
+    """Of a tensor by its entry in the header; () where that says none."""
+    match entry:
+        case {"shape": [*sides]} if all(isinstance(side, int) for side in sides):
+            return tuple(sides)
+        case _:
+            return ()
+
+
+def _metadata(header: Mapping[str, Any]) -> Mapping[str, str]:
+    told: Any = header.get("__metadata__")
+    if not isinstance(told, dict):
+        return {}
+    return {str(key): str(value) for key, value in cast("dict[object, object]", told).items()}
+
+
+def _no_lora(keys: Sequence[str]) -> str:
+    """What the file is instead of a LoRA that can be loaded, empty where it is one."""
+    if any(key.startswith(("model.diffusion_model.", "first_stage_model.")) for key in keys):
+        return "it is a whole checkpoint: move it to the folder “checkpoints”"
+    if any(_LYCORIS.search(key) for key in keys):
+        return "it is a LyCORIS or DoRA file, a kind that Easel can't load"
+    if not any(_DOWN.search(key) for key in keys):
+        return "it is no LoRA file"
+    if not any(all(key.startswith(prefixes) for key in keys) for prefixes in _PREFIXES):
+        return f"it was made for {_OTHER}"
+    return ""
+
+
+def _width(shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    """Numbers per token that its layers beside the prompt take; None where it has none of those."""
+    for key, shape in shapes.items():
+        if _SEES_TEXT.search(key) and _DOWN.search(key) and len(shape) >= 2:
+            return shape[1]
+    return None
+
+
+def _kind(keys: Sequence[str], told: Mapping[str, str]) -> Kind | None:
+    """By names of layers that only one kind of model has, else by what the trainer wrote down."""
+    if any(_OF_OTHERS.search(key) for key in keys):
+        return _OTHER
+    if any(key.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for key in keys):
+        return "Stable Diffusion XL"
+    base = f"{told.get('ss_base_model_version', '')} {told.get('modelspec.architecture', '')}".lower()
+    match base.replace("stable-diffusion", "sd").replace("_", "-"):
+        case text if "sdxl" in text or "sd-xl" in text:
+            return "Stable Diffusion XL"
+        case text if "sd-v1" in text or "sd-1" in text:
+            return "Stable Diffusion 1"
+        case text if "sd-v2" in text or "sd-2" in text:
+            return "Stable Diffusion 2"
+        case text if text.strip():
+            return _OTHER
+        case _:
+            return None
+
+
+# ------------------------------------------------------------------ trigger words
+
+
+def _words(path: Path, told: Mapping[str, str]) -> tuple[str, ...]:
+    """What its owner wrote beside it, else what its maker wrote into it, else what it was trained with most."""
+    for source in (_of_sidecar(path), told.get("modelspec.trigger_phrase", "")):
+        if words := _clean(source.split(",")):
+            return words
+    return _clean(_common(told.get("ss_tag_frequency", "")))
+
+
+def _of_sidecar(path: Path) -> str:
+    """`name.json`, as web UIs keep it, or a text file with the words in its first line."""
+    for ending in (".json", ".txt"):
+        try:
+            with path.with_suffix(ending).open("rb") as file:
+                text = file.read(_SIDECAR_BYTES).decode("utf-8", "replace")
+        except OSError:
+            continue
+        if ending == ".txt":
+            return text.strip().partition("\n")[0]
+        match _parsed(text):
+            case {"activation text": str(words)}:
+                return words
+            case {"trainedWords": [*words]}:
+                return ",".join(str(word) for word in words)
+            case _:
+                pass
+    return ""
+
+
+def _common(text: str) -> Iterator[str]:
+    """The commonest tags of kohya's `ss_tag_frequency`: {folder: {tag: how often}}."""
+    counts: dict[str, int] = {}
+    for tags in _entries(_parsed(text)).values():
+        for tag, count in _entries(tags).items():
+            counts[tag] = counts.get(tag, 0) + (count if isinstance(count, int) else 0)
+    yield from sorted(counts, key=lambda tag: -counts[tag])[:_COMMON]
+
+
+def _entries(values: Any) -> Mapping[str, Any]:
+    return cast("dict[str, Any]", values) if isinstance(values, dict) else {}
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _clean(words: Sequence[str] | Iterator[str]) -> tuple[str, ...]:
+    """On one line, short, each once, few: strangers wrote them."""
+    kept = (" ".join("".join(char if char.isprintable() else " " for char in word).split()) for word in words)
+    return tuple(dict.fromkeys(word[:_WORD_CHARS_MAX] for word in kept if word))[:WORDS_MAX]
+
+
+# ------------------------------------------------------------------ whole files
+
+
+def digest_of(data: bytes) -> str:
+    """A few letters that tell one file's bytes from another's."""
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def digests(models: str | None, loras: Sequence[str], prompts: str) -> dict[str, str]:
+    """What a picture's fingerprint would say of these LoRAs, and of the embeddings that these texts name, here.
+
+    A file that is not here, or can't be read, is left out. Names of embeddings are found as the engine finds them.
+    """
+    wanted = [(f"lora {name}", paths(models, LORAS).get(name)) for name in loras]
+    wanted += [
+        (f"embedding {name}", path)
+        for name, path in paths(models, EMBEDDINGS).items()
+        if names(prompts, name)
+    ]
+    found: dict[str, str] = {}
+    for key, path in wanted:
+        try:
+            found |= {} if path is None else {key: digest_of(path.read_bytes())}
+        except OSError:
+            continue
+    return found
+
+
+def names(text: str, word: str) -> bool:
+    """Whether a prompt holds the word of an embedding, whatever the capitals."""
+    return word.casefold() in text.casefold()
