@@ -213,8 +213,13 @@ def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
             pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
         )
     family = SdxlFamily if info.family == "sdxl" else SdFamily
-    folder = Path(settings.spool) / inputs.FOLDER
-    return family(pipeline, sketcher, side_min=info.side_min, inputs=folder)
+    return family(
+        pipeline,
+        sketcher,
+        side_min=info.side_min,
+        inputs=Path(settings.spool) / inputs.FOLDER,
+        models=None if settings.models is None else Path(settings.models),
+    )
 
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:

@@ -58,6 +58,7 @@ class CompiledUnet:
 
 def _twin(unet: Any) -> Any:
     """Layers of its own around the very same weights."""
+    unet.requires_grad_(False)  # as LoRAs leave it: it is the same model for what was compiled
     kept = {id(tensor): tensor for tensor in chain(unet.parameters(), unet.buffers())}
     return copy.deepcopy(unet, kept)
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import checkpoint, hub, overrides, samplers
+from engine import adapter_files, checkpoint, hub, overrides, samplers
 from engine.checkpoint import BrokenModel, Checkpoint
 from engine.contract import (
     OWN_SAMPLER,
@@ -114,17 +114,17 @@ def describe(settings: EngineSettings) -> ModelInfo:
     """What the configured model offers. Loads no weights and no torch; raises BrokenModel."""
     folder = local_folder(settings.model)
     if folder is not None:
-        return _describe_folder(folder, model_id(settings.model))
+        return _describe_folder(folder, model_id(settings.model), settings.models)
     model = hub.current_id(settings.model)
     snapshot = hub.cached(model)
     if snapshot is not None and _has_configs(snapshot):
-        return _describe_folder(snapshot, model)
+        return _describe_folder(snapshot, model, settings.models)
     if model in KNOWN:
         side = KNOWN_SIDE[model]
         known = ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE))
         info = overrides.checked(known, KNOWN[model])
         return replace(info, takes_images=info.family == "sd")
-    return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
+    return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model, settings.models)
 
 
 def _has_configs(folder: Path) -> bool:
@@ -134,7 +134,8 @@ def _has_configs(folder: Path) -> bool:
     return core and all((folder / name).is_file() for name in names)
 
 
-def _describe_folder(folder: Path, model: str) -> ModelInfo:
+def _describe_folder(folder: Path, model: str, adapters: str | None) -> ModelInfo:
+    """`adapters`: the folder where LoRA files lie."""
     index = checkpoint.read_index(folder)
     if checkpoint.family(index) == "any":
         return overrides.overridden(_called(folder, model, index), overrides.read(folder))
@@ -143,6 +144,9 @@ def _describe_folder(folder: Path, model: str) -> ModelInfo:
         id=model,
         title=model.rsplit("/", 1)[-1],
         family=checkpoint.family(index),
+        loras=adapter_files.loras(
+            adapters, width=unet.get("cross_attention_dim"), family=checkpoint.family(index)
+        ),
         **_native(unet, vae),
         **_drawing(folder, unet, index),
     )

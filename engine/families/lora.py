@@ -7,8 +7,10 @@ other and only where it is needed: prompts of a newcomer must not disturb a pict
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ KEPT = 8
 KEPT_BYTES = 2**30
 Switched = tuple[tuple[str, float], ...]
 """(peft's name of an adapter, its weight), in the order in which they are added."""
+_MISFIT = "it does not fit this model"
+_numbers = itertools.count(1)
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 
 
@@ -51,17 +55,16 @@ class Loras:
         self._models = models
         self._loaded: dict[str, _Loaded] = {}
         """By name, the one needed last at the end."""
-        self._count = 0
         self.wanted_by_text: Switched = ()
         """What text encoders are to be switched to: where it is equal, texts are read alike."""
-        self._heard: Switched | None = ()
-        self._seen: Switched | None = ()
+        self._heard: Switched | None = None
+        self._seen: Switched | None = None
         """What text encoders and UNet are switched to; None where that is not known for sure."""
 
     @property
     def is_seen(self) -> bool:
         """Whether the UNet draws with one."""
-        return self._seen != ()
+        return bool(self._seen)
 
     def want(self, loras: Sequence[Lora]) -> None:
         """Texts are read with these from now on. Raises InvalidRequest where a file can't be used."""
@@ -106,16 +109,14 @@ class Loras:
 
     def _read(self, name: str) -> _Loaded:
         data = self._bytes_of(name)
-        self._count += 1
-        adapter = f"lora{self._count:06}"
+        adapter = f"lora{next(_numbers):06}"
         # Layers that get their first weights beside them switch these on; and so may a file that fails half-way.
         self._heard = self._seen = None
         try:
-            with torch.inference_mode(False), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # peft's, about more than one adapter
+            with torch.inference_mode(False), _quietly():
                 self._pipe.load_lora_weights(tensors_in(data), adapter_name=adapter)
         except Exception as error:
-            self._pipe.delete_adapters([adapter])
+            self._delete(adapter)
             faults.check_device(error)
             if faults.is_out_of_memory(error):
                 raise
@@ -147,11 +148,20 @@ class Loras:
             size = sum(loaded.size_bytes for loaded in self._loaded.values())
             if len(self._loaded) <= KEPT and size <= KEPT_BYTES:
                 return
-            self._heard = self._seen = None  # where the last one leaves, peft may switch another on
-            self._pipe.delete_adapters([self._loaded.pop(name).adapter])
+            self._delete(self._loaded.pop(name).adapter)
+
+    def _delete(self, adapter: str) -> None:
+        self._heard = self._seen = None  # peft may switch another on instead
+        with _quietly():
+            self._pipe.delete_adapters([adapter])
 
 
-_MISFIT = "it does not fit this model"
+@contextmanager
+def _quietly() -> Generator[None]:
+    """Without peft's warnings that a model has several adapters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _apart(switched: Switched, module: Any) -> tuple[list[str], Any, list[float]]:
