@@ -30,8 +30,9 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
-from engine.drawing import DeviceLost, Manner
+from engine.drawing import DeviceLost, Loaded, Manner
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
+from engine.shelf import Shelf
 from engine.worker import Controls, Worker
 
 MODEL = ModelInfo(
@@ -81,16 +82,19 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         failpoints.arm(failpoints.dies_once(fake.crash_at, folder.parent / "engine-crashed"))
     fingerprint = {**FINGERPRINT, "mode": settings.mode}
     emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=fingerprint))
-    worker = Worker(
-        family=FakeFamily(fake, folder / inputs.FOLDER),
+    loaded = Loaded(
         model=MODEL,
-        manner=Manner(
-            slots=fake.slots, mode=settings.mode, rows=settings.rows, preview_every=settings.preview_every
-        ),
+        family=FakeFamily(fake, folder / inputs.FOLDER),
+        manner=Manner(mode=settings.mode, rows=settings.rows),
+        fingerprint=fingerprint,
+    )
+    worker = Worker(
+        shelf=Shelf(loaded),
+        slots=fake.slots,
         folder=folder,
         controls=controls,
         emit=emit,
-        fingerprint=fingerprint,
+        preview_every=settings.preview_every,
         keep_on=parent_alive,
     )
     try:
