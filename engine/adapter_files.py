@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from engine.contract import AdapterInfo
 from engine.loras import is_name
 
 LORAS, EMBEDDINGS = "loras", "embeddings"
-"""Of the folder with models."""
+"""Of the folder with models. Fingerprints name one of each as "lora NAME" and "embedding NAME"."""
 Kind = Literal["Stable Diffusion 1", "Stable Diffusion 2", "Stable Diffusion XL", "another kind of model"]
 DAMAGED = "its file is damaged: download it again"
 _OTHER: Kind = "another kind of model"
@@ -260,26 +260,17 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
-def digests(models: str | None, loras: Sequence[str], prompts: str) -> dict[str, str]:
-    """What a picture's fingerprint would say of these LoRAs, and of the embeddings that these texts name, here.
+def digests(models: str | None, keys: Iterable[str]) -> dict[str, str]:
+    """What a picture's fingerprint would say here: "lora NAME" or "embedding NAME" -> digest of its file.
 
-    A file that is not here, or can't be read, is left out. Names of embeddings are found as the engine finds them.
+    A file that is not here, or can't be read, is left out.
     """
-    wanted = [(f"lora {name}", paths(models, LORAS).get(name)) for name in loras]
-    wanted += [
-        (f"embedding {name}", path)
-        for name, path in paths(models, EMBEDDINGS).items()
-        if names(prompts, name)
-    ]
     found: dict[str, str] = {}
-    for key, path in wanted:
+    for key in keys:
+        kind, _, name = key.partition(" ")
+        path = paths(models, f"{kind}s").get(name)
         try:
             found |= {} if path is None else {key: digest_of(path.read_bytes())}
         except OSError:
             continue
     return found
-
-
-def names(text: str, word: str) -> bool:
-    """Whether a prompt holds the word of an embedding, whatever the capitals."""
-    return word.casefold() in text.casefold()

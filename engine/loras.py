@@ -17,7 +17,9 @@ WEIGHT_MIN, WEIGHT_MAX = -2.0, 2.0
 NAME_CHARS_MAX = 80
 _DIGITS = 3
 """Of a weight, after the point."""
-_TAG = re.compile(r"[ \t]*<lora:(?P<told>[^<>]*)>", re.IGNORECASE)
+_TAG = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)
+_SPACED_TAG = re.compile(r"[ \t]*<lora:[^<>]*>(?=[\s,.;]|$)|<lora:[^<>]*>", re.IGNORECASE)
+"""With the space before it, unless that parts two words."""
 _LISTED = 10
 
 
@@ -59,8 +61,8 @@ def parse(text: str) -> tuple[Lora, ...]:
 
 def from_prompt(prompt: str) -> tuple[str, tuple[Lora, ...]]:
     """The prompt without its tags `<lora:name:weight>`, and what they name. Raises InvalidRequest."""
-    found = tuple(_parse_one(tag["told"]) for tag in _TAG.finditer(prompt))
-    return (_TAG.sub("", prompt).strip(), found) if found else (prompt, ())
+    found = tuple(_parse_one(tag[1]) for tag in _TAG.finditer(prompt))
+    return (_SPACED_TAG.sub("", prompt).strip(), found) if found else (prompt, ())
 
 
 def _parse_one(text: str) -> Lora:

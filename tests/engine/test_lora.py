@@ -237,7 +237,7 @@ def test_what_is_told_in_the_file(drawing: Any, info: ModelInfo, models: Path, t
     assert read is not None
     assert read.request is not None
     assert read.request.loras == TWO
-    here = digests(str(models), ["pixel.v2", "plain"], "")
+    here = digests(str(models), ["lora pixel.v2", "lora plain", "lora gone"])
     assert len(here) == 2
     assert read.fingerprint == {"engine": "test", **here}
 
