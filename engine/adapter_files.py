@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +41,8 @@ _SEES_TEXT = re.compile(r"attn2[._](processor\.)?to_[kv]")
 _OF_OTHERS = re.compile(r"double_blocks|single_blocks|joint_blocks|transformer_blocks\.\d+\.attn\.")
 _LYCORIS = re.compile(r"hada_|lokr_|oft_|glora|dora_scale|diff\.weight|diff_b$")
 WORDS_MAX, _WORD_CHARS_MAX = 6, 60
+VECTORS_MAX = 75
+"""Of an embedding: they take that many places in the window of a text encoder."""
 _COMMON = 3
 """Of the words in the captions that a LoRA was trained with, these many are taken for its trigger words."""
 _SIDECAR_BYTES = 2**20
@@ -193,6 +195,45 @@ def _kind(keys: Sequence[str], told: Mapping[str, str]) -> Kind | None:
             return _OTHER
         case _:
             return None
+
+
+# ------------------------------------------------------------------ embeddings
+
+
+def embeddings(models: str | None, *, widths: Sequence[int]) -> tuple[AdapterInfo, ...]:
+    """All embedding files, with the reason for each that does not fit a model whose text encoders have these widths."""
+    return tuple(
+        AdapterInfo(name=name, problem=_embedding_problem(path, widths))
+        for name, path in paths(models, EMBEDDINGS).items()
+    )
+
+
+def _embedding_problem(path: Path, widths: Sequence[int]) -> str:
+    try:
+        shapes, _ = read_header(path)
+    except BrokenModel as error:
+        _log.warning("the embedding “%s” can't be used: %s", path.stem, error)
+        return DAMAGED
+    keys = vectors_of(shapes)
+    sides = [shapes[key] for key in keys]
+    if not keys or not all(1 <= len(shape) <= 2 and 1 <= _vectors(shape) <= VECTORS_MAX for shape in sides):
+        return "it is no embedding file"
+    if [shape[-1] for shape in sides] != [*widths] or len({*map(_vectors, sides)}) > 1:
+        return f"it was made for {_OTHER}"
+    return ""
+
+
+def vectors_of(keys: Collection[str]) -> tuple[str, ...]:
+    """The names of the tensors for each text encoder, in their order; empty where it is no embedding."""
+    if {"clip_l", "clip_g"} <= {*keys}:
+        return "clip_l", "clip_g"
+    if "emb_params" in keys:
+        return ("emb_params",)
+    return tuple(keys) if len(keys) == 1 else ()
+
+
+def _vectors(shape: Sequence[int]) -> int:
+    return shape[0] if len(shape) == 2 else 1
 
 
 # ------------------------------------------------------------------ trigger words

@@ -148,12 +148,20 @@ def _describe_folder(folder: Path, model: str, adapters: str | None) -> ModelInf
         loras=adapter_files.loras(
             adapters, width=unet.get("cross_attention_dim"), family=checkpoint.family(index)
         ),
+        embeddings=adapter_files.embeddings(adapters, widths=_text_widths(folder)),
         **_native(unet, vae),
         **_drawing(folder, unet, index),
     )
     safety = "safety_checker" in dict(checkpoint.components(index))
     read = replace(read, safety_checker=safety, takes_images=read.family == "sd")
     return overrides.overridden(overrides.checked(read, KNOWN.get(model, {})), overrides.read(folder))
+
+
+def _text_widths(folder: Path) -> list[int]:
+    """Of its text encoders; those whose configuration is not here yet are left out."""
+    configs = (f"{part}/config.json" for part in ("text_encoder", "text_encoder_2"))
+    found = [checkpoint.read_json(folder, config) for config in configs if (folder / config).is_file()]
+    return [config["hidden_size"] for config in found if isinstance(config.get("hidden_size"), int)]
 
 
 def _called(folder: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:

@@ -18,6 +18,7 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
 )
 
 from engine.families import weighting
+from engine.families.embeddings import Embeddings, ForCompel
 from engine.families.lora import Loras, Switched
 from engine.families.weighting import Part
 
@@ -57,9 +58,12 @@ class _Piece:
 class PlainPrompts:
     """The prompts of a pipeline as it encodes them itself: not weighted, and cut where its window ends."""
 
-    def __init__(self, pipeline: Any, loras: Loras | None = None) -> None:
-        """What is wanted of `loras` (if any) at the time changes how a text is read."""
+    def __init__(
+        self, pipeline: Any, loras: Loras | None = None, embeddings: Embeddings | None = None
+    ) -> None:
+        """What is wanted of `loras` (if any) at the time changes how a text is read; `embeddings` are what it was taught."""
         self._pipe = pipeline
+        self._embeddings = embeddings or Embeddings()
         self._loras = loras or Loras(pipeline)
         self._device: torch.device = pipeline.device
         self._window: int = pipeline.tokenizer.model_max_length
@@ -68,7 +72,7 @@ class PlainPrompts:
         self._encoded = lru_cache(maxsize=ENCODED_TEXTS)(self._read)
 
     def encode(self, text: str) -> Encoded:
-        return self._encoded(text, self._loras.wanted_by_text)
+        return self._encoded(self._embeddings.spelled(text), self._loras.wanted_by_text)
 
     def _read(self, text: str, wanted: Switched) -> Encoded:
         del wanted  # part of the cache's key
@@ -103,19 +107,22 @@ class PlainPrompts:
 
     def _cut_remark(self, text: str) -> tuple[str, ...]:
         """Where the pipeline cuts a text; nothing where it fits the window."""
-        spans = self._pipe.tokenizer(text, return_offsets_mapping=True).offset_mapping
-        if len(spans) <= self._window:
+        found = self._pipe.tokenizer(text, return_offsets_mapping=True)
+        _, starts = self._embeddings.expanded(found.input_ids, [start for start, _ in found.offset_mapping])
+        if len(starts) <= self._window:
             return ()
         # The first token left out: the window's last place is taken by the end mark.
-        cut = spans[self._window - 1][0]
+        cut = starts[self._window - 1]
         return (_too_long(text[:cut], text[cut:]),)
 
 
 class Prompts(PlainPrompts):
     """The prompts of a pipeline with one text encoder, weighted and longer than its window where people want that."""
 
-    def __init__(self, pipeline: Any, loras: Loras | None = None) -> None:
-        super().__init__(pipeline, loras)
+    def __init__(
+        self, pipeline: Any, loras: Loras | None = None, embeddings: Embeddings | None = None
+    ) -> None:
+        super().__init__(pipeline, loras, embeddings)
         self._room = self._window - 2  # a mark at each end
 
     @property
@@ -124,6 +131,7 @@ class Prompts(PlainPrompts):
         return EmbeddingsProvider(
             self._pipe.tokenizer,
             self._pipe.text_encoder,
+            textual_inversion_manager=ForCompel(self._embeddings),
             truncate=False,
             # Whole sentences would leave a window almost empty where one full stop precedes a long list.
             split_long_text_mode=SplitLongTextMode.PHRASES,
@@ -148,10 +156,11 @@ class Prompts(PlainPrompts):
         found = self._pipe.tokenizer(
             [part.text for part in parts], add_special_tokens=False, return_offsets_mapping=True
         )
-        return [
-            _Piece(part=part, tokens=tokens, starts=[start for start, _ in spans])
-            for part, tokens, spans in zip(parts, found.input_ids, found.offset_mapping, strict=True)
-        ]
+        pieces: list[_Piece] = []
+        for part, ids, spans in zip(parts, found.input_ids, found.offset_mapping, strict=True):
+            tokens, starts = self._embeddings.expanded(ids, [start for start, _ in spans])
+            pieces.append(_Piece(part=part, tokens=tokens, starts=starts))
+        return pieces
 
     def _cut(self, pieces: Sequence[_Piece]) -> tuple[list[Part], tuple[str, ...]]:
         """Those parts that have words and fit into WINDOWS_MAX windows, and where the text was cut."""

@@ -19,6 +19,7 @@ import torch
 
 from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest, Lora
+from engine.families import embeddings
 from engine.families.lora import Loras
 from engine.families.prompts import PlainPrompts, Prompts
 from engine.families.starting import Blend, Starting, beside
@@ -106,7 +107,8 @@ class SdFamily(Explaining):
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
         self._loras = Loras(pipeline, models)
-        self._prompts = self._prompts_of(pipeline, self._loras)
+        self._embeddings = embeddings.load(pipeline, models)
+        self._prompts = self._prompts_of(pipeline, self._loras, self._embeddings)
 
     # -------------------------------------------------------------- a picture's life
 
@@ -115,14 +117,12 @@ class SdFamily(Explaining):
         """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for images that are no good."""
         self._loras.want(request.loras)
         guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
-        embeddings, notes = self._prompts.embeddings(
-            request.prompt, request.negative_prompt if guided else None
-        )
+        encoded, notes = self._prompts.embeddings(request.prompt, request.negative_prompt if guided else None)
         sampler = samplers.make(request.sampler, self._sampling)
         # A table on the GPU would be read back at every step.
         sampler.set_timesteps(request.steps, device="cpu")
         generator = torch.Generator("cpu").manual_seed(seed)
-        start = self._starting.begin(request, sampler, generator, embeddings.dtype)
+        start = self._starting.begin(request, sampler, generator, encoded.dtype)
         return SdCanvas(
             sampler=sampler,
             generator=generator,
@@ -130,12 +130,15 @@ class SdFamily(Explaining):
             latents=start.latents,
             condition=start.condition,
             blend=start.blend,
-            embeddings=embeddings,
+            embeddings=encoded,
             guidance_scale=request.guidance_scale,
-            guidance=self._guidance_input(request, embeddings.dtype),
+            guidance=self._guidance_input(request, encoded.dtype),
             notes=notes + start.notes,
             loras=request.loras,
-            made_with=self._loras.digests(request.loras),
+            made_with={
+                **self._loras.digests(request.loras),
+                **self._embeddings.named_in(request.prompt, request.negative_prompt),
+            },
         )
 
     @torch.inference_mode()
@@ -215,13 +218,13 @@ class SdFamily(Explaining):
     def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
         """Rows of zeros for pictures of `size` (width, height) in pixels, with an empty prompt."""
         unet, scale = self._pipe.unet, self._pipe.vae_scale_factor
-        embeddings = self._prompts.encode("").embeddings.repeat(count, 1, 1)
-        like: dict[str, Any] = {"device": self._device, "dtype": embeddings.dtype}
+        encoded = self._prompts.encode("").embeddings.repeat(count, 1, 1)
+        like: dict[str, Any] = {"device": self._device, "dtype": encoded.dtype}
         condition = unet.config.time_cond_proj_dim
         return rows.Rows(
             latents=torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
             timesteps=torch.full((count,), 500.0, device=self._device),
-            embeddings=embeddings,
+            embeddings=encoded,
             guidance=None if condition is None else torch.zeros((count, condition), **like),
         )
 
