@@ -231,8 +231,9 @@ def check_model(settings: Settings) -> Iterator[Finding]:
 
 def judge_model(model: str, *, offline: bool) -> Finding:
     """Whether the folder, or the hub's model in this user's cache, is complete. The engine's own check decides."""
-    fetch = f"hf download {shlex.quote(model)}"
-    facts, complaint = ask_child(_CHECK_MODEL, model)
+    name, _, revision = model.partition("@")
+    fetch = shlex.join(["hf", "download", name, *(["--revision", revision] if revision else [])])
+    facts, complaint = ask_child(_CHECK_MODEL, model, *(["offline"] if offline else []))
     if facts is None:
         return bad("Model", f"the model can't be checked: {complaint}", INSTALL)
     if facts["folder"] is None:
@@ -250,12 +251,12 @@ _CHECK_MODEL = """
 import json, sys
 from engine import checkpoint, hub, models
 model = sys.argv[1]
-local, problem = models.local_folder(model), ""
+local, problem = models.local_path(model), ""
 is_id = local is None
-folder = hub.cached(hub.current_id(model)) if is_id else local
+folder = hub.cached(model) if is_id else local
 try:
     if folder is not None:
-        checkpoint.check(folder, prefer_fp16=False)
+        models.check(folder, offline="offline" in sys.argv[2:])
 except checkpoint.BrokenModel as error:
     problem = str(error)
 print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(folder), "problem": problem}))

@@ -77,31 +77,71 @@ def paths(models: str | Path | None, kind: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def loras(models: str | None, *, width: int | None, family: str) -> tuple[AdapterInfo, ...]:
-    """All LoRA files, with the reason for each that does not fit a model of this family ("sd", "sdxl").
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What has to agree between a model and files for it."""
 
-    `width` is its UNet's `cross_attention_dim`: what counts, since LoRAs of Stable Diffusion 1 and 2 differ in it alone.
-    """
-    return tuple(_lora(name, path, width, family) for name, path in paths(models, LORAS).items())
+    family: str
+    """"sd" or "sdxl"."""
+    width: int | None = None
+    """Its UNet's `cross_attention_dim`, None where it is not known: LoRAs of Stable Diffusion 1 and 2 differ in it alone."""
+    text_widths: tuple[int, ...] = ()
+    """Numbers that each of its text encoders has for a token."""
 
 
-def _lora(name: str, path: Path, width: int | None, family: str) -> AdapterInfo:
-    made = _made(path, *_stamp(path))
-    return AdapterInfo(
-        name=name, words=made.words, problem=made.problem or _misfit(made, width=width, family=family)
+def offered(models: str | None, model: Path | None, family: str) -> dict[str, tuple[AdapterInfo, ...]]:
+    """The fields of a ModelInfo that tell what lies in `models` for the model that lies at `model`."""
+    fit = fit_of(model, family)
+    return {"loras": loras(models, fit), "embeddings": embeddings(models, fit)}
+
+
+def fit_of(model: Path | None, family: str) -> Fit:
+    """Of a model that lies at `model`: a folder in the hub's layout, or one file. What is not there yet is not known."""
+    if model is None:
+        return Fit(family=family)
+    try:
+        return _fit_of_file(model, family) if model.is_file() else _fit_of_folder(model, family)
+    except (BrokenModel, TypeError, KeyError, IndexError):  # loading it will say what is wrong
+        return Fit(family=family)
+
+
+def _fit_of_folder(folder: Path, family: str) -> Fit:
+    unet = checkpoint.read_json(folder, "unet/config.json")
+    configs = (f"{part}/config.json" for part in ("text_encoder", "text_encoder_2"))
+    texts = [checkpoint.read_json(folder, config) for config in configs if (folder / config).is_file()]
+    return Fit(
+        family=family,
+        width=int(unet["cross_attention_dim"]),
+        text_widths=tuple(int(config["hidden_size"]) for config in texts),
     )
 
 
-def _misfit(made: _Made, *, width: int | None, family: str) -> str:
+def _fit_of_file(file: Path, family: str) -> Fit:
+    shapes = checkpoint.read_header(file, file.name).shapes
+    width = next((shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight")), None)
+    words = sorted(key for key in shapes if key.endswith("token_embedding.weight"))
+    return Fit(family=family, width=width, text_widths=tuple(shapes[key][1] for key in words))
+
+
+def loras(models: str | None, fit: Fit) -> tuple[AdapterInfo, ...]:
+    """All LoRA files, with the reason for each that does not fit."""
+    return tuple(_lora(name, path, fit) for name, path in paths(models, LORAS).items())
+
+
+def _lora(name: str, path: Path, fit: Fit) -> AdapterInfo:
+    made = _made(path, *_stamp(path))
+    return AdapterInfo(name=name, words=made.words, problem=made.problem or _misfit(made, fit))
+
+
+def _misfit(made: _Made, fit: Fit) -> str:
     """Why it was made for something else, empty where it seems to fit."""
-    if made.width is not None and width is not None:
-        fits = made.width == width
+    if made.width is not None and fit.width is not None:
+        fits = made.width == fit.width
         kind = _WIDTHS.get(made.width, _OTHER)
     else:
         kind = made.kind or _OTHER
-        fits = made.kind is None or (
-            made.kind != _OTHER and (made.kind == _WIDTHS[2048]) == (family == "sdxl")
-        )
+        is_xl = fit.family == "sdxl"
+        fits = made.kind is None or (made.kind != _OTHER and (made.kind == _WIDTHS[2048]) == is_xl)
     return "" if fits else f"it was made for {kind}"
 
 
@@ -118,42 +158,17 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _made(path: Path, size: int, changed_ns: int) -> _Made:
     del size, changed_ns  # part of the cache's key
     try:
-        shapes, told = read_header(path)
+        header = checkpoint.read_header(path, path.name)
     except BrokenModel as error:
         _log.warning("the LoRA “%s” can't be used: %s", path.stem, error)
         return _Made(problem=DAMAGED)
-    problem = _no_lora(list(shapes))
+    keys = list(header.shapes)
+    problem = _no_lora(keys)
     if problem:
         return _Made(problem=problem)
-    return _Made(width=_width(shapes), kind=_kind(list(shapes), told), words=_words(path, told))
-
-
-def read_header(path: Path) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, str]]:
-    """(shape of each tensor by its name, free texts) of a safetensors file. Raises BrokenModel where it is none or cut off."""
-    checkpoint.check_safetensors(path.parent, path.name)
-    try:
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    except (OSError, ValueError) as error:
-        raise BrokenModel(f"{path.name} can't be read ({type(error).__name__}).") from None
-    shapes = {key: _shape(entry) for key, entry in header.items() if key != "__metadata__"}
-    return shapes, _metadata(header)
-
-
-def _shape(entry: Any) -> tuple[int, ...]:
-    """Of a tensor by its entry in the header; () where that says none."""
-    match entry:
-        case {"shape": [*sides]} if all(isinstance(side, int) for side in sides):
-            return tuple(sides)
-        case _:
-            return ()
-
-
-def _metadata(header: Mapping[str, Any]) -> Mapping[str, str]:
-    told: Any = header.get("__metadata__")
-    if not isinstance(told, dict):
-        return {}
-    return {str(key): str(value) for key, value in cast("dict[object, object]", told).items()}
+    return _Made(
+        width=_width(header.shapes), kind=_kind(keys, header.texts), words=_words(path, header.texts)
+    )
 
 
 def _no_lora(keys: Sequence[str]) -> str:
@@ -200,17 +215,17 @@ def _kind(keys: Sequence[str], told: Mapping[str, str]) -> Kind | None:
 # ------------------------------------------------------------------ embeddings
 
 
-def embeddings(models: str | None, *, widths: Sequence[int]) -> tuple[AdapterInfo, ...]:
-    """All embedding files, with the reason for each that does not fit a model whose text encoders have these widths."""
+def embeddings(models: str | None, fit: Fit) -> tuple[AdapterInfo, ...]:
+    """All embedding files, with the reason for each that does not fit."""
     return tuple(
-        AdapterInfo(name=name, problem=_embedding_problem(path, widths))
+        AdapterInfo(name=name, problem=_embedding_problem(path, fit.text_widths))
         for name, path in paths(models, EMBEDDINGS).items()
     )
 
 
 def _embedding_problem(path: Path, widths: Sequence[int]) -> str:
     try:
-        shapes, _ = read_header(path)
+        shapes = checkpoint.read_header(path, path.name).shapes
     except BrokenModel as error:
         _log.warning("the embedding “%s” can't be used: %s", path.stem, error)
         return DAMAGED

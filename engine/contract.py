@@ -193,6 +193,8 @@ class ModelInfo:
     safety_checker: bool = False
     takes_images: bool = False
     """Whether it can start from an image, and draw within a mask."""
+    needs_mask: bool = False
+    """Whether it can do nothing else."""
     loras: tuple[AdapterInfo, ...] = ()
     embeddings: tuple[AdapterInfo, ...] = ()
     """Words that its prompts may hold besides those of its language, by the files that taught them."""
@@ -274,6 +276,8 @@ class ModelInfo:
             )
         if request.image is not None and not self.takes_images:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
+        if request.mask is None and self.needs_mask:
+            raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
         lora_words.check_offered(request.loras, self.loras, title=self.title)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
+from engine import spool
 from engine.contract import GenerationRequest, Mode, ModelInfo, SpooledImage, Stage, Submit
+from engine.decoding import Inputs
 from engine.widths import Widths
 
 
@@ -51,8 +54,11 @@ Painted = TypeVar("Painted", bound=Canvas)
 class Family(Protocol[Painted]):
     """How one model draws."""
 
-    def prepare(self, request: GenerationRequest, seed: int) -> Painted:
-        """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator."""
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> Painted:
+        """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator.
+
+        `inputs` is what the request starts from, decoded, if from an image.
+        """
         ...
 
     def predict(self, canvases: Sequence[Painted], *, padded: int | None) -> Sequence[Any]:
@@ -136,7 +142,22 @@ class Job:
     """The last one that was told."""
     notes: tuple[str, ...] = ()
     made_with: Mapping[str, str] = field(default_factory=dict[str, str])
+    inputs: Future[Inputs | None] | None = None
+    """What it starts from, being decoded; None where it is words alone."""
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
+
+    def forget(self) -> None:
+        """Decodes no more for it, and takes away what was made."""
+        if self.inputs is not None:
+            self.inputs.cancel()
+        for image in self.spooled.values():
+            if image.path is not None:
+                spool.discard(image.path)
+
+    @property
+    def unread(self) -> tuple[Future[Any], ...]:
+        """`inputs`, until they are there."""
+        return () if self.inputs is None or self.inputs.done() else (self.inputs,)
 
     @property
     def key(self) -> tuple[int, int]:

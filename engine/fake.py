@@ -11,14 +11,14 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from engine import decoding, failpoints, inputs
+from engine import failpoints
 from engine.contract import (
     AdapterInfo,
     Broken,
@@ -30,6 +30,7 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
+from engine.decoding import Inputs
 from engine.drawing import DeviceLost, Loaded, Manner
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
 from engine.shelf import Shelf
@@ -80,16 +81,20 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     folder.mkdir(parents=True, exist_ok=True)
     if fake.crash_at:
         failpoints.arm(failpoints.dies_once(fake.crash_at, folder.parent / "engine-crashed"))
-    fingerprint = {**FINGERPRINT, "mode": settings.mode}
-    emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=fingerprint))
-    loaded = Loaded(
-        model=MODEL,
-        family=FakeFamily(fake, folder / inputs.FOLDER),
-        manner=Manner(mode=settings.mode, rows=settings.rows),
-        fingerprint=fingerprint,
+    source = _Source(settings, fake)
+    first = source.loaded(MODEL)
+    shelf = Shelf(first, [replace(MODEL, id=name, title=name) for name in fake.others], source)
+    emit(
+        Ready(
+            device="no device",
+            dtype="none",
+            models=shelf.models,
+            slots=fake.slots,
+            fingerprint=first.fingerprint,
+        )
     )
     worker = Worker(
-        shelf=Shelf(loaded),
+        shelf=shelf,
         slots=fake.slots,
         folder=folder,
         controls=controls,
@@ -102,6 +107,33 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     except DeviceLost:
         return EXIT_DEVICE_LOST
     return EXIT_OK
+
+
+class _Source:
+    """Pretends to load the fake models that are not loaded from the beginning."""
+
+    def __init__(self, settings: EngineSettings, fake: FakeSettings) -> None:
+        self._settings, self._fake = settings, fake
+
+    def loaded(self, model: ModelInfo) -> Loaded[FakeCanvas]:
+        return Loaded(
+            model=model,
+            family=FakeFamily(self._fake),
+            manner=Manner(mode=self._settings.mode, rows=self._settings.rows),
+            fingerprint={**FINGERPRINT, "mode": self._settings.mode},
+        )
+
+    def open(self, model_id: str) -> Generator[None, None, Loaded[FakeCanvas]]:
+        time.sleep(self._fake.load_s)
+        yield
+        return self.loaded(replace(MODEL, id=model_id, title=model_id))
+
+    def size_of(self, model_id: str) -> int:
+        del model_id
+        return 0
+
+    def free(self) -> int | None:
+        return None
 
 
 def _load(fake: FakeSettings, emit: Callable[[Event], None]) -> None:
@@ -123,7 +155,7 @@ class FakeCanvas:
     request: GenerationRequest
     seed: int
     left: int
-    start: decoding.Inputs | None
+    start: Inputs | None
     looked: bool = False
 
     @property
@@ -146,16 +178,11 @@ class FakeCanvas:
 class FakeFamily:
     """Draws ovals; obeys the fault words of FakeSettings."""
 
-    def __init__(self, fake: FakeSettings, inputs: Path = Path()) -> None:
+    def __init__(self, fake: FakeSettings) -> None:
         self._fake = fake
-        self._inputs = inputs
 
-    def prepare(self, request: GenerationRequest, seed: int) -> FakeCanvas:
-        start = None
-        if request.image is not None:
-            size = request.width, request.height
-            start = decoding.read(self._inputs, image=request.image, mask=request.mask, size=size)
-        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=start)
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> FakeCanvas:
+        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=inputs)
 
     def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
         del padded

@@ -169,7 +169,6 @@ def _width(manner: Manner) -> str:
 
 
 def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
-    from engine import inputs
     from engine.families.anything import AnyFamily
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
@@ -182,13 +181,8 @@ def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Teste
             pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
         )
     family = SdxlFamily if info.family == "sdxl" else SdFamily
-    return family(
-        pipeline,
-        sketcher,
-        side_min=info.side_min,
-        inputs=Path(settings.spool) / inputs.FOLDER,
-        models=None if settings.models is None else Path(settings.models),
-    )
+    adapters = None if settings.models is None else Path(settings.models)
+    return family(pipeline, sketcher, side_min=info.side_min, models=adapters)
 
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:

@@ -30,8 +30,8 @@ class Embeddings:
 
     digests: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of each word's file."""
-    tokens: Mapping[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
-    """What a word's own token stands for: one token for each of its vectors."""
+    tokens: tuple[Mapping[int, tuple[int, ...]], ...] = ()
+    """For each tokenizer, what a word's own token stands for: one token for each of its vectors."""
 
     def spelled(self, text: str) -> str:
         """With each of these words as its file is called: diffusers finds no other spelling of those with several vectors."""
@@ -44,12 +44,15 @@ class Embeddings:
         folded = "\n".join(texts).casefold()
         return {f"embedding {word}": told for word, told in self.digests.items() if word.casefold() in folded}
 
-    def expanded(self, tokens: Sequence[int], starts: Sequence[int]) -> tuple[list[int], list[int]]:
+    def expanded(
+        self, tokens: Sequence[int], starts: Sequence[int], tokenizer: int = 0
+    ) -> tuple[list[int], list[int]]:
         """Tokens of a text, and where in it each begins, with all tokens of these words."""
+        several = self.tokens[tokenizer] if self.tokens else dict[int, tuple[int, ...]]()
         pairs = [
             (each, start)
             for token, start in zip(tokens, starts, strict=True)
-            for each in self.tokens.get(token, (token,))
+            for each in several.get(token, (token,))
         ]
         return [token for token, _ in pairs], [start for _, start in pairs]
 
@@ -57,11 +60,12 @@ class Embeddings:
 class ForCompel(BaseTextualInversionManager):
     """Expands tokens by their numbers. compel's own goes through the text and back, which can change other words."""
 
-    def __init__(self, embeddings: Embeddings) -> None:
-        self._embeddings = embeddings
+    def __init__(self, embeddings: Embeddings, tokenizer: int) -> None:
+        """`tokenizer`: its number in the pipeline."""
+        self._embeddings, self._tokenizer = embeddings, tokenizer
 
     def expand_textual_inversion_token_ids_if_necessary(self, token_ids: list[int]) -> list[int]:
-        return self._embeddings.expanded(token_ids, token_ids)[0]
+        return self._embeddings.expanded(token_ids, token_ids, self._tokenizer)[0]
 
 
 def load(pipeline: Any, models: Path | None) -> Embeddings:
@@ -85,7 +89,7 @@ def load(pipeline: Any, models: Path | None) -> Embeddings:
     counts = {word: len(vectors[0]) for word, (_, vectors) in found.items()}
     return Embeddings(
         digests={word: digest for word, (digest, _) in found.items()},
-        tokens=dict(_tokens(encoders[0][0], counts)),
+        tokens=tuple(dict(_tokens(tokenizer, counts)) for tokenizer, _ in encoders),
     )
 
 
@@ -94,8 +98,9 @@ def _fitting(
 ) -> Iterator[tuple[str, tuple[str, list[Tensor]]]]:
     """Each word with its file's digest and its vectors, (vectors, width), for each of the encoders."""
     files = adapter_files.paths(models, adapter_files.EMBEDDINGS)
-    widths = [encoder.get_input_embeddings().weight.shape[-1] for _, encoder in encoders]
-    offered = adapter_files.embeddings(None if models is None else str(models), widths=widths)
+    widths = tuple(encoder.get_input_embeddings().weight.shape[-1] for _, encoder in encoders)
+    fit = adapter_files.Fit(family="", text_widths=widths)
+    offered = adapter_files.embeddings(None if models is None else str(models), fit)
     known = {word.casefold() for tokenizer, _ in encoders for word in tokenizer.get_vocab()}
     for info in offered:
         problem = info.problem

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from engine import adapter_files
-from engine.adapter_files import DAMAGED
+from engine.adapter_files import DAMAGED, Fit
 from tests.engine.adapters import kohya, lora_tensors, write
+
+SD1 = Fit(family="sd", width=768)
 
 
 def problem(folder: Path, name: str, *, width: int = 768, family: str = "sd") -> str:
-    found = {info.name: info for info in adapter_files.loras(str(folder), width=width, family=family)}
+    fit = Fit(family=family, width=width)
+    found = {info.name: info for info in adapter_files.loras(str(folder), fit)}
     return found[name].problem
 
 
@@ -75,9 +78,9 @@ def test_both_formats_of_real_layers(tmp_path: Path, pipe: Any, pipe_xl: Any) ->
     for form in "dk":
         assert problem(tmp_path, f"small-{form}", width=32) == ""
         assert problem(tmp_path, f"large-{form}", width=32) == "it was made for another kind of model"
-        assert problem(tmp_path, f"large-{form}", width=64, family="sdxl") == ""
+        assert problem(tmp_path, f"large-{form}", width=80, family="sdxl") == ""
     assert problem(tmp_path, "large-t", width=32) == "it was made for Stable Diffusion XL"
-    assert problem(tmp_path, "large-t", width=64, family="sdxl") == ""
+    assert problem(tmp_path, "large-t", width=80, family="sdxl") == ""
 
 
 def test_what_is_no_lora(tmp_path: Path) -> None:
@@ -103,7 +106,7 @@ def test_what_is_no_lora(tmp_path: Path) -> None:
     (folder / "odd.safetensors").write_bytes(struct.pack("<Q", len(odd)) + odd.encode())
     (folder / "a:b.safetensors").write_bytes(good.read_bytes())
     (folder / "pickle.pt").write_bytes(b"x")
-    found = {info.name: info.problem for info in adapter_files.loras(str(tmp_path), width=768, family="sd")}
+    found = {info.name: info.problem for info in adapter_files.loras(str(tmp_path), SD1)}
     other = "it was made for another kind of model"
     odd_is = found.pop("odd")
     assert odd_is in ("", DAMAGED)  # loading will tell
@@ -117,8 +120,8 @@ def test_what_is_no_lora(tmp_path: Path) -> None:
         "good": "",
         **dict.fromkeys(("cut", "pickle", "empty", "bomb", "list"), DAMAGED),
     }
-    assert adapter_files.loras(str(tmp_path / "nowhere"), width=768, family="sd") == ()
-    assert adapter_files.loras(None, width=768, family="sd") == ()
+    assert adapter_files.loras(str(tmp_path / "nowhere"), SD1) == ()
+    assert adapter_files.loras(None, SD1) == ()
 
 
 TAGS = json.dumps({"10_fox": {"fox": 9, "tree": 2, "snow": 5}, "5_cat": {"cat": 7, "snow": 4}, "bad": 3})
@@ -148,7 +151,7 @@ def test_trigger_words(
     path = write(tmp_path / "loras", "x", a_lora(768), metadata)
     for ending, text in beside.items():
         path.with_suffix(ending).write_text(text, encoding="utf-8")
-    (info,) = adapter_files.loras(str(tmp_path), width=768, family="sd")
+    (info,) = adapter_files.loras(str(tmp_path), SD1)
     assert info.words == words
 
 

@@ -21,7 +21,8 @@ from tests.engine.adapters import lora_tensors, write
 from tests.engine.support import draw, pixels, plain, recv_endings, recv_until
 
 Load = Callable[[Path], Any]
-WIDTH = 32
+WIDTH, WIDTH_2 = 32, 48
+"""Of the tiny models' text encoders."""
 
 
 def numbers(seed: int, *shape: int) -> Any:
@@ -36,11 +37,11 @@ def models(tmp_path_factory: pytest.TempPathFactory, pipe: Any) -> Path:
     write(own, "EasyFox", {"emb_params": numbers(1, 3, WIDTH)})
     write(own, "<cat-toy>", {"<cat-toy>": numbers(2, WIDTH)})  # not to be named: "<" means something else
     write(own, "cat-toy", {"<cat-toy>": numbers(2, WIDTH)})
-    write(own, "twoheads", {"clip_l": numbers(3, 2, WIDTH), "clip_g": numbers(4, 2, WIDTH)})
+    write(own, "twoheads", {"clip_l": numbers(3, 2, WIDTH), "clip_g": numbers(4, 2, WIDTH_2)})
     write(own, "wide", {"emb_params": numbers(5, 2, 768)})
     write(own, "the", {"emb_params": numbers(6, 1, WIDTH)})
     write(own, "cube", {"emb_params": numbers(7, 2, 2, WIDTH)})
-    write(own, "unlike", {"clip_l": numbers(3, 2, WIDTH), "clip_g": numbers(4, 1, WIDTH)})
+    write(own, "unlike", {"clip_l": numbers(3, 2, WIDTH), "clip_g": numbers(4, 1, WIDTH_2)})
     (own / "cut.safetensors").write_bytes((own / "cat-toy.safetensors").read_bytes()[:-4])
     write(folder / "loras", "detail", lora_tensors(pipe, seed=1))
     return folder
