@@ -110,6 +110,10 @@ def imagine(
     strength: Annotated[
         float | None, typer.Option(help="How far from the image, from above 0 to 1 (default: 0.75).")
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
     ] = None,
@@ -135,6 +139,7 @@ def imagine(
             image=image,
             mask=mask,
             strength=strength,
+            loras=tuple(lora or ()),
             out=out,
         )
         return imagine(settings, wish)

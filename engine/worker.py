@@ -281,7 +281,7 @@ class Worker(Generic[Painted]):
         begun = None if job.inputs is None else job.inputs.result()
         seed = job.request.seed_of(picture.index)
         picture.canvas = picture.by.family.prepare(job.request, seed, begun)
-        job.notes = picture.canvas.notes
+        job.notes, job.made_with = picture.canvas.notes, picture.canvas.made_with
 
     def _advance(self, prediction: Any) -> Callable[[Picture[Painted]], None]:
         def act(picture: Picture[Painted]) -> None:
@@ -344,7 +344,7 @@ class Worker(Generic[Painted]):
             request=job.request,
             index=index,
             notes=job.notes,
-            fingerprint={**picture.by.fingerprint, **self._served(picture)},
+            fingerprint={**picture.by.fingerprint, **job.made_with, **self._served(picture)},
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)
