@@ -34,7 +34,8 @@ def show_info(image: Path, settings: Settings) -> int:
 
 
 def _judged(found: PictureInfo, settings: Settings) -> str:
-    here, complaint = ask_child(_HERE, settings.engine.model, settings.engine.device, settings.engine.dtype)
+    engine, folder = settings.engine, str(settings.models_dir.absolute())
+    here, complaint = ask_child(_HERE, engine.model, engine.device, engine.dtype, folder)
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
     model = found.request.model if found.request is not None else ""
@@ -45,7 +46,8 @@ _HERE = """
 import json, sys
 from engine import boot, models
 from engine.contract import EngineSettings
-model, device, dtype = sys.argv[1:]
+model, device, dtype, *more = sys.argv[1:]
+model = models.sources(EngineSettings(model=model, spool="", models=(more or [None])[0]))[0]
 settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True)
 boot.prepare_environment(settings)
 info = models.describe(settings)

@@ -108,7 +108,8 @@ def _checkpoints(settings: EngineSettings) -> list[Path]:
     return [
         path
         for path in found
-        if path.suffix.lower() == single_file.SUFFIX or (path / "model_index.json").is_file()
+        if (path.suffix.lower() == single_file.SUFFIX and path.exists())
+        or (path / "model_index.json").is_file()
     ]
 
 

@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,23 @@ def test_a_lost_device_has_its_own_exit_code(
     assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_DEVICE_LOST == 70
     assert "unspecified launch failure" in capsys.readouterr().err
     assert [type(event) for event in events] == [Loading]
+
+
+def test_an_added_model_is_not_fetched_anew(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id of the hub whose folder lies among the engine's models is drawn with from there."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "owner--tiny").symlink_to(tiny)
+    wanted = replace(settings(tiny, tmp_path), model="owner/tiny", models=str(tmp_path), hub_offline=True)
+    controls: queue.Queue[Control] = queue.Queue()
+    controls.put(Shutdown())
+    events: list[Event] = []
+    assert boot.run(wanted, controls, events.append) == process.EXIT_OK
+    ready = events[-1]
+    assert isinstance(ready, Ready)
+    assert [(model.id, model.title) for model in ready.models] == [("owner/tiny", "Tiny random model")]
 
 
 def test_the_downloaded_files_are_described(

@@ -57,6 +57,8 @@ def test_sources(tmp_path: Path) -> None:
     (lying / "no-model").mkdir()
     for name in ("a.safetensors", "c.safetensors", "c.json", ".d.safetensors", "e.ckpt"):
         (lying / name).write_bytes(b"")
+    for name in ("loop.safetensors", "loop"):
+        (lying / name).symlink_to(lying / name)
     found = models.sources(settings("someone/else", models=str(tmp_path)))
     expected = ("a.safetensors", "b-folder", "c.safetensors", "owner--name")
     assert found == ("someone/else", *(str(lying / name) for name in expected))
