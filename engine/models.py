@@ -23,7 +23,7 @@ from engine.contract import (
 )
 from engine.known import KNOWN, KNOWN_SIDE
 from engine.pipelines import CALLS
-from engine.places import CHECKPOINTS, STARTER_FOLDER, local_path, model_id, sources  # noqa: F401  # told by us, too
+from engine.places import checkpoints, local_path, model_id
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +51,27 @@ _NATIVE = 1024
 """The side of pictures where the files of a pipeline that is called are silent about it."""
 _CORES = ("unet", "transformer")
 """What predicts the noise."""
+
+
+def sources(settings: EngineSettings) -> tuple[str, ...]:
+    """All that `settings.model` may become here: what it is, then what lies in `checkpoints`; no model is named twice.
+
+    The latter are absolute paths in the order of their names, and one of them is the first where an id of the hub is
+    configured whose folder lies there. Nothing but names is looked at: any may prove broken.
+    """
+    lying = checkpoints(settings)
+    own = {model_id(str(path)): str(path) for path in lying if path.is_dir()}
+    is_bare = local_path(settings.model) is None and "@" not in settings.model
+    found = [own.get(model_id(settings.model), settings.model) if is_bare else settings.model]
+    configured = local_path(found[0])
+    ids, places = {model_id(found[0])}, {configured.resolve() if configured else None}
+    for path in lying:
+        name, place = model_id(str(path)), path.resolve()
+        if name not in ids and place not in places:
+            found.append(str(path))
+        ids.add(name)
+        places.add(place)
+    return tuple(found)
 
 
 # ------------------------------------------------------------------ describing

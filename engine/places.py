@@ -20,27 +20,6 @@ def local_path(model: str) -> Path | None:
     return path if path.is_dir() or single_file.is_one(path) or not hub.is_id(model) else None
 
 
-def sources(settings: EngineSettings) -> tuple[str, ...]:
-    """All that `settings.model` may become here: what it is, then what lies in `checkpoints`; no model is named twice.
-
-    The latter are absolute paths in the order of their names, and one of them is the first where an id of the hub is
-    configured whose folder lies there. Nothing but names is looked at: any may prove broken.
-    """
-    lying = _checkpoints(settings)
-    own = {model_id(str(path)): str(path) for path in lying if path.is_dir()}
-    is_bare = local_path(settings.model) is None and "@" not in settings.model
-    found = [own.get(model_id(settings.model), settings.model) if is_bare else settings.model]
-    configured = local_path(found[0])
-    ids, places = {model_id(found[0])}, {configured.resolve() if configured else None}
-    for path in lying:
-        name, place = model_id(str(path)), path.resolve()
-        if name not in ids and place not in places:
-            found.append(str(path))
-        ids.add(name)
-        places.add(place)
-    return tuple(found)
-
-
 def model_id(model: str) -> str:
     """What people call the model that a setting names: `owner/name` also for a folder `owner--name`."""
     path = local_path(model)
@@ -52,7 +31,7 @@ def model_id(model: str) -> str:
     return name if hub.is_id(name) else path.name or "model"
 
 
-def _checkpoints(settings: EngineSettings) -> list[Path]:
+def checkpoints(settings: EngineSettings) -> list[Path]:
     """What looks like a model among the engine's own, by name."""
     if settings.models is None:
         return []
