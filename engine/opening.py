@@ -139,6 +139,8 @@ def opening(
     _examine(family, info, place)
     switches, costs = dict[str, str](), None
     if isinstance(family, SdFamily):
+        taught = tuple(each for each in info.embeddings if each.name in family.words)
+        info = replace(info, embeddings=taught)
         switches, costs = _acquaint(
             family, pipeline, settings, info, place, lambda: tell(ACQUAINTING, None), measures=measures
         )

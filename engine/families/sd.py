@@ -8,7 +8,7 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -108,6 +108,11 @@ class SdFamily(Explaining):
         self._loras = Loras(pipeline, models)
         self._embeddings = embeddings.load(pipeline, models)
         self._prompts = Prompts(pipeline, self._loras, self._embeddings)
+
+    @property
+    def words(self) -> Set[str]:
+        """Those of the embedding files that it was taught."""
+        return self._embeddings.digests.keys()
 
     # -------------------------------------------------------------- a picture's life
 
