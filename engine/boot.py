@@ -25,6 +25,7 @@ from engine.worker import Controls, Worker
 if TYPE_CHECKING:
     from engine.families.sd import SdFamily
     from engine.models import Place
+    from engine.placing import Layout
     from engine.preview import Sketcher
 
 THREADS_MAX = 16
@@ -111,6 +112,7 @@ def _patiently(
 def _start(
     settings: EngineSettings, info: ModelInfo, controls: Controls, emit: Callable[[Event], None]
 ) -> tuple[Worker[Any], Ready]:
+    from engine import placing
     from engine.families.sd import SdFamily
 
     folder = _make_folder(settings)
@@ -126,6 +128,7 @@ def _start(
     pipeline = _patiently(lambda: models.load(settings, place, tell), controls, emit, known)
     info = _patiently(lambda: models.describe(settings), controls, emit, known)  # now by the files themselves
     tell(ACQUAINTING)
+    settings = placing.allowed(settings, pipeline)
     info = _fitted(info, pipeline, settings, place)
     family = _family(pipeline, settings, info)
     _examine(family, info, place)
@@ -133,7 +136,7 @@ def _start(
     if isinstance(family, SdFamily):
         switches, costs = _acquaint(family, pipeline, settings, info, place, lambda: tell(ACQUAINTING))
     manner = _manner(settings, costs)
-    ready = _announcement(settings, info, place, manner, switches, costs)
+    ready = _announcement(settings, info, placing.of(pipeline), manner, switches, costs, place.warnings)
     if isinstance(family, SdFamily) and settings.mode == "fast" and settings.compile == "on":
         family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
     worker = Worker(
@@ -152,25 +155,28 @@ def _start(
 def _announcement(
     settings: EngineSettings,
     info: ModelInfo,
-    place: Place,
+    layout: Layout,
     manner: Manner,
     switches: dict[str, str],
     costs: probe.Costs | None,
+    warnings: tuple[str, ...],
 ) -> Ready:
+    measured = probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else ()
     return Ready(
-        device=_device_name(place),
-        dtype=str(place.dtype).removeprefix("torch."),
+        device=_device_name(layout),
+        dtype=str(layout.dtype).removeprefix("torch."),
         models=(info,),
         slots=settings.slots,
         fingerprint={
-            **fingerprint(place),
+            **fingerprint(layout),
+            **layout.changes,
             **switches,
             "weights": models.digest(settings),
             "mode": settings.mode,
             "width": _width(manner),
         },
-        warnings=(*place.warnings, *_idle_rows(settings)),
-        notes=probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else (),
+        warnings=(*warnings, *_idle_rows(settings)),
+        notes=(*layout.notes, *measured),
     )
 
 
@@ -219,28 +225,24 @@ def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:
     """None where no previews are wanted, or the latents are of another kind than pictures in small."""
-    from engine import preview
+    from engine import placing, preview
 
     if not settings.preview_every or type(pipeline.vae).__name__ != "AutoencoderKL":
         return None
     if settings.preview_model:
         return preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
-    return preview.LinearSketcher(pipeline.vae)
+    return preview.LinearSketcher(pipeline.vae, placing.of(pipeline).device)
 
 
 def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
     """With the largest size that the free memory has room for."""
+    from engine import placing
+
     free = memory.free_bytes(place.device)
     if free is None or info.family == "any":  # how much those take nobody knows beforehand
         return info
-    needs = memory.Needs.of(
-        pipeline.unet.config,
-        pipeline.vae.config,
-        itemsize=place.dtype.itemsize,
-        vae_itemsize=pipeline.vae.dtype.itemsize,
-        tiles=place.device.type == "cuda",
-    )
-    return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
+    rows = settings.rows if settings.mode == "wide" else 2
+    return memory.fitted(info, placing.needs(pipeline).largest(free, rows))
 
 
 def _examine(family: Tested, info: ModelInfo, place: Place) -> None:
@@ -277,7 +279,7 @@ def _acquaint(
 
     `go_on` is called after each forward: on a slow machine finding out takes minutes.
     """
-    from engine import tuning
+    from engine import placing, tuning
 
     if settings.data is None:
         tuning.turn_on(pipeline, tuning.told(settings))
@@ -286,6 +288,7 @@ def _acquaint(
     facts = {
         **fingerprint(place),
         "model": info.id,
+        "profile": placing.of(pipeline).plan.profile,
         "size": "x".join(map(str, size)),
         "mode": settings.mode,
         "rows": str(settings.rows),
@@ -362,7 +365,7 @@ def pin_arithmetic(info: ModelInfo) -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def _device_name(place: Place) -> str:
+def _device_name(place: Place | Layout) -> str:
     import torch
 
     if place.device.type == "cuda":
@@ -374,7 +377,7 @@ def _device_name(place: Place) -> str:
     return place.device.type.upper()
 
 
-def fingerprint(place: Place) -> dict[str, str]:
+def fingerprint(place: Place | Layout) -> dict[str, str]:
     """Everything besides request and mode that the pixels depend on."""
     import torch
 

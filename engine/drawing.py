@@ -38,6 +38,11 @@ class Canvas(Protocol):
         """Sentences for the person who asked."""
         ...
 
+    @property
+    def in_tiles(self) -> str:
+        """How its profile has it decoded, as fingerprints say it; "" is whole."""
+        ...
+
 
 Painted = TypeVar("Painted", bound=Canvas)
 
@@ -126,8 +131,8 @@ class Picture(Generic[Painted]):
     """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
     tried_again: bool = False
     """It had its one second try after running out of memory alone."""
-    in_tiles: bool = False
-    """Memory was too short to decode it whole, which gives slightly other pixels."""
+    in_tiles: str = ""
+    """How it was decoded where that was not whole, which gives slightly other pixels."""
     modes: set[Mode] = field(default_factory=set[Mode])
     """The modes that its forwards ran in."""
 

@@ -115,6 +115,7 @@ class FakeCanvas:
     left: int
     start: decoding.Inputs | None
     looked: bool = False
+    in_tiles: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine import checkpoint, hub, overrides, samplers
 from engine.checkpoint import BrokenModel, Checkpoint
@@ -26,6 +26,7 @@ from engine.contract import (
 )
 from engine.known import KNOWN, KNOWN_SIDE
 from engine.pipelines import CALLS
+from engine.settings import Profile
 
 if TYPE_CHECKING:
     import torch
@@ -222,6 +223,8 @@ class Place:
 
     device: torch.device
     dtype: torch.dtype
+    profile: Profile | Literal["auto"] = "auto"
+    """What the owner wishes; which one holds is decided when the model's size is known (`engine.placing`)."""
     warnings: tuple[str, ...] = ()
 
 
@@ -256,7 +259,12 @@ def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
             "Processors have no fast float16: set dtype to “auto” or “bfloat16” under [engine]."
         )
     slow = ("No graphics card is in use: drawing on the CPU is slow.",)
-    return Place(device=device, dtype=dtype, warnings=slow if device.type == "cpu" else ())
+    return Place(
+        device=device,
+        dtype=dtype,
+        profile=settings.profile,
+        warnings=slow if device.type == "cpu" else (),
+    )
 
 
 def _usual_dtype(settings: EngineSettings, device: torch.device, family: str) -> str:
@@ -336,6 +344,8 @@ def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:
 
 
 def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
+    from engine import placing
+
     diffusers: Any = import_module("diffusers")
     scheduler = dict(checkpoint.components(found.index))["scheduler"]
     if not hasattr(diffusers, scheduler):
@@ -350,12 +360,11 @@ def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
         pipeline = getattr(diffusers, class_name).from_pretrained(
             found.folder, **parts, **options, dtype=place.dtype, use_safetensors=True, local_files_only=True
         )
-        pipeline = pipeline.to(place.device)
+        if checkpoint.family(found.index) == "sdxl":
+            _keep_from_overflow(pipeline.vae)
+        return placing.settle(pipeline, place, called=checkpoint.family(found.index) == "any")
     except Exception as error:
         raise _broken(found, "", error) from error
-    if checkpoint.family(found.index) == "sdxl":
-        _keep_from_overflow(pipeline.vae)
-    return pipeline
 
 
 def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
@@ -376,7 +385,8 @@ def _broken(found: Checkpoint, part: str, error: Exception) -> BrokenModel:
     name = found.folder.name
     if faults.is_out_of_memory(error):
         return BrokenModel(
-            f"The model “{name}” does not fit into this machine's memory: choose a smaller one."
+            f"The model “{name}” does not fit into this machine's memory: choose a smaller one, "
+            "or set profile to “auto” or “low” under [engine]."
         )
     detail = (str(error).strip().splitlines() or [type(error).__name__])[0][:120].replace(
         str(found.folder), name

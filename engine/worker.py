@@ -303,12 +303,13 @@ class Worker(Generic[Painted]):
 
     def _decoded(self, picture: Picture[Painted]) -> Image.Image | None:
         assert picture.canvas is not None
+        picture.in_tiles = picture.canvas.in_tiles
         try:
             return self._family.decode(picture.canvas, sparing=False)
         except Exception as error:
             if not self._family.is_out_of_memory(error):
                 raise
-        picture.in_tiles = True
+        picture.in_tiles = "tiles"
         return self._family.decode(picture.canvas, sparing=True)
 
     def _save(self, picture: Picture[Painted], image: Image.Image | None) -> SpooledImage:
@@ -338,7 +339,7 @@ class Worker(Generic[Painted]):
 
     def _served(self, picture: Picture[Painted]) -> dict[str, str]:
         """What the picture's fingerprint says besides the engine's, where it was not drawn in the engine's usual way."""
-        tiles = {"decode": "tiles"} if picture.in_tiles else {}
+        tiles = {"decode": picture.in_tiles} if picture.in_tiles else {}
         if picture.modes <= {self._widths.mode}:
             return tiles
         return {"mode": " and ".join(sorted(picture.modes)), "width": "1 image", **tiles}

@@ -434,6 +434,7 @@ def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:
         "channels_last": "on",
         "fused_qkv": "off",
         "compile": "on",
+        "profile": "low",
     }
     values = {
         "engine": {**same, "offline": True},

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import samplers
+from engine import placing, samplers
 from engine.contract import GenerationRequest
 from engine.families.trouble import Explaining, check_finite
 from engine.preview import Sketcher
@@ -104,6 +104,7 @@ class AnyCanvas:
     performance: Performance | None = None
     """Begins with the first step, and once more after running out of memory."""
     done: int = 0
+    in_tiles = ""
     latents: Tensor | None = None
     guess: Tensor | None = None
     image: Image | None = None
@@ -140,7 +141,7 @@ class AnyFamily(Explaining):
         self._side_min = side_min
         self._guidance = guidance
         self._negative = negative
-        self._device: torch.device = pipeline.device
+        self._device = placing.of(pipeline).device
 
     def prepare(self, request: GenerationRequest, seed: int) -> AnyCanvas:
         unheard = bool(request.negative_prompt) and not self._negative

@@ -17,6 +17,7 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
     SplitLongTextMode,
 )
 
+from engine import placing
 from engine.families import weighting
 from engine.families.weighting import Part
 
@@ -58,11 +59,12 @@ class PlainPrompts:
 
     def __init__(self, pipeline: Any) -> None:
         self._pipe = pipeline
-        self._device: torch.device = pipeline.device
+        self._layout = placing.of(pipeline)
+        self._device = self._layout.aside
         self._window: int = pipeline.tokenizer.model_max_length
         # Texts longer than a window are meant here, and need no warning.
         pipeline.tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
-        self.encode = lru_cache(maxsize=ENCODED_TEXTS)(self._encode)
+        self.encode = lru_cache(maxsize=ENCODED_TEXTS)(self._brought)
 
     def embeddings(self, prompt: str, negative_prompt: str | None) -> tuple[Tensor, tuple[str, ...]]:
         """(1 or 2, tokens, width), the negative prompt's first, and a note for all that could not be heeded."""
@@ -79,6 +81,15 @@ class PlainPrompts:
         """Filled up with windows that hold no words."""
         missing = (tokens - embeddings.shape[1]) // self._window
         return torch.cat([embeddings, *[self.encode("").embeddings] * missing], dim=1)
+
+    @torch.inference_mode()
+    def _brought(self, text: str) -> Encoded:
+        """On the device, in the numbers that the UNet computes with, also where it was encoded elsewhere."""
+        found, layout = self._encode(text), self._layout
+        if layout.aside == layout.device:
+            return found
+        pooled = None if found.pooled is None else found.pooled.to(layout.device, layout.dtype)
+        return replace(found, embeddings=found.embeddings.to(layout.device, layout.dtype), pooled=pooled)
 
     @torch.inference_mode()
     def _encode(self, text: str) -> Encoded:

@@ -8,8 +8,7 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Hashable, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import compiling, faults, rows, samplers
+from engine import compiling, faults, placing, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
+from engine.families import tiles
 from engine.families.prompts import PlainPrompts, Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
@@ -46,6 +46,7 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
+    in_tiles: str = ""
     pooled: Tensor | None = None
     sizes: Tensor | None = None
     done: int = 0
@@ -94,7 +95,8 @@ class SdFamily(Explaining):
         self._sketcher = sketcher
         self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
-        self._device: torch.device = pipeline.device
+        self._layout = placing.of(pipeline)
+        self._device = self._layout.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
         self._prompts = self._prompts_of(pipeline)
@@ -124,6 +126,7 @@ class SdFamily(Explaining):
             guidance_scale=request.guidance_scale,
             guidance=self._guidance_input(request, embeddings.dtype),
             notes=notes + start.notes,
+            in_tiles=tiles.planned(self._layout.plan.cut, request.width * request.height),
         )
 
     @torch.inference_mode()
@@ -163,10 +166,12 @@ class SdFamily(Explaining):
         check_finite(canvas.latents)
         pipe = self._pipe
         scaled = self._unscaled(canvas.latents)
-        with _tiled(pipe.vae, scaled) if sparing else nullcontext():
+        cut = self._layout.plan.cut
+        planned = partial(tiles.as_planned, pipe.vae, cut, self._pixels(canvas))
+        with tiles.smaller(pipe.vae, cut, scaled) if sparing else planned():
             pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
         check_finite(pixels)
-        if self._is_flagged(pixels, canvas.embeddings.dtype):
+        if self._is_flagged(pixels):
             return None
         return pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
 
@@ -242,10 +247,14 @@ class SdFamily(Explaining):
         """As the VAE takes them."""
         return latents / self._pipe.vae.config.scaling_factor
 
-    def _is_flagged(self, pixels: Tensor, dtype: torch.dtype) -> bool:
-        if not hasattr(self._pipe, "run_safety_checker"):
-            return False  # SDXL has none
-        flags = self._pipe.run_safety_checker(pixels, self._device, dtype)[1]
+    def _pixels(self, canvas: SdCanvas) -> int:
+        return canvas.latents.shape[-2] * canvas.latents.shape[-1] * self._pipe.vae_scale_factor**2
+
+    def _is_flagged(self, pixels: Tensor) -> bool:
+        checker = getattr(self._pipe, "safety_checker", None)
+        if checker is None:
+            return False
+        flags = self._pipe.run_safety_checker(pixels, self._layout.aside, checker.dtype)[1]
         return flags is not None and any(flags)
 
     def _guidance_input(self, request: GenerationRequest, dtype: torch.dtype) -> Tensor | None:
@@ -266,20 +275,3 @@ def _rows_of(canvas: SdCanvas) -> rows.Rows:
         pooled=canvas.pooled,
         sizes=canvas.sizes,
     )
-
-
-@contextmanager
-def _tiled(vae: Any, latents: Tensor) -> Generator[None]:
-    """The VAE decodes four overlapping tiles of this picture one after the other."""
-    before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
-    # Two thirds of the longer side. diffusers cuts at three quarters of a tile, which has to be a whole number.
-    side = max(8, -(-max(latents.shape[-2:]) // 6) * 4)
-    vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = side, side * _scale(vae), True
-    try:
-        yield
-    finally:
-        vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = before
-
-
-def _scale(vae: Any) -> int:
-    return 2 ** (len(vae.config.block_out_channels) - 1)

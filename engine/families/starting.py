@@ -15,8 +15,9 @@ import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
 
-from engine import decoding
+from engine import decoding, placing
 from engine.contract import GenerationRequest, InvalidRequest
+from engine.families import tiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +71,7 @@ class Starting:
 
     def __init__(self, pipeline: Any, inputs: Path) -> None:
         self._pipe, self._inputs = pipeline, inputs
+        self._layout = placing.of(pipeline)
         self._channels: int = pipeline.vae.config.latent_channels
         self._fills_masks: bool = pipeline.unet.config.in_channels == 2 * self._channels + 1
         self._scale: int = pipeline.vae_scale_factor
@@ -133,7 +135,7 @@ class Starting:
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         shape = (1, self._channels, request.height // self._scale, request.width // self._scale)
-        return randn_tensor(shape, generator=generator, device=self._pipe.device, dtype=dtype)
+        return randn_tensor(shape, generator=generator, device=self._layout.device, dtype=dtype)
 
     def _sample(self, distribution: Any, generator: torch.Generator) -> Tensor:
         return self._pipe.vae.config.scaling_factor * distribution.sample(generator)
@@ -161,10 +163,12 @@ class Starting:
             raise InvalidRequest(
                 f"The mask's white is too thin: paint spots of at least {self._scale} pixels of the finished picture."
             )
-        return mask.to(self._pipe.device, dtype)
+        return mask.to(self._layout.device, dtype)
 
     def _encode(self, pixels: Tensor, dtype: torch.dtype) -> Any:
-        return self._pipe.vae.encode(pixels.to(self._pipe.device, dtype)).latent_dist
+        """In tiles where a picture of that size is decoded in such."""
+        with tiles.as_planned(self._pipe.vae, self._layout.plan.cut, pixels.shape[-2] * pixels.shape[-1]):
+            return self._pipe.vae.encode(pixels.to(self._layout.device, dtype)).latent_dist
 
 
 def beside(latents: Tensor, condition: Tensor | None) -> Tensor:
