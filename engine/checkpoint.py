@@ -172,7 +172,7 @@ def _variant(folder: Path, stem: str, prefer_fp16: bool) -> str | None:
     """Which of a component's weights to load, checked; `stem` begins the path of their file."""
     component, _, _ = stem.partition("/")
     for variant in ("fp16", None) if prefer_fp16 else (None, "fp16"):
-        names = _weight_files(folder, stem, variant)
+        names = weight_files(folder, stem, variant)
         for name in names:
             check_safetensors(folder, name)
         if names:
@@ -185,7 +185,7 @@ def _variant(folder: Path, stem: str, prefer_fp16: bool) -> str | None:
     raise BrokenModel(f"{stem}.safetensors is missing from the model “{folder.name}”: {AGAIN}.")
 
 
-def _weight_files(folder: Path, stem: str, variant: str | None) -> list[str]:
+def weight_files(folder: Path, stem: str, variant: str | None) -> list[str]:
     """The files of one variant, relative to the folder: one, or the shards its index names; none if it isn't there."""
     component, _, _ = stem.partition("/")
     middle = f".{variant}" if variant else ""

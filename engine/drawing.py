@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -39,8 +39,8 @@ class Canvas(Protocol):
         ...
 
     @property
-    def in_tiles(self) -> str:
-        """How its profile has it decoded, as fingerprints say it; "" is whole."""
+    def in_tiles(self) -> Mapping[str, str]:
+        """What its fingerprint says where its profile has it decoded in tiles; nothing where whole."""
         ...
 
 
@@ -131,8 +131,8 @@ class Picture(Generic[Painted]):
     """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
     tried_again: bool = False
     """It had its one second try after running out of memory alone."""
-    in_tiles: str = ""
-    """How it was decoded where that was not whole, which gives slightly other pixels."""
+    in_tiles: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its fingerprint says where it was not decoded whole, which gives slightly other pixels."""
     modes: set[Mode] = field(default_factory=set[Mode])
     """The modes that its forwards ran in."""
 

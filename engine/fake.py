@@ -11,8 +11,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -115,7 +115,7 @@ class FakeCanvas:
     left: int
     start: decoding.Inputs | None
     looked: bool = False
-    in_tiles: str = ""
+    in_tiles: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ class _Turn(CpuOffload):
             part.to(PROCESSOR)
         if left and torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # what is free in pieces is not enough for whoever comes
-        arrive: Any = super().pre_forward  # pyright: ignore[reportUnknownMemberType]
+        arrive: Any = super().pre_forward  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         return arrive(module, *args, **kwargs)
 
 
@@ -175,14 +175,13 @@ def _weights(parts: Mapping[str, Any], *, called: bool) -> Weights:
 
 
 def _bytes(part: Any) -> int:
-    return sum(weight.numel() * weight.element_size() for weight in part.parameters())
+    return sum(weight.numel() * weight.element_size() for weight in part.state_dict().values())
 
 
 def _needs(pipeline: Any, weights: Weights) -> Needs:
     """Those of whole decodes."""
     if weights.called:
-        share = profiles.CALLED_BYTES / prod(_size(pipeline))
-        return Needs(row=share / 2, decode=share)
+        return profiles.called_needs(prod(_size(pipeline)))
     return Needs.of(
         pipeline.unet.config,
         pipeline.vae.config,

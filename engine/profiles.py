@@ -35,6 +35,7 @@ LEAVES_BYTES = 256 * 2**20
 CALLED_BYTES = 2 * 2**30
 """Activations of a pipeline that is called, whatever its kind: decoding 1024x1024 takes 1.5 GiB in bfloat16, and a
 forward of the transformers known so far less than that."""
+CALLED_PIXELS = 1024 * 1024
 _ORDER: tuple[Profile, ...] = ("full", "balanced", "low")
 
 
@@ -122,6 +123,12 @@ def plan(
     return _planned(
         "low", weights, leaves=True, why=f"even one part after the other takes {_gb(took)} {free} {what}"
     )
+
+
+def called_needs(pixels: int = CALLED_PIXELS) -> Needs:
+    """Of a pipeline that is called, for pictures of so many pixels."""
+    share = CALLED_BYTES / pixels
+    return Needs(row=share / 2, decode=share)
 
 
 def _planned(profile: Profile, weights: Weights, *, why: str, leaves: bool = False) -> Plan:

@@ -309,7 +309,7 @@ class Worker(Generic[Painted]):
         except Exception as error:
             if not self._family.is_out_of_memory(error):
                 raise
-        picture.in_tiles = "tiles"
+        picture.in_tiles = {"decode": "tiles"}
         return self._family.decode(picture.canvas, sparing=True)
 
     def _save(self, picture: Picture[Painted], image: Image.Image | None) -> SpooledImage:
@@ -339,7 +339,7 @@ class Worker(Generic[Painted]):
 
     def _served(self, picture: Picture[Painted]) -> dict[str, str]:
         """What the picture's fingerprint says besides the engine's, where it was not drawn in the engine's usual way."""
-        tiles = {"decode": picture.in_tiles} if picture.in_tiles else {}
+        tiles = dict(picture.in_tiles)
         if picture.modes <= {self._widths.mode}:
             return tiles
         return {"mode": " and ".join(sorted(picture.modes)), "width": "1 image", **tiles}

@@ -90,12 +90,37 @@ def build_xl(
 ) -> Path:
     """Writes a folder for StableDiffusionXLPipeline and returns it."""
     _quiet()
-    diffusers: Any = import_module("diffusers")
     torch: Any = import_module("torch")
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
+    pipeline = assemble_xl(force_upcast=force_upcast, zeros_for_empty=zeros_for_empty)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    _write_scheduler(folder, SCHEDULER_XL, prediction_type)
+    _write_description(folder)
+    return folder
+
+
+def assemble() -> Any:
+    """The same pipeline as `build` writes, without a checker."""
+    diffusers: Any = import_module("diffusers")
     tokenizer = _tokenizer()
-    pipeline = diffusers.StableDiffusionXLPipeline(
+    return diffusers.StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=_text_encoder(tokenizer),
+        tokenizer=tokenizer,
+        unet=_unet(4, None),
+        scheduler=diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def assemble_xl(*, force_upcast: bool = True, zeros_for_empty: bool = True) -> Any:
+    """The pipeline that `build_xl` writes."""
+    diffusers: Any = import_module("diffusers")
+    tokenizer = _tokenizer()
+    return diffusers.StableDiffusionXLPipeline(
         vae=_vae(force_upcast=force_upcast),
         text_encoder=_text_encoder(tokenizer),
         text_encoder_2=_text_encoder(tokenizer, projected=True),
@@ -106,10 +131,6 @@ def build_xl(
         force_zeros_for_empty_prompt=zeros_for_empty,
         add_watermarker=False,
     )
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    _write_scheduler(folder, SCHEDULER_XL, prediction_type)
-    _write_description(folder)
-    return folder
 
 
 def _quiet() -> None:

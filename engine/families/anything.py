@@ -13,8 +13,8 @@ import inspect
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ class AnyCanvas:
     performance: Performance | None = None
     """Begins with the first step, and once more after running out of memory."""
     done: int = 0
-    in_tiles = ""
+    in_tiles: Mapping[str, str] = field(default_factory=dict[str, str])
     latents: Tensor | None = None
     guess: Tensor | None = None
     image: Image | None = None

@@ -8,8 +8,8 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
-    in_tiles: str = ""
+    in_tiles: Mapping[str, str] = field(default_factory=dict[str, str])
     pooled: Tensor | None = None
     sizes: Tensor | None = None
     done: int = 0
@@ -126,7 +126,7 @@ class SdFamily(Explaining):
             guidance_scale=request.guidance_scale,
             guidance=self._guidance_input(request, embeddings.dtype),
             notes=notes + start.notes,
-            in_tiles=tiles.planned(self._layout.plan.cut, request.width * request.height),
+            in_tiles=tiles.planned(self._layout.plan, request.width * request.height),
         )
 
     @torch.inference_mode()

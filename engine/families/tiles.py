@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from engine.memory import Cut
+from engine.profiles import Plan
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def planned(cut: Cut | None, pixels: int) -> str:
-    """How a picture of so many pixels is decoded, as fingerprints say it: "" is whole."""
-    tile = cut.tile_for(pixels) if cut else None
-    return f"tiles of {tile} pixels" if tile else ""
+def planned(plan: Plan, pixels: int) -> Mapping[str, str]:
+    """What a fingerprint says of how a picture of so many pixels is decoded; nothing where that is whole."""
+    tile = plan.cut.tile_for(pixels) if plan.cut else None
+    return {"decode": f"tiles of {tile} pixels", "profile": plan.profile} if tile else {}
 
 
 def as_planned(vae: Any, cut: Cut | None, pixels: int) -> AbstractContextManager[None]:
