@@ -631,6 +631,21 @@ WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off"}
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit.",
         ),
         (
+            {"mode": "exact", "decode": "tiles of 512 pixels", "profile": "low"},
+            {},
+            'This machine draws it again to the bit with profile = "low" under [engine].',
+        ),
+        (
+            {"mode": "exact"},
+            {"profile": "low"},
+            'This machine draws it again to the bit with profile = "full" under [engine].',
+        ),
+        (
+            {"mode": "exact", "profile": "balanced"},
+            {"profile": "balanced"},
+            "This machine draws it again to the bit.",
+        ),
+        (
             {"mode": "exact", "decode": "tiles"},
             {},
             "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit.",

@@ -57,6 +57,7 @@ async def test_a_look_changes_nothing(tmp_path: Path) -> None:
     assert {finding.name for finding in findings} == {
         *("Settings", "Python", "Packages", "SQLite", "Token", "Data", "Database", "Device", "Model"),
         "Modes",
+        "Profile",
     }
 
 
@@ -348,6 +349,19 @@ def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
     assert told.status is Status.WARN
     assert "starter model" in told.text
     assert checked.status is Status.OK
+
+
+def test_the_profile_is_told(tmp_path: Path) -> None:
+    """Which profile would hold, and why; a model that can't be used is told as unknown here, not as a crash."""
+    settings = settings_in(tmp_path, EASEL_ENGINE_DEVICE="cpu")
+    assert only(doctor.check_profile(settings)).text == "Profile full: this device has no memory of its own."
+
+    settings = settings_in(tmp_path, EASEL_ENGINE_PROFILE="low", EASEL_ENGINE_DEVICE="cpu")
+    assert only(doctor.check_profile(settings)).text == "Profile low: as the configuration says."
+
+    settings = settings_in(tmp_path, EASEL_ENGINE_MODEL=str(tmp_path), EASEL_ENGINE_DEVICE="nonsense:1")
+    finding = only(doctor.check_profile(settings))
+    assert finding.status is Status.WARN
 
 
 def test_modes_are_told_once_measured(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ tokenizer is ours, since the real one's vocabulary is a file: it makes more toke
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,14 @@ def describe() -> ModelInfo:
 
 
 def build(place: Place) -> Any:
-    """The pipeline, settled as `place` wants it."""
+    """The pipeline, settled as `place` wants it; "auto" is full, so that it can be made on the device."""
     from engine import placing
 
     torch: Any = import_module("torch")
     torch.manual_seed(0)
-    pipeline = assemble(place.device if place.profile in {"auto", "full"} else torch.device("cpu"))
+    if place.profile == "auto":
+        place = replace(place, profile="full")
+    pipeline = assemble(place.device if place.profile == "full" else torch.device("cpu"))
     brighten(pipeline.vae)
     return placing.settle(pipeline.to(place.dtype), place, called=False)
 
