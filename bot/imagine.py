@@ -211,6 +211,8 @@ def _stage(step: Stepped) -> str:
     match step.stage:
         case "waiting":
             return "waiting for its turn"
+        case "loading":
+            return "loading its model"
         case "encoding":
             return "reading the prompt"
         case "denoising":

@@ -67,9 +67,14 @@ class Batcher(Generic[Item]):
         self._owed.pop(item, None)
         self._waiting = deque(entry for entry in self._waiting if entry[0] != item)
 
+    @property
+    def upcoming(self) -> Item | None:
+        """The next waiting item; None when nobody waits or every slot is taken."""
+        return self._waiting[0][0] if self._waiting and len(self._due) < self.slots else None
+
     def promote(self) -> Item | None:
-        """The next waiting item, now active; None when nobody waits or every slot is taken."""
-        if not self._waiting or len(self._due) >= self.slots:
+        """The upcoming item, now active."""
+        if self.upcoming is None:
             return None
         item, work = self._waiting.popleft()
         self._due[item] = self._tick + work

@@ -7,6 +7,7 @@ are named relative to the model's folder: these sentences may be read by anybody
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,23 @@ def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
     return Checkpoint(folder=folder, index=index, variants=variants)
 
 
+def weight_files(found: Checkpoint) -> list[Path]:
+    """The files that its weights are loaded from."""
+    stems = weights(found.folder, found.index)
+    return [
+        found.folder / name
+        for part, variant in found.variants.items()
+        for name in _weight_files(found.folder, f"{part}/{stems[part]}", variant)
+    ]
+
+
+def count_numbers(file: Path) -> int:
+    """In all tensors of a file that `check_safetensors` let through."""
+    with file.open("rb") as opened:
+        header: Any = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return sum(math.prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
+
+
 def _check_unet(folder: Path, family: str) -> None:
     """A UNet of the other family would load, and draw nonsense or nothing."""
     told = read_json(folder, "unet/config.json").get("addition_embed_type") == "text_time"
@@ -172,7 +190,7 @@ def _variant(folder: Path, stem: str, prefer_fp16: bool) -> str | None:
     """Which of a component's weights to load, checked; `stem` begins the path of their file."""
     component, _, _ = stem.partition("/")
     for variant in ("fp16", None) if prefer_fp16 else (None, "fp16"):
-        names = weight_files(folder, stem, variant)
+        names = _weight_files(folder, stem, variant)
         for name in names:
             check_safetensors(folder, name)
         if names:
@@ -185,7 +203,7 @@ def _variant(folder: Path, stem: str, prefer_fp16: bool) -> str | None:
     raise BrokenModel(f"{stem}.safetensors is missing from the model “{folder.name}”: {AGAIN}.")
 
 
-def weight_files(folder: Path, stem: str, variant: str | None) -> list[str]:
+def _weight_files(folder: Path, stem: str, variant: str | None) -> list[str]:
     """The files of one variant, relative to the folder: one, or the shards its index names; none if it isn't there."""
     component, _, _ = stem.partition("/")
     middle = f".{variant}" if variant else ""

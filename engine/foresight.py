@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from math import prod
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine import checkpoint, hub, memory, models, profiles
 from engine.checkpoint import Checkpoint
@@ -56,12 +53,5 @@ def _of(found: Checkpoint, place: Place) -> tuple[Weights, Needs]:
 
 def _numbers(found: Checkpoint, name: str) -> int:
     """How many numbers a component's weights have."""
-    stem = f"{name}/{checkpoint.weights(found.folder, found.index)[name]}"
-    files = checkpoint.weight_files(found.folder, stem, found.variants[name])
-    return sum(_of_file(found.folder / file) for file in files)
-
-
-def _of_file(path: Path) -> int:
-    with path.open("rb") as file:
-        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
+    files = [file for file in checkpoint.weight_files(found) if file.parent.name == name]
+    return sum(map(checkpoint.count_numbers, files))

@@ -23,6 +23,8 @@ TILED = 0.45
 """Share of a whole decode that a tiled one takes."""
 SEAMS = 1 / 64
 """Bytes that a pixel which is done keeps while the next tiles are decoded, in shares of what decoding it takes."""
+WORKING = 6 * 128 * 4
+"""Bytes a pixel that a model of unknown insides takes besides its weights: a whole decode in float32, the worst moment."""
 SPARE = 0.9
 """Share of the free memory that may be planned with: allocators round up, and others use the machine too."""
 
@@ -97,6 +99,13 @@ class Needs:
         if self.cut is not None and decoded >= self.cut.whole:
             decoded = (decoded - self.cut.tile**2) / SEAMS
         return max(0, int(min(drawn, decoded)))
+
+
+def whole_bytes(device: torch.device) -> int | None:
+    """Memory of the device, free or not; None where it has none of its own."""
+    import torch
+
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from engine import checkpoint, hub, overrides, samplers
 from engine.checkpoint import BrokenModel, Checkpoint
@@ -31,6 +31,7 @@ from engine.settings import Profile
 if TYPE_CHECKING:
     import torch
 
+Result = TypeVar("Result")
 OnProgress = Callable[[str, float | None], None]
 """Told a stage in a few words and its share, None where unknown."""
 
@@ -291,14 +292,41 @@ def digest(settings: EngineSettings) -> str:
     return found.hexdigest()[:12]
 
 
+def weight_files(settings: EngineSettings, place: Place) -> list[Path]:
+    """Those that `load` will read of a model on this disk. Raises BrokenModel."""
+    prefer_fp16 = str(place.dtype) == "torch.float16"
+    folder = _locate(settings, prefer_fp16, untold)
+    return checkpoint.weight_files(checkpoint.check(folder, prefer_fp16=prefer_fp16))
+
+
+def untold(stage: str, share: float | None) -> None:
+    """Tells nobody."""
+    del stage, share
+
+
 def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:
     """The model's pipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
+    return wholly(loading(settings, place, on_progress))
+
+
+def wholly(parts: Generator[None, None, Result]) -> Result:
+    """What a generator returns in the end."""
+    while True:
+        try:
+            next(parts)
+        except StopIteration as done:
+            return done.value
+
+
+def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Generator[None, None, Any]:
+    """As `load`, with a pause after each part."""
     prefer_fp16 = str(place.dtype) == "torch.float16"
     found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
     parts: dict[str, Any] = {}
     for name in found.variants:
         on_progress(f"loading {name.replace('_', ' ')}", len(parts) / len(found.variants))
         parts[name] = _load_part(found, name, place.dtype)
+        yield
     on_progress("starting", None)
     return _assemble(found, parts, place)
 

@@ -6,10 +6,11 @@ Moving parts by turns is done with accelerate's hooks. Its own chain sends away 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from accelerate import cpu_offload  # pyright: ignore[reportMissingTypeStubs]
@@ -45,6 +46,14 @@ class Layout:
     def changes(self) -> dict[str, str]:
         """What it changes in every picture, for its fingerprint: another device encodes texts with other last bits."""
         return {} if self.aside == self.device else {"profile": self.plan.profile}
+
+    @property
+    def held_bytes(self) -> int:
+        """The most of its weights that lie where it computes."""
+        plan, weights = self.plan, self.weights
+        if self.aside == self.device and not weights.called:
+            return weights.core + weights.vae + weights.aside
+        return max(weights.held(plan.profile, leaves=plan.leaves))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -125,14 +134,18 @@ def allowed(settings: EngineSettings, pipeline: Any) -> EngineSettings:
 
 
 class _Turn(CpuOffload):
-    """Brings its part to the device before it computes, and sends the others away."""
+    """Brings its part to the device before it computes, and sends away all others that come and go there, also those of
+    other models."""
 
-    def __init__(self, device: torch.device, parts: Sequence[Any]) -> None:
-        super().__init__(execution_device=device)
-        self._parts = parts
+    parts: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
+    """All that take turns: there is one device for all of them."""
+
+    def init_hook(self, module: Any) -> Any:
+        self.parts.add(module)
+        return module.to(PROCESSOR)
 
     def pre_forward(self, module: Any, *args: Any, **kwargs: Any) -> Any:
-        left = [part for part in self._parts if part is not module and part.device != PROCESSOR]
+        left = [part for part in self.parts if part is not module and part.device != PROCESSOR]
         for part in left:
             part.to(PROCESSOR)
         if left and torch.cuda.is_initialized():
@@ -147,7 +160,7 @@ def _share(parts: Sequence[Any], device: torch.device, plan: Plan) -> None:
         if plan.leaves:
             cpu_offload(part, device, offload_buffers=bool(part._parameters))
         elif plan.profile == "low":
-            add_hook_to_module(part, _Turn(device, parts))
+            add_hook_to_module(part, _Turn(device))
         else:
             part.to(device)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from engine import placing
 from engine.bench import machine
@@ -43,7 +44,8 @@ def _drawn(settings: EngineSettings, limit_gb: float) -> str:
 
     if torch.cuda.is_available() and settings.device != "cpu":
         whole = torch.cuda.mem_get_info()[1]
-        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_gb * 1e9 / whole))
+        limit: Any = torch.cuda.set_per_process_memory_fraction  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        limit(min(1.0, limit_gb * 1e9 / whole))
     subject = machine.load(settings, lambda _stage, _share: None)
     family, info = subject.family(), subject.info
     request = info.request(prompt="a test", seed=1, steps=2)

@@ -13,7 +13,20 @@ from typing import Any
 import pytest
 import torch
 
-from engine import boot, checkpoint, foresight, inputs, memory, metadata, models, placing, process, profiles
+from engine import (
+    arithmetic,
+    boot,
+    checkpoint,
+    foresight,
+    inputs,
+    memory,
+    metadata,
+    models,
+    opening,
+    placing,
+    process,
+    profiles,
+)
 from engine.contract import Control, EngineSettings, Event, ModelInfo, Ready, Shutdown
 from engine.families import tiles
 from engine.families.sd import SdFamily
@@ -146,7 +159,7 @@ def loaded(folder: Path, profile: Any) -> Any:
         model=str(folder), spool="/nowhere", device="cpu", hub_offline=True, profile=profile
     )
     info = models.describe(settings)
-    boot.pin_arithmetic(info)
+    arithmetic.pin(info)
     return models.load(settings, models.choose_place(settings, info.family), lambda _stage, _share: None)
 
 
@@ -230,7 +243,7 @@ def test_called_pipelines_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name, pipeline in (("full", plain), ("low", loaded(folder, "balanced"))):
         assert placing.of(pipeline).plan.profile == name
         (tmp_path / name).mkdir()
-        bench = Bench(boot._family(pipeline, settings, info), info, tmp_path / name)
+        bench = Bench(opening.family_of(pipeline, settings, info), info, tmp_path / name)
         bench.submit(1, info.request(prompt="a fox", seed=1, steps=3, size=(64, 64)))
         bench.tick(2)
         bench.submit(2, info.request(prompt="a ship", seed=2, steps=2, size=(64, 64)))
@@ -252,9 +265,13 @@ def test_whoever_comes_sends_the_others_away() -> None:
             return super().to(*args, **kwargs)
 
     there = Part(2, 2)
-    placing.add_hook_to_module(torch_part, placing._Turn(torch.device("cpu"), [torch_part, there]))
+    for part in (there, torch_part):
+        placing.add_hook_to_module(part, placing._Turn(torch.device("cpu")))
+    there.sent.clear()
     torch_part(torch.zeros(1, 2))
     assert there.sent == [placing.PROCESSOR]
+    for part in (there, torch_part):
+        placing._Turn.parts.discard(part)
 
 
 # ------------------------------------------------------------------ tiles
