@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,11 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--limit-gb", type=float, default=2.6)
     options = parser.parse_args(arguments)
-    settings = EngineSettings(
-        model=options.model, spool="/nowhere", device=options.device, profile=options.profile
-    )
     try:
-        print(_drawn(settings, options.limit_gb))  # noqa: T201
+        with tempfile.TemporaryDirectory(prefix="easel-card-") as folder:
+            settings = EngineSettings(
+                model=options.model, spool=folder, device=options.device, profile=options.profile
+            )
+            print(_drawn(settings, options.limit_gb))  # noqa: T201
     except (BrokenModel, Unreachable, MemoryError, RuntimeError) as error:  # torch's out of memory is one
         print(f"It could not be drawn: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED

@@ -40,6 +40,7 @@ def describe() -> ModelInfo:
         title="Stable Diffusion 1.5's architecture, random weights",
         samplers=samplers.offered(config),
         safety_checker=False,
+        takes_images=True,
     )
 
 

@@ -202,6 +202,11 @@ class SdFamily(Explaining):
         self._compiled = compiling.CompiledUnet(self._pipe.unet, backend=backend)
         self._compiled.begin([self._blank(count, size) for count in rows])
 
+    def wait_for_compiler(self) -> None:
+        """Returns when nothing is being compiled any more."""
+        if self._compiled is not None:
+            self._compiled.wait()
+
     @torch.inference_mode()
     def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
         """Rows of zeros for pictures of `size` (width, height) in pixels, with an empty prompt."""
