@@ -34,7 +34,7 @@ ConfigOption = Annotated[
     typer.Option("--config", help="Settings file (default: $EASEL_CONFIG, ./easel.toml, the user's own)."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option(help="Hub id or local folder, instead of the configured model.")
+    str | None, typer.Option(help="Hub id, folder or .safetensors file, instead of the configured model.")
 ]
 
 
@@ -110,6 +110,10 @@ def imagine(
     strength: Annotated[
         float | None, typer.Option(help="How far from the image, from above 0 to 1 (default: 0.75).")
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
     ] = None,
@@ -135,6 +139,7 @@ def imagine(
             image=image,
             mask=mask,
             strength=strength,
+            loras=tuple(lora or ()),
             out=out,
         )
         return imagine(settings, wish)
@@ -277,6 +282,48 @@ def info(
         from bot.info import show_info
 
         return show_info(image, settings)
+
+    _with_settings(config, body)
+
+
+collection = typer.Typer(help="List, add and verify the models that Easel may load.", no_args_is_help=True)
+app.add_typer(collection, name="models")
+
+
+@collection.command("list")
+def list_models(config: ConfigOption = None) -> None:
+    """Show what is there, and what is wrong with it."""
+    _tend(config, "list")
+
+
+@collection.command("add")
+def add_model(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="owner/name or owner/name@revision on the hub, a folder, or a .safetensors file."
+        ),
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Download or copy a model into the folder of models, complete and checked."""
+    _tend(config, "add", source)
+
+
+@collection.command("verify")
+def verify_models(
+    name: Annotated[str | None, typer.Argument(help="One name of the list (default: everything).")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Read every weight file wholly and compare it with its SHA-256; exit code 1 if anything is broken."""
+    _tend(config, "verify", name)
+
+
+def _tend(config: Path | None, action: str, name: str | None = None) -> None:
+    def body(settings: Settings) -> int:
+        from bot.collection import tend
+
+        return tend(settings, action, name)
 
     _with_settings(config, body)
 

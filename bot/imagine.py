@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
@@ -21,6 +22,7 @@ from engine import inputs
 from engine.contract import (
     SEEDS,
     STRENGTH,
+    AdapterInfo,
     Broken,
     Cancel,
     Cancelled,
@@ -30,6 +32,7 @@ from engine.contract import (
     GenerationRequest,
     InvalidRequest,
     Loading,
+    Lora,
     ModelInfo,
     Ready,
     SpooledImage,
@@ -37,6 +40,8 @@ from engine.contract import (
     Started,
     Stepped,
     Submit,
+    from_prompt,
+    parse_loras,
     parse_size,
 )
 from engine.process import EngineProcess, start
@@ -69,6 +74,8 @@ class Wish:
     image: Path | None = None
     mask: Path | None = None
     strength: float | None = None
+    loras: tuple[str, ...] = ()
+    """Each as `name:weight`."""
     out: Path | None = None
 
     def keep(self, folder: Path) -> Start | None:
@@ -96,13 +103,19 @@ class Wish:
             sampler=self.sampler,
             images=self.images,
             start=source,
+            loras=self._asked_loras(),
         )
+
+    def _asked_loras(self) -> tuple[Lora, ...]:
+        return tuple(chain.from_iterable(map(parse_loras, self.loras)))
 
     def check(self, seed: int, source: Start | None) -> None:
         """Finds what no model could draw and no disk could hold, before anything is loaded. Raises InvalidRequest."""
         if self.size and self.aspect:
             raise InvalidRequest("Give --size or --aspect, not both.")
-        self.request(ModelInfo(id="any", title="Any model", takes_images=True), seed, source)
+        named = (*self._asked_loras(), *from_prompt(self.prompt)[1])
+        offered = tuple(AdapterInfo(name=lora.name) for lora in named)
+        self.request(ModelInfo(id="any", title="Any model", takes_images=True, loras=offered), seed, source)
         if self.out is None or self.out.is_dir():
             return
         if self.out.suffix.lower() not in {"", ".png"}:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
+from engine import loras as lora_words
 from engine.bounds import (
     ASPECTS,
     GUIDANCE_MAX,
@@ -25,24 +26,35 @@ from engine.bounds import (
     parse_size,
 )
 from engine.fake_settings import FakeSettings
+from engine.loras import AdapterInfo, Lora, from_prompt
+from engine.loras import parse as parse_loras
+from engine.sampler_names import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS, Sampler
 from engine.settings import WIDE_ROWS, EngineSettings, Mode, Switch
 from engine.shapes import Shape, rounded
 
 __all__ = [
     "ASPECTS",
+    "EVERY_SAMPLER",
     "GUIDANCE_MAX",
     "GUIDANCE_MIN",
     "IMAGES_MAX",
+    "OWN_SAMPLER",
     "PROMPT_CHARS_MAX",
+    "SAMPLERS",
     "SIDE_MAX",
     "SIDE_MIN",
     "SIDE_MULTIPLE",
     "WIDE_ROWS",
+    "AdapterInfo",
     "EngineSettings",
     "FakeSettings",
     "InvalidRequest",
+    "Lora",
     "Mode",
+    "Sampler",
     "Switch",
+    "from_prompt",
+    "parse_loras",
     "parse_size",
 ]  # fmt: skip
 
@@ -54,52 +66,6 @@ STRENGTH = 0.75
 
 STARTER = "starter"
 """The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
-# ------------------------------------------------------------------ samplers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampler:
-    """A sampler people know by name; `engine.samplers` maps it to a diffusers scheduler."""
-
-    name: str
-    steps_min: int = 1
-    steps_max: int = 150
-    kind: Literal["single", "pndm", "second_order"] = "single"
-
-    def evaluations(self, steps: int, taken: int) -> int:
-        """UNet calls that the last `taken` of `steps` steps really make, counting rows with guidance once."""
-        match self.kind:
-            case "single":
-                return taken
-            case "pndm":  # of a schedule of several steps the first that is taken is taken twice
-                return taken + 1 if steps > 1 else 1
-            case "second_order":  # two calls a step, one for the last
-                return 2 * taken - 1
-
-
-SAMPLERS: Mapping[str, Sampler] = {
-    sampler.name: sampler
-    for sampler in (
-        Sampler(name="Euler"),
-        Sampler(name="Euler a"),
-        Sampler(name="DPM++ 2M"),
-        Sampler(name="DPM++ 2M Karras"),
-        Sampler(name="DPM++ 2M SDE"),
-        Sampler(name="DPM++ 2M SDE Karras"),
-        Sampler(name="UniPC"),
-        Sampler(name="DDIM"),
-        Sampler(name="DDPM"),
-        Sampler(name="PNDM", kind="pndm"),
-        Sampler(name="DEIS"),
-        Sampler(name="Heun", kind="second_order"),
-        Sampler(name="DPM2", kind="second_order"),
-        Sampler(name="DPM2 a", kind="second_order"),
-        Sampler(name="LCM", steps_max=50),
-    )
-}
-OWN_SAMPLER = Sampler(name="Model's own")
-"""The only one of models that are drawn with by their own pipeline (FLUX and others): the one in their files."""
-EVERY_SAMPLER: Mapping[str, Sampler] = {**SAMPLERS, OWN_SAMPLER.name: OWN_SAMPLER}
 
 
 # ------------------------------------------------------------------ requests
@@ -130,6 +96,7 @@ class GenerationRequest:
     """The same of a mask for it: white is drawn anew, black stays."""
     strength: float | None = None
     """Share of the steps that are taken, from an image with that much noise; None exactly where there is no image."""
+    loras: tuple[Lora, ...] = ()
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt)
@@ -151,6 +118,7 @@ class GenerationRequest:
         if not 1 <= self.images <= IMAGES_MAX:
             raise InvalidRequest(f"One request makes 1 to {IMAGES_MAX} images, not {self.images}.")
         check_inputs(self.image, self.mask, self.strength, self.steps)
+        lora_words.check(self.loras)
 
     @property
     def steps_taken(self) -> int:
@@ -180,8 +148,9 @@ class GenerationRequest:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Inverse of `to_dict`; keys of newer versions are ignored, missing ones raise TypeError."""
-        known = {entry.name for entry in fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known})
+        known = {entry.name for entry in fields(cls)} & values.keys() - {"loras"}
+        loras = tuple(map(Lora.from_dict, values.get("loras", ())))
+        return cls(**{key: values[key] for key in known}, loras=loras)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +193,11 @@ class ModelInfo:
     safety_checker: bool = False
     takes_images: bool = False
     """Whether it can start from an image, and draw within a mask."""
+    needs_mask: bool = False
+    """Whether it can do nothing else."""
+    loras: tuple[AdapterInfo, ...] = ()
+    embeddings: tuple[AdapterInfo, ...] = ()
+    """Words that its prompts may hold besides those of its language, by the files that taught them."""
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
@@ -248,15 +222,20 @@ class ModelInfo:
         sampler: str | None = None,
         images: int | None = None,
         start: Start | None = None,
+        loras: tuple[Lora, ...] = (),
     ) -> GenerationRequest:
-        """A request for this model; every option left out takes the model's own default. Raises InvalidRequest."""
+        """A request for this model; every option left out takes the model's own default. Raises InvalidRequest.
+
+        Tags of LoRAs are taken out of the prompt and count like `loras`.
+        """
+        text, tagged = from_prompt(prompt)
         width, height = size or (self.width, self.height)
         chosen = _spelled(sampler) if sampler else self.sampler
         if steps is None:  # a default never breaks a chosen sampler's own range
             limit = EVERY_SAMPLER[chosen].steps_max if chosen in EVERY_SAMPLER else self.steps
             steps = min(self.steps, limit)
         request = GenerationRequest(
-            prompt=prompt,
+            prompt=text,
             negative_prompt=negative_prompt or "",
             width=width,
             height=height,
@@ -266,6 +245,7 @@ class ModelInfo:
             seed=seed,
             images=1 if images is None else images,
             model=self.id,
+            loras=lora_words.spelled((*loras, *tagged), self.loras),
             **(asdict(start) if start else {}),
         )
         self.check(request)
@@ -296,6 +276,9 @@ class ModelInfo:
             )
         if request.image is not None and not self.takes_images:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
+        if request.mask is None and self.needs_mask:
+            raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
+        lora_words.check_offered(request.loras, self.loras, title=self.title)
 
 
 # ------------------------------------------------------------------ controls: into the engine

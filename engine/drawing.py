@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
+from engine import spool
 from engine.contract import GenerationRequest, Mode, ModelInfo, SpooledImage, Stage, Submit
+from engine.decoding import Inputs
 from engine.widths import Widths
 
 
@@ -40,8 +43,8 @@ class Canvas(Protocol):
         ...
 
     @property
-    def in_tiles(self) -> Mapping[str, str]:
-        """What its fingerprint says where its profile has it decoded in tiles; nothing where whole."""
+    def made_with(self) -> Mapping[str, str]:
+        """What its pixels depend on besides the engine's fingerprint, for its own: digests of adapters."""
         ...
 
 
@@ -51,8 +54,11 @@ Painted = TypeVar("Painted", bound=Canvas)
 class Family(Protocol[Painted]):
     """How one model draws."""
 
-    def prepare(self, request: GenerationRequest, seed: int) -> Painted:
-        """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator."""
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> Painted:
+        """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator.
+
+        `inputs` is what the request starts from, decoded, if from an image.
+        """
         ...
 
     def predict(self, canvases: Sequence[Painted], *, padded: int | None) -> Sequence[Any]:
@@ -135,7 +141,23 @@ class Job:
     stage: Stage | None = None
     """The last one that was told."""
     notes: tuple[str, ...] = ()
+    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
+    inputs: Future[Inputs | None] | None = None
+    """What it starts from, being decoded; None where it is words alone."""
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
+
+    def forget(self) -> None:
+        """Decodes no more for it, and takes away what was made."""
+        if self.inputs is not None:
+            self.inputs.cancel()
+        for image in self.spooled.values():
+            if image.path is not None:
+                spool.discard(image.path)
+
+    @property
+    def unread(self) -> tuple[Future[Any], ...]:
+        """`inputs`, until they are there."""
+        return () if self.inputs is None or self.inputs.done() else (self.inputs,)
 
     @property
     def key(self) -> tuple[int, int]:
@@ -159,8 +181,8 @@ class Picture(Generic[Painted]):
     """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
     tried_again: bool = False
     """It had its one second try after running out of memory alone."""
-    in_tiles: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What its fingerprint says where it was not decoded whole, which gives slightly other pixels."""
+    in_tiles: bool = False
+    """Memory was too short to decode it whole, which gives slightly other pixels."""
     modes: set[Mode] = field(default_factory=set[Mode])
     """The modes that its forwards ran in."""
 
@@ -178,6 +200,10 @@ class Picture(Generic[Painted]):
     @property
     def group(self) -> Hashable:
         return (self.shape, id(self)) if self.alone else (self.shape,)
+
+    @property
+    def adapters(self) -> Hashable:
+        return self.job.request.loras
 
     @property
     def rows(self) -> int:

@@ -12,14 +12,15 @@ import random
 import signal
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from engine import decoding, failpoints, inputs
+from engine import failpoints
 from engine.contract import (
+    AdapterInfo,
     Broken,
     EngineSettings,
     Event,
@@ -29,6 +30,7 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
+from engine.decoding import Inputs
 from engine.drawing import DeviceLost, Loaded, Manner
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
 from engine.shelf import Shelf
@@ -48,6 +50,11 @@ MODEL = ModelInfo(
     pixels_max=1024 * 1024,
     safety_checker=True,
     takes_images=True,
+    loras=(
+        AdapterInfo(name="detail", words=("finely drawn",)),
+        AdapterInfo(name="pixel", words=("pixel art", "16 bit")),
+        AdapterInfo(name="other", problem="it was made for Stable Diffusion XL"),
+    ),
 )
 FINGERPRINT = {"engine": "fake"}
 _HANGING_S = 0.01
@@ -111,7 +118,7 @@ class _Source:
     def loaded(self, model: ModelInfo) -> Loaded[FakeCanvas]:
         return Loaded(
             model=model,
-            family=FakeFamily(self._fake, Path(self._settings.spool) / inputs.FOLDER),
+            family=FakeFamily(self._fake),
             manner=Manner(mode=self._settings.mode, rows=self._settings.rows),
             fingerprint={**FINGERPRINT, "mode": self._settings.mode},
         )
@@ -148,13 +155,16 @@ class FakeCanvas:
     request: GenerationRequest
     seed: int
     left: int
-    start: decoding.Inputs | None
+    start: Inputs | None
     looked: bool = False
-    in_tiles: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def notes(self) -> tuple[str, ...]:
         return self.start.notes if self.start else ()
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        return {f"lora {lora.name}": "fake" for lora in self.request.loras}
 
     @property
     def rows(self) -> int:
@@ -168,16 +178,11 @@ class FakeCanvas:
 class FakeFamily:
     """Draws ovals; obeys the fault words of FakeSettings."""
 
-    def __init__(self, fake: FakeSettings, inputs: Path = Path()) -> None:
+    def __init__(self, fake: FakeSettings) -> None:
         self._fake = fake
-        self._inputs = inputs
 
-    def prepare(self, request: GenerationRequest, seed: int) -> FakeCanvas:
-        start = None
-        if request.image is not None:
-            size = request.width, request.height
-            start = decoding.read(self._inputs, image=request.image, mask=request.mask, size=size)
-        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=start)
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> FakeCanvas:
+        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=inputs)
 
     def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
         del padded
@@ -250,8 +255,8 @@ def _sketch(canvas: FakeCanvas) -> bytes:
 
 def draw(request: GenerationRequest, seed: int) -> Image.Image:
     """The same picture for the same seed and the same words, on every machine."""
-    words = f"{seed}\n{request.prompt}\n{request.negative_prompt}".encode()
-    dice = random.Random(hashlib.sha256(words).digest())  # noqa: S311 - pictures, not secrets
+    words = [str(seed), request.prompt, request.negative_prompt, *map(str, request.loras)]
+    dice = random.Random(hashlib.sha256("\n".join(words).encode()).digest())  # noqa: S311 - pictures, not secrets
 
     def colour() -> tuple[int, int, int]:
         return dice.randrange(256), dice.randrange(256), dice.randrange(256)

@@ -18,7 +18,7 @@ _CORES = ("unet", "transformer")
 
 def foreseen(settings: EngineSettings) -> str:
     """A sentence: the profile, and why. Raises BrokenModel where model or device can't be used."""
-    folder = models.local_folder(settings.model) or hub.cached(hub.current_id(settings.model))
+    folder = models.local_path(settings.model) or hub.cached(settings.model)
     if folder is None or not (folder / "model_index.json").is_file():
         return "Chosen at the start, when the model's weights are known."
     info = models.describe(settings)

@@ -62,7 +62,7 @@ class Opener:
         try:
             info = models.describe(settings)
             place = models.choose_place(settings, info.family)
-            yield from _warmed(models.weight_files(settings, place))
+            yield from _warmed(settings, models.weight_files(settings, place))
             opened = yield from opening(settings, info, place, models.untold, measures=False)
         except (BrokenModel, DeviceLost):
             raise
@@ -103,10 +103,15 @@ class Opener:
         return replace(self._settings, model=self._sources[model_id])
 
 
-def _warmed(files: Sequence[Path]) -> Generator[None, None, None]:
-    """The system reads them from the disk while others draw, so that each part then loads quickly."""
+def _warmed(settings: EngineSettings, files: Sequence[Path]) -> Generator[None, None, None]:
+    """The system reads them from the disk while others draw, so that each part then loads quickly.
+
+    What the hub has to give comes the same way: a file without configurations of its own needs its base's.
+    """
 
     def read() -> None:
+        with suppress(BrokenModel):  # loading will say so again
+            models.bring_base(settings)
         for file in files:
             with suppress(OSError), file.open("rb") as opened:  # loading will say what is wrong
                 while opened.read(WARMED_BYTES):
@@ -179,7 +184,6 @@ def _width(manner: Manner) -> str:
 
 
 def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
-    from engine import inputs
     from engine.families.anything import AnyFamily
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
@@ -192,8 +196,8 @@ def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Teste
             pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
         )
     family = SdxlFamily if info.family == "sdxl" else SdFamily
-    folder = Path(settings.spool) / inputs.FOLDER
-    return family(pipeline, sketcher, side_min=info.side_min, inputs=folder)
+    adapters = None if settings.models is None else Path(settings.models)
+    return family(pipeline, sketcher, side_min=info.side_min, models=adapters)
 
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from accelerate import cpu_offload  # pyright: ignore[reportMissingTypeStubs]
-from accelerate.hooks import CpuOffload, add_hook_to_module  # pyright: ignore[reportMissingTypeStubs]
+from accelerate.hooks import ModelHook, add_hook_to_module  # pyright: ignore[reportMissingTypeStubs]
 
 from engine import memory, profiles
 from engine.memory import Needs
@@ -133,12 +133,18 @@ def allowed(settings: EngineSettings, pipeline: Any) -> EngineSettings:
 # ------------------------------------------------------------------ moving
 
 
-class _Turn(CpuOffload):
+class _Turn(ModelHook):
     """Brings its part to the device before it computes, and sends away all others that come and go there, also those of
-    other models."""
+    other models.
+
+    It is no `CpuOffload`: diffusers would take such hooks off while it loads a LoRA, and put others of its own on.
+    """
 
     parts: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
     """All that take turns: there is one device for all of them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.execution_device = device  # where diffusers looks for it
 
     def init_hook(self, module: Any) -> Any:
         self.parts.add(module)
@@ -150,8 +156,9 @@ class _Turn(CpuOffload):
             part.to(PROCESSOR)
         if left and torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # what is free in pieces is not enough for whoever comes
-        arrive: Any = super().pre_forward  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        return arrive(module, *args, **kwargs)
+        if module.device != self.execution_device:
+            module.to(self.execution_device)
+        return args, kwargs
 
 
 def _share(parts: Sequence[Any], device: torch.device, plan: Plan) -> None:

@@ -37,7 +37,7 @@ SCHEDULER_XL: dict[str, Any] = {  # what Stable Diffusion XL ships
     "timestep_spacing": "leading",
     "use_karras_sigmas": False,
 }
-_WIDTH, _POOLED = 32, 24
+_WIDTH, _WIDTH_2, _POOLED = 32, 48, 24
 Safety = Literal["none", "passes", "flags"]
 
 
@@ -87,17 +87,38 @@ def build_xl(
     prediction_type: str = "epsilon",
     force_upcast: bool = True,
     zeros_for_empty: bool = True,
+    fills_masks: bool = False,
 ) -> Path:
-    """Writes a folder for StableDiffusionXLPipeline and returns it."""
+    """Writes a folder for StableDiffusionXLPipeline, or StableDiffusionXLInpaintPipeline, and returns it."""
     _quiet()
     torch: Any = import_module("torch")
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = assemble_xl(force_upcast=force_upcast, zeros_for_empty=zeros_for_empty)
+    pipeline = assemble_xl(
+        force_upcast=force_upcast, zeros_for_empty=zeros_for_empty, fills_masks=fills_masks
+    )
     pipeline.save_pretrained(folder, safe_serialization=True)
     _write_scheduler(folder, SCHEDULER_XL, prediction_type)
     _write_description(folder)
     return folder
+
+
+def assemble_xl(*, force_upcast: bool = True, zeros_for_empty: bool = True, fills_masks: bool = False) -> Any:
+    """The pipeline that `build_xl` writes."""
+    diffusers: Any = import_module("diffusers")
+    tokenizer = _tokenizer("! !</w>")
+    kind = "StableDiffusionXLInpaintPipeline" if fills_masks else "StableDiffusionXLPipeline"
+    return getattr(diffusers, kind)(
+        vae=_vae(force_upcast=force_upcast),
+        text_encoder=_text_encoder(tokenizer),
+        text_encoder_2=_text_encoder(tokenizer, projected=True),
+        tokenizer=tokenizer,
+        tokenizer_2=_tokenizer("! !</w>", pad="!"),
+        unet=_unet_xl(9 if fills_masks else 4),
+        scheduler=diffusers.EulerDiscreteScheduler(),
+        force_zeros_for_empty_prompt=zeros_for_empty,
+        add_watermarker=False,
+    )
 
 
 def assemble() -> Any:
@@ -113,23 +134,6 @@ def assemble() -> Any:
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
-    )
-
-
-def assemble_xl(*, force_upcast: bool = True, zeros_for_empty: bool = True) -> Any:
-    """The pipeline that `build_xl` writes."""
-    diffusers: Any = import_module("diffusers")
-    tokenizer = _tokenizer()
-    return diffusers.StableDiffusionXLPipeline(
-        vae=_vae(force_upcast=force_upcast),
-        text_encoder=_text_encoder(tokenizer),
-        text_encoder_2=_text_encoder(tokenizer, projected=True),
-        tokenizer=tokenizer,
-        tokenizer_2=_tokenizer(),
-        unet=_unet_xl(),
-        scheduler=diffusers.EulerDiscreteScheduler(),
-        force_zeros_for_empty_prompt=zeros_for_empty,
-        add_watermarker=False,
     )
 
 
@@ -176,12 +180,12 @@ def _unet(in_channels: int, time_cond_proj_dim: int | None) -> Any:
     )
 
 
-def _unet_xl() -> Any:
+def _unet_xl(in_channels: int) -> Any:
     diffusers: Any = import_module("diffusers")
     numbers = 8  # for each of the six sizes that it is told
     return diffusers.UNet2DConditionModel(
         sample_size=SIDE // 8,
-        in_channels=4,
+        in_channels=in_channels,
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -189,7 +193,7 @@ def _unet_xl() -> Any:
         layers_per_block=1,
         transformer_layers_per_block=(1, 2),
         use_linear_projection=True,
-        cross_attention_dim=2 * _WIDTH,
+        cross_attention_dim=_WIDTH + _WIDTH_2,
         attention_head_dim=4,
         norm_num_groups=8,
         addition_embed_type="text_time",
@@ -223,7 +227,7 @@ def _text_encoder(tokenizer: Any, *, projected: bool = False) -> Any:
     return encoder(
         transformers.CLIPTextConfig(
             vocab_size=len(tokenizer),
-            hidden_size=_WIDTH,
+            hidden_size=_WIDTH_2 if projected else _WIDTH,
             projection_dim=_POOLED,
             intermediate_size=64,
             num_hidden_layers=2,
@@ -258,5 +262,10 @@ def _safety_parts(safety: Safety) -> tuple[Any, Any]:
 _MERGES = ("r e", "a n", "t h", "th e</w>", "o f</w>", "i n", "in g</w>", "re d</w>", "an d</w>")
 
 
-def _tokenizer() -> Any:
-    return clip_tokenizer([(first, second) for first, second in (merge.split() for merge in _MERGES)], 77)
+def _tokenizer(*more: str, pad: str | None = None) -> Any:
+    """With `pad` for filling up, and therefore never part of a longer piece, as in SDXL's second one."""
+    merges = [(first, second) for first, second in (merge.split() for merge in (*_MERGES, *more))]
+    tokenizer = clip_tokenizer(merges, 77)
+    if pad is not None:
+        tokenizer.add_special_tokens({"pad_token": pad})
+    return tokenizer

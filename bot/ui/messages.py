@@ -158,6 +158,7 @@ def settings_line(job: Job) -> str:
         f"guidance {request.guidance_scale:g}",
         request.sampler,
         start_words(request),
+        plain(lora_words(request)),
         plain(request.model),
         seconds,
     ]
@@ -169,6 +170,11 @@ def start_words(request: GenerationRequest) -> str:
     if request.strength is None:
         return ""
     return f"{'within a mask of' if request.mask else 'from'} an image at {request.strength:g}"
+
+
+def lora_words(request: GenerationRequest) -> str:
+    """As the option takes them; empty where there are none."""
+    return ", ".join(map(str, request.loras))
 
 
 def command_for(request: GenerationRequest) -> str:
@@ -186,6 +192,7 @@ def command_for(request: GenerationRequest) -> str:
         "sampler": request.sampler,
         "images": request.images if request.images > 1 else "",
         "model": request.model,
+        "lora": lora_words(request),
         "strength": "" if request.strength is None else f"{request.strength:g}",
     }
     return "/imagine " + " ".join(f"{name}:{value}" for name, value in options.items() if value != "")

@@ -53,7 +53,7 @@ class Machine:
 
     def family(self) -> SdFamily:
         """A family of its own for each worker: it keeps the texts that it has encoded."""
-        return self.kind(self.pipeline, self.sketcher, inputs=self.inputs)
+        return self.kind(self.pipeline, self.sketcher)
 
     def compiled_family(self, rows: int) -> SdFamily:
         """The same with forwards of up to `rows` rows compiled, which takes minutes: no image is drawn meanwhile."""

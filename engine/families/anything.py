@@ -14,7 +14,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ import torch
 
 from engine import placing, samplers
 from engine.contract import GenerationRequest
+from engine.decoding import Inputs
 from engine.families.trouble import Explaining, check_finite
 from engine.preview import Sketcher
 
@@ -104,7 +105,6 @@ class AnyCanvas:
     performance: Performance | None = None
     """Begins with the first step, and once more after running out of memory."""
     done: int = 0
-    in_tiles: Mapping[str, str] = field(default_factory=dict[str, str])
     latents: Tensor | None = None
     guess: Tensor | None = None
     image: Image | None = None
@@ -120,6 +120,10 @@ class AnyCanvas:
     @property
     def shape(self) -> Hashable:
         return self.request.width, self.request.height
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        return {}
 
 
 class AnyFamily(Explaining):
@@ -143,7 +147,8 @@ class AnyFamily(Explaining):
         self._negative = negative
         self._device = placing.of(pipeline).device
 
-    def prepare(self, request: GenerationRequest, seed: int) -> AnyCanvas:
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> AnyCanvas:
+        del inputs  # its models draw from words alone
         unheard = bool(request.negative_prompt) and not self._negative
         return AnyCanvas(request=request, seed=seed, notes=(_NEGATIVE,) if unheard else ())
 

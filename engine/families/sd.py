@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine import compiling, faults, placing, rows, samplers
-from engine.contract import SIDE_MIN, GenerationRequest
-from engine.families import tiles
-from engine.families.prompts import PlainPrompts, Prompts
+from engine.contract import SIDE_MIN, GenerationRequest, Lora
+from engine.decoding import Inputs
+from engine.families import embeddings, vae
+from engine.families.lora import Loras
+from engine.families.prompts import Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
 from engine.preview import Sketcher
@@ -46,7 +48,8 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
-    in_tiles: Mapping[str, str] = field(default_factory=dict[str, str])
+    loras: tuple[Lora, ...] = ()
+    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
     pooled: Tensor | None = None
     sizes: Tensor | None = None
     done: int = 0
@@ -69,6 +72,7 @@ class SdCanvas:
             tuple(beside(self.latents, self.condition).shape[1:]),
             self.embeddings.shape[1],
             self.guidance is not None,
+            self.loras,
         )
 
     @property
@@ -79,19 +83,20 @@ class SdCanvas:
 class SdFamily(Explaining):
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
 
-    _prompts_of: type[PlainPrompts] = Prompts
-
     def __init__(
         self,
         pipeline: Any,
         sketcher: Sketcher | None = None,
         *,
         side_min: int = SIDE_MIN,
-        inputs: Path = Path(),
+        models: Path | None = None,
     ) -> None:
-        """`side_min` is the smallest side in pixels that the model draws; in `inputs` lie images to start from."""
+        """`side_min` is the smallest side in pixels that the model draws.
+
+        In `models` lie the folders with LoRA and embedding files; None: there are none.
+        """
         self._pipe = pipeline
-        self._starting = Starting(pipeline, inputs)
+        self._starting = Starting(pipeline, self.is_out_of_memory)
         self._sketcher = sketcher
         self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
@@ -99,22 +104,23 @@ class SdFamily(Explaining):
         self._device = self._layout.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._prompts = self._prompts_of(pipeline)
+        self._loras = Loras(pipeline, models)
+        self._embeddings = embeddings.load(pipeline, models)
+        self._prompts = Prompts(pipeline, self._loras, self._embeddings)
 
     # -------------------------------------------------------------- a picture's life
 
     @torch.inference_mode()
-    def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
-        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for images that are no good."""
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
+        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for masks and LoRAs that are no good."""
+        self._loras.want(request.loras)
         guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
-        embeddings, notes = self._prompts.embeddings(
-            request.prompt, request.negative_prompt if guided else None
-        )
+        encoded, notes = self._prompts.embeddings(request.prompt, request.negative_prompt if guided else None)
         sampler = samplers.make(request.sampler, self._sampling)
         # A table on the GPU would be read back at every step.
         sampler.set_timesteps(request.steps, device="cpu")
         generator = torch.Generator("cpu").manual_seed(seed)
-        start = self._starting.begin(request, sampler, generator, embeddings.dtype)
+        start = self._starting.begin(request, inputs, sampler, generator, encoded.dtype)
         return SdCanvas(
             sampler=sampler,
             generator=generator,
@@ -122,11 +128,16 @@ class SdFamily(Explaining):
             latents=start.latents,
             condition=start.condition,
             blend=start.blend,
-            embeddings=embeddings,
+            embeddings=encoded,
             guidance_scale=request.guidance_scale,
-            guidance=self._guidance_input(request, embeddings.dtype),
+            guidance=self._guidance_input(request, encoded.dtype),
             notes=notes + start.notes,
-            in_tiles=tiles.planned(self._layout.plan, request.width * request.height),
+            loras=request.loras,
+            made_with={
+                **self._loras.digests(request.loras),
+                **self._embeddings.named_in(request.prompt, request.negative_prompt),
+                **vae.planned(self._layout.plan, request.width * request.height),
+            },
         )
 
     @torch.inference_mode()
@@ -134,6 +145,7 @@ class SdFamily(Explaining):
         """The first half of a round of part 7, for several pictures at once: (its rows, …) for each of them."""
         for canvas in canvases:
             canvas.seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
+        self._loras.see(canvases[0].loras)
         pictures = [_rows_of(canvas) for canvas in canvases]
         predictions = self._forward(rows.join(pictures, padded=padded))
         ends = itertools.accumulate(len(picture) for picture in pictures)
@@ -165,11 +177,11 @@ class SdFamily(Explaining):
         """What follows part 7. None where the safety checker flags the picture."""
         check_finite(canvas.latents)
         pipe = self._pipe
-        scaled = self._unscaled(canvas.latents)
-        cut = self._layout.plan.cut
-        planned = partial(tiles.as_planned, pipe.vae, cut, self._pixels(canvas))
-        with tiles.smaller(pipe.vae, cut, scaled) if sparing else planned():
-            pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
+        latents = vae.unscaled(pipe.vae, canvas.latents)
+        height, width = latents.shape[-2:]
+        cut, size = self._layout.plan.cut, height * width * pipe.vae_scale_factor**2
+        with vae.smaller(pipe.vae, cut, width, height) if sparing else vae.as_planned(pipe.vae, cut, size):
+            pixels = pipe.vae.decode(latents, return_dict=False, generator=canvas.generator)[0]
         check_finite(pixels)
         if self._is_flagged(pixels):
             return None
@@ -181,6 +193,7 @@ class SdFamily(Explaining):
     def slots_agree(self, canvas: SdCanvas, rows: int) -> bool:
         """Some rows of noise, and the same ones moved on by one and by half of the slots: equal bits everywhere?"""
         generator = torch.Generator("cpu").manual_seed(0)
+        self._loras.see(canvas.loras)
 
         def noise(like: Tensor) -> Tensor:
             drawn = torch.randn((rows, *like.shape[1:]), generator=generator, dtype=torch.float32)
@@ -211,13 +224,13 @@ class SdFamily(Explaining):
     def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
         """Rows of zeros for pictures of `size` (width, height) in pixels, with an empty prompt."""
         unet, scale = self._pipe.unet, self._pipe.vae_scale_factor
-        embeddings = self._prompts.encode("").embeddings.repeat(count, 1, 1)
-        like: dict[str, Any] = {"device": self._device, "dtype": embeddings.dtype}
+        encoded = self._prompts.encode("").embeddings.repeat(count, 1, 1)
+        like: dict[str, Any] = {"device": self._device, "dtype": encoded.dtype}
         condition = unet.config.time_cond_proj_dim
         return rows.Rows(
             latents=torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
             timesteps=torch.full((count,), 500.0, device=self._device),
-            embeddings=embeddings,
+            embeddings=encoded,
             guidance=None if condition is None else torch.zeros((count, condition), **like),
         )
 
@@ -237,23 +250,16 @@ class SdFamily(Explaining):
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
         batch = self._blank(1, size)
         check_finite(self._forward(batch))
-        vae = self._pipe.vae
-        latents = self._unscaled(batch.latents[:, : vae.config.latent_channels])
-        check_finite(vae.decode(latents, return_dict=False)[0])
+        decoder = self._pipe.vae
+        latents = vae.unscaled(decoder, batch.latents[:, : decoder.config.latent_channels])
+        check_finite(decoder.decode(latents, return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
 
     def _forward(self, batch: rows.Rows) -> Tensor:
-        if self._compiled is not None:
+        if self._compiled is not None and not self._loras.is_seen:
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
-
-    def _unscaled(self, latents: Tensor) -> Tensor:
-        """As the VAE takes them."""
-        return latents / self._pipe.vae.config.scaling_factor
-
-    def _pixels(self, canvas: SdCanvas) -> int:
-        return canvas.latents.shape[-2] * canvas.latents.shape[-1] * self._pipe.vae_scale_factor**2
 
     def _is_flagged(self, pixels: Tensor) -> bool:
         checker = getattr(self._pipe, "safety_checker", None)

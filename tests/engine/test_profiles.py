@@ -28,7 +28,8 @@ from engine import (
     profiles,
 )
 from engine.contract import Control, EngineSettings, Event, ModelInfo, Ready, Shutdown
-from engine.families import tiles
+from engine.decoding import Inputs
+from engine.families import vae as tiles
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.memory import Cut, Needs
@@ -214,9 +215,7 @@ def test_low_starts_from_images_too(tiny: Path, model: ModelInfo, tmp_path: Path
     request = replace(
         model.request(prompt="a fox", seed=3, steps=4, size=(64, 64)), image=image, mask=mask, strength=0.6
     )
-    full, low = (
-        draw(SdFamily(loaded(tiny, name), inputs=folder), request).latents for name in ("full", "low")
-    )
+    full, low = (draw(SdFamily(loaded(tiny, name)), request, folder).latents for name in ("full", "low"))
     assert torch.equal(full, low)
 
 
@@ -254,23 +253,23 @@ def test_called_pipelines_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_whoever_comes_sends_the_others_away() -> None:
     """Of the parts that share a device only the one that computes is there; the next one finds its room."""
-    torch_part = torch.nn.Linear(2, 2)
 
     class Part(torch.nn.Linear):
-        device = torch.device("cuda:0")
-        sent: list[Any] = []
+        def __init__(self, device: str) -> None:
+            super().__init__(2, 2)
+            self.device, self.sent = torch.device(device), list[Any]()
 
         def to(self, *args: Any, **kwargs: Any) -> Any:
             self.sent.append(args[0])
             return super().to(*args, **kwargs)
 
-    there = Part(2, 2)
-    for part in (there, torch_part):
+    comes, there = Part("cpu"), Part("cuda:0")
+    for part in (comes, there):
         placing.add_hook_to_module(part, placing._Turn(torch.device("cpu")))
-    there.sent.clear()
-    torch_part(torch.zeros(1, 2))
-    assert there.sent == [placing.PROCESSOR]
-    for part in (there, torch_part):
+        part.sent.clear()
+    comes(torch.zeros(1, 2))
+    assert (comes.sent, there.sent) == ([], [placing.PROCESSOR])
+    for part in (comes, there):
         placing._Turn.parts.discard(part)
 
 
@@ -312,9 +311,10 @@ def test_images_are_encoded_in_tiles_where_pictures_are_decoded_so(tiny: Path) -
     full, low = (SdFamily(loaded(tiny, name))._starting for name in ("full", "low"))
 
     def encoded(starting: Any, side: int) -> torch.Tensor:
-        ramp = torch.linspace(-1, 1, side).expand(1, 3, side, side)
+        photo = a_photo((side, side))
+        found = Inputs(files=(str(side), None), size=photo.size, image=photo, mask=None, notes=())
         with torch.inference_mode():
-            return starting._encode(ramp, torch.float32).mean
+            return starting._seen(found, torch.float32).image.mean
 
     assert torch.equal(encoded(full, 64), encoded(low, 64))
     assert not torch.equal(encoded(full, 128), encoded(low, 128))
@@ -323,11 +323,11 @@ def test_images_are_encoded_in_tiles_where_pictures_are_decoded_so(tiny: Path) -
 
 def test_a_tile_that_does_not_fit_is_halved(pipe: Any) -> None:
     """After running out of memory a picture that was to be cut anyway is cut smaller; another one in four."""
-    vae, latents = pipe.vae, torch.zeros(1, 4, 128, 96)
+    vae, size = pipe.vae, (96, 128)
     before = vae.use_tiling, vae.tile_latent_min_size
-    with tiles.smaller(vae, Cut(whole=512 * 512, tile=512), latents):
+    with tiles.smaller(vae, Cut(whole=512 * 512, tile=512), *size):
         assert (vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size) == (True, 32, 256)
-    with tiles.smaller(vae, Cut(whole=1024 * 1024, tile=512), latents):
+    with tiles.smaller(vae, Cut(whole=1024 * 1024, tile=512), *size):
         assert vae.tile_latent_min_size == 88
     with tiles.as_planned(vae, Cut(whole=1024 * 1024, tile=512), 1024 * 768):
         assert not vae.use_tiling
