@@ -27,7 +27,7 @@ from engine import (
     process,
     profiles,
 )
-from engine.contract import Control, EngineSettings, Event, ModelInfo, Ready, Shutdown
+from engine.contract import Control, EngineSettings, Event, InvalidRequest, Lora, ModelInfo, Ready, Shutdown
 from engine.decoding import Inputs
 from engine.families import vae as tiles
 from engine.families.sd import SdFamily
@@ -217,6 +217,26 @@ def test_low_starts_from_images_too(tiny: Path, model: ModelInfo, tmp_path: Path
     )
     full, low = (draw(SdFamily(loaded(tiny, name)), request, folder).latents for name in ("full", "low"))
     assert torch.equal(full, low)
+
+
+def test_loras_are_switched_in_low(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hooks outlive the loading of a LoRA, whose pixels are those of full; layer by layer a sentence says no."""
+    from tests.engine.adapters import lora_tensors, write
+
+    full, low = loaded(tiny, "full"), loaded(tiny, "low")
+    write(tmp_path / "loras", "detail", lora_tensors(full, seed=1))
+    info = models.describe(EngineSettings(model=str(tiny), spool="/nowhere", models=str(tmp_path)))
+    plain = info.request(prompt="a fox", seed=3, steps=2, size=(64, 64))
+    request = replace(plain, loras=(Lora(name="detail", weight=1.0),))
+    drawn = [draw(SdFamily(pipeline, models=tmp_path), request).latents for pipeline in (full, low)]
+    assert torch.equal(*drawn)
+    assert not torch.equal(drawn[0], draw(SdFamily(full, models=tmp_path), plain).latents)
+    for part in (low.unet, low.vae):
+        assert isinstance(part._hf_hook, placing._Turn)
+
+    layer_by_layer(monkeypatch)
+    with pytest.raises(InvalidRequest, match="can't be used: this model is drawn layer by layer here"):
+        draw(SdFamily(loaded(tiny, "low"), models=tmp_path), request)
 
 
 def test_a_safety_checker_keeps_its_say(tmp_path: Path) -> None:
