@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine import checkpoint, hub, memory, models, profiles
+from engine import checkpoint, hub, memory, models, places, profiles
 from engine.checkpoint import Checkpoint
 from engine.contract import EngineSettings
 from engine.memory import Needs
@@ -18,7 +18,7 @@ _CORES = ("unet", "transformer")
 
 def foreseen(settings: EngineSettings) -> str:
     """A sentence: the profile, and why. Raises BrokenModel where model or device can't be used."""
-    folder = models.local_path(settings.model) or hub.cached(settings.model)
+    folder = places.local_path(settings.model) or hub.cached(settings.model)
     if folder is None or not (folder / "model_index.json").is_file():
         return "Chosen at the start, when the model's weights are known."
     info = models.describe(settings)
