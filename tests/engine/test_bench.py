@@ -585,10 +585,11 @@ def test_a_static_batch_does_not_mix_images_and_texts() -> None:
     assert sizes == [[0], [1, 2], [3]]
 
 
-def test_images_are_drawn_as_diffusers_draws_them(subject: Machine, tmp_path: Path) -> None:
+def test_images_are_drawn_as_diffusers_draws_them(subject: Machine) -> None:
     """The plain side calls diffusers' pipeline for images: what the engine draws in exact is equal to the bit."""
     requests = workloads.with_images(subject.info, 6, 0, subject.images, 0.1)
-    plain, side = Plain(key=BASE, words="", machine=subject, folder=tmp_path), easel(Easel, subject, tmp_path)
+    folder = subject.inputs.parent
+    plain, side = Plain(key=BASE, words="", machine=subject, folder=folder), easel(Easel, subject, folder)
     found = checks.compare("", "", checks.alone(plain, requests), checks.alone(side, requests), promised=True)
     side.close()
     assert (found.equal, found.pictures) == (6, 6)
