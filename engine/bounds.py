@@ -9,6 +9,9 @@ PROMPT_CHARS_MAX = 4000
 SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
 GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
 IMAGES_MAX = 10
+UPSCALE_MAX = 8
+UPSCALED_SIDE_MAX = 4096
+"""Of a side in pixels where a picture is an enlarged one."""
 ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
 
 
@@ -36,6 +39,21 @@ def check_prompt(text: str) -> None:
 def _is_blank(text: str) -> bool:
     """True where nothing can be seen: white space, controls and zero-width characters only."""
     return all(unicodedata.category(char)[0] in "ZC" or char == "\ufe0f" for char in text)
+
+
+def check_upscaled(upscale: int, image: str | None, mask: str | None, sides: tuple[int, int]) -> None:
+    """The sides of an enlarged picture follow from its image: no multiples, but for those of the model."""
+    if not 1 < upscale <= UPSCALE_MAX:
+        raise InvalidRequest(f"Upscaling goes from 2 to {UPSCALE_MAX} times, not {upscale}.")
+    if image is None:
+        raise InvalidRequest("There is nothing to upscale: attach an image.")
+    if mask is not None:
+        raise InvalidRequest("Upscaling takes the whole image: leave out the mask.")
+    if min(sides) < SIDE_MIN or max(sides) > UPSCALED_SIDE_MAX:
+        raise InvalidRequest(
+            f"{sides[0]}x{sides[1]} is outside of what upscaling makes: "
+            f"{SIDE_MIN} to {UPSCALED_SIDE_MAX} pixels a side."
+        )
 
 
 def check_side(name: str, side: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
@@ -15,33 +16,43 @@ from engine.bounds import (
     SIDE_MAX,
     SIDE_MIN,
     SIDE_MULTIPLE,
+    UPSCALE_MAX,
+    UPSCALED_SIDE_MAX,
     InvalidRequest,
     check_guidance,
     check_inputs,
     check_prompt,
     check_side,
     check_text,
+    check_upscaled,
     parse_aspect,
     parse_size,
 )
 from engine.fake_settings import FakeSettings
+from engine.sampling import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS, Sampler
 from engine.settings import WIDE_ROWS, EngineSettings, Mode, Switch
-from engine.shapes import Shape, rounded
+from engine.shapes import Shape, enlarged, rounded
 
 __all__ = [
     "ASPECTS",
+    "EVERY_SAMPLER",
     "GUIDANCE_MAX",
     "GUIDANCE_MIN",
     "IMAGES_MAX",
+    "OWN_SAMPLER",
     "PROMPT_CHARS_MAX",
+    "SAMPLERS",
     "SIDE_MAX",
     "SIDE_MIN",
     "SIDE_MULTIPLE",
+    "UPSCALED_SIDE_MAX",
+    "UPSCALE_MAX",
     "WIDE_ROWS",
     "EngineSettings",
     "FakeSettings",
     "InvalidRequest",
     "Mode",
+    "Sampler",
     "Switch",
     "parse_size",
 ]  # fmt: skip
@@ -51,55 +62,11 @@ SEEDS = 2**32
 
 STRENGTH = 0.75
 """What is taken for an image when nothing is said, as elsewhere."""
+UPSCALE_STRENGTH = 0.2
+"""The same for one that is enlarged: fine detail is drawn anew, and nothing moves."""
 
 STARTER = "starter"
 """The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
-# ------------------------------------------------------------------ samplers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampler:
-    """A sampler people know by name; `engine.samplers` maps it to a diffusers scheduler."""
-
-    name: str
-    steps_min: int = 1
-    steps_max: int = 150
-    kind: Literal["single", "pndm", "second_order"] = "single"
-
-    def evaluations(self, steps: int, taken: int) -> int:
-        """UNet calls that the last `taken` of `steps` steps really make, counting rows with guidance once."""
-        match self.kind:
-            case "single":
-                return taken
-            case "pndm":  # of a schedule of several steps the first that is taken is taken twice
-                return taken + 1 if steps > 1 else 1
-            case "second_order":  # two calls a step, one for the last
-                return 2 * taken - 1
-
-
-SAMPLERS: Mapping[str, Sampler] = {
-    sampler.name: sampler
-    for sampler in (
-        Sampler(name="Euler"),
-        Sampler(name="Euler a"),
-        Sampler(name="DPM++ 2M"),
-        Sampler(name="DPM++ 2M Karras"),
-        Sampler(name="DPM++ 2M SDE"),
-        Sampler(name="DPM++ 2M SDE Karras"),
-        Sampler(name="UniPC"),
-        Sampler(name="DDIM"),
-        Sampler(name="DDPM"),
-        Sampler(name="PNDM", kind="pndm"),
-        Sampler(name="DEIS"),
-        Sampler(name="Heun", kind="second_order"),
-        Sampler(name="DPM2", kind="second_order"),
-        Sampler(name="DPM2 a", kind="second_order"),
-        Sampler(name="LCM", steps_max=50),
-    )
-}
-OWN_SAMPLER = Sampler(name="Model's own")
-"""The only one of models that are drawn with by their own pipeline (FLUX and others): the one in their files."""
-EVERY_SAMPLER: Mapping[str, Sampler] = {**SAMPLERS, OWN_SAMPLER.name: OWN_SAMPLER}
 
 
 # ------------------------------------------------------------------ requests
@@ -130,12 +97,18 @@ class GenerationRequest:
     """The same of a mask for it: white is drawn anew, black stays."""
     strength: float | None = None
     """Share of the steps that are taken, from an image with that much noise; None exactly where there is no image."""
+    upscale: int = 1
+    """How many times as wide and as high as its image the picture is; 1 where it is no enlargement."""
 
     def __post_init__(self) -> None:
-        check_prompt(self.prompt)
         check_text("negative prompt", self.negative_prompt)
-        for name in ("width", "height"):
-            check_side(name, getattr(self, name))
+        if self.upscale == 1:
+            check_prompt(self.prompt)
+            for name in ("width", "height"):
+                check_side(name, getattr(self, name))
+        else:
+            check_text("prompt", self.prompt)
+            check_upscaled(self.upscale, self.image, self.mask, (self.width, self.height))
         if self.sampler not in EVERY_SAMPLER:
             raise InvalidRequest(
                 f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}."
@@ -156,6 +129,11 @@ class GenerationRequest:
     def steps_taken(self) -> int:
         """Steps that are left of the schedule, as diffusers' image-to-image pipelines count them."""
         return self.steps if self.strength is None else min(int(self.steps * self.strength), self.steps)
+
+    @property
+    def is_seedless(self) -> bool:
+        """Whether every seed gives the same picture: an upscaler's network makes it, from no noise."""
+        return self.upscale > 1 and self.sampler == OWN_SAMPLER.name
 
     @property
     def pixels(self) -> int:
@@ -190,7 +168,9 @@ class Start:
 
     image: str
     mask: str | None = None
-    strength: float = STRENGTH
+    strength: float | None = None
+    """None: what suits the model."""
+    upscale: int = 1
 
 
 def _spelled(sampler: str) -> str:
@@ -224,6 +204,8 @@ class ModelInfo:
     safety_checker: bool = False
     takes_images: bool = False
     """Whether it can start from an image, and draw within a mask."""
+    scale: int = 1
+    """Of an upscaler: how many times as wide and as high its network makes a picture; 1 for all other models."""
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
@@ -255,6 +237,9 @@ class ModelInfo:
         if steps is None:  # a default never breaks a chosen sampler's own range
             limit = EVERY_SAMPLER[chosen].steps_max if chosen in EVERY_SAMPLER else self.steps
             steps = min(self.steps, limit)
+        begun: dict[str, Any] = {}
+        if start is not None:
+            begun = {**asdict(start), "strength": self._strength(start, steps)}
         request = GenerationRequest(
             prompt=prompt,
             negative_prompt=negative_prompt or "",
@@ -266,13 +251,28 @@ class ModelInfo:
             seed=seed,
             images=1 if images is None else images,
             model=self.id,
-            **(asdict(start) if start else {}),
+            **begun,
         )
         self.check(request)
         return request
 
+    def _strength(self, start: Start, steps: int) -> float:
+        """What was asked for; a default leaves at least one step."""
+        if self.scale > 1:
+            return 1.0
+        if start.strength is not None:
+            return start.strength
+        return STRENGTH if start.upscale == 1 else max(UPSCALE_STRENGTH, math.ceil(100 / steps) / 100)
+
+    def upscaled(self, across: int, down: int, times: int) -> tuple[int, int]:
+        """(width, height) of a picture of `across` x `down` pixels, enlarged; raises InvalidRequest beyond the bounds."""
+        return enlarged(
+            (across, down), times, most=self.side_max, multiple=self.side_multiple, pixels_max=self.pixels_max
+        )
+
     def check(self, request: GenerationRequest) -> None:
         """Raises InvalidRequest where the request is outside what this model can draw."""
+        self._check_kind(request)
         for name, side in (("width", request.width), ("height", request.height)):
             if not self.side_min <= side <= self.side_max:
                 raise InvalidRequest(
@@ -294,8 +294,19 @@ class ModelInfo:
             raise InvalidRequest(
                 f"{self.title} does not work with {request.sampler}: use one of {', '.join(self.samplers)}."
             )
+
+    def _check_kind(self, request: GenerationRequest) -> None:
+        """Whether it is a request for this kind of model at all."""
         if request.image is not None and not self.takes_images:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
+        if self.scale == 1:
+            return
+        if request.upscale == 1:
+            raise InvalidRequest(f"{self.title} only enlarges images: attach one, and say how many times.")
+        if request.upscale > self.scale:
+            raise InvalidRequest(f"{self.title} enlarges at most {self.scale} times, not {request.upscale}.")
+        if request.images > 1:
+            raise InvalidRequest(f"{self.title} makes one picture of an image, not {request.images}.")
 
 
 # ------------------------------------------------------------------ controls: into the engine

@@ -39,12 +39,14 @@ class Inputs:
     """Sentences for the person who asked."""
 
 
-def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int]) -> Inputs:
-    """The files of these digests in `folder`, squeezed into `size` (width, height). Raises InvalidRequest.
+def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int] | None) -> Inputs:
+    """The files of these digests in `folder`, squeezed into `size` (width, height), None: that of the image itself.
 
+    Raises InvalidRequest.
     As `VaeImageProcessor.preprocess` of diffusers 0.42.1 does it, so that the pixels are those of its own pipelines.
     """
     picture = _Upload.read(folder, "image", image)
+    size = size or picture.size
     rgb = picture.resized(size, "white")
     if mask is None:
         return Inputs(image=rgb, mask=None, notes=picture.notes)
