@@ -108,7 +108,14 @@ def imagine(
         Path | None, typer.Option(help="As large as the image: white is drawn anew, black stays.")
     ] = None,
     strength: Annotated[
-        float | None, typer.Option(help="How far from the image, from above 0 to 1 (default: 0.75).")
+        float | None,
+        typer.Option(help="How far from the image, from above 0 to 1 (default: 0.75, 0.2 to upscale)."),
+    ] = None,
+    upscale: Annotated[
+        int | None,
+        typer.Option(
+            help="How many times as large the image is to be, 2 to 8: by an upscaler, else drawn anew."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
@@ -135,6 +142,7 @@ def imagine(
             image=image,
             mask=mask,
             strength=strength,
+            upscale=upscale,
             out=out,
         )
         return imagine(settings, wish)

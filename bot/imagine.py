@@ -6,21 +6,22 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
 
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bot.config import Settings
-from bot.models import STARTER_NOTE, engine_settings, is_starter
+from bot.models import STARTER_NOTE, engine_settings, for_upscaling, is_starter
 from engine import inputs
 from engine.contract import (
     SEEDS,
-    STRENGTH,
+    UPSCALED_SIDE_MAX,
     Broken,
     Cancel,
     Cancelled,
@@ -44,8 +45,10 @@ from engine.process import EngineProcess, start
 JOB_ID, ATTEMPT = 1, 1
 STOP_TIMEOUT_S = 5.0
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-ToRequest = Callable[[ModelInfo], GenerationRequest]
-"""The wish for one model; raises InvalidRequest."""
+ToRequest = Callable[[Sequence[ModelInfo]], GenerationRequest]
+"""The wish for one of these models; raises InvalidRequest."""
+_ANY = ModelInfo(id="any", title="Any model", takes_images=True)
+_ANY_LARGE = replace(_ANY, side_max=UPSCALED_SIDE_MAX, pixels_max=UPSCALED_SIDE_MAX**2, side_multiple=1)
 _COUNT = re.compile(r" \d+/\d+$")
 
 
@@ -69,28 +72,29 @@ class Wish:
     image: Path | None = None
     mask: Path | None = None
     strength: float | None = None
+    upscale: int | None = None
     out: Path | None = None
 
     def keep(self, folder: Path) -> Start | None:
         """Puts the image to start from and its mask, if any, where the engine looks. Raises InvalidRequest."""
         if self.image is None:
-            if self.mask is not None or self.strength is not None:
-                raise InvalidRequest("--mask and --strength need an image: name one with --image.")
+            if (self.mask, self.strength, self.upscale) != (None, None, None):
+                raise InvalidRequest("--mask, --strength and --upscale need an image: name one with --image.")
             return None
         return Start(
             image=_kept(folder, self.image),
             mask=None if self.mask is None else _kept(folder, self.mask),
-            strength=STRENGTH if self.strength is None else self.strength,
+            strength=self.strength,
+            upscale=self.upscale or 1,
         )
 
     def request(self, model: ModelInfo, seed: int, source: Start | None) -> GenerationRequest:
         """The request for `model`; raises InvalidRequest."""
-        size = model.size_for(self.aspect) if self.aspect else parse_size(self.size) if self.size else None
         return model.request(
             prompt=self.prompt,
             seed=seed,
             negative_prompt=self.negative_prompt,
-            size=size,
+            size=self._size(model),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             sampler=self.sampler,
@@ -98,11 +102,19 @@ class Wish:
             start=source,
         )
 
+    def _size(self, model: ModelInfo) -> tuple[int, int] | None:
+        """None leaves it to the model."""
+        if self.upscale is not None and self.image is not None:
+            return model.upscaled(*_shape(self.image), self.upscale)
+        return model.size_for(self.aspect) if self.aspect else parse_size(self.size) if self.size else None
+
     def check(self, seed: int, source: Start | None) -> None:
         """Finds what no model could draw and no disk could hold, before anything is loaded. Raises InvalidRequest."""
         if self.size and self.aspect:
             raise InvalidRequest("Give --size or --aspect, not both.")
-        self.request(ModelInfo(id="any", title="Any model", takes_images=True), seed, source)
+        if self.upscale is not None and (self.size or self.aspect):
+            raise InvalidRequest("Upscaling keeps the image's shape: leave out --size and --aspect.")
+        self.request(_ANY if self.upscale is None else _ANY_LARGE, seed, source)
         if self.out is None or self.out.is_dir():
             return
         if self.out.suffix.lower() not in {"", ".png"}:
@@ -131,6 +143,15 @@ def _kept(folder: Path, file: Path) -> str:
         raise InvalidRequest(f"{file} can't be read: {error.strerror or error}.") from None
 
 
+def _shape(file: Path) -> tuple[int, int]:
+    """(width, height) by the file's header, which is all that is looked at here: decoding is the engine's."""
+    try:
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InvalidRequest(f"{file} can't be read as PNG, JPEG or WebP: name one of those.") from None
+
+
 def imagine(settings: Settings, wish: Wish) -> int:
     """Draws, writes and prints; returns the exit code."""
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
@@ -142,7 +163,8 @@ def imagine(settings: Settings, wish: Wish) -> int:
             if is_starter(settings):
                 console.print(STARTER_NOTE)
 
-            def to_request(model: ModelInfo) -> GenerationRequest:
+            def to_request(models: Sequence[ModelInfo]) -> GenerationRequest:
+                model = models[0] if wish.upscale is None else for_upscaling(models, wish.upscale)
                 return wish.request(model, seed, source)
 
             finished = _draw(settings, to_request, Path(spool), console)
@@ -186,12 +208,12 @@ def _converse(process: EngineProcess, to_request: ToRequest, display: Display) -
         match event:
             case Loading():
                 if event.models:  # known before the weights are: a wrong option need not wait for them
-                    to_request(event.models[0])
+                    to_request(event.models)
                 display.stage(event.stage, event.fraction)
             case Ready():
                 for warning in event.warnings:
                     display.say(warning)
-                request = to_request(event.models[0])
+                request = to_request(event.models)
                 process.send(Submit(job_id=JOB_ID, attempt=ATTEMPT, request=request))
             case Started():
                 display.stage("drawing", 0.0)

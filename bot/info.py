@@ -28,7 +28,7 @@ def show_info(image: Path, settings: Settings) -> int:
         print(
             "".join(char if char.isprintable() else " " for char in line)
         )  # a stranger's file must not drive the terminal
-    if found.fingerprint:
+    if found.fingerprint and not (found.request is not None and found.request.is_seedless):
         print(_judged(found, settings))
     return 0
 
@@ -111,7 +111,14 @@ def lines(found: PictureInfo) -> Iterator[str]:
     yield f"Size: {request.size}"
     yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
     yield f"Seed: {request.seed}"
-    if request.image is not None:
+    if request.upscale > 1:
+        how = (
+            "by the model's network"
+            if request.is_seedless
+            else f"and drawn anew at strength {request.strength:g}"
+        )
+        yield f"Upscaled {request.upscale} times from an image, {how}"
+    elif request.image is not None:
         within = " within a mask" if request.mask is not None else ""
         yield f"Started from an image{within}, strength {request.strength:g}"
     yield from found.notes
@@ -140,13 +147,14 @@ def command(request: GenerationRequest) -> str:
 
     A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
     """
-    words = [
-        "easel",
-        "imagine",
-        f"--seed={request.seed}",
-        f"--size={request.size}",
-        f"--steps={request.steps}",
-    ]
+    words = ["easel", "imagine"]
+    if request.upscale > 1:
+        words.append(f"--upscale={request.upscale}")
+    else:
+        words.append(f"--size={request.size}")
+    if request.is_seedless:
+        return shlex.join([*words, "--image=IMAGE", f"--model={request.model}", "--", request.prompt])
+    words += [f"--seed={request.seed}", f"--steps={request.steps}"]
     words += [f"--guidance={request.guidance_scale!r}", f"--sampler={request.sampler}"]
     if _names_its_model(request):
         words.append(f"--model={request.model}")

@@ -232,6 +232,8 @@ class ModelInfo:
         start: Start | None = None,
     ) -> GenerationRequest:
         """A request for this model; every option left out takes the model's own default. Raises InvalidRequest."""
+        if self.scale > 1:  # its network takes an image and nothing else
+            negative_prompt = steps = guidance_scale = sampler = None
         width, height = size or (self.width, self.height)
         chosen = _spelled(sampler) if sampler else self.sampler
         if steps is None:  # a default never breaks a chosen sampler's own range
