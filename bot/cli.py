@@ -114,8 +114,11 @@ def imagine(
     upscale: Annotated[
         int | None,
         typer.Option(
-            help="How many times as large the image is to be, 2 to 8: by an upscaler, else drawn anew."
+            min=2, max=8, help="How many times as large the image is to be: by an upscaler, else drawn anew."
         ),
+    ] = None,
+    upscaler: Annotated[
+        str | None, typer.Option(help="Which upscaler, by its file's name without .safetensors.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
@@ -143,6 +146,8 @@ def imagine(
             mask=mask,
             strength=strength,
             upscale=upscale,
+            upscaler=upscaler,
+            is_model_named=model is not None,
             out=out,
         )
         return imagine(settings, wish)

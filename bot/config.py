@@ -123,6 +123,11 @@ class EngineSection(Section):
 
 class ModelsSection(Section):
     dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
+    memory_gb: int = Field(default=0, ge=0, le=10_000)
+
+    @property
+    def bytes_max(self) -> int | None:
+        return self.memory_gb << 30 or None
 
 
 class LimitsSection(Section):

@@ -73,6 +73,9 @@ class Wish:
     mask: Path | None = None
     strength: float | None = None
     upscale: int | None = None
+    upscaler: str | None = None
+    is_model_named: bool = False
+    """Whether the engine was told which model to load, instead of taking the configured one."""
     out: Path | None = None
 
     def keep(self, folder: Path) -> Start | None:
@@ -87,6 +90,18 @@ class Wish:
             strength=self.strength,
             upscale=self.upscale or 1,
         )
+
+    def model_among(self, models: Sequence[ModelInfo]) -> ModelInfo:
+        """Which one draws; raises InvalidRequest where the named upscaler is not there."""
+        if self.upscaler is not None:
+            named = {model.id: model for model in models if model.scale > 1}
+            if self.upscaler not in named:
+                there = f"use one of {', '.join(named)}" if named else "there is none at all"
+                raise InvalidRequest(f"There is no upscaler “{self.upscaler[:60]}” here: {there}.")
+            return named[self.upscaler]
+        if self.upscale is None or self.is_model_named:
+            return models[0]
+        return for_upscaling(models, self.upscale)
 
     def request(self, model: ModelInfo, seed: int, source: Start | None) -> GenerationRequest:
         """The request for `model`; raises InvalidRequest."""
@@ -112,6 +127,8 @@ class Wish:
         """Finds what no model could draw and no disk could hold, before anything is loaded. Raises InvalidRequest."""
         if self.size and self.aspect:
             raise InvalidRequest("Give --size or --aspect, not both.")
+        if self.upscaler is not None and self.upscale is None:
+            raise InvalidRequest("An upscaler has to know how many times: say it with --upscale.")
         if self.upscale is not None and (self.size or self.aspect):
             raise InvalidRequest("Upscaling keeps the image's shape: leave out --size and --aspect.")
         self.request(_ANY if self.upscale is None else _ANY_LARGE, seed, source)
@@ -164,10 +181,9 @@ def imagine(settings: Settings, wish: Wish) -> int:
                 console.print(STARTER_NOTE)
 
             def to_request(models: Sequence[ModelInfo]) -> GenerationRequest:
-                model = models[0] if wish.upscale is None else for_upscaling(models, wish.upscale)
-                return wish.request(model, seed, source)
+                return wish.request(wish.model_among(models), seed, source)
 
-            finished = _draw(settings, to_request, Path(spool), console)
+            finished = _draw(settings, to_request, Path(spool), console, early=wish.upscale is None)
             return _deliver(finished, wish, console)
     except InvalidRequest as error:
         console.print(str(error))
@@ -180,14 +196,17 @@ def imagine(settings: Settings, wish: Wish) -> int:
         return EXIT_INTERRUPTED
 
 
-def _draw(settings: Settings, to_request: ToRequest, spool: Path, console: Console) -> Finished:
+def _draw(
+    settings: Settings, to_request: ToRequest, spool: Path, console: Console, *, early: bool
+) -> Finished:
+    """`early`: the models that are known before weights load tell whether the wish can be fulfilled."""
     with Display(console) as display:
         display.stage("starting the engine", None)
         # one picture repays no measurements, and nobody sees its previews
         told = replace(engine_settings(settings, spool=spool), data=None, preview_every=0)
         process = start(told)
         try:
-            return _converse(process, to_request, display)
+            return _converse(process, to_request, display, early=early)
         except KeyboardInterrupt:
             _send_cancel(process)
             raise
@@ -201,13 +220,15 @@ def _send_cancel(process: EngineProcess) -> None:
     process.send(Cancel(job_id=JOB_ID, attempt=ATTEMPT))
 
 
-def _converse(process: EngineProcess, to_request: ToRequest, display: Display) -> Finished:
+def _converse(process: EngineProcess, to_request: ToRequest, display: Display, *, early: bool) -> Finished:
     """Follows the engine's events until the pictures lie in the spool; raises NoPicture or InvalidRequest."""
     while True:
         event = _next_event(process)
         match event:
             case Loading():
-                if event.models:  # known before the weights are: a wrong option need not wait for them
+                if (
+                    event.models and early
+                ):  # known before the weights are: a wrong option need not wait for them
                     to_request(event.models)
                 display.stage(event.stage, event.fraction)
             case Ready():
@@ -233,6 +254,8 @@ def _stage(step: Stepped) -> str:
     match step.stage:
         case "waiting":
             return "waiting for its turn"
+        case "loading":
+            return "loading its model"
         case "encoding":
             return "reading the prompt"
         case "denoising":

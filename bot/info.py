@@ -43,14 +43,14 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
 
 _HERE = """
 import json, sys
-from engine import boot, models
+from engine import arithmetic, models
 from engine.contract import EngineSettings
 model, device, dtype = sys.argv[1:]
 settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True)
-boot.prepare_environment(settings)
+arithmetic.prepare_environment(settings)
 info = models.describe(settings)
-boot.pin_arithmetic(info)
-facts = boot.fingerprint(models.choose_place(settings))
+arithmetic.pin(info)
+facts = arithmetic.fingerprint(models.choose_place(settings))
 facts["weights"] = models.digest(settings)
 facts["model"] = info.id
 print(json.dumps(facts))
@@ -153,7 +153,7 @@ def command(request: GenerationRequest) -> str:
     else:
         words.append(f"--size={request.size}")
     if request.is_seedless:
-        return shlex.join([*words, "--image=IMAGE", f"--model={request.model}", "--", request.prompt])
+        return shlex.join([*words, "--image=IMAGE", f"--upscaler={request.model}", "--", request.prompt])
     words += [f"--seed={request.seed}", f"--steps={request.steps}"]
     words += [f"--guidance={request.guidance_scale!r}", f"--sampler={request.sampler}"]
     if _names_its_model(request):

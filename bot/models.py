@@ -28,6 +28,7 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         rows=settings.engine.rows,
         data=str(settings.data_dir.absolute()),
         models=str(settings.models_dir.absolute()),
+        models_bytes=settings.models.bytes_max,
         preview_every=settings.preview.every,
         preview_model=None if folder is None else str(folder.absolute()),
         channels_last=settings.engine.channels_last,

@@ -67,14 +67,24 @@ class Batcher(Generic[Item]):
         self._owed.pop(item, None)
         self._waiting = deque(entry for entry in self._waiting if entry[0] != item)
 
+    @property
+    def upcoming(self) -> Item | None:
+        """The next waiting item; None when nobody waits or every slot is taken."""
+        return self._waiting[0][0] if self._waiting and len(self._due) < self.slots else None
+
     def promote(self) -> Item | None:
-        """The next waiting item, now active; None when nobody waits or every slot is taken."""
-        if not self._waiting or len(self._due) >= self.slots:
+        """The upcoming item, now active."""
+        if self.upcoming is None:
             return None
         item, work = self._waiting.popleft()
         self._due[item] = self._tick + work
         self._owed[item] = work
         return item
+
+    def reckon(self, item: Item, work: int) -> None:
+        """An active item that had no turn yet takes so many forwards, and not as many as was said of it."""
+        self._due[item] += work - self._owed[item]
+        self._owed[item] = work
 
     def pick(self, width: Callable[[Item], int]) -> list[Item]:
         """The items of the next forward, the earliest due first; empty when nobody has a turn to take.

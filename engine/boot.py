@@ -2,47 +2,72 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import itertools
-import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from engine import memory, models, probe
+from engine import arithmetic, models, probe, upscalers
 from engine.checkpoint import BrokenModel
 from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
-from engine.drawing import DeviceLost, Family, Manner
+from engine.drawing import DeviceLost
 from engine.hub import Unreachable
+from engine.opening import Opened, Opener, opening
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, Leave, parent_alive, wait
+from engine.shelf import Shelf
 from engine.worker import Controls, Worker
 
 if TYPE_CHECKING:
-    from engine.families.sd import SdFamily
     from engine.models import Place
-    from engine.preview import Sketcher
 
-THREADS_MAX = 16
-"""More make the small matrices of one picture slower, not faster."""
-SMALL_PIXELS = 256 * 256
-"""Models of pictures up to here have matrices too small to be shared: waiting for each other takes longer than it saves."""
-ACQUAINTING = "getting to know this machine"
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
 _Got = TypeVar("_Got")
 
 
-class Tested(Family[Any], Protocol):
-    """A family that can be tried out before anybody draws with it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    """What the engine may draw with."""
 
-    def self_test(self, size: tuple[int, int]) -> None:
-        """Draws a little at `size` (width, height), for nobody. Raises NotFinite, or what the device raises."""
-        ...
+    models: tuple[ModelInfo, ...]
+    """The configured one first."""
+    sources: Mapping[str, str]
+    """Where each of the others lies, by its id."""
+    warnings: tuple[str, ...]
+    """What is left out, and why."""
+
+    @classmethod
+    def of(cls, settings: EngineSettings, first: ModelInfo) -> Self:
+        """`first` and what lies in the folder for models, as far as it is sound."""
+        infos, sources, warnings = [first], {first.id: settings.model}, list[str]()
+        for source in models.sources(settings)[1:]:
+            try:
+                info = models.describe(replace(settings, model=source))
+            except BrokenModel as error:
+                warnings.append(f"A model is left out: {error}")
+                continue
+            infos.append(info)
+            sources[info.id] = source
+        return cls(models=tuple(infos), sources=sources, warnings=tuple(warnings))
+
+    def with_upscalers(self, settings: EngineSettings) -> Self:
+        """Those too, which take torch to be described."""
+        found = upscalers.find(settings.models)
+        fresh = {info.id: info for info in found.models if info.id not in self.sources}
+        twice = tuple(
+            f"An upscaler is left out: there is another model “{info.id}”, so give its file another name."
+            for info in found.models
+            if info.id not in fresh
+        )
+        return replace(
+            self,
+            models=(*self.models, *fresh.values()),
+            sources={**self.sources, **{name: found.sources[name] for name in fresh}},
+            warnings=(*self.warnings, *found.warnings, *twice),
+        )
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
@@ -67,10 +92,11 @@ def _get_ready(
 ) -> tuple[Worker[Any], Ready]:
     """Whatever goes wrong here would go wrong again: no new engine is to be started for it."""
     try:
-        prepare_environment(settings)
-        info = _patiently(lambda: models.describe(settings), controls, emit)
-        emit(Loading(stage="starting torch", models=(info,)))
-        return _start(settings, info, controls, emit)
+        arithmetic.prepare_environment(settings)
+        first = _patiently(lambda: models.describe(settings), controls, emit)
+        offer = _Offer.of(settings, first)
+        emit(Loading(stage="starting torch", models=offer.models))
+        return _start(settings, offer, controls, emit)
     except (BrokenModel, DeviceLost, ImportError, Leave):
         raise
     except Exception as error:
@@ -109,86 +135,50 @@ def _patiently(
 
 
 def _start(
-    settings: EngineSettings, info: ModelInfo, controls: Controls, emit: Callable[[Event], None]
+    settings: EngineSettings, offer: _Offer, controls: Controls, emit: Callable[[Event], None]
 ) -> tuple[Worker[Any], Ready]:
-    from engine.families.sd import SdFamily
-
     folder = _make_folder(settings)
-    pin_arithmetic(info)
-    place = models.choose_place(settings, info.family)
-    if info.family == "any":
-        settings = replace(settings, mode="exact")  # its pictures share no forward
-    known = (info,)
+    offer = offer.with_upscalers(settings)
+    place = models.choose_place(settings, offer.models[0].family)
 
     def tell(stage: str, share: float | None = None) -> None:
-        emit(Loading(stage=stage, fraction=share, models=known))
+        emit(Loading(stage=stage, fraction=share, models=offer.models))
 
-    pipeline = _patiently(lambda: models.load(settings, place, tell), controls, emit, known)
-    info = _patiently(lambda: models.describe(settings), controls, emit, known)  # now by the files themselves
-    tell(ACQUAINTING)
-    info = _fitted(info, pipeline, settings, place)
-    family = _family(pipeline, settings, info)
-    _examine(family, info, place)
-    switches, costs = {}, None
-    if isinstance(family, SdFamily):
-        switches, costs = _acquaint(family, pipeline, settings, info, place, lambda: tell(ACQUAINTING))
-    manner = _manner(settings, costs)
-    ready = _announcement(settings, info, place, manner, switches, costs)
-    if isinstance(family, SdFamily) and settings.mode == "fast" and settings.compile == "on":
-        family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
+    def open_first() -> Opened:
+        return models.wholly(opening(settings, offer.models[0], place, tell, measures=True))
+
+    opened = _patiently(open_first, controls, emit, offer.models)
+    shelf = Shelf(
+        opened.loaded,
+        offer.models[1:],
+        Opener(settings, offer.sources),
+        limit=settings.models_bytes,
+    )
     worker = Worker(
-        family=family,
-        model=info,
-        manner=manner,
+        shelf=shelf,
+        slots=settings.slots,
         folder=folder,
         controls=controls,
         emit=emit,
-        fingerprint=ready.fingerprint,
+        preview_every=settings.preview_every,
         keep_on=parent_alive,
     )
-    return worker, ready
+    return worker, _announcement(settings, shelf, opened, place, offer.warnings)
 
 
 def _announcement(
-    settings: EngineSettings,
-    info: ModelInfo,
-    place: Place,
-    manner: Manner,
-    switches: dict[str, str],
-    costs: probe.Costs | None,
+    settings: EngineSettings, shelf: Shelf[Any], opened: Opened, place: Place, left_out: tuple[str, ...]
 ) -> Ready:
+    costs = opened.costs
     return Ready(
-        device=_device_name(place),
+        device=arithmetic.device_name(place),
         dtype=str(place.dtype).removeprefix("torch."),
-        models=(info,),
+        models=shelf.models,
         slots=settings.slots,
-        fingerprint={
-            **fingerprint(place),
-            **switches,
-            "weights": models.digest(settings),
-            "mode": settings.mode,
-            "width": _width(manner),
-        },
-        warnings=(*place.warnings, *_idle_rows(settings)),
+        fingerprint=opened.loaded.fingerprint,
+        warnings=(*place.warnings, *_idle_rows(settings), *left_out),
         notes=probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else (),
     )
-
-
-def _manner(settings: EngineSettings, costs: probe.Costs | None) -> Manner:
-    """How images share forwards; fast fills them up to where more rows no longer pay, if that was measured."""
-    knee = min(costs.knee, 2 * settings.slots) if costs else settings.rows
-    return Manner(
-        slots=settings.slots,
-        mode=settings.mode,
-        rows=knee if settings.mode == "fast" else settings.rows,
-        preview_every=settings.preview_every,
-    )
-
-
-def _width(manner: Manner) -> str:
-    """Of a forward, as fingerprints name it."""
-    rows = f"{manner.rows} rows"
-    return {"exact": "1 image", "wide": rows, "fast": f"up to {rows}"}[manner.mode]
 
 
 def _idle_rows(settings: EngineSettings) -> Iterator[str]:
@@ -197,134 +187,6 @@ def _idle_rows(settings: EngineSettings) -> Iterator[str]:
             f"With {settings.slots} slots at most {2 * settings.slots} of the {settings.rows} rows are ever used: "
             "raise slots or lower rows under [engine]."
         )
-
-
-def _family(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
-    from engine import inputs
-    from engine.families.anything import AnyFamily
-    from engine.families.sd import SdFamily
-    from engine.families.sdxl import SdxlFamily
-    from engine.pipelines import CALLS
-
-    sketcher = _sketcher(pipeline, settings)
-    if info.family == "any":
-        call = CALLS[type(pipeline).__name__]
-        return AnyFamily(
-            pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
-        )
-    family = SdxlFamily if info.family == "sdxl" else SdFamily
-    folder = Path(settings.spool) / inputs.FOLDER
-    return family(pipeline, sketcher, side_min=info.side_min, inputs=folder)
-
-
-def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:
-    """None where no previews are wanted, or the latents are of another kind than pictures in small."""
-    from engine import preview
-
-    if not settings.preview_every or type(pipeline.vae).__name__ != "AutoencoderKL":
-        return None
-    if settings.preview_model:
-        return preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
-    return preview.LinearSketcher(pipeline.vae)
-
-
-def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
-    """With the largest size that the free memory has room for."""
-    free = memory.free_bytes(place.device)
-    if free is None or info.family == "any":  # how much those take nobody knows beforehand
-        return info
-    needs = memory.Needs.of(
-        pipeline.unet.config,
-        pipeline.vae.config,
-        itemsize=place.dtype.itemsize,
-        vae_itemsize=pipeline.vae.dtype.itemsize,
-        tiles=place.device.type == "cuda",
-    )
-    return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
-
-
-def _examine(family: Tested, info: ModelInfo, place: Place) -> None:
-    """The self-test before Ready: a small picture is drawn and thrown away."""
-    from engine.families.trouble import NotFinite
-
-    side = -(-info.side_min // info.side_multiple) * info.side_multiple
-    try:
-        family.self_test((side, side))
-    except NotFinite as error:
-        dtype = str(place.dtype).removeprefix("torch.")
-        raise BrokenModel(
-            f"The model {info.title} draws no numbers in {dtype} on this device: set dtype to "
-            f"“{'float32' if dtype != 'float32' else 'auto'}” under [engine], or download the model again."
-        ) from error
-    except Exception as error:
-        if family.is_out_of_memory(error):
-            raise BrokenModel(
-                f"There is no memory left to draw with {info.title}, not even {side}x{side}: "
-                "end what else uses the device, or choose a smaller model."
-            ) from error
-        raise
-
-
-def _acquaint(
-    family: SdFamily,
-    pipeline: Any,
-    settings: EngineSettings,
-    info: ModelInfo,
-    place: Place,
-    go_on: Callable[[], None],
-) -> tuple[dict[str, str], probe.Costs | None]:
-    """(switches that are on, what forwards cost): as found at an earlier start with the same facts, or found now.
-
-    `go_on` is called after each forward: on a slow machine finding out takes minutes.
-    """
-    from engine import tuning
-
-    if settings.data is None:
-        tuning.turn_on(pipeline, tuning.told(settings))
-        return tuning.told(settings), None
-    size, folder = (info.width, info.height), Path(settings.data)
-    facts = {
-        **fingerprint(place),
-        "model": info.id,
-        "size": "x".join(map(str, size)),
-        "mode": settings.mode,
-        "rows": str(settings.rows),
-        "channels_last": settings.channels_last,
-        "fused_qkv": settings.fused_qkv,
-    }
-    key = probe.key_of(facts)
-    if (costs := probe.read(folder, key)) is not None:
-        switches = probe.read_switches(folder, key)
-        tuning.turn_on(pipeline, switches)
-        return switches, costs
-
-    def rehearse(count: int) -> None:
-        family.rehearse(count, size)
-        go_on()
-
-    rows = 2 if settings.mode == "exact" else min(settings.rows, 2 * settings.slots)
-    switches = tuning.choose(pipeline, settings, lambda: rehearse(rows))
-    costs = probe.measure(rehearse)
-    probe.keep(folder, key, costs, facts, switches)
-    return switches, costs
-
-
-def prepare_environment(settings: EngineSettings) -> None:
-    """Before anything is imported that reads it.
-
-    diffusers would otherwise log the words cut from prompts; and OpenMP's threads would spin while they wait, which on
-    cores shared with others made drawing five times slower.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.update(
-        DIFFUSERS_VERBOSITY="error",
-        TRANSFORMERS_VERBOSITY="error",
-        HF_HUB_DISABLE_TELEMETRY="1",
-        HF_HUB_DISABLE_XET="1",
-        TOKENIZERS_PARALLELISM="false",
-    )
-    if settings.hub_offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def _make_folder(settings: EngineSettings) -> Path:
@@ -336,70 +198,3 @@ def _make_folder(settings: EngineSettings) -> Path:
             f"The folder for finished pictures can't be made ({error.strerror}): check its path and permissions."
         ) from None
     return folder
-
-
-def threads(info: ModelInfo) -> int:
-    """CPU threads for torch: OMP_NUM_THREADS where it is set, else the cores this process may use, for small models one."""
-    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if told.isdecimal() and int(told):
-        return int(told)
-    if info.width * info.height <= SMALL_PIXELS:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(THREADS_MAX, cores)
-
-
-def pin_arithmetic(info: ModelInfo) -> None:
-    """The same request must give the same pixels tomorrow: nothing may be chosen by timing."""
-    import torch
-    from diffusers.utils.logging import disable_progress_bar
-    from transformers.utils.logging import disable_progress_bar as disable_other_progress_bar
-
-    disable_progress_bar()
-    disable_other_progress_bar()
-    torch.set_num_threads(threads(info))
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-
-
-def _device_name(place: Place) -> str:
-    import torch
-
-    if place.device.type == "cuda":
-        _, memory = torch.cuda.mem_get_info(place.device)
-        return f"{torch.cuda.get_device_name(place.device)} ({memory / 2**30:.0f} GB)"
-    if place.device.type == "cpu":
-        count = torch.get_num_threads()
-        return f"CPU ({count} thread{'s' if count > 1 else ''})"
-    return place.device.type.upper()
-
-
-def fingerprint(place: Place) -> dict[str, str]:
-    """Everything besides request and mode that the pixels depend on."""
-    import torch
-
-    values: dict[str, object] = {
-        "device": torch.cuda.get_device_name(place.device)
-        if place.device.type == "cuda"
-        else place.device.type,
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "diffusers": importlib.import_module("diffusers").__version__,
-        "transformers": importlib.import_module("transformers").__version__,
-        "compel": importlib.metadata.version("compel"),
-        "cuda": torch.version.cuda or "",
-        "driver": driver() if place.device.type == "cuda" else "",
-        "cudnn": torch.backends.cudnn.version() or "",
-        "dtype": str(place.dtype).removeprefix("torch."),
-    }
-    return {key: str(value) for key, value in values.items() if value != ""}
-
-
-def driver(source: Path = Path("/proc/driver/nvidia/version")) -> str:
-    """The version of NVIDIA's kernel driver, "" where Linux does not tell."""
-    try:
-        found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", source.read_text(encoding="utf-8"))
-    except OSError:
-        return ""
-    return found[1] if found else ""

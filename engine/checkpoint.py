@@ -7,6 +7,7 @@ are named relative to the model's folder: these sentences may be read by anybody
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,23 @@ def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
                 _check_tokenizer(folder, name)
     variants = {name: _variant(folder, f"{name}/{stem}", prefer_fp16) for name, stem in stems.items()}
     return Checkpoint(folder=folder, index=index, variants=variants)
+
+
+def weight_files(found: Checkpoint) -> list[Path]:
+    """The files that its weights are loaded from."""
+    stems = weights(found.folder, found.index)
+    return [
+        found.folder / name
+        for part, variant in found.variants.items()
+        for name in _weight_files(found.folder, f"{part}/{stems[part]}", variant)
+    ]
+
+
+def count_numbers(file: Path) -> int:
+    """In all tensors of a file that `check_safetensors` let through."""
+    with file.open("rb") as opened:
+        header: Any = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return sum(math.prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
 
 
 def _check_unet(folder: Path, family: str) -> None:

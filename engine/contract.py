@@ -376,8 +376,8 @@ class Started:
     attempt: int
 
 
-Stage = Literal["waiting", "encoding", "denoising", "decoding", "saving"]
-"""What is done next for a job; saving goes on behind whatever else the engine does."""
+Stage = Literal["waiting", "loading", "encoding", "denoising", "decoding", "saving"]
+"""What is done next for a job: its model is loaded first where it is not; saving goes on behind whatever else is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

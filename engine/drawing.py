@@ -1,14 +1,15 @@
-"""What a worker works on: the interface of a model family, and a request under way; knows neither torch nor a queue."""
+"""What a worker works on: a model's family, and a request under way; knows neither torch nor a queue."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
-from engine.contract import GenerationRequest, Mode, SpooledImage, Stage, Submit
+from engine.contract import GenerationRequest, Mode, ModelInfo, SpooledImage, Stage, Submit
+from engine.widths import Widths
 
 
 class DeviceLost(Exception):
@@ -80,15 +81,40 @@ class Family(Protocol[Painted]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How a worker goes about it."""
+    """How the pictures of a model share forwards."""
 
-    slots: int
-    """Pictures under way at the same time."""
     mode: Mode = "exact"
     rows: int = 2
     """Rows that a forward has in wide, and has at most in fast."""
-    preview_every: int = 0
-    """UNet calls of one picture between two previews, 0 for none."""
+
+
+class Loaded(Generic[Painted]):
+    """A model that is ready to draw."""
+
+    def __init__(
+        self,
+        *,
+        model: ModelInfo,
+        family: Family[Painted],
+        manner: Manner,
+        fingerprint: Mapping[str, str],
+        size_bytes: int = 0,
+        enter: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`size_bytes` is what its weights take where it computes. `enter` is called before the family is asked for
+        anything, where another model was asked last.
+        """
+        self.model, self.family, self.fingerprint = model, family, fingerprint
+        self.size_bytes, self.enter = size_bytes, enter
+        self.widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._slots_agree)
+
+    def _slots_agree(self, picture: Picture[Painted], rows: int) -> bool:
+        assert picture.canvas is not None
+        try:
+            return self.family.slots_agree(picture.canvas, rows)
+        except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong
+            self.family.is_out_of_memory(error)  # frees what it can, and knows when all is lost
+            return False
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -121,6 +147,8 @@ class Picture(Generic[Painted]):
 
     job: Job
     index: int
+    loaded: Loaded[Painted] | None = None
+    """Its model, from when it becomes active."""
     canvas: Painted | None = None
     alone: bool = False
     """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
@@ -134,7 +162,13 @@ class Picture(Generic[Painted]):
     @property
     def shape(self) -> Hashable:
         assert self.canvas is not None  # a picture without one has no turns
-        return self.canvas.shape
+        return self.job.request.model, self.canvas.shape
+
+    @property
+    def by(self) -> Loaded[Painted]:
+        """The model that draws it."""
+        assert self.loaded is not None  # nobody is asked to draw before
+        return self.loaded
 
     @property
     def group(self) -> Hashable:

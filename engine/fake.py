@@ -11,8 +11,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +29,9 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
-from engine.drawing import DeviceLost, Manner
+from engine.drawing import DeviceLost, Loaded, Manner
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
+from engine.shelf import Shelf
 from engine.worker import Controls, Worker
 
 MODEL = ModelInfo(
@@ -73,18 +74,25 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     folder.mkdir(parents=True, exist_ok=True)
     if fake.crash_at:
         failpoints.arm(failpoints.dies_once(fake.crash_at, folder.parent / "engine-crashed"))
-    fingerprint = {**FINGERPRINT, "mode": settings.mode}
-    emit(Ready(device="no device", dtype="none", models=(MODEL,), slots=fake.slots, fingerprint=fingerprint))
+    source = _Source(settings, fake)
+    first = source.loaded(MODEL)
+    shelf = Shelf(first, [replace(MODEL, id=name, title=name) for name in fake.others], source)
+    emit(
+        Ready(
+            device="no device",
+            dtype="none",
+            models=shelf.models,
+            slots=fake.slots,
+            fingerprint=first.fingerprint,
+        )
+    )
     worker = Worker(
-        family=FakeFamily(fake, folder / inputs.FOLDER),
-        model=MODEL,
-        manner=Manner(
-            slots=fake.slots, mode=settings.mode, rows=settings.rows, preview_every=settings.preview_every
-        ),
+        shelf=shelf,
+        slots=fake.slots,
         folder=folder,
         controls=controls,
         emit=emit,
-        fingerprint=fingerprint,
+        preview_every=settings.preview_every,
         keep_on=parent_alive,
     )
     try:
@@ -92,6 +100,33 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     except DeviceLost:
         return EXIT_DEVICE_LOST
     return EXIT_OK
+
+
+class _Source:
+    """Pretends to load the fake models that are not loaded from the beginning."""
+
+    def __init__(self, settings: EngineSettings, fake: FakeSettings) -> None:
+        self._settings, self._fake = settings, fake
+
+    def loaded(self, model: ModelInfo) -> Loaded[FakeCanvas]:
+        return Loaded(
+            model=model,
+            family=FakeFamily(self._fake, Path(self._settings.spool) / inputs.FOLDER),
+            manner=Manner(mode=self._settings.mode, rows=self._settings.rows),
+            fingerprint={**FINGERPRINT, "mode": self._settings.mode},
+        )
+
+    def open(self, model_id: str) -> Generator[None, None, Loaded[FakeCanvas]]:
+        time.sleep(self._fake.load_s)
+        yield
+        return self.loaded(replace(MODEL, id=model_id, title=model_id))
+
+    def size_of(self, model_id: str) -> int:
+        del model_id
+        return 0
+
+    def free(self) -> int | None:
+        return None
 
 
 def _load(fake: FakeSettings, emit: Callable[[Event], None]) -> None:

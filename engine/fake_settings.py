@@ -19,6 +19,8 @@ class FakeSettings:
     step_s: float = 0.0
     decode_s: float = 0.0
     slots: int = 4
+    others: tuple[str, ...] = ()
+    """Ids of further models, each of which takes load_s when somebody first wants it."""
     broken: str | None = None
     """If set, the engine reports Broken with this reason instead of getting ready."""
     load_freezes: bool = False

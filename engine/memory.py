@@ -21,6 +21,8 @@ UNET_FACTOR, VAE_FACTOR = 26, 6
 """Peak of live activations, in times of what the first level's channels take at full size."""
 TILED = 0.45
 """Share of a whole decode that a tiled one takes."""
+WORKING = 6 * 128 * 4
+"""Bytes a pixel that a model of unknown insides takes besides its weights: a whole decode in float32, the worst moment."""
 SPARE = 0.9
 """Share of the free memory that may be planned with: allocators round up, and others use the machine too."""
 
@@ -65,6 +67,14 @@ class Needs:
     def largest(self, free_bytes: int, rows: int) -> int:
         """Pixels of the largest picture that fits."""
         return int(SPARE * free_bytes / max(rows * self.row, self.decode))
+
+
+def size_of(pipeline: Any) -> int:
+    """Bytes of all weights of a loaded pipeline."""
+    import torch
+
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    return sum(tensor.nbytes for part in parts for tensor in (*part.parameters(), *part.buffers()))
 
 
 def free_bytes(device: torch.device) -> int | None:

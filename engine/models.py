@@ -6,26 +6,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine import checkpoint, hub, samplers
+from engine import checkpoint, hub, overrides, samplers
 from engine.checkpoint import BrokenModel, Checkpoint
 from engine.contract import (
-    EVERY_SAMPLER,
     OWN_SAMPLER,
-    SAMPLERS,
     SIDE_MAX,
     SIDE_MIN,
     SIDE_MULTIPLE,
     STARTER,
     EngineSettings,
-    InvalidRequest,
     ModelInfo,
 )
 from engine.known import KNOWN, KNOWN_SIDE
@@ -34,6 +30,7 @@ from engine.pipelines import CALLS
 if TYPE_CHECKING:
     import torch
 
+Result = TypeVar("Result")
 OnProgress = Callable[[str, float | None], None]
 """Told a stage in a few words and its share, None where unknown."""
 
@@ -52,10 +49,11 @@ _PIPELINES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """What each family is put together as. A watermark nobody sees would keep pictures from being equal between machines."""
 _GUIDANCE = {"sd": 7.5, "sdxl": 5.0}
 """The defaults of `pipe()` itself."""
+CHECKPOINTS = "checkpoints"
+"""The folder of more models, in that of the engine's settings."""
+FILE = ".safetensors"
 STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
-_OVERRIDES = "easel.json"
 _DIGEST_BYTES = 2**18
-_FIXED = ("id", "family", "safety_checker", "takes_images")
 _NATIVE = 1024
 """The side of pictures where the files of a pipeline that is called are silent about it."""
 _CORES = ("unet", "transformer")
@@ -70,6 +68,46 @@ def local_folder(model: str) -> Path | None:
     return folder if folder.is_dir() or not hub.is_id(model) else None
 
 
+def sources(settings: EngineSettings) -> tuple[str, ...]:
+    """All that `settings.model` may become here: what it is, then what lies in `checkpoints`; no model is named twice.
+
+    The latter are absolute paths in the order of their names. Nothing but names is looked at: any may prove broken.
+    """
+    found = [settings.model]
+    configured = local_folder(settings.model)
+    ids, places = {model_id(settings.model)}, {configured.resolve() if configured else None}
+    for path in _checkpoints(settings):
+        name, place = model_id(str(path)), path.resolve()
+        if name not in ids and place not in places:
+            found.append(str(path))
+        ids.add(name)
+        places.add(place)
+    return tuple(found)
+
+
+def model_id(model: str) -> str:
+    """What people call the model that a setting names: `owner/name` also for a folder `owner--name`."""
+    folder = local_folder(model)
+    if model == STARTER or folder is None:
+        return hub.current_id(model)
+    if folder.suffix == FILE:
+        return folder.stem
+    name = folder.name.replace("--", "/", 1)
+    return name if hub.is_id(name) else folder.name or "model"
+
+
+def _checkpoints(settings: EngineSettings) -> list[Path]:
+    """What looks like a model among the engine's own, by name."""
+    if settings.models is None:
+        return []
+    folder = Path(settings.models).absolute() / CHECKPOINTS
+    try:
+        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # most often there is no such folder
+        return []
+    return [path for path in found if path.suffix == FILE or (path / "model_index.json").is_file()]
+
+
 # ------------------------------------------------------------------ describing
 
 
@@ -77,7 +115,7 @@ def describe(settings: EngineSettings) -> ModelInfo:
     """What the configured model offers. Loads no weights and no torch; raises BrokenModel."""
     folder = local_folder(settings.model)
     if folder is not None:
-        return _describe_folder(folder, STARTER if settings.model == STARTER else folder.name or "model")
+        return _describe_folder(folder, model_id(settings.model))
     model = hub.current_id(settings.model)
     snapshot = hub.cached(model)
     if snapshot is not None and _has_configs(snapshot):
@@ -85,7 +123,7 @@ def describe(settings: EngineSettings) -> ModelInfo:
     if model in KNOWN:
         side = KNOWN_SIDE[model]
         known = ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE))
-        info = _info(known, KNOWN[model])
+        info = overrides.checked(known, KNOWN[model])
         return replace(info, takes_images=info.family == "sd")
     return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
 
@@ -100,7 +138,7 @@ def _has_configs(folder: Path) -> bool:
 def _describe_folder(folder: Path, model: str) -> ModelInfo:
     index = checkpoint.read_index(folder)
     if checkpoint.family(index) == "any":
-        return _overridden(_called(folder, model, index), _overrides(folder))
+        return overrides.overridden(_called(folder, model, index), overrides.read(folder))
     unet, vae = (checkpoint.read_json(folder, f"{part}/config.json") for part in ("unet", "vae"))
     read = ModelInfo(
         id=model,
@@ -111,7 +149,7 @@ def _describe_folder(folder: Path, model: str) -> ModelInfo:
     )
     safety = "safety_checker" in dict(checkpoint.components(index))
     read = replace(read, safety_checker=safety, takes_images=read.family == "sd")
-    return _overridden(_info(read, KNOWN.get(model, {})), _overrides(folder))
+    return overrides.overridden(overrides.checked(read, KNOWN.get(model, {})), overrides.read(folder))
 
 
 def _called(folder: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
@@ -176,82 +214,6 @@ def _drawing(folder: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) ->
     }
 
 
-def _overrides(folder: Path) -> Mapping[str, Any]:
-    if not (folder / _OVERRIDES).exists():
-        return {}
-    values = checkpoint.read_json(folder, _OVERRIDES)
-    allowed = {
-        entry.name: getattr(_SAMPLE, entry.name) for entry in fields(ModelInfo) if entry.name not in _FIXED
-    }
-    for key, value in values.items():
-        if key not in allowed:
-            raise BrokenModel(f"{_OVERRIDES} knows no “{key[:40]}”: it may hold {', '.join(allowed)}.")
-        if key == "samplers" and isinstance(value, list):
-            values[key] = tuple(str(name) for name in cast("list[object]", value))
-        elif isinstance(value, bool) or not isinstance(value, _accepted(allowed[key])):
-            raise BrokenModel(f"{_OVERRIDES} has a wrong value for “{key}”: {json.dumps(value)[:60]}.")
-    return values
-
-
-def _overridden(info: ModelInfo, values: Mapping[str, Any]) -> ModelInfo:
-    """With the values of easel.json, each of which must make sense."""
-    for key, fits, rule in _rules(replace(info, **values)):
-        if key in values and not fits:
-            raise BrokenModel(
-                f"{_OVERRIDES} has a wrong value for “{key}”: {json.dumps(values[key])[:60]} is not {rule}."
-            )
-    return _info(info, values)
-
-
-def _rules(info: ModelInfo) -> Iterator[tuple[str, bool, str]]:
-    """(key, whether it holds, what the value has to be); a later rule relies on the earlier ones."""
-    for key in _NUMBERS:
-        yield key, getattr(info, key) > 0, "a positive number"
-    yield "side_multiple", info.side_multiple % SIDE_MULTIPLE == 0, f"a multiple of {SIDE_MULTIPLE}"
-    ordered = info.side_min <= info.side_max
-    yield "side_min", ordered, f"at most side_max, which is {info.side_max}"
-    yield "side_max", ordered, f"at least side_min, which is {info.side_min}"
-    known = (OWN_SAMPLER.name,) if info.family == "any" else tuple(SAMPLERS)
-    yield "sampler", info.sampler in known, f"one of {', '.join(known)}"
-    yield "samplers", set(info.samplers) <= set(known), f"a choice from {', '.join(known)}"
-    sampler = EVERY_SAMPLER[info.sampler]
-    fits = sampler.steps_min <= info.steps <= sampler.steps_max
-    yield "steps", fits, f"from {sampler.steps_min} to {sampler.steps_max}, as {sampler.name} wants"
-
-
-_NUMBERS = (
-    "width",
-    "height",
-    "steps",
-    "guidance_scale",
-    "side_min",
-    "side_max",
-    "side_multiple",
-    "pixels_max",
-    "steps_max",
-)
-_SAMPLE = ModelInfo(id="sample", title="sample")
-
-
-def _accepted(example: object) -> tuple[type, ...]:
-    return (int, float) if isinstance(example, float) else (type(example),)
-
-
-def _info(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
-    """With these values, checked: a model's own defaults must be within its own bounds."""
-    changed = replace(info, **changes)
-    unknown = [name for name in changed.samplers if name not in EVERY_SAMPLER]
-    try:
-        if unknown:
-            raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")
-        changed.request(prompt="a check", seed=0, steps=changed.steps)
-    except InvalidRequest as error:
-        raise BrokenModel(
-            f"The defaults of the model “{info.title}” contradict themselves: {error}"
-        ) from None
-    return changed
-
-
 # ------------------------------------------------------------------ loading
 
 
@@ -310,9 +272,14 @@ def _usual_dtype(settings: EngineSettings, device: torch.device, family: str) ->
 def digest(settings: EngineSettings) -> str:
     """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends."""
     folder = local_folder(settings.model) or hub.cached(hub.current_id(settings.model))
-    found = hashlib.sha256()
     files = [file for part in _CORES for file in (folder / part).glob("*.safetensors")] if folder else []
-    for file in sorted(files):
+    return digest_of(sorted(files))
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """A few letters for these files."""
+    found = hashlib.sha256()
+    for file in files:
         with file.open("rb") as weights:
             size = weights.seek(0, os.SEEK_END)
             found.update(str(size).encode())
@@ -322,14 +289,41 @@ def digest(settings: EngineSettings) -> str:
     return found.hexdigest()[:12]
 
 
+def weight_files(settings: EngineSettings, place: Place) -> list[Path]:
+    """Those that `load` will read of a model on this disk. Raises BrokenModel."""
+    prefer_fp16 = str(place.dtype) == "torch.float16"
+    folder = _locate(settings, prefer_fp16, untold)
+    return checkpoint.weight_files(checkpoint.check(folder, prefer_fp16=prefer_fp16))
+
+
+def untold(stage: str, share: float | None) -> None:
+    """Tells nobody."""
+    del stage, share
+
+
 def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:
     """The model's pipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
+    return wholly(loading(settings, place, on_progress))
+
+
+def wholly(parts: Generator[None, None, Result]) -> Result:
+    """What a generator returns in the end."""
+    while True:
+        try:
+            next(parts)
+        except StopIteration as done:
+            return done.value
+
+
+def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Generator[None, None, Any]:
+    """As `load`, with a pause after each part."""
     prefer_fp16 = str(place.dtype) == "torch.float16"
     found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
     parts: dict[str, Any] = {}
     for name in found.variants:
         on_progress(f"loading {name.replace('_', ' ')}", len(parts) / len(found.variants))
         parts[name] = _load_part(found, name, place.dtype)
+        yield
     on_progress("starting", None)
     return _assemble(found, parts, place)
 

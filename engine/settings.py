@@ -33,6 +33,8 @@ class EngineSettings:
     """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
     models: str | None = None
     """Folder with `checkpoints`, `loras`, `embeddings` and `upscalers` in it, each of which may be missing; None: none."""
+    models_bytes: int | None = None
+    """The most that loaded models may take together; None: what is free."""
     preview_every: int = 0
     """UNet calls of one image between two previews; 0: none are made."""
     preview_model: str | None = None

@@ -6,6 +6,7 @@ MIT, and only safetensors: other formats can run foreign code when they are open
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 import warnings
 from collections.abc import Generator, Iterator, Mapping
@@ -33,6 +34,8 @@ FAMILY = "upscale"
 FILE = ".safetensors"
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".onnx")
 _TENSORS_MAX = 20_000
+WORKING = 1 << 30
+"""Bytes that a tile takes, roughly: the largest networks of the kind hold 64 channels of its enlarged pixels, twice or thrice."""
 
 
 def files(models: str | None) -> list[Path]:
@@ -91,6 +94,18 @@ def describe(file: Path) -> ModelInfo:
         takes_images=True,
         scale=int(network.scale),
     )
+
+
+def size_of(file: Path) -> int:
+    """Bytes that its network takes at most, and what tiles take while it works. Raises BrokenModel."""
+    try:
+        return file.stat().st_size + WORKING
+    except OSError:
+        raise BrokenModel(f"The upscaler “{file.stem}” is gone from {FOLDER}: put it back.") from None
+
+
+def version() -> str:
+    return importlib.metadata.version("spandrel")
 
 
 def load(file: Path, place: Place) -> Any:

@@ -1,7 +1,7 @@
 """One tick of the engine: who draws next, and what is told about it; knows no torch, no Discord and no process.
 
-How a picture is drawn is its family's business (`Family`): Stable Diffusion's is `engine.families.sd`, and the engine
-without torch (`engine.fake`) brings one of its own. Everything here runs on one thread, save encoding and saving PNGs.
+How a picture is drawn is its model's business (`Loaded`, and in it `Family`): Stable Diffusion's is `engine.families.sd`,
+and the engine without torch (`engine.fake`) brings one of its own. Models come from the shelf. Everything here runs on one thread, save encoding and saving PNGs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Generic, Protocol
@@ -18,6 +18,7 @@ from PIL import Image
 
 from engine import metadata, spool
 from engine.batcher import Batcher
+from engine.checkpoint import BrokenModel
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -25,9 +26,7 @@ from engine.contract import (
     Event,
     Failed,
     Finished,
-    GenerationRequest,
     InvalidRequest,
-    ModelInfo,
     Shutdown,
     SpooledImage,
     Stage,
@@ -35,9 +34,9 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from engine.drawing import DeviceLost, Family, Job, Manner, Painted, Picture
+from engine.drawing import DeviceLost, Job, Loaded, Painted, Picture
 from engine.failpoints import Failpoint, reach
-from engine.widths import Widths
+from engine.shelf import Shelf
 
 _log = logging.getLogger("easel.engine")
 TELL_EVERY_S = 0.1
@@ -61,29 +60,29 @@ class Worker(Generic[Painted]):
     def __init__(
         self,
         *,
-        family: Family[Painted],
-        model: ModelInfo,
-        manner: Manner,
+        shelf: Shelf[Painted],
+        slots: int,
         folder: Path,
         controls: Controls,
         emit: Callable[[Event], None],
-        fingerprint: Mapping[str, str],
+        preview_every: int = 0,
         keep_on: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`keep_on` is asked while idle: False ends the engine."""
-        self._family = family
-        self._widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._slots_agree)
-        self._preview_every = manner.preview_every
+        """At most `slots` pictures are under way at the same time, with `preview_every` UNet calls of one between two
+        previews (0: none). `keep_on` is asked while idle: False ends the engine.
+        """
+        self._shelf = shelf
+        self._entered: Loaded[Painted] | None = None
+        """The model that was asked last."""
+        self._preview_every = preview_every
         self._sketching: dict[Future[bytes], Picture[Painted]] = {}
         self._sketcher = ThreadPoolExecutor(1, thread_name_prefix="easel-preview")
         self._tick_s, self._tick_rows, self._decode_s = 0.0, 1.0, 0.0
-        self._model = model
         self._folder = folder
         self._controls = controls
         self._emit = emit
-        self._fingerprint = fingerprint
         self._keep_on = keep_on
-        self._batcher: Batcher[Picture[Painted]] = Batcher(manner.slots)
+        self._batcher: Batcher[Picture[Painted]] = Batcher(slots)
         self._jobs: dict[tuple[int, int], Job] = {}
         self._saving: dict[Future[SpooledImage], Picture[Painted]] = {}
         self._saver = ThreadPoolExecutor(SAVERS, thread_name_prefix="easel-spool")
@@ -106,9 +105,9 @@ class Worker(Generic[Painted]):
         self._admit()
         if (drawn := self._next_drawn()) is not None:
             self._finish_drawing(drawn)
-        elif pictures := self._batcher.pick(self._widths.of):
+        elif pictures := self._batcher.pick(lambda first: first.by.widths.of(first)):
             self._step(pictures)
-        elif self._running:
+        elif self._running and not self._shelf.is_opening:
             self._rest()
         self._collect()
         return self._running
@@ -148,20 +147,13 @@ class Worker(Generic[Painted]):
         if job.key in self._jobs:
             return
         try:
-            self._check(request)
+            self._shelf.info(request.model).check(request)
         except InvalidRequest as error:
             self._emit(Failed(job_id=submit.job_id, attempt=submit.attempt, reason=str(error)))
             return
         self._jobs[job.key] = job
         for index in range(request.images):
             self._batcher.add(Picture(job=job, index=index), job.total)
-
-    def _check(self, request: GenerationRequest) -> None:
-        if request.model != self._model.id:
-            raise InvalidRequest(
-                f"There is no model “{request.model[:60]}” here: this engine draws with {self._model.id}."
-            )
-        self._model.check(request)
 
     def _cancel(self, control: Cancel) -> None:
         job = self._jobs.get((control.job_id, control.attempt))
@@ -182,8 +174,10 @@ class Worker(Generic[Painted]):
     # -------------------------------------------------------------- drawing
 
     def _admit(self) -> None:
-        while (picture := self._batcher.promote()) is not None:
-            job = picture.job
+        while (model := self._next_model()) is not None:
+            picture = self._batcher.promote()
+            assert picture is not None  # it is the one whose model that is
+            picture.loaded, job = model, picture.job
             if job.started_at is None:
                 job.started_at = time.monotonic()
                 self._emit(Started(job_id=job.submit.job_id, attempt=job.submit.attempt))
@@ -193,6 +187,33 @@ class Worker(Generic[Painted]):
             if picture.job.stage is None:
                 self._tell(picture.job, "waiting", always=True)
 
+    def _next_model(self) -> Loaded[Painted] | None:
+        """The model of the picture that becomes active next; None where there is none, or a part more of it was loaded.
+
+        One whose model waits for room holds up all behind it, or it would wait for ever.
+        """
+        while (picture := self._batcher.upcoming) is not None:
+            job = picture.job
+            in_use = {other.by.model.id for other in (*self._batcher.active, *self._saving.values())}
+            if job.request.model not in self._shelf.loaded:
+                self._entered = None  # loading pins what drawing with another needs
+                self._tell(job, "loading", always=job.stage != "loading")
+            try:
+                model = self._shelf.fetch(job.request.model, in_use=in_use)
+                if model is not None:
+                    model.model.check(job.request)
+            except (BrokenModel, InvalidRequest) as error:
+                self._fail(job, str(error))
+            else:
+                return model
+        self._shelf.give_up()
+        return None
+
+    def _enter(self, model: Loaded[Painted]) -> None:
+        if self._entered is not model:
+            model.enter()
+            self._entered = model
+
     def _next_drawn(self) -> Picture[Painted] | None:
         """A picture that has all its steps. Decoding is a tick of its own, so that a cancel can still come before it."""
         return next((picture for picture in self._batcher.active if not picture.left), None)
@@ -200,11 +221,12 @@ class Worker(Generic[Painted]):
     def _step(self, pictures: list[Picture[Painted]]) -> None:
         """One UNet forward for all of these, then each one's own sampler."""
         first, begin = pictures[0], time.monotonic()
-        rows = sum(picture.rows for picture in pictures)
+        rows, model = sum(picture.rows for picture in pictures), first.by
+        self._enter(model)
         try:
-            predictions = self._family.predict(
+            predictions = model.family.predict(
                 [canvas for picture in pictures if (canvas := picture.canvas) is not None],
-                padded=self._widths.padded(first),
+                padded=model.widths.padded(first),
             )
         except DeviceLost:
             raise
@@ -212,34 +234,26 @@ class Worker(Generic[Painted]):
             self._cope(error, pictures, rows)
             return
         reach(Failpoint.FORWARDED)
-        mode = self._widths.served(first)
+        mode = model.widths.served(first)
         for picture, prediction in zip(pictures, predictions, strict=True):
             picture.modes.add(mode)
             self._guard(self._advance(prediction), picture)
-        self._widths.relax(first)
+        model.widths.relax(first)
         self._observe(time.monotonic() - begin, rows)
 
     def _cope(self, error: Exception, pictures: list[Picture[Painted]], rows: int) -> None:
         """A forward failed: narrower where memory was short, each picture alone otherwise; one alone fails."""
-        first = pictures[0]
-        short = self._family.is_out_of_memory(error)
-        if short and (len(pictures) > 1 or self._widths.padded(first)):
-            self._widths.narrow(first, rows)
+        first, model = pictures[0], pictures[0].by
+        short = model.family.is_out_of_memory(error)
+        if short and (len(pictures) > 1 or model.widths.padded(first)):
+            model.widths.narrow(first, rows)
         elif len(pictures) > 1:
             for picture in pictures:
                 picture.alone = True
         elif short and not first.tried_again:
             first.tried_again = True
         else:
-            self._fail(first.job, self._family.explain(error, first.job.request))
-
-    def _slots_agree(self, picture: Picture[Painted], rows: int) -> bool:
-        assert picture.canvas is not None
-        try:
-            return self._family.slots_agree(picture.canvas, rows)
-        except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong
-            self._family.is_out_of_memory(error)  # frees what it can, and knows when all is lost
-            return False
+            self._fail(first.job, model.family.explain(error, first.job.request))
 
     def _observe(self, seconds: float, rows: int) -> None:
         share = PACE_SHARE if self._tick_s else 1.0
@@ -248,6 +262,7 @@ class Worker(Generic[Painted]):
 
     def _guard(self, act: Callable[[Picture[Painted]], None], picture: Picture[Painted]) -> None:
         """What goes wrong with one picture ends its own job alone."""
+        self._enter(picture.by)
         try:
             act(picture)
         except DeviceLost:
@@ -255,12 +270,15 @@ class Worker(Generic[Painted]):
         except InvalidRequest as error:
             self._fail(picture.job, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's
-            self._fail(picture.job, self._family.explain(error, picture.job.request))
+            self._fail(picture.job, picture.by.family.explain(error, picture.job.request))
 
     def _prepare(self, picture: Picture[Painted]) -> None:
         job = picture.job
-        picture.canvas = self._family.prepare(job.request, job.request.seed_of(picture.index))
+        picture.canvas = picture.by.family.prepare(job.request, job.request.seed_of(picture.index))
         job.notes = picture.canvas.notes
+        if more := picture.canvas.left - job.request.evaluations:  # an image has as many tiles as it has
+            job.total += more
+            self._batcher.reckon(picture, job.total)
 
     def _advance(self, prediction: Any) -> Callable[[Picture[Painted]], None]:
         def act(picture: Picture[Painted]) -> None:
@@ -270,8 +288,8 @@ class Worker(Generic[Painted]):
                 return  # another picture of the job has just failed
             before = canvas.left
             look = self._wants_look(picture)
-            self._family.advance(canvas, prediction, look=look)
-            if look and (sketch := self._family.sketch(canvas)) is not None:
+            picture.by.family.advance(canvas, prediction, look=look)
+            if look and (sketch := picture.by.family.sketch(canvas)) is not None:
                 self._sketching[self._sketcher.submit(sketch)] = picture
             made = before - canvas.left
             job.done += made
@@ -303,13 +321,14 @@ class Worker(Generic[Painted]):
 
     def _decoded(self, picture: Picture[Painted]) -> Image.Image | None:
         assert picture.canvas is not None
+        family = picture.by.family
         try:
-            return self._family.decode(picture.canvas, sparing=False)
+            return family.decode(picture.canvas, sparing=False)
         except Exception as error:
-            if not self._family.is_out_of_memory(error):
+            if not family.is_out_of_memory(error):
                 raise
         picture.in_tiles = True
-        return self._family.decode(picture.canvas, sparing=True)
+        return family.decode(picture.canvas, sparing=True)
 
     def _save(self, picture: Picture[Painted], image: Image.Image | None) -> SpooledImage:
         """Runs on the saver's thread. Raises OSError."""
@@ -322,7 +341,7 @@ class Worker(Generic[Painted]):
             request=job.request,
             index=index,
             notes=job.notes,
-            fingerprint={**self._fingerprint, **self._served(picture)},
+            fingerprint={**picture.by.fingerprint, **self._served(picture)},
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)
@@ -339,7 +358,7 @@ class Worker(Generic[Painted]):
     def _served(self, picture: Picture[Painted]) -> dict[str, str]:
         """What the picture's fingerprint says besides the engine's, where it was not drawn in the engine's usual way."""
         tiles = {"decode": "tiles"} if picture.in_tiles else {}
-        if picture.modes <= {self._widths.mode}:
+        if picture.modes <= {picture.by.widths.mode}:
             return tiles
         return {"mode": " and ".join(sorted(picture.modes)), "width": "1 image", **tiles}
 
@@ -350,7 +369,7 @@ class Worker(Generic[Painted]):
             picture = self._sketching.pop(future)
             error = future.exception()
             if isinstance(error, Exception):
-                self._family.is_out_of_memory(error)  # raises where no other picture could go on either
+                picture.by.family.is_out_of_memory(error)  # raises where no other picture could go on either
                 _log.warning("a preview could not be made: %s", error)
             elif self._jobs.get(picture.job.key) is picture.job:
                 self._tell(
@@ -417,7 +436,7 @@ class Worker(Generic[Painted]):
             return None
         to_come = job.total - job.done - sum(picture.left for picture in own)
         ahead = [other for other in self._batcher.up_to(own[-1]) if other.left]
-        if self._widths.mode == "exact":
+        if own[-1].by.widths.mode == "exact":
             forwards = sum(other.left for other in ahead) + to_come
         else:
             rows = 2 if job.request.guidance_scale > 1 else 1

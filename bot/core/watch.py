@@ -157,6 +157,8 @@ class Watch:
                 return max(self._deadlines.first_step_s, usual)
             case "denoising":
                 return max(self._deadlines.step_s, usual)
+            case "loading":
+                return max(self._deadlines.loading_s, usual)
             case "decoding" | "saving":
                 return max(self._deadlines.decoding_s, usual)
 

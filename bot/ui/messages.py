@@ -130,6 +130,8 @@ def stage_words(step: Stepped) -> str:
     match step.stage:
         case "waiting":
             return "waiting for its turn in the engine"
+        case "loading":
+            return "loading its model"
         case "encoding":
             return "reading the prompt"
         case "denoising":

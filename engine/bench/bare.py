@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine import boot, models
+from engine import arithmetic, models
 from engine.contract import EngineSettings, GenerationRequest
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
     settings = EngineSettings(model=options.model, spool=str(Path.cwd()), device="cpu")
-    boot.prepare_environment(settings)
+    arithmetic.prepare_environment(settings)
     request = models.describe(settings).request(prompt="a red circle", seed=42)
     seconds = time_pipe(settings, request, options.runs)
     print(json.dumps({"pipe_s": statistics.median(seconds), "runs": seconds, "request": request.to_dict()}))  # noqa: T201
@@ -30,7 +30,7 @@ def main() -> None:
 
 def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -> list[float]:
     """Seconds of each `pipe(...)` call after a warm-up, with the model's own sampler and our thread count."""
-    boot.pin_arithmetic(models.describe(settings))
+    arithmetic.pin(models.describe(settings))
     import torch
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 

@@ -29,8 +29,9 @@ from engine.contract import (
     Shutdown,
     Submit,
 )
-from engine.drawing import Manner
+from engine.drawing import Loaded, Manner
 from engine.families.sd import SdCanvas, SdFamily
+from engine.shelf import Shelf
 from engine.worker import Worker
 
 # ------------------------------------------------------------------ pixels
@@ -208,14 +209,13 @@ def turns(machine: Machine, folder: Path, mode: Mode, rows: int) -> Turns:
     family = Watched(machine.pipeline)
     controls: queue.Queue[Control] = queue.Queue()
     events: list[Event] = []
+    loaded = Loaded(model=machine.info, family=family, manner=Manner(mode=mode, rows=rows), fingerprint={})
     worker: Worker[SdCanvas] = Worker(
-        family=family,
-        model=machine.info,
-        manner=Manner(slots=4, mode=mode, rows=rows),
+        shelf=Shelf(loaded),
+        slots=4,
         folder=folder,
         controls=controls,
         emit=events.append,
-        fingerprint={},
     )
     long, short = _single(machine, LONG), _single(machine, SHORT)
     family.during = {

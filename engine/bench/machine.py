@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import boot, models, probe
+from engine import arithmetic, models, probe
 from engine.checkpoint import BrokenModel
 from engine.contract import EngineSettings, GenerationRequest, ModelInfo
 
@@ -71,13 +71,13 @@ class Machine:
 
 def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
     """The model where the settings want it. Raises BrokenModel or Unreachable with a sentence."""
-    boot.prepare_environment(settings)
+    arithmetic.prepare_environment(settings)
     place = models.choose_place(settings)
     if settings.model == SD15_RANDOM:
         from engine.bench import sd15
 
         info = sd15.describe()
-        boot.pin_arithmetic(info)
+        arithmetic.pin(info)
         pipeline = sd15.build(place)
     else:
         info = models.describe(settings)
@@ -85,7 +85,7 @@ def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
             raise BrokenModel(
                 "The benchmark draws with Stable Diffusion 1.x and 2.x only: choose such a model."
             )
-        boot.pin_arithmetic(info)
+        arithmetic.pin(info)
         pipeline = models.load(settings, place, tell)
         info = models.describe(settings)  # now by the files themselves
     return _assembled(settings, pipeline, info, place)
@@ -101,7 +101,7 @@ def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: 
         pipeline=pipeline,
         info=info,
         place=place,
-        facts={**boot.fingerprint(place), **switches},
+        facts={**arithmetic.fingerprint(place), **switches},
         sketcher=preview.LinearSketcher(pipeline.vae),
     )
 

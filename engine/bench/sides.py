@@ -30,7 +30,8 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from engine.drawing import Manner
+from engine.drawing import Loaded, Manner
+from engine.shelf import Shelf
 from engine.worker import Worker
 
 if TYPE_CHECKING:
@@ -155,14 +156,19 @@ class Easel:
         self.key, self.words = key, words
         self.mode: Mode = mode
         self._controls: queue.Queue[Control] = queue.Queue()
-        self._worker: Worker[Any] = Worker(
-            family=family,
+        loaded = Loaded(
             model=model,
-            manner=Manner(slots=slots, mode=mode, rows=rows, preview_every=PREVIEW_EVERY),
+            family=family,
+            manner=Manner(mode=mode, rows=rows),
+            fingerprint={"mode": mode, "width": f"{rows} rows"},
+        )
+        self._worker: Worker[Any] = Worker(
+            shelf=Shelf(loaded),
+            slots=slots,
             folder=folder,
             controls=self._controls,
             emit=self._hear,
-            fingerprint={"mode": mode, "width": f"{rows} rows"},
+            preview_every=PREVIEW_EVERY,
         )
         self._sitting = _Sitting(arrivals=Schedule([]), clock=Clock())
         self._sittings = 0

@@ -121,17 +121,29 @@ class UpscaleFamily(Explaining):
 
     @torch.inference_mode()
     def self_test(self, size: tuple[int, int]) -> None:
-        """A grey tile of `size` (width, height). Raises NotFinite, or what the device raises."""
-        check_finite(self._forward(Image.new("RGB", size, "grey")))
+        """A grey tile of `size` (width, height). Raises NotFinite, or what the device raises.
+
+        A network whose numbers are too large for float16 computes in float32 from then on.
+        """
+        grey = Image.new("RGB", size, "grey")
+        try:
+            check_finite(self._forward(grey))
+        except NotFinite:
+            if self._network.dtype is torch.float32:
+                raise
+            self._network.float()
+            check_finite(self._forward(grey))
+
+    @property
+    def dtype(self) -> str:
+        """What the network computes in, as fingerprints name it."""
+        return str(self._network.dtype).removeprefix("torch.")
 
     # -------------------------------------------------------------- its parts
 
     def explain(self, error: Exception, request: GenerationRequest) -> str:
         if isinstance(error, NotFinite):
-            return (
-                f"{request.model} makes no picture of this image in {str(self._network.dtype).removeprefix('torch.')}: "
-                "name another upscaler."
-            )
+            return f"{request.model} makes no picture of this image in {self.dtype}: name another upscaler."
         if self.is_out_of_memory(error):
             return f"There is not enough memory to enlarge with {request.model}: try again when fewer people are drawing."
         return super().explain(error, request)

@@ -42,11 +42,11 @@ def load_pipe() -> Callable[[Path], Any]:
         import diffusers
         import torch
 
-        from engine.boot import pin_arithmetic
+        from engine import arithmetic
 
         diffusers.utils.logging.set_verbosity_error()
         settings = EngineSettings(model=str(folder), spool="", hub_offline=True)
-        pin_arithmetic(models.describe(settings))
+        arithmetic.pin(models.describe(settings))
         pipe = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
         pipe.set_progress_bar_config(disable=True)
         return pipe

@@ -7,7 +7,7 @@ import queue
 import random
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +25,50 @@ from engine.contract import (
     ModelInfo,
     Submit,
 )
-from engine.drawing import Family, Manner
+from engine.drawing import Family, Loaded, Manner
 from engine.process import EngineProcess
+from engine.shelf import Shelf
 from engine.worker import Worker
 
 Ending = Finished | Failed | Cancelled
+
+
+SIZE_BYTES = 100
+"""What a bench's first model takes, by its own word."""
 
 
 class Bench:
     """A worker with its queue and its events, ticked by hand."""
 
     def __init__(
-        self, family: Family[Any], model: ModelInfo, folder: Path, *, slots: int = 4, **manner: Any
+        self,
+        family: Family[Any],
+        model: ModelInfo,
+        folder: Path,
+        *,
+        slots: int = 4,
+        preview_every: int = 0,
+        others: Sequence[ModelInfo] = (),
+        source: Any = None,
+        limit: int | None = None,
+        **manner: Any,
     ) -> None:
         self.controls: queue.Queue[Control] = queue.Queue()
         self.events: list[Event] = []
-        self.worker = Worker(
-            family=family,
+        loaded = Loaded(
             model=model,
-            manner=Manner(slots=slots, **manner),
+            family=family,
+            manner=Manner(**manner),
+            fingerprint={"engine": "test"},
+            size_bytes=SIZE_BYTES,
+        )
+        self.worker: Worker[Any] = Worker(
+            shelf=Shelf(loaded, others, source, limit=limit),
+            slots=slots,
             folder=folder,
             controls=self.controls,
             emit=self.events.append,
-            fingerprint={"engine": "test"},
+            preview_every=preview_every,
         )
 
     def submit(self, job_id: int, request: GenerationRequest, attempt: int = 1) -> None:

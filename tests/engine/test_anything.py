@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import boot, models
+from engine import arithmetic, models, opening
 from engine.checkpoint import BrokenModel
 from engine.contract import (
     OWN_SAMPLER,
@@ -45,12 +45,12 @@ class Studio:
         self.folder = folder
         self.settings = EngineSettings(model=str(folder), spool="/nowhere", device="cpu", hub_offline=True)
         self.model: ModelInfo = models.describe(self.settings)
-        boot.pin_arithmetic(self.model)
+        arithmetic.pin(self.model)
         place = models.choose_place(self.settings, self.model.family)
         self.pipe: Any = models.load(self.settings, place, lambda _stage, _share: None)
 
     def family(self) -> AnyFamily:
-        family = boot._family(self.pipe, self.settings, self.model)
+        family = opening.family_of(self.pipe, self.settings, self.model)
         assert isinstance(family, AnyFamily)
         return family
 

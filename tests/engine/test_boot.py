@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from engine import boot, models, process
+from engine import arithmetic, boot, models, process
 from engine.contract import Broken, Control, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
 from engine.drawing import DeviceLost
 from engine.hub import Unreachable
@@ -67,7 +67,7 @@ def test_the_downloaded_files_are_described(
 
     class Seen(Worker[Any]):
         def run(self) -> None:
-            workers.append(self._model)
+            workers.extend(self._shelf.models)
 
     monkeypatch.setattr(boot, "Worker", Seen)
     events: list[Event] = []
@@ -79,7 +79,7 @@ def test_the_downloaded_files_are_described(
     assert ready.models == tuple(workers) != (known,)
 
 
-@pytest.mark.parametrize("name", ["describe", "load"])
+@pytest.mark.parametrize("name", ["describe", "loading"])
 def test_an_unexpected_error_is_broken(
     tiny: Path,
     tmp_path: Path,
@@ -117,7 +117,7 @@ def test_an_error_while_drawing_is_not_the_models(
     assert isinstance(events[-1], Ready)
 
 
-@pytest.mark.parametrize("name", ["describe", "load"])
+@pytest.mark.parametrize("name", ["describe", "loading"])
 def test_the_hub_is_tried_again(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -136,7 +136,7 @@ def test_the_hub_is_tried_again(
     assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_OK
     told = [event for event in events if isinstance(event, Loading) and "trying again in" in event.stage]
     assert len(told) == 2
-    assert all(bool(event.models) == (name == "load") for event in told)
+    assert all(bool(event.models) == (name == "loading") for event in told)
     assert isinstance(events[-1], Ready)
 
 
@@ -170,11 +170,11 @@ def test_threads_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     small = ModelInfo(id="m", title="m", width=256, height=256)
     large = ModelInfo(id="m", title="m", width=512, height=512)
-    assert boot.threads(large) == min(16, len(os.sched_getaffinity(0)))
-    boot.pin_arithmetic(small)
-    assert torch.get_num_threads() == boot.threads(small) == 1
+    assert arithmetic.threads(large) == min(16, len(os.sched_getaffinity(0)))
+    arithmetic.pin(small)
+    assert torch.get_num_threads() == arithmetic.threads(small) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
-    assert boot.threads(small) == boot.threads(large) == 3
+    assert arithmetic.threads(small) == arithmetic.threads(large) == 3
     assert not torch.backends.cudnn.benchmark
 
 
@@ -184,7 +184,7 @@ def test_the_driver_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     told.write_text(
         "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
     )
-    assert boot.driver(told) == "550.54.15"
+    assert arithmetic.driver(told) == "550.54.15"
     told.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.10  Release Build\n")
-    assert boot.driver(told) == "570.86.10"
-    assert boot.driver(tmp_path / "none") == ""
+    assert arithmetic.driver(told) == "570.86.10"
+    assert arithmetic.driver(tmp_path / "none") == ""

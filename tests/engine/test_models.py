@@ -45,6 +45,43 @@ def into_cache(cache: Path, folder: Path, model: str) -> Path:
     return Path(shutil.copytree(folder, repository / "snapshots" / "abc123"))
 
 
+# ------------------------------------------------------------------ which there are
+
+
+def test_sources(tmp_path: Path) -> None:
+    """The configured model comes first, then folders and files of `checkpoints` by name; nothing else counts."""
+    lying = tmp_path / "checkpoints"
+    for name in ("b-folder", "owner--name"):
+        (lying / name).mkdir(parents=True)
+        (lying / name / "model_index.json").write_text("{}")
+    (lying / "no-model").mkdir()
+    for name in ("a.safetensors", "c.safetensors", "c.json", ".d.safetensors", "e.ckpt"):
+        (lying / name).write_bytes(b"")
+    found = models.sources(settings("someone/else", models=str(tmp_path)))
+    expected = ("a.safetensors", "b-folder", "c.safetensors", "owner--name")
+    assert found == ("someone/else", *(str(lying / name) for name in expected))
+    assert [models.model_id(model) for model in found] == ["someone/else", "a", "b-folder", "c", "owner/name"]
+
+
+def test_no_source_is_named_twice(tmp_path: Path) -> None:
+    """What is configured as id or path, lies there under another name, or has another's name, is offered once."""
+    lying = tmp_path / "checkpoints"
+    for name in ("owner--name", "same"):
+        (lying / name).mkdir(parents=True)
+        (lying / name / "model_index.json").write_text("{}")
+    (lying / "same.safetensors").write_bytes(b"")
+    (lying / "same-again").symlink_to(lying / "same")
+    owned, same = (str(lying / name) for name in ("owner--name", "same"))
+    assert models.sources(settings("owner/name", models=str(tmp_path))) == ("owner/name", same)
+    assert models.sources(settings(same, models=str(tmp_path))) == (same, owned)
+
+
+def test_without_a_folder_there_is_one_source(tmp_path: Path) -> None:
+    """No folder for models, or none in it, leaves the configured one."""
+    assert models.sources(settings("starter")) == ("starter",)
+    assert models.sources(settings("starter", models=str(tmp_path / "none"))) == ("starter",)
+
+
 # ------------------------------------------------------------------ describing
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.jobs import JobState
@@ -166,6 +168,34 @@ async def test_autocomplete_suggests_samplers_and_models(world: World) -> None:
 
     assert {choice["value"] for choice in samplers} == {"DPM++ 2M Karras", "DPM++ 2M SDE Karras"}
     assert [choice["value"] for choice in models] == ["fake"]
+
+
+async def test_a_further_model_is_named_and_draws(start_world: StartWorld) -> None:
+    """With several models /imagine offers them all, the named one draws, and a wrong name lists them."""
+    world = await start_world(fake=FakeSettings(others=("owner/second", "third")))
+    models = await world.alice.autocomplete(world.channel, "imagine", "model", "")
+    await world.imagined(model="Owner/Second")
+    unknown = await world.imagine(model="fourth")
+
+    assert [choice["value"] for choice in models] == ["fake", "owner/second", "third"]
+    job = await world.job(1)
+    assert (job.request.model, job.state) == ("owner/second", JobState.DELIVERED)
+    assert "There is no model “fourth” here: use fake, owner/second, third." in unknown.response.content
+
+
+async def test_samplers_are_those_of_the_named_model(world: World) -> None:
+    """Autocomplete offers what the model already filled in works with, and all while its name is still being typed."""
+    engine = world.dispatcher.engine
+    model = engine.status.models[0]
+    other = replace(model, id="other", samplers=("Euler", "DDIM"))
+    engine.status = replace(engine.status, models=(model, other))
+
+    async def offered(**filled: str) -> set[str]:
+        found = await world.alice.autocomplete(world.channel, "imagine", "sampler", "", **filled)
+        return {choice["value"] for choice in found}
+
+    assert await offered(model="other") == {"Euler", "DDIM"}
+    assert await offered() == set(model.samplers) == await offered(model="oth")
 
 
 async def test_a_sampler_is_known_whatever_its_capitals(world: World) -> None:

@@ -20,6 +20,7 @@ from engine.contract import (
     PROMPT_CHARS_MAX,
     SAMPLERS,
     SEEDS,
+    InvalidRequest,
     ModelInfo,
     parse_size,
 )
@@ -109,8 +110,10 @@ def _size(
 
 @imagine.autocomplete("sampler")
 async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choice[str]]:
-    models = interaction.client.desk.dispatcher.engine.status.models
-    offered = models[0].samplers if models else tuple(SAMPLERS)
+    try:
+        offered = interaction.client.desk.dispatcher.gate.model(interaction.namespace.model).samplers
+    except InvalidRequest:  # nothing is offered yet, or the model is still being typed
+        offered = tuple(SAMPLERS)
     wanted = current.casefold()
     return [Choice(name=name, value=name) for name in offered if wanted in name.casefold()][:CHOICES_MAX]
 

@@ -1,0 +1,317 @@
+"""Opens models: loads one, tries it out, learns what its forwards cost; knows no queue and no job.
+
+Opening is a generator that pauses between parts, so that whoever is drawing meanwhile waits for one part at a time. It
+is never a thread of its own: while diffusers and transformers build a model they change torch's defaults for everybody.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine import arithmetic, checkpoint, faults, memory, models, probe, upscalers
+from engine.checkpoint import BrokenModel
+from engine.contract import EngineSettings, ModelInfo
+from engine.drawing import DeviceLost, Family, Loaded, Manner
+from engine.models import OnProgress
+
+if TYPE_CHECKING:
+    from engine.families.sd import SdFamily
+    from engine.models import Place
+    from engine.preview import Sketcher
+
+_log = logging.getLogger("easel.engine")
+WARMED_BYTES = 2**24
+WARMING_S = 0.02
+ACQUAINTING = "getting to know this machine"
+
+
+class Tested(Family[Any], Protocol):
+    """A family that can be tried out before anybody draws with it."""
+
+    def self_test(self, size: tuple[int, int]) -> None:
+        """Draws a little at `size` (width, height), for nobody. Raises NotFinite, or what the device raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A model that is ready to draw, and what is known of its forwards."""
+
+    loaded: Loaded[Any]
+    costs: probe.Costs | None
+
+
+class Opener:
+    """Opens models that lie on this disk when somebody wants them; each of `sources` by its model's id."""
+
+    def __init__(self, settings: EngineSettings, sources: Mapping[str, str]) -> None:
+        self._settings, self._sources = settings, sources
+
+    def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
+        """Raises BrokenModel whatever is wrong with it, after some pauses, too; DeviceLost where the device is."""
+        settings = self._settings_for(model_id)
+        try:
+            if upscalers.is_one(settings.model):
+                return _open_upscaler(settings)
+            info = models.describe(settings)
+            place = models.choose_place(settings, info.family)
+            yield from _warmed(models.weight_files(settings, place))
+            opened = yield from opening(settings, info, place, models.untold, measures=False)
+        except (BrokenModel, DeviceLost):
+            raise
+        except Exception as error:
+            faults.check_device(error)
+            _log.error("a model could not be loaded", exc_info=error)
+            raise BrokenModel(
+                f"The model {model_id} can't be loaded ({type(error).__name__}): "
+                "the bot's owner needs to look at its files and the engine's log."
+            ) from error
+        return opened.loaded
+
+    def size_of(self, model_id: str) -> int:
+        """Bytes that it takes on its device while it draws one picture of its own size. Raises BrokenModel."""
+        settings = self._settings_for(model_id)
+        if upscalers.is_one(settings.model):
+            return upscalers.size_of(Path(settings.model))
+        info = models.describe(settings)
+        place = models.choose_place(settings, info.family)
+        numbers = sum(map(checkpoint.count_numbers, models.weight_files(settings, place)))
+        return numbers * place.dtype.itemsize + memory.WORKING * info.width * info.height
+
+    def free(self) -> int | None:
+        """Bytes that are free on the device, once what is left over was given back."""
+        import torch
+
+        gc.collect()
+        place = models.choose_place(self._settings)
+        if place.device.type == "cuda":
+            torch.cuda.empty_cache()
+        free = memory.free_bytes(place.device)
+        return None if free is None else round(memory.SPARE * free)
+
+    def _settings_for(self, model_id: str) -> EngineSettings:
+        return replace(self._settings, model=self._sources[model_id])
+
+
+def _warmed(files: Sequence[Path]) -> Generator[None, None, None]:
+    """The system reads them from the disk while others draw, so that each part then loads quickly."""
+
+    def read() -> None:
+        for file in files:
+            with suppress(OSError), file.open("rb") as opened:  # loading will say what is wrong
+                while opened.read(WARMED_BYTES):
+                    pass
+
+    reader = threading.Thread(target=read, name="easel-warm", daemon=True)
+    reader.start()
+    while reader.is_alive():
+        reader.join(WARMING_S)
+        yield
+
+
+def opening(
+    settings: EngineSettings, info: ModelInfo, place: Place, tell: OnProgress, *, measures: bool
+) -> Generator[None, None, Opened]:
+    """`settings.model`, of which `info` is known, ready to draw. Unless it `measures`, only what an earlier start found out is known of it.
+
+    Raises BrokenModel, Unreachable, or what the device raises.
+    """
+    from engine.families.sd import SdFamily
+
+    arithmetic.pin(info)
+    if info.family == "any":
+        settings = replace(settings, mode="exact")  # its pictures share no forward
+    pipeline = yield from models.loading(settings, place, tell)
+    arithmetic.pin(info)  # others may have drawn meanwhile
+    info = _fitted(models.describe(settings), pipeline, settings, place)  # now by the files themselves
+    tell(ACQUAINTING, None)
+    family = family_of(pipeline, settings, info)
+    _examine(family, info, place)
+    switches, costs = dict[str, str](), None
+    if isinstance(family, SdFamily):
+        switches, costs = _acquaint(
+            family, pipeline, settings, info, place, lambda: tell(ACQUAINTING, None), measures=measures
+        )
+    manner = _manner(settings, costs)
+    if settings.mode == "fast" and settings.compile == "on" and isinstance(family, SdFamily):
+        family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
+    fingerprint = {
+        **arithmetic.fingerprint(place),
+        **switches,
+        "weights": models.digest(settings),
+        "mode": settings.mode,
+        "width": _width(manner),
+    }
+    loaded = Loaded(
+        model=info,
+        family=family,
+        manner=manner,
+        fingerprint=fingerprint,
+        size_bytes=memory.size_of(pipeline),
+        enter=lambda: arithmetic.pin(info),
+    )
+    return Opened(loaded=loaded, costs=costs)
+
+
+def _open_upscaler(settings: EngineSettings) -> Loaded[Any]:
+    """Small enough to be opened without a pause."""
+    from engine import inputs
+    from engine.families.upscale import UpscaleFamily
+
+    file = Path(settings.model)
+    info = upscalers.describe(file)
+    arithmetic.pin(info)
+    place = models.choose_place(settings, info.family)
+    family = UpscaleFamily(upscalers.load(file, place), Path(settings.spool) / inputs.FOLDER)
+    _examine(family, info, place)
+    fingerprint = {
+        **arithmetic.fingerprint(place),
+        "dtype": family.dtype,
+        "spandrel": upscalers.version(),
+        "weights": models.digest_of([file]),
+        "mode": "exact",
+        "width": "1 image",
+    }
+    return Loaded(
+        model=info,
+        family=family,
+        manner=Manner(),
+        fingerprint=fingerprint,
+        size_bytes=upscalers.size_of(file),
+        enter=lambda: arithmetic.pin(info),
+    )
+
+
+def _manner(settings: EngineSettings, costs: probe.Costs | None) -> Manner:
+    """How images share forwards; fast fills them up to where more rows no longer pay, if that was measured."""
+    knee = min(costs.knee, 2 * settings.slots) if costs else settings.rows
+    return Manner(mode=settings.mode, rows=knee if settings.mode == "fast" else settings.rows)
+
+
+def _width(manner: Manner) -> str:
+    """Of a forward, as fingerprints name it."""
+    rows = f"{manner.rows} rows"
+    return {"exact": "1 image", "wide": rows, "fast": f"up to {rows}"}[manner.mode]
+
+
+def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
+    from engine import inputs
+    from engine.families.anything import AnyFamily
+    from engine.families.sd import SdFamily
+    from engine.families.sdxl import SdxlFamily
+    from engine.pipelines import CALLS
+
+    sketcher = _sketcher(pipeline, settings)
+    if info.family == "any":
+        call = CALLS[type(pipeline).__name__]
+        return AnyFamily(
+            pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
+        )
+    family = SdxlFamily if info.family == "sdxl" else SdFamily
+    folder = Path(settings.spool) / inputs.FOLDER
+    return family(pipeline, sketcher, side_min=info.side_min, inputs=folder)
+
+
+def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:
+    """None where no previews are wanted, or the latents are of another kind than pictures in small."""
+    from engine import preview
+
+    if not settings.preview_every or type(pipeline.vae).__name__ != "AutoencoderKL":
+        return None
+    if settings.preview_model:
+        return preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
+    return preview.LinearSketcher(pipeline.vae)
+
+
+def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
+    """With the largest size that the free memory has room for."""
+    free = memory.free_bytes(place.device)
+    if free is None or info.family == "any":  # how much those take nobody knows beforehand
+        return info
+    needs = memory.Needs.of(
+        pipeline.unet.config,
+        pipeline.vae.config,
+        itemsize=place.dtype.itemsize,
+        vae_itemsize=pipeline.vae.dtype.itemsize,
+        tiles=place.device.type == "cuda",
+    )
+    return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
+
+
+def _examine(family: Tested, info: ModelInfo, place: Place) -> None:
+    """The self-test before Ready: a small picture is drawn and thrown away."""
+    from engine.families.trouble import NotFinite
+
+    side = -(-info.side_min // info.side_multiple) * info.side_multiple
+    try:
+        family.self_test((side, side))
+    except NotFinite as error:
+        dtype = str(place.dtype).removeprefix("torch.")
+        raise BrokenModel(
+            f"The model {info.title} draws no numbers in {dtype} on this device: set dtype to "
+            f"“{'float32' if dtype != 'float32' else 'auto'}” under [engine], or download the model again."
+        ) from error
+    except Exception as error:
+        if family.is_out_of_memory(error):
+            raise BrokenModel(
+                f"There is no memory left to draw with {info.title}, not even {side}x{side}: "
+                "end what else uses the device, or choose a smaller model."
+            ) from error
+        raise
+
+
+def _acquaint(
+    family: SdFamily,
+    pipeline: Any,
+    settings: EngineSettings,
+    info: ModelInfo,
+    place: Place,
+    go_on: Callable[[], None],
+    *,
+    measures: bool,
+) -> tuple[dict[str, str], probe.Costs | None]:
+    """(switches that are on, what forwards cost): as found at an earlier start with the same facts, or found now.
+
+    `go_on` is called after each forward: on a slow machine finding out takes minutes. Unless it `measures`, it leaves
+    that to an earlier or later start.
+    """
+    from engine import tuning
+
+    if settings.data is None:
+        tuning.turn_on(pipeline, tuning.told(settings))
+        return tuning.told(settings), None
+    size, folder = (info.width, info.height), Path(settings.data)
+    facts = {
+        **arithmetic.fingerprint(place),
+        "model": info.id,
+        "size": "x".join(map(str, size)),
+        "mode": settings.mode,
+        "rows": str(settings.rows),
+        "channels_last": settings.channels_last,
+        "fused_qkv": settings.fused_qkv,
+    }
+    key = probe.key_of(facts)
+    if (costs := probe.read(folder, key)) is not None:
+        switches = probe.read_switches(folder, key)
+        tuning.turn_on(pipeline, switches)
+        return switches, costs
+    if not measures:
+        tuning.turn_on(pipeline, tuning.told(settings))
+        return tuning.told(settings), None
+
+    def rehearse(count: int) -> None:
+        family.rehearse(count, size)
+        go_on()
+
+    rows = 2 if settings.mode == "exact" else min(settings.rows, 2 * settings.slots)
+    switches = tuning.choose(pipeline, settings, lambda: rehearse(rows))
+    costs = probe.measure(rehearse)
+    probe.keep(folder, key, costs, facts, switches)
+    return switches, costs

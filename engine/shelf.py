@@ -1,0 +1,137 @@
+"""Which models there are, and which of them are loaded: on demand, and out again by least recent use.
+
+Knows neither torch nor requests: opening a model, and what it takes, is its `Source`'s business.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Generator, Mapping, Sequence, Set
+from typing import Generic, Protocol
+
+from engine.checkpoint import BrokenModel
+from engine.contract import InvalidRequest, ModelInfo
+from engine.drawing import Loaded, Painted
+
+_log = logging.getLogger("easel.engine")
+
+
+class Source(Protocol[Painted]):
+    """Where models come from."""
+
+    def open(self, model_id: str) -> Generator[None, None, Loaded[Painted]]:
+        """Loads one part between two pauses; raises BrokenModel, or what the device raises."""
+        ...
+
+    def size_of(self, model_id: str) -> int:
+        """Bytes that it will take. Raises BrokenModel."""
+        ...
+
+    def free(self) -> int | None:
+        """Bytes that are free where models go, None where nobody can tell; gives back what nobody uses any more."""
+        ...
+
+
+class Shelf(Generic[Painted]):
+    """The models of one engine. `first` is loaded from the beginning; the others are when somebody wants them."""
+
+    def __init__(
+        self,
+        first: Loaded[Painted],
+        others: Sequence[ModelInfo] = (),
+        source: Source[Painted] | None = None,
+        *,
+        limit: int | None = None,
+    ) -> None:
+        """`limit`: bytes that all loaded models may take together; without it, what is free."""
+        self._models = {info.id: info for info in (first.model, *others)}
+        self._source, self._limit = source, limit
+        self._loaded = OrderedDict({first.model.id: first})
+        """The least recently used first."""
+        self._opening: tuple[str, Generator[None, None, Loaded[Painted]]] | None = None
+
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        """What is offered, the first one by default."""
+        return tuple(self._models.values())
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The ids of those that are loaded, the least recently used first."""
+        return tuple(self._loaded)
+
+    @property
+    def is_opening(self) -> bool:
+        return self._opening is not None
+
+    def info(self, model_id: str) -> ModelInfo:
+        """Raises InvalidRequest where there is no such model."""
+        if model_id not in self._models:
+            raise InvalidRequest(
+                f"There is no model “{model_id[:60]}” here: this engine draws with {', '.join(self._models)}."
+            )
+        return self._models[model_id]
+
+    def fetch(self, model_id: str, *, in_use: Set[str]) -> Loaded[Painted] | None:
+        """The model; None while it is not loaded yet, and then another part of it is: ask again, in the next tick.
+
+        What is `in_use` stays. Raises BrokenModel where it can't be loaded, or what the device raises.
+        """
+        if model_id in self._loaded:
+            self._loaded.move_to_end(model_id)
+            return self._loaded[model_id]
+        if self._opening is None or self._opening[0] != model_id:
+            self.give_up()
+            if not self._make_room(model_id, in_use):
+                return None
+            assert self._source is not None  # without one every model is loaded
+            self._opening = model_id, self._source.open(model_id)
+        return self._open_further(*self._opening)
+
+    def give_up(self) -> None:
+        """What is half loaded is wanted no more."""
+        if self._opening is not None:
+            self._opening[1].close()
+            self._opening = None
+
+    def _open_further(
+        self, model_id: str, parts: Generator[None, None, Loaded[Painted]]
+    ) -> Loaded[Painted] | None:
+        try:
+            next(parts)
+        except StopIteration as done:
+            self._opening = None
+            loaded: Loaded[Painted] = done.value
+            self._loaded[model_id] = loaded
+            self._models[model_id] = loaded.model  # its sizes are bounded by the memory now
+            return loaded
+        except BaseException:
+            self._opening = None
+            raise
+        return None
+
+    def _make_room(self, model_id: str, in_use: Set[str]) -> bool:
+        """False where it has to wait for those in use. Raises BrokenModel where it would fit not even alone."""
+        assert self._source is not None
+        wanted = self._source.size_of(model_id)
+        sizes = {name: loaded.size_bytes for name, loaded in self._loaded.items()}
+        if not self._fits(wanted, {}, gone=sum(sizes.values())):
+            raise BrokenModel(
+                f"There is no room in this machine's memory for the model {self._models[model_id].title}: "
+                "use a smaller one."
+            )
+        for loaded in [loaded for loaded in self._loaded if loaded not in in_use]:
+            if self._fits(wanted, sizes):
+                return True
+            del self._loaded[loaded], sizes[loaded]
+            _log.info("the model %s left for %s", loaded, model_id)
+        return self._fits(wanted, sizes)
+
+    def _fits(self, wanted: int, sizes: Mapping[str, int], *, gone: int = 0) -> bool:
+        """Beside models of these sizes, once `gone` more bytes were free."""
+        assert self._source is not None
+        if self._limit is not None and sum(sizes.values()) + wanted > self._limit:
+            return False
+        free = self._source.free()
+        return free is None or wanted <= free + gone

@@ -1,0 +1,363 @@
+"""Several models in one engine: loaded on demand, kept by least recent use, in the same line and with the same pixels."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import arithmetic, models, opening
+from engine.checkpoint import BrokenModel
+from engine.contract import (
+    EngineSettings,
+    Failed,
+    FakeSettings,
+    Finished,
+    GenerationRequest,
+    InvalidRequest,
+    ModelInfo,
+    Ready,
+    Stepped,
+    Submit,
+)
+from engine.drawing import Loaded, Manner
+from engine.fake import MODEL, FakeFamily
+from engine.process import EngineProcess
+from engine.shelf import Shelf
+from tests.engine.support import SIZE_BYTES, Bench, pixels, recv_endings, recv_until
+from tests.tiny import build
+
+FIRST, SECOND, THIRD = (replace(MODEL, id=name, title=name.title()) for name in ("first", "second", "third"))
+PARTS = 3
+"""Pauses while a model is opened."""
+
+
+def loaded(info: ModelInfo, entered: Callable[[], None] = lambda: None) -> Loaded[Any]:
+    family = FakeFamily(FakeSettings(step_s=0))
+    return Loaded(
+        model=info,
+        family=family,
+        manner=Manner(),
+        fingerprint={"model": info.id},
+        size_bytes=SIZE_BYTES,
+        enter=entered,
+    )
+
+
+@dataclass(kw_only=True)
+class Models:
+    """A source whose models take SIZE_BYTES each, of `room` bytes that there are."""
+
+    room: int | None = None
+    fails: Mapping[str, Exception] = field(default_factory=dict[str, Exception])
+    opened: list[str] = field(default_factory=list[str])
+    closed: list[str] = field(default_factory=list[str])
+    entered: list[str] = field(default_factory=list[str])
+    shelf: Callable[[], tuple[str, ...]] = lambda: ()
+
+    def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
+        try:
+            for _ in range(PARTS):
+                yield
+        except GeneratorExit:
+            self.closed.append(model_id)
+            raise
+        if model_id in self.fails:
+            raise self.fails[model_id]
+        self.opened.append(model_id)
+        return loaded(replace(MODEL, id=model_id), lambda: self.entered.append(model_id))
+
+    def size_of(self, model_id: str) -> int:
+        del model_id
+        return SIZE_BYTES
+
+    def free(self) -> int | None:
+        return None if self.room is None else self.room - SIZE_BYTES * len(self.shelf())
+
+
+def a_shelf(source: Models, **options: Any) -> Shelf[Any]:
+    shelf = Shelf(loaded(FIRST), (SECOND, THIRD), source, **options)
+    source.shelf = lambda: shelf.loaded
+    return shelf
+
+
+def fetched(shelf: Shelf[Any], model_id: str, in_use: frozenset[str] = frozenset()) -> Loaded[Any]:
+    for _ in range(2 * PARTS):
+        if (found := shelf.fetch(model_id, in_use=in_use)) is not None:
+            return found
+    raise AssertionError(f"{model_id} was never loaded")
+
+
+# ------------------------------------------------------------------ the shelf
+
+
+def test_models_are_loaded_once_and_part_by_part() -> None:
+    """Each call loads one part; afterwards the same model is given, never a second copy of it."""
+    source = Models()
+    shelf = a_shelf(source)
+    assert [model.id for model in shelf.models] == ["first", "second", "third"]
+    tries = [shelf.fetch("second", in_use=frozenset()) for _ in range(PARTS)]
+    assert tries == [None] * PARTS
+    assert shelf.is_opening
+    second = fetched(shelf, "second")
+    assert not shelf.is_opening
+    assert shelf.fetch("second", in_use=frozenset()) is second
+    assert source.opened == ["second"]
+
+
+def test_the_least_recently_used_leaves_first() -> None:
+    """Where there is room for two, the one asked for longest ago makes room for a third."""
+    source = Models(room=2 * SIZE_BYTES)
+    shelf = a_shelf(source)
+    fetched(shelf, "second")
+    fetched(shelf, "first")
+    fetched(shelf, "third")
+    assert shelf.loaded == ("first", "third")
+    fetched(shelf, "second")
+    assert shelf.loaded == ("third", "second")
+
+
+def test_a_limit_counts_like_memory() -> None:
+    """`limit` bounds what all of them take, however much is free."""
+    shelf = a_shelf(Models(), limit=2 * SIZE_BYTES)
+    fetched(shelf, "second")
+    fetched(shelf, "third")
+    assert shelf.loaded == ("second", "third")
+
+
+def test_who_is_in_use_is_waited_for() -> None:
+    """A model that somebody draws with stays; the one that wants its room is not even begun."""
+    source = Models(room=SIZE_BYTES)
+    shelf = a_shelf(source)
+    for _ in range(2 * PARTS):
+        assert shelf.fetch("second", in_use=frozenset({"first"})) is None
+    assert shelf.loaded == ("first",)
+    assert not shelf.is_opening
+    assert fetched(shelf, "second").model.id == "second"
+    assert shelf.loaded == ("second",)
+
+
+def test_what_never_fits_costs_nobody_its_place() -> None:
+    """A model too large even for an empty device is refused with a sentence, and all others stay loaded."""
+    shelf = a_shelf(Models(room=SIZE_BYTES - 1))
+    with pytest.raises(BrokenModel, match="no room in this machine's memory for the model Second"):
+        shelf.fetch("second", in_use=frozenset())
+    assert shelf.loaded == ("first",)
+
+
+def test_a_broken_one_can_be_asked_for_again() -> None:
+    """What can't be loaded says why, each time it is asked for."""
+    shelf = a_shelf(Models(fails={"second": BrokenModel("Its files are damaged.")}))
+    for _ in range(2):
+        with pytest.raises(BrokenModel, match="damaged"):
+            fetched(shelf, "second")
+        assert not shelf.is_opening
+
+
+def test_nobody_wants_it_any_more() -> None:
+    """Half loaded, it is let go when another is asked for, or nobody."""
+    source = Models()
+    shelf = a_shelf(source)
+    shelf.fetch("second", in_use=frozenset())
+    fetched(shelf, "third")
+    shelf.fetch("second", in_use=frozenset())
+    shelf.give_up()
+    shelf.give_up()
+    assert source.closed == ["second", "second"]
+    with pytest.raises(InvalidRequest, match="There is no model “fourth” here"):
+        shelf.info("fourth")
+
+
+# ------------------------------------------------------------------ in the worker
+
+
+def a_bench(folder: Path, source: Models, **options: Any) -> Bench:
+    bench = Bench(
+        FakeFamily(FakeSettings(step_s=0)), FIRST, folder, others=(SECOND, THIRD), source=source, **options
+    )
+    source.shelf = lambda: bench.worker._shelf.loaded  # pyright: ignore[reportPrivateUsage]
+    return bench
+
+
+def ask(model: ModelInfo, prompt: str = "a boat", **options: Any) -> GenerationRequest:
+    return model.request(prompt=prompt, seed=1, **options)
+
+
+def drawn_by(event: Finished) -> str | None:
+    from engine import metadata
+
+    found = metadata.read(Path(str(event.images[0].path)))
+    return found.fingerprint.get("model") if found else None
+
+
+def test_others_draw_while_a_model_loads(tmp_path: Path) -> None:
+    """Each part that is loaded leaves the others a step; the one who waits is told why."""
+    source = Models()
+    bench = a_bench(tmp_path, source)
+    bench.submit(1, ask(FIRST, steps=2 * PARTS))
+    bench.tick()
+    bench.submit(2, ask(SECOND))
+    bench.tick(PARTS)
+    assert not source.opened
+    told = [event.stage for event in bench.of(2) if isinstance(event, Stepped)]
+    assert set(told) == {"loading"}
+    [last] = [event for event in bench.of(1) if isinstance(event, Stepped)][-1:]
+    assert last.step >= 1
+    assert drawn_by(bench.finished(2)) == "second"
+    bench.finish(1)
+
+
+def test_models_share_no_forward(tmp_path: Path) -> None:
+    """In fast pictures of one model share forwards, those of two never; each model is entered when its turn comes."""
+    source = Models()
+    bench = a_bench(tmp_path, source, mode="fast", rows=8)
+    for job_id, model in enumerate((FIRST, SECOND, FIRST, SECOND), 1):
+        bench.submit(job_id, ask(model, steps=4))
+    bench.finish(1, 2, 3, 4)
+    assert {drawn_by(bench.finished(job)) for job in (2, 4)} == {"second"}
+    assert source.entered
+    assert source.opened == ["second"]
+
+
+def test_room_is_made_when_its_users_are_done(tmp_path: Path) -> None:
+    """With room for one model its pictures are finished, then it leaves; whoever comes later waits behind."""
+    source = Models(room=SIZE_BYTES)
+    bench = a_bench(tmp_path, source)
+    for job_id, model in enumerate((FIRST, SECOND, FIRST), 1):
+        bench.submit(job_id, ask(model, steps=3))
+    bench.finish(1, 2, 3)
+    endings = [event.job_id for event in bench.events if isinstance(event, Finished)]
+    assert endings == [1, 2, 3]
+    assert source.opened == ["second", "first"]
+
+
+def test_a_model_that_cannot_be_loaded_fails_its_own(tmp_path: Path) -> None:
+    """Its request ends with the sentence; the engine and the others go on."""
+    bench = a_bench(tmp_path, Models(fails={"second": BrokenModel("Its files are damaged.")}))
+    bench.submit(1, ask(FIRST))
+    bench.submit(2, ask(SECOND))
+    bench.submit(3, ask(THIRD))
+    bench.finish(1, 2, 3)
+    failed = bench.ending(2)
+    assert isinstance(failed, Failed)
+    assert failed.reason == "Its files are damaged."
+    assert isinstance(bench.ending(1), Finished)
+    assert isinstance(bench.ending(3), Finished)
+
+
+def test_a_cancel_while_it_loads(tmp_path: Path) -> None:
+    """It ends at once, and what was half loaded is let go."""
+    source = Models()
+    bench = a_bench(tmp_path, source)
+    bench.submit(1, ask(SECOND))
+    bench.tick(2)
+    bench.cancel(1)
+    bench.tick()
+    assert bench.ending(1) is not None
+    assert source.closed == ["second"]
+    bench.submit(2, ask(FIRST))
+    bench.finished(2)
+
+
+def test_sizes_that_no_longer_fit_are_refused_after_loading(tmp_path: Path) -> None:
+    """A model's memory is known once it is loaded: what is too large for it then ends with a sentence."""
+
+    class Smaller(Models):
+        def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
+            found = yield from super().open(model_id)
+            found.model = replace(found.model, title="Second", pixels_max=128 * 128)
+            return found
+
+    bench = a_bench(tmp_path, Smaller())
+    bench.submit(1, ask(SECOND, size=(256, 256)))
+    bench.finish(1)
+    failed = bench.ending(1)
+    assert isinstance(failed, Failed)
+    assert "256x256 is too large for Second" in failed.reason
+
+
+# ------------------------------------------------------------------ real ones
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine's own models: one more of the same kind, one that is damaged."""
+    root = tmp_path_factory.mktemp("models")
+    build(root / "checkpoints" / "other", seed=7)
+    shutil.copytree(tiny, root / "checkpoints" / "broken")
+    (root / "checkpoints" / "broken" / "unet" / "config.json").unlink()
+    return root
+
+
+@pytest.fixture
+def engine(tiny: Path, folder: Path, start: Callable[..., EngineProcess]) -> EngineProcess:
+    return start(model=str(tiny), models=str(folder), device="cpu", slots=2)
+
+
+def lone(
+    source: Path, request: GenerationRequest, tmp_path: Path, start: Callable[..., EngineProcess]
+) -> bytes:
+    """What an engine with this model alone draws."""
+    engine = start(model=str(source), device="cpu", spool=str(tmp_path / f"lone-{source.name}"))
+    recv_until(engine, lambda event: isinstance(event, Ready))
+    engine.send(Submit(job_id=1, attempt=1, request=request))
+    ending = recv_endings(engine, 1)[0][1]
+    assert isinstance(ending, Finished)
+    return pixels(ending.images[0].path)
+
+
+def test_two_real_models_in_one_engine(
+    tiny: Path, folder: Path, engine: EngineProcess, tmp_path: Path, start: Callable[..., EngineProcess]
+) -> None:
+    """Both are offered, a broken one is named and left out, and each draws to the bit what it draws alone."""
+    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
+    assert isinstance(ready, Ready)
+    assert [model.id for model in ready.models] == ["tiny", "other"]
+    assert any("A model is left out" in warning for warning in ready.warnings)
+    requests = [model.request(prompt="a boat", seed=5, steps=4) for model in ready.models]
+    for job_id, request in enumerate(requests * 2, 1):
+        engine.send(Submit(job_id=job_id, attempt=1, request=request))
+    endings, events = recv_endings(engine, 1, 2, 3, 4)
+    assert any(isinstance(event, Stepped) and event.stage == "loading" for event in events)
+    drawn = {}
+    for job_id, ending in endings.items():
+        assert isinstance(ending, Finished), ending
+        drawn[job_id] = pixels(ending.images[0].path)
+    assert drawn[1] == drawn[3] != drawn[2] == drawn[4]
+    for number, source in enumerate((tiny, folder / "checkpoints" / "other")):
+        assert drawn[number + 1] == lone(source, requests[number], tmp_path, start)
+
+
+def test_what_a_model_takes(tiny: Path, tmp_path: Path) -> None:
+    """By its files it takes what it takes when it is loaded, and a picture's worth more."""
+    settings = EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu")
+    info = models.describe(settings)
+    arithmetic.pin(info)
+    opener = opening.Opener(settings, {info.id: str(tiny)})
+    found = models.wholly(opener.open(info.id))
+    picture = info.width * info.height * 6 * 128 * 4
+    assert opener.size_of(info.id) - picture == pytest.approx(found.size_bytes, rel=0.01)
+    free = opener.free()
+    assert free is not None
+    assert free > found.size_bytes
+
+
+def test_whatever_is_wrong_is_a_sentence(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error nobody foresaw while a further model loads is that model's, in a sentence; the log has the rest."""
+
+    def fail(*_: object) -> None:
+        raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(models, "loading", fail)
+    opener = opening.Opener(
+        EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu"), {"tiny": str(tiny)}
+    )
+    with pytest.raises(BrokenModel, match=r"The model tiny can't be loaded \(ValueError\)"):
+        models.wholly(opener.open("tiny"))
+    assert "nobody foresaw this" in caplog.text
