@@ -17,13 +17,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from engine import inputs, models, tiles, upscalers
+from engine import inputs, metadata, models, tiles, upscalers
 from engine.checkpoint import BrokenModel
-from engine.contract import EngineSettings, GenerationRequest, InvalidRequest, ModelInfo, Start
+from engine.contract import (
+    Cancelled,
+    EngineSettings,
+    Failed,
+    Finished,
+    GenerationRequest,
+    InvalidRequest,
+    ModelInfo,
+    Ready,
+    Start,
+    Stepped,
+    Submit,
+)
+from engine.families.sd import SdFamily
 from engine.families.trouble import NotFinite
 from engine.families.upscale import UpscaleCanvas, UpscaleFamily
+from engine.opening import Opener
+from engine.process import EngineProcess
 from engine.tiles import MARGIN
-from tests.engine.support import a_photo, draw, encoded, kept
+from tests.engine.support import (
+    NO_IMAGES,
+    Bench,
+    a_photo,
+    draw,
+    encoded,
+    kept,
+    pixels,
+    recv_endings,
+    recv_until,
+)
 from tests.tiny_upscalers import build, spoiled
 
 PLACE = models.choose_place(EngineSettings(model="none", spool="/nowhere", device="cpu"))
@@ -326,3 +351,151 @@ def test_no_numbers_are_a_sentence(tmp_path: Path) -> None:
     )
     with pytest.raises(NotFinite):
         studio.family.self_test((64, 64))
+
+
+# ------------------------------------------------------------------ among others
+
+
+@pytest.fixture
+def crowd(pipe: Any, model: ModelInfo, files: Callable[[str, int], Path], tmp_path: Path) -> Bench:
+    """Stable Diffusion and an upscaler behind one worker."""
+    file = files("compact", 4)
+    settings = EngineSettings(model="none", spool=str(tmp_path), device="cpu")
+    return Bench(
+        SdFamily(pipe, inputs=tmp_path / inputs.FOLDER),
+        model,
+        tmp_path,
+        others=[upscalers.describe(file)],
+        source=Opener(settings, {file.stem: str(file)}),
+        preview_every=1,
+    )
+
+
+def test_it_takes_turns_with_others(crowd: Bench, studio: Studio, model: ModelInfo, tmp_path: Path) -> None:
+    """Tiles are steps: who needs fewer goes first, progress counts them, previews come, and the pixels are those alone."""
+    request = studio.request(2, a_photo((300, 200)))
+    drawn = model.request(prompt="a boat", seed=3, steps=2)
+    crowd.submit(2, request)
+    while not any(isinstance(event, Stepped) and event.step for event in crowd.of(2)):
+        crowd.tick()
+    crowd.submit(1, drawn)
+    crowd.submit(3, request)
+    crowd.finish(1)
+    assert crowd.ending(2) is None
+    finished = [crowd.finished(job_id) for job_id in (1, 2, 3)]
+    told = [event for event in crowd.of(2) if isinstance(event, Stepped) and event.stage == "denoising"]
+    assert {event.steps for event in told} == {6}
+    assert [event.step for event in told if event.preview is None][-1] == 6
+    assert any(event.preview for event in told)
+    one, other = (pixels(ending.images[0].path) for ending in finished[1:])
+    studio.family._side = 128
+    assert one == other == draw(studio.family, request).image.tobytes()
+    alone = Bench(crowd.worker._shelf.fetch(model.id, in_use=set()).family, model, tmp_path)  # pyright: ignore[reportOptionalMemberAccess]
+    alone.submit(1, drawn)
+    assert pixels(finished[0].images[0].path) == pixels(alone.finished(1).images[0].path)
+    made = metadata.read(str(finished[1].images[0].path))
+    assert made is not None
+    assert made.fields["Postprocess upscaler"] == "4x-compact"
+    assert made.fingerprint["spandrel"]
+    assert made.request is not None
+    assert (made.request.upscale, made.request.is_seedless) == (2, True)
+
+
+def test_cancelled_within_a_tile(crowd: Bench, studio: Studio, tmp_path: Path) -> None:
+    """A cancel is answered before the next tile, with the share that is done, and leaves no file."""
+    crowd.submit(1, studio.request(2, a_photo((300, 200))))
+    while not any(isinstance(event, Stepped) and event.stage == "denoising" for event in crowd.of(1)):
+        crowd.tick()
+    crowd.cancel(1)
+    crowd.tick()
+    ending = crowd.ending(1)
+    assert isinstance(ending, Cancelled)
+    assert ending.done == pytest.approx(1 / 6)
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_bad_images_fail_alone(crowd: Bench, studio: Studio, model: ModelInfo) -> None:
+    """Every file that is no image is a sentence; who draws beside it draws on."""
+    request = studio.request()
+    crowd.submit(1, model.request(prompt="a boat", seed=3, steps=4))
+    for number, (data, words) in enumerate(NO_IMAGES.values(), 10):
+        digest = inputs.keep(studio.inputs, data)
+        crowd.submit(number, GenerationRequest.from_dict({**request.to_dict(), "image": digest}))
+        crowd.finish(number)
+        ending = crowd.ending(number)
+        assert isinstance(ending, Failed)
+        assert words in ending.reason
+    crowd.finished(1)
+    crowd.submit(2, request)
+    assert crowd.finished(2).images[0].width == 200
+
+
+def test_one_that_makes_no_numbers_is_not_opened(crowd: Bench, studio: Studio, tmp_path: Path) -> None:
+    """Found out when it is tried with a grey tile: a sentence for whoever asked, and the others draw on."""
+    bad = build(tmp_path / upscalers.FOLDER / "bad.safetensors")
+    spoiled(bad, lambda tensors: tensors["body.0.weight"].fill_(torch.nan))
+    settings = EngineSettings(model="none", spool=str(tmp_path), device="cpu")
+    opener = Opener(settings, {"bad": str(bad)})
+    with pytest.raises(BrokenModel, match="bad draws no numbers in float32"):
+        models.wholly(opener.open("bad"))
+    bad.unlink()
+    for act in (opener.size_of, lambda name: models.wholly(opener.open(name))):
+        with pytest.raises(BrokenModel):
+            act("bad")
+    crowd.submit(1, studio.request())
+    crowd.finished(1)
+
+
+# ------------------------------------------------------------------ without a model file
+
+
+def test_the_built_in_way(model: ModelInfo, crowd: Bench, studio: Studio) -> None:
+    """A model that draws enlarges with Lanczos and draws anew at little strength: as from that image, and so it says."""
+    image = kept(studio.inputs, studio.photo)
+    size = model.upscaled(100, 80, 2)
+    request = model.request(prompt="a cat", seed=1, size=size, start=Start(image=image, upscale=2))
+    assert (size, request.strength, request.is_seedless) == ((200, 160), 0.2, False)
+    plain = model.request(prompt="a cat", seed=1, size=size, start=Start(image=image, strength=0.2))
+    for job_id, wish in enumerate((request, plain), 1):
+        crowd.submit(job_id, wish)
+    one, other = (crowd.finished(job_id).images[0].path for job_id in (1, 2))
+    assert pixels(one) == pixels(other)
+    made = metadata.read(str(one))
+    assert made is not None
+    assert (made.fields["Hires upscale"], made.fields["Denoising strength"]) == ("2", "0.2")
+
+
+def test_some_step_is_always_left(model: ModelInfo) -> None:
+    """Few steps raise the strength that is taken by default, so that at least one of them is taken."""
+    for steps in range(1, 101):
+        start = Start(image="0" * 64, upscale=2)
+        request = model.request(prompt="", seed=0, size=(256, 256), steps=steps, sampler="Euler", start=start)
+        assert request.steps_taken >= 1
+        assert request.strength == 0.2 or steps < 5
+
+
+def test_an_engine_offers_and_loads_them(
+    tiny: Path, tmp_path: Path, start: Callable[..., EngineProcess], studio: Studio
+) -> None:
+    """A real engine lists what is sound behind the other models, says what is not, and enlarges when it is asked to."""
+    folder = tmp_path / "models" / upscalers.FOLDER
+    build(folder / "4x-compact.safetensors", scale=4)
+    (folder / "old.pth").write_bytes(b"\x80")
+    build(folder / "tiny.safetensors")  # as another model is called
+    engine = start(model=str(tiny), device="cpu", models=str(tmp_path / "models"))
+    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
+    assert isinstance(ready, Ready)
+    assert [(model.id, model.scale) for model in ready.models] == [("tiny", 1), ("4x-compact", 4)]
+    assert sum("“old.pth” in upscalers" in warning for warning in ready.warnings) == 1
+    assert sum("another model “tiny”" in warning for warning in ready.warnings) == 1
+    request = studio.request(3)
+    kept(tmp_path / "spool" / inputs.FOLDER, studio.photo)
+    engine.send(Submit(job_id=1, attempt=1, request=request))
+    endings, events = recv_endings(engine, 1)
+    assert any(isinstance(event, Stepped) and event.stage == "loading" for event in events)
+    ending = endings[1]
+    assert isinstance(ending, Finished)
+    assert (ending.images[0].width, ending.images[0].height) == (300, 240)
+    expected = studio.whole(studio.photo).resize((300, 240), Image.Resampling.LANCZOS)
+    with Image.open(str(ending.images[0].path)) as made:
+        assert apart(made, expected) <= 2
