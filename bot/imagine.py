@@ -177,7 +177,7 @@ def imagine(settings: Settings, wish: Wish) -> int:
         with tempfile.TemporaryDirectory(prefix="easel-") as spool:
             source = wish.keep(Path(spool) / inputs.FOLDER)
             wish.check(seed, source)
-            if is_starter(settings):
+            if is_starter(settings) and wish.upscaler is None:
                 console.print(STARTER_NOTE)
 
             def to_request(models: Sequence[ModelInfo]) -> GenerationRequest:

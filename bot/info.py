@@ -109,18 +109,11 @@ def lines(found: PictureInfo) -> Iterator[str]:
     request = found.request
     yield f"Model: {request.model}"
     yield f"Size: {request.size}"
-    yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
-    yield f"Seed: {request.seed}"
-    if request.upscale > 1:
-        how = (
-            "by the model's network"
-            if request.is_seedless
-            else f"and drawn anew at strength {request.strength:g}"
-        )
-        yield f"Upscaled {request.upscale} times from an image, {how}"
-    elif request.image is not None:
-        within = " within a mask" if request.mask is not None else ""
-        yield f"Started from an image{within}, strength {request.strength:g}"
+    if not request.is_seedless:
+        yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
+        yield f"Seed: {request.seed}"
+    if request.image is not None:
+        yield _start(request)
     yield from found.notes
     yield f"Made by: Easel {found.version}"
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
@@ -128,6 +121,17 @@ def lines(found: PictureInfo) -> Iterator[str]:
         yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
     yield from _files(request)
     yield from f"Again: {command(request)}".split("\n")
+
+
+def _start(request: GenerationRequest) -> str:
+    if request.is_seedless:
+        return f"Upscaled {request.upscale} times from an image, by the model's network"
+    if request.upscale > 1:
+        return (
+            f"Upscaled {request.upscale} times from an image, and drawn anew at strength {request.strength:g}"
+        )
+    within = " within a mask" if request.mask is not None else ""
+    return f"Started from an image{within}, strength {request.strength:g}"
 
 
 def _files(request: GenerationRequest) -> Iterator[str]:
@@ -138,8 +142,8 @@ def _files(request: GenerationRequest) -> Iterator[str]:
 
 
 def _names_its_model(request: GenerationRequest) -> bool:
-    """Whether the name alone finds it: an id of the hub, or the model that ships with Easel."""
-    return "/" in request.model or request.model == STARTER
+    """Whether the name alone finds it: an id of the hub, the model that ships with Easel, or an upscaler."""
+    return "/" in request.model or request.model == STARTER or request.is_seedless
 
 
 def command(request: GenerationRequest) -> str:
