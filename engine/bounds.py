@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
@@ -12,6 +13,10 @@ IMAGES_MAX = 10
 UPSCALE_MAX = 8
 UPSCALED_SIDE_MAX = 4096
 """Of a side in pixels where a picture is an enlarged one."""
+STRENGTH = 0.75
+"""What is taken for an image when nothing is said, as elsewhere."""
+UPSCALE_STRENGTH = 0.2
+"""The same for one that is enlarged: fine detail is drawn anew, and nothing moves."""
 ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
 
 
@@ -86,6 +91,11 @@ def parse_aspect(text: str) -> tuple[int, int]:
 def check_guidance(scale: float) -> None:
     if not GUIDANCE_MIN <= scale <= GUIDANCE_MAX:  # NaN fails too
         raise InvalidRequest(f"Guidance goes from {GUIDANCE_MIN:g} to {GUIDANCE_MAX:g}, not {scale:g}.")
+
+
+def usual_strength(upscale: int, steps: int) -> float:
+    """Of a picture that is so many times as large as its image (1: not enlarged); enlarged ones have a step at least."""
+    return STRENGTH if upscale == 1 else max(UPSCALE_STRENGTH, math.ceil(100 / steps) / 100)
 
 
 def check_inputs(image: str | None, mask: str | None, strength: float | None, steps: int) -> None:

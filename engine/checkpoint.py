@@ -20,6 +20,7 @@ FAMILIES = {
     "StableDiffusionInpaintPipeline": "sd",
     "LatentConsistencyModelPipeline": "sd",
     "StableDiffusionXLPipeline": "sdxl",
+    "StableDiffusionXLInpaintPipeline": "sdxl",
     **dict.fromkeys(CALLS, "any"),
 }
 """Which family draws with a pipeline of this class. Others, and code that comes with a model, are never run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
@@ -27,6 +26,7 @@ from engine.bounds import (
     check_upscaled,
     parse_aspect,
     parse_size,
+    usual_strength,
 )
 from engine.fake_settings import FakeSettings
 from engine.sampling import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS, Sampler
@@ -60,10 +60,6 @@ __all__ = [
 SEEDS = 2**32
 """Seeds are 0 … SEEDS - 1; image i of a request uses (seed + i) mod SEEDS."""
 
-STRENGTH = 0.75
-"""What is taken for an image when nothing is said, as elsewhere."""
-UPSCALE_STRENGTH = 0.2
-"""The same for one that is enlarged: fine detail is drawn anew, and nothing moves."""
 
 STARTER = "starter"
 """The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
@@ -204,6 +200,8 @@ class ModelInfo:
     safety_checker: bool = False
     takes_images: bool = False
     """Whether it can start from an image, and draw within a mask."""
+    needs_mask: bool = False
+    """Whether it can do nothing else."""
     scale: int = 1
     """Of an upscaler: how many times as wide and as high its network makes a picture; 1 for all other models."""
 
@@ -241,7 +239,9 @@ class ModelInfo:
             steps = min(self.steps, limit)
         begun: dict[str, Any] = {}
         if start is not None:
-            begun = {**asdict(start), "strength": self._strength(start, steps)}
+            usual = 1.0 if self.scale > 1 else usual_strength(start.upscale, steps)
+            given = None if self.scale > 1 else start.strength
+            begun = {**asdict(start), "strength": usual if given is None else given}
         request = GenerationRequest(
             prompt=prompt,
             negative_prompt=negative_prompt or "",
@@ -257,14 +257,6 @@ class ModelInfo:
         )
         self.check(request)
         return request
-
-    def _strength(self, start: Start, steps: int) -> float:
-        """What was asked for; a default leaves at least one step."""
-        if self.scale > 1:
-            return 1.0
-        if start.strength is not None:
-            return start.strength
-        return STRENGTH if start.upscale == 1 else max(UPSCALE_STRENGTH, math.ceil(100 / steps) / 100)
 
     def upscaled(self, across: int, down: int, times: int) -> tuple[int, int]:
         """(width, height) of a picture of `across` x `down` pixels, enlarged; raises InvalidRequest beyond the bounds."""
@@ -301,6 +293,8 @@ class ModelInfo:
         """Whether it is a request for this kind of model at all."""
         if request.image is not None and not self.takes_images:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
+        if request.mask is None and self.needs_mask:
+            raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
         if self.scale == 1:
             return
         if request.upscale == 1:

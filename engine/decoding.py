@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from engine.contract import SIDE_MIN, InvalidRequest
+from engine.contract import SIDE_MIN, GenerationRequest, InvalidRequest
 from engine.inputs import BYTES_MAX, path_of
 
 PIXELS_MAX = 64 * 2**20
@@ -29,14 +29,28 @@ NOTHING_TO_DRAW = "The mask leaves nothing to draw: paint white what is to be dr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What pictures start from, in the size that they have themselves."""
+    """What pictures start from, in the size that they have themselves. Equal where made from the same files."""
 
-    image: Image.Image
+    files: tuple[str, str | None]
+    """The digests of image and mask."""
+    size: tuple[int, int]
+    """Width and height of both."""
+    image: Image.Image = field(compare=False)
     """RGB."""
-    mask: Image.Image | None
+    mask: Image.Image | None = field(compare=False)
     """L; from WHITE on it is drawn anew."""
     notes: tuple[str, ...]
     """Sentences for the person who asked."""
+
+
+def begun(folder: Path, request: GenerationRequest) -> Inputs | None:
+    """What this request starts from, None where it is words alone. Raises InvalidRequest; takes up to a second."""
+    if request.image is None:
+        return None
+    size = (
+        None if request.is_seedless else (request.width, request.height)
+    )  # an upscaler's network does that itself
+    return read(folder, image=request.image, mask=request.mask, size=size)
 
 
 def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int] | None) -> Inputs:
@@ -48,10 +62,10 @@ def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int] | 
     picture = _Upload.read(folder, "image", image)
     size = size or picture.size
     rgb = picture.resized(size, "white")
-    if mask is None:
-        return Inputs(image=rgb, mask=None, notes=picture.notes)
-    stencil, notes = _read_mask(folder, mask, picture.size, size)
-    return Inputs(image=rgb, mask=stencil, notes=picture.notes + notes)
+    stencil, notes = None, ()
+    if mask is not None:
+        stencil, notes = _read_mask(folder, mask, picture.size, size)
+    return Inputs(files=(image, mask), size=size, image=rgb, mask=stencil, notes=picture.notes + notes)
 
 
 def _read_mask(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
+from engine import spool
 from engine.contract import GenerationRequest, Mode, ModelInfo, SpooledImage, Stage, Submit
+from engine.decoding import Inputs
 from engine.widths import Widths
 
 
@@ -46,8 +49,11 @@ Painted = TypeVar("Painted", bound=Canvas)
 class Family(Protocol[Painted]):
     """How one model draws."""
 
-    def prepare(self, request: GenerationRequest, seed: int) -> Painted:
-        """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator."""
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> Painted:
+        """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator.
+
+        `inputs` is what the request starts from, decoded, if from an image.
+        """
         ...
 
     def predict(self, canvases: Sequence[Painted], *, padded: int | None) -> Sequence[Any]:
@@ -130,7 +136,27 @@ class Job:
     stage: Stage | None = None
     """The last one that was told."""
     notes: tuple[str, ...] = ()
+    inputs: Future[Inputs | None] | None = None
+    """What it starts from, being decoded; None where it is words alone."""
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
+
+    def forget(self) -> None:
+        """Decodes no more for it, and takes away what was made."""
+        if self.inputs is not None:
+            self.inputs.cancel()
+        for image in self.spooled.values():
+            if image.path is not None:
+                spool.discard(image.path)
+
+    @property
+    def begun(self) -> Inputs | None:
+        """What it starts from, decoded. Raises InvalidRequest for files that are no good."""
+        return None if self.inputs is None else self.inputs.result()
+
+    @property
+    def unread(self) -> tuple[Future[Any], ...]:
+        """`inputs`, until they are there."""
+        return () if self.inputs is None or self.inputs.done() else (self.inputs,)
 
     @property
     def key(self) -> tuple[int, int]:
@@ -182,3 +208,11 @@ class Picture(Generic[Painted]):
     @property
     def left(self) -> int:
         return 0 if self.canvas is None else self.canvas.left
+
+    @property
+    def served(self) -> dict[str, str]:
+        """What its fingerprint says besides the model's, where it was not drawn in the model's usual way."""
+        tiles = {"decode": "tiles"} if self.in_tiles else {}
+        if self.modes <= {self.by.widths.mode}:
+            return tiles
+        return {"mode": " and ".join(sorted(self.modes)), "width": "1 image", **tiles}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from engine import decoding, failpoints, inputs
+from engine import failpoints
 from engine.contract import (
     Broken,
     EngineSettings,
@@ -29,6 +29,7 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
+from engine.decoding import Inputs
 from engine.drawing import DeviceLost, Loaded, Manner
 from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
 from engine.shelf import Shelf
@@ -111,7 +112,7 @@ class _Source:
     def loaded(self, model: ModelInfo) -> Loaded[FakeCanvas]:
         return Loaded(
             model=model,
-            family=FakeFamily(self._fake, Path(self._settings.spool) / inputs.FOLDER),
+            family=FakeFamily(self._fake),
             manner=Manner(mode=self._settings.mode, rows=self._settings.rows),
             fingerprint={**FINGERPRINT, "mode": self._settings.mode},
         )
@@ -148,7 +149,7 @@ class FakeCanvas:
     request: GenerationRequest
     seed: int
     left: int
-    start: decoding.Inputs | None
+    start: Inputs | None
     looked: bool = False
 
     @property
@@ -167,16 +168,11 @@ class FakeCanvas:
 class FakeFamily:
     """Draws ovals; obeys the fault words of FakeSettings."""
 
-    def __init__(self, fake: FakeSettings, inputs: Path = Path()) -> None:
+    def __init__(self, fake: FakeSettings) -> None:
         self._fake = fake
-        self._inputs = inputs
 
-    def prepare(self, request: GenerationRequest, seed: int) -> FakeCanvas:
-        start = None
-        if request.image is not None:
-            size = request.width, request.height
-            start = decoding.read(self._inputs, image=request.image, mask=request.mask, size=size)
-        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=start)
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> FakeCanvas:
+        return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=inputs)
 
     def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
         del padded

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -122,9 +122,8 @@ def describe(settings: EngineSettings) -> ModelInfo:
         return _describe_folder(snapshot, model)
     if model in KNOWN:
         side = KNOWN_SIDE[model]
-        known = ModelInfo(id=model, title=model, **_sizes(side, side, SIDE_MULTIPLE))
-        info = overrides.checked(known, KNOWN[model])
-        return replace(info, takes_images=info.family == "sd")
+        known = ModelInfo(id=model, title=model, takes_images=True, **_sizes(side, side, SIDE_MULTIPLE))
+        return overrides.checked(known, KNOWN[model])
     return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
 
 
@@ -144,11 +143,12 @@ def _describe_folder(folder: Path, model: str) -> ModelInfo:
         id=model,
         title=model.rsplit("/", 1)[-1],
         family=checkpoint.family(index),
+        safety_checker="safety_checker" in dict(checkpoint.components(index)),
+        takes_images=True,
+        needs_mask=unet.get("in_channels") == 9,  # latents, the mask, and the image without what it covers
         **_native(unet, vae),
         **_drawing(folder, unet, index),
     )
-    safety = "safety_checker" in dict(checkpoint.components(index))
-    read = replace(read, safety_checker=safety, takes_images=read.family == "sd")
     return overrides.overridden(overrides.checked(read, KNOWN.get(model, {})), overrides.read(folder))
 
 

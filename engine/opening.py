@@ -162,14 +162,13 @@ def opening(
 
 def _open_upscaler(settings: EngineSettings) -> Loaded[Any]:
     """Small enough to be opened without a pause."""
-    from engine import inputs
     from engine.families.upscale import UpscaleFamily
 
     file = Path(settings.model)
     info = upscalers.describe(file)
     arithmetic.pin(info)
     place = models.choose_place(settings, info.family)
-    family = UpscaleFamily(upscalers.load(file, place), Path(settings.spool) / inputs.FOLDER)
+    family = UpscaleFamily(upscalers.load(file, place))
     _examine(family, info, place)
     fingerprint = {
         **arithmetic.fingerprint(place),
@@ -202,7 +201,6 @@ def _width(manner: Manner) -> str:
 
 
 def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
-    from engine import inputs
     from engine.families.anything import AnyFamily
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
@@ -215,8 +213,7 @@ def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Teste
             pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
         )
     family = SdxlFamily if info.family == "sdxl" else SdFamily
-    folder = Path(settings.spool) / inputs.FOLDER
-    return family(pipeline, sketcher, side_min=info.side_min, inputs=folder)
+    return family(pipeline, sketcher, side_min=info.side_min)
 
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:

@@ -17,10 +17,13 @@ from engine.contract import (
     SIDE_MULTIPLE,
     InvalidRequest,
     ModelInfo,
+    Start,
 )
 
 FILE = "easel.json"
-_FIXED = ("id", "family", "safety_checker", "takes_images")
+_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask")
+_ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
+"""For models that draw nothing without."""
 
 
 def read(folder: Path) -> Mapping[str, Any]:
@@ -92,7 +95,8 @@ def checked(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
     try:
         if unknown:
             raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")
-        changed.request(prompt="a check", seed=0, steps=changed.steps)
+        start = _ANY if changed.needs_mask else None
+        changed.request(prompt="a check", seed=0, steps=changed.steps, start=start)
     except InvalidRequest as error:
         raise BrokenModel(
             f"The defaults of the model “{info.title}” contradict themselves: {error}"

@@ -1,7 +1,8 @@
 """One tick of the engine: who draws next, and what is told about it; knows no torch, no Discord and no process.
 
 How a picture is drawn is its model's business (`Loaded`, and in it `Family`): Stable Diffusion's is `engine.families.sd`,
-and the engine without torch (`engine.fake`) brings one of its own. Models come from the shelf. Everything here runs on one thread, save encoding and saving PNGs.
+and the engine without torch (`engine.fake`) brings one of its own. Models come from the shelf. Everything here runs on one
+thread, save decoding what people attached and encoding and saving PNGs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Generic, Protocol
 
 from PIL import Image
 
-from engine import metadata, spool
+from engine import decoding, inputs, metadata, spool
 from engine.batcher import Batcher
 from engine.checkpoint import BrokenModel
 from engine.contract import (
@@ -86,6 +87,7 @@ class Worker(Generic[Painted]):
         self._jobs: dict[tuple[int, int], Job] = {}
         self._saving: dict[Future[SpooledImage], Picture[Painted]] = {}
         self._saver = ThreadPoolExecutor(SAVERS, thread_name_prefix="easel-spool")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="easel-inputs")
         self._running = True
 
     def run(self) -> None:
@@ -96,7 +98,7 @@ class Worker(Generic[Painted]):
                 pass
             orderly = True
         finally:
-            for pool in (self._sketcher, self._saver):
+            for pool in (self._sketcher, self._saver, self._reader):
                 pool.shutdown(wait=orderly, cancel_futures=True)
 
     def tick(self) -> bool:
@@ -123,9 +125,11 @@ class Worker(Generic[Painted]):
             self._obey(control)
 
     def _rest(self) -> None:
-        """Nothing to draw: wait for a picture being saved, or for a control."""
-        if self._saving:
-            wait(self._saving, timeout=SAVING_S, return_when=FIRST_COMPLETED)
+        """Nothing to draw: wait for a picture being saved, for one being read, or for a control."""
+        upcoming = self._batcher.upcoming
+        if self._saving or upcoming is not None:
+            busy = [*self._saving, *(upcoming.job.unread if upcoming is not None else ())]
+            wait(busy, timeout=SAVING_S, return_when=FIRST_COMPLETED)
             return
         try:
             self._obey(self._controls.get(timeout=IDLE_S))
@@ -151,6 +155,8 @@ class Worker(Generic[Painted]):
         except InvalidRequest as error:
             self._emit(Failed(job_id=submit.job_id, attempt=submit.attempt, reason=str(error)))
             return
+        if request.image is not None:
+            job.inputs = self._reader.submit(decoding.begun, self._folder / inputs.FOLDER, request)
         self._jobs[job.key] = job
         for index in range(request.images):
             self._batcher.add(Picture(job=job, index=index), job.total)
@@ -167,9 +173,7 @@ class Worker(Generic[Painted]):
         for picture in list(self._batcher):
             if picture.job is job:
                 self._batcher.remove(picture)
-        for image in job.spooled.values():
-            if image.path is not None:
-                spool.discard(image.path)
+        job.forget()
 
     # -------------------------------------------------------------- drawing
 
@@ -190,7 +194,7 @@ class Worker(Generic[Painted]):
     def _next_model(self) -> Loaded[Painted] | None:
         """The model of the picture that becomes active next; None where there is none, or a part more of it was loaded.
 
-        One whose model waits for room holds up all behind it, or it would wait for ever.
+        One whose model waits for room, or whose image is still being read, holds up all behind it: nobody overtakes.
         """
         while (picture := self._batcher.upcoming) is not None:
             job = picture.job
@@ -205,7 +209,7 @@ class Worker(Generic[Painted]):
             except (BrokenModel, InvalidRequest) as error:
                 self._fail(job, str(error))
             else:
-                return model
+                return None if job.unread else model
         self._shelf.give_up()
         return None
 
@@ -274,7 +278,8 @@ class Worker(Generic[Painted]):
 
     def _prepare(self, picture: Picture[Painted]) -> None:
         job = picture.job
-        picture.canvas = picture.by.family.prepare(job.request, job.request.seed_of(picture.index))
+        seed = job.request.seed_of(picture.index)
+        picture.canvas = picture.by.family.prepare(job.request, seed, job.begun)
         job.notes = picture.canvas.notes
         if more := picture.canvas.left - job.request.evaluations:  # an image has as many tiles as it has
             job.total += more
@@ -341,7 +346,7 @@ class Worker(Generic[Painted]):
             request=job.request,
             index=index,
             notes=job.notes,
-            fingerprint={**picture.by.fingerprint, **self._served(picture)},
+            fingerprint={**picture.by.fingerprint, **picture.served},
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)
@@ -354,13 +359,6 @@ class Worker(Generic[Painted]):
             width=image.width,
             height=image.height,
         )
-
-    def _served(self, picture: Picture[Painted]) -> dict[str, str]:
-        """What the picture's fingerprint says besides the engine's, where it was not drawn in the engine's usual way."""
-        tiles = {"decode": "tiles"} if picture.in_tiles else {}
-        if picture.modes <= {picture.by.widths.mode}:
-            return tiles
-        return {"mode": " and ".join(sorted(picture.modes)), "width": "1 image", **tiles}
 
     # -------------------------------------------------------------- telling
 

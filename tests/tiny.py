@@ -87,21 +87,23 @@ def build_xl(
     prediction_type: str = "epsilon",
     force_upcast: bool = True,
     zeros_for_empty: bool = True,
+    fills_masks: bool = False,
 ) -> Path:
-    """Writes a folder for StableDiffusionXLPipeline and returns it."""
+    """Writes a folder for StableDiffusionXLPipeline, or StableDiffusionXLInpaintPipeline, and returns it."""
     _quiet()
     diffusers: Any = import_module("diffusers")
     torch: Any = import_module("torch")
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
-    pipeline = diffusers.StableDiffusionXLPipeline(
+    tokenizer = _tokenizer("! !</w>")
+    kind = "StableDiffusionXLInpaintPipeline" if fills_masks else "StableDiffusionXLPipeline"
+    pipeline = getattr(diffusers, kind)(
         vae=_vae(force_upcast=force_upcast),
         text_encoder=_text_encoder(tokenizer),
         text_encoder_2=_text_encoder(tokenizer, projected=True),
         tokenizer=tokenizer,
-        tokenizer_2=_tokenizer(),
-        unet=_unet_xl(),
+        tokenizer_2=_tokenizer("! !</w>", pad="!"),
+        unet=_unet_xl(9 if fills_masks else 4),
         scheduler=diffusers.EulerDiscreteScheduler(),
         force_zeros_for_empty_prompt=zeros_for_empty,
         add_watermarker=False,
@@ -155,12 +157,12 @@ def _unet(in_channels: int, time_cond_proj_dim: int | None) -> Any:
     )
 
 
-def _unet_xl() -> Any:
+def _unet_xl(in_channels: int) -> Any:
     diffusers: Any = import_module("diffusers")
     numbers = 8  # for each of the six sizes that it is told
     return diffusers.UNet2DConditionModel(
         sample_size=SIDE // 8,
-        in_channels=4,
+        in_channels=in_channels,
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -237,5 +239,10 @@ def _safety_parts(safety: Safety) -> tuple[Any, Any]:
 _MERGES = ("r e", "a n", "t h", "th e</w>", "o f</w>", "i n", "in g</w>", "re d</w>", "an d</w>")
 
 
-def _tokenizer() -> Any:
-    return clip_tokenizer([(first, second) for first, second in (merge.split() for merge in _MERGES)], 77)
+def _tokenizer(*more: str, pad: str | None = None) -> Any:
+    """With `pad` for filling up, and therefore never part of a longer piece, as in SDXL's second one."""
+    merges = [(first, second) for first, second in (merge.split() for merge in (*_MERGES, *more))]
+    tokenizer = clip_tokenizer(merges, 77)
+    if pad is not None:
+        tokenizer.add_special_tokens({"pad_token": pad})
+    return tokenizer

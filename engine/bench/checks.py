@@ -29,6 +29,7 @@ from engine.contract import (
     Shutdown,
     Submit,
 )
+from engine.decoding import Inputs
 from engine.drawing import Loaded, Manner
 from engine.families.sd import SdCanvas, SdFamily
 from engine.shelf import Shelf
@@ -177,8 +178,8 @@ class Watched(SdFamily):
         self.during: dict[int, Callable[[], None]] = {}
         """What happens during forward n, counted from 1."""
 
-    def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
-        self.canvases.append(super().prepare(request, seed))
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
+        self.canvases.append(super().prepare(request, seed, inputs))
         return self.canvases[-1]
 
     def predict(self, canvases: Sequence[SdCanvas], *, padded: int | None) -> list[Any]:

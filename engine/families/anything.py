@@ -22,6 +22,7 @@ import torch
 
 from engine import samplers
 from engine.contract import GenerationRequest
+from engine.decoding import Inputs
 from engine.families.trouble import Explaining, check_finite
 from engine.preview import Sketcher
 
@@ -142,7 +143,8 @@ class AnyFamily(Explaining):
         self._negative = negative
         self._device: torch.device = pipeline.device
 
-    def prepare(self, request: GenerationRequest, seed: int) -> AnyCanvas:
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> AnyCanvas:
+        del inputs  # its models draw from words alone
         unheard = bool(request.negative_prompt) and not self._negative
         return AnyCanvas(request=request, seed=seed, notes=(_NEGATIVE,) if unheard else ())
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStubs]
     EmbeddingsProvider,
+    ReturnedEmbeddingsType,
     SplitLongTextMode,
 )
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENCODED_TEXTS = 64
-"""Texts kept; a window of one takes 231 KiB with Stable Diffusion 1.5."""
+"""Texts kept; a window of one takes 231 KiB with Stable Diffusion 1.5, 616 KiB with SDXL."""
 WINDOWS_MAX = 4
 """A longer text is cut."""
 LIGHT_MAX = 8
@@ -53,15 +54,15 @@ class _Piece:
     """Where in the part's text each token begins."""
 
 
-class PlainPrompts:
-    """The prompts of a pipeline as it encodes them itself: not weighted, and cut where its window ends."""
+class Prompts:
+    """The prompts of a pipeline with one text encoder, or with SDXL's two, weighted and longer than their window."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipe = pipeline
         self._device: torch.device = pipeline.device
         self._window: int = pipeline.tokenizer.model_max_length
-        # Texts longer than a window are meant here, and need no warning.
-        pipeline.tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+        self._room = self._window - 2  # a mark at each end
+        self._compel = _compel(pipeline)
         self.encode = lru_cache(maxsize=ENCODED_TEXTS)(self._encode)
 
     def embeddings(self, prompt: str, negative_prompt: str | None) -> tuple[Tensor, tuple[str, ...]]:
@@ -82,52 +83,44 @@ class PlainPrompts:
 
     @torch.inference_mode()
     def _encode(self, text: str) -> Encoded:
-        return replace(self._as_pipe(text), remarks=self._cut_remark(text))
-
-    def _as_pipe(self, text: str) -> Encoded:
-        found = self._pipe.encode_prompt(
-            text, device=self._device, num_images_per_prompt=1, do_classifier_free_guidance=False
-        )
-        return Encoded(embeddings=found[0], pooled=found[2] if len(found) > 2 else None)
-
-    def _cut_remark(self, text: str) -> tuple[str, ...]:
-        """Where the pipeline cuts a text; nothing where it fits the window."""
-        spans = self._pipe.tokenizer(text, return_offsets_mapping=True).offset_mapping
-        if len(spans) <= self._window:
-            return ()
-        # The first token left out: the window's last place is taken by the end mark.
-        cut = spans[self._window - 1][0]
-        return (_too_long(text[:cut], text[cut:]),)
-
-
-class Prompts(PlainPrompts):
-    """The prompts of a pipeline with one text encoder, weighted and longer than its window where people want that."""
-
-    def __init__(self, pipeline: Any) -> None:
-        super().__init__(pipeline)
-        self._room = self._window - 2  # a mark at each end
-        self._compel: Any = EmbeddingsProvider(
-            pipeline.tokenizer,
-            pipeline.text_encoder,
-            truncate=False,
-            # Whole sentences would leave a window almost empty where one full stop precedes a long list.
-            split_long_text_mode=SplitLongTextMode.PHRASES,
-        )
-
-    @torch.inference_mode()
-    def _encode(self, text: str) -> Encoded:
         pieces = self._pieces(weighting.parse(text))
         weights = {piece.part.weight for piece in pieces if piece.tokens}
         if weights <= {1.0} and sum(len(piece.tokens) for piece in pieces) <= self._room:
             return self._as_pipe("".join(piece.part.text for piece in pieces))
         parts, cut = self._cut(pieces)
         parts, heavier = _with_few_light(parts)
-        found = self._compel.get_embeddings_for_weighted_prompt_fragments(
-            [[part.text for part in parts]], [[part.weight for part in parts]], device=self._device
-        )
+        # For the text as a whole no word counts more than another, and none beyond the first window.
+        whole = "".join(part.text for part in parts if part.weight)
+        return Encoded(embeddings=self._weighted(parts), pooled=self._pooled(whole), remarks=(*cut, *heavier))
+
+    def _weighted(self, parts: Sequence[Part]) -> Tensor:
+        """(1, tokens, width): what each text encoder sees, side by side."""
+        texts, weights = [[part.text for part in parts]], [[part.weight for part in parts]]
         # A word that had to be cut in two can take one token more than it did.
-        embeddings = found[:, : WINDOWS_MAX * self._window]
-        return Encoded(embeddings=embeddings, remarks=(*cut, *heavier))
+        seen = [
+            one.get_embeddings_for_weighted_prompt_fragments(texts, weights, device=self._device)[
+                :, : WINDOWS_MAX * self._window
+            ]
+            for one in self._compel
+        ]
+        # SDXL's second tokenizer counts "!!!" as three, so that it can need one window more.
+        tokens = max(one.shape[1] for one in seen)
+        filled = [
+            torch.cat([one, *[compel.empty_z] * ((tokens - one.shape[1]) // self._window)], dim=1)
+            for one, compel in zip(seen, self._compel, strict=True)
+        ]
+        return torch.cat(filled, dim=-1)
+
+    def _pooled(self, text: str) -> Tensor | None:
+        if len(self._compel) == 1:
+            return None
+        return self._compel[-1].get_pooled_embeddings([text], device=self._device)
+
+    def _as_pipe(self, text: str) -> Encoded:
+        found = self._pipe.encode_prompt(
+            text, device=self._device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
+        return Encoded(embeddings=found[0], pooled=found[2] if len(found) > 2 else None)
 
     def _pieces(self, parts: Sequence[Part]) -> list[_Piece]:
         found = self._pipe.tokenizer(
@@ -159,8 +152,31 @@ class Prompts(PlainPrompts):
         """How many of these tokens come to lie in the first WINDOWS_MAX windows, as compel fills them."""
         at = 0
         for _ in range(WINDOWS_MAX):
-            at += self._compel._find_next_best_split_point(tokens[at:], self._room)
+            at += self._compel[0]._find_next_best_split_point(tokens[at:], self._room)
         return min(at, len(tokens))
+
+
+def _compel(pipeline: Any) -> list[Any]:
+    """One for each text encoder."""
+    pairs = [(pipeline.tokenizer, pipeline.text_encoder)]
+    layer = ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED
+    if hasattr(pipeline, "text_encoder_2"):
+        pairs.append((pipeline.tokenizer_2, pipeline.text_encoder_2))
+        layer = ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
+    for tokenizer, _ in pairs:
+        # Texts longer than a window are meant here, and need no warning.
+        tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+    return [
+        EmbeddingsProvider(
+            tokenizer,
+            encoder,
+            truncate=False,
+            returned_embeddings_type=layer,
+            # Whole sentences would leave a window almost empty where one full stop precedes a long list.
+            split_long_text_mode=SplitLongTextMode.PHRASES,
+        )
+        for tokenizer, encoder in pairs
+    ]
 
 
 def _with_few_light(parts: Sequence[Part]) -> tuple[list[Part], tuple[str, ...]]:

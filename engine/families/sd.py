@@ -8,20 +8,21 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Hashable, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from engine import compiling, faults, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest
-from engine.families.prompts import PlainPrompts, Prompts
+from engine.decoding import Inputs
+from engine.families.prompts import Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
+from engine.families.vae import tiled, unscaled
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
@@ -78,32 +79,29 @@ class SdCanvas:
 class SdFamily(Explaining):
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
 
-    _prompts_of: type[PlainPrompts] = Prompts
-
     def __init__(
         self,
         pipeline: Any,
         sketcher: Sketcher | None = None,
         *,
         side_min: int = SIDE_MIN,
-        inputs: Path = Path(),
     ) -> None:
-        """`side_min` is the smallest side in pixels that the model draws; in `inputs` lie images to start from."""
+        """`side_min` is the smallest side in pixels that the model draws."""
         self._pipe = pipeline
-        self._starting = Starting(pipeline, inputs)
+        self._starting = Starting(pipeline, self.is_out_of_memory)
         self._sketcher = sketcher
         self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._prompts = self._prompts_of(pipeline)
+        self._prompts = Prompts(pipeline)
 
     # -------------------------------------------------------------- a picture's life
 
     @torch.inference_mode()
-    def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
-        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for images that are no good."""
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
+        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for masks that are no good."""
         guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
         embeddings, notes = self._prompts.embeddings(
             request.prompt, request.negative_prompt if guided else None
@@ -112,7 +110,7 @@ class SdFamily(Explaining):
         # A table on the GPU would be read back at every step.
         sampler.set_timesteps(request.steps, device="cpu")
         generator = torch.Generator("cpu").manual_seed(seed)
-        start = self._starting.begin(request, sampler, generator, embeddings.dtype)
+        start = self._starting.begin(request, inputs, sampler, generator, embeddings.dtype)
         return SdCanvas(
             sampler=sampler,
             generator=generator,
@@ -162,9 +160,10 @@ class SdFamily(Explaining):
         """What follows part 7. None where the safety checker flags the picture."""
         check_finite(canvas.latents)
         pipe = self._pipe
-        scaled = self._unscaled(canvas.latents)
-        with _tiled(pipe.vae, scaled) if sparing else nullcontext():
-            pixels = pipe.vae.decode(scaled, return_dict=False, generator=canvas.generator)[0]
+        latents = unscaled(pipe.vae, canvas.latents)
+        height, width = latents.shape[-2:]
+        with tiled(pipe.vae, width, height) if sparing else nullcontext():
+            pixels = pipe.vae.decode(latents, return_dict=False, generator=canvas.generator)[0]
         check_finite(pixels)
         if self._is_flagged(pixels, canvas.embeddings.dtype):
             return None
@@ -228,7 +227,7 @@ class SdFamily(Explaining):
         batch = self._blank(1, size)
         check_finite(self._forward(batch))
         vae = self._pipe.vae
-        latents = self._unscaled(batch.latents[:, : vae.config.latent_channels])
+        latents = unscaled(vae, batch.latents[:, : vae.config.latent_channels])
         check_finite(vae.decode(latents, return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
@@ -237,10 +236,6 @@ class SdFamily(Explaining):
         if self._compiled is not None:
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
-
-    def _unscaled(self, latents: Tensor) -> Tensor:
-        """As the VAE takes them."""
-        return latents / self._pipe.vae.config.scaling_factor
 
     def _is_flagged(self, pixels: Tensor, dtype: torch.dtype) -> bool:
         if not hasattr(self._pipe, "run_safety_checker"):
@@ -266,20 +261,3 @@ def _rows_of(canvas: SdCanvas) -> rows.Rows:
         pooled=canvas.pooled,
         sizes=canvas.sizes,
     )
-
-
-@contextmanager
-def _tiled(vae: Any, latents: Tensor) -> Generator[None]:
-    """The VAE decodes four overlapping tiles of this picture one after the other."""
-    before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
-    # Two thirds of the longer side. diffusers cuts at three quarters of a tile, which has to be a whole number.
-    side = max(8, -(-max(latents.shape[-2:]) // 6) * 4)
-    vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = side, side * _scale(vae), True
-    try:
-        yield
-    finally:
-        vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = before
-
-
-def _scale(vae: Any) -> int:
-    return 2 ** (len(vae.config.block_out_channels) - 1)

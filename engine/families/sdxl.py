@@ -14,7 +14,7 @@ import torch
 
 from engine import rows
 from engine.contract import GenerationRequest
-from engine.families.prompts import PlainPrompts
+from engine.decoding import Inputs
 from engine.families.sd import SdCanvas, SdFamily
 
 if TYPE_CHECKING:
@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 class SdxlFamily(SdFamily):
     """Stable Diffusion XL, and what was distilled from it (Turbo)."""
 
-    _prompts_of = PlainPrompts
-
     @torch.inference_mode()
-    def prepare(self, request: GenerationRequest, seed: int) -> SdCanvas:
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
         """Parts 2 to 7: those of Stable Diffusion, and the added embeddings."""
-        canvas = super().prepare(request, seed)
+        canvas = super().prepare(request, seed, inputs)
         texts = [request.negative_prompt, request.prompt][-canvas.rows :]
         canvas.pooled = torch.cat([self._pooled(text) for text in texts])
         if (
@@ -59,15 +57,3 @@ class SdxlFamily(SdFamily):
         width, height = size
         told = [height, width, 0, 0, height, width]
         return embeddings.new_tensor([told] * len(embeddings))
-
-    def _unscaled(self, latents: Tensor) -> Tensor:
-        """Some VAEs in float16 compute in float32, and some fine-tunes have latents of another mean and spread."""
-        config = self._pipe.vae.config
-        latents = latents.to(self._pipe.vae.dtype)
-        if config.latents_mean is None or config.latents_std is None:
-            return latents / config.scaling_factor
-        mean, spread = (
-            latents.new_tensor(values).view(1, -1, 1, 1)
-            for values in (config.latents_mean, config.latents_std)
-        )
-        return latents * spread / config.scaling_factor + mean

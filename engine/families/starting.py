@@ -1,22 +1,25 @@
 """What a picture is before its first step: noise, or an image under noise, with or without a mask; knows no queue, no job.
 
 Follows diffusers 0.42.1: `StableDiffusionImg2ImgPipeline` for an image alone, `StableDiffusionInpaintPipeline` for one
-with a mask. What each takes from the generator, and in which order, is part of what a seed means.
+with a mask, and those of the same names for SDXL, which do the same. What each takes from the generator, and in which
+order, is part of what a seed means. Only where a VAE tells its latents' mean and spread, which the pipeline for masks
+forgets to heed, what the mask keeps comes out as it was here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
 
-from engine import decoding
 from engine.contract import GenerationRequest, InvalidRequest
+from engine.decoding import Inputs
+from engine.families.vae import scaled, tiled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 SOURCES = 8
 """Encoded images kept, so that a request's other pictures, or a reroll, need no second encoding; one of 512x512 takes
 some hundred KiB."""
+IN_TILES = "Memory was short, so the image was read in parts: another time the picture may come out slightly different."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,34 +70,38 @@ class _Source:
 
 
 class Starting:
-    """Begins pictures for one model, whose images lie in `inputs`."""
+    """Begins pictures for one model."""
 
-    def __init__(self, pipeline: Any, inputs: Path) -> None:
-        self._pipe, self._inputs = pipeline, inputs
+    def __init__(self, pipeline: Any, is_out_of_memory: Callable[[Exception], bool]) -> None:
+        """`is_out_of_memory` says of an error whether less at a time could help."""
+        self._pipe, self._is_out_of_memory = pipeline, is_out_of_memory
         self._channels: int = pipeline.vae.config.latent_channels
         self._fills_masks: bool = pipeline.unet.config.in_channels == 2 * self._channels + 1
         self._scale: int = pipeline.vae_scale_factor
         self._masks = VaeImageProcessor(
             vae_scale_factor=self._scale, do_normalize=False, do_binarize=True, do_convert_grayscale=True
         )
-        self._source = lru_cache(maxsize=SOURCES)(self._read)
+        self._source = lru_cache(maxsize=SOURCES)(self._seen)
 
     def begin(
-        self, request: GenerationRequest, sampler: Any, generator: torch.Generator, dtype: torch.dtype
+        self,
+        request: GenerationRequest,
+        inputs: Inputs | None,
+        sampler: Any,
+        generator: torch.Generator,
+        dtype: torch.dtype,
     ) -> Beginning:
-        """Also tells the sampler, which has its timesteps, where it begins. Raises InvalidRequest for bad images."""
-        if self._fills_masks and request.mask is None:
-            raise InvalidRequest("This model only fills masks: attach an image and a mask.")
+        """Also tells the sampler, which has its timesteps, where it begins. Raises InvalidRequest for bad masks."""
         first = (request.steps - request.steps_taken) * sampler.order
         if hasattr(sampler, "set_begin_index"):
             sampler.set_begin_index(first)
         timesteps = sampler.timesteps[first:]
-        if request.image is None:
+        if inputs is None:
             noise = self._noise(request, generator, dtype)
             return Beginning(timesteps=timesteps, latents=noise * sampler.init_noise_sigma)
-        source = self._source(request.image, request.mask, (request.width, request.height), dtype)
+        source = self._source(inputs, dtype)
         if source.mask is None:
-            image = self._sample(source.image, generator)
+            image = self._sample(source.image, generator, dtype)
             noise = self._noise(request, generator, dtype)
             latents = sampler.add_noise(image, noise, timesteps[:1])
             return Beginning(timesteps=timesteps, latents=latents, notes=source.notes)
@@ -113,7 +121,7 @@ class Starting:
         unseen = whole and self._fills_masks
         # The VAE's output keeps the pixels' channels together in memory; the pipeline's copy of it does not, and the
         # UNet's bits depend on that.
-        image = None if unseen else self._sample(source.image, generator).contiguous()
+        image = None if unseen else self._sample(source.image, generator, dtype).contiguous()
         noise = self._noise(request, generator, dtype)
         beginning = Beginning(
             timesteps=timesteps,
@@ -124,10 +132,10 @@ class Starting:
         )
         assert source.mask is not None
         if self._fills_masks:
-            masked = self._sample(source.masked, generator)
+            masked = self._sample(source.masked, generator, dtype)
             return replace(beginning, condition=torch.cat([source.mask, masked], dim=1))
         # The pipeline encodes the masked image here too and throws it away: what it drew for that counts.
-        self._noise(request, generator, dtype)
+        self._noise(request, generator, self._pipe.vae.dtype)
         assert image is not None
         return replace(beginning, blend=Blend(image=image, noise=noise, mask=source.mask))
 
@@ -135,22 +143,31 @@ class Starting:
         shape = (1, self._channels, request.height // self._scale, request.width // self._scale)
         return randn_tensor(shape, generator=generator, device=self._pipe.device, dtype=dtype)
 
-    def _sample(self, distribution: Any, generator: torch.Generator) -> Tensor:
-        return self._pipe.vae.config.scaling_factor * distribution.sample(generator)
+    def _sample(self, distribution: Any, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        return scaled(self._pipe.vae, distribution.sample(generator).to(dtype))
 
-    # -------------------------------------------------------------- from files
+    # -------------------------------------------------------------- from pixels
 
-    def _read(self, image: str, mask: str | None, size: tuple[int, int], dtype: torch.dtype) -> _Source:
-        found = decoding.read(self._inputs, image=image, mask=mask, size=size)
-        pixels: Tensor = self._pipe.image_processor.preprocess(found.image)
-        if found.mask is None:
-            return _Source(image=self._encode(pixels, dtype), mask=None, masked=None, notes=found.notes)
-        stencil: Tensor = self._masks.preprocess(found.mask)
+    def _seen(self, inputs: Inputs, dtype: torch.dtype) -> _Source:
+        try:
+            return self._encoded(inputs, dtype)
+        except Exception as error:
+            if not self._is_out_of_memory(error):
+                raise
+        with tiled(self._pipe.vae, *(side // self._scale for side in inputs.size)):
+            source = self._encoded(inputs, dtype)
+        return replace(source, notes=(*source.notes, IN_TILES))
+
+    def _encoded(self, inputs: Inputs, dtype: torch.dtype) -> _Source:
+        pixels: Tensor = self._pipe.image_processor.preprocess(inputs.image)
+        if inputs.mask is None:
+            return _Source(image=self._encode(pixels, dtype), mask=None, masked=None, notes=inputs.notes)
+        stencil: Tensor = self._masks.preprocess(inputs.mask)
         return _Source(
             image=self._encode(pixels, dtype),
             mask=self._shrunk(stencil, dtype),
             masked=self._encode(pixels * (stencil < 0.5), dtype) if self._fills_masks else None,
-            notes=found.notes,
+            notes=inputs.notes,
         )
 
     def _shrunk(self, stencil: Tensor, dtype: torch.dtype) -> Tensor:
@@ -164,7 +181,9 @@ class Starting:
         return mask.to(self._pipe.device, dtype)
 
     def _encode(self, pixels: Tensor, dtype: torch.dtype) -> Any:
-        return self._pipe.vae.encode(pixels.to(self._pipe.device, dtype)).latent_dist
+        """By way of `dtype`, as the pipelines do, even where the VAE computes in float32."""
+        vae = self._pipe.vae
+        return vae.encode(pixels.to(self._pipe.device, dtype).to(vae.dtype)).latent_dist
 
 
 def beside(latents: Tensor, condition: Tensor | None) -> Tensor:

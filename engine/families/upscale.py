@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
-from engine import decoding, preview, tiles
+from engine import preview, tiles
 from engine.contract import GenerationRequest, InvalidRequest
+from engine.decoding import Inputs
 from engine.families.trouble import Explaining, NotFinite, check_finite
 from engine.tiles import Tile
 
@@ -62,10 +62,8 @@ class UpscaleCanvas:
 class UpscaleFamily(Explaining):
     """One upscaler, as spandrel loads it."""
 
-    def __init__(self, network: Any, inputs: Path) -> None:
-        """In `inputs` lie the images."""
+    def __init__(self, network: Any) -> None:
         self._network = network
-        self._inputs = inputs
         self._device: torch.device = network.device
         self._side_min = 0
         self._scale: int = network.scale
@@ -73,12 +71,11 @@ class UpscaleFamily(Explaining):
 
     # -------------------------------------------------------------- a picture's life
 
-    def prepare(self, request: GenerationRequest, seed: int) -> UpscaleCanvas:
-        """Raises InvalidRequest for an image that is no good, or of another size than was said of it."""
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> UpscaleCanvas:
+        """Raises InvalidRequest for an image of another size than was said of it."""
         del seed  # there is no noise in it
-        assert request.image is not None  # an enlargement has one
-        found = decoding.read(self._inputs, image=request.image, mask=None, size=None)
-        source, times = found.image, request.upscale
+        assert inputs is not None  # an enlargement has an image
+        source, times = inputs.image, request.upscale
         width, height = (side * times for side in source.size)
         # One that lies on its side may have been measured before or after it was turned.
         if (width, height) not in {(request.width, request.height), (request.height, request.width)}:
@@ -90,7 +87,7 @@ class UpscaleFamily(Explaining):
             image=source.resize((width, height), Image.Resampling.LANCZOS),
             times=times,
             tiles=tiles.cut(source.size, self._side),
-            notes=found.notes,
+            notes=inputs.notes,
         )
 
     @torch.inference_mode()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine import inputs, models, process
+from engine import models, process
 from engine.contract import STARTER, EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
 from tests.engine.support import Bench
@@ -106,7 +106,7 @@ def bench(pipe: Any, model: ModelInfo, tmp_path: Path) -> Bench:
     """The real family in a worker of this process."""
     from engine.families.sd import SdFamily
 
-    return Bench(SdFamily(pipe, inputs=tmp_path / inputs.FOLDER), model, tmp_path)
+    return Bench(SdFamily(pipe), model, tmp_path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from engine import inputs
+from engine import decoding, inputs
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -171,9 +171,7 @@ def plain(
     given: dict[str, Any] = {}
     if image is not None:
         given = {"image": image, "strength": request.strength}
-        name = "StableDiffusionImg2ImgPipeline" if mask is None else "StableDiffusionInpaintPipeline"
-        pipe = getattr(diffusers, name)(**pipe.components, requires_safety_checker=False)
-        pipe.set_progress_bar_config(disable=True)
+        pipe = _from_images(pipe, "Img2Img" if mask is None else "Inpaint")
     if image is None or mask is not None:
         given |= {"width": request.width, "height": request.height}
     if mask is not None:
@@ -195,9 +193,25 @@ def plain(
         pipe.scheduler = own
 
 
-def draw(family: Family[Any], request: GenerationRequest) -> Any:
-    """A canvas with all its steps, drawn alone."""
-    canvas = family.prepare(request, request.seed)
+def _from_images(pipe: Any, task: str) -> Any:
+    import diffusers
+
+    own = {"requires_safety_checker": False}
+    kind = "StableDiffusion"
+    if hasattr(pipe, "text_encoder_2"):
+        own = {
+            "force_zeros_for_empty_prompt": pipe.config.force_zeros_for_empty_prompt,
+            "add_watermarker": False,
+        }
+        kind = "StableDiffusionXL"
+    pipe = getattr(diffusers, f"{kind}{task}Pipeline")(**pipe.components, **own)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def draw(family: Family[Any], request: GenerationRequest, folder: Path = Path()) -> Any:
+    """A canvas with all its steps, drawn alone; what it starts from lies in `folder`."""
+    canvas = family.prepare(request, request.seed, decoding.begun(folder, request))
     while canvas.left:
         (prediction,) = family.predict([canvas], padded=None)
         family.advance(canvas, prediction, look=False)

@@ -79,7 +79,7 @@ def drawn(
     """What one worker draws for these, who come one after the other; some are cancelled on the way."""
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "inputs"
-        bench = Bench(SdFamily(pipe, inputs=inputs), model, Path(folder), slots=4, mode=mode, rows=rows)
+        bench = Bench(SdFamily(pipe), model, Path(folder), slots=4, mode=mode, rows=rows)
         for number, guest in enumerate(party):
             bench.submit(number, guest.request(model, inputs))
             bench.tick(guest.later)
@@ -225,12 +225,12 @@ def test_an_image_shows_and_a_mask_keeps(starter: Any, starter_model: ModelInfo,
     """At little strength a picture is near its image, at much it is not; outside of the mask it stays near."""
     photo = Image.new("RGB", (128, 128), (200, 40, 40))
     image, mask = kept(tmp_path, photo), kept(tmp_path, a_mask((128, 128)))
-    family = SdFamily(starter, inputs=tmp_path)
+    family = SdFamily(starter)
 
     def reds(start: Start) -> list[int]:
         """Of the left edge, which the mask keeps, and of the right one."""
         request = starter_model.request(prompt="a green star on green", seed=3, steps=10, start=start)
-        picture = family.decode(draw(family, request))
+        picture = family.decode(draw(family, request, tmp_path))
         assert picture is not None
         row = picture.getchannel("R").crop((0, picture.height // 2, picture.width, picture.height // 2 + 1))
         return [row.tobytes()[column] for column in (3, -4)]

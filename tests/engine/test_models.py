@@ -152,6 +152,15 @@ def test_defaults_follow_the_scheduler(copy: Path, scheduler: Any, unet: Any, ex
     assert (info.sampler, info.steps, info.guidance_scale) == expected
 
 
+def test_models_that_only_fill_masks_are_told_by_their_unet(copy: Path) -> None:
+    """A UNet of nine channels is shown mask and image: its model is described, and asks for both."""
+    assert not models.describe(settings(copy)).needs_mask
+    edit(copy / "unet/config.json", in_channels=9)
+    info = models.describe(settings(copy))
+    assert info.takes_images
+    assert info.needs_mask
+
+
 def test_known_models_need_no_files(empty_cache: Path) -> None:
     """Stable Diffusion 1.5 is described before anything is downloaded, also by the id that no longer exists."""
     info = models.describe(settings(SD15))
@@ -173,7 +182,7 @@ def test_known_sdxl_models(empty_cache: Path, model: str, expected: tuple[Any, .
     """SDXL and its Turbo are described before anything is downloaded, each with what it was made for."""
     info = models.describe(settings(model))
     assert (info.family, info.width, info.height, info.steps, info.guidance_scale, info.sampler) == expected
-    assert not info.safety_checker
+    assert (info.safety_checker, info.takes_images, info.needs_mask) == (False, True, False)
     assert info.side_max == 2 * info.width
 
 

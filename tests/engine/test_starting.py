@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from engine.contract import (
     Submit,
 )
 from engine.families.sd import SdFamily
+from engine.families.starting import IN_TILES
 from engine.models import describe
 from engine.preview import LinearSketcher
 from engine.process import EngineProcess
@@ -70,7 +71,7 @@ def test_image_to_image_equals_pipe(
     photo = a_photo()
     start = Start(image=kept(folder, photo), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe, inputs=folder), request)
+    canvas = draw(SdFamily(pipe), request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo.resize(SIZE, Image.Resampling.LANCZOS))
     assert torch.isfinite(canvas.latents).all()
@@ -86,7 +87,7 @@ def test_inpainting_equals_pipe(
     photo, mask = a_photo(), a_mask()
     start = Start(image=kept(folder, photo), mask=kept(folder, mask), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe, inputs=folder), request)
+    canvas = draw(SdFamily(pipe), request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo, mask=mask)
     assert torch.equal(canvas.latents[0], expected)
@@ -113,7 +114,7 @@ def test_a_model_for_inpainting_equals_pipe(
     photo, mask = a_photo(), a_mask()
     start = Start(image=kept(folder, photo), mask=kept(folder, mask), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe, inputs=folder), request)
+    canvas = draw(SdFamily(pipe), request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo, mask=mask)
     assert torch.equal(canvas.latents[0], expected)
@@ -123,16 +124,19 @@ def test_a_model_for_inpainting_needs_a_mask(filling: tuple[Any, ModelInfo], tmp
     """Words alone, or an image without a mask, are refused with a sentence, and who has a mask is drawn beside them."""
     pipe, model = filling
     folder = tmp_path / inputs.FOLDER
-    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
+    bench = Bench(SdFamily(pipe), model, tmp_path)
     image, mask = kept(folder, a_photo()), kept(folder, a_mask())
-    bench.submit(1, model.request(prompt="x", seed=1, size=SIZE))
-    bench.submit(2, from_image(model, Start(image=image)))
-    bench.submit(3, from_image(model, Start(image=image, mask=mask)))
+    whole = from_image(model, Start(image=image, mask=mask))
+    bench.submit(1, replace(whole, image=None, mask=None, strength=None))
+    bench.submit(2, replace(whole, mask=None))
+    bench.submit(3, whole)
     bench.finish(1, 2, 3)
+    with pytest.raises(InvalidRequest, match="only fills masks"):
+        model.request(prompt="x", seed=1)
     for number in (1, 2):
         refused = bench.ending(number)
         assert isinstance(refused, Failed)
-        assert refused.reason == "This model only fills masks: attach an image and a mask."
+        assert refused.reason == f"{model.title} only fills masks: attach an image and a mask."
     assert len(bench.finished(3).images) == 1
 
 
@@ -179,12 +183,11 @@ def test_masks_are_filled_alone_and_in_a_crowd(
     ]
 
     def drawn(numbers: Sequence[int]) -> dict[int, bytes]:
-        with tempfile.TemporaryDirectory() as spool:
-            bench = Bench(SdFamily(pipe, inputs=folder), model, Path(spool), mode=mode, rows=4)
-            for number in numbers:
-                bench.submit(number, requests[number])
-            bench.finish(*numbers)
-            return {number: pixels(bench.finished(number).images[0].path) for number in numbers}
+        bench = Bench(SdFamily(pipe), model, tmp_path, mode=mode, rows=4)
+        for number in numbers:
+            bench.submit(number, requests[number])
+        bench.finish(*numbers)
+        return {number: pixels(bench.finished(number).images[0].path) for number in numbers}
 
     crowd = drawn(range(4))
     assert len(set(crowd.values())) == 4
@@ -202,11 +205,11 @@ def test_pictures_of_one_request_are_those_of_their_own_seeds(
     honest = pipe.vae.encode
     monkeypatch.setattr(pipe.vae, "encode", lambda image: encodings.append(image) or honest(image))
     request = from_image(model, Start(image=kept(folder, photo), strength=0.5), images=3, steps=4)
-    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
+    bench = Bench(SdFamily(pipe), model, tmp_path)
     bench.submit(1, request)
     images = bench.finished(1).images
     assert len(encodings) == 1
-    assert bench.events[1] == Stepped(job_id=1, attempt=1, stage="encoding", step=0, steps=9)
+    assert Stepped(job_id=1, attempt=1, stage="encoding", step=0, steps=9) in bench.events
     squeezed = photo.resize(SIZE, Image.Resampling.LANCZOS)
     for image in images:
         assert pixels(image.path) == plain(pipe, request, image.seed, "pil", image=squeezed).tobytes()
@@ -218,7 +221,7 @@ def test_a_mask_too_thin_for_the_latents(pipe: Any, model: ModelInfo, folder: Pa
     mask.putpixel((3, 3), 255)
     start = Start(image=kept(folder, a_photo(SIZE)), mask=kept(folder, mask))
     with pytest.raises(InvalidRequest, match="white is too thin: paint spots of at least 8 pixels"):
-        draw(SdFamily(pipe, inputs=folder), from_image(model, start))
+        draw(SdFamily(pipe), from_image(model, start), folder)
 
 
 def test_a_note_says_what_was_left_out(bench: Bench, model: ModelInfo, tmp_path: Path) -> None:
@@ -235,7 +238,7 @@ def test_previews_and_a_cancel_on_the_way(pipe: Any, model: ModelInfo, tmp_path:
     folder = tmp_path / inputs.FOLDER
     mask = kept(folder, a_mask()) if start == "mask" else None
     request = from_image(model, Start(image=kept(folder, a_photo()), mask=mask), steps=40, sampler="Euler")
-    family = SdFamily(pipe, LinearSketcher(pipe.vae), inputs=folder)
+    family = SdFamily(pipe, LinearSketcher(pipe.vae))
     bench = Bench(family, model, tmp_path, preview_every=1)
     bench.submit(1, request)
     while not any(isinstance(event, Stepped) and event.preview for event in bench.events):
@@ -247,13 +250,53 @@ def test_previews_and_a_cancel_on_the_way(pipe: Any, model: ModelInfo, tmp_path:
     assert 0 < ending.done < 1
 
 
+def short_encoder(pipe: Any, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+    """The VAE's encoder has memory for so many pixels at once."""
+    honest = pipe.vae.encoder.forward
+
+    def encode(image: torch.Tensor) -> torch.Tensor:
+        if image[0, 0].numel() > pixels:
+            raise torch.OutOfMemoryError
+        return honest(image)
+
+    monkeypatch.setattr(pipe.vae.encoder, "forward", encode)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_image_is_read_in_tiles_where_memory_is_short(
+    starter: Any, starter_model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masked: bool
+) -> None:
+    """It takes less at once, looks almost the same and says so; the VAE is left as it was."""
+    folder = tmp_path / inputs.FOLDER
+    photo = kept(folder, a_photo((192, 160)))
+    start = Start(image=photo, mask=kept(folder, a_mask((192, 160))) if masked else None, strength=0.5)
+    request = starter_model.request(prompt="a red heart", seed=1, size=(192, 160), steps=4, start=start)
+    before = starter.vae.use_tiling, starter.vae.tile_latent_min_size, starter.vae.tile_sample_min_size
+
+    def drawn(job_id: int) -> tuple[bytes, tuple[str, ...]]:
+        bench = Bench(SdFamily(starter), starter_model, tmp_path)
+        bench.submit(job_id, request)
+        finished = bench.finished(job_id)
+        return pixels(finished.images[0].path), finished.notes
+
+    whole, nothing = drawn(1)
+    short_encoder(starter, monkeypatch, 128 * 128)
+    tiles, notes = drawn(2)
+    assert nothing == ()
+    assert notes == (IN_TILES,)
+    differences = [abs(one - other) for one, other in zip(whole, tiles, strict=True)]
+    assert 0 < sum(differences) / len(differences) < 6
+    after = starter.vae.use_tiling, starter.vae.tile_latent_min_size, starter.vae.tile_sample_min_size
+    assert after == before
+
+
 def test_no_memory_for_the_image_is_ones_own(
     pipe: Any, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where encoding the image finds no memory, that request alone fails, and names a size that may fit."""
+    """Where encoding the image finds no memory, not even in tiles, that request alone fails, and names a size that may fit."""
     folder = tmp_path / inputs.FOLDER
-    bench = Bench(SdFamily(pipe, inputs=folder), model, tmp_path)
-    monkeypatch.setattr(pipe.vae, "encode", lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError()))
+    bench = Bench(SdFamily(pipe), model, tmp_path)
+    short_encoder(pipe, monkeypatch, 0)
     bench.submit(1, from_image(model, Start(image=kept(folder, a_photo())), size=(128, 128)))
     bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=(64, 64)))
     bench.finish(1, 2)

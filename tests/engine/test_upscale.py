@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from engine import inputs, metadata, models, tiles, upscalers
+from engine import decoding, inputs, metadata, models, tiles, upscalers
 from engine.checkpoint import BrokenModel
 from engine.contract import (
     Cancelled,
@@ -61,7 +61,7 @@ class Studio:
         self.info: ModelInfo = upscalers.describe(file)
         self.network: Any = upscalers.load(file, PLACE)
         self.inputs = folder / inputs.FOLDER
-        self.family = UpscaleFamily(self.network, self.inputs)
+        self.family = UpscaleFamily(self.network)
         self.family._side = 32  # many tiles of a small image
         self.photo = a_photo()
 
@@ -73,6 +73,12 @@ class Studio:
             size=self.info.upscaled(*image.size, times),
             start=Start(image=kept(self.inputs, image), upscale=times),
         )
+
+    def prepared(self, request: GenerationRequest, seed: int = 0) -> UpscaleCanvas:
+        return self.family.prepare(request, seed, decoding.begun(self.inputs, request))
+
+    def draw(self, request: GenerationRequest) -> UpscaleCanvas:
+        return draw(self.family, request, self.inputs)
 
     def whole(self, image: Image.Image) -> Image.Image:
         """What the network makes of all of it at once."""
@@ -227,7 +233,7 @@ def test_tiles_equal_the_whole(
 ) -> None:
     """What is put together from tiles is what the network makes of the whole image, to a rounding or two."""
     studio = Studio(files(kind, scale), tmp_path)
-    canvas = draw(studio.family, studio.request(scale))
+    canvas = studio.draw(studio.request(scale))
     image = studio.family.decode(canvas, sparing=False)
     whole = studio.whole(studio.photo)
     assert image.size == (100 * scale, 80 * scale)
@@ -239,14 +245,14 @@ def test_tiles_equal_the_whole(
 
 def test_other_scales_are_shrunk(studio: Studio) -> None:
     """Asked for less than its network makes, the picture is the network's, shrunk with Lanczos."""
-    image = studio.family.decode(draw(studio.family, studio.request(2)), sparing=False)
+    image = studio.family.decode(studio.draw(studio.request(2)), sparing=False)
     whole = studio.whole(studio.photo).resize((200, 160), Image.Resampling.LANCZOS)
     assert apart(image, whole) <= 2
 
 
 def test_the_same_image_gives_the_same_pixels(studio: Studio) -> None:
     """Twice the same, whatever torch's own randomness does meanwhile, and whatever the seed is."""
-    one, other = (studio.family.prepare(studio.request(), seed) for seed in (1, 2))
+    one, other = (studio.prepared(studio.request(), seed) for seed in (1, 2))
     while other.left:
         for canvas in (one, other):
             (prediction,) = studio.family.predict([canvas], padded=None)
@@ -265,14 +271,14 @@ def test_transparency_and_turns(studio: Studio) -> None:
     values = {**request.to_dict(), "image": digest}
     for size in ((200, 160), (160, 200)):
         told = GenerationRequest.from_dict({**values, "width": size[0], "height": size[1]})
-        canvas = studio.family.prepare(told, 0)
+        canvas = studio.prepared(told)
         assert canvas.image.size == (160, 200)
         assert canvas.source.getpixel((5, 5)) == (255, 255, 255)
 
 
 def test_a_look_on_the_way(studio: Studio) -> None:
     """A preview shows the tiles that are there and the plain enlargement elsewhere, as a small JPEG."""
-    canvas = studio.family.prepare(studio.request(4), 0)
+    canvas = studio.prepared(studio.request(4))
     (prediction,) = studio.family.predict([canvas], padded=None)
     studio.family.advance(canvas, prediction, look=True)
     with Image.open(io.BytesIO(studio.family.sketch(canvas)())) as image:
@@ -289,7 +295,7 @@ def test_another_size_than_was_said(studio: Studio) -> None:
     larger = kept(studio.inputs, a_photo((200, 160)))
     told = GenerationRequest.from_dict({**request.to_dict(), "image": larger})
     with pytest.raises(InvalidRequest, match="has 200x160 pixels, which is not what was said"):
-        studio.family.prepare(told, 0)
+        studio.prepared(told)
 
 
 def short_above(studio: Studio, side: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -312,10 +318,10 @@ def short_above(studio: Studio, side: int, monkeypatch: pytest.MonkeyPatch) -> l
 
 def test_short_memory_makes_smaller_tiles(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no room for a tile its quarters are tried; the picture stays the same to a rounding or two."""
-    expected = draw(studio.family, studio.request(4)).image
+    expected = studio.draw(studio.request(4)).image
     studio.family._side = 128
     worked = short_above(studio, 70, monkeypatch)
-    canvas: UpscaleCanvas = draw(studio.family, studio.request(4))
+    canvas = studio.draw(studio.request(4))
     assert len(canvas.tiles) == 1
     assert len(worked) >= 4
     assert apart(canvas.image, expected) <= 2
@@ -327,13 +333,13 @@ def test_no_memory_at_all_is_a_sentence(studio: Studio, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         short_above(studio, 10, patch)
         with pytest.raises(torch.OutOfMemoryError) as caught:
-            draw(studio.family, request)
+            studio.draw(request)
         said = studio.family.explain(caught.value, request)
     assert (
         said
         == "There is not enough memory to enlarge with 4x-compact: try again when fewer people are drawing."
     )
-    draw(studio.family, request)
+    studio.draw(request)
 
 
 def test_no_numbers_are_a_sentence(tmp_path: Path) -> None:
@@ -345,7 +351,7 @@ def test_no_numbers_are_a_sentence(tmp_path: Path) -> None:
     studio = Studio(spoiled(build(tmp_path / "nan.safetensors"), ruin), tmp_path)
     request = studio.request()
     with pytest.raises(NotFinite) as caught:
-        draw(studio.family, request)
+        studio.draw(request)
     assert studio.family.explain(caught.value, request) == (
         "nan makes no picture of this image in float32: name another upscaler."
     )
@@ -362,7 +368,7 @@ def crowd(pipe: Any, model: ModelInfo, files: Callable[[str, int], Path], tmp_pa
     file = files("compact", 4)
     settings = EngineSettings(model="none", spool=str(tmp_path), device="cpu")
     return Bench(
-        SdFamily(pipe, inputs=tmp_path / inputs.FOLDER),
+        SdFamily(pipe),
         model,
         tmp_path,
         others=[upscalers.describe(file)],
@@ -389,7 +395,7 @@ def test_it_takes_turns_with_others(crowd: Bench, studio: Studio, model: ModelIn
     assert any(event.preview for event in told)
     one, other = (pixels(ending.images[0].path) for ending in finished[1:])
     studio.family._side = 128
-    assert one == other == draw(studio.family, request).image.tobytes()
+    assert one == other == studio.draw(request).image.tobytes()
     alone = Bench(crowd.worker._shelf.fetch(model.id, in_use=set()).family, model, tmp_path)  # pyright: ignore[reportOptionalMemberAccess]
     alone.submit(1, drawn)
     assert pixels(finished[0].images[0].path) == pixels(alone.finished(1).images[0].path)
@@ -415,10 +421,11 @@ def test_cancelled_within_a_tile(crowd: Bench, studio: Studio, tmp_path: Path) -
 
 
 def test_bad_images_fail_alone(crowd: Bench, studio: Studio, model: ModelInfo) -> None:
-    """Every file that is no image is a sentence; who draws beside it draws on."""
+    """A file that is no image is a sentence; who draws beside it draws on."""
     request = studio.request()
     crowd.submit(1, model.request(prompt="a boat", seed=3, steps=4))
-    for number, (data, words) in enumerate(NO_IMAGES.values(), 10):
+    for number, case in enumerate(("a bomb", "a truncated PNG", "text"), 10):
+        data, words = NO_IMAGES[case]
         digest = inputs.keep(studio.inputs, data)
         crowd.submit(number, GenerationRequest.from_dict({**request.to_dict(), "image": digest}))
         crowd.finish(number)

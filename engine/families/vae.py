@@ -1,0 +1,55 @@
+"""What lies between pixels and latents: their scale, and a VAE that takes one picture in tiles; knows no picture's life."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def scaled(vae: Any, latents: Tensor) -> Tensor:
+    """(1, channels, …) from the VAE, as the UNet takes them."""
+    config = vae.config
+    spread = _mean_and_spread(vae, latents)
+    if spread is None:
+        return config.scaling_factor * latents
+    return (latents - spread[0]) * config.scaling_factor / spread[1]
+
+
+def unscaled(vae: Any, latents: Tensor) -> Tensor:
+    """The inverse, in the VAE's own numbers: some compute in float32 while all else is float16."""
+    config = vae.config
+    latents = latents.to(vae.dtype)
+    spread = _mean_and_spread(vae, latents)
+    if spread is None:
+        return latents / config.scaling_factor
+    return latents * spread[1] / config.scaling_factor + spread[0]
+
+
+def _mean_and_spread(vae: Any, like: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Of each channel, for the VAEs of a few fine-tunes of SDXL that tell."""
+    told = vae.config.latents_mean, vae.config.latents_std
+    if None in told:
+        return None
+    mean, spread = (like.new_tensor(values).view(1, -1, 1, 1) for values in told)
+    return mean, spread
+
+
+@contextmanager
+def tiled(vae: Any, width: int, height: int) -> Generator[None]:
+    """The VAE takes four overlapping tiles of a picture of so many latents one after the other."""
+    before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
+    # Two thirds of the longer side. diffusers cuts at three quarters of a tile, which has to be a whole number.
+    side = max(8, -(-max(width, height) // 6) * 4)
+    vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = side, side * _scale(vae), True
+    try:
+        yield
+    finally:
+        vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = before
+
+
+def _scale(vae: Any) -> int:
+    return 2 ** (len(vae.config.block_out_channels) - 1)
