@@ -34,7 +34,7 @@ ConfigOption = Annotated[
     typer.Option("--config", help="Settings file (default: $EASEL_CONFIG, ./easel.toml, the user's own)."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option(help="Hub id or local folder, instead of the configured model.")
+    str | None, typer.Option(help="Hub id, folder or .safetensors file, instead of the configured model.")
 ]
 ImageOption = Annotated[
     Path | None, typer.Option(help="PNG, JPEG or WebP to start from; it is squeezed into the size.")
@@ -293,6 +293,48 @@ def info(
         from bot.info import show_info
 
         return show_info(image, settings)
+
+    _with_settings(config, body)
+
+
+collection = typer.Typer(help="List, add and verify the models that Easel may load.", no_args_is_help=True)
+app.add_typer(collection, name="models")
+
+
+@collection.command("list")
+def list_models(config: ConfigOption = None) -> None:
+    """Show what is there, and what is wrong with it."""
+    _tend(config, "list")
+
+
+@collection.command("add")
+def add_model(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="owner/name or owner/name@revision on the hub, a folder, or a .safetensors file."
+        ),
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Download or copy a model into the folder of models, complete and checked."""
+    _tend(config, "add", source)
+
+
+@collection.command("verify")
+def verify_models(
+    name: Annotated[str | None, typer.Argument(help="One name of the list (default: everything).")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Read every weight file wholly and compare it with its SHA-256; exit code 1 if anything is broken."""
+    _tend(config, "verify", name)
+
+
+def _tend(config: Path | None, action: str, name: str | None = None) -> None:
+    def body(settings: Settings) -> int:
+        from bot.collection import tend
+
+        return tend(settings, action, name)
 
     _with_settings(config, body)
 

@@ -104,7 +104,9 @@ class DiscordSection(Section):
 
 class EngineSection(Section):
     model: str = Field(
-        default=STARTER, min_length=1, description=f'a model id of the hub, a local folder or "{STARTER}"'
+        default=STARTER,
+        min_length=1,
+        description=f'a model id of the hub, a local folder or .safetensors file, or "{STARTER}"',
     )
     device: str = Field(
         default="auto",
@@ -411,8 +413,11 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
     token_file = absolute("discord.token_file", discord.token_file)
     model = engine.model
     if model != STARTER and (place := absolute("engine.model", Path(model))):
-        # "owner/name" is a hub id unless such a folder lies here
-        model = str(place.resolve()) if model.startswith((".", "~")) or place.is_dir() else model
+        # "owner/name" is a hub id unless such a folder or file lies here
+        is_path = model.startswith((".", "~")) or model.endswith(".safetensors") or place.exists()
+        # a file keeps its own name, since what it links to may have another (the hub's cache does that)
+        found = place.parent.resolve() / place.name if place.is_file() else place.resolve()
+        model = str(found) if is_path else model
     return settings.model_copy(
         update={
             "discord": discord.model_copy(update={"token_file": token_file}),

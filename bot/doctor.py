@@ -226,13 +226,14 @@ def check_model(settings: Settings) -> Iterator[Finding]:
     model = settings.engine.model
     if model == STARTER:
         yield warn("Model", STARTER_NOTE)
-    yield judge_model(model, offline=settings.engine.offline)
+    yield judge_model(model, offline=settings.engine.offline, folder=settings.models_dir)
 
 
-def judge_model(model: str, *, offline: bool) -> Finding:
-    """Whether the folder, or the hub's model in this user's cache, is complete. The engine's own check decides."""
-    fetch = f"hf download {shlex.quote(model)}"
-    facts, complaint = ask_child(_CHECK_MODEL, model)
+def judge_model(model: str, *, offline: bool, folder: Path | None = None) -> Finding:
+    """Whether a model in `folder`, elsewhere, or in the hub's cache is complete. The engine's own check decides."""
+    name, _, revision = model.partition("@")
+    fetch = shlex.join(["hf", "download", name, *(["--revision", revision] if revision else [])])
+    facts, complaint = ask_child(_CHECK_MODEL, model, str(folder or ""), *(["offline"] if offline else []))
     if facts is None:
         return bad("Model", f"the model can't be checked: {complaint}", INSTALL)
     if facts["folder"] is None:
@@ -249,13 +250,15 @@ def judge_model(model: str, *, offline: bool) -> Finding:
 _CHECK_MODEL = """
 import json, sys
 from engine import checkpoint, hub, models
-model = sys.argv[1]
-local, problem = models.local_folder(model), ""
+from engine.contract import EngineSettings
+model, more, *offline = sys.argv[1:]
+model = models.sources(EngineSettings(model=model, spool="", models=more or None))[0]
+local, problem = models.local_path(model), ""
 is_id = local is None
-folder = hub.cached(hub.current_id(model)) if is_id else local
+folder = hub.cached(model) if is_id else local
 try:
     if folder is not None:
-        checkpoint.check(folder, prefer_fp16=False)
+        models.check(folder, offline=bool(offline))
 except checkpoint.BrokenModel as error:
     problem = str(error)
 print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(folder), "problem": problem}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from typing import Any
 
 PROMPT_CHARS_MAX = 4000
 SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
@@ -115,3 +116,16 @@ def check_inputs(image: str | None, mask: str | None, strength: float | None, st
         raise InvalidRequest(
             f"Of {steps} steps none is left at strength {strength:g}: use more steps, or at least {1 / steps:.2g}."
         )
+
+
+def around(width: int, height: int, multiple: int) -> dict[str, Any]:
+    """The bounds around a native size: from a quarter of its shorter side to twice its longer one."""
+    side_max = min(SIDE_MAX, 2 * max(width, height))
+    return {
+        "width": width,
+        "height": height,
+        "side_min": max(SIDE_MIN, min(width, height) // 4),
+        "side_max": side_max,
+        "side_multiple": multiple,
+        "pixels_max": side_max * side_max,
+    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,11 @@ _REQUIRED = {
 _LIBRARIES = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 """Where components come from, and what the files of their weights are called."""
 _NO_WEIGHTS = ("Scheduler", "Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor")
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-_HEADER_MAX = 100_000_000
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_HEADER_MAX = 20_000_000
+"""Bytes; the largest of real models have a few hundred thousand."""
 AGAIN = "download the model again"
+PICKLE = "can run foreign code when it is opened: get a version of the model as .safetensors"
 
 
 class BrokenModel(Exception):
@@ -133,6 +136,14 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
 
 def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
     """Looks at every file the pipeline needs, headers of weights included. Raises BrokenModel."""
+    index = check_configs(folder)
+    stems = weights(folder, index)
+    variants = {name: _variant(folder, f"{name}/{stem}", prefer_fp16) for name, stem in stems.items()}
+    return Checkpoint(folder=folder, index=index, variants=variants)
+
+
+def check_configs(folder: Path) -> Mapping[str, Any]:
+    """Looks at all small files that the pipeline needs, and returns its model_index.json. Raises BrokenModel."""
     index = read_index(folder)
     present = [name for name, _ in components(index)]
     stems = weights(folder, index)
@@ -147,8 +158,7 @@ def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
         for name in ("tokenizer", "tokenizer_2"):
             if name in present:
                 _check_tokenizer(folder, name)
-    variants = {name: _variant(folder, f"{name}/{stem}", prefer_fp16) for name, stem in stems.items()}
-    return Checkpoint(folder=folder, index=index, variants=variants)
+    return index
 
 
 def weight_files(found: Checkpoint) -> list[Path]:
@@ -196,7 +206,7 @@ def _variant(folder: Path, stem: str, prefer_fp16: bool) -> str | None:
             check_safetensors(folder, name)
         if names:
             return variant
-    if any(file.suffix in _PICKLES for file in (folder / component).iterdir()):
+    if any(file.suffix in PICKLES for file in (folder / component).iterdir()):
         raise BrokenModel(
             f"{component} of the model “{folder.name}” comes only as a pickle file, which can run foreign code when "
             f"it is opened: get a version of the model with {stem}.safetensors."
@@ -212,42 +222,105 @@ def _weight_files(folder: Path, stem: str, variant: str | None) -> list[str]:
         return [f"{stem}{middle}.safetensors"]
     for index in (f"{stem}.safetensors.index{middle}.json", f"{stem}{middle}.safetensors.index.json"):
         if (folder / index).exists():
-            shards = read_json(folder, index).get("weight_map")
-            if not isinstance(shards, dict):
-                raise BrokenModel(f"{index} of the model “{folder.name}” names no files: {AGAIN}.")
-            return sorted({f"{component}/{shard}" for shard in cast("dict[str, str]", shards).values()})
+            shards: Any = read_json(folder, index).get("weight_map")
+            named = cast("dict[str, object]", shards) if isinstance(shards, dict) else {}
+            names = {str(name) for name in named.values()}
+            if not names or any("/" in name for name in names):
+                raise BrokenModel(
+                    f"{index} of the model “{folder.name}” names no files in its own folder: {AGAIN}."
+                )
+            return sorted(f"{component}/{name}" for name in names)
     return []
 
 
-def check_safetensors(folder: Path, name: str) -> None:
-    """Compares a file's size with what its header promises; reads only the header."""
+def check_safetensors(folder: Path, name: str) -> Header:
+    """What the header of a model's file says, compared with the file's size; reads only the header."""
+    return read_header(folder / name, f"{name} of the model “{folder.name}”")
+
+
+# ------------------------------------------------------------------ headers of safetensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a safetensors file holds: the shape of each tensor by its name, and free texts."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    texts: Mapping[str, str]
+
+
+def read_header(path: Path, called: str) -> Header:
+    """The header of a safetensors file whose tensors lie in it gapless; raises BrokenModel, whose sentence begins `called`."""
     try:
-        with (folder / name).open("rb") as file:
+        with path.open("rb") as file:
             start = file.read(8)
             length = int.from_bytes(start, "little")
-            header = file.read(length) if length <= _HEADER_MAX else b""
-            size = file.seek(0, 2)
+            text = file.read(length) if length <= _HEADER_MAX else b""
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise BrokenModel(f"{name} of the model “{folder.name}” can't be read ({reason}): {AGAIN}.") from None
-    if start == b"version ":
-        raise BrokenModel(
-            f"{name} of the model “{folder.name}” is only a git-lfs pointer: run “git lfs pull” in its folder."
-        )
-    expected = _expected_size(header)
-    if expected is None:
-        raise BrokenModel(f"{name} of the model “{folder.name}” is damaged at its start: {AGAIN}.")
-    if expected != size:
-        raise BrokenModel(
-            f"{name} of the model “{folder.name}” has {size:,} bytes but should have {expected:,}: {AGAIN}."
-        )
-
-
-def _expected_size(header: bytes) -> int | None:
-    """The whole file's size by its header (a JSON object of tensors with their offsets), None where it is none."""
+        raise BrokenModel(f"{called} can't be read ({reason}): {AGAIN}.") from None
     try:
-        tensors: Any = json.loads(header)
-        ends = [int(tensor["data_offsets"][1]) for key, tensor in tensors.items() if key != "__metadata__"]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        return None
-    return 8 + len(header) + max(ends, default=0)
+        if len(start) < 8 or len(text) != length:
+            raise ValueError("cut off, or no header at all")
+        tensors: Any = json.loads(text, object_pairs_hook=_unique)
+        texts = tensors.pop("__metadata__", {})
+        if not all(isinstance(value, str) for value in texts.values()):
+            raise TypeError("no text")
+        spans = sorted(_span(tensor) for tensor in tensors.values())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise BrokenModel(f"{called} {_instead(start + text[:64])}.") from None
+    end = 0
+    for begin, until in spans:
+        if begin != end:
+            raise BrokenModel(f"{called} names places for its numbers that overlap or leave gaps: {AGAIN}.")
+        end = until
+    if 8 + length + end != size:
+        raise BrokenModel(f"{called} has {size:,} bytes but should have {8 + length + end:,}: {AGAIN}.")
+    return Header(shapes={name: tuple(tensor["shape"]) for name, tensor in tensors.items()}, texts=texts)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
+def _span(tensor: Any) -> tuple[int, int]:
+    """(begin, end) of a tensor's bytes, which its shape and dtype must agree with."""
+    (begin, end), shape = tensor["data_offsets"], tensor["shape"]
+    if not isinstance(shape, list) or len(cast("list[object]", shape)) > 16:
+        raise TypeError("no shape")
+    numbers = (begin, end, *cast("list[object]", shape))
+    if not all(type(number) is int and 0 <= number < _NUMBER_MAX for number in numbers):
+        raise ValueError("no size")
+    if (end - begin) * 8 != math.prod(cast("list[int]", shape)) * _BITS[tensor["dtype"]]:
+        raise ValueError("not as large as its shape")
+    return begin, end
+
+
+_NUMBER_MAX = 2**63
+_BITS = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+    **dict.fromkeys(("U32", "I32", "F32"), 32),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+}
+"""Bits of one number, by safetensors' names for their kinds."""
+
+
+def _instead(start: bytes) -> str:
+    """What a file that is no safetensors file is, as far as its first bytes tell, and what to do."""
+    if start.startswith(b"version "):
+        return "is only a git-lfs pointer: run “git lfs pull” in its folder"
+    is_length = start[5:8] == bytes(3)  # a header that was cut off: none is as long as a terabyte
+    is_pickle = start.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and not is_length
+    if start.startswith(b"PK\x03\x04") or is_pickle:
+        return f"is a pickle under another name, which {PICKLE}"
+    if start.lstrip()[:1] in {b"<", b"{"} and not is_length:
+        return "is a web page or a message and no model: download it again, logged in if its site wants that"
+    return f"is damaged at its start: {AGAIN}"

@@ -15,6 +15,8 @@ from engine.checkpoint import WEIGHTS, BrokenModel
 MOVED = {"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
 """Ids that many texts use and the hub no longer has."""
 _ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+_REVISION = re.compile(r"(?!.*\.\.)\w[\w./+-]*")
+_MAIN = "main"
 _PROGRESS_EVERY_S = 0.2
 _PASSING = {
     "ConnectionError",
@@ -37,20 +39,30 @@ class Unreachable(BrokenModel):
 
 
 def is_id(model: str) -> bool:
-    return _ID.fullmatch(model) is not None
+    """Whether it is written like an id of the hub, "owner/name" or "owner/name@revision"."""
+    name, pinned, revision = model.partition("@")
+    return _ID.fullmatch(name) is not None and (not pinned or _REVISION.fullmatch(revision) is not None)
 
 
 def current_id(model: str) -> str:
-    return MOVED.get(model, model)
+    """The id alone, by today's name."""
+    return split(model)[0]
+
+
+def split(model: str) -> tuple[str, str]:
+    """(today's id, revision) of an id that may name a branch, a tag or a commit behind an @."""
+    name, _, revision = model.partition("@")
+    return MOVED.get(name, name), revision or _MAIN
 
 
 def cached(model: str) -> Path | None:
-    """The folder of the newest snapshot in the local cache, None where there is none."""
-    repository = _cache() / f"models--{model.replace('/', '--')}"
+    """The folder of the snapshot in the local cache, None where there is none."""
+    name, revision = split(model)
+    repository = _cache() / f"models--{name.replace('/', '--')}"
     try:
-        commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
+        commit = (repository / "refs" / revision).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        commit = revision  # a commit's own number stands nowhere else
     folder = repository / "snapshots" / commit
     return folder if commit and folder.is_dir() else None
 
@@ -63,9 +75,10 @@ def _cache() -> Path:
     return (Path(os.environ.get("HF_HOME", base)) / "hub").expanduser()
 
 
-def fetch_configs(model: str, *, offline: bool) -> Path:
-    """The small JSON files alone."""
-    return _fetch(model, ["model_index.json", "*/*.json"], offline=offline, progress=lambda _: None)
+def fetch_configs(model: str, *, offline: bool, tokenizers: bool = False, into: Path | None = None) -> Path:
+    """The small JSON files alone, and what else tokenizers are made of where they are wanted."""
+    patterns = ["model_index.json", "*/*.json", *(["tokenizer*/*.txt"] if tokenizers else [])]
+    return _fetch(model, patterns, offline=offline, progress=lambda _: None, into=into)
 
 
 def fetch(
@@ -75,12 +88,16 @@ def fetch(
     prefer_fp16: bool,
     progress: Progress,
     weights: Mapping[str, str] = WEIGHTS,
+    into: Path | None = None,
 ) -> Path:
-    """Everything that drawing needs and nothing else: configurations, tokenizer, one variant of the weights."""
+    """Everything that drawing needs and nothing else: configurations, tokenizer, one variant of the weights.
+
+    It goes into the hub's cache, or into the folder `into`; what is there of an earlier try is not fetched again.
+    """
     if offline:
         return _fetch(model, ["*"], offline=True, progress=progress)
-    files = wanted(_listing(model), prefer_fp16=prefer_fp16, weights=weights)
-    return _fetch(model, files, offline=False, progress=progress)
+    files = wanted(listing(model), prefer_fp16=prefer_fp16, weights=weights)
+    return _fetch(model, files, offline=False, progress=progress, into=into)
 
 
 def wanted(files: Iterable[str], *, prefer_fp16: bool, weights: Mapping[str, str] = WEIGHTS) -> list[str]:
@@ -104,21 +121,31 @@ def _weights(names: list[str], stem: str, prefer_fp16: bool) -> list[str]:
     return (half or full) if prefer_fp16 else (full or half)
 
 
-def _listing(model: str) -> list[str]:
+def listing(model: str) -> dict[str, str | None]:
+    """The names of a model's files on the hub -> their SHA-256, None for those that the hub keeps none of."""
     import huggingface_hub
 
     try:
-        siblings = huggingface_hub.HfApi().model_info(model).siblings or []
+        name, revision = split(model)
+        info = huggingface_hub.HfApi().model_info(name, revision=revision, files_metadata=True)
     except Exception as error:
         raise _refusal(model, error) from error
-    return [sibling.rfilename for sibling in siblings]
+    return {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or []}
 
 
-def _fetch(model: str, patterns: list[str], *, offline: bool, progress: Progress) -> Path:
+def _fetch(
+    model: str, patterns: list[str], *, offline: bool, progress: Progress, into: Path | None = None
+) -> Path:
     huggingface_hub: Any = import_module("huggingface_hub")
+    name, revision = split(model)
     try:
         folder = huggingface_hub.snapshot_download(
-            model, allow_patterns=patterns, local_files_only=offline, tqdm_class=_bar(progress)
+            name,
+            revision=revision,
+            allow_patterns=patterns,
+            local_files_only=offline,
+            tqdm_class=_bar(progress),
+            local_dir=into,
         )
     except Exception as error:
         raise _refusal(model, error) from error
@@ -160,6 +187,9 @@ def _sentence(model: str, error: Exception) -> str:
             return (
                 f"The hub gives {model} only to accounts that accepted its terms: do that, then set HF_TOKEN."
             )
+        case errors.RevisionNotFoundError():
+            name, revision = split(model)
+            return f"The hub's model {name} has no branch, tag or commit “{revision}”: correct what stands behind the @."
         case errors.RepositoryNotFoundError():
             return f"The hub has no model {model}, or it is private: check the id, or set HF_TOKEN."
         case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled():

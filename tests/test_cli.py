@@ -93,8 +93,38 @@ def test_the_entry_is_light(module: str) -> None:
     assert loaded_by(f"import {module}") & heavy == set()
 
 
+def test_the_folder_of_models(tmp_path: Path) -> None:
+    """A file is added, listed and verified; what is broken is told with exit code 1, and nothing is a traceback."""
+    names = ("model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.x")
+    shapes = {names[0]: [1, 4, 1, 1], names[1]: [0], "cond_stage_model.transformer.text_model.x": [0]}
+    spans = {name: [0, 16] if name == names[0] else [16, 16] for name in shapes}
+    header = {
+        name: {"dtype": "F32", "shape": shape, "data_offsets": spans[name]} for name, shape in shapes.items()
+    }
+    text = json.dumps(header).encode()
+    file = tmp_path / "[red] dream.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(16))
+    environ = {"EASEL_DATA_DIR": "data", "EASEL_ENGINE_OFFLINE": "true", "HF_HUB_CACHE": str(tmp_path)}
+
+    added = easel("models", "add", file.name, environ=environ)
+    assert added.returncode == 0, added.stderr
+    assert "choose it with “/imagine model: [red] dream”" in added.stdout
+    assert "! A Stable Diffusion 1.x model in one file needs a few small files" in added.stdout
+    listed = easel("models", "list", environ=environ)
+    assert re.search(r"\[red\] dream +checkpoint +sd +512x512 +\d", listed.stdout), listed.stdout
+    place = tmp_path / "data" / "models" / "checkpoints" / file.name
+    place.write_bytes(place.read_bytes()[:-1] + b"x")
+    verified = easel("models", "verify", "[red] dream", environ=environ)
+    assert verified.returncode == 1
+    assert verified.stdout.startswith("✘ [red] dream.safetensors: Its SHA-256 is ")
+    unknown = easel("models", "verify", "blue", environ=environ)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr == "There is nothing called “blue”: easel models list shows the names.\n"
+
+
 @pytest.mark.parametrize(
-    "module", ["bot.app", "bot.demo", "bot.imagine", "bot.doctor", "bot.info", "engine.process"]
+    "module",
+    ["bot.app", "bot.demo", "bot.imagine", "bot.doctor", "bot.info", "bot.collection", "engine.process"],
 )
 def test_the_bot_never_loads_torch(module: str) -> None:
     """The bot's process stays small: torch and its friends live in the engine's child alone."""
@@ -102,14 +132,14 @@ def test_the_bot_never_loads_torch(module: str) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    """`--help` works for each of the ten commands."""
+    """`--help` works for each of the ten commands, and for the three that look after models."""
     runner = CliRunner()
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
     shell = {"run", "demo", "imagine", "info", "doctor", "health", "sync", "bench", "backup", "restore"}
     assert set(names) == shell
-    for name in names:
-        assert runner.invoke(app, [name, "--help"]).exit_code == 0
+    for words in (*([name] for name in names), *(["models", name] for name in ("list", "add", "verify"))):
+        assert runner.invoke(app, [*words, "--help"]).exit_code == 0
 
 
 def test_help_tells_the_exit_codes() -> None:
@@ -138,7 +168,17 @@ def test_a_wrong_command_line_exits_2(words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["run"], ["demo"], ["imagine", "a"], ["doctor"], ["sync"], ["health"], ["backup"], ["restore"]],
+    [
+        ["run"],
+        ["demo"],
+        ["imagine", "a"],
+        ["doctor"],
+        ["sync"],
+        ["health"],
+        ["backup"],
+        ["restore"],
+        ["models", "list"],
+    ],
 )
 def test_a_wrong_configuration_exits_78(tmp_path: Path, command: list[str]) -> None:
     """Every command that reads settings tells what is wrong with them, without a traceback, and exits 78."""

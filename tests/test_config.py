@@ -277,10 +277,24 @@ def test_paths_count_from_the_file(tmp_path: Path) -> None:
 
 
 def test_a_hub_id_stays_a_hub_id(tmp_path: Path) -> None:
-    """owner/name is only taken for a folder where such a folder lies."""
-    settings = load(write(tmp_path, '[engine]\nmodel = "owner/name"'), {})
+    """owner/name is only taken for a folder where such a folder lies, with and without a revision."""
+    for model in ("owner/name", "owner/name@v1.0"):
+        settings = load(write(tmp_path, f'[engine]\nmodel = "{model}"'), {})
+        assert settings.engine.model == model
 
-    assert settings.engine.model == "owner/name"
+
+def test_a_model_may_be_a_file(tmp_path: Path) -> None:
+    """A file's path counts as a folder's does, there or not, and keeps its name where it is a link."""
+    (tmp_path / "blob").write_bytes(b"")
+    (tmp_path / "mine.safetensors").symlink_to(tmp_path / "blob")
+    for name, expected in (
+        ("mine.safetensors", tmp_path / "mine.safetensors"),
+        ("models/gone.safetensors", tmp_path / "models" / "gone.safetensors"),
+        ("./old.ckpt", tmp_path / "old.ckpt"),
+        ("~/x.safetensors", Path.home() / "x.safetensors"),
+    ):
+        settings = load(write(tmp_path, f'[engine]\nmodel = "{name}"'), {})
+        assert settings.engine.model == str(expected)
 
 
 def test_the_zone_is_usable(tmp_path: Path) -> None:

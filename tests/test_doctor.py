@@ -341,6 +341,29 @@ def test_a_hub_model_that_is_not_here(
     assert finding.fix == "hf download owner/name"
 
 
+def test_a_revision_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that fetches a pinned model names its revision as that program wants it."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert doctor.judge_model("owner/name@v1", offline=True).fix == "hf download owner/name --revision v1"
+
+
+def test_a_single_file_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is green if its header is; without the hub, the small files of its base must be here, too."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    file = tmp_path / "x.safetensors"
+    names = ("cond_stage_model.transformer.text_model.x", "first_stage_model.x")
+    shapes = {"model.diffusion_model.input_blocks.0.0.weight": [1, 4, 1, 0], **{name: [0] for name in names}}
+    header = {
+        name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()
+    }
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    assert doctor.judge_model(str(file), offline=False).status is Status.OK
+    finding = doctor.judge_model(str(file), offline=True)
+    assert finding.status is Status.BAD
+    assert "needs a few small files of stable-diffusion-v1-5" in finding.text
+
+
 def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
     """Without a model the report says what will draw, and that its files are complete."""
     told, checked = doctor.check_model(settings_in(tmp_path))

@@ -37,7 +37,7 @@ SCHEDULER_XL: dict[str, Any] = {  # what Stable Diffusion XL ships
     "timestep_spacing": "leading",
     "use_karras_sigmas": False,
 }
-_WIDTH, _POOLED = 32, 24
+_WIDTH, _WIDTH_2, _POOLED = 32, 48, 24
 Safety = Literal["none", "passes", "flags"]
 
 
@@ -170,7 +170,7 @@ def _unet_xl(in_channels: int) -> Any:
         layers_per_block=1,
         transformer_layers_per_block=(1, 2),
         use_linear_projection=True,
-        cross_attention_dim=2 * _WIDTH,
+        cross_attention_dim=_WIDTH + _WIDTH_2,
         attention_head_dim=4,
         norm_num_groups=8,
         addition_embed_type="text_time",
@@ -204,7 +204,7 @@ def _text_encoder(tokenizer: Any, *, projected: bool = False) -> Any:
     return encoder(
         transformers.CLIPTextConfig(
             vocab_size=len(tokenizer),
-            hidden_size=_WIDTH,
+            hidden_size=_WIDTH_2 if projected else _WIDTH,
             projection_dim=_POOLED,
             intermediate_size=64,
             num_hidden_layers=2,

@@ -18,7 +18,7 @@ from engine.contract import EngineSettings, GenerationRequest
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Seconds that a bare pipe() call takes.")
-    parser.add_argument("model", help="hub id or local folder")
+    parser.add_argument("model", help="hub id or local folder; no single file")
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
     settings = EngineSettings(model=options.model, spool=str(Path.cwd()), device="cpu")
@@ -35,7 +35,7 @@ def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
     kind: Any = StableDiffusionPipeline  # its types are given in part only
-    folder = models.local_folder(settings.model) or settings.model
+    folder = models.local_path(settings.model) or settings.model
     pipe = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     seconds: list[float] = []

@@ -72,7 +72,8 @@ def test_no_source_is_named_twice(tmp_path: Path) -> None:
     (lying / "same.safetensors").write_bytes(b"")
     (lying / "same-again").symlink_to(lying / "same")
     owned, same = (str(lying / name) for name in ("owner--name", "same"))
-    assert models.sources(settings("owner/name", models=str(tmp_path))) == ("owner/name", same)
+    assert models.sources(settings("owner/name", models=str(tmp_path))) == (owned, same)  # not fetched anew
+    assert models.sources(settings("owner/name@v1", models=str(tmp_path))) == ("owner/name@v1", same)
     assert models.sources(settings(same, models=str(tmp_path))) == (same, owned)
 
 

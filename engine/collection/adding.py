@@ -1,0 +1,152 @@
+"""Brings a model into the folder, from the hub or from this disk: complete and checked before it appears there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from engine import checkpoint, hub, models, overrides, single_file
+from engine.checkpoint import BrokenModel
+from engine.collection import shelf, sums
+from engine.contract import STARTER, EngineSettings
+
+Tell = Callable[[str, float | None], None]
+"""Told a stage in a few words and its share, None where unknown."""
+_PARTIAL = ".partial"
+"""Where models are on their way, in the folder of checkpoints."""
+
+
+def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
+    """The new model's place. Raises BrokenModel with a sentence where it is not taken."""
+    path = Path(source).expanduser()
+    is_here = path.exists() or source.startswith((".", "~", "/")) or single_file.is_one(path)
+    if not is_here and not hub.is_id(source):
+        raise BrokenModel(
+            f"There is no “{source}” here, and it is no hub id: give a file, a folder, or owner/name."
+        )
+    if is_here:
+        path = path.parent.resolve() / path.name if path.is_file() else path.resolve()
+        models.check(path)
+    name = path.name if is_here else hub.current_id(source).replace("/", "--")
+    target = Path(settings.models or "").absolute() / models.CHECKPOINTS / name
+    _check_name(target)
+    coming = target.parent / _PARTIAL / target.name
+    try:
+        coming.mkdir(parents=True, exist_ok=True)
+        if not is_here:
+            _download(source, coming, settings, tell)
+        elif path.is_dir():
+            _copy(path, _wanted(path, settings), coming, tell)
+        else:
+            notes = path.with_suffix(".json")
+            _copy(path.parent, [path.name, *([notes.name] if notes.is_file() else [])], coming, tell)
+        _move(coming, target)
+    except OSError as error:
+        raise BrokenModel(
+            f"“{target.name}” could not be saved ({error.strerror or type(error).__name__}): "
+            f"look at the disk of {target.parent}."
+        ) from error
+    finally:
+        with suppress(OSError):  # what is not empty stays: a download goes on there
+            coming.rmdir()
+        with suppress(OSError):
+            coming.parent.rmdir()
+    return target
+
+
+def _check_name(target: Path) -> None:
+    name = models.model_id(str(target))
+    taken = {models.model_id(str(path)) for path in shelf.lying(target.parent)}
+    if name in taken or name == STARTER or target.name.startswith("."):
+        raise BrokenModel(
+            f"There can't be another model called {name}: rename this one, or take the other away."
+        )
+
+
+def _wanted(folder: Path, settings: EngineSettings) -> list[str]:
+    """Those of a folder's files that drawing needs, by their names relative to it."""
+    index = checkpoint.read_index(folder)
+    files = [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
+    prefer_fp16 = _prefers_fp16(settings, checkpoint.family(index))
+    chosen = hub.wanted(files, prefer_fp16=prefer_fp16, weights=checkpoint.weights(folder, index))
+    return [*chosen, *(name for name in files if name == overrides.FILE)]
+
+
+def _prefers_fp16(settings: EngineSettings, family: str) -> bool:
+    """Whether this machine draws with such numbers; not where the device can't be used."""
+    try:
+        return str(models.choose_place(settings, family).dtype) == "torch.float16"
+    except BrokenModel:
+        return False
+
+
+def _copy(folder: Path, names: list[str], coming: Path, tell: Tell) -> None:
+    """Copies files, notes the sums of weights, and looks at what came."""
+    size, done = sum((folder / name).stat().st_size for name in names), 0
+    if size > shutil.disk_usage(coming).free:
+        raise BrokenModel(
+            f"{coming.parent.parent} has no room for {size / 1e9:.1f} GB: make some, or set another dir under [models]."
+        )
+
+    def read(count: int) -> None:
+        nonlocal done
+        done += count
+        tell(f"copying {coming.name}", done / size)
+
+    shutil.rmtree(coming)  # what an earlier try left
+    found: dict[str, str] = {}
+    for name in names:
+        target = coming / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found[name] = sums.digest(folder / name, read, into=target)
+    _note(coming, found)
+
+
+def _download(model: str, coming: Path, settings: EngineSettings, tell: Tell) -> None:
+    """Fetches what drawing needs, and compares it with the sums that the hub knows."""
+    stage = f"downloading {hub.current_id(model)}"
+    tell(stage, None)
+    known = hub.listing(model)
+    if "model_index.json" not in known:
+        raise BrokenModel(
+            f"{model} on the hub is no folder of a diffusers model: if it is a checkpoint in one file, download that "
+            "file and add it."
+        )
+    hub.fetch_configs(model, offline=False, into=coming)
+    index = checkpoint.read_index(coming)
+    hub.fetch(
+        model,
+        offline=False,
+        prefer_fp16=_prefers_fp16(settings, checkpoint.family(index)),
+        progress=lambda share: tell(stage, share),
+        weights=checkpoint.weights(coming, index),
+        into=coming,
+    )
+    models.check(coming)
+    shutil.rmtree(coming / ".cache", ignore_errors=True)  # the hub library's notes for resuming
+    found: dict[str, str] = {}
+    for file in shelf.weights(coming):
+        name = str(file.relative_to(coming))
+        tell(f"checking {name}", None)
+        found[name] = sums.digest(file, lambda _: None)
+        if known.get(name) not in {None, found[name]}:
+            file.unlink()
+            raise BrokenModel(f"{name} of {model} did not arrive as the hub has it: try again.")
+    _note(coming, found)
+
+
+def _note(coming: Path, found: Mapping[str, str]) -> None:
+    sums.note(coming, {name: value for name, value in found.items() if name.endswith(single_file.SUFFIX)})
+
+
+def _move(coming: Path, target: Path) -> None:
+    """Lets a complete model appear at its place: a folder as it is, a file last of what belongs to it."""
+    if not (coming / target.name).is_file():
+        coming.replace(target)
+    else:
+        sums_of_it = coming / sums.OF_A_FOLDER
+        sums_of_it.replace(sums.place(target))
+        for path in sorted(coming.iterdir(), key=lambda path: path.name == target.name):
+            path.replace(target.parent / path.name)

@@ -1,0 +1,113 @@
+"""What lies in the folder of models, told by names and headers; reads no weights, writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine import checkpoint, hub, models
+from engine.checkpoint import PICKLE, PICKLES, BrokenModel
+from engine.contract import EngineSettings
+from engine.single_file import SUFFIX
+
+OTHERS = {"loras": "LoRA", "embeddings": "embedding", "upscalers": "upscaler"}
+"""Folders beside the checkpoints' -> what a file in them is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing in the folder."""
+
+    name: str
+    kind: str
+    path: Path | None
+    """None for a model of the hub that is not on this disk."""
+    bytes: int = 0
+    family: str = ""
+    size: str = ""
+    """Native, such as "512x512"."""
+    problem: str = ""
+    """Why it can't be used, in a sentence."""
+
+
+def entries(settings: EngineSettings) -> Iterator[Entry]:
+    """The configured model, the checkpoints, then everything else by folder and name."""
+    offered = models.sources(settings)
+    yield _configured(replace(settings, model=offered[0]))
+    folder = Path(settings.models or "")
+    for path in lying(folder / models.CHECKPOINTS):
+        if str(path.absolute()) != offered[0]:
+            entry = _model(path, settings)
+            if not entry.problem and str(path.absolute()) not in offered:
+                entry = replace(
+                    entry, problem=f"Another model is called {entry.name}, too: give this one another name."
+                )
+            yield entry
+    for name, kind in OTHERS.items():
+        for path in lying(folder / name):
+            if path.is_file():
+                yield _file(path, kind)
+
+
+def lying(folder: Path) -> list[Path]:
+    """What is meant as a model or another weight file, by name: folders, safetensors and pickles."""
+    try:
+        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # most often there is no such folder
+        return []
+    return [path for path in found if path.is_dir() or path.suffix.lower() in {SUFFIX, *PICKLES}]
+
+
+def weights(path: Path) -> list[Path]:
+    """The weight files of a model or of anything else: itself, or those in its folder."""
+    return sorted(path.glob(f"*/*{SUFFIX}")) if path.is_dir() else [path]
+
+
+def place(settings: EngineSettings) -> Path | None:
+    """Where a model is on this disk, the hub's cache included."""
+    return models.local_path(settings.model) or hub.cached(settings.model)
+
+
+def _configured(settings: EngineSettings) -> Entry:
+    path = place(settings)
+    if path is None:
+        name = models.model_id(settings.model)
+        wait = "offline = true forbids that" if settings.hub_offline else "the next start downloads it"
+        return Entry(name=name, kind="configured", path=None, problem=f"It is not on this disk yet: {wait}.")
+    return replace(_described(settings, path), kind="configured")
+
+
+def _model(path: Path, settings: EngineSettings) -> Entry:
+    return _described(replace(settings, model=str(path.absolute())), path)
+
+
+def _described(settings: EngineSettings, path: Path) -> Entry:
+    entry = Entry(name=models.model_id(settings.model), kind="checkpoint", path=path, bytes=_size(path))
+    try:
+        info = models.describe(replace(settings, hub_offline=True))
+        models.check(path)
+    except BrokenModel as error:
+        return replace(entry, problem=str(error))
+    return replace(entry, family=info.family, size=f"{info.width}x{info.height}")
+
+
+def _file(path: Path, kind: str) -> Entry:
+    entry = Entry(name=path.stem, kind=kind, path=path, bytes=_size(path))
+    try:
+        check_file(path)
+    except BrokenModel as error:
+        return replace(entry, problem=str(error))
+    return entry
+
+
+def check_file(path: Path) -> None:
+    """Raises BrokenModel unless the file is what its safetensors header says."""
+    if path.suffix.lower() in PICKLES:
+        raise BrokenModel(f"The file “{path.name}” is a pickle, which {PICKLE}.")
+    checkpoint.read_header(path, f"The file “{path.name}”")
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
