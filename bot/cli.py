@@ -125,6 +125,10 @@ def imagine(
     strength: StrengthOption = None,
     upscale: UpscaleOption = None,
     upscaler: UpscalerOption = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
     ] = None,
@@ -153,6 +157,7 @@ def imagine(
             upscale=upscale,
             upscaler=upscaler,
             is_model_named=model is not None,
+            loras=tuple(lora or ()),
             out=out,
         )
         return imagine(settings, wish)

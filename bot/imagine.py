@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
@@ -22,6 +23,7 @@ from engine import inputs
 from engine.contract import (
     SEEDS,
     UPSCALED_SIDE_MAX,
+    AdapterInfo,
     Broken,
     Cancel,
     Cancelled,
@@ -31,6 +33,7 @@ from engine.contract import (
     GenerationRequest,
     InvalidRequest,
     Loading,
+    Lora,
     ModelInfo,
     Ready,
     SpooledImage,
@@ -38,6 +41,8 @@ from engine.contract import (
     Started,
     Stepped,
     Submit,
+    from_prompt,
+    parse_loras,
     parse_size,
 )
 from engine.process import EngineProcess, start
@@ -76,6 +81,8 @@ class Wish:
     upscaler: str | None = None
     is_model_named: bool = False
     """Whether the engine was told which model to load, instead of taking the configured one."""
+    loras: tuple[str, ...] = ()
+    """Each as `name:weight`."""
     out: Path | None = None
 
     def keep(self, folder: Path) -> Start | None:
@@ -115,6 +122,7 @@ class Wish:
             sampler=self.sampler,
             images=self.images,
             start=source,
+            loras=self._asked_loras(),
         )
 
     def _size(self, model: ModelInfo) -> tuple[int, int] | None:
@@ -122,6 +130,9 @@ class Wish:
         if self.upscale is not None and self.image is not None:
             return model.upscaled(*_shape(self.image), self.upscale)
         return model.size_for(self.aspect) if self.aspect else parse_size(self.size) if self.size else None
+
+    def _asked_loras(self) -> tuple[Lora, ...]:
+        return tuple(chain.from_iterable(map(parse_loras, self.loras)))
 
     def check(self, seed: int, source: Start | None) -> None:
         """Finds what no model could draw and no disk could hold, before anything is loaded. Raises InvalidRequest."""
@@ -131,7 +142,10 @@ class Wish:
             raise InvalidRequest("An upscaler has to know how many times: say it with --upscale.")
         if self.upscale is not None and (self.size or self.aspect):
             raise InvalidRequest("Upscaling keeps the image's shape: leave out --size and --aspect.")
-        self.request(_ANY if self.upscale is None else _ANY_LARGE, seed, source)
+        named = (*self._asked_loras(), *from_prompt(self.prompt)[1])
+        offered = tuple(AdapterInfo(name=lora.name) for lora in named)
+        any_model = _ANY if self.upscale is None else _ANY_LARGE
+        self.request(replace(any_model, loras=offered), seed, source)
         if self.out is None or self.out.is_dir():
             return
         if self.out.suffix.lower() not in {"", ".png"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,11 @@ def show_info(image: Path, settings: Settings) -> int:
 
 
 def _judged(found: PictureInfo, settings: Settings) -> str:
-    here, complaint = ask_child(_HERE, settings.engine.model, settings.engine.device, settings.engine.dtype)
+    engine = settings.engine
+    adapters = json.dumps([key for key in found.fingerprint if key.startswith(_ADAPTERS)])
+    here, complaint = ask_child(
+        _HERE, engine.model, engine.device, engine.dtype, str(settings.models_dir.absolute()), adapters
+    )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
     model = found.request.model if found.request is not None else ""
@@ -43,9 +48,9 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
 
 _HERE = """
 import json, sys
-from engine import arithmetic, models
+from engine import adapter_files, arithmetic, models
 from engine.contract import EngineSettings
-model, device, dtype = sys.argv[1:]
+model, device, dtype, folder, adapters = sys.argv[1:]
 settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True)
 arithmetic.prepare_environment(settings)
 info = models.describe(settings)
@@ -53,8 +58,11 @@ arithmetic.pin(info)
 facts = arithmetic.fingerprint(models.choose_place(settings))
 facts["weights"] = models.digest(settings)
 facts["model"] = info.id
+facts.update(adapter_files.digests(folder, json.loads(adapters)))
 print(json.dumps(facts))
 """
+_ADAPTERS = ("lora ", "embedding ")
+"""What begins the keys that tell digests of files."""
 _SWITCHES = ("channels_last", "fused_qkv")
 _OF_MODE = ("mode", "width", "decode", "model", *_SWITCHES)
 
@@ -112,6 +120,8 @@ def lines(found: PictureInfo) -> Iterator[str]:
     if not request.is_seedless:
         yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
         yield f"Seed: {request.seed}"
+    if request.loras:
+        yield f"LoRA: {', '.join(map(str, request.loras))}"
     if request.image is not None:
         yield _start(request)
     yield from found.notes
@@ -164,6 +174,7 @@ def command(request: GenerationRequest) -> str:
         words.append(f"--model={request.model}")
     if request.negative_prompt:
         words.append(f"--negative={request.negative_prompt}")
+    words += [f"--lora={lora}" for lora in request.loras]
     if request.images > 1:
         words.append(f"--images={request.images}")
     if request.image is not None:

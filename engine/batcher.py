@@ -5,6 +5,9 @@ were alone. The earliest due runs first, together with others of its group while
 remaining first" whose remainder shrinks by one with every tick of waiting: among those present the order never
 changes, and whoever comes n ticks later or more can't overtake, so nobody starves. Only an image that takes more
 forwards than it was to make loses its place, by a tick for each: one that never ends must not hold up the others.
+
+Switching a model to other adapters takes time. So while the earliest due wants others than the last forward had, those
+who want the same go on for up to STAY forwards, and only then is it switched.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, Protocol, TypeVar
+
+STAY = 8
+"""Forwards for which the earliest due waits at most because the model would have to be switched to its adapters."""
 
 
 class Turn(Protocol):
@@ -22,6 +28,11 @@ class Turn(Protocol):
     @property
     def group(self) -> Hashable:
         """Only items of equal groups may share a forward."""
+        ...
+
+    @property
+    def adapters(self) -> Hashable:
+        """What the model has to be switched to; equal within a group."""
         ...
 
     @property
@@ -51,6 +62,10 @@ class Batcher(Generic[Item]):
         self._owed: dict[Item, int] = {}
         """Forwards that each of them was to make and has not made."""
         self._waiting: deque[tuple[Item, int]] = deque()
+        self._adapters: Hashable = None
+        """Of the last forward."""
+        self._stayed = 0
+        """Forwards since the earliest due began to want others."""
 
     def add(self, item: Item, work: int) -> None:
         """Puts an item last in the waiting line. Raises ValueError if it is here already.
@@ -87,7 +102,7 @@ class Batcher(Generic[Item]):
         self._owed[item] = work
 
     def pick(self, width: Callable[[Item], int]) -> list[Item]:
-        """The items of the next forward, the earliest due first; empty when nobody has a turn to take.
+        """The items of the next forward, who leads it first; empty when nobody has a turn to take.
 
         `width(first)` is how many rows the forward may have; the first item runs even if it needs more.
         """
@@ -95,16 +110,26 @@ class Batcher(Generic[Item]):
         if not ready:
             return []
         self._tick += 1
-        first, *others = ready
+        first = self._leader(ready)
         chosen, room = [first], width(first) - first.rows
-        for item in others:
-            if item.group == first.group and item.rows <= room:
+        for item in ready:
+            if item is not first and item.group == first.group and item.rows <= room:
                 chosen.append(item)
                 room -= item.rows
         for item in chosen:
             self._owed[item] -= 1
             self._due[item] += self._owed[item] < 0
         return chosen
+
+    def _leader(self, ready: list[Item]) -> Item:
+        """The earliest due, or for a while the first who needs no switching."""
+        first = ready[0]
+        same = next((item for item in ready if item.adapters == self._adapters), None)
+        if same is None or same is first or self._stayed >= STAY:
+            self._adapters, self._stayed = first.adapters, 0
+            return first
+        self._stayed += 1
+        return same
 
     def up_to(self, item: Item) -> list[Item]:
         """The active items that come no later than this one, itself included; empty if it is not active."""

@@ -62,6 +62,16 @@ def check_upscaled(upscale: int, image: str | None, mask: str | None, sides: tup
         )
 
 
+def check_enlarging(title: str, scale: int, upscale: int, images: int) -> None:
+    """What an upscaler, whose network enlarges `scale` times, can make of an image."""
+    if upscale == 1:
+        raise InvalidRequest(f"{title} only enlarges images: attach one, and say how many times.")
+    if upscale > scale:
+        raise InvalidRequest(f"{title} enlarges at most {scale} times, not {upscale}.")
+    if images > 1:
+        raise InvalidRequest(f"{title} makes one picture of an image, not {images}.")
+
+
 def check_side(name: str, side: int) -> None:
     if not SIDE_MIN <= side <= SIDE_MAX:
         raise InvalidRequest(f"The {name} must be {SIDE_MIN} to {SIDE_MAX} pixels, not {side}.")

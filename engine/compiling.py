@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,9 +23,10 @@ class CompiledUnet:
     """Calls the compiled UNet for shapes that were compiled, the plain one for all others."""
 
     def __init__(self, unet: Any, *, backend: str = "inductor") -> None:
-        self._plain = unet
+        # LoRAs change the layers of a UNet, even when they are switched off, and what is compiled would not be used again.
+        self._plain = _twin(unet)
         compiler: Any = torch  # its types are given in part only
-        self._compiled: Any = compiler.compile(unet, dynamic=False, backend=backend)
+        self._compiled: Any = compiler.compile(self._plain, dynamic=False, backend=backend)
         self._ready: set[tuple[tuple[int, ...], int]] = set()
         self._thread: threading.Thread | None = None
 
@@ -51,6 +54,13 @@ class CompiledUnet:
                 _log.warning("the model can't be compiled here, and is used as it is: %s", error)
                 return
             self._ready.add(_shape(batch))
+
+
+def _twin(unet: Any) -> Any:
+    """Layers of its own around the very same weights."""
+    unet.requires_grad_(False)  # as LoRAs leave it: it is the same model for what was compiled
+    kept = {id(tensor): tensor for tensor in chain(unet.parameters(), unet.buffers())}
+    return copy.deepcopy(unet, kept)
 
 
 def _shape(batch: Rows) -> tuple[tuple[int, ...], int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
+from engine import loras as lora_words
 from engine.bounds import (
     ASPECTS,
     GUIDANCE_MAX,
@@ -18,6 +19,7 @@ from engine.bounds import (
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
     InvalidRequest,
+    check_enlarging,
     check_guidance,
     check_inputs,
     check_prompt,
@@ -29,7 +31,9 @@ from engine.bounds import (
     usual_strength,
 )
 from engine.fake_settings import FakeSettings
-from engine.sampling import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS, Sampler
+from engine.loras import AdapterInfo, Lora, from_prompt
+from engine.loras import parse as parse_loras
+from engine.sampler_names import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS, Sampler, spelled
 from engine.settings import WIDE_ROWS, EngineSettings, Mode, Switch
 from engine.shapes import Shape, enlarged, rounded
 
@@ -48,12 +52,16 @@ __all__ = [
     "UPSCALED_SIDE_MAX",
     "UPSCALE_MAX",
     "WIDE_ROWS",
+    "AdapterInfo",
     "EngineSettings",
     "FakeSettings",
     "InvalidRequest",
+    "Lora",
     "Mode",
     "Sampler",
     "Switch",
+    "from_prompt",
+    "parse_loras",
     "parse_size",
 ]  # fmt: skip
 
@@ -93,6 +101,7 @@ class GenerationRequest:
     """The same of a mask for it: white is drawn anew, black stays."""
     strength: float | None = None
     """Share of the steps that are taken, from an image with that much noise; None exactly where there is no image."""
+    loras: tuple[Lora, ...] = ()
     upscale: int = 1
     """How many times as wide and as high as its image the picture is; 1 where it is no enlargement."""
 
@@ -120,6 +129,7 @@ class GenerationRequest:
         if not 1 <= self.images <= IMAGES_MAX:
             raise InvalidRequest(f"One request makes 1 to {IMAGES_MAX} images, not {self.images}.")
         check_inputs(self.image, self.mask, self.strength, self.steps)
+        lora_words.check(self.loras)
 
     @property
     def steps_taken(self) -> int:
@@ -154,8 +164,9 @@ class GenerationRequest:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Inverse of `to_dict`; keys of newer versions are ignored, missing ones raise TypeError."""
-        known = {entry.name for entry in fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known})
+        known = {entry.name for entry in fields(cls)} & values.keys() - {"loras"}
+        loras = tuple(map(Lora.from_dict, values.get("loras", ())))
+        return cls(**{key: values[key] for key in known}, loras=loras)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,12 +178,6 @@ class Start:
     strength: float | None = None
     """None: what suits the model."""
     upscale: int = 1
-
-
-def _spelled(sampler: str) -> str:
-    """The sampler's own spelling, whatever the capitals; unknown names stay and are refused with the list."""
-    wanted = sampler.strip().casefold()
-    return next((known for known in EVERY_SAMPLER if known.casefold() == wanted), sampler)
 
 
 # ------------------------------------------------------------------ models
@@ -202,6 +207,9 @@ class ModelInfo:
     """Whether it can start from an image, and draw within a mask."""
     needs_mask: bool = False
     """Whether it can do nothing else."""
+    loras: tuple[AdapterInfo, ...] = ()
+    embeddings: tuple[AdapterInfo, ...] = ()
+    """Words that its prompts may hold besides those of its language, by the files that taught them."""
     scale: int = 1
     """Of an upscaler: how many times as wide and as high its network makes a picture; 1 for all other models."""
 
@@ -228,12 +236,18 @@ class ModelInfo:
         sampler: str | None = None,
         images: int | None = None,
         start: Start | None = None,
+        loras: tuple[Lora, ...] = (),
     ) -> GenerationRequest:
-        """A request for this model; every option left out takes the model's own default. Raises InvalidRequest."""
+        """A request for this model; every option left out takes the model's own default. Raises InvalidRequest.
+
+        Tags of LoRAs are taken out of the prompt and count like `loras`.
+        """
+        text, tagged = from_prompt(prompt)
         if self.scale > 1:  # its network takes an image and nothing else
             negative_prompt = steps = guidance_scale = sampler = None
+            loras = tagged = ()
         width, height = size or (self.width, self.height)
-        chosen = _spelled(sampler) if sampler else self.sampler
+        chosen = spelled(sampler) if sampler else self.sampler
         if steps is None:  # a default never breaks a chosen sampler's own range
             limit = EVERY_SAMPLER[chosen].steps_max if chosen in EVERY_SAMPLER else self.steps
             steps = min(self.steps, limit)
@@ -243,7 +257,7 @@ class ModelInfo:
             given = None if self.scale > 1 else start.strength
             begun = {**asdict(start), "strength": usual if given is None else given}
         request = GenerationRequest(
-            prompt=prompt,
+            prompt=text,
             negative_prompt=negative_prompt or "",
             width=width,
             height=height,
@@ -253,6 +267,7 @@ class ModelInfo:
             seed=seed,
             images=1 if images is None else images,
             model=self.id,
+            loras=lora_words.spelled((*loras, *tagged), self.loras),
             **begun,
         )
         self.check(request)
@@ -295,14 +310,9 @@ class ModelInfo:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
         if request.mask is None and self.needs_mask:
             raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
-        if self.scale == 1:
-            return
-        if request.upscale == 1:
-            raise InvalidRequest(f"{self.title} only enlarges images: attach one, and say how many times.")
-        if request.upscale > self.scale:
-            raise InvalidRequest(f"{self.title} enlarges at most {self.scale} times, not {request.upscale}.")
-        if request.images > 1:
-            raise InvalidRequest(f"{self.title} makes one picture of an image, not {request.images}.")
+        lora_words.check_offered(request.loras, self.loras, title=self.title)
+        if self.scale > 1:
+            check_enlarging(self.title, self.scale, request.upscale, request.images)
 
 
 # ------------------------------------------------------------------ controls: into the engine

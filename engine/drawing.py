@@ -42,6 +42,11 @@ class Canvas(Protocol):
         """Sentences for the person who asked."""
         ...
 
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        """What its pixels depend on besides the engine's fingerprint, for its own: digests of adapters."""
+        ...
+
 
 Painted = TypeVar("Painted", bound=Canvas)
 
@@ -136,6 +141,7 @@ class Job:
     stage: Stage | None = None
     """The last one that was told."""
     notes: tuple[str, ...] = ()
+    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
     inputs: Future[Inputs | None] | None = None
     """What it starts from, being decoded; None where it is words alone."""
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
@@ -199,6 +205,10 @@ class Picture(Generic[Painted]):
     @property
     def group(self) -> Hashable:
         return (self.shape, id(self)) if self.alone else (self.shape,)
+
+    @property
+    def adapters(self) -> Hashable:
+        return self.job.request.loras
 
     @property
     def rows(self) -> int:

@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 
 from engine import failpoints
 from engine.contract import (
+    AdapterInfo,
     Broken,
     EngineSettings,
     Event,
@@ -49,6 +50,11 @@ MODEL = ModelInfo(
     pixels_max=1024 * 1024,
     safety_checker=True,
     takes_images=True,
+    loras=(
+        AdapterInfo(name="detail", words=("finely drawn",)),
+        AdapterInfo(name="pixel", words=("pixel art", "16 bit")),
+        AdapterInfo(name="other", problem="it was made for Stable Diffusion XL"),
+    ),
 )
 FINGERPRINT = {"engine": "fake"}
 _HANGING_S = 0.01
@@ -157,6 +163,10 @@ class FakeCanvas:
         return self.start.notes if self.start else ()
 
     @property
+    def made_with(self) -> Mapping[str, str]:
+        return {f"lora {lora.name}": "fake" for lora in self.request.loras}
+
+    @property
     def rows(self) -> int:
         return 2 if self.request.guidance_scale > 1 else 1
 
@@ -245,8 +255,8 @@ def _sketch(canvas: FakeCanvas) -> bytes:
 
 def draw(request: GenerationRequest, seed: int) -> Image.Image:
     """The same picture for the same seed and the same words, on every machine."""
-    words = f"{seed}\n{request.prompt}\n{request.negative_prompt}".encode()
-    dice = random.Random(hashlib.sha256(words).digest())  # noqa: S311 - pictures, not secrets
+    words = [str(seed), request.prompt, request.negative_prompt, *map(str, request.loras)]
+    dice = random.Random(hashlib.sha256("\n".join(words).encode()).digest())  # noqa: S311 - pictures, not secrets
 
     def colour() -> tuple[int, int, int]:
         return dice.randrange(256), dice.randrange(256), dice.randrange(256)

@@ -79,7 +79,8 @@ def parameters(request: GenerationRequest) -> str:
     }
     negative = f"\n{_NEGATIVE} {request.negative_prompt}" if request.negative_prompt else ""
     line = ", ".join(f"{key}: {_quote(str(value))}" for key, value in settings.items())
-    text = f"{request.prompt}{negative}\n{line}".strip()
+    tags = "".join(f" {lora.tag}" for lora in request.loras)
+    text = f"{request.prompt}{tags}{negative}\n{line}".strip()
     return text.replace("\0", "")  # a PNG text chunk may hold any character but this one
 
 

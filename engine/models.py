@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine import bounds, checkpoint, hub, overrides, samplers, single_file
+from engine import adapter_files, bounds, checkpoint, hub, overrides, samplers, single_file
 from engine.checkpoint import BrokenModel, Checkpoint
 from engine.contract import (
     OWN_SAMPLER,
@@ -118,6 +118,14 @@ def _checkpoints(settings: EngineSettings) -> list[Path]:
 
 def describe(settings: EngineSettings) -> ModelInfo:
     """What the configured model offers. Loads no weights and no torch; raises BrokenModel."""
+    info = _describe(settings)
+    if settings.models is None or info.family not in _PIPELINES:
+        return info
+    place = local_path(settings.model) or hub.cached(settings.model)
+    return replace(info, **adapter_files.offered(settings.models, place, info.family))
+
+
+def _describe(settings: EngineSettings) -> ModelInfo:
     path = local_path(settings.model)
     if path is not None and single_file.is_one(path):
         return single_file.describe(path, _describe_cached)

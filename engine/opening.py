@@ -218,7 +218,8 @@ def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Teste
             pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
         )
     family = SdxlFamily if info.family == "sdxl" else SdFamily
-    return family(pipeline, sketcher, side_min=info.side_min)
+    adapters = None if settings.models is None else Path(settings.models)
+    return family(pipeline, sketcher, side_min=info.side_min, models=adapters)
 
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:

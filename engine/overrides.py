@@ -22,7 +22,7 @@ from engine.contract import (
 )
 
 FILE = "easel.json"
-_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask")
+_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask", "loras", "embeddings")
 _ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
 """For models that draw nothing without."""
 

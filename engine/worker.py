@@ -280,7 +280,7 @@ class Worker(Generic[Painted]):
         job = picture.job
         seed = job.request.seed_of(picture.index)
         picture.canvas = picture.by.family.prepare(job.request, seed, job.begun)
-        job.notes = picture.canvas.notes
+        job.notes, job.made_with = picture.canvas.notes, picture.canvas.made_with
         if more := picture.canvas.left - job.request.evaluations:  # an image has as many tiles as it has
             job.total += more
             self._batcher.reckon(picture, job.total)
@@ -346,7 +346,7 @@ class Worker(Generic[Painted]):
             request=job.request,
             index=index,
             notes=job.notes,
-            fingerprint={**picture.by.fingerprint, **picture.served},
+            fingerprint={**picture.by.fingerprint, **job.made_with, **picture.served},
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)

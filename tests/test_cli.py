@@ -298,6 +298,8 @@ def test_a_random_seed_is_told(fake: FakeSettings) -> None:
         (["x", "--guidance", "nan"], "Guidance"),
         (["x", "--seed", "-2"], "seed"),
         (["x", "-n", "11"], "1 to 10 images"),
+        (["x", "--lora", "detail:9"], "The weight of a LoRA goes from -2 to 2, not 9."),
+        (["x <lora:detail>", "--lora", "detail"], "named twice"),
         (["x", "-o", "picture.jpg"], "PNG"),
         (["x", "-o", "no/such/folder/x.png"], "There is no folder"),
     ],
@@ -311,6 +313,25 @@ def test_an_impossible_wish_exits_2_at_once(
 
     assert (code, out) == (2, "")
     assert sentence in err
+
+
+def test_loras_are_named_on_the_command_line(fake: FakeSettings, tmp_path: Path) -> None:
+    """Several by --lora or as tags reach the engine; the PNG says so, and `easel info` prints the command for it."""
+    code, _, err = draw("a fox <lora:pixel>", "--lora", "Detail:0.8", "--seed", "1", "-o", "out.png")
+
+    assert code == 0, err
+    made = metadata.read(tmp_path / "out.png")
+    assert made is not None
+    assert made.request is not None
+    assert made.request.prompt == "a fox"
+    assert tuple(map(str, made.request.loras)) == ("detail:0.8", "pixel:1")
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.info["parameters"].startswith("a fox <lora:detail:0.8> <lora:pixel:1>\n")
+    told = "\n".join(info.lines(made))
+    assert "LoRA: detail:0.8, pixel:1" in told
+    assert "--lora=detail:0.8 --lora=pixel:1 -- 'a fox'" in told
+    code, _, err = draw("a fox", "--lora", "detial")
+    assert (code, "There is no LoRA “detial” for Fake model here: use detail." in err) == (2, True)
 
 
 def a_file(name: str, colour: str, size: tuple[int, int] = (80, 80)) -> Path:
@@ -782,12 +803,17 @@ def test_info_names_another_model() -> None:
 
 def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A picture with this machine's own fingerprint is said to be drawn again; one from elsewhere is not."""
-    mine, _ = ask_child(info._HERE, "starter", "cpu", "auto")
+    settings = Settings.model_validate({"engine": {"device": "cpu"}, "models": {"dir": str(tmp_path)}})
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "detail.safetensors").write_bytes(b"here")
+    mine, _ = ask_child(info._HERE, "starter", "cpu", "auto", str(tmp_path), '["lora detail", "lora gone"]')
     assert mine is not None
-    settings = Settings.model_validate({"engine": {"device": "cpu"}})
+    assert "lora gone" not in mine
     for name, there, words in (
         ("a", mine, "again to the bit"),
         ("b", {**mine, "threads": "77"}, "threads 77 there"),
+        ("c", {**mine, "lora detail": "0123"}, "other bits: lora detail 0123 there, "),
+        ("d", {**mine, "embedding x": "0123"}, "other bits: embedding x 0123 there, none here"),
     ):
         file = tmp_path / f"{name}.png"
         file.write_bytes(

@@ -161,6 +161,7 @@ def settings_line(job: Job) -> str:
     parts = [
         *([size] if request.is_seedless else drawing),
         start_words(request),
+        plain(lora_words(request)),
         plain(request.model),
         seconds,
     ]
@@ -174,6 +175,11 @@ def start_words(request: GenerationRequest) -> str:
     if request.upscale > 1:
         return f"upscaled {request.upscale}×" + ("" if request.is_seedless else f" at {request.strength:g}")
     return f"{'within a mask of' if request.mask else 'from'} an image at {request.strength:g}"
+
+
+def lora_words(request: GenerationRequest) -> str:
+    """As the option takes them; empty where there are none."""
+    return ", ".join(map(str, request.loras))
 
 
 def command_for(request: GenerationRequest) -> str:
@@ -194,6 +200,7 @@ def command_for(request: GenerationRequest) -> str:
         "prompt": shown(request.prompt),
         **({} if request.is_seedless else drawing),
         "model": request.model,
+        "lora": lora_words(request),
         "strength": "" if request.strength is None or request.is_seedless else f"{request.strength:g}",
         "upscale": request.upscale if request.upscale > 1 else "",
     }

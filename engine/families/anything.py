@@ -13,7 +13,7 @@ import inspect
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -120,6 +120,10 @@ class AnyCanvas:
     @property
     def shape(self) -> Hashable:
         return self.request.width, self.request.height
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        return {}
 
 
 class AnyFamily(Explaining):

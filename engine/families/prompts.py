@@ -19,6 +19,8 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
 )
 
 from engine.families import weighting
+from engine.families.embeddings import Embeddings, ForCompel
+from engine.families.lora import Loras, Switched
 from engine.families.weighting import Part
 
 if TYPE_CHECKING:
@@ -57,13 +59,28 @@ class _Piece:
 class Prompts:
     """The prompts of a pipeline with one text encoder, or with SDXL's two, weighted and longer than their window."""
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(
+        self, pipeline: Any, loras: Loras | None = None, embeddings: Embeddings | None = None
+    ) -> None:
+        """What is wanted of `loras` (if any) at the time changes how a text is read; `embeddings` are what it was taught."""
         self._pipe = pipeline
+        self._loras = loras or Loras(pipeline)
+        self._embeddings = embeddings or Embeddings()
         self._device: torch.device = pipeline.device
         self._window: int = pipeline.tokenizer.model_max_length
         self._room = self._window - 2  # a mark at each end
-        self._compel = _compel(pipeline)
-        self.encode = lru_cache(maxsize=ENCODED_TEXTS)(self._encode)
+        self._compel = _compel(pipeline, self._embeddings)
+        self._read_with: Switched = ()
+        self._encoded = lru_cache(maxsize=ENCODED_TEXTS)(self._read)
+
+    def encode(self, text: str) -> Encoded:
+        return self._encoded(self._embeddings.spelled(text), self._loras.wanted_by_text)
+
+    def _read(self, text: str, wanted: Switched) -> Encoded:
+        self._loras.hear()
+        if wanted != self._read_with:  # compel keeps what an empty text is
+            self._compel, self._read_with = _compel(self._pipe, self._embeddings), wanted
+        return self._encode(text)
 
     def embeddings(self, prompt: str, negative_prompt: str | None) -> tuple[Tensor, tuple[str, ...]]:
         """(1 or 2, tokens, width), the negative prompt's first, and a note for all that could not be heeded."""
@@ -126,10 +143,11 @@ class Prompts:
         found = self._pipe.tokenizer(
             [part.text for part in parts], add_special_tokens=False, return_offsets_mapping=True
         )
-        return [
-            _Piece(part=part, tokens=tokens, starts=[start for start, _ in spans])
-            for part, tokens, spans in zip(parts, found.input_ids, found.offset_mapping, strict=True)
-        ]
+        pieces: list[_Piece] = []
+        for part, ids, spans in zip(parts, found.input_ids, found.offset_mapping, strict=True):
+            tokens, starts = self._embeddings.expanded(ids, [start for start, _ in spans])
+            pieces.append(_Piece(part=part, tokens=tokens, starts=starts))
+        return pieces
 
     def _cut(self, pieces: Sequence[_Piece]) -> tuple[list[Part], tuple[str, ...]]:
         """Those parts that have words and fit into WINDOWS_MAX windows, and where the text was cut."""
@@ -156,7 +174,7 @@ class Prompts:
         return min(at, len(tokens))
 
 
-def _compel(pipeline: Any) -> list[Any]:
+def _compel(pipeline: Any, embeddings: Embeddings) -> list[Any]:
     """One for each text encoder."""
     pairs = [(pipeline.tokenizer, pipeline.text_encoder)]
     layer = ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED
@@ -170,12 +188,13 @@ def _compel(pipeline: Any) -> list[Any]:
         EmbeddingsProvider(
             tokenizer,
             encoder,
+            textual_inversion_manager=ForCompel(embeddings, number),
             truncate=False,
             returned_embeddings_type=layer,
             # Whole sentences would leave a window almost empty where one full stop precedes a long list.
             split_long_text_mode=SplitLongTextMode.PHRASES,
         )
-        for tokenizer, encoder in pairs
+        for number, (tokenizer, encoder) in enumerate(pairs)
     ]
 
 

@@ -8,17 +8,20 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from engine import compiling, faults, rows, samplers
-from engine.contract import SIDE_MIN, GenerationRequest
+from engine.contract import SIDE_MIN, GenerationRequest, Lora
 from engine.decoding import Inputs
+from engine.families import embeddings
+from engine.families.lora import Loras
 from engine.families.prompts import Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
@@ -47,6 +50,8 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
+    loras: tuple[Lora, ...] = ()
+    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
     pooled: Tensor | None = None
     sizes: Tensor | None = None
     done: int = 0
@@ -69,6 +74,7 @@ class SdCanvas:
             tuple(beside(self.latents, self.condition).shape[1:]),
             self.embeddings.shape[1],
             self.guidance is not None,
+            self.loras,
         )
 
     @property
@@ -85,8 +91,12 @@ class SdFamily(Explaining):
         sketcher: Sketcher | None = None,
         *,
         side_min: int = SIDE_MIN,
+        models: Path | None = None,
     ) -> None:
-        """`side_min` is the smallest side in pixels that the model draws."""
+        """`side_min` is the smallest side in pixels that the model draws.
+
+        In `models` lie the folders with LoRA and embedding files; None: there are none.
+        """
         self._pipe = pipeline
         self._starting = Starting(pipeline, self.is_out_of_memory)
         self._sketcher = sketcher
@@ -95,22 +105,23 @@ class SdFamily(Explaining):
         self._device: torch.device = pipeline.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._prompts = Prompts(pipeline)
+        self._loras = Loras(pipeline, models)
+        self._embeddings = embeddings.load(pipeline, models)
+        self._prompts = Prompts(pipeline, self._loras, self._embeddings)
 
     # -------------------------------------------------------------- a picture's life
 
     @torch.inference_mode()
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
-        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for masks that are no good."""
+        """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for masks and LoRAs that are no good."""
+        self._loras.want(request.loras)
         guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
-        embeddings, notes = self._prompts.embeddings(
-            request.prompt, request.negative_prompt if guided else None
-        )
+        encoded, notes = self._prompts.embeddings(request.prompt, request.negative_prompt if guided else None)
         sampler = samplers.make(request.sampler, self._sampling)
         # A table on the GPU would be read back at every step.
         sampler.set_timesteps(request.steps, device="cpu")
         generator = torch.Generator("cpu").manual_seed(seed)
-        start = self._starting.begin(request, inputs, sampler, generator, embeddings.dtype)
+        start = self._starting.begin(request, inputs, sampler, generator, encoded.dtype)
         return SdCanvas(
             sampler=sampler,
             generator=generator,
@@ -118,10 +129,15 @@ class SdFamily(Explaining):
             latents=start.latents,
             condition=start.condition,
             blend=start.blend,
-            embeddings=embeddings,
+            embeddings=encoded,
             guidance_scale=request.guidance_scale,
-            guidance=self._guidance_input(request, embeddings.dtype),
+            guidance=self._guidance_input(request, encoded.dtype),
             notes=notes + start.notes,
+            loras=request.loras,
+            made_with={
+                **self._loras.digests(request.loras),
+                **self._embeddings.named_in(request.prompt, request.negative_prompt),
+            },
         )
 
     @torch.inference_mode()
@@ -129,6 +145,7 @@ class SdFamily(Explaining):
         """The first half of a round of part 7, for several pictures at once: (its rows, …) for each of them."""
         for canvas in canvases:
             canvas.seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
+        self._loras.see(canvases[0].loras)
         pictures = [_rows_of(canvas) for canvas in canvases]
         predictions = self._forward(rows.join(pictures, padded=padded))
         ends = itertools.accumulate(len(picture) for picture in pictures)
@@ -175,6 +192,7 @@ class SdFamily(Explaining):
     def slots_agree(self, canvas: SdCanvas, rows: int) -> bool:
         """Some rows of noise, and the same ones moved on by one and by half of the slots: equal bits everywhere?"""
         generator = torch.Generator("cpu").manual_seed(0)
+        self._loras.see(canvas.loras)
 
         def noise(like: Tensor) -> Tensor:
             drawn = torch.randn((rows, *like.shape[1:]), generator=generator, dtype=torch.float32)
@@ -200,13 +218,13 @@ class SdFamily(Explaining):
     def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
         """Rows of zeros for pictures of `size` (width, height) in pixels, with an empty prompt."""
         unet, scale = self._pipe.unet, self._pipe.vae_scale_factor
-        embeddings = self._prompts.encode("").embeddings.repeat(count, 1, 1)
-        like: dict[str, Any] = {"device": self._device, "dtype": embeddings.dtype}
+        encoded = self._prompts.encode("").embeddings.repeat(count, 1, 1)
+        like: dict[str, Any] = {"device": self._device, "dtype": encoded.dtype}
         condition = unet.config.time_cond_proj_dim
         return rows.Rows(
             latents=torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
             timesteps=torch.full((count,), 500.0, device=self._device),
-            embeddings=embeddings,
+            embeddings=encoded,
             guidance=None if condition is None else torch.zeros((count, condition), **like),
         )
 
@@ -233,7 +251,7 @@ class SdFamily(Explaining):
     # -------------------------------------------------------------- its parts
 
     def _forward(self, batch: rows.Rows) -> Tensor:
-        if self._compiled is not None:
+        if self._compiled is not None and not self._loras.is_seen:
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
 

@@ -7,7 +7,7 @@ import logging
 import torch
 
 from engine import faults
-from engine.contract import SIDE_MIN, GenerationRequest
+from engine.contract import SIDE_MIN, GenerationRequest, InvalidRequest
 
 _log = logging.getLogger("easel.engine")
 
@@ -29,6 +29,8 @@ class Explaining:
     _side_min: int
 
     def explain(self, error: Exception, request: GenerationRequest) -> str:
+        if isinstance(error, InvalidRequest):
+            return str(error)
         if isinstance(error, NotFinite):
             return "The numbers of this picture ran away: try another seed, less guidance or another sampler."
         if self.is_out_of_memory(error):

@@ -7,7 +7,7 @@ scale of their own; a smaller one is had by shrinking each tile with Lanczos, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,10 @@ class UpscaleCanvas:
     @property
     def rows(self) -> int:
         return 1
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        return {}
 
     @property
     def shape(self) -> Hashable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from engine.batcher import Batcher
+from engine.batcher import STAY, Batcher
 
 SLOTS, WIDTH = 3, 4
 
@@ -21,6 +21,7 @@ class Image:
     left: int
     rows: int = 2
     group: Hashable = "small"
+    adapters: Hashable = ()
 
 
 class Turns(RuleBasedStateMachine):
@@ -34,10 +35,17 @@ class Turns(RuleBasedStateMachine):
         self.promoted: list[int] = []
         self.since: dict[int, int] = {}  # active image -> forwards without it since it became active
         self.work: dict[int, int] = {}
+        self.passed: tuple[Image | None, int] = None, 0  # the earliest due, and forwards in a row without it
+        self.switched: tuple[Hashable, int] = None, 0  # adapters of the last forward, and forwards with them
 
-    @rule(left=st.integers(1, 6), rows=st.integers(1, 2), group=st.sampled_from(["small", "large"]))
-    def arrive(self, left: int, rows: int, group: str) -> None:
-        image = Image(len(self.arrived), left, rows, group)
+    @rule(
+        left=st.integers(1, 12),
+        rows=st.integers(1, 2),
+        group=st.sampled_from(["small", "large"]),
+        adapters=st.sampled_from(["none", "pixel", "detail"]),
+    )
+    def arrive(self, left: int, rows: int, group: str, adapters: str) -> None:
+        image = Image(len(self.arrived), left, rows, (group, adapters), adapters)
         self.arrived.append(image)
         self.batcher.add(image, left)
 
@@ -63,7 +71,9 @@ class Turns(RuleBasedStateMachine):
 
     @rule(width=st.integers(1, WIDTH))
     def forward(self, width: int) -> None:
+        ready = self.batcher.active
         chosen = self.batcher.pick(lambda _: width)
+        self.watch_switching(ready, chosen)
         assert bool(chosen) == bool(self.since)
         assert len(set(map(id, chosen))) == len(chosen)
         assert len({image.group for image in chosen}) <= 1
@@ -78,7 +88,23 @@ class Turns(RuleBasedStateMachine):
                 self.forget(image)
         # Whoever was active before it, or came while its own due tick was not passed, may go first; no one later.
         for number, waited in self.since.items():
-            assert waited <= self.work[number] + 6 * (SLOTS + self.work[number]), f"{number} starves"
+            assert waited <= self.work[number] + (12 + STAY) * (SLOTS + self.work[number]), (
+                f"{number} starves"
+            )
+
+    def watch_switching(self, ready: Sequence[Image], chosen: Sequence[Image]) -> None:
+        """The earliest due waits for STAY forwards at most, and adapters that are still wanted stay for longer."""
+        if not chosen:
+            return
+        first, passed = self.passed
+        passed = passed + 1 if first is ready[0] else 1
+        self.passed = (None, 0) if ready[0] in chosen else (ready[0], passed)
+        assert self.passed[1] <= STAY
+        before, stayed = self.switched
+        now = chosen[0].adapters
+        if now != before and any(image.adapters == before for image in ready):
+            assert stayed > STAY
+        self.switched = now, stayed + 1 if now == before else 1
 
     @invariant()
     def never_more_than_its_slots(self) -> None:
@@ -191,3 +217,25 @@ def test_what_turns_out_longer_is_due_later() -> None:
         chosen.left -= 1
         turns.append(chosen)
     assert turns == [other] * 3 + [tiled] * 6
+
+
+def test_adapters_are_switched_seldom() -> None:
+    """A newcomer who is due earlier waits for a while if its adapters are others, and none who shares them."""
+    batcher: Batcher[Image] = Batcher(3)
+    long, other, equal = Image(0, 40, adapters="a"), Image(1, 3, adapters="b"), Image(2, 2, adapters="a")
+
+    def turns(count: int) -> list[int]:
+        numbers: list[int] = []
+        for _ in range(count):
+            (image,) = batcher.pick(lambda first: first.rows)
+            numbers.append(image.number)
+            image.left -= 1
+            if not image.left:
+                batcher.remove(image)
+        return numbers
+
+    for image, before in ((long, 2), (other, 3), (equal, 0)):
+        batcher.add(image, image.left)
+        batcher.promote()
+        assert set(turns(before)) <= {0}
+    assert turns(2 + STAY - 5 + 4) == [2, 2, *[0] * (STAY - 5), 1, 1, 1, 0]

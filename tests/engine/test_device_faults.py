@@ -246,14 +246,14 @@ def test_a_model_that_draws_no_numbers_is_broken(
             forward = pipeline.unet.forward
             pipeline.unet.forward = lambda *a, **k: (forward(*a, **k)[0] * torch.inf,)
 
-    real = models.load
+    real = models.loading
 
-    def load(*args: Any) -> Any:
-        pipeline = real(*args)
+    def loading(*args: Any) -> Any:
+        pipeline = yield from real(*args)
         spoil(pipeline)
         return pipeline
 
-    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(models, "loading", loading)
     events: list[Event] = []
     settings = replace(settings_of(tiny, tmp_path), dtype="bfloat16")
     assert boot.run(settings, queue.Queue(), events.append) == process.EXIT_BROKEN

@@ -153,7 +153,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "but should have"),
     "empty": (lambda file: file.write_bytes(b""), "damaged at its start"),
     "text": (lambda file: file.write_text("notes " * 99), "damaged at its start"),
-    "a pickle": (lambda file: torch.save({"a": torch.zeros(9)}, file), "damaged at its start"),
+    "a pickle": (lambda file: torch.save({"a": torch.zeros(9)}, file), "is a pickle under another name"),
     "of another kind": (lambda file: spoiled(file, unknown), "no upscaler of a kind that is known"),
     "a denoiser": (lambda file: build(file, "denoiser"), "holds a network for restoration, no upscaler"),
     "hostile names": (lambda file: spoiled(file, no_names), "make no sense"),

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bot.jobs import JobState
-from engine.contract import FakeSettings
+from bot.ui.info import describe
+from engine.contract import FakeSettings, Lora
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World, labels, text_of
 
@@ -168,6 +169,60 @@ async def test_autocomplete_suggests_samplers_and_models(world: World) -> None:
 
     assert {choice["value"] for choice in samplers} == {"DPM++ 2M Karras", "DPM++ 2M SDE Karras"}
     assert [choice["value"] for choice in models] == ["fake"]
+
+
+async def test_autocomplete_suggests_loras_after_each_comma(world: World) -> None:
+    """With their trigger words, by which they are found too; what was typed before stays, and none comes twice."""
+
+    async def offered(typed: str) -> list[tuple[str, str]]:
+        choices = await world.alice.autocomplete(world.channel, "imagine", "lora", typed)
+        return [(choice["name"], choice["value"]) for choice in choices]
+
+    pixel = "pixel – pixel art, 16 bit"
+    assert await offered("") == [("detail – finely drawn", "detail"), (pixel, "pixel")]
+    assert await offered("16 b") == [(pixel, "pixel")]
+    assert await offered("det") == [("detail – finely drawn", "detail")]
+    assert await offered("Detail:0.8, ") == [(f"Detail:0.8, {pixel}", "Detail:0.8, pixel")]
+    assert await offered("detail:0.8,pix:0.5") == [
+        ("detail:0.8, pixel:0.5 – pixel art, 16 bit", "detail:0.8, pixel:0.5")
+    ]
+    assert await offered("pix:") == [(pixel, "pixel")]
+    assert await offered("other") == []
+    assert await offered("x" * 99 + ", ") == []
+
+
+async def test_loras_are_drawn_with_and_told(world: World) -> None:
+    """From option and tag alike; the message, ℹ️ Info, the command to copy and a reroll tell and keep them."""
+    message = await world.imagined(1, prompt="a fox <lora:PIXEL:-0.5>", lora="detail:0.8")
+    first = await world.job(1)
+    await world.alice.click(message, label="Reroll")
+    await world.reaches(2, JobState.DELIVERED)
+    again = await world.job(2)
+
+    assert first.request.prompt == "a fox"
+    assert first.request.loras == (Lora(name="detail", weight=0.8), Lora(name="pixel", weight=-0.5))
+    assert again.request.loras == first.request.loras
+    assert "Euler a · detail:0.8, pixel:-0.5 · fake" in text_of(message)
+    text, command = describe(first)
+    assert "detail:0.8, pixel:-0.5" in text
+    assert "lora:detail:0.8, pixel:-0.5" in command
+
+
+@pytest.mark.parametrize(
+    ("lora", "sentence"),
+    [
+        ("detail:3", "The weight of a LoRA goes from -2 to 2, not 3."),
+        ("detial", "There is no LoRA “detial” for Fake model here: use detail."),
+        ("other", "“other” can't be used with Fake model: it was made for Stable Diffusion XL."),
+    ],
+)
+async def test_a_lora_that_cannot_be_used_is_refused(world: World, lora: str, sentence: str) -> None:
+    """For one pair of eyes, and nothing is charged."""
+    result = await world.imagine(lora=lora)
+
+    assert result.ephemeral
+    assert sentence in result.response.content
+    assert not world.channel.history()
 
 
 async def test_a_further_model_is_named_and_draws(start_world: StartWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Literal
 
 import discord
@@ -20,12 +21,16 @@ from engine.contract import (
     PROMPT_CHARS_MAX,
     SAMPLERS,
     SEEDS,
+    AdapterInfo,
     InvalidRequest,
     ModelInfo,
+    parse_loras,
     parse_size,
 )
 
 CHOICES_MAX = 25
+CHOICE_CHARS_MAX = 100
+LORA_CHARS_MAX = 400
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
 Upscale = Literal[2, 3, 4, 8]
 
@@ -50,6 +55,7 @@ def add_to(tree: EaselTree) -> None:
     sampler="How the noise is removed",
     images="How many pictures; each has the next seed",
     model="Which model draws",
+    lora="LoRA files and their weights, such as detail:0.8, pixel",
 )
 @app_commands.guild_only()
 async def imagine(
@@ -68,6 +74,7 @@ async def imagine(
     sampler: Range[str, 1, 60] | None = None,
     images: Range[int, 1, IMAGES_MAX] | None = None,
     model: Range[str, 1, 100] | None = None,
+    lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
 ) -> None:
     await check_order(interaction)
     desk = interaction.client.desk
@@ -84,6 +91,7 @@ async def imagine(
         seed=secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed,
         images=images,
         start=files.start if files is not None else None,
+        loras=parse_loras(lora or ""),
     )
     await place_order(interaction, request, files=files)
 
@@ -131,3 +139,33 @@ async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[
         for model_id, title in titles.items()
         if wanted in title.casefold() or wanted in model_id.casefold()
     ][:CHOICES_MAX]
+
+
+@imagine.autocomplete("lora")
+async def _suggest_lora(interaction: Interaction, current: str) -> list[Choice[str]]:
+    """What may follow the last comma, with its trigger words; what stands before it stays."""
+    named: object = getattr(interaction.namespace, "model", None)
+    try:
+        model = interaction.client.desk.dispatcher.gate.model(named if isinstance(named, str) else None)
+    except InvalidRequest:
+        return []
+    return lora_choices(model.loras, current)
+
+
+def lora_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[str]]:
+    """One for each fitting file whose name or words hold the text after the last comma; a weight typed there is kept."""
+    before, comma, last = current.rpartition(",")
+    typed, _, weight = last.strip().partition(":")
+    told = f":{weight.strip()}" if weight.strip() else ""
+    wanted, kept = typed.strip().casefold(), f"{before}{comma} " if comma else ""
+    taken = {part.partition(":")[0].strip().casefold() for part in before.split(",")}
+    choices: list[Choice[str]] = []
+    for info in offered:
+        texts = [info.name.casefold(), *(word.casefold() for word in info.words)]
+        if info.problem or info.name.casefold() in taken or not any(wanted in text for text in texts):
+            continue
+        value = f"{kept}{info.name}{told}"
+        if len(value) <= CHOICE_CHARS_MAX:  # Discord takes no longer ones
+            words = f" – {', '.join(info.words)}" if info.words else ""
+            choices.append(Choice(name=f"{value}{words}"[:CHOICE_CHARS_MAX], value=value))
+    return choices[:CHOICES_MAX]

@@ -1,4 +1,4 @@
-"""Samplers by the names that people know, and what each costs; knows neither diffusers nor torch. Standard library only."""
+"""The samplers people choose from, by the names they know; what draws with them is `engine.samplers`. Standard library only."""
 
 from __future__ import annotations
 
@@ -50,3 +50,9 @@ SAMPLERS: Mapping[str, Sampler] = {
 OWN_SAMPLER = Sampler(name="Model's own")
 """The only one of models that are drawn with by their own pipeline (FLUX and others): the one in their files."""
 EVERY_SAMPLER: Mapping[str, Sampler] = {**SAMPLERS, OWN_SAMPLER.name: OWN_SAMPLER}
+
+
+def spelled(sampler: str) -> str:
+    """The sampler's own spelling, whatever the capitals; unknown names stay and are refused with the list."""
+    wanted = sampler.strip().casefold()
+    return next((known for known in EVERY_SAMPLER if known.casefold() == wanted), sampler)

@@ -1,0 +1,139 @@
+"""LoRA files as people ask for them: `name:weight`, in an option or as a tag in the prompt; knows no file and no model."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from engine.bounds import InvalidRequest
+
+LORAS_MAX = 4
+"""In one request."""
+WEIGHT_MIN, WEIGHT_MAX = -2.0, 2.0
+NAME_CHARS_MAX = 80
+_DIGITS = 3
+"""Of a weight, after the point."""
+_TAG = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)
+_SPACED_TAG = re.compile(r"[ \t]*<lora:[^<>]*>(?=[\s,.;]|$)|<lora:[^<>]*>", re.IGNORECASE)
+"""With the space before it, unless that parts two words."""
+_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """One LoRA file of a request, by its name without the ending, and how much of it is added: 0 is none."""
+
+    name: str
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.weight:g}"
+
+    @property
+    def tag(self) -> str:
+        """As AUTOMATIC1111 writes it into a prompt."""
+        return f"<lora:{self}>"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return cls(name=values["name"], weight=values["weight"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterInfo:
+    """A LoRA or embedding file that lies beside a model, as far as its header and its neighbours tell."""
+
+    name: str
+    words: tuple[str, ...] = ()
+    """Trigger words: what to write in a prompt so that it shows."""
+    problem: str = ""
+    """Why it can't be used with this model, as what follows a colon in a sentence; empty where it can."""
+
+
+def parse(text: str) -> tuple[Lora, ...]:
+    """The LoRAs of "detail:0.8, pixel"; a weight left out is 1. Raises InvalidRequest."""
+    return tuple(_parse_one(part) for part in text.split(",") if part.strip())
+
+
+def from_prompt(prompt: str) -> tuple[str, tuple[Lora, ...]]:
+    """The prompt without its tags `<lora:name:weight>`, and what they name. Raises InvalidRequest."""
+    found = tuple(_parse_one(tag[1]) for tag in _TAG.finditer(prompt))
+    return (_SPACED_TAG.sub("", prompt).strip(), found) if found else (prompt, ())
+
+
+def _parse_one(text: str) -> Lora:
+    name, colon, weight = (part.strip() for part in text.partition(":"))
+    if not name:
+        raise InvalidRequest("A LoRA is asked for as name:weight, such as detail:0.8.")
+    try:
+        number = float(weight) if colon else 1.0
+    except ValueError:
+        raise InvalidRequest(
+            f"“{weight[:20]}” is no weight: a LoRA is asked for as name:weight, such as {name[:40]}:0.8."
+        ) from None
+    return Lora(name=name, weight=round(number, _DIGITS))
+
+
+def check(loras: Sequence[Lora]) -> None:
+    """What holds whatever the model. Raises InvalidRequest."""
+    if len(loras) > LORAS_MAX:
+        raise InvalidRequest(f"One request takes at most {LORAS_MAX} LoRAs, not {len(loras)}.")
+    names = [lora.name for lora in loras]
+    for lora in loras:
+        if not is_name(lora.name):
+            raise InvalidRequest(f"“{lora.name[:40]}” can't be the name of a LoRA.")
+        if not (math.isfinite(lora.weight) and WEIGHT_MIN <= lora.weight <= WEIGHT_MAX):
+            raise InvalidRequest(
+                f"The weight of a LoRA goes from {WEIGHT_MIN:g} to {WEIGHT_MAX:g}, not {lora.weight:g}."
+            )
+        if names.count(lora.name) > 1:
+            raise InvalidRequest(f"The LoRA “{lora.name}” is named twice: name it once, with one weight.")
+
+
+def is_name(name: str) -> bool:
+    """Whether a request can name it: nothing in it means something else there, or is unseen."""
+    return (
+        0 < len(name) <= NAME_CHARS_MAX
+        and name.isprintable()
+        and name == name.strip()
+        and not set(name) & set(",:<>/\\")
+    )
+
+
+def spelled(loras: Iterable[Lora], offered: Sequence[AdapterInfo]) -> tuple[Lora, ...]:
+    """Each with the file's own spelling, whatever the capitals; unknown names stay, and are refused by `check_offered`."""
+    names = {info.name.casefold(): info.name for info in offered}
+    names |= {info.name: info.name for info in offered}
+    return tuple(
+        Lora(
+            name=names.get(lora.name, names.get(lora.name.casefold(), lora.name)),
+            weight=lora.weight,
+        )
+        for lora in loras
+    )
+
+
+def check_offered(loras: Sequence[Lora], offered: Sequence[AdapterInfo], *, title: str) -> None:
+    """Raises InvalidRequest where the model with this title can't be drawn with one of them."""
+    known = {info.name: info for info in offered}
+    fitting = [info.name for info in offered if not info.problem]
+    for lora in loras:
+        found = known.get(lora.name)
+        if found is not None and found.problem:
+            raise InvalidRequest(f"The LoRA “{lora.name}” can't be used with {title}: {found.problem}.")
+        if found is None:
+            raise InvalidRequest(_unknown(lora.name, fitting, title))
+
+
+def _unknown(name: str, fitting: Sequence[str], title: str) -> str:
+    if not fitting:
+        return f"There is no LoRA for {title} here: leave out “{name[:40]}”."
+    folded = {known.casefold(): known for known in fitting}
+    near = difflib.get_close_matches(name.casefold(), list(folded), n=3)
+    choice = [folded[one] for one in near] or fitting
+    more = f" and {len(choice) - _LISTED} more" if len(choice) > _LISTED else ""
+    return f"There is no LoRA “{name[:40]}” for {title} here: use {', '.join(choice[:_LISTED])}{more}."
