@@ -249,11 +249,11 @@ def judge_model(model: str, *, offline: bool, folder: Path | None = None) -> Fin
 
 _CHECK_MODEL = """
 import json, sys
-from engine import checkpoint, hub, models
+from engine import checkpoint, hub, models, places
 from engine.contract import EngineSettings
 model, more, *offline = sys.argv[1:]
 model = models.sources(EngineSettings(model=model, spool="", models=more or None))[0]
-local, problem = models.local_path(model), ""
+local, problem = places.local_path(model), ""
 is_id = local is None
 folder = hub.cached(model) if is_id else local
 try:

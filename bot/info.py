@@ -51,6 +51,7 @@ import json, sys
 from engine import adapter_files, arithmetic, models
 from engine.contract import EngineSettings
 model, device, dtype, folder, adapters = sys.argv[1:]
+model = models.sources(EngineSettings(model=model, spool="", models=folder))[0]
 settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True)
 arithmetic.prepare_environment(settings)
 info = models.describe(settings)

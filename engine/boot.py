@@ -72,6 +72,7 @@ class _Offer:
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
     """The engine's life in its process; returns the exit code."""
+    settings = replace(settings, model=models.sources(settings)[0])  # what was added is not fetched anew
     try:
         worker, ready = _get_ready(settings, controls, emit)
         emit(ready)

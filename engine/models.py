@@ -18,12 +18,12 @@ from engine.checkpoint import BrokenModel, Checkpoint
 from engine.contract import (
     OWN_SAMPLER,
     SIDE_MULTIPLE,
-    STARTER,
     EngineSettings,
     ModelInfo,
 )
 from engine.known import KNOWN, KNOWN_SIDE
 from engine.pipelines import CALLS
+from engine.places import checkpoints, local_path, model_id
 
 if TYPE_CHECKING:
     import torch
@@ -47,22 +47,11 @@ _PIPELINES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """What each family is put together as. A watermark nobody sees would keep pictures from being equal between machines."""
 _GUIDANCE = {"sd": 7.5, "sdxl": 5.0}
 """The defaults of `pipe()` itself."""
-CHECKPOINTS = "checkpoints"
-"""The folder of more models, in that of the engine's settings."""
-STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
 _DIGEST_BYTES = 2**18
 _NATIVE = 1024
 """The side of pictures where the files of a pipeline that is called are silent about it."""
 _CORES = ("unet", "transformer")
 """What predicts the noise."""
-
-
-def local_path(model: str) -> Path | None:
-    """The folder or file on this disk that a setting names; None where it is an id of the hub."""
-    if model == STARTER:
-        return STARTER_FOLDER
-    path = Path(model)
-    return path if path.is_dir() or single_file.is_one(path) or not hub.is_id(model) else None
 
 
 def sources(settings: EngineSettings) -> tuple[str, ...]:
@@ -71,7 +60,7 @@ def sources(settings: EngineSettings) -> tuple[str, ...]:
     The latter are absolute paths in the order of their names, and one of them is the first where an id of the hub is
     configured whose folder lies there. Nothing but names is looked at: any may prove broken.
     """
-    lying = _checkpoints(settings)
+    lying = checkpoints(settings)
     own = {model_id(str(path)): str(path) for path in lying if path.is_dir()}
     is_bare = local_path(settings.model) is None and "@" not in settings.model
     found = [own.get(model_id(settings.model), settings.model) if is_bare else settings.model]
@@ -84,33 +73,6 @@ def sources(settings: EngineSettings) -> tuple[str, ...]:
         ids.add(name)
         places.add(place)
     return tuple(found)
-
-
-def model_id(model: str) -> str:
-    """What people call the model that a setting names: `owner/name` also for a folder `owner--name`."""
-    path = local_path(model)
-    if model == STARTER or path is None:
-        return hub.current_id(model)
-    if single_file.is_one(path):
-        return path.stem
-    name = path.name.replace("--", "/", 1)
-    return name if hub.is_id(name) else path.name or "model"
-
-
-def _checkpoints(settings: EngineSettings) -> list[Path]:
-    """What looks like a model among the engine's own, by name."""
-    if settings.models is None:
-        return []
-    folder = Path(settings.models).absolute() / CHECKPOINTS
-    try:
-        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:  # most often there is no such folder
-        return []
-    return [
-        path
-        for path in found
-        if path.suffix.lower() == single_file.SUFFIX or (path / "model_index.json").is_file()
-    ]
 
 
 # ------------------------------------------------------------------ describing

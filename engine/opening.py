@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import arithmetic, checkpoint, faults, memory, models, probe, upscalers
+from engine import arithmetic, checkpoint, memory, models, probe, upscalers
 from engine.checkpoint import BrokenModel
 from engine.contract import EngineSettings, ModelInfo
 from engine.drawing import DeviceLost, Family, Loaded, Manner
@@ -67,6 +67,8 @@ class Opener:
         except (BrokenModel, DeviceLost):
             raise
         except Exception as error:
+            from engine import faults
+
             faults.check_device(error)
             _log.error("a model could not be loaded", exc_info=error)
             raise BrokenModel(

@@ -556,7 +556,7 @@ def test_a_wish_leaves_defaults_to_the_model() -> None:
 
 
 def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:
-    """What [engine] and [preview] say reaches the engine, with absolute folders for spool, measurements and decoder."""
+    """What [engine] and [preview] say reaches the engine, with absolute folders for spool, measurements, models and decoder."""
     same: dict[str, Any] = {
         "model": "a/b",
         "device": "cpu",
@@ -571,6 +571,7 @@ def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:
     values = {
         "engine": {**same, "offline": True},
         "data": {"dir": "data"},
+        "models": {"memory_gb": 3},
         "preview": {"every": 3, "model": "taesd"},
     }
 
@@ -579,6 +580,8 @@ def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:
         spool=str(tmp_path / "data" / "spool"),
         hub_offline=True,
         data=str(tmp_path / "data"),
+        models=str(tmp_path / "data" / "models"),
+        models_bytes=3 * 2**30,
         preview_every=3,
         preview_model=str(tmp_path / "taesd"),
     )

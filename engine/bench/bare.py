@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine import arithmetic, models
+from engine import arithmetic, models, places
 from engine.contract import EngineSettings, GenerationRequest
 
 
@@ -35,7 +35,7 @@ def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
     kind: Any = StableDiffusionPipeline  # its types are given in part only
-    folder = models.local_path(settings.model) or settings.model
+    folder = places.local_path(settings.model) or settings.model
     pipe = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     seconds: list[float] = []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from engine import checkpoint, hub, models, overrides, single_file
+from engine import checkpoint, hub, models, overrides, places, single_file
 from engine.checkpoint import BrokenModel
 from engine.collection import shelf, sums
 from engine.contract import STARTER, EngineSettings
@@ -30,7 +30,7 @@ def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
         path = path.parent.resolve() / path.name if path.is_file() else path.resolve()
         models.check(path)
     name = path.name if is_here else hub.current_id(source).replace("/", "--")
-    target = Path(settings.models or "").absolute() / models.CHECKPOINTS / name
+    target = Path(settings.models or "").absolute() / places.CHECKPOINTS / name
     _check_name(target)
     coming = target.parent / _PARTIAL / target.name
     try:
@@ -57,8 +57,8 @@ def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
 
 
 def _check_name(target: Path) -> None:
-    name = models.model_id(str(target))
-    taken = {models.model_id(str(path)) for path in shelf.lying(target.parent)}
+    name = places.model_id(str(target))
+    taken = {places.model_id(str(path)) for path in shelf.lying(target.parent)}
     if name in taken or name == STARTER or target.name.startswith("."):
         raise BrokenModel(
             f"There can't be another model called {name}: rename this one, or take the other away."

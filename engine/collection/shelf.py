@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import checkpoint, hub, models
+from engine import checkpoint, hub, models, places
 from engine.checkpoint import PICKLE, PICKLES, BrokenModel
 from engine.contract import EngineSettings
 from engine.single_file import SUFFIX
@@ -36,7 +36,7 @@ def entries(settings: EngineSettings) -> Iterator[Entry]:
     offered = models.sources(settings)
     yield _configured(replace(settings, model=offered[0]))
     folder = Path(settings.models or "")
-    for path in lying(folder / models.CHECKPOINTS):
+    for path in lying(folder / places.CHECKPOINTS):
         if str(path.absolute()) != offered[0]:
             entry = _model(path, settings)
             if not entry.problem and str(path.absolute()) not in offered:
@@ -66,13 +66,13 @@ def weights(path: Path) -> list[Path]:
 
 def place(settings: EngineSettings) -> Path | None:
     """Where a model is on this disk, the hub's cache included."""
-    return models.local_path(settings.model) or hub.cached(settings.model)
+    return places.local_path(settings.model) or hub.cached(settings.model)
 
 
 def _configured(settings: EngineSettings) -> Entry:
     path = place(settings)
     if path is None:
-        name = models.model_id(settings.model)
+        name = places.model_id(settings.model)
         wait = "offline = true forbids that" if settings.hub_offline else "the next start downloads it"
         return Entry(name=name, kind="configured", path=None, problem=f"It is not on this disk yet: {wait}.")
     return replace(_described(settings, path), kind="configured")
@@ -83,7 +83,7 @@ def _model(path: Path, settings: EngineSettings) -> Entry:
 
 
 def _described(settings: EngineSettings, path: Path) -> Entry:
-    entry = Entry(name=models.model_id(settings.model), kind="checkpoint", path=path, bytes=_size(path))
+    entry = Entry(name=places.model_id(settings.model), kind="checkpoint", path=path, bytes=_size(path))
     try:
         info = models.describe(replace(settings, hub_offline=True))
         models.check(path)

@@ -89,7 +89,7 @@ def model_xl(tiny_xl: Path) -> ModelInfo:
 @pytest.fixture(scope="session")
 def starter(load_pipe: Callable[[Path], Any]) -> Any:
     """The pipeline of the model that ships with Easel."""
-    from engine.models import STARTER_FOLDER
+    from engine.places import STARTER_FOLDER
 
     return load_pipe(STARTER_FOLDER)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,23 @@ def test_a_lost_device_has_its_own_exit_code(
     assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_DEVICE_LOST == 70
     assert "unspecified launch failure" in capsys.readouterr().err
     assert [type(event) for event in events] == [Loading]
+
+
+def test_an_added_model_is_not_fetched_anew(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id of the hub whose folder lies among the engine's models is drawn with from there."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "owner--tiny").symlink_to(tiny)
+    wanted = replace(settings(tiny, tmp_path), model="owner/tiny", models=str(tmp_path), hub_offline=True)
+    controls: queue.Queue[Control] = queue.Queue()
+    controls.put(Shutdown())
+    events: list[Event] = []
+    assert boot.run(wanted, controls, events.append) == process.EXIT_OK
+    ready = events[-1]
+    assert isinstance(ready, Ready)
+    assert [(model.id, model.title) for model in ready.models] == [("owner/tiny", "Tiny random model")]
 
 
 def test_the_downloaded_files_are_described(
@@ -188,3 +208,9 @@ def test_the_driver_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     told.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.10  Release Build\n")
     assert arithmetic.driver(told) == "570.86.10"
     assert arithmetic.driver(tmp_path / "none") == ""
+
+
+def test_torch_is_not_needed_to_say_what_is_offered() -> None:
+    """The bot answers /imagine as soon as the models are described: nothing before that loads torch, which takes seconds."""
+    code = "import sys; from engine import boot, models; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

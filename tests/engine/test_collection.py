@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import models
+from engine import models, places
 from engine.checkpoint import BrokenModel
 from engine.collection import adding, shelf, sums, verifying
 from engine.contract import EngineSettings
@@ -200,7 +200,7 @@ assert "downloading org/tiny" in told, told
     place = checkpoints / "org--tiny"
     assert len(sums.noted(place)) == 3
     assert not [path for path in place.rglob("*") if path.suffix == ".bin" or path.name == ".cache"]
-    assert models.model_id(str(place)) == "org/tiny"
+    assert places.model_id(str(place)) == "org/tiny"
 
 
 # ------------------------------------------------------------------ verify

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from engine import models
+from engine import models, places
 from engine.checkpoint import BrokenModel
 from engine.contract import SAMPLERS, EngineSettings, Mode, ModelInfo
 
@@ -57,10 +57,12 @@ def test_sources(tmp_path: Path) -> None:
     (lying / "no-model").mkdir()
     for name in ("a.safetensors", "c.safetensors", "c.json", ".d.safetensors", "e.ckpt"):
         (lying / name).write_bytes(b"")
+    for name in ("loop.safetensors", "loop"):
+        (lying / name).symlink_to(lying / name)
     found = models.sources(settings("someone/else", models=str(tmp_path)))
     expected = ("a.safetensors", "b-folder", "c.safetensors", "owner--name")
     assert found == ("someone/else", *(str(lying / name) for name in expected))
-    assert [models.model_id(model) for model in found] == ["someone/else", "a", "b-folder", "c", "owner/name"]
+    assert [places.model_id(model) for model in found] == ["someone/else", "a", "b-folder", "c", "owner/name"]
 
 
 def test_no_source_is_named_twice(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from engine import metadata
 from engine.contract import ModelInfo
 from engine.families.prompts import LIGHT_MAX, WINDOWS_MAX, Prompts
 from engine.families.sd import SdFamily
-from engine.models import STARTER_FOLDER
+from engine.places import STARTER_FOLDER
 from tests.engine.support import Bench
 
 WINDOW = 32

@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.contract import ModelInfo
 from engine.families.sd import SdFamily
-from engine.models import STARTER_FOLDER
+from engine.places import STARTER_FOLDER
 from engine.starter import checker
 from engine.starter.captions import plain
 from engine.starter.checker import Reading
