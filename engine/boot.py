@@ -164,6 +164,7 @@ def _announcement(
         fingerprint=opened.loaded.fingerprint,
         warnings=(*place.warnings, *_idle_rows(settings), *left_out),
         notes=(
+            *opened.notes,
             *(probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else ()),
             *_adapters(opened.loaded.model),
         ),
