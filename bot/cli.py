@@ -266,7 +266,9 @@ def bench(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Instead of the configured model; with --engine-only also sd15-random."),
+        typer.Option(
+            help="Instead of the configured model; with --engine-only also sd15-random and sdxl-random."
+        ),
     ] = None,
     config: ConfigOption = None,
 ) -> None:

@@ -120,6 +120,7 @@ class EngineSection(Section):
     channels_last: Switch = "auto"
     fused_qkv: Switch = "auto"
     compile: Literal["off", "on"] = "off"
+    profile: Literal["auto", "full", "balanced", "low"] = "auto"
     offline: bool = False
 
 

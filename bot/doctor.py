@@ -265,6 +265,26 @@ print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(fold
 """
 
 
+def check_profile(settings: Settings) -> Iterator[Finding]:
+    """How much of the model would lie on the device, if the engine were started now."""
+    engine = settings.engine
+    facts, complaint = ask_child(_PROFILE, engine.model, engine.device, engine.dtype, engine.profile)
+    if facts is None:  # what is wrong with the model or the device is told above
+        yield warn("Profile", f"Which profile holds is not known: {complaint}")
+    else:
+        yield ok("Profile", facts["why"])
+
+
+_PROFILE = """
+import json, sys
+from engine import foresight
+from engine.contract import EngineSettings
+model, device, dtype, profile = sys.argv[1:]
+told = {"device": device, "dtype": dtype, "profile": profile}
+print(json.dumps({"why": foresight.foreseen(EngineSettings(model=model, spool="", hub_offline=True, **told))}))
+"""
+
+
 def check_modes(settings: Settings) -> Iterator[Finding]:
     """What each mode costs and brings here, as the engine measured it at its first start."""
     facts, complaint = ask_child(
@@ -421,5 +441,6 @@ CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
     check_database,
     check_device,
     check_model,
+    check_profile,
     check_modes,
 )

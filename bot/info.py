@@ -65,7 +65,7 @@ print(json.dumps(facts))
 _ADAPTERS = ("lora ", "embedding ")
 """What begins the keys that tell digests of files."""
 _SWITCHES = ("channels_last", "fused_qkv")
-_OF_MODE = ("mode", "width", "decode", "model", *_SWITCHES)
+_OF_MODE = ("mode", "width", "decode", "profile", "model", *_SWITCHES)
 
 
 def verdict(made: Mapping[str, str], here: Mapping[str, str], *, model: str, settings: EngineSection) -> str:
@@ -82,7 +82,7 @@ def verdict(made: Mapping[str, str], here: Mapping[str, str], *, model: str, set
         return (
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit."
         )
-    if " and " in made.get("mode", "") or "decode" in made:
+    if " and " in made.get("mode", "") or made.get("decode") == "tiles":
         return "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit."
     wanted = list(_wanted(made, here, model=model, settings=settings))
     how = f" with {', '.join(wanted)} under [engine]" if wanted else ""
@@ -100,12 +100,21 @@ def _wanted(
         yield f'mode = "{mode}"'
     if mode == "wide" and width != f"{settings.rows} rows":
         yield f"rows = {width.split()[0]}"
+    if (profile := _profile(made, settings)) != settings.profile:
+        yield f'profile = "{profile}"'
     for name in _SWITCHES:
         configured = getattr(settings, name)
         if made.get(name) == "on" and configured != "on":
             yield f'{name} = "on"'
         elif name not in made and (configured == "on" or (configured == "auto" and mode != "exact")):
             yield f'{name} = "off"'
+
+
+def _profile(made: Mapping[str, str], settings: EngineSection) -> str:
+    """The one that draws it again; what "auto" chooses is not known here, so that is left where nothing was special."""
+    if "profile" in made:
+        return made["profile"]
+    return "auto" if settings.profile == "auto" else "full"
 
 
 def lines(found: PictureInfo) -> Iterator[str]:

@@ -35,6 +35,7 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         fused_qkv=settings.engine.fused_qkv,
         compile=settings.engine.compile,
         dtype=settings.engine.dtype,
+        profile=settings.engine.profile,
     )
 
 

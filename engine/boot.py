@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
+_NAMED = 20
+"""Files, at most, in one sentence."""
 _Got = TypeVar("_Got")
 
 
@@ -178,8 +180,26 @@ def _announcement(
         slots=settings.slots,
         fingerprint=opened.loaded.fingerprint,
         warnings=(*place.warnings, *_idle_rows(settings), *left_out),
-        notes=probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else (),
+        notes=(
+            *opened.notes,
+            *(probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else ()),
+            *_adapters(opened.loaded.model),
+        ),
     )
+
+
+def _adapters(info: ModelInfo) -> Iterator[str]:
+    """What lies in the folders for LoRAs and embeddings, as far as it is of use."""
+    fitting = [lora.name for lora in info.loras if not lora.problem]
+    if info.loras:
+        yield f"Of {len(info.loras)} LoRA files {len(fitting)} fit {info.title}: {_few(fitting)}."
+    if info.embeddings:
+        words = _few([each.name for each in info.embeddings])
+        yield f"Prompts for {info.title} may hold words of {len(info.embeddings)} embeddings: {words}."
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join([*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])]) or "none"
 
 
 def _idle_rows(settings: EngineSettings) -> Iterator[str]:

@@ -21,6 +21,8 @@ UNET_FACTOR, VAE_FACTOR = 26, 6
 """Peak of live activations, in times of what the first level's channels take at full size."""
 TILED = 0.45
 """Share of a whole decode that a tiled one takes."""
+SEAMS = 1 / 64
+"""Bytes that a pixel which is done keeps while the next tiles are decoded, in shares of what decoding it takes."""
 WORKING = 6 * 128 * 4
 """Bytes a pixel that a model of unknown insides takes besides its weights: a whole decode in float32, the worst moment."""
 SPARE = 0.9
@@ -28,13 +30,32 @@ SPARE = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """How large pictures are decoded where memory is little."""
+
+    whole: int
+    """Pixels of the largest picture that is decoded in one piece; at least those of a tile."""
+    tile: int
+    """Pixels a side of the overlapping tiles in which larger ones are decoded."""
+
+    def tile_for(self, pixels: int) -> int | None:
+        """The tile for a picture of so many pixels; None where it is decoded whole."""
+        return self.tile if pixels > self.whole else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """Bytes of activations per pixel of the picture."""
+    """Bytes of activations per pixel of the picture, and of weights that have to come to the device first."""
 
     row: float
     """For each row of a forward."""
     decode: float
     """For decoding one picture, which happens between forwards."""
+    cut: Cut | None = None
+    """None: pictures of all sizes are decoded whole."""
+    before_forward: int = 0
+    before_decode: int = 0
+    """Weights that are not on the device yet."""
 
     @classmethod
     def of(
@@ -45,11 +66,12 @@ class Needs:
         itemsize: int,
         tiles: bool,
         vae_itemsize: int | None = None,
+        **more: Any,
     ) -> Needs:
         """From the two configs; `itemsize` in bytes is that of the weights' numbers, the VAE's where they differ.
 
         With `tiles` a whole decode may fail and be repeated in parts. Without, it has to fit: a processor's memory is
-        overcommitted, and its system would kill the engine instead of telling it.
+        overcommitted, and its system would kill the engine instead of telling it. `more` are further fields.
         """
         scale = 2 ** (len(vae["block_out_channels"]) - 1)
         return cls(
@@ -58,23 +80,32 @@ class Needs:
             * VAE_FACTOR
             * vae["block_out_channels"][0]
             * (vae_itemsize or itemsize),
+            **more,
         )
 
     def bytes_for(self, pixels: int, rows: int) -> int:
         """At the worst moment of drawing pictures of so many pixels, `rows` rows a forward."""
-        return round(pixels * max(rows * self.row, self.decode))
+        tile = self.cut.tile_for(pixels) if self.cut else None
+        decoded = pixels if tile is None else tile**2 + SEAMS * pixels
+        return round(
+            max(self.before_forward + rows * self.row * pixels, self.before_decode + self.decode * decoded)
+        )
 
     def largest(self, free_bytes: int, rows: int) -> int:
-        """Pixels of the largest picture that fits."""
-        return int(SPARE * free_bytes / max(rows * self.row, self.decode))
+        """Pixels of the largest picture that fits, 0 where none does."""
+        room = SPARE * free_bytes
+        drawn = (room - self.before_forward) / (rows * self.row)
+        decoded = (room - self.before_decode) / self.decode
+        if self.cut is not None and decoded >= self.cut.whole:
+            decoded = (decoded - self.cut.tile**2) / SEAMS
+        return max(0, int(min(drawn, decoded)))
 
 
-def size_of(pipeline: Any) -> int:
-    """Bytes of all weights of a loaded pipeline."""
+def whole_bytes(device: torch.device) -> int | None:
+    """Memory of the device, free or not; None where it has none of its own."""
     import torch
 
-    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    return sum(tensor.nbytes for part in parts for tensor in (*part.parameters(), *part.buffers()))
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from engine import adapter_files, bounds, checkpoint, hub, overrides, samplers, single_file
 from engine.checkpoint import BrokenModel, Checkpoint
@@ -24,6 +24,7 @@ from engine.contract import (
 from engine.known import KNOWN, KNOWN_SIDE
 from engine.pipelines import CALLS
 from engine.places import checkpoints, local_path, model_id
+from engine.settings import Profile
 
 if TYPE_CHECKING:
     import torch
@@ -193,6 +194,8 @@ class Place:
 
     device: torch.device
     dtype: torch.dtype
+    profile: Profile | Literal["auto"] = "auto"
+    """What the owner wishes; which one holds is decided when the model's size is known (`engine.placing`)."""
     warnings: tuple[str, ...] = ()
 
 
@@ -227,7 +230,12 @@ def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
             "Processors have no fast float16: set dtype to “auto” or “bfloat16” under [engine]."
         )
     slow = ("No graphics card is in use: drawing on the CPU is slow.",)
-    return Place(device=device, dtype=dtype, warnings=slow if device.type == "cpu" else ())
+    return Place(
+        device=device,
+        dtype=dtype,
+        profile=settings.profile,
+        warnings=slow if device.type == "cpu" else (),
+    )
 
 
 def _usual_dtype(settings: EngineSettings, device: torch.device, family: str) -> str:
@@ -354,10 +362,9 @@ def _loading_file(
     class_name, options = _PIPELINES[found.kind.family]
     try:
         pipeline = yield from single_file.loading(found, base, class_name, options, place.dtype, on_progress)
-        pipeline = pipeline.to(place.device)
+        return _settled(pipeline, found.kind.family, place)
     except Exception as error:
         raise _broken(path, "", error) from error
-    return _kept_from_overflow(pipeline, found.kind.family)
 
 
 def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:
@@ -389,10 +396,9 @@ def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
         pipeline = getattr(diffusers, class_name).from_pretrained(
             found.folder, **parts, **options, dtype=place.dtype, use_safetensors=True, local_files_only=True
         )
-        pipeline = pipeline.to(place.device)
+        return _settled(pipeline, checkpoint.family(found.index), place)
     except Exception as error:
         raise _broken(found.folder, "", error) from error
-    return _kept_from_overflow(pipeline, checkpoint.family(found.index))
 
 
 def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
@@ -400,12 +406,14 @@ def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None for name, value in index.items() if value == [None, None]}
 
 
-def _kept_from_overflow(pipeline: Any, family: str) -> Any:
-    """SDXL's first VAE is too large for float16, and its config says so: it computes in float32, as in `pipe()`."""
+def _settled(pipeline: Any, family: str, place: Place) -> Any:
+    """Where it computes. SDXL's first VAE is too large for float16, and its config says so: it is in float32, as in `pipe()`."""
+    from engine import placing
+
     vae = pipeline.vae
     if family == "sdxl" and str(vae.dtype) == "torch.float16" and vae.config.force_upcast:
         vae.float()
-    return pipeline
+    return placing.settle(pipeline, place, called=family == "any")
 
 
 def _broken(path: Path, part: str, error: Exception) -> BrokenModel:
@@ -414,7 +422,8 @@ def _broken(path: Path, part: str, error: Exception) -> BrokenModel:
     faults.check_device(error)
     if faults.is_out_of_memory(error):
         return BrokenModel(
-            f"The model “{path.name}” does not fit into this machine's memory: choose a smaller one."
+            f"The model “{path.name}” does not fit into this machine's memory: choose a smaller one, "
+            "or set profile to “auto” or “low” under [engine]."
         )
     lines = str(error).strip().splitlines() or [type(error).__name__]
     detail = lines[0].replace(str(path), path.name)[:120]

@@ -46,6 +46,8 @@ class Opened:
 
     loaded: Loaded[Any]
     costs: probe.Costs | None
+    notes: tuple[str, ...]
+    """What its owner is told of where it lies."""
 
 
 class Opener:
@@ -85,7 +87,12 @@ class Opener:
         info = models.describe(settings)
         place = models.choose_place(settings, info.family)
         numbers = sum(map(checkpoint.count_numbers, models.weight_files(settings, place)))
-        return numbers * place.dtype.itemsize + memory.WORKING * info.width * info.height
+        took = numbers * place.dtype.itemsize + memory.WORKING * info.width * info.height
+        whole = memory.whole_bytes(place.device)
+        if whole is None or settings.profile == "full":
+            return took
+        # What is too large for the card comes to it in parts, and wants it for itself. Twice SPARE: CUDA's share is gone.
+        return min(took, round(memory.SPARE**2 * whole))
 
     def free(self) -> int | None:
         """Bytes that are free on the device, once what is left over was given back."""
@@ -130,6 +137,7 @@ def opening(
 
     Raises BrokenModel, Unreachable, or what the device raises.
     """
+    from engine import placing
     from engine.families.sd import SdFamily
 
     arithmetic.pin(info)
@@ -137,12 +145,15 @@ def opening(
         settings = replace(settings, mode="exact")  # its pictures share no forward
     pipeline = yield from models.loading(settings, place, tell)
     arithmetic.pin(info)  # others may have drawn meanwhile
+    settings, layout = placing.allowed(settings, pipeline), placing.of(pipeline)
     info = _fitted(models.describe(settings), pipeline, settings, place)  # now by the files themselves
     tell(ACQUAINTING, None)
     family = family_of(pipeline, settings, info)
     _examine(family, info, place)
     switches, costs = dict[str, str](), None
     if isinstance(family, SdFamily):
+        taught = tuple(each for each in info.embeddings if each.name in family.words)
+        info = replace(info, embeddings=taught)
         switches, costs = _acquaint(
             family, pipeline, settings, info, place, lambda: tell(ACQUAINTING, None), measures=measures
         )
@@ -151,6 +162,7 @@ def opening(
         family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
     fingerprint = {
         **arithmetic.fingerprint(place),
+        **layout.changes,
         **switches,
         "weights": models.digest(settings),
         "mode": settings.mode,
@@ -161,10 +173,10 @@ def opening(
         family=family,
         manner=manner,
         fingerprint=fingerprint,
-        size_bytes=memory.size_of(pipeline),
+        size_bytes=layout.held_bytes,
         enter=lambda: arithmetic.pin(info),
     )
-    return Opened(loaded=loaded, costs=costs)
+    return Opened(loaded=loaded, costs=costs, notes=layout.notes)
 
 
 def _open_upscaler(settings: EngineSettings) -> Loaded[Any]:
@@ -226,28 +238,24 @@ def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Teste
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:
     """None where no previews are wanted, or the latents are of another kind than pictures in small."""
-    from engine import preview
+    from engine import placing, preview
 
     if not settings.preview_every or type(pipeline.vae).__name__ != "AutoencoderKL":
         return None
     if settings.preview_model:
         return preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
-    return preview.LinearSketcher(pipeline.vae)
+    return preview.LinearSketcher(pipeline.vae, placing.of(pipeline).device)
 
 
 def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
     """With the largest size that the free memory has room for."""
+    from engine import placing
+
     free = memory.free_bytes(place.device)
     if free is None or info.family == "any":  # how much those take nobody knows beforehand
         return info
-    needs = memory.Needs.of(
-        pipeline.unet.config,
-        pipeline.vae.config,
-        itemsize=place.dtype.itemsize,
-        vae_itemsize=pipeline.vae.dtype.itemsize,
-        tiles=place.device.type == "cuda",
-    )
-    return memory.fitted(info, needs.largest(free, settings.rows if settings.mode == "wide" else 2))
+    rows = settings.rows if settings.mode == "wide" else 2
+    return memory.fitted(info, placing.needs(pipeline).largest(free, rows))
 
 
 def _examine(family: Tested, info: ModelInfo, place: Place) -> None:
@@ -287,7 +295,7 @@ def _acquaint(
     `go_on` is called after each forward: on a slow machine finding out takes minutes. Unless it `measures`, it leaves
     that to an earlier or later start.
     """
-    from engine import tuning
+    from engine import placing, tuning
 
     if settings.data is None:
         tuning.turn_on(pipeline, tuning.told(settings))
@@ -296,6 +304,7 @@ def _acquaint(
     facts = {
         **arithmetic.fingerprint(place),
         "model": info.id,
+        "profile": placing.of(pipeline).plan.profile,
         "size": "x".join(map(str, size)),
         "mode": settings.mode,
         "rows": str(settings.rows),

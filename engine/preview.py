@@ -36,9 +36,10 @@ class Sketcher(Protocol):
 class LinearSketcher:
     """Each latent pixel becomes one colour: RGB = latent x matrix + offset, found by least squares."""
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: Any, device: torch.device | None = None) -> None:
+        """`device` is where the VAE computes, None where it lies."""
         self._scale = 2 ** (len(vae.config.block_out_channels) - 1)
-        self._map = _fit(vae, self._scale)
+        self._map = _fit(vae, self._scale, device or vae.device)
 
     @torch.inference_mode()
     def jpeg(self, latents: Tensor) -> bytes:
@@ -98,11 +99,11 @@ def jpeg_of(image: Image.Image) -> bytes:
 
 
 @torch.inference_mode()
-def _fit(vae: Any, scale: int) -> Tensor:
+def _fit(vae: Any, scale: int, device: torch.device) -> Tensor:
     """(channels + 1, 3): the map from scaled latents to RGB of -1 … 1 that is best for patches of plain colours."""
     pixels = _patches()
     small = torch.nn.functional.avg_pool2d(pixels, scale)
-    latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().to("cpu", torch.float32)
+    latents = vae.encode(pixels.to(device, vae.dtype)).latent_dist.mode().to("cpu", torch.float32)
     shift = vae.config.shift_factor or 0.0
     known = ((latents - shift) * vae.config.scaling_factor).permute(0, 2, 3, 1).flatten(0, 2)
     wanted = small.permute(0, 2, 3, 1).flatten(0, 2)

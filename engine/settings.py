@@ -10,6 +10,8 @@ from engine.fake_settings import FakeSettings
 Mode = Literal["exact", "wide", "fast"]
 """One image a forward, equal to `pipe()` | always as many rows, equal in any crowd | as many as pay, equal to the eye."""
 Switch = Literal["auto", "on", "off"]
+Profile = Literal["full", "balanced", "low"]
+"""How much of a model lies on the device while it draws; what each means says `engine.profiles`."""
 WIDE_ROWS = (2, 4, 8, 16)
 
 
@@ -44,4 +46,5 @@ class EngineSettings:
     compile: Switch = "off"
     """Only in the fast mode; goes on behind the first images."""
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    profile: Profile | Literal["auto"] = "auto"
     fake: FakeSettings | None = None

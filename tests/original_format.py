@@ -36,6 +36,8 @@ def write(
 
 
 def tensors(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Any]]:
+    yield "alphas_cumprod", torch.zeros(1000)  # such remains of training are in most files, and mean nothing
+    yield "model_ema.decay", torch.tensor(0.9999)
     unet = dict(_weights(folder, "unet"))
     behind = 2 if any(name.startswith("up_blocks.0.attentions") for name in unet) else 1
     for name, tensor in unet.items():
@@ -134,6 +136,7 @@ def _vae(name: str) -> str:
 
 
 def _clip(prefix: str, weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield f"{prefix}embeddings.position_ids", torch.arange(77)[None]
     for name, tensor in weights.items():
         yield prefix + name.removeprefix("text_model."), tensor
 

@@ -567,6 +567,7 @@ def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:
         "channels_last": "on",
         "fused_qkv": "off",
         "compile": "on",
+        "profile": "low",
     }
     values = {
         "engine": {**same, "offline": True},
@@ -779,6 +780,21 @@ WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off"}
             {"mode": "fast"},
             {},
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit.",
+        ),
+        (
+            {"mode": "exact", "decode": "tiles of 512 pixels", "profile": "low"},
+            {},
+            'This machine draws it again to the bit with profile = "low" under [engine].',
+        ),
+        (
+            {"mode": "exact"},
+            {"profile": "low"},
+            'This machine draws it again to the bit with profile = "full" under [engine].',
+        ),
+        (
+            {"mode": "exact", "profile": "balanced"},
+            {"profile": "balanced"},
+            "This machine draws it again to the bit.",
         ),
         (
             {"mode": "exact", "decode": "tiles"},

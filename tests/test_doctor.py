@@ -57,6 +57,7 @@ async def test_a_look_changes_nothing(tmp_path: Path) -> None:
     assert {finding.name for finding in findings} == {
         *("Settings", "Python", "Packages", "SQLite", "Token", "Data", "Database", "Device", "Model"),
         "Modes",
+        "Profile",
     }
 
 
@@ -371,6 +372,16 @@ def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
     assert told.status is Status.WARN
     assert "starter model" in told.text
     assert checked.status is Status.OK
+
+
+def test_the_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which profile would hold, and why; where that can't be found out, what is in the way."""
+    settings = settings_in(tmp_path, EASEL_ENGINE_PROFILE="low", EASEL_ENGINE_DEVICE="cpu")
+    assert only(doctor.check_profile(settings)).text == "Profile low: as the configuration says."
+
+    monkeypatch.setattr(doctor, "ask_child", lambda *_words: (None, "no torch here"))
+    finding = only(doctor.check_profile(settings))
+    assert (finding.status, finding.text) == (Status.WARN, "Which profile holds is not known: no torch here")
 
 
 def test_modes_are_told_once_measured(tmp_path: Path) -> None:

@@ -91,13 +91,24 @@ def build_xl(
 ) -> Path:
     """Writes a folder for StableDiffusionXLPipeline, or StableDiffusionXLInpaintPipeline, and returns it."""
     _quiet()
-    diffusers: Any = import_module("diffusers")
     torch: Any = import_module("torch")
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
+    pipeline = assemble_xl(
+        force_upcast=force_upcast, zeros_for_empty=zeros_for_empty, fills_masks=fills_masks
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    _write_scheduler(folder, SCHEDULER_XL, prediction_type)
+    _write_description(folder)
+    return folder
+
+
+def assemble_xl(*, force_upcast: bool = True, zeros_for_empty: bool = True, fills_masks: bool = False) -> Any:
+    """The pipeline that `build_xl` writes."""
+    diffusers: Any = import_module("diffusers")
     tokenizer = _tokenizer("! !</w>")
     kind = "StableDiffusionXLInpaintPipeline" if fills_masks else "StableDiffusionXLPipeline"
-    pipeline = getattr(diffusers, kind)(
+    return getattr(diffusers, kind)(
         vae=_vae(force_upcast=force_upcast),
         text_encoder=_text_encoder(tokenizer),
         text_encoder_2=_text_encoder(tokenizer, projected=True),
@@ -108,10 +119,22 @@ def build_xl(
         force_zeros_for_empty_prompt=zeros_for_empty,
         add_watermarker=False,
     )
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    _write_scheduler(folder, SCHEDULER_XL, prediction_type)
-    _write_description(folder)
-    return folder
+
+
+def assemble() -> Any:
+    """The same pipeline as `build` writes, without a checker."""
+    diffusers: Any = import_module("diffusers")
+    tokenizer = _tokenizer()
+    return diffusers.StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=_text_encoder(tokenizer),
+        tokenizer=tokenizer,
+        unet=_unet(4, None),
+        scheduler=diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
 def _quiet() -> None:

@@ -163,14 +163,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m engine.bench", description="Easel beside plain diffusers on this machine."
     )
     add = parser.add_argument
-    add("--model", default=STARTER, help=f"hub id, folder, “{STARTER}” or “{machine.SD15_RANDOM}”")
+    add(
+        "--model",
+        default=STARTER,
+        help=f"hub id, folder, “{STARTER}”, “{machine.SD15_RANDOM}” or “{machine.SDXL_RANDOM}”",
+    )
     add("--device", default="auto")
     add("--dtype", default="auto", choices=("auto", "float16", "bfloat16", "float32"))
     add("--offline", action="store_true", help="ask the hub for nothing")
     add("--channels-last", action="store_true", help="for all sides alike")
     add("--fused-qkv", action="store_true", help="for all sides alike")
     add("--compile", action="store_true", help="also measure compiled UNets: pipe()'s and the fast mode's")
-    add("--quick", action="store_true", help="two minutes on two cores; rough")
+    add("--quick", action="store_true", help="three minutes on two cores; rough")
     add("--sides", type=_words(SIDES), default=SIDES, help=", ".join(SIDES))
     add("--parts", type=_words(plan.PARTS), help=", ".join(plan.PARTS))
     add("--rounds", type=_count, help="passes of every side over each workload")

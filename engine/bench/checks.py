@@ -32,6 +32,7 @@ from engine.contract import (
 from engine.decoding import Inputs
 from engine.drawing import Loaded, Manner
 from engine.families.sd import SdCanvas, SdFamily
+from engine.families.sdxl import SdxlFamily
 from engine.shelf import Shelf
 from engine.worker import Worker
 
@@ -201,13 +202,17 @@ class Watched(SdFamily):
         ]
 
 
+class WatchedXl(Watched, SdxlFamily):
+    """The same for SDXL."""
+
+
 JOINS_AT, LEAVES_AT, LONG, SHORT = 3, 5, 12, 6
 """Forwards during which the second request and its cancel come; evaluations of the first one and of the second."""
 
 
 def turns(machine: Machine, folder: Path, mode: Mode, rows: int) -> Turns:
     """One picture is being drawn, a shorter one is asked for and given up again."""
-    family = Watched(machine.pipeline)
+    family = (WatchedXl if machine.info.family == "sdxl" else Watched)(machine.pipeline)
     controls: queue.Queue[Control] = queue.Queue()
     events: list[Event] = []
     loaded = Loaded(model=machine.info, family=family, manner=Manner(mode=mode, rows=rows), fingerprint={})

@@ -53,6 +53,8 @@ class Course:
             "lone": self._lone,
             "mixed": partial(self._batch, "mixed"),
             "pixels": self._pixels,
+            "few": self._few,
+            "images": self._images,
             "poisson": self._poisson,
             "homogeneous": partial(self._batch, "homogeneous"),
             "closed": self._closed,
@@ -118,8 +120,10 @@ class Course:
         kinds = self._mixed(len(workloads.DECK), _WARM_UP)
         for number, side in enumerate(self._sides.values(), 1):
             begin = time.monotonic()
-            alike = self._homogeneous(self._plan.batch, _WARM_UP + number)
-            for requests in (alike, kinds):
+            turn = _WARM_UP + number
+            alike = self._homogeneous(self._plan.batch, turn)
+            few = workloads.few(self._machine.info, self._plan.few_users, turn)
+            for requests in (alike, kinds, few):
                 checks.discard(side.serve(self._at_once(_shortened(requests), 0)))
             made_s = self._results.warm_up_s.get(side.key, 0.0)
             self._results.warm_up_s[side.key] = round(made_s + time.monotonic() - begin, 2)
@@ -140,6 +144,33 @@ class Course:
             "burst": f"{count} mixed requests at once",
         }
         self._part(name, words[name], self._plan.rounds, partial(kind, count), self._at_once)
+
+    def _few(self) -> None:
+        users = self._plan.few_users
+        count = self._plan.asks_of(users)
+        words = f"{users} users, {count} requests of {workloads.FEW_STEPS} steps without guidance"
+
+        def arrivals(requests: list[GenerationRequest], turn: int) -> Arrivals:
+            del turn
+            return Users(users, requests)
+
+        self._part(
+            "few", words, self._plan.rounds, partial(workloads.few, self._machine.info, count), arrivals
+        )
+
+    def _images(self) -> None:
+        if not self._machine.info.takes_images:
+            self._results.notes.append("images: left out, this model starts from no images.")
+            return
+        count = self._plan.batch
+        words = f"{count} mixed requests at once, every second one from an image at strength 0.3 to 1"
+
+        def requests(turn: int) -> list[GenerationRequest]:
+            return workloads.with_images(
+                self._machine.info, count, turn, self._machine.images, self._plan.pace
+            )
+
+        self._part("images", words, self._plan.rounds, requests, self._at_once)
 
     def _poisson(self) -> None:
         mixed = self._results.part("mixed")

@@ -31,7 +31,7 @@ class Goal:
 
 def goals(results: Results) -> list[Goal]:
     """All of them, in the order of the parts."""
-    return [*_alone(results), *_mixed(results), *_waiting(results), *_constant(results)]
+    return [*_alone(results), *_mixed(results), *_few(results), *_waiting(results), *_constant(results)]
 
 
 def _least(name: str, measured: float | None, bound: float, unit: str = "x") -> Goal:
@@ -64,6 +64,15 @@ def _mixed(results: Results) -> Iterator[Goal]:
     yield _most(
         "mixed requests at once, p95: exact", part and part.ratio(EXACT, BASE, lambda one: one.p95), 1.0
     )
+
+
+def _few(results: Results) -> Iterator[Goal]:
+    """On a processor a row costs about as much in any forward: there is no goal for that."""
+    if results.about.get("device", "cpu") == "cpu":
+        return
+    part = results.part("few")
+    gain = part and part.ratio(FAST, BASE, lambda one: one.images_per_s)
+    yield _least("few steps without guidance, 16 users, images/s: fast", gain, 4.0)
 
 
 def _waiting(results: Results) -> Iterator[Goal]:

@@ -10,7 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import arithmetic, models, probe
+from engine import arithmetic, inputs, memory, models, probe
+from engine.bench import workloads
 from engine.checkpoint import BrokenModel
 from engine.contract import EngineSettings, GenerationRequest, ModelInfo
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from engine.models import Place
     from engine.preview import Sketcher
 
-SD15_RANDOM = "sd15-random"
-"""Stable Diffusion 1.5's architecture with random weights: as fast as the real one, and nothing to download."""
+SD15_RANDOM, SDXL_RANDOM = "sd15-random", "sdxl-random"
+"""The architectures of Stable Diffusion 1.5 and XL with random weights: as fast as the real ones, nothing to download."""
+_RANDOM_BYTES = {SD15_RANDOM: 6 * 10**9, SDXL_RANDOM: 20 * 10**9}
+"""What making them in float32, and then several pictures at once, takes of a GPU."""
 _SQUARE = {"cuda": 8192}
 _SQUARE_ELSEWHERE = 2048
 _TRIES = 5
@@ -36,26 +39,37 @@ class Machine:
     facts: Mapping[str, str]
     """Everything that the pixels and the speed depend on."""
     sketcher: Sketcher
+    inputs: Path
+    """Folder of the images that pictures start from."""
+    images: tuple[str, ...]
+    """Their digests."""
+
+    @property
+    def kind(self) -> type[SdFamily]:
+        from engine.families.sd import SdFamily
+        from engine.families.sdxl import SdxlFamily
+
+        return SdxlFamily if self.info.family == "sdxl" else SdFamily
 
     def family(self) -> SdFamily:
         """A family of its own for each worker: it keeps the texts that it has encoded."""
-        from engine.families.sd import SdFamily
-
-        return SdFamily(self.pipeline, self.sketcher)
+        return self.kind(self.pipeline, self.sketcher)
 
     def compiled_family(self, rows: int) -> SdFamily:
         """The same with forwards of up to `rows` rows compiled, which takes minutes: no image is drawn meanwhile."""
-        from engine.families.sd import SdFamily
-
-        class Compiled(SdFamily):
-            def wait(self) -> None:
-                assert self._compiled is not None
-                self._compiled.wait()
-
-        family = Compiled(self.pipeline, self.sketcher)
+        family = self.family()
         family.compile_behind(probe.widths_up_to(rows), (self.info.width, self.info.height))
-        family.wait()
+        family.wait_for_compiler()
         return family
+
+    def pipeline_from_images(self) -> Any:
+        """diffusers' own pipeline for images, made of the same parts."""
+        diffusers: Any = import_module("diffusers")
+        name = f"StableDiffusion{'XL' if self.info.family == 'sdxl' else ''}Img2ImgPipeline"
+        unchecked = {} if self.info.family == "sdxl" else {"requires_safety_checker": False}
+        pipeline = getattr(diffusers, name)(**self.pipeline.components, **unchecked)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
 
     def synchronize(self) -> None:
         if self.place.device.type == "cuda":
@@ -73,27 +87,46 @@ def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
     """The model where the settings want it. Raises BrokenModel or Unreachable with a sentence."""
     arithmetic.prepare_environment(settings)
     place = models.choose_place(settings)
-    if settings.model == SD15_RANDOM:
-        from engine.bench import sd15
+    if settings.model in _RANDOM_BYTES:
+        from engine.bench import sd15, sdxl
 
-        info = sd15.describe()
+        _check_room(settings, place)
+        kind = sd15 if settings.model == SD15_RANDOM else sdxl
+        info = kind.describe()
         arithmetic.pin(info)
-        pipeline = sd15.build(place)
+        pipeline = kind.build(place)
     else:
         info = models.describe(settings)
-        if info.family != "sd":
-            raise BrokenModel(
-                "The benchmark draws with Stable Diffusion 1.x and 2.x only: choose such a model."
-            )
+        if info.family == "any":
+            raise BrokenModel("The benchmark draws with Stable Diffusion and SDXL only: choose such a model.")
         arithmetic.pin(info)
         pipeline = models.load(settings, place, tell)
         info = models.describe(settings)  # now by the files themselves
     return _assembled(settings, pipeline, info, place)
 
 
-def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: Place) -> Machine:
-    from engine import preview, tuning
+def _check_room(settings: EngineSettings, place: Place) -> None:
+    """SDXL on a processor would take hours, and its making more memory than most machines have."""
+    if settings.profile not in {"auto", "full"}:
+        return  # made with the processor, for a card that is known to be small
+    free, wanted = memory.free_bytes(place.device), _RANDOM_BYTES[settings.model]
+    if settings.model == SDXL_RANDOM and place.device.type != "cuda":
+        raise BrokenModel(f"{SDXL_RANDOM} is drawn with a GPU only: choose a smaller model.")
+    if place.device.type == "cuda" and free is not None and free < wanted:
+        raise BrokenModel(
+            f"{settings.model} needs {wanted / 1e9:.0f} GB of the GPU's memory, of which {free / 1e9:.1f} GB are free."
+        )
 
+
+def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: Place) -> Machine:
+    from engine import placing, preview, tuning
+
+    folder = Path(settings.spool) / inputs.FOLDER
+    takes = (
+        [inputs.keep(folder, data) for data in workloads.pictures((info.width, info.height))]
+        if info.takes_images
+        else []
+    )
     pipeline.set_progress_bar_config(disable=True)
     switches = tuning.told(settings)  # nothing is chosen here: both sides run what the command line says
     tuning.turn_on(pipeline, switches)
@@ -102,7 +135,9 @@ def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: 
         info=info,
         place=place,
         facts={**arithmetic.fingerprint(place), **switches},
-        sketcher=preview.LinearSketcher(pipeline.vae),
+        sketcher=preview.LinearSketcher(pipeline.vae, placing.of(pipeline).device),
+        inputs=folder,
+        images=tuple(takes),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-PARTS = ("lone", "mixed", "pixels", "poisson", "homogeneous", "closed", "burst", "memory")
+PARTS = ("lone", "mixed", "pixels", "few", "images", "poisson", "homogeneous", "closed", "burst", "memory")
 """In the order in which they run, what the goals are about first. What a machine costs and how quickly people join and
 leave is always measured."""
 
@@ -28,6 +28,8 @@ class Plan:
     """People who ask for their next picture when they have got the last one."""
     asks: int
     """Requests of a closed loop at least; never fewer than two for each user."""
+    few_users: int = 16
+    """Of the few-step workload."""
     pace: float = 1.0
     """By what the mixed workload's steps are multiplied."""
     probe_s: float = 6.0
@@ -61,8 +63,8 @@ QUICK = Plan(
     asks=6,
     pace=0.5,
     probe_s=3.0,
-    limit_s=85.0,
-    parts=PARTS[:3],
+    limit_s=150.0,
+    parts=PARTS[:5],
     rough=True,
 )
 

@@ -27,7 +27,11 @@ def _all(results: Results) -> Iterator[RenderableType]:
     if results.about.get("rough"):
         yield ROUGH
     yield _sides(results)
-    at_once = [part for name in ("lone", "homogeneous", "mixed", "burst") if (part := results.part(name))]
+    at_once = [
+        part
+        for name in ("lone", "homogeneous", "mixed", "few", "images", "burst")
+        if (part := results.part(name))
+    ]
     yield from (_workload(results, part) for part in at_once)
     for prefix, words in (("poisson", "people coming at random, by load"), ("closed", "users who wait")):
         parts = [part for part in results.parts if part.name.startswith(f"{prefix} ")]

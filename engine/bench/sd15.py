@@ -6,6 +6,7 @@ tokenizer is ours, since the real one's vocabulary is a file: it makes more toke
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from engine.contract import ModelInfo
 from engine.starter.parts import clip_tokenizer
 
 if TYPE_CHECKING:
+    import torch
+
     from engine.models import Place
 
 SIDE, TOKENS, WORDS = 512, 77, 49_408
@@ -37,18 +40,30 @@ def describe() -> ModelInfo:
         title="Stable Diffusion 1.5's architecture, random weights",
         samplers=samplers.offered(config),
         safety_checker=False,
+        takes_images=True,
     )
 
 
 def build(place: Place) -> Any:
-    """The pipeline, made on its device."""
-    diffusers: Any = import_module("diffusers")
+    """The pipeline, settled as `place` wants it; "auto" is full, so that it can be made on the device."""
+    from engine import placing
+
     torch: Any = import_module("torch")
     torch.manual_seed(0)
+    if place.profile == "auto":
+        place = replace(place, profile="full")
+    pipeline = assemble(place.device if place.profile == "full" else torch.device("cpu"))
+    brighten(pipeline.vae)
+    return placing.settle(pipeline.to(place.dtype), place, called=False)
+
+
+def assemble(device: torch.device) -> Any:
+    """The pipeline in float32, its weights made on that device."""
+    diffusers: Any = import_module("diffusers")
     tokenizer = clip_tokenizer([], TOKENS)
-    with torch.device(place.device):
-        parts = {"unet": _unet(), "vae": _vae(), "text_encoder": _text_encoder(tokenizer)}
-    pipeline = diffusers.StableDiffusionPipeline(
+    with device:
+        parts = {"unet": _unet(), "vae": vae(), "text_encoder": text_encoder(tokenizer)}
+    return diffusers.StableDiffusionPipeline(
         **{name: part.eval() for name, part in parts.items()},
         tokenizer=tokenizer,
         scheduler=diffusers.PNDMScheduler(**SCHEDULER),
@@ -56,8 +71,6 @@ def build(place: Place) -> Any:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    _brighten(pipeline.vae)
-    return pipeline.to(place.device, place.dtype)
 
 
 def _unet() -> Any:
@@ -73,18 +86,20 @@ def _unet() -> Any:
     )
 
 
-def _vae() -> Any:
+def vae(**changes: Any) -> Any:
+    """The autoencoder that SDXL has too, but for these changes."""
     diffusers: Any = import_module("diffusers")
     return diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(128, 256, 512, 512),
         layers_per_block=2,
-        sample_size=SIDE,
+        **{"sample_size": SIDE, **changes},
     )
 
 
-def _text_encoder(tokenizer: Any) -> Any:
+def text_encoder(tokenizer: Any) -> Any:
+    """CLIP ViT-L/14's, which is SDXL's first one too."""
     transformers: Any = import_module("transformers")
     return transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
@@ -102,7 +117,8 @@ def _text_encoder(tokenizer: Any) -> Any:
     )
 
 
-def _brighten(vae: Any) -> None:
+def brighten(vae: Any) -> None:
+    """Gives untrained pictures some contrast."""
     torch: Any = import_module("torch")
     with torch.inference_mode():
         latents = torch.randn(1, 4, 32, 32, device=vae.device)

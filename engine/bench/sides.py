@@ -14,7 +14,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import samplers
+from PIL import Image
+
+from engine import decoding, samplers
 from engine.bench import workloads
 from engine.bench.load import Arrivals, Ask, Clock, Record, Schedule
 from engine.bench.machine import Machine
@@ -70,6 +72,8 @@ class Plain:
         self._pipe: Any = machine.pipeline if pipeline is None else pipeline
         scheduler = machine.pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
+        self._from_images: Any = machine.pipeline_from_images() if machine.info.takes_images else None
+        self._inputs = machine.inputs
         self._folder = folder
         self._size = size
         self._names = itertools.count()
@@ -93,20 +97,33 @@ class Plain:
     def _draw(self, requests: Sequence[GenerationRequest]) -> list[Any]:
         import torch
 
-        first, own = requests[0], self._pipe.scheduler
-        self._pipe.scheduler = samplers.make(first.sampler, self._sampling)
+        first = requests[0]
+        pipe, given = self._pipe, {"width": first.width, "height": first.height}
+        if first.image is not None:
+            pipe, given = self._from_images, self._given(requests)
+        own = pipe.scheduler
+        pipe.scheduler = samplers.make(first.sampler, self._sampling)
+        against = [request.negative_prompt for request in requests]
         try:
-            return self._pipe(
+            return pipe(
                 [request.prompt for request in requests],
-                negative_prompt=[request.negative_prompt for request in requests],
-                width=first.width,
-                height=first.height,
+                negative_prompt=against if any(against) else None,  # to SDXL an empty text is not none
                 num_inference_steps=first.steps,
                 guidance_scale=first.guidance_scale,
                 generator=[torch.Generator("cpu").manual_seed(request.seed) for request in requests],
+                **given,
             ).images
         finally:
-            self._pipe.scheduler = own
+            pipe.scheduler = own
+
+    def _given(self, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
+        """What the pipeline for images takes instead of a size."""
+        images: list[Image.Image] = []
+        for request in requests:
+            assert request.image is not None  # they are alike
+            size = request.width, request.height
+            images.append(decoding.read(self._inputs, image=request.image, mask=None, size=size).image)
+        return {"image": images, "strength": requests[0].strength}
 
     def _save(self, picture: Any) -> str:
         path = self._folder / f"{self.key}-{next(self._names)}.png"
@@ -122,16 +139,13 @@ def compiled(machine: Machine, *, backend: str = "inductor") -> Any:
 
     Raises whatever the compiler raises, where there is none or it can't.
     """
-    from engine.families.sd import SdFamily
-
     torch: Any = import_module("torch")  # what compile() takes has no types
     mode = "reduce-overhead" if machine.place.device.type == "cuda" and backend == "inductor" else None
     unet = torch.compile(machine.pipeline.unet, backend=backend, mode=mode)
-    pipeline = type(machine.pipeline)(
-        **{**machine.pipeline.components, "unet": unet}, requires_safety_checker=False
-    )
+    unchecked = {} if machine.info.family == "sdxl" else {"requires_safety_checker": False}
+    pipeline = type(machine.pipeline)(**{**machine.pipeline.components, "unet": unet}, **unchecked)
     pipeline.set_progress_bar_config(disable=True)
-    SdFamily(pipeline).rehearse(2, (machine.info.width, machine.info.height))
+    machine.kind(pipeline).rehearse(2, (machine.info.width, machine.info.height))
     return pipeline
 
 

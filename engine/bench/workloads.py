@@ -5,17 +5,24 @@ Every prompt is another one, as people's are, so that no side draws on texts tha
 
 from __future__ import annotations
 
+import io
 import random
 from collections import deque
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+
+from PIL import Image, ImageDraw
 
 from engine.bench.load import Ask
 from engine.contract import SAMPLERS, GenerationRequest, ModelInfo
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
 THINGS = ("circle", "square", "triangle", "star", "heart")
+FEW_STEPS = 4
+STRENGTHS = (0.3, 0.75, 0.5, 1.0)
+STEPS_FROM_IMAGE = 4
+"""At the lowest strength one of them is left."""
 KINDS = 6
 """Samplers of the mixed workload."""
 PREFERRED = ("PNDM", "Euler a", "Heun", "DPM++ 2M Karras", "DDIM", "UniPC")
@@ -71,6 +78,53 @@ def mixed(info: ModelInfo, count: int, turn: int, pace: float = 1.0) -> list[Gen
         _dealt(info, place, kinds[place % len(kinds)], number, turn, pace)
         for number, place in enumerate(order[:count])
     ]
+
+
+def few(info: ModelInfo, count: int, turn: int) -> list[GenerationRequest]:
+    """What Turbo and LCM models are asked for: four steps without guidance, with LCM's sampler where there is one."""
+    sampler = "LCM" if "LCM" in info.samplers else info.sampler
+    return [
+        info.request(
+            prompt=prompt(number, turn),
+            seed=seed(number, turn),
+            steps=FEW_STEPS,
+            guidance_scale=1.0,
+            sampler=sampler,
+        )
+        for number in range(count)
+    ]
+
+
+def with_images(
+    info: ModelInfo, count: int, turn: int, images: Sequence[str], pace: float = 1.0
+) -> list[GenerationRequest]:
+    """The mixed workload, of which every second request starts from one of these images at another strength."""
+    return [
+        replace(
+            request,
+            image=images[number // 2 % len(images)],
+            strength=STRENGTHS[number // 2 % len(STRENGTHS)],
+            steps=max(request.steps, STEPS_FROM_IMAGE),
+        )
+        if number % 2
+        else request
+        for number, request in enumerate(mixed(info, count, turn, pace))
+    ]
+
+
+def pictures(size: tuple[int, int], count: int = 3) -> list[bytes]:
+    """PNGs to start from: stripes of two colours each."""
+    made: list[bytes] = []
+    for number in range(count):
+        ground, stripe = ((40 + 80 * number, 90, 200 - 60 * number), (220, 60 + 70 * number, 90))
+        image = Image.new("RGB", size, ground)
+        draw = ImageDraw.Draw(image)
+        for left in range(0, size[0], size[0] // 4):
+            draw.rectangle((left, 0, left + size[0] // 8, size[1]), fill=stripe)
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG")
+        made.append(buffer.getvalue())
+    return made
 
 
 def samplers_for(info: ModelInfo) -> tuple[str, ...]:
@@ -132,7 +186,14 @@ def joining(requests: Sequence[GenerationRequest], spacing_s: float) -> list[Ask
 
 def bucket_of(request: GenerationRequest) -> Hashable:
     """What the requests of one `pipe()` call must agree on: it has one sampler, one step count and one guidance."""
-    return request.sampler, request.steps, request.guidance_scale, request.size
+    return (
+        request.sampler,
+        request.steps,
+        request.guidance_scale,
+        request.size,
+        request.strength,
+        request.image is None,
+    )
 
 
 def take_batch(waiting: deque[Ask], size: int) -> list[Ask]:

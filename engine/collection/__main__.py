@@ -17,7 +17,7 @@ from rich.table import Table
 
 from engine import arithmetic, models, single_file
 from engine.checkpoint import BrokenModel
-from engine.collection import adding, shelf, verifying
+from engine.collection import adding, listing, verifying
 from engine.contract import EngineSettings
 
 
@@ -51,7 +51,7 @@ def _console() -> Console:
 def show(settings: EngineSettings) -> int:
     """Prints a table; what can't be used stands below it with its sentence."""
     table = Table("name", "what", "family", "native size", "bytes", box=None)
-    found = list(shelf.entries(settings))
+    found = list(listing.entries(settings))
     for entry in found:
         size = f"{entry.bytes:,}" if entry.path else ""
         table.add_row(entry.name, entry.kind, entry.family, entry.size, size)
@@ -92,13 +92,13 @@ def add(settings: EngineSettings, source: str) -> int:
 
 def verify(settings: EngineSettings, name: str | None) -> int:
     """Reads everything, or one thing; 1 if anything is broken."""
-    entries = [entry for entry in shelf.entries(settings) if name in {None, entry.name}]
+    entries = [entry for entry in listing.entries(settings) if name in {None, entry.name}]
     if not entries:
         raise BrokenModel(f"There is nothing called “{name}”: easel models list shows the names.")
     broken = 0
     with _progress() as progress:
         for entry in entries:
-            files: list[Path] = shelf.weights(entry.path) if entry.path else []
+            files: list[Path] = listing.weights(entry.path) if entry.path else []
             total = sum(file.stat().st_size for file in files if file.is_file())
             task: Any = progress.add_task(f"reading {entry.name}", total=total)
             for verdict in verifying.verify(entry, lambda count, task=task: progress.advance(task, count)):

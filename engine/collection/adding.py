@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine import checkpoint, hub, models, overrides, places, single_file
 from engine.checkpoint import BrokenModel
-from engine.collection import shelf, sums
+from engine.collection import listing, sums
 from engine.contract import STARTER, EngineSettings
 
 Tell = Callable[[str, float | None], None]
@@ -58,7 +58,7 @@ def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
 
 def _check_name(target: Path) -> None:
     name = places.model_id(str(target))
-    taken = {places.model_id(str(path)) for path in shelf.lying(target.parent)}
+    taken = {places.model_id(str(path)) for path in listing.lying(target.parent)}
     if name in taken or name == STARTER or target.name.startswith("."):
         raise BrokenModel(
             f"There can't be another model called {name}: rename this one, or take the other away."
@@ -127,7 +127,7 @@ def _download(model: str, coming: Path, settings: EngineSettings, tell: Tell) ->
     models.check(coming)
     shutil.rmtree(coming / ".cache", ignore_errors=True)  # the hub library's notes for resuming
     found: dict[str, str] = {}
-    for file in shelf.weights(coming):
+    for file in listing.weights(coming):
         name = str(file.relative_to(coming))
         tell(f"checking {name}", None)
         found[name] = sums.digest(file, lambda _: None)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from engine import checkpoint
 from engine.checkpoint import BrokenModel
-from engine.collection import shelf, sums
-from engine.collection.shelf import Entry
+from engine.collection import listing, sums
+from engine.collection.listing import Entry
 from engine.collection.sums import Read
 
 
@@ -27,7 +27,7 @@ def verify(entry: Entry, read: Read) -> Iterator[Verdict]:
         yield Verdict(name=entry.name, is_good=entry.path is None, text=entry.problem)
         return
     known = sums.noted(entry.path)
-    for file in shelf.weights(entry.path):
+    for file in listing.weights(entry.path):
         name = str(file.relative_to(entry.path)) if entry.path.is_dir() else file.name
         shown = f"{entry.name}/{name}" if entry.path.is_dir() else name
         try:

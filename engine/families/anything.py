@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import samplers
+from engine import placing, samplers
 from engine.contract import GenerationRequest
 from engine.decoding import Inputs
 from engine.families.trouble import Explaining, check_finite
@@ -145,7 +145,7 @@ class AnyFamily(Explaining):
         self._side_min = side_min
         self._guidance = guidance
         self._negative = negative
-        self._device: torch.device = pipeline.device
+        self._device = placing.of(pipeline).device
 
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> AnyCanvas:
         del inputs  # its models draw from words alone

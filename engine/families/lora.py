@@ -23,7 +23,7 @@ from diffusers.models.attention_processor import FusedAttnProcessor2_0
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_in
 
-from engine import adapter_files, faults
+from engine import adapter_files, faults, placing
 from engine.contract import InvalidRequest, Lora
 
 KEPT = 8
@@ -108,6 +108,10 @@ class Loras:
         self._forget_beside({lora.name for lora in loras})
 
     def _read(self, name: str) -> _Loaded:
+        if placing.of(self._pipe).plan.leaves:
+            raise InvalidRequest(
+                f"The LoRA “{name}” can't be used: this model is drawn layer by layer here, for lack of memory."
+            )
         data = self._bytes_of(name)
         adapter = f"lora{next(_numbers):06}"
         # Layers that get their first weights beside them switch these on; and so may a file that fails half-way.

@@ -18,6 +18,7 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
     SplitLongTextMode,
 )
 
+from engine import placing
 from engine.families import weighting
 from engine.families.embeddings import Embeddings, ForCompel
 from engine.families.lora import Loras, Switched
@@ -66,7 +67,8 @@ class Prompts:
         self._pipe = pipeline
         self._loras = loras or Loras(pipeline)
         self._embeddings = embeddings or Embeddings()
-        self._device: torch.device = pipeline.device
+        self._layout = placing.of(pipeline)
+        self._device = self._layout.aside
         self._window: int = pipeline.tokenizer.model_max_length
         self._room = self._window - 2  # a mark at each end
         self._compel = _compel(pipeline, self._embeddings)
@@ -80,7 +82,15 @@ class Prompts:
         self._loras.hear()
         if wanted != self._read_with:  # compel keeps what an empty text is
             self._compel, self._read_with = _compel(self._pipe, self._embeddings), wanted
-        return self._encode(text)
+        return self._brought(self._encode(text))
+
+    def _brought(self, found: Encoded) -> Encoded:
+        """On the device, in the numbers that the UNet computes with, also where it was encoded elsewhere."""
+        layout = self._layout
+        if layout.aside == layout.device:
+            return found
+        pooled = None if found.pooled is None else found.pooled.to(layout.device, layout.dtype)
+        return replace(found, embeddings=found.embeddings.to(layout.device, layout.dtype), pooled=pooled)
 
     def embeddings(self, prompt: str, negative_prompt: str | None) -> tuple[Tensor, tuple[str, ...]]:
         """(1 or 2, tokens, width), the negative prompt's first, and a note for all that could not be heeded."""

@@ -8,8 +8,7 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import compiling, faults, rows, samplers
+from engine import compiling, faults, placing, rows, samplers
 from engine.contract import SIDE_MIN, GenerationRequest, Lora
 from engine.decoding import Inputs
-from engine.families import embeddings
+from engine.families import embeddings, vae
 from engine.families.lora import Loras
 from engine.families.prompts import Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
-from engine.families.vae import tiled, unscaled
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
@@ -102,12 +100,18 @@ class SdFamily(Explaining):
         self._sketcher = sketcher
         self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
-        self._device: torch.device = pipeline.device
+        self._layout = placing.of(pipeline)
+        self._device = self._layout.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
         self._loras = Loras(pipeline, models)
         self._embeddings = embeddings.load(pipeline, models)
         self._prompts = Prompts(pipeline, self._loras, self._embeddings)
+
+    @property
+    def words(self) -> Set[str]:
+        """Those of the embedding files that it was taught."""
+        return self._embeddings.digests.keys()
 
     # -------------------------------------------------------------- a picture's life
 
@@ -137,6 +141,7 @@ class SdFamily(Explaining):
             made_with={
                 **self._loras.digests(request.loras),
                 **self._embeddings.named_in(request.prompt, request.negative_prompt),
+                **vae.planned(self._layout.plan, request.width * request.height),
             },
         )
 
@@ -177,12 +182,13 @@ class SdFamily(Explaining):
         """What follows part 7. None where the safety checker flags the picture."""
         check_finite(canvas.latents)
         pipe = self._pipe
-        latents = unscaled(pipe.vae, canvas.latents)
+        latents = vae.unscaled(pipe.vae, canvas.latents)
         height, width = latents.shape[-2:]
-        with tiled(pipe.vae, width, height) if sparing else nullcontext():
+        cut, size = self._layout.plan.cut, height * width * pipe.vae_scale_factor**2
+        with vae.smaller(pipe.vae, cut, width, height) if sparing else vae.as_planned(pipe.vae, cut, size):
             pixels = pipe.vae.decode(latents, return_dict=False, generator=canvas.generator)[0]
         check_finite(pixels)
-        if self._is_flagged(pixels, canvas.embeddings.dtype):
+        if self._is_flagged(pixels):
             return None
         return pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
 
@@ -214,6 +220,11 @@ class SdFamily(Explaining):
         self._compiled = compiling.CompiledUnet(self._pipe.unet, backend=backend)
         self._compiled.begin([self._blank(count, size) for count in rows])
 
+    def wait_for_compiler(self) -> None:
+        """Returns when nothing is being compiled any more."""
+        if self._compiled is not None:
+            self._compiled.wait()
+
     @torch.inference_mode()
     def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
         """Rows of zeros for pictures of `size` (width, height) in pixels, with an empty prompt."""
@@ -244,9 +255,9 @@ class SdFamily(Explaining):
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
         batch = self._blank(1, size)
         check_finite(self._forward(batch))
-        vae = self._pipe.vae
-        latents = unscaled(vae, batch.latents[:, : vae.config.latent_channels])
-        check_finite(vae.decode(latents, return_dict=False)[0])
+        decoder = self._pipe.vae
+        latents = vae.unscaled(decoder, batch.latents[:, : decoder.config.latent_channels])
+        check_finite(decoder.decode(latents, return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
 
@@ -255,10 +266,11 @@ class SdFamily(Explaining):
             return self._compiled(batch)
         return compiling.call(self._pipe.unet, batch)
 
-    def _is_flagged(self, pixels: Tensor, dtype: torch.dtype) -> bool:
-        if not hasattr(self._pipe, "run_safety_checker"):
-            return False  # SDXL has none
-        flags = self._pipe.run_safety_checker(pixels, self._device, dtype)[1]
+    def _is_flagged(self, pixels: Tensor) -> bool:
+        checker = getattr(self._pipe, "safety_checker", None)
+        if checker is None:
+            return False
+        flags = self._pipe.run_safety_checker(pixels, self._layout.aside, checker.dtype)[1]
         return flags is not None and any(flags)
 
     def _guidance_input(self, request: GenerationRequest, dtype: torch.dtype) -> Tensor | None:

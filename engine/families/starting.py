@@ -17,9 +17,10 @@ import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
 
+from engine import placing
 from engine.contract import GenerationRequest, InvalidRequest
 from engine.decoding import Inputs
-from engine.families.vae import scaled, tiled
+from engine.families import vae
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,6 +76,7 @@ class Starting:
     def __init__(self, pipeline: Any, is_out_of_memory: Callable[[Exception], bool]) -> None:
         """`is_out_of_memory` says of an error whether less at a time could help."""
         self._pipe, self._is_out_of_memory = pipeline, is_out_of_memory
+        self._layout = placing.of(pipeline)
         self._channels: int = pipeline.vae.config.latent_channels
         self._fills_masks: bool = pipeline.unet.config.in_channels == 2 * self._channels + 1
         self._scale: int = pipeline.vae_scale_factor
@@ -141,20 +143,22 @@ class Starting:
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         shape = (1, self._channels, request.height // self._scale, request.width // self._scale)
-        return randn_tensor(shape, generator=generator, device=self._pipe.device, dtype=dtype)
+        return randn_tensor(shape, generator=generator, device=self._layout.device, dtype=dtype)
 
     def _sample(self, distribution: Any, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        return scaled(self._pipe.vae, distribution.sample(generator).to(dtype))
+        return vae.scaled(self._pipe.vae, distribution.sample(generator).to(dtype))
 
     # -------------------------------------------------------------- from pixels
 
     def _seen(self, inputs: Inputs, dtype: torch.dtype) -> _Source:
+        cut, (width, height) = self._layout.plan.cut, inputs.size
         try:
-            return self._encoded(inputs, dtype)
+            with vae.as_planned(self._pipe.vae, cut, width * height):
+                return self._encoded(inputs, dtype)
         except Exception as error:
             if not self._is_out_of_memory(error):
                 raise
-        with tiled(self._pipe.vae, *(side // self._scale for side in inputs.size)):
+        with vae.smaller(self._pipe.vae, cut, width // self._scale, height // self._scale):
             source = self._encoded(inputs, dtype)
         return replace(source, notes=(*source.notes, IN_TILES))
 
@@ -178,12 +182,12 @@ class Starting:
             raise InvalidRequest(
                 f"The mask's white is too thin: paint spots of at least {self._scale} pixels of the finished picture."
             )
-        return mask.to(self._pipe.device, dtype)
+        return mask.to(self._layout.device, dtype)
 
     def _encode(self, pixels: Tensor, dtype: torch.dtype) -> Any:
         """By way of `dtype`, as the pipelines do, even where the VAE computes in float32."""
-        vae = self._pipe.vae
-        return vae.encode(pixels.to(self._pipe.device, dtype).to(vae.dtype)).latent_dist
+        encoder = self._pipe.vae
+        return encoder.encode(pixels.to(self._layout.device, dtype).to(encoder.dtype)).latent_dist
 
 
 def beside(latents: Tensor, condition: Tensor | None) -> Tensor:

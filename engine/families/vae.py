@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
+
+from engine.memory import Cut
+from engine.profiles import Plan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,12 +41,30 @@ def _mean_and_spread(vae: Any, like: Tensor) -> tuple[Tensor, Tensor] | None:
     return mean, spread
 
 
-@contextmanager
-def tiled(vae: Any, width: int, height: int) -> Generator[None]:
-    """The VAE takes four overlapping tiles of a picture of so many latents one after the other."""
-    before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
+def planned(plan: Plan, pixels: int) -> Mapping[str, str]:
+    """What a fingerprint says of how a picture of so many pixels is decoded; nothing where that is whole."""
+    tile = plan.cut.tile_for(pixels) if plan.cut else None
+    return {"decode": f"tiles of {tile} pixels", "profile": plan.profile} if tile else {}
+
+
+def as_planned(vae: Any, cut: Cut | None, pixels: int) -> AbstractContextManager[None]:
+    """The VAE takes a picture of so many pixels in tiles where that is planned, else whole."""
+    tile = cut.tile_for(pixels) if cut else None
+    return _tiled(vae, tile // _scale(vae)) if tile else nullcontext()
+
+
+def smaller(vae: Any, cut: Cut | None, width: int, height: int) -> AbstractContextManager[None]:
+    """For a picture of so many latents that did not fit: four tiles instead of a whole one, or tiles of half the planned side."""
+    tile = cut.tile_for(width * height * _scale(vae) ** 2) if cut else None
     # Two thirds of the longer side. diffusers cuts at three quarters of a tile, which has to be a whole number.
-    side = max(8, -(-max(width, height) // 6) * 4)
+    side = tile // _scale(vae) // 2 if tile else max(8, -(-max(width, height) // 6) * 4)
+    return _tiled(vae, side)
+
+
+@contextmanager
+def _tiled(vae: Any, side: int) -> Generator[None]:
+    """The VAE takes overlapping tiles of `side` latents one after the other."""
+    before = vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling
     vae.tile_latent_min_size, vae.tile_sample_min_size, vae.use_tiling = side, side * _scale(vae), True
     try:
         yield
@@ -52,4 +73,5 @@ def tiled(vae: Any, width: int, height: int) -> Generator[None]:
 
 
 def _scale(vae: Any) -> int:
+    """Pixels a side of what one latent stands for."""
     return 2 ** (len(vae.config.block_out_channels) - 1)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,7 +23,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from engine.bench import __main__ as program
-from engine.bench import bare, checks, figures, goals, machine, plan, plot, workloads
+from engine.bench import bare, card, checks, figures, goals, machine, plan, plot, workloads
 from engine.bench.figures import Part
 from engine.bench.load import Arrivals, Ask, Record, Schedule, Users
 from engine.bench.machine import Machine
@@ -30,6 +31,7 @@ from engine.bench.results import BASE, Results
 from engine.bench.sides import CouldNotDraw, Easel, Plain, compiled
 from engine.checkpoint import BrokenModel
 from engine.contract import SAMPLERS, EngineSettings, ModelInfo
+from tests.tiny_any import BUILDERS
 
 INFO = ModelInfo(id="model", title="Model")
 SMALL = plan.Plan(
@@ -41,6 +43,7 @@ SMALL = plan.Plan(
     arrivals=3,
     users=(1, 2),
     asks=2,
+    few_users=2,
     pace=0.1,
     probe_s=0.5,
     rough=True,
@@ -240,7 +243,7 @@ def test_the_random_model_has_the_real_ones_size() -> None:
 
     tokenizer = sd15.clip_tokenizer([], sd15.TOKENS)
     with torch.device("meta"):
-        parts = [sd15._unet(), sd15._vae(), sd15._text_encoder(tokenizer)]
+        parts = [sd15._unet(), sd15.vae(), sd15.text_encoder(tokenizer)]
 
     assert [sum(weight.numel() for weight in part.parameters()) for part in parts] == [
         859_520_964,
@@ -271,8 +274,9 @@ def environ() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def subject(small: Path, environ: None) -> Machine:
-    return machine.load(EngineSettings(model=str(small), spool="/nowhere", device="cpu"), lambda *_: None)
+def subject(small: Path, environ: None, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    spool = str(tmp_path_factory.mktemp("spool"))
+    return machine.load(EngineSettings(model=str(small), spool=spool, device="cpu"), lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +295,7 @@ def test_the_json_has_everything(run: tuple[str, Any, Path]) -> None:
     """Every part, every side and every request's raw seconds are there."""
     values = run[1]
     sides = [BASE, "static", "exact", "wide4", "wide8", "fast"]
-    names = ["lone", "mixed", "poisson 0.8", "homogeneous", "closed 1", "closed 2", "burst"]
+    names = ["lone", "mixed", "few", "images", "poisson 0.8", "homogeneous", "closed 1", "closed 2", "burst"]
 
     assert list(values["sides"]) == sides
     assert list(values["parts"]) == names
@@ -508,8 +512,110 @@ def test_easel_bench_hands_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert json.loads((tmp_path / "out.json").read_text()) == {"bot": [], "engine": {"goals": []}}
 
 
-def test_other_families_are_refused(tiny_xl: Path) -> None:
+def test_other_families_are_refused(tmp_path: Path) -> None:
     """What the benchmark can't compare is told before anything is loaded."""
-    settings = EngineSettings(model=str(tiny_xl), spool="/nowhere", device="cpu")
-    with pytest.raises(BrokenModel, match=r"The benchmark draws with Stable Diffusion 1\.x and 2\.x only"):
+    settings = EngineSettings(model=str(BUILDERS["sd3"](tmp_path / "sd3")), spool="/nowhere", device="cpu")
+    with pytest.raises(BrokenModel, match="The benchmark draws with Stable Diffusion and SDXL only"):
         machine.load(settings, lambda _stage, _share: pytest.fail("it was loaded"))
+
+
+def test_sdxl_itself_is_for_a_gpu() -> None:
+    """Its real architecture is not even made on a processor."""
+    settings = EngineSettings(model=machine.SDXL_RANDOM, spool="/nowhere", device="cpu")
+    with pytest.raises(BrokenModel, match="sdxl-random is drawn with a GPU only"):
+        machine.load(settings, lambda _stage, _share: pytest.fail("it was loaded"))
+
+
+def test_a_tiny_sdxl_goes_all_the_way(environ: None, tiny_xl: Path, tmp_path: Path) -> None:
+    """Every part runs with SDXL, beside diffusers' own pipeline of it; what is promised holds to the bit."""
+    folder = Path(shutil.copytree(tiny_xl, tmp_path / "small"))
+    values = json.loads((folder / "easel.json").read_text())
+    (folder / "easel.json").write_text(json.dumps({**values, "width": 64, "height": 64, "steps": 3}))
+    words = ["--model", str(folder), "--device", "cpu", "--quick", "--sides", "exact"]
+    words += ["--parts", "pixels,few", "--rounds", "1", "--json", str(tmp_path / "out.json")]
+    least = replace(SMALL, batch=2, few_users=1, probe_s=0.1)
+    with mock.patch.object(plan, "QUICK", least), contextlib.redirect_stdout(io.StringIO()):
+        assert program.main(words) == 0
+    told = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert list(told["parts"]) == ["few"]
+    promised = [one for one in told["pixels"] if one["promised"]]
+    assert len(promised) == 2
+    assert all(one["equal"] == one["pictures"] == 2 for one in promised)
+
+
+# ------------------------------------------------------------------ workloads
+
+
+def test_few_steps_are_what_turbo_models_are_asked_for() -> None:
+    """Four steps, one row each, with LCM's sampler where the model offers it."""
+    requests = workloads.few(INFO, 3, 0)
+    assert {(one.steps, one.guidance_scale, one.sampler, one.evaluations) for one in requests} == {
+        (4, 1.0, "LCM", 4)
+    }
+    (own,) = workloads.few(replace(INFO, samplers=("Euler",), sampler="Euler"), 1, 0)
+    assert own.sampler == "Euler"
+    assert len({one.prompt for one in requests + workloads.few(INFO, 3, 1)}) == 6
+
+
+def test_images_among_texts() -> None:
+    """Every second request of the mixed workload starts from an image, at all strengths, with a step left at each."""
+    info = replace(INFO, takes_images=True)
+    requests = workloads.with_images(info, 16, 0, ["a" * 64, "b" * 64], pace=0.1)
+    assert [one.image is None for one in requests] == [True, False] * 8
+    assert {one.strength for one in requests} == {None, *workloads.STRENGTHS}
+    assert all(one.steps_taken >= 1 for one in requests)
+    assert len({one.image for one in requests}) == 3
+
+
+def test_a_static_batch_does_not_mix_images_and_texts() -> None:
+    """One call of a pipeline either starts from images, all of one strength, or does not."""
+    info = replace(INFO, takes_images=True)
+    alike = [info.request(prompt=str(number), seed=number) for number in range(4)]
+    mixed = [
+        alike[0],
+        *(
+            replace(one, image="a" * 64, strength=s)
+            for one, s in zip(alike[1:], (0.5, 0.5, 0.6), strict=True)
+        ),
+    ]
+    waiting = deque(workloads.at_once(mixed))
+    sizes = []
+    while waiting:
+        sizes.append([ask.number for ask in workloads.take_batch(waiting, 8)])
+    assert sizes == [[0], [1, 2], [3]]
+
+
+def test_images_are_drawn_as_diffusers_draws_them(subject: Machine, tmp_path: Path) -> None:
+    """The plain side calls diffusers' pipeline for images: what the engine draws in exact is equal to the bit."""
+    requests = workloads.with_images(subject.info, 6, 0, subject.images, 0.1)
+    plain, side = Plain(key=BASE, words="", machine=subject, folder=tmp_path), easel(Easel, subject, tmp_path)
+    found = checks.compare("", "", checks.alone(plain, requests), checks.alone(side, requests), promised=True)
+    side.close()
+    assert (found.equal, found.pictures) == (6, 6)
+
+
+def test_few_step_goals_are_a_gpus() -> None:
+    """On a GPU sixteen users' few-step pictures are to come four times as fast; on a processor nothing is asked."""
+    fast, slow = ([record(number, 0, done) for number in range(2)] for done in (1.0, 5.0))
+    part = Part(name="few", words="")
+    part.add({BASE: (slow, figures.figures_of(slow, 1)), "fast": (fast, figures.figures_of(fast, 1))})
+
+    def told(device: str) -> list[Any]:
+        found = goals.goals(Results(about={"device": device}, sides={}, parts=[part]))
+        return [goal for goal in found if goal.name.startswith("few")]
+
+    assert told("cpu") == []
+    (goal,) = told("NVIDIA H200")
+    assert (goal.measured, goal.bound, goal.is_met) == (5.0, 4.0, True)
+
+
+def test_a_profile_is_tried_within_a_limit(
+    small: Path, capsys: pytest.CaptureFixture[str], environ: None
+) -> None:
+    """`python -m engine.bench.card` draws with the profile that it is told, and does not claim what it could not limit."""
+    assert card.main(["--model", str(small), "--device", "cpu", "--profile", "low"]) == 0
+    told = capsys.readouterr().out
+    assert "64x64, profile low: drawn" in told
+    assert "says nothing about cards" in told
+    assert card.main(["--model", str(small / "nothing"), "--device", "cpu"]) == 1
+    assert "It could not be drawn" in capsys.readouterr().err

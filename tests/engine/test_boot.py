@@ -64,6 +64,9 @@ def test_an_added_model_is_not_fetched_anew(
 ) -> None:
     """An id of the hub whose folder lies among the engine's models is drawn with from there."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv(
+        "HF_HUB_OFFLINE", "1"
+    )  # as the engine sets it for its own process: not for the tests after this one
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "owner--tiny").symlink_to(tiny)
     wanted = replace(settings(tiny, tmp_path), model="owner/tiny", models=str(tmp_path), hub_offline=True)

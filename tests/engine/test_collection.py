@@ -11,7 +11,7 @@ import pytest
 
 from engine import models, places
 from engine.checkpoint import BrokenModel
-from engine.collection import adding, shelf, sums, verifying
+from engine.collection import adding, listing, sums, verifying
 from engine.contract import EngineSettings
 from tests.engine.test_hub import in_new_process, serving
 from tests.engine.test_models import into_cache
@@ -31,12 +31,12 @@ def add(source: Path | str, settings: EngineSettings) -> Path:
     return adding.add(str(source), settings, lambda _stage, _share: None)
 
 
-def listed(settings: EngineSettings) -> dict[str, shelf.Entry]:
-    return {entry.path.name if entry.path else entry.name: entry for entry in shelf.entries(settings)}
+def listed(settings: EngineSettings) -> dict[str, listing.Entry]:
+    return {entry.path.name if entry.path else entry.name: entry for entry in listing.entries(settings)}
 
 
 def verdicts(settings: EngineSettings, name: str) -> dict[str, tuple[bool, str]]:
-    (entry,) = [entry for entry in shelf.entries(settings) if entry.name == name]
+    (entry,) = [entry for entry in listing.entries(settings) if entry.name == name]
     found = verifying.verify(entry, lambda _count: None)
     return {verdict.name: (verdict.is_good, verdict.text) for verdict in found}
 
@@ -93,7 +93,7 @@ def test_the_list(tiny: Path, settings: EngineSettings, tmp_path: Path) -> None:
 def test_a_configured_model_that_is_not_here(settings: EngineSettings) -> None:
     """An id of the hub that was never fetched is listed as such, and is nothing broken."""
     pinned = replace(settings, model="someone/something@v1")
-    (entry,) = shelf.entries(pinned)
+    (entry,) = listing.entries(pinned)
     assert (entry.name, entry.path) == ("someone/something", None)
     assert entry.problem == "It is not on this disk yet: offline = true forbids that."
     assert verdicts(pinned, "someone/something") == {"someone/something": (True, entry.problem)}
