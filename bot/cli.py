@@ -36,6 +36,25 @@ ConfigOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option(help="Hub id, folder or .safetensors file, instead of the configured model.")
 ]
+ImageOption = Annotated[
+    Path | None, typer.Option(help="PNG, JPEG or WebP to start from; it is squeezed into the size.")
+]
+MaskOption = Annotated[
+    Path | None, typer.Option(help="As large as the image: white is drawn anew, black stays.")
+]
+StrengthOption = Annotated[
+    float | None,
+    typer.Option(help="How far from the image, from above 0 to 1 (default: 0.75, 0.2 to upscale)."),
+]
+UpscaleOption = Annotated[
+    int | None,
+    typer.Option(
+        min=2, max=8, help="How many times as large the image is to be: by an upscaler, else drawn anew."
+    ),
+]
+UpscalerOption = Annotated[
+    str | None, typer.Option(help="Which upscaler, by its file's name without .safetensors.")
+]
 
 
 def main() -> None:
@@ -101,15 +120,11 @@ def imagine(
     aspect: Annotated[str | None, typer.Option(help="Shape instead of a size, such as 3:2.")] = None,
     sampler: Annotated[str | None, typer.Option(help='Such as "Euler a" or "DPM++ 2M Karras".')] = None,
     images: Annotated[int, typer.Option("--images", "-n", help="How many images.")] = 1,
-    image: Annotated[
-        Path | None, typer.Option(help="PNG, JPEG or WebP to start from; it is squeezed into the size.")
-    ] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="As large as the image: white is drawn anew, black stays.")
-    ] = None,
-    strength: Annotated[
-        float | None, typer.Option(help="How far from the image, from above 0 to 1 (default: 0.75).")
-    ] = None,
+    image: ImageOption = None,
+    mask: MaskOption = None,
+    strength: StrengthOption = None,
+    upscale: UpscaleOption = None,
+    upscaler: UpscalerOption = None,
     lora: Annotated[
         list[str] | None,
         typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
@@ -139,6 +154,9 @@ def imagine(
             image=image,
             mask=mask,
             strength=strength,
+            upscale=upscale,
+            upscaler=upscaler,
+            is_model_named=model is not None,
             loras=tuple(lora or ()),
             out=out,
         )

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from bot.config_words import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.jobs import Limits
 from engine import inputs
-from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, Mode, Switch
+from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch
 
 FILE_NAME = "easel.toml"
 PREFIX = "EASEL_"
@@ -138,7 +138,7 @@ class LimitsSection(Section):
 
     credits_per_day: int = Field(default=100, ge=0, le=1_000_000)
     pending: int = Field(default=3, ge=1, le=1000)
-    max_pixels: int = Field(default=1024 * 1024, ge=SIDE_MIN * SIDE_MIN, le=SIDE_MAX * SIDE_MAX)
+    max_pixels: int = Field(default=1024 * 1024, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=60, ge=1, le=150)
     max_images: int = Field(default=4, ge=1, le=IMAGES_MAX)
 
@@ -151,7 +151,7 @@ class CeilingsSection(LimitsSection):
 
     credits_per_day: int = Field(default=10_000, ge=0, le=1_000_000)
     pending: int = Field(default=50, ge=1, le=1000)
-    max_pixels: int = Field(default=SIDE_MAX * SIDE_MAX, ge=SIDE_MIN * SIDE_MIN, le=SIDE_MAX * SIDE_MAX)
+    max_pixels: int = Field(default=SIDE_MAX**2, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=150, ge=1, le=150)
     max_images: int = Field(default=10, ge=1, le=IMAGES_MAX)
 

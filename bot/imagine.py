@@ -6,22 +6,23 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
 
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bot.config import Settings
-from bot.models import STARTER_NOTE, engine_settings, is_starter
+from bot.models import STARTER_NOTE, engine_settings, for_upscaling, is_starter
 from engine import inputs
 from engine.contract import (
     SEEDS,
-    STRENGTH,
+    UPSCALED_SIDE_MAX,
     AdapterInfo,
     Broken,
     Cancel,
@@ -49,8 +50,10 @@ from engine.process import EngineProcess, start
 JOB_ID, ATTEMPT = 1, 1
 STOP_TIMEOUT_S = 5.0
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-ToRequest = Callable[[ModelInfo], GenerationRequest]
-"""The wish for one model; raises InvalidRequest."""
+ToRequest = Callable[[Sequence[ModelInfo]], GenerationRequest]
+"""The wish for one of these models; raises InvalidRequest."""
+_ANY = ModelInfo(id="any", title="Any model", takes_images=True)
+_ANY_LARGE = replace(_ANY, side_max=UPSCALED_SIDE_MAX, pixels_max=UPSCALED_SIDE_MAX**2, side_multiple=1)
 _COUNT = re.compile(r" \d+/\d+$")
 
 
@@ -74,6 +77,10 @@ class Wish:
     image: Path | None = None
     mask: Path | None = None
     strength: float | None = None
+    upscale: int | None = None
+    upscaler: str | None = None
+    is_model_named: bool = False
+    """Whether the engine was told which model to load, instead of taking the configured one."""
     loras: tuple[str, ...] = ()
     """Each as `name:weight`."""
     out: Path | None = None
@@ -81,23 +88,35 @@ class Wish:
     def keep(self, folder: Path) -> Start | None:
         """Puts the image to start from and its mask, if any, where the engine looks. Raises InvalidRequest."""
         if self.image is None:
-            if self.mask is not None or self.strength is not None:
-                raise InvalidRequest("--mask and --strength need an image: name one with --image.")
+            if (self.mask, self.strength, self.upscale) != (None, None, None):
+                raise InvalidRequest("--mask, --strength and --upscale need an image: name one with --image.")
             return None
         return Start(
             image=_kept(folder, self.image),
             mask=None if self.mask is None else _kept(folder, self.mask),
-            strength=STRENGTH if self.strength is None else self.strength,
+            strength=self.strength,
+            upscale=self.upscale or 1,
         )
+
+    def model_among(self, models: Sequence[ModelInfo]) -> ModelInfo:
+        """Which one draws; raises InvalidRequest where the named upscaler is not there."""
+        if self.upscaler is not None:
+            named = {model.id: model for model in models if model.scale > 1}
+            if self.upscaler not in named:
+                there = f"use one of {', '.join(named)}" if named else "there is none at all"
+                raise InvalidRequest(f"There is no upscaler “{self.upscaler[:60]}” here: {there}.")
+            return named[self.upscaler]
+        if self.upscale is None or self.is_model_named:
+            return models[0]
+        return for_upscaling(models, self.upscale)
 
     def request(self, model: ModelInfo, seed: int, source: Start | None) -> GenerationRequest:
         """The request for `model`; raises InvalidRequest."""
-        size = model.size_for(self.aspect) if self.aspect else parse_size(self.size) if self.size else None
         return model.request(
             prompt=self.prompt,
             seed=seed,
             negative_prompt=self.negative_prompt,
-            size=size,
+            size=self._size(model),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             sampler=self.sampler,
@@ -106,6 +125,12 @@ class Wish:
             loras=self._asked_loras(),
         )
 
+    def _size(self, model: ModelInfo) -> tuple[int, int] | None:
+        """None leaves it to the model."""
+        if self.upscale is not None and self.image is not None:
+            return model.upscaled(*_shape(self.image), self.upscale)
+        return model.size_for(self.aspect) if self.aspect else parse_size(self.size) if self.size else None
+
     def _asked_loras(self) -> tuple[Lora, ...]:
         return tuple(chain.from_iterable(map(parse_loras, self.loras)))
 
@@ -113,9 +138,14 @@ class Wish:
         """Finds what no model could draw and no disk could hold, before anything is loaded. Raises InvalidRequest."""
         if self.size and self.aspect:
             raise InvalidRequest("Give --size or --aspect, not both.")
+        if self.upscaler is not None and self.upscale is None:
+            raise InvalidRequest("An upscaler has to know how many times: say it with --upscale.")
+        if self.upscale is not None and (self.size or self.aspect):
+            raise InvalidRequest("Upscaling keeps the image's shape: leave out --size and --aspect.")
         named = (*self._asked_loras(), *from_prompt(self.prompt)[1])
         offered = tuple(AdapterInfo(name=lora.name) for lora in named)
-        self.request(ModelInfo(id="any", title="Any model", takes_images=True, loras=offered), seed, source)
+        any_model = _ANY if self.upscale is None else _ANY_LARGE
+        self.request(replace(any_model, loras=offered), seed, source)
         if self.out is None or self.out.is_dir():
             return
         if self.out.suffix.lower() not in {"", ".png"}:
@@ -144,6 +174,15 @@ def _kept(folder: Path, file: Path) -> str:
         raise InvalidRequest(f"{file} can't be read: {error.strerror or error}.") from None
 
 
+def _shape(file: Path) -> tuple[int, int]:
+    """(width, height) by the file's header, which is all that is looked at here: decoding is the engine's."""
+    try:
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InvalidRequest(f"{file} can't be read as PNG, JPEG or WebP: name one of those.") from None
+
+
 def imagine(settings: Settings, wish: Wish) -> int:
     """Draws, writes and prints; returns the exit code."""
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
@@ -152,13 +191,13 @@ def imagine(settings: Settings, wish: Wish) -> int:
         with tempfile.TemporaryDirectory(prefix="easel-") as spool:
             source = wish.keep(Path(spool) / inputs.FOLDER)
             wish.check(seed, source)
-            if is_starter(settings):
+            if is_starter(settings) and wish.upscaler is None:
                 console.print(STARTER_NOTE)
 
-            def to_request(model: ModelInfo) -> GenerationRequest:
-                return wish.request(model, seed, source)
+            def to_request(models: Sequence[ModelInfo]) -> GenerationRequest:
+                return wish.request(wish.model_among(models), seed, source)
 
-            finished = _draw(settings, to_request, Path(spool), console)
+            finished = _draw(settings, to_request, Path(spool), console, early=wish.upscale is None)
             return _deliver(finished, wish, console)
     except InvalidRequest as error:
         console.print(str(error))
@@ -171,14 +210,17 @@ def imagine(settings: Settings, wish: Wish) -> int:
         return EXIT_INTERRUPTED
 
 
-def _draw(settings: Settings, to_request: ToRequest, spool: Path, console: Console) -> Finished:
+def _draw(
+    settings: Settings, to_request: ToRequest, spool: Path, console: Console, *, early: bool
+) -> Finished:
+    """`early`: the models that are known before weights load tell whether the wish can be fulfilled."""
     with Display(console) as display:
         display.stage("starting the engine", None)
         # one picture repays no measurements, and nobody sees its previews
         told = replace(engine_settings(settings, spool=spool), data=None, preview_every=0)
         process = start(told)
         try:
-            return _converse(process, to_request, display)
+            return _converse(process, to_request, display, early=early)
         except KeyboardInterrupt:
             _send_cancel(process)
             raise
@@ -192,19 +234,21 @@ def _send_cancel(process: EngineProcess) -> None:
     process.send(Cancel(job_id=JOB_ID, attempt=ATTEMPT))
 
 
-def _converse(process: EngineProcess, to_request: ToRequest, display: Display) -> Finished:
+def _converse(process: EngineProcess, to_request: ToRequest, display: Display, *, early: bool) -> Finished:
     """Follows the engine's events until the pictures lie in the spool; raises NoPicture or InvalidRequest."""
     while True:
         event = _next_event(process)
         match event:
             case Loading():
-                if event.models:  # known before the weights are: a wrong option need not wait for them
-                    to_request(event.models[0])
+                if (
+                    event.models and early
+                ):  # known before the weights are: a wrong option need not wait for them
+                    to_request(event.models)
                 display.stage(event.stage, event.fraction)
             case Ready():
                 for warning in event.warnings:
                     display.say(warning)
-                request = to_request(event.models[0])
+                request = to_request(event.models)
                 process.send(Submit(job_id=JOB_ID, attempt=ATTEMPT, request=request))
             case Started():
                 display.stage("drawing", 0.0)

@@ -29,7 +29,7 @@ def show_info(image: Path, settings: Settings) -> int:
         print(
             "".join(char if char.isprintable() else " " for char in line)
         )  # a stranger's file must not drive the terminal
-    if found.fingerprint:
+    if found.fingerprint and not (found.request is not None and found.request.is_seedless):
         print(_judged(found, settings))
     return 0
 
@@ -127,13 +127,13 @@ def lines(found: PictureInfo) -> Iterator[str]:
     request = found.request
     yield f"Model: {request.model}"
     yield f"Size: {request.size}"
-    yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
-    yield f"Seed: {request.seed}"
+    if not request.is_seedless:
+        yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
+        yield f"Seed: {request.seed}"
     if request.loras:
         yield f"LoRA: {', '.join(map(str, request.loras))}"
     if request.image is not None:
-        within = " within a mask" if request.mask is not None else ""
-        yield f"Started from an image{within}, strength {request.strength:g}"
+        yield _start(request)
     yield from found.notes
     yield f"Made by: Easel {found.version}"
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
@@ -141,6 +141,17 @@ def lines(found: PictureInfo) -> Iterator[str]:
         yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
     yield from _files(request)
     yield from f"Again: {command(request)}".split("\n")
+
+
+def _start(request: GenerationRequest) -> str:
+    if request.is_seedless:
+        return f"Upscaled {request.upscale} times from an image, by the model's network"
+    if request.upscale > 1:
+        return (
+            f"Upscaled {request.upscale} times from an image, and drawn anew at strength {request.strength:g}"
+        )
+    within = " within a mask" if request.mask is not None else ""
+    return f"Started from an image{within}, strength {request.strength:g}"
 
 
 def _files(request: GenerationRequest) -> Iterator[str]:
@@ -151,8 +162,8 @@ def _files(request: GenerationRequest) -> Iterator[str]:
 
 
 def _names_its_model(request: GenerationRequest) -> bool:
-    """Whether the name alone finds it: an id of the hub, or the model that ships with Easel."""
-    return "/" in request.model or request.model == STARTER
+    """Whether the name alone finds it: an id of the hub, the model that ships with Easel, or an upscaler."""
+    return "/" in request.model or request.model == STARTER or request.is_seedless
 
 
 def command(request: GenerationRequest) -> str:
@@ -160,13 +171,14 @@ def command(request: GenerationRequest) -> str:
 
     A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
     """
-    words = [
-        "easel",
-        "imagine",
-        f"--seed={request.seed}",
-        f"--size={request.size}",
-        f"--steps={request.steps}",
-    ]
+    words = ["easel", "imagine"]
+    if request.upscale > 1:
+        words.append(f"--upscale={request.upscale}")
+    else:
+        words.append(f"--size={request.size}")
+    if request.is_seedless:
+        return shlex.join([*words, "--image=IMAGE", f"--upscaler={request.model}", "--", request.prompt])
+    words += [f"--seed={request.seed}", f"--steps={request.steps}"]
     words += [f"--guidance={request.guidance_scale!r}", f"--sampler={request.sampler}"]
     if _names_its_model(request):
         words.append(f"--model={request.model}")

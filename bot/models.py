@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bot.config import Settings
-from engine.contract import STARTER, EngineSettings
+from engine.contract import STARTER, EngineSettings, ModelInfo
 
 STARTER_NOTE = (
     "No other model is configured, so Easel's own starter model draws: simple things in plain colours, such as "
@@ -40,3 +41,10 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
 
 def is_starter(settings: Settings) -> bool:
     return settings.engine.model == STARTER
+
+
+def for_upscaling(models: Sequence[ModelInfo], times: int) -> ModelInfo:
+    """Which of the models, of which there is at least one, enlarges where none is named: an upscaler if there is one."""
+    able = (model for model in models if model.scale >= times)
+    drawing = (model for model in models if model.takes_images and model.scale == 1)
+    return next(able, next(drawing, models[0]))

@@ -96,6 +96,11 @@ class Batcher(Generic[Item]):
         self._owed[item] = work
         return item
 
+    def reckon(self, item: Item, work: int) -> None:
+        """An active item that had no turn yet takes so many forwards, and not as many as was said of it."""
+        self._due[item] += work - self._owed[item]
+        self._owed[item] = work
+
     def pick(self, width: Callable[[Item], int]) -> list[Item]:
         """The items of the next forward, who leads it first; empty when nobody has a turn to take.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from engine import arithmetic, models, probe
+from engine import arithmetic, models, probe, upscalers
 from engine.checkpoint import BrokenModel
 from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
 from engine.drawing import DeviceLost
@@ -54,6 +54,22 @@ class _Offer:
             infos.append(info)
             sources[info.id] = source
         return cls(models=tuple(infos), sources=sources, warnings=tuple(warnings))
+
+    def with_upscalers(self, settings: EngineSettings) -> Self:
+        """Those too, which take torch to be described."""
+        found = upscalers.find(settings.models)
+        fresh = {info.id: info for info in found.models if info.id not in self.sources}
+        twice = tuple(
+            f"An upscaler is left out: there is another model “{info.id}”, so give its file another name."
+            for info in found.models
+            if info.id not in fresh
+        )
+        return replace(
+            self,
+            models=(*self.models, *fresh.values()),
+            sources={**self.sources, **{name: found.sources[name] for name in fresh}},
+            warnings=(*self.warnings, *found.warnings, *twice),
+        )
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
@@ -125,6 +141,7 @@ def _start(
     settings: EngineSettings, offer: _Offer, controls: Controls, emit: Callable[[Event], None]
 ) -> tuple[Worker[Any], Ready]:
     folder = _make_folder(settings)
+    offer = offer.with_upscalers(settings)
     place = models.choose_place(settings, offer.models[0].family)
 
     def tell(stage: str, share: float | None = None) -> None:

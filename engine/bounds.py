@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from typing import Any
@@ -10,6 +11,13 @@ PROMPT_CHARS_MAX = 4000
 SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
 GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
 IMAGES_MAX = 10
+UPSCALE_MAX = 8
+UPSCALED_SIDE_MAX = 4096
+"""Of a side in pixels where a picture is an enlarged one."""
+STRENGTH = 0.75
+"""What is taken for an image when nothing is said, as elsewhere."""
+UPSCALE_STRENGTH = 0.2
+"""The same for one that is enlarged: fine detail is drawn anew, and nothing moves."""
 ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
 
 
@@ -37,6 +45,31 @@ def check_prompt(text: str) -> None:
 def _is_blank(text: str) -> bool:
     """True where nothing can be seen: white space, controls and zero-width characters only."""
     return all(unicodedata.category(char)[0] in "ZC" or char == "\ufe0f" for char in text)
+
+
+def check_upscaled(upscale: int, image: str | None, mask: str | None, sides: tuple[int, int]) -> None:
+    """The sides of an enlarged picture follow from its image: no multiples, but for those of the model."""
+    if not 1 < upscale <= UPSCALE_MAX:
+        raise InvalidRequest(f"Upscaling goes from 2 to {UPSCALE_MAX} times, not {upscale}.")
+    if image is None:
+        raise InvalidRequest("There is nothing to upscale: attach an image.")
+    if mask is not None:
+        raise InvalidRequest("Upscaling takes the whole image: leave out the mask.")
+    if min(sides) < SIDE_MIN or max(sides) > UPSCALED_SIDE_MAX:
+        raise InvalidRequest(
+            f"{sides[0]}x{sides[1]} is outside of what upscaling makes: "
+            f"{SIDE_MIN} to {UPSCALED_SIDE_MAX} pixels a side."
+        )
+
+
+def check_enlarging(title: str, scale: int, upscale: int, images: int) -> None:
+    """What an upscaler, whose network enlarges `scale` times, can make of an image."""
+    if upscale == 1:
+        raise InvalidRequest(f"{title} only enlarges images: attach one, and say how many times.")
+    if upscale > scale:
+        raise InvalidRequest(f"{title} enlarges at most {scale} times, not {upscale}.")
+    if images > 1:
+        raise InvalidRequest(f"{title} makes one picture of an image, not {images}.")
 
 
 def check_side(name: str, side: int) -> None:
@@ -69,6 +102,11 @@ def parse_aspect(text: str) -> tuple[int, int]:
 def check_guidance(scale: float) -> None:
     if not GUIDANCE_MIN <= scale <= GUIDANCE_MAX:  # NaN fails too
         raise InvalidRequest(f"Guidance goes from {GUIDANCE_MIN:g} to {GUIDANCE_MAX:g}, not {scale:g}.")
+
+
+def usual_strength(upscale: int, steps: int) -> float:
+    """Of a picture that is so many times as large as its image (1: not enlarged); enlarged ones have a step at least."""
+    return STRENGTH if upscale == 1 else max(UPSCALE_STRENGTH, math.ceil(100 / steps) / 100)
 
 
 def check_inputs(image: str | None, mask: str | None, strength: float | None, steps: int) -> None:

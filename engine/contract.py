@@ -16,21 +16,26 @@ from engine.bounds import (
     SIDE_MAX,
     SIDE_MIN,
     SIDE_MULTIPLE,
+    UPSCALE_MAX,
+    UPSCALED_SIDE_MAX,
     InvalidRequest,
+    check_enlarging,
     check_guidance,
     check_inputs,
     check_prompt,
     check_side,
     check_text,
+    check_upscaled,
     parse_aspect,
     parse_size,
+    usual_strength,
 )
 from engine.fake_settings import FakeSettings
 from engine.loras import AdapterInfo, Lora, from_prompt
 from engine.loras import parse as parse_loras
-from engine.sampler_names import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS, Sampler
+from engine.sampler_names import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS, Sampler, spelled
 from engine.settings import WIDE_ROWS, EngineSettings, Mode, Switch
-from engine.shapes import Shape, rounded
+from engine.shapes import Shape, enlarged, rounded
 
 __all__ = [
     "ASPECTS",
@@ -44,6 +49,8 @@ __all__ = [
     "SIDE_MAX",
     "SIDE_MIN",
     "SIDE_MULTIPLE",
+    "UPSCALED_SIDE_MAX",
+    "UPSCALE_MAX",
     "WIDE_ROWS",
     "AdapterInfo",
     "EngineSettings",
@@ -61,8 +68,6 @@ __all__ = [
 SEEDS = 2**32
 """Seeds are 0 … SEEDS - 1; image i of a request uses (seed + i) mod SEEDS."""
 
-STRENGTH = 0.75
-"""What is taken for an image when nothing is said, as elsewhere."""
 
 STARTER = "starter"
 """The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
@@ -97,12 +102,18 @@ class GenerationRequest:
     strength: float | None = None
     """Share of the steps that are taken, from an image with that much noise; None exactly where there is no image."""
     loras: tuple[Lora, ...] = ()
+    upscale: int = 1
+    """How many times as wide and as high as its image the picture is; 1 where it is no enlargement."""
 
     def __post_init__(self) -> None:
-        check_prompt(self.prompt)
         check_text("negative prompt", self.negative_prompt)
-        for name in ("width", "height"):
-            check_side(name, getattr(self, name))
+        if self.upscale == 1:
+            check_prompt(self.prompt)
+            for name in ("width", "height"):
+                check_side(name, getattr(self, name))
+        else:
+            check_text("prompt", self.prompt)
+            check_upscaled(self.upscale, self.image, self.mask, (self.width, self.height))
         if self.sampler not in EVERY_SAMPLER:
             raise InvalidRequest(
                 f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}."
@@ -124,6 +135,11 @@ class GenerationRequest:
     def steps_taken(self) -> int:
         """Steps that are left of the schedule, as diffusers' image-to-image pipelines count them."""
         return self.steps if self.strength is None else min(int(self.steps * self.strength), self.steps)
+
+    @property
+    def is_seedless(self) -> bool:
+        """Whether every seed gives the same picture: an upscaler's network makes it, from no noise."""
+        return self.upscale > 1 and self.sampler == OWN_SAMPLER.name
 
     @property
     def pixels(self) -> int:
@@ -159,13 +175,9 @@ class Start:
 
     image: str
     mask: str | None = None
-    strength: float = STRENGTH
-
-
-def _spelled(sampler: str) -> str:
-    """The sampler's own spelling, whatever the capitals; unknown names stay and are refused with the list."""
-    wanted = sampler.strip().casefold()
-    return next((known for known in EVERY_SAMPLER if known.casefold() == wanted), sampler)
+    strength: float | None = None
+    """None: what suits the model."""
+    upscale: int = 1
 
 
 # ------------------------------------------------------------------ models
@@ -198,6 +210,8 @@ class ModelInfo:
     loras: tuple[AdapterInfo, ...] = ()
     embeddings: tuple[AdapterInfo, ...] = ()
     """Words that its prompts may hold besides those of its language, by the files that taught them."""
+    scale: int = 1
+    """Of an upscaler: how many times as wide and as high its network makes a picture; 1 for all other models."""
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
@@ -229,11 +243,19 @@ class ModelInfo:
         Tags of LoRAs are taken out of the prompt and count like `loras`.
         """
         text, tagged = from_prompt(prompt)
+        if self.scale > 1:  # its network takes an image and nothing else
+            negative_prompt = steps = guidance_scale = sampler = None
+            loras = tagged = ()
         width, height = size or (self.width, self.height)
-        chosen = _spelled(sampler) if sampler else self.sampler
+        chosen = spelled(sampler) if sampler else self.sampler
         if steps is None:  # a default never breaks a chosen sampler's own range
             limit = EVERY_SAMPLER[chosen].steps_max if chosen in EVERY_SAMPLER else self.steps
             steps = min(self.steps, limit)
+        begun: dict[str, Any] = {}
+        if start is not None:
+            usual = 1.0 if self.scale > 1 else usual_strength(start.upscale, steps)
+            given = None if self.scale > 1 else start.strength
+            begun = {**asdict(start), "strength": usual if given is None else given}
         request = GenerationRequest(
             prompt=text,
             negative_prompt=negative_prompt or "",
@@ -246,13 +268,20 @@ class ModelInfo:
             images=1 if images is None else images,
             model=self.id,
             loras=lora_words.spelled((*loras, *tagged), self.loras),
-            **(asdict(start) if start else {}),
+            **begun,
         )
         self.check(request)
         return request
 
+    def upscaled(self, across: int, down: int, times: int) -> tuple[int, int]:
+        """(width, height) of a picture of `across` x `down` pixels, enlarged; raises InvalidRequest beyond the bounds."""
+        return enlarged(
+            (across, down), times, most=self.side_max, multiple=self.side_multiple, pixels_max=self.pixels_max
+        )
+
     def check(self, request: GenerationRequest) -> None:
         """Raises InvalidRequest where the request is outside what this model can draw."""
+        self._check_kind(request)
         for name, side in (("width", request.width), ("height", request.height)):
             if not self.side_min <= side <= self.side_max:
                 raise InvalidRequest(
@@ -274,11 +303,16 @@ class ModelInfo:
             raise InvalidRequest(
                 f"{self.title} does not work with {request.sampler}: use one of {', '.join(self.samplers)}."
             )
+
+    def _check_kind(self, request: GenerationRequest) -> None:
+        """Whether it is a request for this kind of model at all."""
         if request.image is not None and not self.takes_images:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
         if request.mask is None and self.needs_mask:
             raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
         lora_words.check_offered(request.loras, self.loras, title=self.title)
+        if self.scale > 1:
+            check_enlarging(self.title, self.scale, request.upscale, request.images)
 
 
 # ------------------------------------------------------------------ controls: into the engine

@@ -47,15 +47,20 @@ def begun(folder: Path, request: GenerationRequest) -> Inputs | None:
     """What this request starts from, None where it is words alone. Raises InvalidRequest; takes up to a second."""
     if request.image is None:
         return None
-    return read(folder, image=request.image, mask=request.mask, size=(request.width, request.height))
+    size = (
+        None if request.is_seedless else (request.width, request.height)
+    )  # an upscaler's network does that itself
+    return read(folder, image=request.image, mask=request.mask, size=size)
 
 
-def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int]) -> Inputs:
-    """The files of these digests in `folder`, squeezed into `size` (width, height). Raises InvalidRequest.
+def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int] | None) -> Inputs:
+    """The files of these digests in `folder`, squeezed into `size` (width, height), None: that of the image itself.
 
+    Raises InvalidRequest.
     As `VaeImageProcessor.preprocess` of diffusers 0.42.1 does it, so that the pixels are those of its own pipelines.
     """
     picture = _Upload.read(folder, "image", image)
+    size = size or picture.size
     rgb = picture.resized(size, "white")
     stencil, notes = None, ()
     if mask is not None:

@@ -155,6 +155,11 @@ class Job:
                 spool.discard(image.path)
 
     @property
+    def begun(self) -> Inputs | None:
+        """What it starts from, decoded. Raises InvalidRequest for files that are no good."""
+        return None if self.inputs is None else self.inputs.result()
+
+    @property
     def unread(self) -> tuple[Future[Any], ...]:
         """`inputs`, until they are there."""
         return () if self.inputs is None or self.inputs.done() else (self.inputs,)
@@ -213,3 +218,11 @@ class Picture(Generic[Painted]):
     @property
     def left(self) -> int:
         return 0 if self.canvas is None else self.canvas.left
+
+    @property
+    def served(self) -> dict[str, str]:
+        """What its fingerprint says besides the model's, where it was not drawn in the model's usual way."""
+        tiles = {"decode": "tiles"} if self.in_tiles else {}
+        if self.modes <= {self.by.widths.mode}:
+            return tiles
+        return {"mode": " and ".join(sorted(self.modes)), "width": "1 image", **tiles}

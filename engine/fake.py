@@ -72,8 +72,11 @@ class Sticky(Exception):
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
     """The engine's life in its process; returns the exit code."""
     fake = settings.fake or FakeSettings()
-    emit(Loading(stage="loading the fake model", fraction=0.0, models=(MODEL,)))
-    _load(fake, emit)
+    source = _Source(settings, fake)
+    first = source.loaded(MODEL)
+    shelf = Shelf(first, [replace(MODEL, id=name, title=name) for name in fake.others], source)
+    emit(Loading(stage="loading the fake model", fraction=0.0, models=shelf.models))
+    _load(fake, shelf.models, emit)
     if fake.broken is not None:
         emit(Broken(reason=fake.broken))
         return EXIT_BROKEN
@@ -81,9 +84,6 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     folder.mkdir(parents=True, exist_ok=True)
     if fake.crash_at:
         failpoints.arm(failpoints.dies_once(fake.crash_at, folder.parent / "engine-crashed"))
-    source = _Source(settings, fake)
-    first = source.loaded(MODEL)
-    shelf = Shelf(first, [replace(MODEL, id=name, title=name) for name in fake.others], source)
     emit(
         Ready(
             device="no device",
@@ -136,10 +136,10 @@ class _Source:
         return None
 
 
-def _load(fake: FakeSettings, emit: Callable[[Event], None]) -> None:
+def _load(fake: FakeSettings, models: tuple[ModelInfo, ...], emit: Callable[[Event], None]) -> None:
     begin = time.monotonic()
     while (spent := time.monotonic() - begin) < fake.load_s:
-        emit(Loading(stage="loading the fake model", fraction=spent / fake.load_s, models=(MODEL,)))
+        emit(Loading(stage="loading the fake model", fraction=spent / fake.load_s, models=models))
         time.sleep(min(_LOADING_S, fake.load_s - spent))
     if fake.load_freezes:
         _freeze()

@@ -74,7 +74,7 @@ def parameters(request: GenerationRequest) -> str:
         "Seed": request.seed,
         "Size": request.size,
         "Model": request.model,
-        **({} if request.strength is None else {"Denoising strength": f"{request.strength:g}"}),
+        **_start(request),
         "Version": f"Easel {easel_version()}",
     }
     negative = f"\n{_NEGATIVE} {request.negative_prompt}" if request.negative_prompt else ""
@@ -82,6 +82,16 @@ def parameters(request: GenerationRequest) -> str:
     tags = "".join(f" {lora.tag}" for lora in request.loras)
     text = f"{request.prompt}{tags}{negative}\n{line}".strip()
     return text.replace("\0", "")  # a PNG text chunk may hold any character but this one
+
+
+def _start(request: GenerationRequest) -> dict[str, object]:
+    """What the picture was made from besides words, as that program calls it."""
+    if request.strength is None:
+        return {}
+    if request.is_seedless:
+        return {"Postprocess upscale by": request.upscale, "Postprocess upscaler": request.model}
+    hires = {} if request.upscale == 1 else {"Hires upscale": request.upscale, "Hires upscaler": "Lanczos"}
+    return {"Denoising strength": f"{request.strength:g}", **hires}
 
 
 @cache

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import arithmetic, checkpoint, memory, models, probe
+from engine import arithmetic, checkpoint, memory, models, probe, upscalers
 from engine.checkpoint import BrokenModel
 from engine.contract import EngineSettings, ModelInfo
 from engine.drawing import DeviceLost, Family, Loaded, Manner
@@ -60,6 +60,8 @@ class Opener:
         """Raises BrokenModel whatever is wrong with it, after some pauses, too; DeviceLost where the device is."""
         settings = self._settings_for(model_id)
         try:
+            if upscalers.is_one(settings.model):
+                return _open_upscaler(settings)
             info = models.describe(settings)
             place = models.choose_place(settings, info.family)
             yield from _warmed(settings, models.weight_files(settings, place))
@@ -80,6 +82,8 @@ class Opener:
     def size_of(self, model_id: str) -> int:
         """Bytes that it takes on its device while it draws one picture of its own size. Raises BrokenModel."""
         settings = self._settings_for(model_id)
+        if upscalers.is_one(settings.model):
+            return upscalers.size_of(Path(settings.model))
         info = models.describe(settings)
         place = models.choose_place(settings, info.family)
         numbers = sum(map(checkpoint.count_numbers, models.weight_files(settings, place)))
@@ -173,6 +177,34 @@ def opening(
         enter=lambda: arithmetic.pin(info),
     )
     return Opened(loaded=loaded, costs=costs, notes=layout.notes)
+
+
+def _open_upscaler(settings: EngineSettings) -> Loaded[Any]:
+    """Small enough to be opened without a pause."""
+    from engine.families.upscale import UpscaleFamily
+
+    file = Path(settings.model)
+    info = upscalers.describe(file)
+    arithmetic.pin(info)
+    place = models.choose_place(settings, info.family)
+    family = UpscaleFamily(upscalers.load(file, place))
+    _examine(family, info, place)
+    fingerprint = {
+        **arithmetic.fingerprint(place),
+        "dtype": family.dtype,
+        "spandrel": upscalers.version(),
+        "weights": models.digest(settings),
+        "mode": "exact",
+        "width": "1 image",
+    }
+    return Loaded(
+        model=info,
+        family=family,
+        manner=Manner(),
+        fingerprint=fingerprint,
+        size_bytes=upscalers.size_of(file),
+        enter=lambda: arithmetic.pin(info),
+    )
 
 
 def _manner(settings: EngineSettings, costs: probe.Costs | None) -> Manner:

@@ -47,7 +47,7 @@ class LinearSketcher:
         colours = torch.cat([flat, torch.ones_like(flat[..., :1])], dim=-1) @ self._map
         image = _image(colours.clamp(-1, 1))
         full = image.width * self._scale, image.height * self._scale
-        return _jpeg(image.resize(full, Image.Resampling.BICUBIC))
+        return jpeg_of(image.resize(full, Image.Resampling.BICUBIC))
 
 
 class TinySketcher:
@@ -78,7 +78,7 @@ class TinySketcher:
     @torch.inference_mode()
     def jpeg(self, latents: Tensor) -> bytes:
         pixels = self._decoder.decode(latents / self._decoder.config.scaling_factor).sample
-        return _jpeg(_image(pixels[0].permute(1, 2, 0).clamp(-1, 1)))
+        return jpeg_of(_image(pixels[0].permute(1, 2, 0).clamp(-1, 1)))
 
 
 def _image(colours: Tensor) -> Image.Image:
@@ -87,7 +87,8 @@ def _image(colours: Tensor) -> Image.Image:
     return Image.fromarray(values.numpy())
 
 
-def _jpeg(image: Image.Image) -> bytes:
+def jpeg_of(image: Image.Image) -> bytes:
+    """A small JPEG of it; it is made smaller itself."""
     image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=QUALITY)

@@ -50,3 +50,9 @@ SAMPLERS: Mapping[str, Sampler] = {
 OWN_SAMPLER = Sampler(name="Model's own")
 """The only one of models that are drawn with by their own pipeline (FLUX and others): the one in their files."""
 EVERY_SAMPLER: Mapping[str, Sampler] = {**SAMPLERS, OWN_SAMPLER.name: OWN_SAMPLER}
+
+
+def spelled(sampler: str) -> str:
+    """The sampler's own spelling, whatever the capitals; unknown names stay and are refused with the list."""
+    wanted = sampler.strip().casefold()
+    return next((known for known in EVERY_SAMPLER if known.casefold() == wanted), sampler)

@@ -278,10 +278,12 @@ class Worker(Generic[Painted]):
 
     def _prepare(self, picture: Picture[Painted]) -> None:
         job = picture.job
-        begun = None if job.inputs is None else job.inputs.result()
         seed = job.request.seed_of(picture.index)
-        picture.canvas = picture.by.family.prepare(job.request, seed, begun)
+        picture.canvas = picture.by.family.prepare(job.request, seed, job.begun)
         job.notes, job.made_with = picture.canvas.notes, picture.canvas.made_with
+        if more := picture.canvas.left - job.request.evaluations:  # an image has as many tiles as it has
+            job.total += more
+            self._batcher.reckon(picture, job.total)
 
     def _advance(self, prediction: Any) -> Callable[[Picture[Painted]], None]:
         def act(picture: Picture[Painted]) -> None:
@@ -344,7 +346,7 @@ class Worker(Generic[Painted]):
             request=job.request,
             index=index,
             notes=job.notes,
-            fingerprint={**picture.by.fingerprint, **job.made_with, **self._served(picture)},
+            fingerprint={**picture.by.fingerprint, **job.made_with, **picture.served},
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)
@@ -357,13 +359,6 @@ class Worker(Generic[Painted]):
             width=image.width,
             height=image.height,
         )
-
-    def _served(self, picture: Picture[Painted]) -> dict[str, str]:
-        """What the picture's fingerprint says besides the engine's, where it was not drawn in the engine's usual way."""
-        tiles = {"decode": "tiles"} if picture.in_tiles else {}
-        if picture.modes <= {picture.by.widths.mode}:
-            return tiles
-        return {"mode": " and ".join(sorted(picture.modes)), "width": "1 image", **tiles}
 
     # -------------------------------------------------------------- telling
 

@@ -27,7 +27,7 @@ from bot.config import EngineSection, Settings
 from bot.imagine import Wish
 from bot.models import engine_settings
 from engine import metadata
-from engine.contract import EngineSettings, FakeSettings, GenerationRequest, Stage
+from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
 from engine.metadata import PictureInfo, encode_png
 
 REQUEST = GenerationRequest(
@@ -387,6 +387,78 @@ def test_a_file_that_cannot_be_used_exits_2_at_once(
     assert sentence in err
 
 
+def test_a_file_is_enlarged(fake: FakeSettings, tmp_path: Path) -> None:
+    """--upscale makes it so many times as large, by a model that draws where there is no upscaler; no words are needed."""
+    a_file("in.jpg", "red", (80, 64))
+    code, _, err = draw("", "--image", "in.jpg", "--upscale", "3", "-o", "out.png", "--seed", "1")
+
+    assert code == 0, err
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size == (240, 192)
+    made = metadata.read(tmp_path / "out.png")
+    assert made is not None
+    assert made.request is not None
+    assert (made.request.upscale, made.request.strength) == (3, 0.2)
+    again = info.command(made.request)
+    assert again.startswith("easel imagine --upscale=3 --seed=1 ")
+    assert "--image=IMAGE --strength=0.2" in again
+    assert "--size" not in again
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--upscale", "2"], "need an image"),
+        (["--image", "in.png", "--upscale", "9"], "less than or equal to 8"),
+        (["--image", "in.png", "--upscaler", "4x"], "say it with --upscale"),
+        (["--image", "in.png", "--upscale", "2", "--size", "99x99"], "leave out --size and --aspect"),
+        (["--image", "in.png", "--upscale", "2", "--mask", "in.png"], "leave out the mask"),
+        (["--image", "notes.png", "--upscale", "2"], "notes.png can't be read as PNG, JPEG or WebP"),
+        (
+            ["--image", "wide.png", "--upscale", "4"],
+            "1200x64 can't be made 4 times as large here: ask for 3 times",
+        ),
+        (["--image", "in.png", "--upscale", "2", "--strength", "0"], "Strength goes from above 0 to 1"),
+    ],
+)
+def test_what_cannot_be_enlarged_exits_2_at_once(
+    words: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused in one sentence before any engine starts; beyond the limit it names the largest scale that fits."""
+    a_file("in.png", "red")
+    a_file("wide.png", "red", (1200, 64))
+    Path("notes.png").write_text("no picture")
+    monkeypatch.setattr(imagine, "start", lambda _: pytest.fail("an engine was started"))
+    code, out, err = draw("x", *words)
+
+    assert (code, out) == (2, "")
+    assert sentence in err
+
+
+def test_an_upscaler_that_is_not_there_exits_2(fake: FakeSettings) -> None:
+    """Known as soon as the engine has said which models there are."""
+    a_file("in.png", "red")
+    code, _, err = draw("x", "--image", "in.png", "--upscale", "2", "--upscaler", "4x-foo")
+
+    assert code == 2
+    assert "There is no upscaler “4x-foo” here: there is none at all." in err
+
+
+def test_which_model_enlarges() -> None:
+    """The named upscaler; else the named model; else the first upscaler that can; else the first model that takes images."""
+    words = ModelInfo(id="words", title="Words")
+    draws = replace(words, id="draws", takes_images=True)
+    twice, four = (replace(draws, id=f"{scale}x", scale=scale) for scale in (2, 4))
+    models = [words, draws, twice, four]
+
+    def chosen(upscale: int, **wish: Any) -> str:
+        return imagine.Wish(prompt="", upscale=upscale, **wish).model_among(models).id
+
+    assert [chosen(upscale) for upscale in (2, 3, 4, 8)] == ["2x", "4x", "4x", "draws"]
+    assert chosen(2, is_model_named=True) == "words"
+    assert chosen(2, is_model_named=True, upscaler="4x") == "4x"
+
+
 def test_a_file_that_is_no_image_exits_1(fake: FakeSettings, tmp_path: Path) -> None:
     """What the engine finds out about a file is told in its sentence."""
     (tmp_path / "notes.png").write_text("no picture")
@@ -632,6 +704,21 @@ def test_info_tells_what_a_picture_started_from(tmp_path: Path) -> None:
     assert f"(MASK stands for the file with the SHA-256 {'b' * 64}.)" in result.stdout
     assert "--image=IMAGE --strength=0.6 --mask=MASK" in info.command(request)
     assert "IMAGE" not in "\n".join(info.lines(PictureInfo(prompt="x", request=REQUEST)))
+
+
+def test_info_tells_what_enlarged_a_picture(tmp_path: Path) -> None:
+    """By an upscaler there is no seed and nothing to judge: the command names the upscaler and how many times."""
+    request = replace(
+        REQUEST, steps=1, image="a" * 64, strength=1.0, upscale=2, sampler="Model's own", model="4x-foo"
+    )
+    file = tmp_path / "a.png"
+    file.write_bytes(encode_png(Image.new("RGB", (8, 8)), request=request, fingerprint={"device": "cpu"}))
+    result = CliRunner().invoke(app, ["info", str(file)])
+
+    assert result.exit_code == 0
+    assert "Upscaled 2 times from an image, by the model's network" in result.stdout
+    assert "easel imagine --upscale=2 --image=IMAGE --upscaler=4x-foo -- " in result.stdout
+    assert "This machine" not in result.stdout
 
 
 def test_a_prompt_of_two_lines_is_printed_as_two(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_the_error_names_file_and_count(tmp_path: Path) -> None:
         ("[preview]\nevery = -1", "preview.every"),
         ("[preview]\nmodel = 5", "preview.model"),
         ("[limits]\npending = 0", "limits.pending"),
-        ("[limits]\nmax_pixels = 4194305", "limits.max_pixels"),
+        ("[limits]\nmax_pixels = 16777217", "limits.max_pixels"),
         ("[limits]\nmax_images = 11", "limits.max_images"),
         ("[ceilings]\ncredits_per_day = -1", "ceilings.credits_per_day"),
         ('[server]\ntime_zone = "Mars/Olympus"', "server.time_zone"),

@@ -17,6 +17,7 @@ from bot.core.ports import Clock
 from bot.core.spooled import hold_inputs
 from bot.core.words import CLOSING, why_nothing_is_offered
 from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, Refusal, Usage
+from bot.models import for_upscaling
 from bot.store import Store
 from engine.contract import GenerationRequest, InvalidRequest, ModelInfo
 from engine.failpoints import Failpoint, reach
@@ -56,13 +57,13 @@ class Gate:
             async with asyncio.timeout(DESCRIBED_WITHIN_S):
                 await self._engine.described.wait()
 
-    def model(self, name: str | None = None) -> ModelInfo:
-        """The named model, or the one used when none is named; raises InvalidRequest."""
+    def model(self, name: str | None = None, *, upscale: int = 1) -> ModelInfo:
+        """The named model, or the one used when none is named, to upscale or not; raises InvalidRequest."""
         models = self._engine.status.models
         if not models:
             raise InvalidRequest(why_nothing_is_offered(self._engine.status))
         if not name:
-            return models[0]
+            return models[0] if upscale == 1 else for_upscaling(models, upscale)
         for model in models:
             if name.casefold() in (model.id.casefold(), model.title.casefold()):
                 return model

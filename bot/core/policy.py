@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -72,6 +73,8 @@ def _concerns(entry: LimitEntry, owner: Owner) -> bool:
 
 def judge(request: GenerationRequest, limits: Limits) -> Admitted | Refused:
     """Whether the picture itself is allowed. Limits that count rows are the admitting statement's."""
+    if request.pixels > limits.max_pixels and request.upscale > 1:
+        return Refused(reason=_too_much_upscaled(request, limits))
     if request.pixels > limits.max_pixels:
         side = max(SIDE_MIN, int(limits.max_pixels**0.5) // 64 * 64)
         return Refused(
@@ -91,6 +94,12 @@ def judge(request: GenerationRequest, limits: Limits) -> Admitted | Refused:
             "ask for fewer images, fewer steps or a smaller size."
         )
     return Admitted(cost=cost)
+
+
+def _too_much_upscaled(request: GenerationRequest, limits: Limits) -> str:
+    fits = math.isqrt(limits.max_pixels * request.upscale**2 // request.pixels)
+    hint = f"upscale {fits} times" if fits > 1 else "take a smaller image"
+    return f"{request.size} is above your limit of {limits.max_pixels:,} pixels: {hint}."
 
 
 def foresee(cost: int, limits: Limits, usage: Usage) -> Refusal | None:

@@ -56,6 +56,8 @@ class _Guest:
     images: int
     row_work: float
     """Pixels x UNet rows of one image."""
+    is_tiled: bool
+    """Its steps are tiles that an upscaler's network makes: the pace of steps says nothing of them, nor they of it."""
     stage: Stage = "waiting"
     step: int = 0
     at: float = 0.0
@@ -96,7 +98,9 @@ class Watch:
             if not self.busy:  # an idle engine may have been silent for long
                 self._since = now
             request = control.request
-            guest = _Guest(images=request.images, row_work=_row_work(request), at=now)
+            guest = _Guest(
+                images=request.images, row_work=_row_work(request), is_tiled=request.is_seedless, at=now
+            )
             self._guests[control.job_id, control.attempt] = guest
 
     def told(self, event: Event, now: float) -> None:
@@ -119,7 +123,8 @@ class Watch:
     def _follow(self, guest: _Guest, event: Started | Stepped, now: float) -> None:
         stage, step = ("encoding", 0) if isinstance(event, Started) else (event.stage, event.step)
         gets_on = step > guest.step
-        if gets_on and stage == "denoising" and guest.stage in ("encoding", "denoising"):
+        paced = stage == "denoising" and guest.stage in ("encoding", "denoising") and not guest.is_tiled
+        if gets_on and paced:
             self._paces.append((now - guest.at) / guest.row_work)
         if gets_on or stage != guest.stage:  # a preview of the last step is neither
             guest.at = now
@@ -154,6 +159,8 @@ class Watch:
         usual = self._deadlines.paces * statistics.median(self._paces) * work
         match guest.stage:
             case "waiting" | "encoding":
+                return max(self._deadlines.first_step_s, usual)
+            case "denoising" if guest.is_tiled:
                 return max(self._deadlines.first_step_s, usual)
             case "denoising":
                 return max(self._deadlines.step_s, usual)

@@ -15,7 +15,7 @@ from yarl import URL
 
 from bot.ui.errors import UserError
 from engine import inputs
-from engine.contract import STRENGTH, GenerationRequest, Start
+from engine.contract import GenerationRequest, Start
 from engine.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
@@ -48,12 +48,15 @@ class Attached:
 
     image: discord.Attachment
     mask: discord.Attachment | None = None
-    strength: float = STRENGTH
+    strength: float | None = None
+    """None: what suits the model."""
+    upscale: int = 1
 
     @property
     def start(self) -> Start:
         """For a request that is judged before its files are here."""
-        return Start(image=UNKNOWN, mask=UNKNOWN if self.mask else None, strength=self.strength)
+        mask = UNKNOWN if self.mask else None
+        return Start(image=UNKNOWN, mask=mask, strength=self.strength, upscale=self.upscale)
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -66,11 +69,17 @@ def attached(
     image: discord.Attachment | None,
     mask: discord.Attachment | None,
     strength: float | None,
+    upscale: int,
     *,
     max_mb: int,
 ) -> Attached | None:
-    """What is attached, if anything; raises UserError where it can't be used, whatever its bytes turn out to be."""
+    """What is attached, if anything; raises UserError where it can't be used, whatever its bytes turn out to be.
+
+    `upscale`: how many times as large the picture is to be as the image, 1 where it is not to be enlarged.
+    """
     if image is None:
+        if upscale > 1:
+            raise UserError("Upscaling needs an image: attach the picture to enlarge.")
         if mask is not None:
             raise UserError("A mask needs an image: attach the picture it belongs to as well.")
         if strength is not None:
@@ -83,7 +92,7 @@ def attached(
             raise UserError(
                 f"The mask has {_size_of(mask)} and the image {_size_of(image)}: make them alike."
             )
-    return Attached(image=image, mask=mask, strength=STRENGTH if strength is None else strength)
+    return Attached(image=image, mask=mask, strength=strength, upscale=upscale)
 
 
 def _check(what: str, file: discord.Attachment, max_mb: int) -> None:

@@ -46,7 +46,7 @@ def final_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
             texts = [header(job), f"✖ {job.reason}{charge}"]
             return _layout(GRAY, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case _:
-            buttons = _row(job, Press.REROLL, Press.INFO, Press.DELETE)
+            buttons = _row(job, *_again(job), Press.INFO, Press.DELETE)
             texts = [header(job), *outcome_lines(job)]
             return _layout(GREEN if files else RED, texts, rows=[buttons], gallery=gallery(job, files))
 
@@ -65,7 +65,7 @@ def fetched_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
 def sent_directly_view(job: Job) -> ui.LayoutView:
     """What stays in a channel that takes no images any more."""
     texts = [header(job), "✉ I may not post images here any more: they went to a direct message."]
-    return _layout(GRAY, [*texts, settings_line(job)], rows=[_row(job, Press.REROLL, Press.INFO)])
+    return _layout(GRAY, [*texts, settings_line(job)], rows=[_row(job, *_again(job), Press.INFO)])
 
 
 def _layout(
@@ -91,6 +91,11 @@ def _layout(
 
 def _row(job: Job, *presses: Press) -> ui.ActionRow[Any]:
     return ui.ActionRow[Any](*(JobButton.make(press, job.id) for press in presses))
+
+
+def _again(job: Job) -> tuple[Press, ...]:
+    """What makes another picture, where it would be another one."""
+    return () if job.request.is_seedless else (Press.REROLL,)
 
 
 # ------------------------------------------------------------------ texts
@@ -151,12 +156,10 @@ def settings_line(job: Job) -> str:
         f" … `{request.seed_of(request.images - 1)}`" if request.images > 1 else ""
     )
     seconds = f"{job.render_seconds:.1f} s" if job.render_seconds is not None else ""
+    size = request.size.replace("x", "×")
+    drawing = [seeds, size, f"{request.steps} steps", f"guidance {request.guidance_scale:g}", request.sampler]
     parts = [
-        seeds,
-        request.size.replace("x", "×"),
-        f"{request.steps} steps",
-        f"guidance {request.guidance_scale:g}",
-        request.sampler,
+        *([size] if request.is_seedless else drawing),
         start_words(request),
         plain(lora_words(request)),
         plain(request.model),
@@ -169,6 +172,8 @@ def start_words(request: GenerationRequest) -> str:
     """What a picture was made from besides words; empty where nothing."""
     if request.strength is None:
         return ""
+    if request.upscale > 1:
+        return f"upscaled {request.upscale}×" + ("" if request.is_seedless else f" at {request.strength:g}")
     return f"{'within a mask of' if request.mask else 'from'} an image at {request.strength:g}"
 
 
@@ -182,18 +187,22 @@ def command_for(request: GenerationRequest) -> str:
 
     Files can't be copied with it: they have to be attached again.
     """
-    options = {
-        "prompt": shown(request.prompt),
+    drawing = {
         "negative_prompt": shown(request.negative_prompt),
-        "size": request.size,
+        "size": request.size if request.upscale == 1 else "",
         "steps": request.steps,
         "guidance": f"{request.guidance_scale:g}",
         "seed": request.seed,
         "sampler": request.sampler,
         "images": request.images if request.images > 1 else "",
+    }
+    options = {
+        "prompt": shown(request.prompt),
+        **({} if request.is_seedless else drawing),
         "model": request.model,
         "lora": lora_words(request),
-        "strength": "" if request.strength is None else f"{request.strength:g}",
+        "strength": "" if request.strength is None or request.is_seedless else f"{request.strength:g}",
+        "upscale": request.upscale if request.upscale > 1 else "",
     }
     return "/imagine " + " ".join(f"{name}:{value}" for name, value in options.items() if value != "")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.core.policy import Admitted, Refused, Window, credit, day_of, explain, foresee, judge, limits_for
 from bot.jobs import LimitEntry, Limits, Owner, Refusal, Subject, Usage, cost_of, work_of
-from engine.contract import SAMPLERS
+from engine.contract import SAMPLERS, GenerationRequest
 from tests.store.books import GUILD, request
 
 DEFAULTS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
@@ -29,6 +29,27 @@ def held(*entries: LimitEntry, owner: Owner = PERSON) -> Limits:
 
 def entry(subject: Subject, subject_id: int = 0, **values: int) -> LimitEntry:
     return LimitEntry.of(subject, subject_id, values)
+
+
+def enlarged(times: int, side: int) -> GenerationRequest:
+    """A picture of `side` x `side` pixels, made so many times as large as it was."""
+    return request(
+        width=side, height=side, image="a" * 64, strength=1.0, steps=1, guidance_scale=1.0, upscale=times
+    )
+
+
+def test_an_enlarged_picture_has_the_same_limits() -> None:
+    """It costs by its own pixels, and beyond the limit the sentence names the largest scale that fits."""
+    assert judge(enlarged(2, 1024), DEFAULTS) == Admitted(cost=1)
+    assert cost_of(enlarged(4, 4096)) == 3
+    for times, side, hint in (
+        (4, 2048, "upscale 2 times."),
+        (4, 1400, "upscale 2 times."),
+        (2, 2048, "take a smaller image."),
+    ):
+        verdict = judge(enlarged(times, side), DEFAULTS)
+        assert isinstance(verdict, Refused)
+        assert verdict.reason == f"{side}x{side} is above your limit of 1,048,576 pixels: {hint}"
 
 
 # ------------------------------------------------------------------ limits

@@ -82,6 +82,27 @@ def assert_limit(clock: Clock, seconds: float) -> None:
 # ------------------------------------------------------------------ phases
 
 
+def test_an_upscalers_tiles_have_time_of_their_own() -> None:
+    """A tile may take as long as a first step, whatever the pace of steps is, which it leaves as it was."""
+    tiled = {"image": "a" * 64, "strength": 1.0, "steps": 1, "guidance_scale": 1.0, "upscale": 2}
+    clock = ready()
+    clock.submit(1)
+    clock.draw(1, steps=20, each_s=0.1)
+    clock.tell(Finished(job_id=1, attempt=1, images=(), seconds=2.0))
+    clock.submit(2, **tiled, sampler="Model's own")  # type: ignore[arg-type]
+    clock.draw(2, steps=3, each_s=60.0)
+    clock.submit(3)
+    clock.tell(Finished(job_id=2, attempt=1, images=(), seconds=2.0))
+    clock.draw(3, steps=1, each_s=0.1)
+    assert_limit(clock, LIMITS.step_s)
+    clock = ready()
+    clock.submit(1)
+    clock.draw(1, steps=20, each_s=0.1)
+    clock.submit(2, **tiled, sampler="Model's own")  # type: ignore[arg-type]
+    clock.draw(2, steps=1, each_s=60.0)
+    assert_limit(clock, LIMITS.first_step_s)
+
+
 def test_loading_may_be_silent_between_two_signs() -> None:
     """However long loading takes in all: only silence counts, from the last sign on."""
     clock = Clock()

@@ -203,6 +203,22 @@ def test_one_that_never_ends_does_not_hold_up_the_others() -> None:
     assert batcher.pick(lambda _: 2) == [endless]
 
 
+def test_what_turns_out_longer_is_due_later() -> None:
+    """An item whose work is known only once it is active takes the place that is due to that, and owes nothing more."""
+    batcher: Batcher[Image] = Batcher(2)
+    tiled, other = Image(0, 6), Image(1, 3)
+    for image, said in ((tiled, 1), (other, 3)):
+        batcher.add(image, said)
+        batcher.promote()
+    batcher.reckon(tiled, 6)
+    turns = list[Image]()
+    while any(image.left for image in (tiled, other)):
+        (chosen,) = batcher.pick(lambda image: image.rows)
+        chosen.left -= 1
+        turns.append(chosen)
+    assert turns == [other] * 3 + [tiled] * 6
+
+
 def test_adapters_are_switched_seldom() -> None:
     """A newcomer who is due earlier waits for a while if its adapters are others, and none who shares them."""
     batcher: Batcher[Image] = Batcher(3)

@@ -60,6 +60,13 @@ def texts(view: Any) -> str:
     return "\n".join(item.content for item in view.walk_children() if hasattr(item, "content"))
 
 
+def labels(view: Any) -> list[str]:
+    """What its buttons say."""
+    container = view.to_components()[0]
+    rows = [part for part in container["components"] if "components" in part]
+    return [button["label"] for row in rows for button in row["components"]]
+
+
 def pictures(view: Any) -> list[tuple[str, str]]:
     """(address, alt text) of every picture shown."""
     galleries = [item for item in view.walk_children() if isinstance(item, discord.ui.MediaGallery)]
@@ -91,6 +98,41 @@ async def test_a_picture_from_a_picture_says_so(start: dict[str, Any], words: st
     assert f"Attach the same {'image and mask' if 'mask' in start else 'image'} to the command." in text
     assert command.endswith(f"strength:{start['strength']:g}")
     assert "a" * 64 not in text + command
+
+
+UPSCALED: list[tuple[dict[str, Any], str, list[str], str]] = [
+    (
+        {"sampler": "Model's own", "steps": 1, "strength": 1.0},
+        "-# 512×768 · upscaled 2× · some/model",
+        ["Info", "Delete"],
+        "model:some/model_v1 upscale:2",
+    ),
+    (
+        {"strength": 0.2},
+        "Euler a · upscaled 2× at 0.2 · some/model",
+        ["Reroll", "Info", "Delete"],
+        "sampler:Euler a model:some/model_v1 strength:0.2 upscale:2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("how", "line", "buttons", "command"), UPSCALED)
+async def test_an_enlarged_picture_says_so(
+    how: dict[str, Any], line: str, buttons: list[str], command: str
+) -> None:
+    """What an upscaler made is the same for every seed: no seed is shown, and no Reroll that would change nothing."""
+    made = job()
+    made = dataclasses.replace(
+        made, request=dataclasses.replace(made.request, image="a" * 64, upscale=2, **how)
+    )
+    view = messages.final_view(made, ["a.png"])
+
+    assert line in texts(view)
+    assert labels(view) == buttons
+    assert describe(made)[1].endswith(command)
+    assert "size:" not in describe(made)[1]
+    failed = messages.final_view(dataclasses.replace(made, state=JobState.FAILED, reason="x", charged=0), [])
+    assert "Reroll" in labels(failed)
 
 
 @given(prompt=PROMPTS, notes=st.lists(st.text(max_size=600), max_size=3))

@@ -140,7 +140,7 @@ def told(evening: Evening, there: Attachment) -> discord.Attachment:
 
 
 def request_for(start: Start) -> GenerationRequest:
-    return picture(image=start.image, mask=start.mask, strength=start.strength)
+    return picture(image=start.image, mask=start.mask, strength=start.strength or 0.75)
 
 
 async def test_files_are_kept_by_their_digests(evening: Evening, fetch: Fetch, tmp_path: Path) -> None:

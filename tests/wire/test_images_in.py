@@ -61,10 +61,14 @@ async def test_a_picture_from_a_picture(tmp_path: Path) -> None:
             await evening.finished(await evening.imagine(image=upload(), **chosen))
         assert [row[3:] for row in evening.bot.rows(sql)[2:]] == [(64, 128), (128, 128)]
         assert (tmp_path / "data/spool/inputs" / cat).read_bytes() == CAT
+        larger = await evening.finished(await evening.imagine(image=upload(), upscale=2, seed=3))
+        assert "600×400 · 8 steps" in larger.text
+        assert "upscaled 2× at 0.2" in larger.text
         info = await discord.click(evening.alice, masked.message, "Info")
         assert "strength:0.5" in text_of(info)
         assert "Attach the same image and mask to the command." in text_of(info)
         history = await discord.slash(evening.alice, evening.channel, "history")
+        assert "600x400, upscaled 2× at 0.2, fake" in text_of(history)
         assert "160x104, within a mask of an image at 0.5, fake" in text_of(history)
 
 
@@ -85,6 +89,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"mask": upload(MASK)}, "A mask needs an image"),
     ({"strength": 0.5}, "Strength needs an image"),
     ({"image": upload(), "strength": 0.1}, "Of 8 steps none is left at strength 0.1"),
+    ({"upscale": 2}, "Upscaling needs an image"),
+    ({"image": upload(), "upscale": 2, "aspect": "1:1"}, "leave out size and aspect"),
+    ({"image": upload(), "upscale": 2, "mask": upload(MASK)}, "leave out the mask"),
+    ({"image": upload(), "upscale": 4}, "300x200 can't be made 4 times as large here: ask for 3 times."),
+    ({"image": upload(b"no picture", "cat.png"), "upscale": 2}, "Discord can't tell how large this image is"),
     ({"image": upload(), "steps": 61}, "above your limit of 60"),
     ({"image": upload(), "images": 4, "steps": 60}, "This costs 4 credits and your day has 3 credits"),
 ]

@@ -32,6 +32,7 @@ CHOICES_MAX = 25
 CHOICE_CHARS_MAX = 100
 LORA_CHARS_MAX = 400
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
+Upscale = Literal[2, 3, 4, 8]
 
 
 def add_to(tree: EaselTree) -> None:
@@ -44,7 +45,8 @@ def add_to(tree: EaselTree) -> None:
     negative_prompt="What to keep out of the picture",
     image="Picture to start from",
     mask="White is drawn anew, black stays; needs an image",
-    strength="How much of the image is drawn anew: 0.01 to 1, 0.75 if left out",
+    strength="How much of the image is drawn anew: 0.01 to 1, 0.75 if left out (0.2 to upscale)",
+    upscale="How many times as large the image is to be; an upscaler draws nothing anew",
     aspect="Shape of the picture, at about the model's native size",
     size="Exact size in pixels, such as 512x768 (instead of an aspect)",
     steps="Denoising steps: more is slower and often finer",
@@ -63,6 +65,7 @@ async def imagine(
     image: discord.Attachment | None = None,
     mask: discord.Attachment | None = None,
     strength: Range[float, 0.01, 1.0] | None = None,
+    upscale: Upscale | None = None,
     aspect: Aspect | None = None,
     size: Range[str, 1, 20] | None = None,
     steps: Range[int, 1, 150] | None = None,
@@ -75,8 +78,9 @@ async def imagine(
 ) -> None:
     await check_order(interaction)
     desk = interaction.client.desk
-    chosen = desk.dispatcher.gate.model(model)
-    files = attached(image, mask, strength, max_mb=desk.settings.images_in.max_mb)
+    chosen = desk.dispatcher.gate.model(model, upscale=upscale or 1)
+    times = upscale or chosen.scale
+    files = attached(image, mask, strength, times, max_mb=desk.settings.images_in.max_mb)
     request = chosen.request(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -96,13 +100,19 @@ def _size(
     model: ModelInfo, size: str | None, aspect: str | None, files: Attached | None
 ) -> tuple[int, int] | None:
     """What was asked for, else the shape of the image; None leaves it to the model."""
+    shape = files.shape if files is not None else None
+    if files is not None and files.upscale > 1:
+        if size or aspect:
+            raise UserError("Upscaling keeps the image's shape: leave out size and aspect.")
+        if shape is None:
+            raise UserError("Discord can't tell how large this image is: save it anew and attach that.")
+        return model.upscaled(*shape, files.upscale)
     if size and aspect:
         raise UserError("Give either a size or an aspect, not both.")
     if size:
         return parse_size(size)
     if aspect:
         return model.size_for(aspect)
-    shape = files.shape if files is not None else None
     return model.size_like(*shape) if shape is not None else None
 
 
