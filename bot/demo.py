@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import discord
 import simcord
+from PIL import Image
 
 from bot import logs
 from bot.app import create_app
@@ -74,6 +76,7 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     client = create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: client))
     env = simcord.Env(client, settle_timeout=SETTLE_TIMEOUT_S)
+    measure_images(env)
     await env.start()
     try:
         if client.user is not None:
@@ -92,6 +95,24 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
         await client.close()
         await env.shutdown()
     return EXIT_OK
+
+
+def measure_images(env: simcord.Env) -> None:
+    """As Discord does: what is uploaded tells its width and height, if it is an image. SimCord 3.2.1 leaves that out."""
+    store = env.backend.cdn.store_attachment
+
+    def measured(
+        attachment_id: int, channel_id: int, filename: str, data: bytes, description: str | None
+    ) -> dict[str, Any]:
+        told = store(attachment_id, channel_id, filename, data, description)
+        with (
+            contextlib.suppress(Exception),
+            Image.open(io.BytesIO(data)) as image,
+        ):  # the header alone is read
+            told["width"], told["height"] = image.size
+        return told
+
+    env.backend.cdn.store_attachment = measured
 
 
 def from_simulation(client: Callable[[], discord.Client]) -> Fetch:

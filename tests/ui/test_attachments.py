@@ -1,4 +1,4 @@
-"""/imagine with attachments in a simulated Discord, as in the demo: its files lie in its memory, and have no shape."""
+"""/imagine with attachments in a simulated Discord, as in the demo: its files lie in its memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,33 @@ CAT = ("cat.png", png(128, 128))
 
 
 async def test_the_demo_draws_from_what_is_attached(world: World) -> None:
-    """Fetched from the simulation; where Discord tells no shape the model's own size is taken."""
-    message = await world.imagined(image=CAT, strength=0.6)
+    """Fetched from the simulation, in the shape of the image, at about the model's own number of pixels."""
+    message = await world.imagined(image=("wide.png", png(256, 128)), strength=0.6)
     job = await world.job(1)
 
-    assert (job.request.size, job.request.strength) == ("128x128", 0.6)
+    assert (job.request.size, job.request.strength) == ("184x88", 0.6)
     assert "from an image at 0.6" in text_of(message)
     assert [path.name for path in world.settings.inputs.iterdir()] == [job.request.image]
     assert len(world.channel.history()) == 1
+
+
+async def test_upscaling_makes_it_so_many_times_as_large(world: World) -> None:
+    """The picture has the image's shape and the asked size, and its message says what was done."""
+    message = await world.imagined(image=CAT, upscale=2)
+    job = await world.job(1)
+
+    assert (job.request.upscale, job.request.size) == (2, "256x256")
+    assert "upscaled 2×" in text_of(message)
+    assert [(file.width, file.height) for file in message.attachments] == [(256, 256)]
+
+
+async def test_upscaling_what_is_no_image_is_refused(world: World) -> None:
+    """Where Discord tells no size nothing is fetched, stored or charged."""
+    result = await world.imagine(image=("cat.png", b"not a picture"), upscale=2)
+
+    assert result.ephemeral
+    assert "Discord can't tell how large this image is" in result.response.content
+    assert await world.jobs_stored() == 0
 
 
 async def test_a_model_without_images_says_so_at_once(world: World) -> None:

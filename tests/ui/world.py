@@ -15,7 +15,7 @@ import simcord
 from bot.app import create_app
 from bot.config import Settings
 from bot.core.dispatcher import Dispatcher
-from bot.demo import from_simulation
+from bot.demo import from_simulation, measure_images
 from bot.jobs import Job, JobState
 from bot.models import engine_settings
 from bot.store import Store
@@ -68,6 +68,7 @@ class World:
             client=client,
             env=simcord.Env(client, settle_timeout=20),
         )
+        measure_images(world.env)
         await world.env.start()
         world.guild = world.env.create_guild("Testers")
         world.channel = world.guild.create_text_channel("imagine")
