@@ -37,6 +37,11 @@ def make_private(folder: Path) -> None:
     folder.mkdir(exist_ok=True, mode=0o700)
 
 
+def expanded(path: Path | str) -> Path:
+    """With ~ and ~user written out; where there is no such user it stays, as in a shell."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises there
+
+
 class ConfigError(Exception):
     """The configuration can't be used; the text holds one line per problem, each for a person to act on."""
 
@@ -79,7 +84,7 @@ class DiscordSection(Section):
         if self.is_token_in_environment:
             return None
         if named := self._variables.get("DISCORD_TOKEN_FILE"):
-            return Path(named.get_secret_value()).expanduser()
+            return expanded(named.get_secret_value())
         return self.token_file
 
     def read_token(self) -> str:
@@ -294,7 +299,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """The file to read, or None where there is none; raises ConfigError where a named one is missing."""
-    named = path or (Path(value).expanduser() if (value := environ.get("EASEL_CONFIG")) else None)
+    named = path or (expanded(value) if (value := environ.get("EASEL_CONFIG")) else None)
     if named:
         if not named.is_file():
             raise ConfigError(
@@ -407,7 +412,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
     """Relative paths count from the folder of the file they stand in; those of the environment from where we are."""
 
     def absolute(key: str, path: Path | None) -> Path | None:
-        return (Path.cwd() if key in origins else folder) / path.expanduser() if path else None
+        return (Path.cwd() if key in origins else folder) / expanded(path) if path else None
 
     discord, engine, preview = settings.discord, settings.engine, settings.preview
     data, backup, models = settings.data, settings.backup, settings.models

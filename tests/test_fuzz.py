@@ -103,6 +103,7 @@ def test_any_values_are_settings_or_sentences(tmp_path: Path, values: dict[str, 
         max_size=4,
     )
 )
+@example({"EASEL_DISCORD_TOKEN_FILE": "~nobody-here/token"})
 def test_any_environment_is_settings_or_sentences(tmp_path: Path, environ: dict[str, str]) -> None:
     """Variables of any text are taken in their key's type or refused by name."""
     file = tmp_path / "easel.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ _PARTIAL = ".partial"
 
 def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
     """The new model's place. Raises BrokenModel with a sentence where it is not taken."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises where there is no such user
     is_here = path.exists() or source.startswith((".", "~", "/")) or single_file.is_one(path)
     if not is_here and not hub.is_id(source):
         raise BrokenModel(

@@ -33,6 +33,7 @@ from engine.checkpoint import BrokenModel
 from engine.contract import SAMPLERS, EngineSettings, ModelInfo
 from tests.tiny_any import BUILDERS
 
+pytestmark = pytest.mark.xdist_group("bench")  # what they share takes long to make
 INFO = ModelInfo(id="model", title="Model")
 SMALL = plan.Plan(
     rounds=2,

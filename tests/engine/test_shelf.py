@@ -28,7 +28,7 @@ from engine.drawing import Loaded, Manner
 from engine.fake import MODEL, FakeFamily
 from engine.process import EngineProcess
 from engine.shelf import Shelf
-from tests.engine.support import SIZE_BYTES, Bench, pixels, recv_endings, recv_until
+from tests.engine.support import SIZE_BYTES, Bench, pixels, plain, recv_endings, recv_until
 from tests.tiny import build
 
 FIRST, SECOND, THIRD = (replace(MODEL, id=name, title=name.title()) for name in ("first", "second", "third"))
@@ -298,22 +298,10 @@ def engine(tiny: Path, folder: Path, start: Callable[..., EngineProcess]) -> Eng
     return start(model=str(tiny), models=str(folder), device="cpu", slots=2)
 
 
-def lone(
-    source: Path, request: GenerationRequest, tmp_path: Path, start: Callable[..., EngineProcess]
-) -> bytes:
-    """What an engine with this model alone draws."""
-    engine = start(model=str(source), device="cpu", spool=str(tmp_path / f"lone-{source.name}"))
-    recv_until(engine, lambda event: isinstance(event, Ready))
-    engine.send(Submit(job_id=1, attempt=1, request=request))
-    ending = recv_endings(engine, 1)[0][1]
-    assert isinstance(ending, Finished)
-    return pixels(ending.images[0].path)
-
-
 def test_two_real_models_in_one_engine(
-    tiny: Path, folder: Path, engine: EngineProcess, tmp_path: Path, start: Callable[..., EngineProcess]
+    tiny: Path, folder: Path, engine: EngineProcess, load_pipe: Callable[[Path], Any]
 ) -> None:
-    """Both are offered, a broken one is named and left out, and each draws to the bit what it draws alone."""
+    """Both are offered, a broken one is named and left out, and each draws what its own pipe() does, to the bit."""
     ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
     assert isinstance(ready, Ready)
     assert [model.id for model in ready.models] == ["tiny", "other"]
@@ -329,7 +317,7 @@ def test_two_real_models_in_one_engine(
         drawn[job_id] = pixels(ending.images[0].path)
     assert drawn[1] == drawn[3] != drawn[2] == drawn[4]
     for number, source in enumerate((tiny, folder / "checkpoints" / "other")):
-        assert drawn[number + 1] == lone(source, requests[number], tmp_path, start)
+        assert drawn[number + 1] == plain(load_pipe(source), requests[number], 5, "pil").tobytes()
 
 
 def test_what_a_model_takes(tiny: Path, tmp_path: Path) -> None:
