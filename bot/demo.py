@@ -59,11 +59,12 @@ def run(settings: Settings, port: int) -> int:
 
 
 def _settings_for(settings: Settings, folder: Path) -> Settings:
-    """The simulated Discord forgets everything when it ends, and so does this database."""
+    """The simulated Discord forgets everything when it ends, and so does this database. Models stay where they are."""
     every = settings.preview.every and max(settings.preview.every, PREVIEW_EVERY)
     return settings.model_copy(
         update={
             "data": settings.data.model_copy(update={"dir": folder}),
+            "models": settings.models.model_copy(update={"dir": settings.models_dir}),
             "progress": settings.progress.model_copy(update={"interval_s": PROGRESS_INTERVAL_S}),
             "preview": settings.preview.model_copy(update={"every": every}),
         }

@@ -15,6 +15,8 @@ import pytest
 from playwright.async_api import Page, expect
 from playwright.async_api import TimeoutError as TooLate
 
+from bot import demo
+from bot.config import Settings
 from tests.page.conftest import running_demo
 
 IMAGE_MS, TYPING_MS = 60_000, 5_000
@@ -133,3 +135,11 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert f"Port {port} is taken" in printed.decode()
     assert f"make demo PORT={port + 1}" in printed.decode()
     assert "Traceback" not in printed.decode()
+
+
+def test_the_demo_forgets_all_but_the_models(tmp_path: Path) -> None:
+    """Its database and pictures lie in a folder that goes with it; models are looked for where the owner has them."""
+    owned = Settings.model_validate({"data": {"dir": str(tmp_path / "owned")}})
+    shown = demo._settings_for(owned, tmp_path / "passing")
+    assert shown.database.parent == tmp_path / "passing"
+    assert shown.models_dir == tmp_path / "owned" / "models"
