@@ -24,6 +24,7 @@ from bot.config import Settings
 from bot.exits import EXIT_FAILED, EXIT_OK
 from bot.models import STARTER_NOTE, engine_settings, is_starter
 from bot.ui.attachments import Fetch
+from engine import metadata
 from engine.contract import EngineSettings
 
 GREETING = (
@@ -110,7 +111,7 @@ def measure_images(env: simcord.Env) -> None:
             contextlib.suppress(Exception),
             Image.open(io.BytesIO(data)) as image,
         ):  # the header alone is read
-            told["width"], told["height"] = image.size
+            told["width"], told["height"] = metadata.upright_size(image)
         return told
 
     env.backend.cdn.store_attachment = measured

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bot.config import Settings
 from bot.models import STARTER_NOTE, engine_settings, for_upscaling, is_starter
-from engine import inputs
+from engine import inputs, metadata
 from engine.contract import (
     SEEDS,
     UPSCALED_SIDE_MAX,
@@ -178,7 +178,7 @@ def _shape(file: Path) -> tuple[int, int]:
     """(width, height) by the file's header, which is all that is looked at here: decoding is the engine's."""
     try:
         with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
-            return image.size
+            return metadata.upright_size(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InvalidRequest(f"{file} can't be read as PNG, JPEG or WebP: name one of those.") from None
 

@@ -37,26 +37,29 @@ def show_info(image: Path, settings: Settings) -> int:
 def _judged(found: PictureInfo, settings: Settings) -> str:
     engine = settings.engine
     adapters = json.dumps([key for key in found.fingerprint if key.startswith(_ADAPTERS)])
+    model = found.request.model if found.request is not None else ""
     here, complaint = ask_child(
-        _HERE, engine.model, engine.device, engine.dtype, str(settings.models_dir.absolute()), adapters
+        _HERE,
+        *(engine.model, engine.device, engine.dtype, str(settings.models_dir.absolute())),
+        *(adapters, model, found.fingerprint.get("mode", "exact")),
     )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
-    model = found.request.model if found.request is not None else ""
     return verdict(found.fingerprint, here, model=model, settings=settings.engine)
 
 
 _HERE = """
 import json, sys
-from engine import adapter_files, arithmetic, models
+from engine import adapter_files, arithmetic, models, places
 from engine.contract import EngineSettings
-model, device, dtype, folder, adapters = sys.argv[1:]
-model = models.sources(EngineSettings(model=model, spool="", models=folder))[0]
-settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True)
+model, device, dtype, folder, adapters, wanted, mode = sys.argv[1:]
+sources = models.sources(EngineSettings(model=model, spool="", models=folder))
+model = next((source for source in sources if places.model_id(source) == wanted), sources[0])
+settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
 arithmetic.prepare_environment(settings)
 info = models.describe(settings)
 arithmetic.pin(info)
-facts = arithmetic.fingerprint(models.choose_place(settings))
+facts = arithmetic.fingerprint(models.choose_place(settings, info.family))
 facts["weights"] = models.digest(settings)
 facts["model"] = info.id
 facts.update(adapter_files.digests(folder, json.loads(adapters)))
@@ -86,6 +89,8 @@ def verdict(made: Mapping[str, str], here: Mapping[str, str], *, model: str, set
         return "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit."
     wanted = list(_wanted(made, here, model=model, settings=settings))
     how = f" with {', '.join(wanted)} under [engine]" if wanted else ""
+    if model != here.get("model") and "/" not in model:
+        how += f", once the model “{model}” lies in checkpoints in the folder for models"
     return f"This machine draws it again to the bit{how}."
 
 
@@ -93,7 +98,7 @@ def _wanted(
     made: Mapping[str, str], here: Mapping[str, str], *, model: str, settings: EngineSection
 ) -> Iterator[str]:
     """The settings that it takes and that are not so now."""
-    if model != here.get("model"):
+    if model != here.get("model") and "/" in model:
         yield f'model = "{model}"'
     mode, width = made.get("mode", "exact"), made.get("width", "")
     if mode != settings.mode:
@@ -137,7 +142,9 @@ def lines(found: PictureInfo) -> Iterator[str]:
     yield from found.notes
     yield f"Made by: Easel {found.version}"
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
-    if not _names_its_model(request):
+    if not _names_its_model(request) and request.upscale > 1:
+        yield "(MODEL stands for its model's folder or file, which the picture does not tell.)"
+    elif not _names_its_model(request):
         yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
     yield from _files(request)
     yield from f"Again: {command(request)}".split("\n")
@@ -182,6 +189,8 @@ def command(request: GenerationRequest) -> str:
     words += [f"--guidance={request.guidance_scale!r}", f"--sampler={request.sampler}"]
     if _names_its_model(request):
         words.append(f"--model={request.model}")
+    elif request.upscale > 1:
+        words.append("--model=MODEL")  # without any an upscaler would do it
     if request.negative_prompt:
         words.append(f"--negative={request.negative_prompt}")
     words += [f"--lora={lora}" for lora in request.loras]

@@ -101,7 +101,13 @@ def fit_of(model: Path | None, family: str) -> Fit:
         return Fit(family=family)
     try:
         return _fit_of_file(model, family) if model.is_file() else _fit_of_folder(model, family)
-    except (BrokenModel, TypeError, KeyError, IndexError):  # loading it will say what is wrong
+    except (
+        BrokenModel,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):  # loading it will say what is wrong
         return Fit(family=family)
 
 
@@ -131,6 +137,11 @@ def loras(models: str | None, fit: Fit) -> tuple[AdapterInfo, ...]:
 def _lora(name: str, path: Path, fit: Fit) -> AdapterInfo:
     made = _made(path, *_stamp(path))
     return AdapterInfo(name=name, words=made.words, problem=made.problem or _misfit(made, fit))
+
+
+def problem_of(path: Path) -> str:
+    """Why no model can use a LoRA file, empty where nothing is wrong with it."""
+    return _made(path, *_stamp(path)).problem
 
 
 def _misfit(made: _Made, fit: Fit) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from engine import arithmetic, models, probe, upscalers
+from engine import arithmetic, models, places, probe, upscalers
 from engine.checkpoint import BrokenModel
 from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
 from engine.drawing import DeviceLost
@@ -23,6 +23,8 @@ from engine.worker import Controls, Worker
 if TYPE_CHECKING:
     from engine.models import Place
 
+NAME_MAX = 100
+"""Characters of a name that Discord lets people choose."""
 PAUSES_S = (5.0, 15.0, 30.0, 60.0)
 """Between tries to reach the hub; the last one is repeated."""
 _NAMED = 20
@@ -50,6 +52,14 @@ class _Offer:
                 info = models.describe(replace(settings, model=source))
             except BrokenModel as error:
                 warnings.append(f"A model is left out: {error}")
+                continue
+            except Exception as error:  # noqa: BLE001 - what nobody foresaw in a further model must not end the first one
+                traceback.print_exc()
+                name = places.model_id(source)
+                warnings.append(f"The model “{name}” is left out: it can't be read ({type(error).__name__}).")
+                continue
+            if len(info.id) > NAME_MAX:
+                warnings.append(f"The model “{info.id[:40]}…” is left out: give it a shorter name.")
                 continue
             infos.append(info)
             sources[info.id] = source

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 PROMPT_CHARS_MAX = 4000
@@ -12,6 +14,8 @@ SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
 GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
 IMAGES_MAX = 10
 UPSCALE_MAX = 8
+LISTED = 10
+"""Of what is offered, in a sentence."""
 UPSCALED_SIDE_MAX = 4096
 """Of a side in pixels where a picture is an enlarged one."""
 STRENGTH = 0.75
@@ -105,8 +109,17 @@ def check_guidance(scale: float) -> None:
 
 
 def usual_strength(upscale: int, steps: int) -> float:
-    """Of a picture that is so many times as large as its image (1: not enlarged); enlarged ones have a step at least."""
-    return STRENGTH if upscale == 1 else max(UPSCALE_STRENGTH, math.ceil(100 / steps) / 100)
+    """Of a picture that is so many times as large as its image (1: not enlarged), with a step to take at least."""
+    return max(STRENGTH if upscale == 1 else UPSCALE_STRENGTH, math.ceil(100 / steps) / 100)
+
+
+def choice_of(name: str, offered: Sequence[str]) -> str:
+    """What a sentence lists of what is offered: what is spelled much like `name`, else the first few."""
+    folded = {known.casefold(): known for known in offered}
+    near = difflib.get_close_matches(name.casefold(), list(folded), n=3)
+    choice = [folded[one] for one in near] or offered
+    more = f" and {len(choice) - LISTED} more" if len(choice) > LISTED else ""
+    return f"{', '.join(choice[:LISTED])}{more}"
 
 
 def check_inputs(image: str | None, mask: str | None, strength: float | None, steps: int) -> None:

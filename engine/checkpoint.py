@@ -127,7 +127,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         raise BrokenModel(
             f"{name} of the model “{folder.name}” can't be read ({error.strerror}): check its permissions."
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for lists in lists in lists
         raise BrokenModel(f"{name} of the model “{folder.name}” is not valid JSON: {AGAIN}.") from None
     if not isinstance(values, dict):
         raise BrokenModel(f"{name} of the model “{folder.name}” is not a JSON object: {AGAIN}.")

@@ -132,6 +132,9 @@ class _Source:
         del model_id
         return 0
 
+    def least_of(self, model_id: str) -> int:
+        return self.size_of(model_id)
+
     def free(self) -> int | None:
         return None
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from engine.bounds import InvalidRequest
+from engine.bounds import InvalidRequest, choice_of
 
 LORAS_MAX = 4
 """In one request."""
@@ -20,7 +19,6 @@ _DIGITS = 3
 _TAG = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)
 _SPACED_TAG = re.compile(r"[ \t]*<lora:[^<>]*>(?=[\s,.;]|$)|<lora:[^<>]*>", re.IGNORECASE)
 """With the space before it, unless that parts two words."""
-_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +130,4 @@ def check_offered(loras: Sequence[Lora], offered: Sequence[AdapterInfo], *, titl
 def _unknown(name: str, fitting: Sequence[str], title: str) -> str:
     if not fitting:
         return f"There is no LoRA for {title} here: leave out “{name[:40]}”."
-    folded = {known.casefold(): known for known in fitting}
-    near = difflib.get_close_matches(name.casefold(), list(folded), n=3)
-    choice = [folded[one] for one in near] or fitting
-    more = f" and {len(choice) - _LISTED} more" if len(choice) > _LISTED else ""
-    return f"There is no LoRA “{name[:40]}” for {title} here: use {', '.join(choice[:_LISTED])}{more}."
+    return f"There is no LoRA “{name[:40]}” for {title} here: use {choice_of(name, fitting)}."

@@ -97,15 +97,8 @@ class Needs:
         drawn = (room - self.before_forward) / (rows * self.row)
         decoded = (room - self.before_decode) / self.decode
         if self.cut is not None and decoded >= self.cut.whole:
-            decoded = (decoded - self.cut.tile**2) / SEAMS
+            decoded = max(self.cut.whole, (decoded - self.cut.tile**2) / SEAMS)
         return max(0, int(min(drawn, decoded)))
-
-
-def whole_bytes(device: torch.device) -> int | None:
-    """Memory of the device, free or not; None where it has none of its own."""
-    import torch
-
-    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -113,6 +106,7 @@ def free_bytes(device: torch.device) -> int | None:
     import torch
 
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what torch keeps for later is free, too
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":
         return None

@@ -22,6 +22,8 @@ from PIL import Image, PngImagePlugin
 from engine.contract import GenerationRequest, InvalidRequest
 
 PARAMETERS_KEY, EASEL_KEY = "parameters", "easel"
+_ORIENTATION, _LYING = 0x0112, range(5, 9)
+"""The tag of a photo that tells how the camera was held, and its values for one on its side."""
 _NEGATIVE = "Negative prompt:"
 _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _FIELDS_MIN = 3
@@ -45,6 +47,16 @@ class PictureInfo:
 
 
 # ------------------------------------------------------------------ out
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) the way up it is looked at, by its header: photos may lie on their side, and say so."""
+    try:
+        lies = image.getexif().get(_ORIENTATION) in _LYING
+    except Exception:  # noqa: BLE001 - damaged metadata takes nothing from the pixels
+        lies = False
+    width, height = image.size
+    return (height, width) if lies else (width, height)
 
 
 def encode_png(

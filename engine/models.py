@@ -163,7 +163,7 @@ def _native(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> dict[str, Any]:
         scale = 2 ** (len(vae["block_out_channels"]) - 1)
         size: Any = unet["sample_size"]
         down, across = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise BrokenModel(
             "unet/config.json or vae/config.json names no size: download the model again."
         ) from None

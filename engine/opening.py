@@ -10,12 +10,12 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import arithmetic, checkpoint, memory, models, probe, upscalers
+from engine import arithmetic, checkpoint, memory, models, probe, profiles, upscalers
 from engine.checkpoint import BrokenModel
 from engine.contract import EngineSettings, ModelInfo
 from engine.drawing import DeviceLost, Family, Loaded, Manner
@@ -55,58 +55,75 @@ class Opener:
 
     def __init__(self, settings: EngineSettings, sources: Mapping[str, str]) -> None:
         self._settings, self._sources = settings, sources
+        self._sizes: dict[str, tuple[int, int]] = {}
 
     def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
         """Raises BrokenModel whatever is wrong with it, after some pauses, too; DeviceLost where the device is."""
         settings = self._settings_for(model_id)
-        try:
+        with _broken_alone(model_id):
             if upscalers.is_one(settings.model):
                 return _open_upscaler(settings)
             info = models.describe(settings)
             place = models.choose_place(settings, info.family)
             yield from _warmed(settings, models.weight_files(settings, place))
             opened = yield from opening(settings, info, place, models.untold, measures=False)
-        except (BrokenModel, DeviceLost):
-            raise
-        except Exception as error:
-            from engine import faults
-
-            faults.check_device(error)
-            _log.error("a model could not be loaded", exc_info=error)
-            raise BrokenModel(
-                f"The model {model_id} can't be loaded ({type(error).__name__}): "
-                "the bot's owner needs to look at its files and the engine's log."
-            ) from error
-        return opened.loaded
+            return opened.loaded
 
     def size_of(self, model_id: str) -> int:
         """Bytes that it takes on its device while it draws one picture of its own size. Raises BrokenModel."""
-        settings = self._settings_for(model_id)
-        if upscalers.is_one(settings.model):
-            return upscalers.size_of(Path(settings.model))
-        info = models.describe(settings)
-        place = models.choose_place(settings, info.family)
-        numbers = sum(map(checkpoint.count_numbers, models.weight_files(settings, place)))
-        took = numbers * place.dtype.itemsize + memory.WORKING * info.width * info.height
-        whole = memory.whole_bytes(place.device)
-        if whole is None or settings.profile == "full":
-            return took
-        # What is too large for the card comes to it in parts, and wants it for itself. Twice SPARE: CUDA's share is gone.
-        return min(took, round(memory.SPARE**2 * whole))
+        return self._sizes_of(model_id)[0]
+
+    def least_of(self, model_id: str) -> int:
+        """The same where a profile brings it to the device in parts: one layer, and one tile of the picture."""
+        return self._sizes_of(model_id)[1]
+
+    def _sizes_of(self, model_id: str) -> tuple[int, int]:
+        if model_id not in self._sizes:
+            with _broken_alone(model_id):
+                self._sizes[model_id] = _sizes(self._settings_for(model_id))
+        return self._sizes[model_id]
 
     def free(self) -> int | None:
         """Bytes that are free on the device, once what is left over was given back."""
-        import torch
-
         gc.collect()
-        place = models.choose_place(self._settings)
-        if place.device.type == "cuda":
-            torch.cuda.empty_cache()
-        free = memory.free_bytes(place.device)
+        free = memory.free_bytes(models.choose_place(self._settings).device)
         return None if free is None else round(memory.SPARE * free)
 
     def _settings_for(self, model_id: str) -> EngineSettings:
         return replace(self._settings, model=self._sources[model_id])
+
+
+@contextmanager
+def _broken_alone(model_id: str) -> Generator[None]:
+    """Whatever is wrong with a further model is that model's, in a sentence; the log has the rest."""
+    try:
+        yield
+    except (BrokenModel, DeviceLost):
+        raise
+    except Exception as error:
+        from engine import faults
+
+        faults.check_device(error)
+        _log.error("a model could not be loaded", exc_info=error)
+        raise BrokenModel(
+            f"The model {model_id} can't be loaded ({type(error).__name__}): "
+            "the bot's owner needs to look at its files and the engine's log."
+        ) from error
+
+
+def _sizes(settings: EngineSettings) -> tuple[int, int]:
+    """(bytes with room for all of it, bytes without which nothing goes) of `settings.model`."""
+    if upscalers.is_one(settings.model):
+        size = upscalers.size_of(Path(settings.model))
+        return size, size
+    info = models.describe(settings)
+    place = models.choose_place(settings, info.family)
+    numbers = sum(map(checkpoint.count_numbers, models.weight_files(settings, place)))
+    pixels = info.width * info.height
+    size = numbers * place.dtype.itemsize + memory.WORKING * pixels
+    if place.device.type != "cuda" or settings.profile == "full":
+        return size, size
+    return size, min(size, profiles.LEAVES_BYTES + memory.WORKING * min(pixels, profiles.TILE**2))
 
 
 def _warmed(settings: EngineSettings, files: Sequence[Path]) -> Generator[None, None, None]:

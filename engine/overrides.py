@@ -22,7 +22,7 @@ from engine.contract import (
 )
 
 FILE = "easel.json"
-_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask", "loras", "embeddings")
+_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask", "loras", "embeddings", "scale")
 _ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
 """For models that draw nothing without."""
 
@@ -66,6 +66,7 @@ def _rules(info: ModelInfo) -> Iterator[tuple[str, bool, str]]:
     """(key, whether it holds, what the value has to be); a later rule relies on the earlier ones."""
     for key in _NUMBERS:
         yield key, getattr(info, key) > 0, "a positive number"
+    yield "title", bool(info.title.strip()), "a name"
     yield "side_multiple", info.side_multiple % SIDE_MULTIPLE == 0, f"a multiple of {SIDE_MULTIPLE}"
     ordered = info.side_min <= info.side_max
     yield "side_min", ordered, f"at most side_max, which is {info.side_max}"

@@ -6,15 +6,21 @@ Knows neither torch nor requests: opening a model, and what it takes, is its `So
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence, Set
 from typing import Generic, Protocol
 
 from engine.checkpoint import BrokenModel
-from engine.contract import InvalidRequest, ModelInfo
+from engine.contract import InvalidRequest, ModelInfo, choice_of
 from engine.drawing import Loaded, Painted
 
 _log = logging.getLogger("easel.engine")
+
+
+LOOK_EVERY_S = 1.0
+PATIENCE_S = 10.0
+"""What was let go may still be held for a moment, by a preview or a compiler."""
 
 
 class Source(Protocol[Painted]):
@@ -25,7 +31,11 @@ class Source(Protocol[Painted]):
         ...
 
     def size_of(self, model_id: str) -> int:
-        """Bytes that it will take. Raises BrokenModel."""
+        """Bytes that it takes where there is room. Raises BrokenModel."""
+        ...
+
+    def least_of(self, model_id: str) -> int:
+        """Bytes without which it can't be drawn with at all. Raises BrokenModel."""
         ...
 
     def free(self) -> int | None:
@@ -50,6 +60,10 @@ class Shelf(Generic[Painted]):
         self._loaded = OrderedDict({first.model.id: first})
         """The least recently used first."""
         self._opening: tuple[str, Generator[None, None, Loaded[Painted]]] | None = None
+        self._blocked: tuple[str, Set[str], tuple[str, ...]] | None = None
+        """What had no room when it was last looked at: the model, those in use and those loaded."""
+        self._look_at = self._refuse_at = 0.0
+        """When it is looked at again; when it is given up although nothing else is loaded."""
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
@@ -69,7 +83,7 @@ class Shelf(Generic[Painted]):
         """Raises InvalidRequest where there is no such model."""
         if model_id not in self._models:
             raise InvalidRequest(
-                f"There is no model “{model_id[:60]}” here: this engine draws with {', '.join(self._models)}."
+                f"There is no model “{model_id[:60]}” here: use {choice_of(model_id, [*self._models])}."
             )
         return self._models[model_id]
 
@@ -83,7 +97,7 @@ class Shelf(Generic[Painted]):
             return self._loaded[model_id]
         if self._opening is None or self._opening[0] != model_id:
             self.give_up()
-            if not self._make_room(model_id, in_use):
+            if not self._has_room(model_id, in_use):
                 return None
             assert self._source is not None  # without one every model is loaded
             self._opening = model_id, self._source.open(model_id)
@@ -104,29 +118,55 @@ class Shelf(Generic[Painted]):
             self._opening = None
             loaded: Loaded[Painted] = done.value
             self._loaded[model_id] = loaded
-            self._models[model_id] = loaded.model  # its sizes are bounded by the memory now
             return loaded
         except BaseException:
             self._opening = None
             raise
         return None
 
+    def _has_room(self, model_id: str, in_use: Set[str]) -> bool:
+        """As `_make_room`, asked anew only where something changed, or now and then: looking takes as long as a step."""
+        now = time.monotonic()
+        asked = model_id, frozenset(in_use), self.loaded
+        if asked == self._blocked and now < self._look_at:
+            return False
+        if self._blocked is None or self._blocked[0] != model_id:
+            self._refuse_at = now + PATIENCE_S
+        if self._make_room(model_id, in_use):
+            self._blocked = None
+            return True
+        self._blocked, self._look_at = (model_id, frozenset(in_use), self.loaded), now + LOOK_EVERY_S
+        return False
+
     def _make_room(self, model_id: str, in_use: Set[str]) -> bool:
-        """False where it has to wait for those in use. Raises BrokenModel where it would fit not even alone."""
+        """False where it has to wait for those in use, or for memory that comes back late.
+
+        Raises BrokenModel where it would fit not even alone.
+        """
         assert self._source is not None
-        wanted = self._source.size_of(model_id)
-        sizes = {name: loaded.size_bytes for name, loaded in self._loaded.items()}
-        if not self._fits(wanted, {}, gone=sum(sizes.values())):
+        wanted, least = self._source.size_of(model_id), self._source.least_of(model_id)
+        title = self._models[model_id].title
+        if self._limit is not None and wanted > self._limit:
             raise BrokenModel(
-                f"There is no room in this machine's memory for the model {self._models[model_id].title}: "
-                "use a smaller one."
+                f"The model {title} takes more than memory_gb under [models] allows: the bot's owner can raise that."
+            )
+        sizes = {name: loaded.size_bytes for name, loaded in self._loaded.items()}
+        if self._loaded and not self._fits(least, {}, gone=sum(sizes.values())):
+            raise BrokenModel(
+                f"There is no room in this machine's memory for the model {title}: use a smaller one."
             )
         for loaded in [loaded for loaded in self._loaded if loaded not in in_use]:
             if self._fits(wanted, sizes):
                 return True
             del self._loaded[loaded], sizes[loaded]
             _log.info("the model %s left for %s", loaded, model_id)
-        return self._fits(wanted, sizes)
+        if self._fits(least if not self._loaded else wanted, sizes):
+            return True
+        if not self._loaded and time.monotonic() >= self._refuse_at:
+            raise BrokenModel(
+                f"There is no room in this machine's memory for the model {title}: use a smaller one."
+            )
+        return False
 
     def _fits(self, wanted: int, sizes: Mapping[str, int], *, gone: int = 0) -> bool:
         """Beside models of these sizes, once `gone` more bytes were free."""

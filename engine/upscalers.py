@@ -34,6 +34,8 @@ FAMILY = "upscale"
 FILE = ".safetensors"
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".onnx")
 _TENSORS_MAX = 20_000
+SPARE_NUMBERS = 200_000
+"""That a network may have besides twice those of its file: some share or rearrange what they load."""
 WORKING = 1 << 30
 """Bytes that a tile takes, roughly: the largest networks of the kind hold 64 channels of its enlarged pixels, twice or thrice."""
 
@@ -149,9 +151,18 @@ def _recognised(file: Path) -> Any:
     """The network without its numbers: made on torch's meta device, it takes neither memory nor time."""
     import torch
 
+    shapes = _shapes(file)
     try:
-        with torch.device("meta"), _quietly():
-            return _registry().load(_shapes(file))
+        with (
+            torch.device("meta"),
+            _no_larger_than(sum(shape.numel() for shape in shapes.values())),
+            _quietly(),
+        ):
+            return _registry().load(shapes)
+    except _TooLarge:
+        raise BrokenModel(
+            f"“{file.name}” promises a network much larger than itself: {checkpoint.AGAIN}."
+        ) from None
     except Exception as error:  # noqa: BLE001 - some architectures need real numbers to be built at all
         _refuse_unknown(file, error)
         return _built(file)
@@ -190,7 +201,7 @@ def _shapes(file: Path) -> Mapping[str, Tensor]:
         names: list[str] = list(opened.keys())
         # Whoever counts a network's blocks goes by the numbers in these names.
         numbers = (int(part) for name in names for part in name.split(".") if part.isdecimal())
-        if len(names) > _TENSORS_MAX or max(numbers, default=0) > 4 * len(names) + 16:
+        if len(names) > _TENSORS_MAX or max(numbers, default=0) > len(names) + 16:
             raise BrokenModel(f"The names of the tensors in “{file.name}” make no sense: {checkpoint.AGAIN}.")
         shapes: dict[str, Any] = {name: opened.get_slice(name).get_shape() for name in names}
     return _canonical({name: torch.empty(shape, device="meta") for name, shape in shapes.items()})
@@ -217,7 +228,7 @@ def _no_larger_than(numbers: int) -> Generator[None]:
     """Within, no network is built with more parameters than a file has numbers: a small file must not fill the memory."""
     from torch.nn.modules import module as hooks
 
-    left = 2 * numbers + 1_000_000  # some share or rearrange what they load
+    left = 2 * numbers + SPARE_NUMBERS
 
     def count(_module: Any, _name: str, parameter: Any) -> None:
         nonlocal left

@@ -129,6 +129,8 @@ class Worker(Generic[Painted]):
         upcoming = self._batcher.upcoming
         if self._saving or upcoming is not None:
             busy = [*self._saving, *(upcoming.job.unread if upcoming is not None else ())]
+            if not busy:  # it waits for memory that is about to be given back
+                time.sleep(SAVING_S)
             wait(busy, timeout=SAVING_S, return_when=FIRST_COMPLETED)
             return
         try:
@@ -198,7 +200,8 @@ class Worker(Generic[Painted]):
         """
         while (picture := self._batcher.upcoming) is not None:
             job = picture.job
-            in_use = {other.by.model.id for other in (*self._batcher.active, *self._saving.values())}
+            others = (*self._batcher.active, *self._saving.values(), *self._sketching.values())
+            in_use = {other.by.model.id for other in others}
             if job.request.model not in self._shelf.loaded:
                 self._entered = None  # loading pins what drawing with another needs
                 self._tell(job, "loading", always=job.stage != "loading")
@@ -226,6 +229,7 @@ class Worker(Generic[Painted]):
         """One UNet forward for all of these, then each one's own sampler."""
         first, begin = pictures[0], time.monotonic()
         rows, model = sum(picture.rows for picture in pictures), first.by
+        lefts = [picture.left for picture in pictures]
         self._enter(model)
         try:
             predictions = model.family.predict(
@@ -238,6 +242,8 @@ class Worker(Generic[Painted]):
             self._cope(error, pictures, rows)
             return
         reach(Failpoint.FORWARDED)
+        for picture, left in zip(pictures, lefts, strict=True):
+            picture.job.done -= picture.left - left  # one that was begun anew for lack of memory
         mode = model.widths.served(first)
         for picture, prediction in zip(pictures, predictions, strict=True):
             picture.modes.add(mode)

@@ -29,6 +29,7 @@ from bot.models import engine_settings
 from engine import metadata
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
 from engine.metadata import PictureInfo, encode_png
+from tests import tiny
 
 REQUEST = GenerationRequest(
     prompt="-a red circle, $HOME 'quoted'\nsecond line",
@@ -825,7 +826,10 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     settings = Settings.model_validate({"engine": {"device": "cpu"}, "models": {"dir": str(tmp_path)}})
     (tmp_path / "loras").mkdir()
     (tmp_path / "loras" / "detail.safetensors").write_bytes(b"here")
-    mine, _ = ask_child(info._HERE, "starter", "cpu", "auto", str(tmp_path), '["lora detail", "lora gone"]')
+    mine, _ = ask_child(
+        info._HERE,
+        *("starter", "cpu", "auto", str(tmp_path), '["lora detail", "lora gone"]', "starter", "exact"),
+    )
     assert mine is not None
     assert "lora gone" not in mine
     file = tmp_path / "a.png"
@@ -845,6 +849,38 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     ):
         made = {**there, "mode": "exact"}
         assert words in info.verdict(made, mine, model="starter", settings=settings.engine)
+    told = info.verdict({**mine, "mode": "exact"}, mine, model="dream", settings=settings.engine)
+    assert told.endswith("to the bit, once the model “dream” lies in checkpoints in the folder for models.")
+    told = info.verdict({**mine, "mode": "exact"}, mine, model="a/b", settings=settings.engine)
+    assert told.endswith('to the bit with model = "a/b" under [engine].')
+
+
+def test_info_looks_at_the_pictures_own_model(tmp_path: Path) -> None:
+    """What lies among the further models is found there, with its own threads and weights, not the configured one's."""
+    tiny.build(tmp_path / "checkpoints" / "large", describe=False)
+    (tmp_path / "checkpoints" / "large" / "easel.json").write_text('{"width": 512, "height": 512}')
+    asked = ("starter", "cpu", "auto", str(tmp_path), "[]", "large", "exact")
+    here, complaint = ask_child(info._HERE, *asked)
+    assert here is not None, complaint
+    assert here["model"] == "large"
+
+
+def test_an_upscale_by_a_model_is_asked_of_it_again() -> None:
+    """Without a model an upscaler would do it: the printed command says where the model's name belongs."""
+    request = replace(REQUEST, model="dream", image="0" * 64, strength=0.2, upscale=2, width=256, height=256)
+    assert "--model=MODEL" in info.command(request)
+    picture = PictureInfo(prompt="x", request=request)
+    assert any(line.startswith("(MODEL stands for") for line in info.lines(picture))
+
+
+def test_a_photo_on_its_side_keeps_its_shape(tmp_path: Path) -> None:
+    """Its header says how the camera was held; the size that is asked for is the upright one's."""
+    photo, exif = Image.new("RGB", (600, 400)), Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "photo.jpg", exif=exif)
+    assert imagine._shape(tmp_path / "photo.jpg") == (400, 600)
+    photo.save(tmp_path / "upright.jpg")
+    assert imagine._shape(tmp_path / "upright.jpg") == (600, 400)
 
 
 def test_info_reads_other_programs() -> None:

@@ -19,7 +19,7 @@ from bot.core.words import CLOSING, why_nothing_is_offered
 from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, Refusal, Usage
 from bot.models import for_upscaling
 from bot.store import Store
-from engine.contract import GenerationRequest, InvalidRequest, ModelInfo
+from engine.contract import GenerationRequest, InvalidRequest, ModelInfo, choice_of
 from engine.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
@@ -64,10 +64,14 @@ class Gate:
             raise InvalidRequest(why_nothing_is_offered(self._engine.status))
         if not name:
             return models[0] if upscale == 1 else for_upscaling(models, upscale)
+        wanted = {
+            name.casefold(),
+            name.replace("--", "/", 1).casefold(),
+        }  # as folders of the hub's models are called
         for model in models:
-            if name.casefold() in (model.id.casefold(), model.title.casefold()):
+            if wanted & {model.id.casefold(), model.title.casefold()}:
                 return model
-        offered = ", ".join(model.id for model in models)
+        offered = choice_of(name, [model.id for model in models])
         raise InvalidRequest(f"There is no model “{name[:60]}” here: use {offered}.")
 
     def check_offered(self, request: GenerationRequest) -> None:

@@ -53,6 +53,7 @@ class Deadlines:
 class _Guest:
     """A job in the engine's hands, as its events tell it."""
 
+    model: str
     images: int
     row_work: float
     """Pixels x UNet rows of one image."""
@@ -73,8 +74,8 @@ class Watch:
         self._guests: dict[tuple[int, int], _Guest] = {}
         self._ready = False
         self._since = self._looked = 0.0
-        self._paces: deque[float] = deque(maxlen=STEPS_REMEMBERED)
-        """Seconds of a step by pixels x rows. Rather too long: others had their turns meanwhile."""
+        self._paces: dict[str, deque[float]] = {}
+        """Of each model, seconds of a step by pixels x rows. Rather too long: others had their turns meanwhile."""
         self._fingerprint: Mapping[str, str] = {}
 
     @property
@@ -99,7 +100,11 @@ class Watch:
                 self._since = now
             request = control.request
             guest = _Guest(
-                images=request.images, row_work=_row_work(request), is_tiled=request.is_seedless, at=now
+                model=request.model,
+                images=request.images,
+                row_work=_row_work(request),
+                is_tiled=request.is_seedless,
+                at=now,
             )
             self._guests[control.job_id, control.attempt] = guest
 
@@ -125,7 +130,8 @@ class Watch:
         gets_on = step > guest.step
         paced = stage == "denoising" and guest.stage in ("encoding", "denoising") and not guest.is_tiled
         if gets_on and paced:
-            self._paces.append((now - guest.at) / guest.row_work)
+            paces = self._paces.setdefault(guest.model, deque(maxlen=STEPS_REMEMBERED))
+            paces.append((now - guest.at) / guest.row_work)
         if gets_on or stage != guest.stage:  # a preview of the last step is neither
             guest.at = now
         guest.stage, guest.step = stage, step
@@ -153,10 +159,12 @@ class Watch:
 
     def _limit_of(self, guest: _Guest) -> float:
         """By what comes next for it. It may be anybody's turn, but a forward is never more than everybody's rows."""
-        if not self._paces:
+        aboard = [other for other in self._guests.values() if not other.is_tiled]
+        if not self._paces or any(other.model not in self._paces for other in aboard):
             return self._deadlines.first_job_s
-        work = sum(other.images * other.row_work for other in self._guests.values())
-        usual = self._deadlines.paces * statistics.median(self._paces) * work
+        pace = {model: statistics.median(paces) for model, paces in self._paces.items()}
+        work = sum(other.images * other.row_work * pace[other.model] for other in aboard)
+        usual = self._deadlines.paces * work
         match guest.stage:
             case "waiting" | "encoding":
                 return max(self._deadlines.first_step_s, usual)

@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 
 BUSY = "Easel is busy right now and nothing was charged: try again in a moment."
 REPAIR = "Easel's database needs repair and nothing was charged: please tell an admin."
+TEXT_MAX = 2000
+"""Characters of a message, as Discord counts them."""
 
 
 class UserError(Exception):
@@ -52,10 +54,11 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
 
 
 async def tell(interaction: discord.Interaction[Any], text: str) -> None:
-    """One text, whether or not the interaction was answered before; a lost interaction is no error.
+    """One text, cut where Discord would refuse it, whether or not the interaction was answered before; a lost interaction is no error.
 
     Only its person sees it, unless others saw already that the answer was deferred: then it becomes that answer.
     """
+    text = text[:TEXT_MAX]
     try:
         match interaction.response.type:
             case None:

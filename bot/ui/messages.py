@@ -20,6 +20,7 @@ GRAY, BLURPLE, GREEN, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF23F43
 PROMPT_SHOWN = 1000
 ALT_TEXT_MAX = 1024
 PLAIN_MAX = 2000
+REASON_MAX = 1000
 BAR_CELLS = 16
 PREVIEW = "preview.jpg"
 """The attachment that shows how far a picture has come; finished ones have names of their own."""
@@ -39,11 +40,11 @@ def final_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
     match job.state:
         case JobState.FAILED:
             kept = " The images wait for you in `/history`." if job.shown_images else ""
-            texts = [header(job), f"✘ {job.reason} Nothing was charged.{kept}"]
+            texts = [header(job), f"✘ {cut(job.reason or '', REASON_MAX)} Nothing was charged.{kept}"]
             return _layout(RED, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case JobState.CANCELLED:
             charge = f" It cost {credit(job.charged)} for the part already done." if job.charged else ""
-            texts = [header(job), f"✖ {job.reason}{charge}"]
+            texts = [header(job), f"✖ {cut(job.reason or '', REASON_MAX)}{charge}"]
             return _layout(GRAY, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case _:
             buttons = _row(job, *_again(job), Press.INFO, Press.DELETE)

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from engine import checkpoint, hub, models, overrides, places, single_file
@@ -43,6 +44,8 @@ def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
         else:
             notes = path.with_suffix(".json")
             _copy(path.parent, [path.name, *([notes.name] if notes.is_file() else [])], coming, tell)
+        if is_here:
+            _check_copy(coming if path.is_dir() else coming / path.name, settings)
         _move(coming, target)
     except OSError as error:
         raise BrokenModel(
@@ -83,8 +86,18 @@ def _prefers_fp16(settings: EngineSettings, family: str) -> bool:
         return False
 
 
+def _check_copy(came: Path, settings: EngineSettings) -> None:
+    """What came is looked at as the engine will. Raises BrokenModel, and then nothing stays of it."""
+    try:
+        models.check(came)
+        models.describe(replace(settings, model=str(came), hub_offline=True))
+    except BrokenModel:
+        shutil.rmtree(came if came.is_dir() else came.parent)
+        raise
+
+
 def _copy(folder: Path, names: list[str], coming: Path, tell: Tell) -> None:
-    """Copies files, notes the sums of weights, and looks at what came."""
+    """Copies files, and notes the sums of weights."""
     size, done = sum((folder / name).stat().st_size for name in names), 0
     if size > shutil.disk_usage(coming).free:
         raise BrokenModel(
@@ -107,6 +120,10 @@ def _copy(folder: Path, names: list[str], coming: Path, tell: Tell) -> None:
 
 def _download(model: str, coming: Path, settings: EngineSettings, tell: Tell) -> None:
     """Fetches what drawing needs, and compares it with the sums that the hub knows."""
+    if settings.hub_offline:
+        raise BrokenModel(
+            "offline = true under [engine] forbids downloads: leave it out to add a model of the hub."
+        )
     stage = f"downloading {hub.current_id(model)}"
     tell(stage, None)
     known = hub.listing(model)

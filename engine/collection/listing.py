@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import checkpoint, hub, models, places
+from engine import adapter_files, checkpoint, hub, models, places, upscalers
 from engine.checkpoint import PICKLE, PICKLES, BrokenModel
 from engine.contract import EngineSettings
 from engine.single_file import SUFFIX
@@ -45,9 +45,8 @@ def entries(settings: EngineSettings) -> Iterator[Entry]:
                 )
             yield entry
     for name, kind in OTHERS.items():
-        for path in lying(folder / name):
-            if path.is_file():
-                yield _file(path, kind)
+        for path in _files(folder / name):
+            yield _file(path, kind)
 
 
 def lying(folder: Path) -> list[Path]:
@@ -57,6 +56,14 @@ def lying(folder: Path) -> list[Path]:
     except OSError:  # most often there is no such folder
         return []
     return [path for path in found if path.is_dir() or path.suffix.lower() in {SUFFIX, *PICKLES}]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Of upscalers those in the folder itself, of all else those in folders below it, too."""
+    if folder.name == upscalers.FOLDER:
+        return [path for path in lying(folder) if path.is_file()]
+    found = sorted(path for path in folder.rglob("*") if not path.name.startswith("."))
+    return [path for path in found if path.is_file() and path.suffix.lower() in {SUFFIX, *PICKLES}]
 
 
 def weights(path: Path) -> list[Path]:
@@ -89,6 +96,8 @@ def _described(settings: EngineSettings, path: Path) -> Entry:
         models.check(path)
     except BrokenModel as error:
         return replace(entry, problem=str(error))
+    except Exception as error:  # noqa: BLE001 - the others are still to be told
+        return replace(entry, problem=f"It can't be read ({type(error).__name__}).")
     return replace(entry, family=info.family, size=f"{info.width}x{info.height}")
 
 
@@ -96,9 +105,12 @@ def _file(path: Path, kind: str) -> Entry:
     entry = Entry(name=path.stem, kind=kind, path=path, bytes=_size(path))
     try:
         check_file(path)
+        if path.parent.name == upscalers.FOLDER:
+            upscalers.describe(path)
     except BrokenModel as error:
         return replace(entry, problem=str(error))
-    return entry
+    problem = adapter_files.problem_of(path) if kind == OTHERS[adapter_files.LORAS] else ""
+    return replace(entry, problem=problem and f"{problem[0].upper()}{problem[1:]}.")
 
 
 def check_file(path: Path) -> None:

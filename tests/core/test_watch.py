@@ -37,7 +37,7 @@ class Clock:
         assert not self.is_overdue_after(after_s)
         self.watch.sent(control, self.now)
 
-    def submit(self, job_id: int = 1, *, after_s: float = 0.0, **values: int) -> None:
+    def submit(self, job_id: int = 1, *, after_s: float = 0.0, **values: int | str) -> None:
         self.send(
             Submit(job_id=job_id, attempt=1, request=picture(**values)),  # type: ignore[arg-type]
             after_s=after_s,
@@ -155,6 +155,18 @@ def test_a_larger_picture_may_take_longer() -> None:
     clock.submit(2, width=256, height=256)
     clock.draw(2, steps=1, each_s=600.0)
     assert_limit(clock, 20 * 16 * 2.0)
+
+
+def test_each_model_has_its_own_pace() -> None:
+    """A small model's pace says nothing of a large one's first steps: those have as long as anybody's first."""
+    clock = Clock()
+    clock.tell(READY)
+    clock.submit(1)
+    clock.draw(1, steps=19, each_s=0.1)
+    clock.submit(2, model="large")
+    clock.tell(Started(job_id=2, attempt=1), stepped(2, "encoding", 0, 20), stepped(2, "denoising", 0, 20))
+    assert not clock.is_overdue_after(LIMITS.first_job_s - 1)
+    assert clock.is_overdue_after(2)
 
 
 def test_the_first_step_of_a_later_job_has_its_own_deadline() -> None:

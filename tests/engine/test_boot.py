@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -217,3 +218,46 @@ def test_torch_is_not_needed_to_say_what_is_offered() -> None:
     """The bot answers /imagine as soon as the models are described: nothing before that loads torch, which takes seconds."""
     code = "import sys; from engine import boot, models; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ODD: dict[str, tuple[str, str]] = {
+    "lists in lists": ("model_index.json", "[" * 100_000),
+    "a width that is none": ("unet/config.json", '{"cross_attention_dim": "a", "sample_size": 16}'),
+    "a text that is none": ("text_encoder/config.json", '{"hidden_size": "q"}'),
+    "endless": ("unet/config.json", '{"sample_size": [1e400, 4]}'),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_model_beside_the_first_ends_nobody(tiny: Path, tmp_path: Path, name: str) -> None:
+    """Whatever a folder among the further models holds, the configured one is offered."""
+    file, text = ODD[name]
+    odd = tmp_path / "checkpoints" / "odd"
+    shutil.copytree(tiny, odd)
+    (odd / file).write_text(text)
+    told = replace(settings(tiny, tmp_path), models=str(tmp_path))
+    offer = boot._Offer.of(told, models.describe(told))
+    assert offer.models[0].id == "tiny"
+    assert len(offer.models) + len(offer.warnings) == 2
+
+
+def test_a_further_model_that_nobody_foresaw(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is left out with a sentence, and the log has the traceback; so is one whose name Discord would not take."""
+    for name in ("odd", "x" * 101):
+        shutil.copytree(tiny, tmp_path / "checkpoints" / name)
+    told = replace(settings(tiny, tmp_path), models=str(tmp_path))
+    first, describe = models.describe(told), models.describe
+
+    def fail(asked: EngineSettings) -> ModelInfo:
+        if asked.model.endswith("odd"):
+            raise ZeroDivisionError("nobody foresaw this")
+        return describe(asked)
+
+    monkeypatch.setattr(models, "describe", fail)
+    offer = boot._Offer.of(told, first)
+    assert offer.models == (first,)
+    assert "“odd” is left out: it can't be read (ZeroDivisionError)" in offer.warnings[0]
+    assert "give it a shorter name" in offer.warnings[1]
+    assert "nobody foresaw this" in capsys.readouterr().err

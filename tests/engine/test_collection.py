@@ -137,6 +137,35 @@ def test_adding_a_folder(tiny: Path, copy: Path, settings: EngineSettings, tmp_p
     assert not (tmp_path / "models" / "checkpoints" / ".partial").exists()
 
 
+def test_a_copy_is_looked_at_as_the_engine_will(
+    copy: Path, settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder whose other half of weights is damaged, and of one whose easel.json is wrong, nothing stays."""
+    (copy / "easel.json").write_text('{"steps": 0}')
+    with pytest.raises(BrokenModel, match="wrong value for “steps”"):
+        add(copy, settings)
+    (copy / "easel.json").unlink()
+    half = copy / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    half.write_bytes((copy / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()[:-1])
+    monkeypatch.setattr(adding, "_prefers_fp16", lambda *_: True)
+    with pytest.raises(BrokenModel, match="bytes but should have"):
+        add(copy, settings)
+    assert not (Path(str(settings.models)) / "checkpoints" / copy.name).exists()
+    assert not list(Path(str(settings.models)).rglob("*.safetensors"))
+
+
+def test_what_lies_deeper_is_listed_with_what_is_wrong(settings: EngineSettings) -> None:
+    """LoRAs may lie in folders of their own; what no model can use, and what is no upscaler, is said."""
+    folder = Path(str(settings.models))
+    for name in ("loras/style", "upscalers"):
+        (folder / name).mkdir(parents=True)
+    header_file(folder / "loras" / "style" / "odd.safetensors", {"lora_unet_x.hada_w1_a": (1,)})
+    header_file(folder / "upscalers" / "none.safetensors", {"a.weight": (1,)})
+    found = listed(settings)
+    assert "LyCORIS" in found["odd.safetensors"].problem
+    assert "no upscaler" in found["none.safetensors"].problem
+
+
 def refuses(source: Path | str, settings: EngineSettings, words: str) -> None:
     with pytest.raises(BrokenModel, match=words) as caught:
         add(source, settings)

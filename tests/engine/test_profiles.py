@@ -129,6 +129,10 @@ def test_sizes_know_the_profile() -> None:
     assert cut.largest(4 * GB, 2) == int(0.9 * 4 * GB / 520)
     assert cut.largest(GB // 2, 2) == int(0.9 * GB / 2 / 3072)  # not even one tile: smaller ones, whole
     low = replace(cut, before_forward=2 * GB, before_decode=GB)
+    edge = replace(cut, cut=Cut(whole=512 * 512, tile=512))
+    assert (
+        edge.largest(int((512 * 512 + 500) * 3072 / 0.9), 2) >= 512 * 512
+    )  # a whole one fits, tiles would not
     assert low.largest(4 * GB, 2) == int((0.9 * 4 * GB - 2 * GB) / 520)
     assert low.largest(GB, 2) == 0
     for free_bytes in (3 * GB, 4 * GB):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine import arithmetic, models, opening
+from engine import shelf as shelf_module
 from engine.checkpoint import BrokenModel
 from engine.contract import (
     EngineSettings,
@@ -58,6 +59,9 @@ class Models:
     closed: list[str] = field(default_factory=list[str])
     entered: list[str] = field(default_factory=list[str])
     shelf: Callable[[], tuple[str, ...]] = lambda: ()
+    held: int = 0
+    """Bytes of models that left and that somebody still holds."""
+    looks: int = 0
 
     def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
         try:
@@ -75,8 +79,12 @@ class Models:
         del model_id
         return SIZE_BYTES
 
+    def least_of(self, model_id: str) -> int:
+        return self.size_of(model_id)
+
     def free(self) -> int | None:
-        return None if self.room is None else self.room - SIZE_BYTES * len(self.shelf())
+        self.looks += 1
+        return None if self.room is None else self.room - SIZE_BYTES * len(self.shelf()) - self.held
 
 
 def a_shelf(source: Models, **options: Any) -> Shelf[Any]:
@@ -139,6 +147,55 @@ def test_who_is_in_use_is_waited_for() -> None:
     assert not shelf.is_opening
     assert fetched(shelf, "second").model.id == "second"
     assert shelf.loaded == ("second",)
+
+
+def test_waiting_costs_no_look_at_each_tick() -> None:
+    """Looking for room collects garbage: as long as nothing changes it is done once a second."""
+    source = Models(room=SIZE_BYTES)
+    shelf = a_shelf(source)
+    shelf.fetch("second", in_use=frozenset({"first"}))
+    looks = source.looks
+    for _ in range(50):
+        assert shelf.fetch("second", in_use=frozenset({"first"})) is None
+    assert source.looks <= 2 * looks
+    assert fetched(shelf, "second").model.id == "second"
+
+
+def test_memory_that_comes_back_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What left may still be held for a moment: only after some seconds there is said to be no room."""
+    now = [0.0]
+    monkeypatch.setattr(shelf_module.time, "monotonic", lambda: now[0])
+    source = Models(room=SIZE_BYTES, held=SIZE_BYTES)
+    shelf = a_shelf(source)
+    source.held = 0
+    source.shelf = lambda: ("first",)  # as if it were still there after it left
+    assert shelf.fetch("second", in_use=frozenset()) is None
+    assert shelf.loaded == ()
+    now[0] = 2.0
+    assert shelf.fetch("second", in_use=frozenset()) is None
+    source.shelf = lambda: shelf.loaded
+    now[0] = 4.0
+    assert fetched(shelf, "second").model.id == "second"
+
+    source.shelf = lambda: ("second",)
+    assert shelf.fetch("third", in_use=frozenset()) is None
+    now[0] = 20.0
+    with pytest.raises(BrokenModel, match="no room in this machine's memory for the model Third"):
+        shelf.fetch("third", in_use=frozenset())
+
+
+def test_a_limit_is_told_apart() -> None:
+    """What the owner's limit forbids is called that."""
+    with pytest.raises(BrokenModel, match=r"takes more than memory_gb under \[models\] allows"):
+        a_shelf(Models(), limit=SIZE_BYTES - 1).fetch("second", in_use=frozenset())
+
+
+def test_what_memory_bounded_once_is_asked_anew() -> None:
+    """A model that was opened beside others offers what it did before, for when there is more room."""
+    source = Models()
+    shelf = a_shelf(source)
+    fetched(shelf, "second").model = replace(SECOND, pixels_max=64)
+    assert shelf.info("second") == SECOND
 
 
 def test_what_never_fits_costs_nobody_its_place() -> None:

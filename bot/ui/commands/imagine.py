@@ -21,6 +21,7 @@ from engine.contract import (
     PROMPT_CHARS_MAX,
     SAMPLERS,
     SEEDS,
+    UPSCALE_MAX,
     AdapterInfo,
     InvalidRequest,
     ModelInfo,
@@ -32,7 +33,6 @@ CHOICES_MAX = 25
 CHOICE_CHARS_MAX = 100
 LORA_CHARS_MAX = 400
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
-Upscale = Literal[2, 3, 4, 8]
 
 
 def add_to(tree: EaselTree) -> None:
@@ -65,7 +65,7 @@ async def imagine(
     image: discord.Attachment | None = None,
     mask: discord.Attachment | None = None,
     strength: Range[float, 0.01, 1.0] | None = None,
-    upscale: Upscale | None = None,
+    upscale: Range[int, 2, UPSCALE_MAX] | None = None,
     aspect: Aspect | None = None,
     size: Range[str, 1, 20] | None = None,
     steps: Range[int, 1, 150] | None = None,
