@@ -858,7 +858,9 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 def test_info_looks_at_the_pictures_own_model(tmp_path: Path) -> None:
     """What lies among the further models is found there, with its own threads and weights, not the configured one's."""
     tiny.build(tmp_path / "checkpoints" / "large", describe=False)
-    (tmp_path / "checkpoints" / "large" / "easel.json").write_text('{"width": 512, "height": 512}')
+    (tmp_path / "checkpoints" / "large" / "easel.json").write_text(
+        '{"width": 512, "height": 512, "side_max": 1024, "pixels_max": 1048576}'
+    )
     asked = ("starter", "cpu", "auto", str(tmp_path), "[]", "large", "exact")
     here, complaint = ask_child(info._HERE, *asked)
     assert here is not None, complaint
@@ -867,7 +869,7 @@ def test_info_looks_at_the_pictures_own_model(tmp_path: Path) -> None:
 
 def test_an_upscale_by_a_model_is_asked_of_it_again() -> None:
     """Without a model an upscaler would do it: the printed command says where the model's name belongs."""
-    request = replace(REQUEST, model="dream", image="0" * 64, strength=0.2, upscale=2, width=256, height=256)
+    request = replace(REQUEST, model="dream", steps=20, image="0" * 64, strength=0.2, upscale=2)
     assert "--model=MODEL" in info.command(request)
     picture = PictureInfo(prompt="x", request=request)
     assert any(line.startswith("(MODEL stands for") for line in info.lines(picture))
