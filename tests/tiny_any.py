@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.tiny import SIDE, _quiet, _text_encoder, _tokenizer
+from tests.tiny_words import WIDTH, qwen3, qwen_tokenizer
 
 _SMALL = {"attention_head_dim": 8, "num_attention_heads": 4}
 _T5_WIDTH = 32
@@ -96,10 +97,36 @@ def build_pixart(folder: Path) -> Path:
     )
 
 
+def build_zimage(folder: Path) -> Path:
+    """Z-Image, whose transformer takes a list of pictures and whose prompts are written down as a chat."""
+    diffusers = _begin()
+    return _save(
+        folder,
+        diffusers.ZImagePipeline(
+            transformer=diffusers.ZImageTransformer2DModel(
+                in_channels=4,
+                dim=32,
+                n_layers=1,
+                n_refiner_layers=1,
+                n_heads=4,
+                n_kv_heads=4,
+                cap_feat_dim=WIDTH,
+                axes_dims=[4, 2, 2],
+                axes_lens=[1024, 64, 64],
+            ),
+            scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+            vae=_vae(4),
+            text_encoder=qwen3(),
+            tokenizer=qwen_tokenizer(),
+        ),
+    )
+
+
 BUILDERS: Mapping[str, Callable[[Path], Path]] = {
     "sd3": build_sd3,
     "flux": build_flux,
     "pixart": build_pixart,
+    "zimage": build_zimage,
 }
 
 
