@@ -44,7 +44,14 @@ _REQUIRED = {
 }
 _LIBRARIES = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 """Where components come from, and what the files of their weights are called."""
-_NO_WEIGHTS = ("Scheduler", "Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor")
+_NO_WEIGHTS = (
+    "Scheduler",
+    "Tokenizer",
+    "TokenizerFast",
+    "TokenizersBackend",
+    "Processor",
+    "FeatureExtractor",
+)
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _HEADER_MAX = 20_000_000
 """Bytes; the largest of real models have a few hundred thousand."""

@@ -17,6 +17,7 @@ from engine import adapter_files, bounds, checkpoint, hub, overrides, samplers, 
 from engine.checkpoint import BrokenModel, Checkpoint
 from engine.contract import (
     OWN_SAMPLER,
+    SIDE_MAX,
     SIDE_MULTIPLE,
     EngineSettings,
     ModelInfo,
@@ -140,11 +141,13 @@ def _called(folder: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
     """A model that is drawn with by calling its pipeline, with that call's own defaults."""
     call = CALLS[index["_class_name"]]
     core, vae = (checkpoint.read_json(folder, f"{part}/config.json") for part in ("transformer", "vae"))
-    blocks = vae.get("block_out_channels") or vae.get("encoder_block_out_channels") or (0,) * 4
-    scale = 2 ** (len(blocks) - 1)
+    blocks = vae.get("block_out_channels") or vae.get("encoder_block_out_channels")
+    scale = 2 ** (len(blocks) - 1) if blocks else 8
     size = core.get("sample_size")
-    side = size * scale if isinstance(size, int) and "block_out_channels" in vae else _NATIVE
-    few = index["_class_name"] == "FluxPipeline" and not core.get("guidance_embeds")  # “schnell”
+    told = size * scale if isinstance(size, int) and blocks else _NATIVE
+    side = min(call.side or told, SIDE_MAX)
+    few = index.get("is_distilled") is True  # “FLUX.2 [klein]”; then guidance makes no difference
+    few |= index["_class_name"] == "FluxPipeline" and not core.get("guidance_embeds")  # “schnell”
     return ModelInfo(
         id=model,
         title=model.rsplit("/", 1)[-1],

@@ -19,10 +19,12 @@ class Call:
     """The name of its argument for guidance."""
     negative: bool = True
     """Whether a negative prompt makes a difference."""
+    side: int | None = None
+    """Width and height, where they are not those that the transformer's config tells."""
 
 
 CALLS: Mapping[str, Call] = {
-    "AuraFlowPipeline": Call(steps=50, guidance=3.5),
+    "AuraFlowPipeline": Call(steps=50, guidance=3.5, side=1024),
     "ChromaPipeline": Call(steps=35, guidance=5.0),
     "CogView4Pipeline": Call(steps=50, guidance=5.0),
     "FluxPipeline": Call(steps=28, guidance=3.5, negative=False),

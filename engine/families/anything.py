@@ -204,7 +204,7 @@ class AnyFamily(Explaining):
     def self_test(self, size: tuple[int, int]) -> None:
         """A picture of two steps at `size` (width, height). Raises NotFinite, or what the device raises."""
         options = self._options(size, steps=2, guidance=1.0)
-        pixels: Any = self._pipe("a test", output_type="pt", generator=_generator(0), **options).images
+        pixels: Any = self._pipe(prompt="a test", output_type="pt", generator=_generator(0), **options).images
         check_finite(pixels)
 
     # -------------------------------------------------------------- its parts
@@ -218,7 +218,7 @@ class AnyFamily(Explaining):
         )
         if self._negative and request.negative_prompt:
             options["negative_prompt"] = request.negative_prompt
-        return pipe(request.prompt, generator=_generator(seed), **options).images[0]
+        return pipe(prompt=request.prompt, generator=_generator(seed), **options).images[0]
 
     def _options(self, size: tuple[int, int], *, steps: int, guidance: float) -> dict[str, Any]:
         width, height = size

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderKL  # pyright: ignore[reportPrivateImportUsage]
 from PIL import Image
 
 from engine import arithmetic, models, opening
@@ -33,7 +34,6 @@ from engine.contract import (
 )
 from engine.families.anything import AnyCanvas, AnyFamily, Performance, Step
 from engine.pipelines import CALLS
-from engine.preview import LinearSketcher
 from tests.engine.support import Bench, recv_endings, recv_until
 from tests.tiny_any import BUILDERS
 
@@ -49,8 +49,8 @@ class Studio:
         place = models.choose_place(self.settings, self.model.family)
         self.pipe: Any = models.load(self.settings, place, lambda _stage, _share: None)
 
-    def family(self) -> AnyFamily:
-        family = opening.family_of(self.pipe, self.settings, self.model)
+    def family(self, **changes: Any) -> AnyFamily:
+        family = opening.family_of(self.pipe, replace(self.settings, **changes), self.model)
         assert isinstance(family, AnyFamily)
         return family
 
@@ -60,11 +60,12 @@ class Studio:
 
     def plain(self, request: GenerationRequest, seed: int) -> bytes:
         """What the tutorial's call draws."""
-        options: dict[str, Any] = {"guidance_scale": request.guidance_scale}
+        guidance = CALLS[type(self.pipe).__name__].argument
+        options: dict[str, Any] = {guidance: request.guidance_scale}
         if request.negative_prompt:
             options["negative_prompt"] = request.negative_prompt
         image = self.pipe(
-            request.prompt,
+            prompt=request.prompt,
             width=request.width,
             height=request.height,
             num_inference_steps=request.steps,
@@ -120,7 +121,7 @@ def test_a_crowd_equals_the_plain_calls(studio: Studio, tmp_path: Path) -> None:
     """Pictures that take turns, one of them cancelled on the way, have the pixels of one call each; no thread stays."""
     requests = {
         1: studio.request(seed=2**32 - 1, images=2),
-        2: studio.request(prompt="a blue house", steps=2, size=(64, 96)),
+        2: studio.request(prompt="a blue house", steps=2, size=(64, 128)),
         3: studio.request(seed=3, guidance_scale=1.0, steps=1),
         4: studio.request(seed=4, steps=4),
     }
@@ -139,16 +140,18 @@ def test_a_crowd_equals_the_plain_calls(studio: Studio, tmp_path: Path) -> None:
 
 
 def test_progress_and_previews(studio: Studio, tmp_path: Path) -> None:
-    """Each step is told, and a small JPEG of the picture to come is shown on the way."""
-    family = AnyFamily(studio.pipe, LinearSketcher(studio.pipe.vae), side_min=64)
+    """Each step is told, and a small JPEG of the picture to come is shown on the way where the VAE is a usual one."""
+    family = studio.family(preview_every=1)
     bench = Bench(family, studio.model, tmp_path, preview_every=1)
     bench.submit(1, studio.request())
     bench.finish(1)
     steps = [event for event in bench.of(1) if isinstance(event, Stepped)]
     assert steps[-1].step == steps[-1].steps == 4
-    jpeg = next(event.preview for event in steps if event.preview)
-    with Image.open(io.BytesIO(jpeg)) as image:
-        assert image.format == "JPEG"
+    jpegs = [event.preview for event in steps if event.preview]
+    assert bool(jpegs) == isinstance(studio.pipe.vae, AutoencoderKL)
+    for jpeg in jpegs:
+        with Image.open(io.BytesIO(jpeg)) as image:
+            assert image.format == "JPEG"
 
 
 def test_the_last_guess_is_nearly_the_picture(studio: Studio) -> None:
