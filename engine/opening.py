@@ -244,10 +244,7 @@ def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Teste
 
     sketcher = _sketcher(pipeline, settings)
     if info.family == "any":
-        call = CALLS[type(pipeline).__name__]
-        return AnyFamily(
-            pipeline, sketcher, side_min=info.side_min, guidance=call.argument, negative=call.negative
-        )
+        return AnyFamily(pipeline, sketcher, side_min=info.side_min, call=CALLS[type(pipeline).__name__])
     family = SdxlFamily if info.family == "sdxl" else SdFamily
     adapters = None if settings.models is None else Path(settings.models)
     return family(pipeline, sketcher, side_min=info.side_min, models=adapters)

@@ -19,6 +19,8 @@ class Call:
     """The name of its argument for guidance."""
     negative: bool = True
     """Whether a negative prompt makes a difference."""
+    unsaid: str | None = None
+    """The negative prompt where there is none: without one, guidance would make no difference."""
     side: int | None = None
     """Width and height, where they are not those that the transformer's config tells."""
 
@@ -34,7 +36,7 @@ CALLS: Mapping[str, Call] = {
     "OvisImagePipeline": Call(steps=50, guidance=5.0),
     "PixArtAlphaPipeline": Call(steps=20, guidance=4.5),
     "PixArtSigmaPipeline": Call(steps=20, guidance=4.5),
-    "QwenImagePipeline": Call(steps=50, guidance=4.0, argument="true_cfg_scale"),
+    "QwenImagePipeline": Call(steps=50, guidance=4.0, argument="true_cfg_scale", unsaid=" "),
     "SanaPipeline": Call(steps=20, guidance=4.5),
     "StableDiffusion3Pipeline": Call(steps=28, guidance=7.0),
     "ZImagePipeline": Call(steps=50, guidance=5.0),

@@ -81,12 +81,16 @@ def build_flux(folder: Path) -> Path:
     )
 
 
-def build_pixart(folder: Path) -> Path:
-    """PixArt Sigma, whose scheduler is one of those that Stable Diffusion uses."""
+def build_pixart_alpha(folder: Path) -> Path:
+    return build_pixart(folder, "Alpha")
+
+
+def build_pixart(folder: Path, kind: str = "Sigma") -> Path:
+    """PixArt, whose scheduler is one of those that Stable Diffusion uses."""
     diffusers = _begin()
     return _save(
         folder,
-        diffusers.PixArtSigmaPipeline(
+        getattr(diffusers, f"PixArt{kind}Pipeline")(
             transformer=diffusers.PixArtTransformer2DModel(
                 sample_size=32,  # the pipeline knows shapes for certain sizes only
                 patch_size=2,
@@ -236,7 +240,7 @@ def build_sana(folder: Path) -> Path:
             vae=diffusers.AutoencoderDC(
                 latent_channels=4, attention_head_dim=8, **blocks, **kinds, **layers, **scales
             ),
-            text_encoder=gemma2(),
+            text_encoder=gemma2(layers=1),
             tokenizer=gemma_tokenizer(),
         ),
     )
@@ -352,6 +356,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = {
     "sd3": build_sd3,
     "flux": build_flux,
     "pixart": build_pixart,
+    "pixart_alpha": build_pixart_alpha,
     "zimage": build_zimage,
     "qwen": build_qwen_image,
     "chroma": build_chroma,

@@ -82,10 +82,13 @@ def gemma_tokenizer() -> Any:
     return transformers.GemmaTokenizerFast(vocab=_numbered(pieces), merges=[])
 
 
-def gemma2() -> Any:
+def gemma2(*, layers: int = 2) -> Any:
     transformers: Any = import_module("transformers")
+    heads = {"num_attention_heads": 1, "num_key_value_heads": 1}  # Sana lets it read two thousand tokens
     return transformers.Gemma2Model(
-        transformers.Gemma2Config(vocab_size=300, num_hidden_layers=2, query_pre_attn_scalar=8, **_SIZES)
+        transformers.Gemma2Config(
+            vocab_size=300, num_hidden_layers=layers, query_pre_attn_scalar=8, **{**_SIZES, **heads}
+        )
     )
 
 

@@ -24,6 +24,7 @@ from engine import placing, samplers
 from engine.contract import GenerationRequest
 from engine.decoding import Inputs
 from engine.families.trouble import Explaining, check_finite
+from engine.pipelines import Call
 from engine.preview import Sketcher
 
 if TYPE_CHECKING:
@@ -135,21 +136,18 @@ class AnyFamily(Explaining):
         sketcher: Sketcher | None = None,
         *,
         side_min: int,
-        guidance: str = "guidance_scale",
-        negative: bool = True,
+        call: Call,
     ) -> None:
-        """`guidance` is the name of its argument for that; `negative`: whether a negative prompt makes a difference."""
         self._pipe = pipeline
         self._pipe.set_progress_bar_config(disable=True)
         self._sketcher = sketcher
         self._side_min = side_min
-        self._guidance = guidance
-        self._negative = negative
+        self._call = call
         self._device = placing.of(pipeline).device
 
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> AnyCanvas:
         del inputs  # its models draw from words alone
-        unheard = bool(request.negative_prompt) and not self._negative
+        unheard = bool(request.negative_prompt) and not self._call.negative
         return AnyCanvas(request=request, seed=seed, notes=(_NEGATIVE,) if unheard else ())
 
     def predict(self, canvases: Sequence[AnyCanvas], *, padded: int | None) -> list[Step | Image]:
@@ -216,8 +214,9 @@ class AnyFamily(Explaining):
         options = self._options(
             (request.width, request.height), steps=request.steps, guidance=request.guidance_scale
         )
-        if self._negative and request.negative_prompt:
-            options["negative_prompt"] = request.negative_prompt
+        negative = request.negative_prompt or (self._call.unsaid if request.guidance_scale > 1 else None)
+        if self._call.negative and negative:
+            options["negative_prompt"] = negative
         return pipe(prompt=request.prompt, generator=_generator(seed), **options).images[0]
 
     def _options(self, size: tuple[int, int], *, steps: int, guidance: float) -> dict[str, Any]:
@@ -226,7 +225,7 @@ class AnyFamily(Explaining):
             "width": width,
             "height": height,
             "num_inference_steps": steps,
-            self._guidance: guidance,
+            self._call.argument: guidance,
         }
 
 

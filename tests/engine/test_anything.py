@@ -60,10 +60,13 @@ class Studio:
 
     def plain(self, request: GenerationRequest, seed: int) -> bytes:
         """What the tutorial's call draws."""
-        guidance = CALLS[type(self.pipe).__name__].argument
+        is_qwen = type(self.pipe).__name__ == "QwenImagePipeline"
+        guidance = "true_cfg_scale" if is_qwen else "guidance_scale"
         options: dict[str, Any] = {guidance: request.guidance_scale}
         if request.negative_prompt:
             options["negative_prompt"] = request.negative_prompt
+        elif is_qwen:
+            options["negative_prompt"] = " "  # as in its model card: else guidance makes no difference
         image = self.pipe(
             prompt=request.prompt,
             width=request.width,
@@ -350,6 +353,37 @@ def test_described_by_its_files(flux: Studio, studio_of: Callable[[str], Studio]
     edit(other / "transformer/config.json", sample_size=128)
     sd3 = models.describe(replace(flux.settings, model=str(other)))
     assert (sd3.width, sd3.height, sd3.steps, sd3.guidance_scale) == (1024, 1024, 28, 7.0)
+
+
+def test_described_by_what_pipelines_differ_in(studio_of: Callable[[str], Studio], tmp_path: Path) -> None:
+    """Distilled models take few steps; sides are those that the VAE makes, or that the call takes by itself."""
+    found: dict[str, ModelInfo] = {}
+    for name in ("klein", "sana", "auraflow", "qwen"):
+        folder = Path(shutil.copytree(studio_of(name).folder, tmp_path / name))
+        (folder / "easel.json").unlink()
+        found[name] = models.describe(replace(studio_of(name).settings, model=str(folder)))
+    told = {name: (info.width, info.side_multiple, info.steps) for name, info in found.items()}
+    assert told == {
+        "klein": (1024, 16, 4),
+        "sana": (512, 64, 20),
+        "auraflow": (1024, 16, 50),
+        "qwen": (1024, 16, 50),
+    }
+    assert found["klein"].guidance_scale == 1.0
+    edit(tmp_path / "klein/model_index.json", is_distilled=False)
+    base = models.describe(replace(studio_of("klein").settings, model=str(tmp_path / "klein")))
+    assert (base.steps, base.guidance_scale) == (50, 4.0)
+
+
+def test_guidance_that_needs_a_negative_prompt(studio_of: Callable[[str], Studio], tmp_path: Path) -> None:
+    """Qwen-Image's guidance makes a difference though nobody says what not to draw."""
+    qwen = studio_of("qwen")
+    bench = Bench(qwen.family(), qwen.model, tmp_path)
+    pictures: list[bytes] = []
+    for number, guidance in enumerate((1.0, 4.0), start=1):
+        bench.submit(number, qwen.request(steps=2, guidance_scale=guidance))
+        pictures.append(pixels(bench.finished(number).images[0].path))
+    assert pictures[0] != pictures[1]
 
 
 def test_only_its_own_sampler(flux: Studio, model: ModelInfo) -> None:
