@@ -82,6 +82,7 @@ def build_flux(folder: Path) -> Path:
 
 
 def build_pixart_alpha(folder: Path) -> Path:
+    """Distilled as PixArt-LCM: with other schedulers diffusers' own pipeline fails for a single step."""
     return build_pixart(folder, "Alpha")
 
 
@@ -102,7 +103,9 @@ def build_pixart(folder: Path, kind: str = "Sigma") -> Path:
                 use_additional_conditions=False,
                 **_SMALL,
             ),
-            scheduler=diffusers.DPMSolverMultistepScheduler(),
+            scheduler=diffusers.DPMSolverMultistepScheduler()
+            if kind == "Sigma"
+            else diffusers.LCMScheduler(),
             vae=_vae(4, shift_factor=None),
             text_encoder=_t5(),
             tokenizer=_t5_tokenizer(),
