@@ -320,6 +320,7 @@ def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> 
         return (yield from _loading_file(settings, path, place, on_progress))
     prefer_fp16 = str(place.dtype) == "torch.float16"
     found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
+    _check_libraries(found)
     parts: dict[str, Any] = {}
     for name in found.variants:
         on_progress(f"loading {name.replace('_', ' ')}", len(parts) / len(found.variants))
@@ -368,6 +369,18 @@ def _loading_file(
         return _settled(pipeline, found.kind.family, place)
     except Exception as error:
         raise _broken(path, "", error) from error
+
+
+def _check_libraries(found: Checkpoint) -> None:
+    """Before anything large is read. transformers puts something else where a class lacks a library: it names that."""
+    for name, class_name in checkpoint.components(found.index):
+        if checkpoint.family(found.index) == "any" and found.index[name][0] == "transformers":
+            kind = getattr(import_module("transformers"), class_name, None)
+            if lacking := getattr(kind, "_backends", None):
+                raise BrokenModel(
+                    f"The {name} of the model “{found.folder.name}” needs {' and '.join(lacking)}: "
+                    "install that where Easel is installed, or choose another model."
+                )
 
 
 def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:

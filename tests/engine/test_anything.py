@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -421,6 +422,16 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "wrong value for “sampler”: .* is not one of Model's own",
     ),
 }
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed here")
+def test_a_library_that_is_not_there(studio_of: Callable[[str], Studio], tmp_path: Path) -> None:
+    """FLUX.2 [dev] has a tokenizer that wants torchvision: its owner is told before the weights are read."""
+    folder = Path(shutil.copytree(studio_of("klein").folder, tmp_path / "dev"))
+    index = {"_class_name": "Flux2Pipeline", "tokenizer": ["transformers", "PixtralProcessor"]}
+    edit(folder / "model_index.json", **index)
+    with pytest.raises(BrokenModel, match="The tokenizer of the model “dev” needs torchvision: install that"):
+        Studio(folder)
 
 
 @pytest.mark.parametrize("name", BREAKAGES)
