@@ -107,10 +107,8 @@ def measure_images(env: simcord.Env) -> None:
         attachment_id: int, channel_id: int, filename: str, data: bytes, description: str | None
     ) -> dict[str, Any]:
         told = store(attachment_id, channel_id, filename, data, description)
-        with (
-            contextlib.suppress(Exception),
-            Image.open(io.BytesIO(data)) as image,
-        ):  # the header alone is read
+        # The header alone is read.
+        with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
             told["width"], told["height"] = metadata.upright_size(image)
         return told
 

@@ -240,9 +240,8 @@ def _converse(process: EngineProcess, to_request: ToRequest, display: Display, *
         event = _next_event(process)
         match event:
             case Loading():
-                if (
-                    event.models and early
-                ):  # known before the weights are: a wrong option need not wait for them
+                # Models are known before their weights are: a wrong option need not wait for those.
+                if event.models and early:
                     to_request(event.models)
                 display.stage(event.stage, event.fraction)
             case Ready():

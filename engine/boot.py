@@ -39,7 +39,7 @@ class _Offer:
     models: tuple[ModelInfo, ...]
     """The configured one first."""
     sources: Mapping[str, str]
-    """Where each of the others lies, by its id."""
+    """Where each of them lies, by its id."""
     warnings: tuple[str, ...]
     """What is left out, and why."""
 

@@ -42,6 +42,8 @@ _REQUIRED = {
     "sdxl": ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"),
     "any": ("transformer", "vae", "scheduler"),
 }
+CORES = ("unet", "transformer")
+"""What predicts the noise."""
 _LIBRARIES = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 """Where components come from, and what the files of their weights are called."""
 _NO_WEIGHTS = (
@@ -180,9 +182,7 @@ def weight_files(found: Checkpoint) -> list[Path]:
 
 def count_numbers(file: Path) -> int:
     """In all tensors of a file that `check_safetensors` let through."""
-    with file.open("rb") as opened:
-        header: Any = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    return sum(math.prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
+    return sum(math.prod(shape) for shape in read_header(file, file.name).shapes.values())
 
 
 def _check_unet(folder: Path, family: str) -> None:

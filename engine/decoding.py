@@ -47,9 +47,8 @@ def begun(folder: Path, request: GenerationRequest) -> Inputs | None:
     """What this request starts from, None where it is words alone. Raises InvalidRequest; takes up to a second."""
     if request.image is None:
         return None
-    size = (
-        None if request.is_seedless else (request.width, request.height)
-    )  # an upscaler's network does that itself
+    # An upscaler's network makes the size itself.
+    size = None if request.is_seedless else (request.width, request.height)
     return read(folder, image=request.image, mask=request.mask, size=size)
 
 

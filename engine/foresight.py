@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from engine import checkpoint, hub, memory, models, places, profiles
+from engine import checkpoint, memory, models, places, profiles
 from engine.checkpoint import Checkpoint
 from engine.contract import EngineSettings
 from engine.memory import Needs
@@ -13,12 +14,10 @@ from engine.profiles import Weights
 if TYPE_CHECKING:
     from engine.models import Place
 
-_CORES = ("unet", "transformer")
-
 
 def foreseen(settings: EngineSettings) -> str:
     """A sentence: the profile, and why. Raises BrokenModel where model or device can't be used."""
-    folder = places.local_path(settings.model) or hub.cached(settings.model)
+    folder = places.on_disk(settings.model)
     if folder is None or not (folder / "model_index.json").is_file():
         return "Chosen at the start, when the model's weights are known."
     info = models.describe(settings)
@@ -35,8 +34,10 @@ def _of(found: Checkpoint, place: Place) -> tuple[Weights, Needs]:
     family, itemsize = checkpoint.family(found.index), place.dtype.itemsize
     vae = checkpoint.read_json(found.folder, "vae/config.json")
     upcast = family == "sdxl" and itemsize == 2 and vae.get("force_upcast", True)
-    counts = {name: _numbers(found, name) for name in found.variants}
-    core = sum(count for name, count in counts.items() if name in _CORES)
+    counts = Counter[str]()
+    for file in checkpoint.weight_files(found):
+        counts[file.parent.name] += checkpoint.count_numbers(file)
+    core = sum(count for name, count in counts.items() if name in checkpoint.CORES)
     weights = Weights(
         core=core * itemsize,
         vae=counts["vae"] * (4 if upcast else itemsize),
@@ -49,9 +50,3 @@ def _of(found: Checkpoint, place: Place) -> tuple[Weights, Needs]:
     return weights, Needs.of(
         unet, vae, itemsize=itemsize, vae_itemsize=4 if upcast else itemsize, tiles=False
     )
-
-
-def _numbers(found: Checkpoint, name: str) -> int:
-    """How many numbers a component's weights have."""
-    files = [file for file in checkpoint.weight_files(found) if file.parent.name == name]
-    return sum(map(checkpoint.count_numbers, files))

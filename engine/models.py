@@ -24,7 +24,7 @@ from engine.contract import (
 )
 from engine.known import KNOWN, KNOWN_SIDE
 from engine.pipelines import CALLS
-from engine.places import checkpoints, local_path, model_id
+from engine.places import checkpoints, local_path, model_id, on_disk
 from engine.settings import Profile
 
 if TYPE_CHECKING:
@@ -52,8 +52,6 @@ _GUIDANCE = {"sd": 7.5, "sdxl": 5.0}
 _DIGEST_BYTES = 2**18
 _NATIVE = 1024
 """The side of pictures where the files of a pipeline that is called are silent about it."""
-_CORES = ("unet", "transformer")
-"""What predicts the noise."""
 
 
 def sources(settings: EngineSettings) -> tuple[str, ...]:
@@ -85,7 +83,7 @@ def describe(settings: EngineSettings) -> ModelInfo:
     info = _describe(settings)
     if settings.models is None or info.family not in _PIPELINES:
         return info
-    place = local_path(settings.model) or hub.cached(settings.model)
+    place = on_disk(settings.model)
     return replace(info, **adapter_files.offered(settings.models, place, info.family))
 
 
@@ -115,7 +113,7 @@ def _describe_cached(model: str) -> ModelInfo | None:
 def _has_configs(folder: Path) -> bool:
     """Whether all that describing takes is there: of an interrupted download some files may be missing."""
     names = ("model_index.json", "scheduler/scheduler_config.json", "vae/config.json")
-    core = any((folder / part / "config.json").is_file() for part in _CORES)
+    core = any((folder / part / "config.json").is_file() for part in checkpoint.CORES)
     return core and all((folder / name).is_file() for name in names)
 
 
@@ -252,9 +250,11 @@ def _usual_dtype(settings: EngineSettings, device: torch.device, family: str) ->
 
 def digest(settings: EngineSettings) -> str:
     """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends."""
-    path = local_path(settings.model) or hub.cached(settings.model)
+    path = on_disk(settings.model)
     found = hashlib.sha256()
-    files = [file for part in _CORES for file in (path / part).glob("*.safetensors")] if path else []
+    files = (
+        [file for part in checkpoint.CORES for file in (path / part).glob("*.safetensors")] if path else []
+    )
     if path and single_file.is_one(path):
         files = [path]
     for file in sorted(files):

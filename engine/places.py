@@ -20,6 +20,11 @@ def local_path(model: str) -> Path | None:
     return path if path.is_dir() or single_file.is_one(path) or not hub.is_id(model) else None
 
 
+def on_disk(model: str) -> Path | None:
+    """Where a model is on this disk, the hub's cache included; None where it is not here."""
+    return local_path(model) or hub.cached(model)
+
+
 def model_id(model: str) -> str:
     """What people call the model that a setting names: `owner/name` also for a folder `owner--name`."""
     path = local_path(model)

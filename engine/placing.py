@@ -17,6 +17,7 @@ from accelerate import cpu_offload  # pyright: ignore[reportMissingTypeStubs]
 from accelerate.hooks import ModelHook, add_hook_to_module  # pyright: ignore[reportMissingTypeStubs]
 
 from engine import memory, profiles
+from engine.checkpoint import CORES
 from engine.memory import Needs
 from engine.profiles import Plan, Weights
 from engine.settings import EngineSettings
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from engine.models import Place
 
 PROCESSOR = torch.device("cpu")
-_CORES = ("unet", "transformer")
 _SIDE = 1024
 """Of pictures, where the model's configs are silent about it."""
 _MARK = "_easel_layout"
@@ -82,7 +82,7 @@ def settle(pipeline: Any, place: Place, *, called: bool) -> Any:
         _share(list(parts.values()), device, plan)
     else:
         for name, part in parts.items():
-            if name not in (*_CORES, "vae"):
+            if name not in (*CORES, "vae"):
                 _put_aside(part, device)
         _share([pipeline.unet, pipeline.vae], device, plan)
     aside = device if called or plan.profile == "full" else PROCESSOR
@@ -185,11 +185,11 @@ def _parts(pipeline: Any) -> Mapping[str, Any]:
 
 
 def _core(pipeline: Any) -> Any:
-    return next(part for name in _CORES if (part := getattr(pipeline, name, None)) is not None)
+    return next(part for name in CORES if (part := getattr(pipeline, name, None)) is not None)
 
 
 def _weights(parts: Mapping[str, Any], *, called: bool) -> Weights:
-    core = sum(_bytes(part) for name, part in parts.items() if name in _CORES)
+    core = sum(_bytes(part) for name, part in parts.items() if name in CORES)
     vae = _bytes(parts["vae"])
     return Weights(core=core, vae=vae, aside=sum(map(_bytes, parts.values())) - core - vae, called=called)
 

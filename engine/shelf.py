@@ -135,7 +135,7 @@ class Shelf(Generic[Painted]):
         if self._make_room(model_id, in_use):
             self._blocked = None
             return True
-        self._blocked, self._look_at = (model_id, frozenset(in_use), self.loaded), now + LOOK_EVERY_S
+        self._blocked, self._look_at = (model_id, asked[1], self.loaded), now + LOOK_EVERY_S
         return False
 
     def _make_room(self, model_id: str, in_use: Set[str]) -> bool:
@@ -152,9 +152,7 @@ class Shelf(Generic[Painted]):
             )
         sizes = {name: loaded.size_bytes for name, loaded in self._loaded.items()}
         if self._loaded and not self._fits(least, {}, gone=sum(sizes.values())):
-            raise BrokenModel(
-                f"There is no room in this machine's memory for the model {title}: use a smaller one."
-            )
+            raise _no_room(title)
         for loaded in [loaded for loaded in self._loaded if loaded not in in_use]:
             if self._fits(wanted, sizes):
                 return True
@@ -163,9 +161,7 @@ class Shelf(Generic[Painted]):
         if self._fits(least if not self._loaded else wanted, sizes):
             return True
         if not self._loaded and time.monotonic() >= self._refuse_at:
-            raise BrokenModel(
-                f"There is no room in this machine's memory for the model {title}: use a smaller one."
-            )
+            raise _no_room(title)
         return False
 
     def _fits(self, wanted: int, sizes: Mapping[str, int], *, gone: int = 0) -> bool:
@@ -175,3 +171,7 @@ class Shelf(Generic[Painted]):
             return False
         free = self._source.free()
         return free is None or wanted <= free + gone
+
+
+def _no_room(title: str) -> BrokenModel:
+    return BrokenModel(f"There is no room in this machine's memory for the model {title}: use a smaller one.")

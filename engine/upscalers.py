@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from engine import checkpoint
 from engine.checkpoint import BrokenModel
 from engine.contract import OWN_SAMPLER, SIDE_MIN, UPSCALE_MAX, UPSCALED_SIDE_MAX, ModelInfo
+from engine.single_file import SUFFIX
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 FOLDER = "upscalers"
 """Of the folder for models."""
 FAMILY = "upscale"
-FILE = ".safetensors"
-_PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".onnx")
+_PICKLES = (*checkpoint.PICKLES, ".onnx")
 _TENSORS_MAX = 20_000
 SPARE_NUMBERS = 200_000
 """That a network may have besides twice those of its file: some share or rearrange what they load."""
@@ -42,14 +42,14 @@ WORKING = 1 << 30
 
 def files(models: str | None) -> list[Path]:
     """What looks like an upscaler in the folder for models, by name."""
-    return [path for path in _visible(models) if path.suffix == FILE]
+    return [path for path in _visible(models) if path.suffix == SUFFIX]
 
 
 def others(models: str | None) -> list[str]:
     """Sentences about files that were meant to be upscalers and can't be read."""
     return [
         f"“{path.name}” in {FOLDER} is not read, since such files can run foreign code when they are opened: "
-        f"get it as {FILE}."
+        f"get it as {SUFFIX}."
         for path in _visible(models)
         if path.suffix in _PICKLES
     ]
@@ -68,7 +68,7 @@ def _visible(models: str | None) -> list[Path]:
 def is_one(source: str) -> bool:
     """Whether what a setting names lies among the upscalers."""
     path = Path(source)
-    return path.suffix == FILE and path.parent.name == FOLDER
+    return path.suffix == SUFFIX and path.parent.name == FOLDER
 
 
 # ------------------------------------------------------------------ describing and loading

@@ -64,10 +64,8 @@ class Gate:
             raise InvalidRequest(why_nothing_is_offered(self._engine.status))
         if not name:
             return models[0] if upscale == 1 else for_upscaling(models, upscale)
-        wanted = {
-            name.casefold(),
-            name.replace("--", "/", 1).casefold(),
-        }  # as folders of the hub's models are called
+        # Folders of the hub's models are called owner--name.
+        wanted = {name.casefold(), name.replace("--", "/", 1).casefold()}
         for model in models:
             if wanted & {model.id.casefold(), model.title.casefold()}:
                 return model

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import arithmetic, models, single_file
+from engine import arithmetic, models
 from engine.checkpoint import BrokenModel
 from engine.collection import adding, listing, verifying
 from engine.contract import EngineSettings
@@ -77,11 +78,10 @@ def add(settings: EngineSettings, source: str) -> int:
         path = adding.add(source, settings, tell)
     info = models.describe(EngineSettings(model=str(path), spool="", hub_offline=True))
     console = _console()
-    if single_file.is_one(path):
-        try:
-            single_file.base(single_file.read(path).kind, offline=settings.hub_offline)
-        except BrokenModel as error:
-            console.print(f"! {error}")
+    try:
+        models.bring_base(replace(settings, model=str(path)))
+    except BrokenModel as error:
+        console.print(f"! {error}")
     console.print(f"Added {info.id} ({info.family}, {info.width}x{info.height}): it lies in {path}.")
     console.print(
         f"Restart the bot, then choose it with “/imagine model: {info.id}”; to draw with it when nobody "

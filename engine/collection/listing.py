@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import adapter_files, checkpoint, hub, models, places, upscalers
+from engine import adapter_files, checkpoint, models, places, upscalers
 from engine.checkpoint import PICKLE, PICKLES, BrokenModel
 from engine.contract import EngineSettings
 from engine.single_file import SUFFIX
 
-OTHERS = {"loras": "LoRA", "embeddings": "embedding", "upscalers": "upscaler"}
+OTHERS = {adapter_files.LORAS: "LoRA", adapter_files.EMBEDDINGS: "embedding", upscalers.FOLDER: "upscaler"}
 """Folders beside the checkpoints' -> what a file in them is."""
 
 
@@ -71,13 +71,8 @@ def weights(path: Path) -> list[Path]:
     return sorted(path.glob(f"*/*{SUFFIX}")) if path.is_dir() else [path]
 
 
-def place(settings: EngineSettings) -> Path | None:
-    """Where a model is on this disk, the hub's cache included."""
-    return places.local_path(settings.model) or hub.cached(settings.model)
-
-
 def _configured(settings: EngineSettings) -> Entry:
-    path = place(settings)
+    path = places.on_disk(settings.model)
     if path is None:
         name = places.model_id(settings.model)
         wait = "offline = true forbids that" if settings.hub_offline else "the next start downloads it"

@@ -116,12 +116,18 @@ def _size(
     return model.size_like(*shape) if shape is not None else None
 
 
+def _filled_in(interaction: Interaction) -> ModelInfo | None:
+    """The model that draws; None while nothing is offered, or its name is still being typed."""
+    try:
+        return interaction.client.desk.dispatcher.gate.model(interaction.namespace.model)
+    except InvalidRequest:
+        return None
+
+
 @imagine.autocomplete("sampler")
 async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choice[str]]:
-    try:
-        offered = interaction.client.desk.dispatcher.gate.model(interaction.namespace.model).samplers
-    except InvalidRequest:  # nothing is offered yet, or the model is still being typed
-        offered = tuple(SAMPLERS)
+    model = _filled_in(interaction)
+    offered = model.samplers if model is not None else tuple(SAMPLERS)
     wanted = current.casefold()
     return [Choice(name=name, value=name) for name in offered if wanted in name.casefold()][:CHOICES_MAX]
 
@@ -144,12 +150,8 @@ async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[
 @imagine.autocomplete("lora")
 async def _suggest_lora(interaction: Interaction, current: str) -> list[Choice[str]]:
     """What may follow the last comma, with its trigger words; what stands before it stays."""
-    named: object = getattr(interaction.namespace, "model", None)
-    try:
-        model = interaction.client.desk.dispatcher.gate.model(named if isinstance(named, str) else None)
-    except InvalidRequest:
-        return []
-    return lora_choices(model.loras, current)
+    model = _filled_in(interaction)
+    return lora_choices(model.loras, current) if model is not None else []
 
 
 def lora_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[str]]:
