@@ -6,6 +6,7 @@ tokenizer is ours, since the real one's vocabulary is a file: it makes more toke
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -48,13 +49,19 @@ def build(place: Place) -> Any:
     """The pipeline, settled as `place` wants it; "auto" is full, so that it can be made on the device."""
     from engine import placing
 
+    pipeline, place = made(place, assemble)
+    return placing.settle(pipeline, place, called=False)
+
+
+def made(place: Place, assemble: Callable[[Any], Any]) -> tuple[Any, Place]:
+    """What `assemble` makes on a device, bright and in the numbers of `place`; and the place, its profile decided."""
     torch: Any = import_module("torch")
     torch.manual_seed(0)
     if place.profile == "auto":
         place = replace(place, profile="full")
     pipeline = assemble(place.device if place.profile == "full" else torch.device("cpu"))
     brighten(pipeline.vae)
-    return placing.settle(pipeline.to(place.dtype), place, called=False)
+    return pipeline.to(place.dtype), place
 
 
 def assemble(device: torch.device) -> Any:

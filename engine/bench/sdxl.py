@@ -5,7 +5,6 @@ For the same reasons as `engine.bench.sd15`: 7 GB need not be downloaded to meas
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +47,8 @@ def build(place: Place) -> Any:
     """The pipeline, settled as `place` wants it; "auto" is full, so that it can be made on the device."""
     from engine import placing
 
-    torch: Any = import_module("torch")
-    torch.manual_seed(0)
-    if place.profile == "auto":
-        place = replace(place, profile="full")
-    pipeline = assemble(place.device if place.profile == "full" else torch.device("cpu"))
-    sd15.brighten(pipeline.vae)
-    pipeline = pipeline.to(place.dtype)
-    if place.dtype is torch.float16:
+    pipeline, place = sd15.made(place, assemble)
+    if place.dtype is import_module("torch").float16:
         pipeline.vae.float()  # it would overflow, as its config says
     return placing.settle(pipeline, place, called=False)
 
