@@ -124,7 +124,7 @@ class EngineSection(Section):
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     channels_last: Switch = "auto"
     fused_qkv: Switch = "auto"
-    compile: Literal["off", "on"] = "off"
+    compile: Switch = "auto"
     profile: Literal["auto", "full", "balanced", "low"] = "auto"
     offline: bool = False
 
@@ -401,10 +401,10 @@ def _over_ceiling(sections: Mapping[str, Section | None]) -> Iterator[str]:
 
 
 def _compiled_for_nothing(engine: Section | None) -> Iterator[str]:
-    if isinstance(engine, EngineSection) and engine.compile == "on" and engine.mode != "fast":
+    if isinstance(engine, EngineSection) and engine.compile == "on" and engine.mode == "exact":
         yield (
-            f'engine.compile: found "on"; allowed: "off" as long as engine.mode is "{engine.mode}", '
-            'since only "fast" can be compiled.'
+            'engine.compile: found "on"; allowed: "auto" or "off" as long as engine.mode is "exact", '
+            "since pictures equal those of a model that is not compiled."
         )
 
 

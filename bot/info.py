@@ -41,7 +41,7 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
     here, complaint = ask_child(
         _HERE,
         *(engine.model, engine.device, engine.dtype, str(settings.models_dir.absolute())),
-        *(adapters, model, found.fingerprint.get("mode", "exact")),
+        *(adapters, model, found.fingerprint.get("mode", "exact"), found.fingerprint.get("unet", "")),
     )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
@@ -52,7 +52,7 @@ _HERE = """
 import json, sys
 from engine import adapter_files, arithmetic, models, places
 from engine.contract import EngineSettings
-model, device, dtype, folder, adapters, wanted, mode = sys.argv[1:]
+model, device, dtype, folder, adapters, wanted, mode, unet = sys.argv[1:]
 sources = models.sources(EngineSettings(model=model, spool="", models=folder))
 model = next((source for source in sources if places.model_id(source) == wanted), sources[0])
 settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
@@ -63,6 +63,10 @@ facts = arithmetic.fingerprint(models.choose_place(settings, info.family))
 facts["weights"] = models.digest(settings)
 facts["model"] = info.id
 facts.update(adapter_files.digests(folder, json.loads(adapters)))
+if unet:
+    from engine import compiling
+    compiler = compiling.compiler()
+    facts.update({"unet": f"compiled with {compiler}"} if compiler else {})
 print(json.dumps(facts))
 """
 _ADAPTERS = ("lora ", "embedding ")
@@ -113,6 +117,10 @@ def _wanted(
             yield f'{name} = "on"'
         elif name not in made and (configured == "on" or (configured == "auto" and mode != "exact")):
             yield f'{name} = "off"'
+    if made.get("unet") and settings.compile == "off":
+        yield 'compile = "on"'
+    elif mode == "wide" and "unet" not in made and settings.compile != "off":
+        yield 'compile = "off"'
 
 
 def _profile(made: Mapping[str, str], settings: EngineSection) -> str:

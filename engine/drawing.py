@@ -77,8 +77,8 @@ class Family(Protocol[Painted]):
         """The picture; None where the safety checker withholds it. `sparing` takes less memory and more time."""
         ...
 
-    def slots_agree(self, canvas: Painted, rows: int) -> bool:
-        """Whether each slot of a forward of so many rows gives a row of this shape the same bits."""
+    def slots_agree(self, canvas: Painted, rows: int) -> bool | None:
+        """Whether each slot of a forward of so many rows gives a row of this shape the same bits; None: not known yet."""
         ...
 
     def is_out_of_memory(self, error: Exception) -> bool:
@@ -119,7 +119,7 @@ class Loaded(Generic[Painted]):
         self.size_bytes, self.enter = size_bytes, enter
         self.widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._slots_agree)
 
-    def _slots_agree(self, picture: Picture[Painted], rows: int) -> bool:
+    def _slots_agree(self, picture: Picture[Painted], rows: int) -> bool | None:
         assert picture.canvas is not None
         try:
             return self.family.slots_agree(picture.canvas, rows)
@@ -141,7 +141,6 @@ class Job:
     stage: Stage | None = None
     """The last one that was told."""
     notes: tuple[str, ...] = ()
-    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
     inputs: Future[Inputs | None] | None = None
     """What it starts from, being decoded; None where it is words alone."""
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
@@ -190,6 +189,8 @@ class Picture(Generic[Painted]):
     """Memory was too short to decode it whole, which gives slightly other pixels."""
     modes: set[Mode] = field(default_factory=set[Mode])
     """The modes that its forwards ran in."""
+    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its canvas said when it was decoded."""
 
     @property
     def shape(self) -> Hashable:
@@ -204,7 +205,11 @@ class Picture(Generic[Painted]):
 
     @property
     def group(self) -> Hashable:
-        return (self.shape, id(self)) if self.alone else (self.shape,)
+        return (self.shape, self.began_exact, id(self) if self.alone else None)
+
+    @property
+    def began_exact(self) -> bool:
+        return "exact" in self.modes
 
     @property
     def adapters(self) -> Hashable:

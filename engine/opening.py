@@ -30,6 +30,10 @@ _log = logging.getLogger("easel.engine")
 WARMED_BYTES = 2**24
 WARMING_S = 0.02
 ACQUAINTING = "getting to know this machine"
+EXACT_ROWS = 2
+"""That a forward has at most where a picture has one of its own."""
+COMPILING = "The model is being compiled for this machine, which takes minutes; images are drawn meanwhile."
+NO_COMPILER = "There is no C++ compiler: install g++, and pictures are drawn faster."
 
 
 class Tested(Family[Any], Protocol):
@@ -175,8 +179,9 @@ def opening(
             family, pipeline, settings, info, place, lambda: tell(ACQUAINTING, None), measures=measures
         )
     manner = _manner(settings, costs)
-    if settings.mode == "fast" and settings.compile == "on" and isinstance(family, SdFamily):
-        family.compile_behind(probe.widths_up_to(manner.rows), (info.width, info.height))
+    notes = layout.notes
+    if isinstance(family, SdFamily):
+        notes += _hasten(family, settings, info, place, switches, manner)
     fingerprint = {
         **arithmetic.fingerprint(place),
         **layout.changes,
@@ -193,7 +198,7 @@ def opening(
         size_bytes=layout.held_bytes,
         enter=lambda: arithmetic.pin(info),
     )
-    return Opened(loaded=loaded, costs=costs, notes=layout.notes)
+    return Opened(loaded=loaded, costs=costs, notes=notes)
 
 
 def _open_upscaler(settings: EngineSettings) -> Loaded[Any]:
@@ -343,3 +348,40 @@ def _acquaint(
     costs = probe.measure(rehearse)
     probe.keep(folder, key, costs, facts, switches)
     return switches, costs
+
+
+def _hasten(
+    family: SdFamily,
+    settings: EngineSettings,
+    info: ModelInfo,
+    place: Place,
+    switches: Mapping[str, str],
+    manner: Manner,
+) -> tuple[str, ...]:
+    """Compiles it behind the first images where that is wanted; what its owner is told of it.
+
+    "auto" means processors only, where it was tried, and not where an earlier start found that it doesn't pay.
+    """
+    from engine import compiling, tuning
+
+    told = settings.compile == "on"
+    if settings.mode == "exact" or settings.data is None or settings.compile == "off":
+        return ()
+    if settings.mode == "wide" and manner.rows <= EXACT_ROWS:
+        return ()  # those that are served in exact must be told from the others
+    if not told and place.device.type != "cpu":
+        return ()
+    if (compiler := compiling.compiler()) is None:
+        return (NO_COMPILER,)
+    size, facts = (info.width, info.height), arithmetic.fingerprint(place)
+    facts |= {**switches, "weights": models.digest(settings), "size": "x".join(map(str, size))}
+    facts |= {"rows": str(manner.rows), "compiler": compiler}
+    file = Path(settings.data) / compiling.FOLDER / f"{probe.key_of(facts)}.pt2"
+    worth, share = None if told else tuning.WORTH, compiling.share_of(file)
+    if worth is not None and share is not None and share > worth:
+        return ()
+    counts = (2 if settings.mode == "fast" else manner.rows, manner.rows)
+    family.compile_behind(counts, size, file=file, switches=switches, worth=worth)
+    if share is not None and file.exists():
+        return (f"It is compiled for this machine: such forwards take {share:.2f} of a plain one's time.",)
+    return (COMPILING,)

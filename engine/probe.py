@@ -76,11 +76,6 @@ def measure(forward: Callable[[int], None], *, budget_s: float = BUDGET_S) -> Co
     return Costs(seconds=seconds)
 
 
-def widths_up_to(rows: int) -> list[int]:
-    """Widths of forwards that shared images make most: the measured ones from two rows on, and `rows` itself."""
-    return sorted({width for width in ROWS if 2 <= width <= rows} | {rows})
-
-
 def _timed(forward: Callable[[int], None], rows: int) -> float:
     forward(rows)  # the first one of a shape also chooses kernels
     times: list[float] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,11 +30,19 @@ class Rows:
     def __len__(self) -> int:
         return self.latents.shape[0]
 
+    @property
+    def parts(self) -> tuple[Tensor | None, ...]:
+        """In the order in which they stand here."""
+        return tuple(getattr(self, entry.name) for entry in fields(self))
+
+    @classmethod
+    def of(cls, parts: Iterable[Tensor | None]) -> Rows:
+        """The rows of these `parts`."""
+        return cls(**dict(zip((entry.name for entry in fields(cls)), parts, strict=True)))  # pyright: ignore[reportArgumentType]
+
     def each(self, act: Callable[[Tensor], Tensor]) -> Rows:
         """The same rows, changed part by part."""
-        parts = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        changed: dict[str, Any] = {name: part if part is None else act(part) for name, part in parts.items()}
-        return Rows(**changed)
+        return Rows.of(None if part is None else act(part) for part in self.parts)
 
 
 def of_picture(
@@ -60,6 +68,20 @@ def of_picture(
         pooled=pooled,
         sizes=sizes,
     )
+
+
+def noise(like: Rows, count: int) -> Rows:
+    """So many rows of noise that look like these, at timesteps of all sizes; always the same."""
+    import torch
+
+    generator = torch.Generator("cpu").manual_seed(0)
+
+    def drawn(part: Tensor) -> Tensor:
+        numbers = torch.randn((count, *part.shape[1:]), generator=generator, dtype=torch.float32)
+        return numbers.to(part.device, part.dtype)
+
+    times = torch.linspace(1, 999, count).round().to(like.timesteps.device)
+    return replace(like.each(drawn), timesteps=times)
 
 
 def join(pictures: Sequence[Rows], *, padded: int | None = None) -> Rows:

@@ -43,8 +43,8 @@ class EngineSettings:
     """Local folder of an AutoencoderTiny for sharper previews; None: a linear map of the latents."""
     channels_last: Switch = "auto"
     fused_qkv: Switch = "auto"
-    compile: Switch = "off"
-    """Only in the fast mode; goes on behind the first images."""
+    compile: Switch = "auto"
+    """Not in exact; goes on behind the first images."""
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     profile: Profile | Literal["auto"] = "auto"
     fake: FakeSettings | None = None

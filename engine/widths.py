@@ -20,6 +20,11 @@ class Shaped(Turn, Protocol):
         """Equal for items whose rows have equal shapes."""
         ...
 
+    @property
+    def began_exact(self) -> bool:
+        """Whether it had a forward of its own in the wide mode: another kind of forward would change its bits."""
+        ...
+
 
 Item = TypeVar("Item", bound=Shaped)
 
@@ -27,11 +32,12 @@ Item = TypeVar("Item", bound=Shaped)
 class Widths(Generic[Item]):
     """The rows of a forward that an item leads.
 
-    exact: its own. wide: always `rows`, for shapes at which every slot gives equal bits (asked of `slots_agree` at a
-    shape's first forward), otherwise as in exact. fast: up to `rows`. What memory has no room for gets narrower.
+    exact: its own. wide: always `rows`, for shapes at which every slot gives equal bits (asked of `slots_agree` until
+    it can tell), otherwise as in exact, and who began so goes on so. fast: up to `rows`. What memory has no room for
+    gets narrower.
     """
 
-    def __init__(self, mode: Mode, rows: int, slots_agree: Callable[[Item, int], bool]) -> None:
+    def __init__(self, mode: Mode, rows: int, slots_agree: Callable[[Item, int], bool | None]) -> None:
         self.mode: Mode = mode
         self.rows = rows
         self._slots_agree = slots_agree
@@ -51,7 +57,7 @@ class Widths(Generic[Item]):
 
     def served(self, item: Item) -> Mode:
         """The mode whose promise holds for this item."""
-        if self.mode == "wide" and not self._fits_wide(item):
+        if self.mode == "wide" and (item.began_exact or not self._fits_wide(item)):
             return "exact"
         return self.mode
 
@@ -77,5 +83,8 @@ class Widths(Generic[Item]):
         if item.rows > self.rows:
             return False
         if item.shape not in self._agreeing:
-            self._agreeing[item.shape] = self._slots_agree(item, self.rows)
+            agree = self._slots_agree(item, self.rows)
+            if agree is None:
+                return False
+            self._agreeing[item.shape] = agree
         return self._agreeing[item.shape]

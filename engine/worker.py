@@ -286,7 +286,7 @@ class Worker(Generic[Painted]):
         job = picture.job
         seed = job.request.seed_of(picture.index)
         picture.canvas = picture.by.family.prepare(job.request, seed, job.begun)
-        job.notes, job.made_with = picture.canvas.notes, picture.canvas.made_with
+        job.notes = picture.canvas.notes
         if more := picture.canvas.left - job.request.evaluations:  # an image has as many tiles as it has
             job.total += more
             self._batcher.reckon(picture, job.total)
@@ -326,7 +326,7 @@ class Worker(Generic[Painted]):
         image = self._decoded(picture)
         reach(Failpoint.DECODED)
         self._decode_s = time.monotonic() - begin
-        picture.canvas = None  # frees its latents
+        picture.made_with, picture.canvas = picture.canvas.made_with, None  # frees its latents
         self._saving[self._saver.submit(self._save, picture, image)] = picture
         self._tell(picture.job, "saving", always=True)
 
@@ -352,7 +352,7 @@ class Worker(Generic[Painted]):
             request=job.request,
             index=index,
             notes=job.notes,
-            fingerprint={**picture.by.fingerprint, **job.made_with, **picture.served},
+            fingerprint={**picture.by.fingerprint, **picture.made_with, **picture.served},
         )
         name = spool.file_name(*job.key, index)
         path, sha256 = spool.write(self._folder, name, png)

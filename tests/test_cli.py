@@ -752,7 +752,7 @@ HERE = {
     "weights": "1a",
     "model": "starter",
 }
-WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off"}
+WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off", "compile": "off"}
 
 
 @pytest.mark.parametrize(
@@ -781,6 +781,11 @@ WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off"}
             {"mode": "fast"},
             {},
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit.",
+        ),
+        (
+            {"mode": "wide", "width": "8 rows"},
+            {**WIDE, "rows": 8, "compile": "auto"},
+            'This machine draws it again to the bit with compile = "off" under [engine].',
         ),
         (
             {"mode": "exact", "decode": "tiles of 512 pixels", "profile": "low"},
@@ -828,7 +833,7 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     (tmp_path / "loras" / "detail.safetensors").write_bytes(b"here")
     mine, _ = ask_child(
         info._HERE,
-        *("starter", "cpu", "auto", str(tmp_path), '["lora detail", "lora gone"]', "starter", "exact"),
+        *("starter", "cpu", "auto", str(tmp_path), '["lora detail", "lora gone"]', "starter", "exact", "yes"),
     )
     assert mine is not None
     assert "lora gone" not in mine
@@ -846,9 +851,17 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         ({**mine, "threads": "77"}, "threads 77 there"),
         ({**mine, "lora detail": "0123"}, "other bits: lora detail 0123 there, "),
         ({**mine, "embedding x": "0123"}, "other bits: embedding x 0123 there, none here"),
+        ({**mine, "unet": "compiled with x"}, "other bits: unet compiled with x there, compiled with "),
     ):
         made = {**there, "mode": "exact"}
         assert words in info.verdict(made, mine, model="starter", settings=settings.engine)
+    told = info.verdict(
+        {**mine, "mode": "wide", "width": "4 rows"},
+        mine,
+        model="starter",
+        settings=EngineSection.model_validate(WIDE),
+    )
+    assert told.endswith('to the bit with compile = "on" under [engine].')
     told = info.verdict({**mine, "mode": "exact"}, mine, model="dream", settings=settings.engine)
     assert told.endswith("to the bit, once the model “dream” lies in checkpoints in the folder for models.")
     told = info.verdict({**mine, "mode": "exact"}, mine, model="a/b", settings=settings.engine)
@@ -861,7 +874,7 @@ def test_info_looks_at_the_pictures_own_model(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "large" / "easel.json").write_text(
         '{"width": 512, "height": 512, "side_max": 1024, "pixels_max": 1048576}'
     )
-    asked = ("starter", "cpu", "auto", str(tmp_path), "[]", "large", "exact")
+    asked = ("starter", "cpu", "auto", str(tmp_path), "[]", "large", "exact", "")
     here, complaint = ask_child(info._HERE, *asked)
     assert here is not None, complaint
     assert here["model"] == "large"

@@ -145,9 +145,8 @@ def test_the_error_names_file_and_count(tmp_path: Path) -> None:
         ('[engine]\ndtype = "int8"', "engine.dtype"),
         ("[engine]\nchannels_last = true", "engine.channels_last"),
         ('[engine]\nfused_qkv = "yes"', "engine.fused_qkv"),
-        ('[engine]\nmode = "fast"\ncompile = "auto"', "engine.compile"),
+        ('[engine]\nmode = "fast"\ncompile = true', "engine.compile"),
         ('[engine]\ncompile = "on"', "engine.compile"),
-        ('[engine]\nmode = "wide"\ncompile = "on"', "engine.compile"),
         ("[preview]\nevery = -1", "preview.every"),
         ("[preview]\nmodel = 5", "preview.model"),
         ("[limits]\npending = 0", "limits.pending"),
@@ -192,14 +191,18 @@ def test_limits_stay_under_the_ceilings(tmp_path: Path) -> None:
     )
 
 
-def test_only_fast_is_compiled(tmp_path: Path) -> None:
-    """Compiling in a mode that promises equal pixels is refused in a sentence that names both keys; in fast it is taken."""
+def test_exact_is_never_compiled(tmp_path: Path) -> None:
+    """Where pictures are to equal a plain pipe()'s it is refused in a sentence that names both keys; otherwise taken."""
     text = '[engine]\nmode = "{mode}"\ncompile = "on"\n'
 
-    assert problems(write(tmp_path, text.format(mode="wide"))) == (
-        'engine.compile: found "on"; allowed: "off" as long as engine.mode is "wide", since only "fast" can be compiled.',
+    assert problems(write(tmp_path, text.format(mode="exact"))) == (
+        (
+            'engine.compile: found "on"; allowed: "auto" or "off" as long as engine.mode is "exact", '
+            "since pictures equal those of a model that is not compiled."
+        ),
     )
-    assert load(write(tmp_path, text.format(mode="fast")), {}).engine.compile == "on"
+    for mode in ("wide", "fast"):
+        assert load(write(tmp_path, text.format(mode=mode)), {}).engine.compile == "on"
 
 
 def test_settings_have_the_contracts_words() -> None:

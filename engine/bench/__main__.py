@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from engine.families.sd import SdFamily
 
 SLOTS = 16
-COMPILED = ("compiled", "fast-compiled")
+HASTENED = ("wide4-compiled", "wide8-compiled", "fast-compiled")
+COMPILED = ("compiled", *HASTENED)
 """Sides that take --compile."""
-SIDES = (BASE, "compiled", "static", "exact", "wide4", "wide8", "fast", "fast-compiled")
+SIDES = (BASE, "compiled", "static", "exact", "wide4", "wide8", "fast", *HASTENED)
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
@@ -101,7 +102,7 @@ def _sides(options: argparse.Namespace, subject: Machine, folder: Path, results:
             if key not in COMPILED:
                 raise
             results.notes.append(
-                f"{key}: left out, the model can't be compiled here ({type(error).__name__})."
+                f"{key}: left out, the model can't be compiled here ({type(error).__name__}: {error})."
             )
             continue
         results.sides[key] = side.words
@@ -128,17 +129,22 @@ def _makers(subject: Machine, folder: Path, knee: int) -> dict[str, Callable[[],
 
     batches = "(b) diffusers' static batches of up to 8 that agree in sampler, steps and guidance"
     fast = f"(e) Easel fast: up to {knee} rows, this machine's knee"
+
+    def hastened(key: str, words: str, mode: Mode, rows: int) -> Side:
+        return easel(key, f"{words}, compiled", mode, rows, subject.compiled_family(max(8, knee)))
+
+    wide4, wide8 = (f"(d) Easel wide: always {rows} rows" for rows in (4, 8))
     return {
         BASE: lambda: plain(BASE, "(a) pipe(prompt), one after the other, as tutorials do"),
         "compiled": lambda: plain("compiled", "(a') the same, its UNet compiled", pipeline=compiled(subject)),
         "static": lambda: plain("static", batches, size=8),
         "exact": lambda: easel("exact", "(c) Easel exact: an image a forward", "exact", 2),
-        "wide4": lambda: easel("wide4", "(d) Easel wide: always 4 rows", "wide", 4),
-        "wide8": lambda: easel("wide8", "(d) Easel wide: always 8 rows", "wide", 8),
+        "wide4": lambda: easel("wide4", wide4, "wide", 4),
+        "wide8": lambda: easel("wide8", wide8, "wide", 8),
         "fast": lambda: easel("fast", fast, "fast", knee),
-        "fast-compiled": lambda: easel(
-            "fast-compiled", f"{fast}, compiled", "fast", knee, subject.compiled_family(knee)
-        ),
+        "wide4-compiled": lambda: hastened("wide4-compiled", wide4, "wide", 4),
+        "wide8-compiled": lambda: hastened("wide8-compiled", wide8, "wide", 8),
+        "fast-compiled": lambda: hastened("fast-compiled", fast, "fast", knee),
     }
 
 
@@ -173,7 +179,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--offline", action="store_true", help="ask the hub for nothing")
     add("--channels-last", action="store_true", help="for all sides alike")
     add("--fused-qkv", action="store_true", help="for all sides alike")
-    add("--compile", action="store_true", help="also measure compiled UNets: pipe()'s and the fast mode's")
+    add(
+        "--compile",
+        action="store_true",
+        help="also measure compiled UNets: pipe()'s, and those of wide and fast",
+    )
     add("--quick", action="store_true", help="three minutes on two cores; rough")
     add("--sides", type=_words(SIDES), default=SIDES, help=", ".join(SIDES))
     add("--parts", type=_words(plan.PARTS), help=", ".join(plan.PARTS))

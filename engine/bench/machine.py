@@ -36,6 +36,8 @@ class Machine:
     pipeline: Any
     info: ModelInfo
     place: Place
+    switches: Mapping[str, str]
+    """What is turned on, for all sides alike."""
     facts: Mapping[str, str]
     """Everything that the pixels and the speed depend on."""
     sketcher: Sketcher
@@ -56,10 +58,16 @@ class Machine:
         return self.kind(self.pipeline, self.sketcher)
 
     def compiled_family(self, rows: int) -> SdFamily:
-        """The same with forwards of up to `rows` rows compiled, which takes minutes: no image is drawn meanwhile."""
-        family = self.family()
-        family.compile_behind(probe.widths_up_to(rows), (self.info.width, self.info.height))
+        """The same with forwards of up to `rows` rows compiled, which takes minutes the first time: nobody draws meanwhile.
+
+        Raises RuntimeError where it can't be compiled.
+        """
+        family, size = self.family(), (self.info.width, self.info.height)
+        file = self.inputs.parent / f"{rows}.pt2"
+        family.compile_behind((2, rows), size, file=file, switches=self.switches)
         family.wait_for_compiler()
+        if not family.is_compiled:
+            raise RuntimeError("the log says why")
         return family
 
     def pipeline_from_images(self) -> Any:
@@ -134,6 +142,7 @@ def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: 
         pipeline=pipeline,
         info=info,
         place=place,
+        switches=switches,
         facts={**arithmetic.fingerprint(place), **switches},
         sketcher=preview.LinearSketcher(pipeline.vae, placing.of(pipeline).device),
         inputs=folder,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from engine.families.prompts import Prompts
 from engine.families.starting import Blend, Starting, beside
 from engine.families.trouble import Explaining, check_finite
 from engine.preview import Sketcher
+from engine.rows import noise
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,7 +50,7 @@ class SdCanvas:
     guidance: Tensor | None
     notes: tuple[str, ...]
     loras: tuple[Lora, ...] = ()
-    made_with: Mapping[str, str] = field(default_factory=dict[str, str])
+    made_with: dict[str, str] = field(default_factory=dict[str, str])
     pooled: Tensor | None = None
     sizes: Tensor | None = None
     done: int = 0
@@ -152,7 +153,11 @@ class SdFamily(Explaining):
             canvas.seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
         self._loras.see(canvases[0].loras)
         pictures = [_rows_of(canvas) for canvas in canvases]
-        predictions = self._forward(rows.join(pictures, padded=padded))
+        batch = rows.join(pictures, padded=padded)
+        if (compiled := self._compiled_for(batch)) is not None:
+            for canvas in canvases:
+                canvas.made_with["unet"] = compiled.words
+        predictions = self._forward(batch)
         ends = itertools.accumulate(len(picture) for picture in pictures)
         return [predictions[end - canvas.rows : end] for end, canvas in zip(ends, canvases, strict=True)]
 
@@ -195,17 +200,15 @@ class SdFamily(Explaining):
     # -------------------------------------------------------------- what is measured
 
     @torch.inference_mode()
-    def slots_agree(self, canvas: SdCanvas, rows: int) -> bool:
-        """Some rows of noise, and the same ones moved on by one and by half of the slots: equal bits everywhere?"""
-        generator = torch.Generator("cpu").manual_seed(0)
+    def slots_agree(self, canvas: SdCanvas, rows: int) -> bool | None:
+        """Some rows of noise, and the same ones moved on by one and by half of the slots: equal bits everywhere?
+
+        None while the forward that it would be about is still being compiled.
+        """
         self._loras.see(canvas.loras)
-
-        def noise(like: Tensor) -> Tensor:
-            drawn = torch.randn((rows, *like.shape[1:]), generator=generator, dtype=torch.float32)
-            return drawn.to(like.device, like.dtype)
-
-        times = torch.linspace(1, 999, rows).round().to(canvas.latents.device)
-        batch = replace(_rows_of(canvas).each(noise), timesteps=times)
+        batch = noise(_rows_of(canvas), rows)
+        if self._compiled is not None and not self._loras.is_seen and self._compiled.may_take(batch):
+            return None
 
         def forward(shift: int) -> Tensor:
             return self._forward(batch.each(lambda part: part.roll(shift, 0))).roll(-shift, 0)
@@ -214,11 +217,27 @@ class SdFamily(Explaining):
         return all(torch.equal(straight, forward(shift)) for shift in {1, rows // 2})
 
     def compile_behind(
-        self, rows: Sequence[int], size: tuple[int, int], *, backend: str = "inductor"
+        self,
+        counts: tuple[int, int],
+        size: tuple[int, int],
+        *,
+        file: Path,
+        switches: Mapping[str, str],
+        worth: float | None = None,
     ) -> None:
-        """Begins to compile forwards of these many rows at `size`; they are used as they get ready."""
-        self._compiled = compiling.CompiledUnet(self._pipe.unet, backend=backend)
-        self._compiled.begin([self._blank(count, size) for count in rows])
+        """Begins to compile forwards of (at least, at most) so many rows at `size`, which are used once they are ready.
+
+        `file` is where they are kept. If they take more than `worth` of the plain ones' time they are not used.
+        """
+        self._compiled = compiling.CompiledUnet(
+            self._pipe.unet, self._blank(2, size), counts=counts, file=file, switches=switches
+        )
+        self._compiled.begin(worth=worth)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether something was compiled and is in use."""
+        return self._compiled is not None and self._compiled.is_in_use
 
     def wait_for_compiler(self) -> None:
         """Returns when nothing is being compiled any more."""
@@ -262,9 +281,14 @@ class SdFamily(Explaining):
     # -------------------------------------------------------------- its parts
 
     def _forward(self, batch: rows.Rows) -> Tensor:
-        if self._compiled is not None and not self._loras.is_seen:
-            return self._compiled(batch)
+        if (compiled := self._compiled_for(batch)) is not None:
+            return compiled(batch)
         return compiling.call(self._pipe.unet, batch)
+
+    def _compiled_for(self, batch: rows.Rows) -> compiling.CompiledUnet | None:
+        """What is compiled knows no LoRA."""
+        compiled = self._compiled
+        return compiled if compiled and not self._loras.is_seen and compiled.takes(batch) else None
 
     def _is_flagged(self, pixels: Tensor) -> bool:
         checker = getattr(self._pipe, "safety_checker", None)

@@ -1,8 +1,12 @@
-"""Compiling goes on behind the first images: until a shape is ready, and where it never gets ready, drawing is plain."""
+"""Compiling goes on behind the first images: until it is ready, and where it never gets ready, drawing is plain."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,71 +14,294 @@ from typing import Any
 import pytest
 import torch
 
-from engine.compiling import CompiledUnet
-from engine.contract import ModelInfo
+from engine import compiling, metadata
+from engine.compiling import CompiledUnet, Order
+from engine.contract import Finished, ModelInfo
 from engine.families.sd import SdFamily
+from engine.rows import noise
 from tests.engine.support import Bench
+
+SIZE = (64, 64)
+MOST = 4
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny: Path, load_pipe: Callable[[Path], Any]) -> Any:
+    """With a UNet of one block: compiling takes a minute of anything larger."""
+    from diffusers import UNet2DConditionModel
+
+    pipe = load_pipe(tiny)
+    torch.manual_seed(1)
+    pipe.unet = UNet2DConditionModel(
+        sample_size=pipe.unet.config.sample_size,
+        cross_attention_dim=pipe.unet.config.cross_attention_dim,
+        norm_num_groups=16,
+        attention_head_dim=8,
+        block_out_channels=(32,),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        mid_block_type=None,
+    ).eval()
+    return pipe
+
+
+@pytest.fixture(scope="module")
+def package(pipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a process of its own really makes of the tiny UNet, for 2 to 4 rows of its own size."""
+    file = tmp_path_factory.mktemp("compiled") / "tiny.pt2"
+    family = SdFamily(pipe)
+    family.compile_behind((2, MOST), SIZE, file=file, switches={})
+    family.wait_for_compiler()
+    assert family.is_compiled
+    return file
+
+
+@pytest.fixture
+def hastened(pipe: Any, package: Path) -> SdFamily:
+    """A family that has loaded it, as a later start does."""
+    family = SdFamily(pipe)
+    family.compile_behind((2, MOST), SIZE, file=package, switches={})
+    family.wait_for_compiler()
+    assert family.is_compiled
+    return family
+
+
+@pytest.fixture
+def gate(package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Compiling takes until it is set."""
+    opened = threading.Event()
+
+    def later(order: Order) -> None:
+        assert opened.wait(60)
+        shutil.copy(package, order.file)
+
+    monkeypatch.setattr(compiling, "compile_ahead", later)
+    yield opened
+    opened.set()
+
+
+def bits(ending: Finished) -> bytes:
+    from PIL import Image
+
+    return Image.open(str(ending.images[0].path)).tobytes()
+
+
+def made_with(ending: Finished) -> dict[str, str]:
+    read = metadata.read(str(ending.images[0].path))
+    assert read is not None
+    return dict(read.fingerprint)
+
+
+# ------------------------------------------------------------------ the forward
+
+
+def test_it_predicts_what_the_plain_one_does(pipe: Any, hastened: SdFamily) -> None:
+    """For any number of rows from two on, to rounding; every slot gives the same bits."""
+    with torch.inference_mode():
+        for count in (2, 3, MOST):
+            batch = noise(hastened._blank(2, SIZE), count)
+            assert hastened._compiled_for(batch) is not None
+            plain = compiling.call(pipe.unet, batch)
+            assert torch.allclose(hastened._forward(batch), plain, atol=1e-4)
+            assert not torch.equal(plain[0], plain[1])
+        rolled = hastened._forward(batch.each(lambda part: part.roll(1, 0)))
+        assert torch.equal(rolled.roll(-1, 0), hastened._forward(batch))
+
+
+def test_other_rows_are_drawn_plain(pipe: Any, hastened: SdFamily) -> None:
+    """One row, too many, another size, a prompt of two windows: the plain forward's own bits."""
+    with torch.inference_mode():
+        own = noise(hastened._blank(2, SIZE), 2)
+        longer = replace(own, embeddings=own.embeddings.repeat(1, 2, 1))
+        others = [
+            hastened._blank(count, size) for count, size in ((1, SIZE), (MOST + 1, SIZE), (2, (64, 96)))
+        ]
+        for batch in (*others, longer):
+            assert hastened._compiled_for(batch) is None
+            assert torch.equal(hastened._forward(batch), compiling.call(pipe.unet, batch))
+
+
+def test_the_weights_are_shared(pipe: Any, hastened: SdFamily) -> None:
+    """What is compiled holds no copy of its own: a weight that changes, changes what it predicts."""
+    batch = noise(hastened._blank(2, SIZE), 2)
+    weight = pipe.unet.conv_in.weight
+    with torch.inference_mode():
+        before = hastened._forward(batch)
+        weight.mul_(2)
+        try:
+            changed = hastened._forward(batch)
+            assert torch.allclose(changed, compiling.call(pipe.unet, batch), atol=1e-4)
+        finally:
+            weight.div_(2)
+        assert not torch.allclose(changed, before, atol=1e-3)
+        assert torch.equal(hastened._forward(batch), before)
+
+
+def test_small_weights_are_part_of_the_program(pipe: Any, package: Path, tmp_path: Path) -> None:
+    """The compiler writes them in, so the same program with another model's is found out, and not used."""
+    import copy
+
+    other = copy.deepcopy(pipe.unet)
+    with torch.no_grad():
+        other.conv_out.bias += 0.5
+    file = Path(shutil.copy(package, tmp_path / "a.pt2"))
+    unet = CompiledUnet(other, SdFamily(pipe)._blank(2, SIZE), counts=(2, MOST), file=file, switches={})
+    assert len(unet._order().small["conv_out.bias"]) == 4
+    with pytest.raises(compiling.Differs, match="off by"):
+        unet.finish(None)
+    assert not unet.is_in_use
+
+
+# ------------------------------------------------------------------ behind the first images
 
 
 def test_nobody_waits_for_the_compiler(
-    pipe: Any, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipe: Any, model: ModelInfo, tmp_path: Path, gate: threading.Event
 ) -> None:
-    """While the compiler works a picture is drawn and finished; afterwards the compiled forward is the one in use."""
-    gate, compiled_calls = threading.Event(), []
-
-    def fake_compile(unet: Any, **_: Any) -> Any:
-        def compiled(*args: Any, **kwargs: Any) -> Any:
-            assert gate.wait(60)
-            compiled_calls.append(args[0].shape)
-            return unet(*args, **kwargs)
-
-        return compiled
-
-    monkeypatch.setattr(torch, "compile", fake_compile)
+    """In fast a picture is drawn plainly while the compiler works; afterwards the compiled forward is in use."""
     family = SdFamily(pipe)
-    family.compile_behind([2], (64, 64))
-    bench = Bench(family, model, tmp_path, mode="fast", rows=4)
-    bench.submit(1, model.request(prompt="x", seed=1, steps=2, size=(64, 64)))
-    assert bench.finished(1).images[0].path
-    assert not compiled_calls
+    family.compile_behind((2, MOST), SIZE, file=tmp_path / "x" / "a.pt2", switches={})
+    bench = Bench(family, model, tmp_path, mode="fast", rows=MOST)
+    bench.submit(1, model.request(prompt="x", seed=1, steps=2, size=SIZE))
+    assert "unet" not in made_with(bench.finished(1))
     gate.set()
-    assert family._compiled is not None
-    family._compiled.wait()
-    bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=(64, 64), sampler="Euler"))
-    bench.finish(2)
-    assert len(compiled_calls) == 1 + 2
+    (tmp_path / "x").mkdir()
+    family.wait_for_compiler()
+    bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=SIZE, sampler="Euler"))
+    assert made_with(bench.finished(2))["unet"] == f"compiled with {compiling.compiler()}"
 
 
-def test_other_shapes_are_drawn_plain(pipe: Any) -> None:
-    """torch.compile really runs for the given rows; a batch of another shape never starts a compilation."""
+def test_in_wide_no_picture_is_half_compiled(
+    pipe: Any, model: ModelInfo, tmp_path: Path, gate: threading.Event
+) -> None:
+    """Until it is ready wide serves as exact does, and who began so ends so; then alone and in a crowd are equal."""
+    (tmp_path / "x").mkdir()
     family = SdFamily(pipe)
-    family.compile_behind([2], (64, 64), backend="eager")
-    compiled = family._compiled
-    assert compiled is not None
-    compiled.wait()
-    assert compiled._ready == {((2, 4, 8, 8), 77)}
+    family.compile_behind((MOST, MOST), SIZE, file=tmp_path / "x" / "a.pt2", switches={})
+    bench = Bench(family, model, tmp_path, mode="wide", rows=MOST)
+
+    def request(seed: int, steps: int = 3) -> Any:
+        return model.request(prompt="x", seed=seed, steps=steps, size=SIZE, guidance_scale=4.0)
+
+    bench.submit(1, request(1, steps=6))
+    bench.tick(3)
+    gate.set()
+    family.wait_for_compiler()
+    bench.submit(2, request(2))  # joins the first, which has steps to make
+    early, late = bench.finished(1), bench.finished(2)
+    assert made_with(early)["mode"] == "exact"
+    assert "unet" not in made_with(early)
+    assert "mode" not in made_with(late)
+    assert made_with(late)["unet"] == f"compiled with {compiling.compiler()}"
+    exact = Bench(SdFamily(pipe), model, tmp_path)
+    exact.submit(9, request(1, steps=6))
+    assert bits(early) == bits(exact.finished(9))
+    for job_id in (3, 4):
+        bench.submit(job_id, request(job_id - 1))
+    crowd = bench.finished(3), bench.finished(4)
+    bench.submit(5, request(3))
+    assert bits(crowd[0]) == bits(late)
+    assert bits(crowd[1]) == bits(bench.finished(5))
+
+
+def test_sizes_that_are_not_compiled_are_wide_at_once(
+    pipe: Any, model: ModelInfo, tmp_path: Path, gate: threading.Event
+) -> None:
+    """Only the shape that is being compiled waits for it."""
+    family = SdFamily(pipe)
+    family.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
+    bench = Bench(family, model, tmp_path, mode="wide", rows=MOST)
+    bench.submit(1, model.request(prompt="x", seed=1, steps=2, size=(64, 96)))
+    assert not {"mode", "unet"} & made_with(bench.finished(1)).keys()
+
+
+# ------------------------------------------------------------------ what pays, and what goes wrong
+
+
+def test_what_does_not_pay_is_not_used(pipe: Any, package: Path, tmp_path: Path) -> None:
+    """Its share of the plain time is kept for the next start; the program is not."""
+    file = Path(shutil.copy(package, tmp_path / "a.pt2"))
+    family = SdFamily(pipe)
+    family.compile_behind((2, MOST), SIZE, file=file, switches={}, worth=0.0)
+    family.wait_for_compiler()
+    assert not family.is_compiled
+    assert not file.exists()
+    share = compiling.share_of(file)
+    assert share is not None
+    assert share > 0
+    assert json.loads((tmp_path / "a.json").read_text())["share"] == share
+
+
+def test_a_missing_compiler_is_told_and_does_no_harm(
+    pipe: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the compiling process fails the log says why, nothing is left behind, and forwards stay plain."""
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    family = SdFamily(pipe)
+    family.compile_behind((2, MOST), SIZE, file=tmp_path / "x" / "a.pt2", switches={})
+    family.wait_for_compiler()
+    assert not family.is_compiled
+    assert "can't be compiled here, and is used as it is" in caplog.text
+    assert "there is no C++ compiler" in caplog.text
+    assert not (tmp_path / "x").exists()
+    batch = noise(family._blank(2, SIZE), 2)
     with torch.inference_mode():
-        for rows, size in ((4, (64, 64)), (2, (64, 96)), (2, (64, 64))):
-            batch = family._blank(rows, size)
-            plain = pipe.unet(batch.latents, batch.timesteps, encoder_hidden_states=batch.embeddings).sample
-            assert torch.allclose(compiled(batch), plain, atol=1e-5)
-        longer = replace(batch, embeddings=batch.embeddings.repeat(1, 2, 1))  # a prompt of two windows
-        plain = pipe.unet(longer.latents, longer.timesteps, encoder_hidden_states=longer.embeddings).sample
-        assert torch.equal(compiled(longer), plain)
-    assert compiled._ready == {((2, 4, 8, 8), 77)}
+        assert torch.equal(family._forward(batch), compiling.call(pipe.unet, batch))
 
 
-def test_a_missing_compiler_is_told_and_does_no_harm(pipe: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """When compiling fails the log says so, and forwards stay plain."""
-
-    def broken(*_: Any) -> Any:
-        raise RuntimeError("no C compiler")
-
-    unet = CompiledUnet(pipe.unet, backend=broken)  # type: ignore[arg-type]
+@pytest.mark.parametrize("rubbish", [b"", b"PK\x03\x04 nothing"])
+def test_a_damaged_file_is_no_end(
+    pipe: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, rubbish: bytes
+) -> None:
+    """It is told, taken away so that the next start makes it anew, and drawing is plain."""
+    file = tmp_path / "a.pt2"
+    file.write_bytes(rubbish)
     family = SdFamily(pipe)
-    batch = family._blank(2, (64, 64))
-    unet.begin([batch])
-    unet.wait()
+    family.compile_behind((2, MOST), SIZE, file=file, switches={})
+    family.wait_for_compiler()
+    assert not family.is_compiled
     assert "can't be compiled here" in caplog.text
-    with torch.inference_mode():
-        assert unet(batch).shape == batch.latents.shape
+    assert not file.exists()
+
+
+def test_a_model_that_is_let_go_meanwhile_leaves_the_memory(
+    pipe: Any, tmp_path: Path, gate: threading.Event
+) -> None:
+    """The compiler goes on, but holds none of its weights."""
+    import gc
+    import weakref
+
+    unet = CompiledUnet(
+        pipe.unet, SdFamily(pipe)._blank(2, SIZE), counts=(2, MOST), file=tmp_path / "a.pt2", switches={}
+    )
+    unet.begin()
+    gone, thread = weakref.ref(unet), unet._thread
+    del unet
+    gc.collect()
+    assert gone() is None
+    gate.set()
+    assert thread is not None
+    thread.join()
+    assert (tmp_path / "a.pt2").exists()
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    import os
+
+    files = [tmp_path / f"{number}.pt2" for number in range(compiling.KEPT + 2)]
+    for number, file in enumerate(files):
+        file.touch()
+        compiling.note_of(file).touch()
+        os.utime(file, (number, number))
+    compiling._prune(tmp_path)
+    assert sorted(tmp_path.glob("*.pt2")) == sorted(files[2:])
+    assert sorted(tmp_path.glob("*.json")) == sorted(map(compiling.note_of, files[2:]))
+
+
+def test_the_compiling_process_leaves_with_its_parent() -> None:
+    """Whose id it was told: when that is no longer its parent's, it goes."""
+    import sys
+
+    with subprocess.Popen([sys.executable, "-m", "engine.ahead", "1"], stdin=subprocess.PIPE) as child:
+        assert child.wait(60) == 1

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from engine import metadata
-from engine.compiling import CompiledUnet
+from engine.compiling import CompiledUnet, call
 from engine.contract import EngineSettings, Failed, GenerationRequest, Lora, Mode, ModelInfo
 from engine.families import lora as lora_module
 from engine.families.lora import Loras
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.models import describe
+from engine.rows import Rows
 from tests.engine.adapters import kohya, lora_tensors, write
 from tests.engine.support import Bench, draw, pixels, plain
 
@@ -269,12 +270,17 @@ def test_what_is_compiled_stays_as_it_is(
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     family = SdFamily(drawing, models=models)
-    compiled = family._compiled = CompiledUnet(drawing.unet, backend="eager")
-    calls: list[int] = []
-    honest = CompiledUnet.__call__
-    monkeypatch.setattr(
-        CompiledUnet, "__call__", lambda self, batch: (calls.append(1), honest(self, batch))[1]
+    size = a_request(info).width, a_request(info).height
+    compiled = family._compiled = CompiledUnet(
+        drawing.unet, family._blank(2, size), counts=(2, 4), file=models / "none.pt2", switches={}
     )
+    calls: list[int] = []
+
+    def program(*parts: Any) -> Any:
+        calls.append(1)
+        return call(compiled._plain, Rows.of(parts))
+
+    compiled._model = program
     own = dict(drawing.unet.named_parameters())
     flags = {name: tensor.requires_grad for name, tensor in compiled._plain.named_parameters()}
     assert all(tensor is own[name] for name, tensor in compiled._plain.named_parameters())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
+from engine import ahead, compiling
+from engine.compiling import CompiledUnet, Order
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo, Ready, Submit
 from engine.families.sdxl import SdxlFamily
 from engine.models import describe, load
+from engine.rows import noise
 from tests.engine.support import Bench, plain, recv_endings, recv_until
 
 
@@ -180,17 +184,19 @@ def test_previews_and_tiles(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path) -
     assert sparing.size == (72, 64)
 
 
-def test_compiled_forwards_know_what_rows_carry(pipe_xl: Any, model_xl: ModelInfo) -> None:
-    """torch.compile runs for the given rows, and gives what the plain forward gives."""
-    family = SdxlFamily(pipe_xl)
-    family.compile_behind([2], (72, 64), backend="eager")
-    compiled = family._compiled
-    assert compiled is not None
-    compiled.wait()
-    assert compiled._ready == {((2, 4, 8, 9), 77)}
-    request = a_request(model_xl, steps=2)
-    expected = plain(pipe_xl, request, request.seed, "latent")
-    assert torch.allclose(draw(family, request).latents[0], expected, atol=1e-4)
+def test_what_is_compiled_knows_what_rows_carry(pipe_xl: Any, tmp_path: Path) -> None:
+    """The architecture that the compiler is given predicts, with the model's weights, what the model does."""
+    like = SdxlFamily(pipe_xl)._blank(2, (72, 64))
+    unet = CompiledUnet(pipe_xl.unet, like, counts=(2, 4), file=tmp_path / "a.pt2", switches={})
+    order = Order(**json.loads(json.dumps(asdict(unet._order()))))
+    made = ahead._unet(order)
+    made.unet.load_state_dict(pipe_xl.unet.state_dict())
+    batch = noise(like, 3)
+    assert [None if part is None else part.shape[1:] for part in batch.parts] == [
+        part and torch.Size(part[0]) for part in order.parts
+    ]
+    with torch.inference_mode():
+        assert torch.equal(made(*batch.parts), compiling.call(pipe_xl.unet, batch))
 
 
 # ------------------------------------------------------------------ folders
