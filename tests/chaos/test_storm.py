@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.storm import Plan, storm
-from tests.chaos.verdict import judge
+from rehearsal.chaos.storm import Plan, storm
+from rehearsal.chaos.verdict import judge
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.chaos.weather import weather
-from tests.wire.easel import Bot, png
-from tests.wire.loopback import CannotDo, Channel, Interaction, LoopbackDiscord, Message, Upload, User
+from rehearsal.chaos.weather import weather
+from rehearsal.easel import Bot, png
+from rehearsal.loopback import CannotDo, Channel, Interaction, LoopbackDiscord, Message, Upload, User
 
 LIVE = ("accepted", "queued", "running", "rendered")
 VICTIMS = ("bot", "engine", "both")
@@ -198,7 +198,7 @@ def kill(pid: int) -> None:
 
 
 @asynccontextmanager
-async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncIterator[Storm]:
+async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncGenerator[Storm]:
     """Runs it to its end; the bot still runs inside the block."""
     random = Random(plan.seed)
     async with LoopbackDiscord() as discord:
@@ -208,7 +208,12 @@ async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncIterator[Storm]:
             random=random,
             discord=discord,
             bot=Bot(
-                discord=discord, folder=folder, module=["tests.chaos.child"], toml=LIMITS, fake=FAKE, **bot
+                discord=discord,
+                folder=folder,
+                module=["rehearsal.chaos.child"],
+                toml=LIMITS,
+                fake=FAKE,
+                **bot,
             ),
             channels=[discord.add_channel(guild, f"art-{number}") for number in range(CHANNELS)],
             people=[discord.add_user(f"user-{number}") for number in range(PEOPLE)],

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --jobs 200 --kills 20 --seed 1`: one storm after the other, a line for each; exit 1 if one is lost."""
+"""`python -m rehearsal.chaos --jobs 200 --kills 20 --seed 1`: one storm after the other, a line for each; exit 1 if one is lost."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos.storm import VICTIMS, Plan, storm
-from tests.chaos.verdict import Verdict, judge
+from rehearsal.chaos.storm import VICTIMS, Plan, storm
+from rehearsal.chaos.verdict import Verdict, judge
 
 
 async def one(plan: Plan, folder: Path) -> tuple[Verdict, dict[str, int]]:
@@ -23,7 +23,7 @@ async def one(plan: Plan, folder: Path) -> tuple[Verdict, dict[str, int]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.chaos", description=__doc__)
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the first storm; the next ones count on")

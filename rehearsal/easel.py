@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,8 @@ from typing import Any
 from PIL import Image
 
 from bot.ui.messages import PREVIEW
-from tests.wire.loopback import LoopbackDiscord, Permission
-from tests.wire.redirect import ADDRESS_VARIABLE
+from rehearsal.loopback import LoopbackDiscord, Permission
+from rehearsal.redirect import ADDRESS_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +38,7 @@ class Bot:
     folder: Path
     fake: dict[str, Any] | None = field(default_factory=lambda: {"step_s": 0.01})
     toml: str = ""
-    module: list[str] = field(default_factory=lambda: ["tests.wire.easel_child"])
+    module: list[str] = field(default_factory=lambda: ["rehearsal.easel_child"])
     address: str | None = None
     """Where the bot looks for Discord, if not where it is."""
     process: asyncio.subprocess.Process | None = None
@@ -112,7 +112,7 @@ class Evening:
 
 
 @asynccontextmanager
-async def easel_evening(folder: Path, **options: Any) -> AsyncIterator[Evening]:
+async def easel_evening(folder: Path, **options: Any) -> AsyncGenerator[Evening]:
     """A guild with a member and an admin, and the bot's data directory; the bot is not started yet.
 
     Leaving it fails if the bot ever created a webhook's follow-up: these have no nonce, so they could come twice.
