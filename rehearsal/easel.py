@@ -20,7 +20,10 @@ from bot.ui.messages import PREVIEW
 from rehearsal.loopback import LoopbackDiscord, Permission
 from rehearsal.redirect import ADDRESS_VARIABLE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
+"""Where a child starts, so that it imports the same Easel as we do."""
+OWN_VARIABLES = ("EASEL_", "DISCORD_TOKEN")
+"""How the settings of whoever runs this begin; with them a rehearsal could play in the real data folder."""
 
 
 def png(width: int, height: int, colour: str = "red") -> bytes:
@@ -49,7 +52,8 @@ class Bot:
         file.write_text(f'[data]\ndir = "{self.folder}/data"\n[progress]\ninterval_s = 0.2\n{self.toml}')
         self.output = self.folder / "bot.log"
         arguments = [str(file), *([json.dumps(self.fake)] if self.fake is not None else [])]
-        environment = {**os.environ, **self.discord.environment, "DISCORD_TOKEN": token or self.discord.token}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+        environment = {**ours, **self.discord.environment, "DISCORD_TOKEN": token or self.discord.token}
         if self.address is not None:
             environment[ADDRESS_VARIABLE] = self.address
         with self.output.open("ab") as log:

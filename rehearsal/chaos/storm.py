@@ -13,12 +13,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from rehearsal.chaos.plan import Plan
 from rehearsal.chaos.weather import weather
 from rehearsal.easel import Bot, png
 from rehearsal.loopback import CannotDo, Channel, Interaction, LoopbackDiscord, Message, Upload, User
 
 LIVE = ("accepted", "queued", "running", "rendered")
-VICTIMS = ("bot", "engine", "both")
 PEOPLE, CHANNELS, UNDER_WAY = 12, 3, 24
 PROGRESS_S = 180.0
 """A storm in which nothing moves for so long has lost its bot."""
@@ -33,18 +33,6 @@ max = 1000
 """
 PHOTO = Upload(filename="photo.png", bytes=png(96, 64))
 FAKE = {"step_s": 0.004, "decode_s": 0.02, "slots": 3}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    jobs: int
-    kills: int
-    seed: int
-    victims: tuple[str, ...] = VICTIMS
-    lost_replies: float = 0.1
-    """Share of Discord's replies that are lost."""
-    calm_s: float = 180.0
-    """How long everything may take once the weather is good and nobody is killed any more."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,47 +1,42 @@
-"""`python -m rehearsal.chaos --jobs 200 --kills 20 --seed 1`: one storm after the other, a line for each; exit 1 if one is lost."""
+"""`easel chaos`: one storm after the other, a line for each and every broken promise below it; kills nothing itself."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from rehearsal.chaos.storm import VICTIMS, Plan, storm
+from rehearsal.chaos.plan import Plan
+from rehearsal.chaos.storm import storm
 from rehearsal.chaos.verdict import Verdict, judge
 
-
-async def one(plan: Plan, folder: Path) -> tuple[Verdict, dict[str, int]]:
-    """The verdict on one storm, and what was killed in it."""
-    async with storm(folder, plan) as run:
-        verdict = judge(run)
-        return verdict, run.kills
+PROCESSES = Path("/proc/self/task")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m rehearsal.chaos", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=200)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1, help="of the first storm; the next ones count on")
-    parser.add_argument("--storms", type=int, default=1)
-    parser.add_argument("--victims", default=",".join(VICTIMS), help="some of bot,engine,both")
-    options = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    return max(
-        play(
-            Plan(jobs=options.jobs, kills=options.kills, seed=seed, victims=tuple(options.victims.split(",")))
+def run(plans: Iterable[Plan]) -> int:
+    """Plays them all, one or more. Returns 0 if every promise was kept, else 1."""
+    if not PROCESSES.is_dir():
+        print(
+            "easel chaos finds the engine in Linux' process table (/proc): run it on Linux.", file=sys.stderr
         )
-        for seed in range(options.seed, options.seed + options.storms)
-    )
+        return 1
+    logging.disable(logging.CRITICAL)
+    return max(play(plan) for plan in plans)
 
 
 def play(plan: Plan) -> int:
+    """One storm in a folder of its own, which stays for a look if a promise was broken."""
     folder, begin = Path(tempfile.mkdtemp(prefix=f"easel-chaos-{plan.seed}-")), time.monotonic()
-    verdict, kills = asyncio.run(one(plan, folder))
+    try:
+        verdict, kills = asyncio.run(one(plan, folder))
+    except AssertionError as problem:  # what was waited for never came
+        print(f"seed {plan.seed}: came to no end: {problem}\n  kept for a look: {folder}", flush=True)
+        return 1
     print(
         f"seed {plan.seed}: {verdict.asked} asked, {verdict.unanswered} never answered and free, "
         f"{verdict.delivered} delivered, {verdict.cancelled} cancelled, {verdict.refunded} refunded; "
@@ -54,9 +49,12 @@ def play(plan: Plan) -> int:
     if verdict.is_kept:
         shutil.rmtree(folder)
         return 0
-    print(f"  kept for a look: {folder}")
+    print(f"  kept for a look: {folder}", flush=True)
     return 1
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+async def one(plan: Plan, folder: Path) -> tuple[Verdict, dict[str, int]]:
+    """The verdict on one storm, and what was killed in it."""
+    async with storm(folder, plan) as run:
+        verdict = judge(run)
+        return verdict, run.kills
