@@ -219,4 +219,5 @@ async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncGenerator[Storm]:
             run.over = True
             if run.bot.process is not None and run.bot.process.returncode is None:
                 run.bot.process.kill()
+                await run.bot.process.wait()
             await keeper

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -26,7 +27,11 @@ def run(plans: Iterable[Plan]) -> int:
         )
         return 1
     logging.disable(logging.CRITICAL)
-    return max(play(plan) for plan in plans)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C, the bot as well
+    try:
+        return max(play(plan) for plan in plans)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def play(plan: Plan) -> int:
@@ -34,6 +39,9 @@ def play(plan: Plan) -> int:
     folder, begin = Path(tempfile.mkdtemp(prefix=f"easel-chaos-{plan.seed}-")), time.monotonic()
     try:
         verdict, kills = asyncio.run(one(plan, folder))
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)  # its processes have just been killed
+        raise
     except AssertionError as problem:  # what was waited for never came
         print(f"seed {plan.seed}: came to no end: {problem}\n  kept for a look: {folder}", flush=True)
         return 1

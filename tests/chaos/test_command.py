@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,29 @@ def test_a_storm_from_the_command_line(tmp_path: Path) -> None:
         r"seed 5: \d+ asked, .* delivered, .*; killed \{'engine': 1\}; \d+ s; every promise kept\n",
         done.stdout,
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_told_to_stop_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Stopped by SIGTERM, as by Ctrl-C, it ends its bot, removes its folders and prints no traceback."""
+    chaos = subprocess.Popen(
+        [sys.executable, "-m", "bot", "chaos"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": PACKAGES, "TMPDIR": str(tmp_path)},
+    )
+    children = Path(f"/proc/{chaos.pid}/task/{chaos.pid}/children")
+    while not list(tmp_path.glob("easel-chaos-1-*/data/easel.sqlite3")):
+        assert chaos.poll() is None
+        time.sleep(0.02)
+    bots = children.read_text().split()
+    chaos.send_signal(signal.SIGTERM)
+    out, err = chaos.communicate(timeout=60)
+
+    assert (chaos.returncode, out, err) == (130, "", "")
+    assert len(bots) == 1
+    assert [bot for bot in bots if Path(f"/proc/{bot}").exists()] == []
     assert list(tmp_path.iterdir()) == []
 
 
