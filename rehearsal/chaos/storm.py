@@ -113,10 +113,12 @@ class Storm:
         for number in range(self.plan.kills):
             share = (number + self.random.random()) / self.plan.kills
             due = share * self.plan.jobs
-            await self.discord.until(lambda due=due: self.promised() >= due, timeout_s=PROGRESS_S)
+            await self.discord.until(lambda due=due: self.promised() >= due, PROGRESS_S, "another promise")
             await asyncio.sleep(self.random.uniform(0, 0.3))
             victim = self.random.choice(self.plan.victims)
-            await self.discord.until(lambda victim=victim: self._strike(victim), timeout_s=PROGRESS_S)
+            await self.discord.until(
+                lambda victim=victim: self._strike(victim), PROGRESS_S, f"{victim} to kill"
+            )
             self.kills[victim] = self.kills.get(victim, 0) + 1
 
     def _strike(self, victim: str) -> bool:
@@ -208,7 +210,7 @@ async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncGenerator[Storm]:
         )
         keeper = asyncio.create_task(run.keep_running())
         try:
-            await discord.until(lambda: "imagine" in discord.commands, timeout_s=60)
+            await discord.until(lambda: "imagine" in discord.commands, 60, "a bot that offers /imagine")
             bad = weather(random, plan.lost_replies)
             discord.state.faults.append(bad)
             await asyncio.gather(run.ask_all(), run.kill_all())
