@@ -2,7 +2,7 @@
 #
 #   make demo                 chat page with the bot in a simulated Discord (PORT=8642)
 #   make test                 lint, types, import contracts and all tests
-#   make chaos                kills bot and engine while people ask for pictures (JOBS=200 KILLS=20 SEED=1 STORMS=1)
+#   make chaos                easel chaos: kills bot and engine while people ask for pictures (JOBS=200 KILLS=20 SEED=1 STORMS=1)
 #   make simulation           seeded lives of the dispatcher (SEEDS=20000)
 #   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
 #   make venv                 only set up .venv
@@ -46,7 +46,7 @@ test: lint
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
 
 chaos: $(STAMP)
-	@$(BIN)/python -m tests.chaos --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) --storms $(STORMS)
+	@$(BIN)/easel chaos --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) --storms $(STORMS)
 
 simulation: $(STAMP)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
@@ -59,14 +59,14 @@ soak: $(STAMP)
 
 lint: $(STAMP)
 	@echo "Lint, types, import contracts …"
-	@$(BIN)/ruff check --quiet bot engine tests
-	@$(BIN)/ruff format --quiet --check bot engine tests || { echo "Run: make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet bot engine rehearsal tests
+	@$(BIN)/ruff format --quiet --check bot engine rehearsal tests || { echo "Run: make format" >&2; exit 1; }
 	@$(BIN)/pyright --warnings
 	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
 
 format: $(STAMP)
-	@$(BIN)/ruff check --quiet --fix-only bot engine tests
-	@$(BIN)/ruff format --quiet bot engine tests
+	@$(BIN)/ruff check --quiet --fix-only bot engine rehearsal tests
+	@$(BIN)/ruff format --quiet bot engine rehearsal tests
 
 venv: $(STAMP)
 	@echo "Easel is set up in $(VENV): try $(BIN)/easel --help, or make demo."
@@ -96,4 +96,4 @@ $(STAMP): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache easel.egg-info build dist
-	find bot engine tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bot engine rehearsal tests -name __pycache__ -type d -prune -exec rm -rf {} +

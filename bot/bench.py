@@ -197,7 +197,7 @@ def _admission(number: int) -> Admission:
 
 
 def measure_wire(model: str) -> list[Figure]:
-    """The bot's process on a loopback Discord, which is part of the tests and so needs a source checkout."""
+    """The bot's process on a loopback Discord; the program that measures it lies among the tests and so needs a source checkout."""
     if not (CHECKOUT / "tests" / "bench" / "wire.py").is_file():
         return []
     command = [sys.executable, "-m", "tests.bench.wire", model]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,8 +101,8 @@ def demo(
     """Start the bot inside a simulated Discord, with a chat page to try it: no token, no GPU."""
 
     def body(settings: Settings) -> int:
-        from bot import demo as bot_demo
-
+        with _brought_by("demo"):
+            from bot import demo as bot_demo
         return bot_demo.run(settings, port)
 
     _with_settings(config, body, model=model)
@@ -290,6 +291,28 @@ def bench(
 
 
 @app.command()
+def chaos(
+    jobs: Annotated[int, typer.Option(min=1, help="How many pictures a storm promises.")] = 200,
+    kills: Annotated[int, typer.Option(min=0, help="How often somebody is killed in it.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the first storm; the next ones count on.")] = 1,
+    storms: Annotated[int, typer.Option(min=1, help="How many storms, one after the other.")] = 1,
+    victims: Annotated[str, typer.Option(help="Who may be killed: some of bot,engine,both.")] = (
+        "bot,engine,both"
+    ),
+) -> None:
+    """Kill a bot and its engine at random in a Discord of our own; exit code 1 if a promise was broken."""
+    with _brought_by("rehearsal"):
+        from rehearsal.chaos.plan import Plan, victims_in
+        from rehearsal.chaos.storms import run as run_storms
+    try:
+        named = victims_in(victims)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="'--victims'") from None
+    plans = [Plan(jobs=jobs, kills=kills, seed=seed + more, victims=named) for more in range(storms)]
+    raise typer.Exit(run_storms(plans))
+
+
+@app.command()
 def info(
     image: Annotated[Path, typer.Argument(help="A PNG file made by Easel, or by another program.")],
     config: ConfigOption = None,
@@ -344,6 +367,19 @@ def _tend(config: Path | None, action: str, name: str | None = None) -> None:
         return tend(settings, action, name)
 
     _with_settings(config, body)
+
+
+@contextmanager
+def _brought_by(extra: str) -> Generator[None]:
+    """Around imports: where the packages of that extra are not installed, one sentence says how to get them."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        print(
+            f"This command needs {missing.name}: install it with pip install 'easel[{extra}]'.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from None
 
 
 def _with_settings(

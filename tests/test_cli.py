@@ -125,7 +125,16 @@ def test_the_folder_of_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["bot.app", "bot.demo", "bot.imagine", "bot.doctor", "bot.info", "bot.collection", "engine.process"],
+    [
+        "bot.app",
+        "bot.demo",
+        "bot.imagine",
+        "bot.doctor",
+        "bot.info",
+        "bot.collection",
+        "engine.process",
+        "rehearsal.chaos.storms",
+    ],
 )
 def test_the_bot_never_loads_torch(module: str) -> None:
     """The bot's process stays small: torch and its friends live in the engine's child alone."""
@@ -133,11 +142,23 @@ def test_the_bot_never_loads_torch(module: str) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    """`--help` works for each of the ten commands, and for the three that look after models."""
+    """`--help` works for each of the eleven commands, and for the three that look after models."""
     runner = CliRunner()
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
-    shell = {"run", "demo", "imagine", "info", "doctor", "health", "sync", "bench", "backup", "restore"}
+    shell = {
+        "run",
+        "demo",
+        "imagine",
+        "info",
+        "doctor",
+        "health",
+        "sync",
+        "bench",
+        "chaos",
+        "backup",
+        "restore",
+    }
     assert set(names) == shell
     for words in (*([name] for name in names), *(["models", name] for name in ("list", "add", "verify"))):
         assert runner.invoke(app, [*words, "--help"]).exit_code == 0

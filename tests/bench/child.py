@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.wire import easel_child
-from tests.wire.redirect import client_options_from_environment
+from rehearsal import easel_child
+from rehearsal.redirect import client_options_from_environment
 
 SAMPLE_S = 0.005
 

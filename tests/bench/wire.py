@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from tests.wire.easel import easel_evening
+from rehearsal.easel import easel_evening
 
 QUEUED, ASKED, PER_SECOND = 200, 200, 20
 IDLE_RUNS = 9

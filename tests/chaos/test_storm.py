@@ -1,4 +1,4 @@
-"""Short storms with fixed seeds: whatever is killed, every promise is kept. `make chaos` runs long ones."""
+"""Short storms with fixed seeds: whatever is killed, every promise is kept. `easel chaos` runs long ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.storm import Plan, storm
-from tests.chaos.verdict import judge
+from rehearsal.chaos.plan import Plan
+from rehearsal.chaos.storm import storm
+from rehearsal.chaos.verdict import judge
 
 pytestmark = pytest.mark.timeout(300)
 

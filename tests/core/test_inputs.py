@@ -16,9 +16,9 @@ from bot.core.spooled import hold_inputs
 from bot.jobs import Job, JobState, Owner
 from engine import inputs
 from engine.contract import FakeSettings
+from rehearsal.easel import png
 from tests.core.rig import GUILD, MakeRig, Rig, eventually, picture
 from tests.core.test_housekeeping import DAY_S, HELD, kept, with_days
-from tests.wire.easel import png
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from rehearsal.easel import Bot
+from rehearsal.loopback import Channel, Interaction, LoopbackDiscord, User
 from tests.load.child import NOTES_VARIABLE
-from tests.wire.easel import Bot
-from tests.wire.loopback import Channel, Interaction, LoopbackDiscord, User
 
 PEOPLE, SAMPLE_S, SETTLED_SHARE = 40, 5.0, 0.2
 FAKE = {"step_s": 0.012, "slots": 4}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.core.dispatcher import Dispatcher
-from tests.wire import easel_child
+from rehearsal import easel_child
 
 NOTES_VARIABLE = "LOOP_NOTES"
 PROBE_S = 0.02

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bot.jobs import JobState
+from rehearsal.easel import png
 from tests.ui.world import World, text_of
-from tests.wire.easel import png
 
 CAT = ("cat.png", png(128, 128))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.ui import delivery as delivery_module
-from tests.wire.loopback import LoopbackDiscord
+from rehearsal.loopback import LoopbackDiscord
 from tests.wire.studio import Studio, open_studio
 from tests.wire.toybot import Evening, running
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from engine import failpoints
-from tests.wire import easel_child
+from rehearsal import easel_child
 
 
 def main() -> int:

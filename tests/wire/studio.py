@@ -12,7 +12,7 @@ from bot.core.ports import Progress
 from bot.jobs import Action, Job, JobState
 from bot.ui.delivery import DiscordDelivery
 from engine.contract import GenerationRequest, SpooledImage, Stepped
-from tests.wire.loopback import Interaction, LoopbackDiscord, Message, Request, User
+from rehearsal.loopback import Interaction, LoopbackDiscord, Message, Request, User
 from tests.wire.toybot import Evening
 
 

@@ -14,8 +14,8 @@ from bot.ui import attachments
 from bot.ui.attachments import Attached, Fetch, Intake, from_discord
 from bot.ui.errors import UserError
 from engine.contract import GenerationRequest, Start
+from rehearsal.loopback import Attachment, Upload
 from tests.core.rig import picture
-from tests.wire.loopback import Attachment, Upload
 from tests.wire.toybot import Evening
 
 MIB = 1 << 20

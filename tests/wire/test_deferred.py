@@ -9,7 +9,7 @@ import pytest
 from bot.core.ports import Progress
 from bot.jobs import Job, JobState
 from bot.ui import poster
-from tests.wire.loopback import Message
+from rehearsal.loopback import Message
 from tests.wire.studio import Studio, running_job
 from tests.wire.toybot import Evening
 

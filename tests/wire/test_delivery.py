@@ -16,7 +16,7 @@ from bot.ui import delivery as delivery_module
 from bot.ui import poster
 from bot.ui.breaker import REST_S
 from bot.ui.owner import SAME_TEXT_EVERY_S
-from tests.wire.loopback import Message, Permission
+from rehearsal.loopback import Message, Permission
 from tests.wire.studio import Studio
 from tests.wire.toybot import Evening
 

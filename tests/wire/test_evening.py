@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.wire.easel import easel_evening
-from tests.wire.loopback import Permission
+from rehearsal.easel import easel_evening
+from rehearsal.loopback import Permission
 
 
 async def test_a_whole_evening(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from engine.failpoints import Failpoint
-from tests.wire.easel import Evening, easel_evening, png
-from tests.wire.loopback import Upload
+from rehearsal.easel import Evening, easel_evening, png
+from rehearsal.loopback import Upload
 
 OF_ENGINE = (Failpoint.FORWARDED, Failpoint.DECODED, Failpoint.SPOOLED)
 OF_FAILURE = (Failpoint.ENDED,)

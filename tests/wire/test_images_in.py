@@ -8,8 +8,8 @@ from typing import Any
 
 from bot.core.gate import INPUT_GONE
 from bot.ui.attachments import NOT_FETCHED
-from tests.wire.easel import Evening, easel_evening, png
-from tests.wire.loopback import Answer, Upload
+from rehearsal.easel import Evening, easel_evening, png
+from rehearsal.loopback import Answer, Upload
 
 CAT = png(300, 200)
 MASK = png(300, 200, "white")

@@ -7,7 +7,7 @@ from typing import Any
 import discord
 import pytest
 
-from tests.wire.loopback import (
+from rehearsal.loopback import (
     CannotDo,
     Permission,
     Upload,

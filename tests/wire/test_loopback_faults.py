@@ -10,12 +10,12 @@ import aiohttp
 import discord
 import pytest
 
-from tests.wire import toybot
-from tests.wire.loopback import (
+from rehearsal.loopback import (
     LoopbackDiscord,
     NoAnswer,
     client_options,
 )
+from tests.wire import toybot
 from tests.wire.toybot import Evening, ToyBot, card
 
 

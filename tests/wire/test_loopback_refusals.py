@@ -10,8 +10,8 @@ import discord
 import pytest
 from discord.http import Route
 
-from tests.wire.discordd import interactions
-from tests.wire.loopback import LoopbackDiscord, Message, client_options
+from rehearsal.discordd import interactions
+from rehearsal.loopback import LoopbackDiscord, Message, client_options
 from tests.wire.toybot import PNG, ToyBot, picture, running
 
 V2 = 1 << 15

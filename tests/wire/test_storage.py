@@ -9,7 +9,7 @@ from bot import rescue
 from bot.config import load
 from bot.store.backup import backups
 from bot.store.health import verify
-from tests.wire.easel import Bot, easel_evening
+from rehearsal.easel import Bot, easel_evening
 
 
 def damage(bot: Bot) -> Path:

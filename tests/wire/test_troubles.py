@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot import health
-from tests.wire.easel import Evening, easel_evening
+from rehearsal.easel import Evening, easel_evening
 
 CALLBACK = ("POST", "/callback")
 

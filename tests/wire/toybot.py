@@ -14,7 +14,7 @@ from typing import Any, Self
 import discord
 from discord import app_commands, ui
 
-from tests.wire.loopback import (
+from rehearsal.loopback import (
     Channel,
     Guild,
     LoopbackDiscord,

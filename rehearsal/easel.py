@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,13 @@ from typing import Any
 from PIL import Image
 
 from bot.ui.messages import PREVIEW
-from tests.wire.loopback import LoopbackDiscord, Permission
-from tests.wire.redirect import ADDRESS_VARIABLE
+from rehearsal.loopback import LoopbackDiscord, Permission
+from rehearsal.redirect import ADDRESS_VARIABLE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
+"""Where a child starts, so that it imports the same Easel as we do."""
+OWN_VARIABLES = ("EASEL_", "DISCORD_TOKEN")
+"""How the settings of whoever runs this begin; with them a rehearsal could play in the real data folder."""
 
 
 def png(width: int, height: int, colour: str = "red") -> bytes:
@@ -38,7 +41,7 @@ class Bot:
     folder: Path
     fake: dict[str, Any] | None = field(default_factory=lambda: {"step_s": 0.01})
     toml: str = ""
-    module: list[str] = field(default_factory=lambda: ["tests.wire.easel_child"])
+    module: list[str] = field(default_factory=lambda: ["rehearsal.easel_child"])
     address: str | None = None
     """Where the bot looks for Discord, if not where it is."""
     process: asyncio.subprocess.Process | None = None
@@ -49,7 +52,8 @@ class Bot:
         file.write_text(f'[data]\ndir = "{self.folder}/data"\n[progress]\ninterval_s = 0.2\n{self.toml}')
         self.output = self.folder / "bot.log"
         arguments = [str(file), *([json.dumps(self.fake)] if self.fake is not None else [])]
-        environment = {**os.environ, **self.discord.environment, "DISCORD_TOKEN": token or self.discord.token}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+        environment = {**ours, **self.discord.environment, "DISCORD_TOKEN": token or self.discord.token}
         if self.address is not None:
             environment[ADDRESS_VARIABLE] = self.address
         with self.output.open("ab") as log:
@@ -112,7 +116,7 @@ class Evening:
 
 
 @asynccontextmanager
-async def easel_evening(folder: Path, **options: Any) -> AsyncIterator[Evening]:
+async def easel_evening(folder: Path, **options: Any) -> AsyncGenerator[Evening]:
     """A guild with a member and an admin, and the bot's data directory; the bot is not started yet.
 
     Leaving it fails if the bot ever created a webhook's follow-up: these have no nonce, so they could come twice.

@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.wire.discordd import payloads
-from tests.wire.discordd.state import State
-from tests.wire.discordd.world import Guild, Json
+from rehearsal.discordd import payloads
+from rehearsal.discordd.state import State
+from rehearsal.discordd.world import Guild, Json
 
 DISPATCH, RECONNECT, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 0, 7, 9, 10, 11
 RESUME_URL = "wss://gateway-resume.discord.gg/"
@@ -63,7 +63,7 @@ class Session:
     connection: Connection | None
     sequence: int = 0
     ready: bool = False
-    events: list[Json] = field(default_factory=list)
+    events: list[Json] = field(default_factory=list[Json])
 
     async def dispatch(self, name: str, data: Json) -> None:
         self.sequence += 1

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.wire.discordd import payloads
-from tests.wire.discordd.bodies import Upload
-from tests.wire.discordd.errors import invalid
-from tests.wire.discordd.messages import Messages
-from tests.wire.discordd.world import Channel, Json, Role, User, object_in, objects_in, walk
+from rehearsal.discordd import payloads
+from rehearsal.discordd.bodies import Upload
+from rehearsal.discordd.errors import invalid
+from rehearsal.discordd.messages import Messages
+from rehearsal.discordd.world import Channel, Json, Role, User, object_in, objects_in, walk
 
 SUB_COMMAND, SUB_GROUP, STRING, INTEGER, BOOLEAN, USER = range(1, 7)
 CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = range(7, 12)
@@ -83,7 +83,7 @@ class Typing:
     channel: Channel
     unchecked: bool = False
     """Sends values that Discord's own client would stop: ranges, lengths and choices are left to the bot."""
-    resolved: Json = field(default_factory=dict)
+    resolved: Json = field(default_factory=Json)
 
     def data(self, command: Json, words: list[str], values: dict[str, Any], focus: str | None = None) -> Json:
         """`data` of the interaction; `focus` names the option being typed (autocomplete)."""

@@ -19,17 +19,17 @@ from typing import Self, TypeVar
 
 from aiohttp import web
 
-from tests.wire.discordd import certificate, payloads
-from tests.wire.discordd.bodies import Upload
-from tests.wire.discordd.clock import Clock
-from tests.wire.discordd.commands import CannotDo
-from tests.wire.discordd.faults import Fault, Hold, Request
-from tests.wire.discordd.gateway import INVALID_SESSION, RECONNECT, Gateway
-from tests.wire.discordd.limits import RateLimit
-from tests.wire.discordd.people import Answer, People, answer_of
-from tests.wire.discordd.rest import Rest
-from tests.wire.discordd.state import State
-from tests.wire.discordd.world import (
+from rehearsal.discordd import certificate, payloads
+from rehearsal.discordd.bodies import Upload
+from rehearsal.discordd.clock import Clock
+from rehearsal.discordd.commands import CannotDo
+from rehearsal.discordd.faults import Fault, Hold, Request
+from rehearsal.discordd.gateway import INVALID_SESSION, RECONNECT, Gateway
+from rehearsal.discordd.limits import RateLimit
+from rehearsal.discordd.people import Answer, People, answer_of
+from rehearsal.discordd.rest import Rest
+from rehearsal.discordd.state import State
+from rehearsal.discordd.world import (
     MEMBER_DEFAULT,
     MIB,
     Attachment,
@@ -43,7 +43,7 @@ from tests.wire.discordd.world import (
     Role,
     User,
 )
-from tests.wire.redirect import ADDRESS_VARIABLE, CA_VARIABLE, client_options, client_options_from_environment
+from rehearsal.redirect import ADDRESS_VARIABLE, CA_VARIABLE, client_options, client_options_from_environment
 
 __all__ = [
     "MIB",

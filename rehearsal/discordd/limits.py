@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.wire.discordd.faults import Request, json_response
+from rehearsal.discordd.faults import Request, json_response
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
@@ -19,7 +19,7 @@ class RateLimit:
     limit: int
     per_s: float
     refused: int = 0
-    windows: dict[str, tuple[float, int]] = field(default_factory=dict)
+    windows: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
     """Path -> (monotonic end of its window, requests left in it)."""
 
     def matches(self, request: Request) -> bool:

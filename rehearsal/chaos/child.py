@@ -1,4 +1,4 @@
-"""The real bot as its own process with short pauses after crashes: `python -m tests.chaos.child FILE FAKE`.
+"""The real bot as its own process with short pauses after crashes: `python -m rehearsal.chaos.child FILE FAKE`.
 
 Only waiting is shorter: what is done, and in which order, is what `easel run` does.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from bot.core import engine_client
-from tests.wire import easel_child
+from rehearsal import easel_child
 
 BACKOFF_S = (0.05, 0.2)
 DEATHS_MAX = 1000

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from tests.wire.discordd import bodies, interactions, payloads
-from tests.wire.discordd.bodies import Body
-from tests.wire.discordd.commands import check_sync
-from tests.wire.discordd.errors import (
+from rehearsal.discordd import bodies, interactions, payloads
+from rehearsal.discordd.bodies import Body
+from rehearsal.discordd.commands import check_sync
+from rehearsal.discordd.errors import (
     ApiError,
     missing_permissions,
     no_dms,
@@ -18,9 +18,9 @@ from tests.wire.discordd.errors import (
     unauthorized,
     unknown_message,
 )
-from tests.wire.discordd.faults import API, Hold, Request, cut, json_response
-from tests.wire.discordd.state import State
-from tests.wire.discordd.world import Interaction, Json, Message, Permission
+from rehearsal.discordd.faults import API, Hold, Request, cut, json_response
+from rehearsal.discordd.state import State
+from rehearsal.discordd.world import Interaction, Json, Message, Permission
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY = 512 << 20

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.wire.discordd.world import Json
+from rehearsal.discordd.world import Json
 
 API = "/api/v10"
 
@@ -22,8 +22,8 @@ class Request:
     """Without `/api/v10` and without the query."""
     query: dict[str, str]
     at_ms: float
-    json: Json = field(default_factory=dict)
-    filenames: list[str] = field(default_factory=list)
+    json: Json = field(default_factory=Json)
+    filenames: list[str] = field(default_factory=list[str])
     auth: str | None = None
     status: int | None = None
     ms: float | None = None

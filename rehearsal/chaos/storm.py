@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.chaos.weather import weather
-from tests.wire.easel import Bot, png
-from tests.wire.loopback import CannotDo, Channel, Interaction, LoopbackDiscord, Message, Upload, User
+from rehearsal.chaos.plan import Plan
+from rehearsal.chaos.weather import weather
+from rehearsal.easel import Bot, png
+from rehearsal.loopback import CannotDo, Channel, Interaction, LoopbackDiscord, Message, Upload, User
 
 LIVE = ("accepted", "queued", "running", "rendered")
-VICTIMS = ("bot", "engine", "both")
 PEOPLE, CHANNELS, UNDER_WAY = 12, 3, 24
 PROGRESS_S = 180.0
 """A storm in which nothing moves for so long has lost its bot."""
@@ -33,18 +33,6 @@ max = 1000
 """
 PHOTO = Upload(filename="photo.png", bytes=png(96, 64))
 FAKE = {"step_s": 0.004, "decode_s": 0.02, "slots": 3}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    jobs: int
-    kills: int
-    seed: int
-    victims: tuple[str, ...] = VICTIMS
-    lost_replies: float = 0.1
-    """Share of Discord's replies that are lost."""
-    calm_s: float = 180.0
-    """How long everything may take once the weather is good and nobody is killed any more."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,10 +113,12 @@ class Storm:
         for number in range(self.plan.kills):
             share = (number + self.random.random()) / self.plan.kills
             due = share * self.plan.jobs
-            await self.discord.until(lambda due=due: self.promised() >= due, timeout_s=PROGRESS_S)
+            await self.discord.until(lambda due=due: self.promised() >= due, PROGRESS_S, "another promise")
             await asyncio.sleep(self.random.uniform(0, 0.3))
             victim = self.random.choice(self.plan.victims)
-            await self.discord.until(lambda victim=victim: self._strike(victim), timeout_s=PROGRESS_S)
+            await self.discord.until(
+                lambda victim=victim: self._strike(victim), PROGRESS_S, f"{victim} to kill"
+            )
             self.kills[victim] = self.kills.get(victim, 0) + 1
 
     def _strike(self, victim: str) -> bool:
@@ -198,7 +188,7 @@ def kill(pid: int) -> None:
 
 
 @asynccontextmanager
-async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncIterator[Storm]:
+async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncGenerator[Storm]:
     """Runs it to its end; the bot still runs inside the block."""
     random = Random(plan.seed)
     async with LoopbackDiscord() as discord:
@@ -208,14 +198,19 @@ async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncIterator[Storm]:
             random=random,
             discord=discord,
             bot=Bot(
-                discord=discord, folder=folder, module=["tests.chaos.child"], toml=LIMITS, fake=FAKE, **bot
+                discord=discord,
+                folder=folder,
+                module=["rehearsal.chaos.child"],
+                toml=LIMITS,
+                fake=FAKE,
+                **bot,
             ),
             channels=[discord.add_channel(guild, f"art-{number}") for number in range(CHANNELS)],
             people=[discord.add_user(f"user-{number}") for number in range(PEOPLE)],
         )
         keeper = asyncio.create_task(run.keep_running())
         try:
-            await discord.until(lambda: "imagine" in discord.commands, timeout_s=60)
+            await discord.until(lambda: "imagine" in discord.commands, 60, "a bot that offers /imagine")
             bad = weather(random, plan.lost_replies)
             discord.state.faults.append(bad)
             await asyncio.gather(run.ask_all(), run.kill_all())
@@ -226,4 +221,5 @@ async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncIterator[Storm]:
             run.over = True
             if run.bot.process is not None and run.bot.process.returncode is None:
                 run.bot.process.kill()
+                await run.bot.process.wait()
             await keeper

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.wire.discordd.world import Json
+from rehearsal.discordd.world import Json
 
 
 class ApiError(Exception):

@@ -1,4 +1,4 @@
-"""The real bot as its own process, pointed at the loopback Discord: `python -m tests.wire.easel_child FILE [FAKE]`.
+"""The real bot as its own process, pointed at the loopback Discord: `python -m rehearsal.easel_child FILE [FAKE]`.
 
 FILE is an easel.toml; FAKE is JSON for FakeSettings (without it the configured model is loaded). The token
 comes from DISCORD_TOKEN as for anybody.
@@ -13,7 +13,7 @@ from pathlib import Path
 from bot import app
 from bot.config import load
 from engine.contract import EngineSettings, FakeSettings
-from tests.wire.redirect import client_options_from_environment
+from rehearsal.redirect import client_options_from_environment
 
 
 def main(file: str, fake: str | None = None) -> int:

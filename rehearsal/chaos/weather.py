@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from tests.wire.discordd.faults import Fault, Request
+from rehearsal.discordd.faults import Fault, Request
 
 LOSABLE = ("/callback", "/webhooks/", "/channels/", "attachments/")
 STATUSES = (500, 502, 503, 504)

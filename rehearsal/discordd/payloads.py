@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.wire.discordd.clock import Clock
-from tests.wire.discordd.world import EPHEMERAL, MIB, Attachment, Channel, Guild, Json, Message, Role, User
+from rehearsal.discordd.clock import Clock
+from rehearsal.discordd.world import EPHEMERAL, MIB, Attachment, Channel, Guild, Json, Message, Role, User
 
 
 def user(who: User) -> Json:

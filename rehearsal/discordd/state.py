@@ -6,8 +6,8 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.wire.discordd.clock import Changes, Clock
-from tests.wire.discordd.errors import (
+from rehearsal.discordd.clock import Changes, Clock
+from rehearsal.discordd.errors import (
     ApiError,
     expired_token,
     missing_access,
@@ -15,10 +15,10 @@ from tests.wire.discordd.errors import (
     unknown_channel,
     unknown_webhook,
 )
-from tests.wire.discordd.faults import Fault, Hold, Request
-from tests.wire.discordd.limits import RateLimit
-from tests.wire.discordd.messages import Messages
-from tests.wire.discordd.world import (
+from rehearsal.discordd.faults import Fault, Hold, Request
+from rehearsal.discordd.limits import RateLimit
+from rehearsal.discordd.messages import Messages
+from rehearsal.discordd.world import (
     MEMBER_DEFAULT,
     Channel,
     Guild,
@@ -45,17 +45,17 @@ class State:
     bot: User
     owner: User
     token: str
-    users: dict[int, User] = field(default_factory=dict)
-    guilds: dict[int, Guild] = field(default_factory=dict)
-    channels: dict[int, Channel] = field(default_factory=dict)
-    commands: dict[CommandKey, Json] = field(default_factory=dict)
-    interactions: dict[int, Interaction] = field(default_factory=dict)
-    by_token: dict[str, Interaction] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    limits: list[RateLimit] = field(default_factory=list)
-    holds: list[Hold] = field(default_factory=list)
+    users: dict[int, User] = field(default_factory=dict[int, User])
+    guilds: dict[int, Guild] = field(default_factory=dict[int, Guild])
+    channels: dict[int, Channel] = field(default_factory=dict[int, Channel])
+    commands: dict[CommandKey, Json] = field(default_factory=dict[CommandKey, Json])
+    interactions: dict[int, Interaction] = field(default_factory=dict[int, Interaction])
+    by_token: dict[str, Interaction] = field(default_factory=dict[str, Interaction])
+    requests: list[Request] = field(default_factory=list[Request])
+    unexpected: list[str] = field(default_factory=list[str])
+    faults: list[Fault] = field(default_factory=list[Fault])
+    limits: list[RateLimit] = field(default_factory=list[RateLimit])
+    holds: list[Hold] = field(default_factory=list[Hold])
     syncs: int = 0
 
     @classmethod

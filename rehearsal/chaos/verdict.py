@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.store.health import check
-from tests.chaos.storm import LIVE, Storm, is_promise, labels
-from tests.wire.loopback import Message
+from rehearsal.chaos.storm import LIVE, Storm, is_promise, labels
+from rehearsal.loopback import Message
 
 SHARE_OF_IMAGES = 0.95
 
@@ -65,16 +65,14 @@ def _broken(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
         for number in {int(name.split("-")[1]) for name in message.shown_files if name.startswith("easel-")}:
             galleries.setdefault(number, []).append(message)
     for row in rows:
-        for sentence in _of_row(storm, row, messages, galleries.get(row["id"], [])):
+        for sentence in _of_row(row, messages, galleries.get(row["id"], [])):
             yield f"job {row['id']} ({row['state']}, attempt {row['attempt']}): {sentence}"
     yield from _of_answers(storm, rows)
     yield from _of_store(storm, rows)
     yield from _of_shares(storm, rows)
 
 
-def _of_row(
-    storm: Storm, row: dict[str, Any], messages: list[Message], shown: list[Message]
-) -> Iterator[str]:
+def _of_row(row: dict[str, Any], messages: list[Message], shown: list[Message]) -> Iterator[str]:
     if row["state"] in LIVE:
         yield "has not ended"
         return

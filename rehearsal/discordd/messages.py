@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from PIL import Image
 
-from tests.wire.discordd import checks
-from tests.wire.discordd.bodies import Upload
-from tests.wire.discordd.checks import Draft
-from tests.wire.discordd.clock import Clock
-from tests.wire.discordd.errors import invalid
-from tests.wire.discordd.world import (
+from rehearsal.discordd import checks
+from rehearsal.discordd.bodies import Upload
+from rehearsal.discordd.checks import Draft
+from rehearsal.discordd.clock import Clock
+from rehearsal.discordd.errors import invalid
+from rehearsal.discordd.world import (
     COMPONENTS_V2,
     EPHEMERAL,
     LOADING,

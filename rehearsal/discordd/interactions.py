@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 
-from tests.wire.discordd import checks, payloads
-from tests.wire.discordd.bodies import Body
-from tests.wire.discordd.errors import already_answered, invalid, unknown_interaction, unknown_message
-from tests.wire.discordd.state import ANSWER_WITHIN_S, State
-from tests.wire.discordd.world import (
+from rehearsal.discordd import checks, payloads
+from rehearsal.discordd.bodies import Body
+from rehearsal.discordd.errors import already_answered, invalid, unknown_interaction, unknown_message
+from rehearsal.discordd.state import ANSWER_WITHIN_S, State
+from rehearsal.discordd.world import (
     COMPONENTS_V2,
     EPHEMERAL,
     Channel,

@@ -76,9 +76,9 @@ class Guild:
     bot_role: Role
     locale: str = "en-US"
     attachment_size_limit: int = 10 * MIB
-    roles: list[Role] = field(default_factory=list)
-    channels: list[Channel] = field(default_factory=list)
-    member_roles: dict[int, list[Role]] = field(default_factory=dict)
+    roles: list[Role] = field(default_factory=list[Role])
+    channels: list[Channel] = field(default_factory=list["Channel"])
+    member_roles: dict[int, list[Role]] = field(default_factory=dict[int, list[Role]])
     """User id -> roles, @everyone left out."""
 
     def roles_of(self, user: User) -> list[Role]:
@@ -102,7 +102,7 @@ class Channel:
     guild: Guild | None
     recipient: User | None = None
     app_permissions: int = MEMBER_DEFAULT
-    member_permissions: dict[int, int] = field(default_factory=dict)
+    member_permissions: dict[int, int] = field(default_factory=dict[int, int])
     """User id -> permissions in this channel, instead of the computed ones."""
 
     @property
@@ -159,16 +159,16 @@ class Message:
     interaction: Interaction | None = None
     via_webhook: bool = False
     content: str = ""
-    embeds: list[Json] = field(default_factory=list)
-    components: list[Json] = field(default_factory=list)
-    attachments: list[Attachment] = field(default_factory=list)
+    embeds: list[Json] = field(default_factory=list[Json])
+    components: list[Json] = field(default_factory=list[Json])
+    attachments: list[Attachment] = field(default_factory=list[Attachment])
     allowed_mentions: Json | None = None
     nonce: str | None = None
     flags: int = 0
     edits: int = 0
     edited_at: float | None = None
     deleted: bool = False
-    history: list[Snapshot] = field(default_factory=list)
+    history: list[Snapshot] = field(default_factory=list[Snapshot])
 
     @property
     def ephemeral(self) -> bool:
@@ -226,7 +226,7 @@ class Interaction:
     """The callback as the bot sent it: `type` and `data`."""
     answered_ms: float | None = None
     original: Message | None = None
-    followups: list[Message] = field(default_factory=list)
+    followups: list[Message] = field(default_factory=list[Message])
 
 
 def object_in(item: Json, key: str) -> Json:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, web
 
-from tests.wire.discordd.errors import ApiError, invalid
-from tests.wire.discordd.world import Json
+from rehearsal.discordd.errors import ApiError, invalid
+from rehearsal.discordd.world import Json
 
 FILE_PART = re.compile(r"files\[(\d+)\]")
 
@@ -30,8 +30,8 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Body:
-    json: Json = field(default_factory=dict)
-    files: dict[int, Upload] = field(default_factory=dict)
+    json: Json = field(default_factory=Json)
+    files: dict[int, Upload] = field(default_factory=dict[int, Upload])
 
 
 async def read(request: web.Request) -> Body:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from tests.wire.discordd import interactions
-from tests.wire.discordd.commands import CannotDo, Typing, find_component
-from tests.wire.discordd.state import State
-from tests.wire.discordd.world import (
+from rehearsal.discordd import interactions
+from rehearsal.discordd.commands import CannotDo, Typing, find_component
+from rehearsal.discordd.state import State
+from rehearsal.discordd.world import (
     BUTTON,
     SELECTS,
     Channel,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.wire.discordd.errors import ApiError, invalid, too_large
-from tests.wire.discordd.world import (
+from rehearsal.discordd.errors import ApiError, invalid, too_large
+from rehearsal.discordd.world import (
     BUTTON,
     COMPONENTS_V2,
     SELECTS,
@@ -31,9 +31,9 @@ class Draft:
     """A message as it would look after the request."""
 
     content: str = ""
-    embeds: list[Json] = field(default_factory=list)
-    components: list[Json] = field(default_factory=list)
-    attachments: list[Attachment] = field(default_factory=list)
+    embeds: list[Json] = field(default_factory=list[Json])
+    components: list[Json] = field(default_factory=list[Json])
+    attachments: list[Attachment] = field(default_factory=list[Attachment])
     flags: int = 0
 
     @property

@@ -1,1 +1,0 @@
-"""The parts of the loopback Discord; tests use them through `tests/wire/loopback.py` only."""
