@@ -13,16 +13,19 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from engine import decoding, inputs
+from engine import decoding, inputs, process
 from engine.contract import (
     Cancel,
     Cancelled,
     Control,
+    EngineSettings,
     Event,
     Failed,
     Finished,
     GenerationRequest,
+    Loading,
     ModelInfo,
+    Ready,
     Submit,
 )
 from engine.drawing import Family, Loaded, Manner
@@ -100,6 +103,43 @@ class Bench:
         ending = self.ending(job_id)
         assert isinstance(ending, Finished), ending
         return ending
+
+
+class House:
+    """A real engine with the tiny model and much beside it, which many tests share: it is to stay alive.
+
+    `folder` has further checkpoints (`other`, `broken`, `filling`, `xl`, `flux`), LoRAs, embeddings and upscalers.
+    """
+
+    def __init__(self, tiny: Path, folder: Path, spool: Path) -> None:
+        self.folder = folder
+        self.inputs = spool / inputs.FOLDER
+        settings = EngineSettings(
+            model=str(tiny), models=str(folder), spool=str(spool), device="cpu", preview_every=2
+        )
+        self.process = process.start(settings)
+        ready = recv_until(self.process, lambda event: not isinstance(event, Loading))[-1]
+        assert isinstance(ready, Ready), ready
+        self.ready = ready
+        self.jobs = 0
+
+    def model(self, name: str) -> ModelInfo:
+        (found,) = (model for model in self.ready.models if model.id == name)
+        return found
+
+    def finish(self, *requests: GenerationRequest) -> tuple[list[Finished], list[Event]]:
+        """Asks for all of these at once; returns what they ended as and everything told until then."""
+        jobs = range(self.jobs + 1, self.jobs + 1 + len(requests))
+        self.jobs += len(requests)
+        for job, request in zip(jobs, requests, strict=True):
+            self.process.send(Submit(job_id=job, attempt=1, request=request))
+        endings, events = recv_endings(self.process, *jobs)
+        done: list[Finished] = []
+        for job in jobs:
+            ending = endings[job]
+            assert isinstance(ending, Finished), ending
+            done.append(ending)
+        return done, events
 
 
 def recv(engine: EngineProcess, timeout_s: float = 60.0) -> Event:

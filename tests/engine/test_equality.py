@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, ModelInfo, Ready, Submit
+from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, ModelInfo
 from engine.families.sd import SdFamily
 from engine.models import describe
-from tests.engine.support import Bench, draw, plain, recv_endings, recv_until
+from tests.engine.support import Bench, House, draw, plain
 
 
 def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
@@ -113,22 +113,19 @@ def test_velocity_prediction(tmp_path: Path, load_pipe: Callable[[Path], Any], s
     assert torch.equal(canvas.latents[0], plain(pipe, request, request.seed, "latent"))
 
 
-def test_a_real_process_equals_pipe(pipe: Any, tiny: Path, start: Callable[..., Any]) -> None:
+@pytest.mark.xdist_group("house")
+def test_a_real_process_equals_pipe(pipe: Any, house: House) -> None:
     """PNGs out of a spawned engine, with three jobs at once, have exactly pipe's pixels."""
-    engine = start(model=str(tiny))
-    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
-    assert isinstance(ready, Ready)
-    assert ready.fingerprint["threads"] == str(torch.get_num_threads())
-    model = ready.models[0]
-    requests = {
-        1: model.request(prompt="a castle", seed=5),
-        2: model.request(prompt="a castle", seed=5, sampler="Euler a", size=(96, 64), images=2),
-        3: model.request(prompt="a ship", seed=0, sampler="DPM++ 2M Karras", guidance_scale=1.0, steps=20),
-    }
-    for number, request in requests.items():
-        engine.send(Submit(job_id=number, attempt=1, request=request))
-    endings, _ = recv_endings(engine, *requests)
-    for number, request in requests.items():
-        for spooled in endings[number].images:  # type: ignore[union-attr]
+    assert house.ready.fingerprint["threads"] == str(torch.get_num_threads())
+    model = house.ready.models[0]
+    requests = (
+        model.request(prompt="a castle", seed=5),
+        model.request(prompt="a castle", seed=5, sampler="Euler a", size=(96, 64), images=2),
+        model.request(prompt="a ship", seed=0, sampler="DPM++ 2M Karras", guidance_scale=1.0, steps=20),
+    )
+    endings, _ = house.finish(*requests)
+    for request, ending in zip(requests, endings, strict=True):
+        assert len(ending.images) == request.images
+        for spooled in ending.images:
             with Image.open(str(spooled.path)) as image:
                 assert image.tobytes() == plain(pipe, request, spooled.seed, "pil").tobytes()

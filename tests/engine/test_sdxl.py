@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo, Ready, Submit
+from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.families.sdxl import SdxlFamily
 from engine.models import describe, load
-from tests.engine.support import Bench, plain, recv_endings, recv_until
+from tests.engine.support import Bench, House, plain
 
 
 def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
@@ -224,21 +224,18 @@ def plain_half(folder: Path, request: GenerationRequest) -> Any:
     return plain(pipe, request, request.seed, "pil")
 
 
-def test_a_real_process_equals_pipe(pipe_xl: Any, tiny_xl: Path, start: Callable[..., Any]) -> None:
+@pytest.mark.xdist_group("house")
+def test_a_real_process_equals_pipe(pipe_xl: Any, house: House) -> None:
     """PNGs out of a spawned engine that was given the folder have exactly pipe's pixels."""
-    engine = start(model=str(tiny_xl), preview_every=2, device="cpu")
-    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
-    assert isinstance(ready, Ready)
-    model = ready.models[0]
+    model = house.model("xl")
     assert (model.family, model.sampler, model.guidance_scale) == ("sdxl", "Euler", 5.0)
-    requests = {
-        1: model.request(prompt="a castle", seed=5, size=(64, 64)),
-        2: model.request(prompt="a ship", seed=0, sampler="Euler a", guidance_scale=1.0, steps=1, images=2),
-    }
-    for number, request in requests.items():
-        engine.send(Submit(job_id=number, attempt=1, request=request))
-    endings, _ = recv_endings(engine, *requests)
-    for number, request in requests.items():
-        for spooled in endings[number].images:  # type: ignore[union-attr]
+    requests = (
+        model.request(prompt="a castle", seed=5, size=(64, 64)),
+        model.request(prompt="a ship", seed=0, sampler="Euler a", guidance_scale=1.0, steps=1, images=2),
+    )
+    endings, _ = house.finish(*requests)
+    for request, ending in zip(requests, endings, strict=True):
+        assert len(ending.images) == request.images
+        for spooled in ending.images:
             with Image.open(str(spooled.path)) as image:
                 assert image.tobytes() == plain(pipe_xl, request, spooled.seed, "pil").tobytes()
