@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,10 @@ from engine import models, process
 from engine.contract import STARTER, EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
 from tests.engine.support import Bench, House
+
+if TYPE_CHECKING:
+    from engine.families.sd import SdFamily
+    from engine.families.sdxl import SdxlFamily
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -84,6 +88,22 @@ def model_xl(tiny_xl: Path) -> ModelInfo:
     from engine.models import describe
 
     return describe(EngineSettings(model=str(tiny_xl), spool="/nowhere"))
+
+
+@pytest.fixture(scope="session")
+def family(pipe: Any) -> SdFamily:
+    """For tests that only draw with it."""
+    from engine.families.sd import SdFamily
+
+    return SdFamily(pipe)
+
+
+@pytest.fixture(scope="session")
+def family_xl(pipe_xl: Any) -> SdxlFamily:
+    """For tests that only draw with it."""
+    from engine.families.sdxl import SdxlFamily
+
+    return SdxlFamily(pipe_xl)
 
 
 @pytest.fixture(scope="session")

@@ -34,11 +34,11 @@ def draw(family: SdxlFamily, request: GenerationRequest) -> Any:
 @pytest.mark.parametrize("steps", [1, 5])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_latents_equal_pipe(
-    pipe_xl: Any, model_xl: ModelInfo, sampler: str, steps: int, guidance: float
+    pipe_xl: Any, family_xl: SdxlFamily, model_xl: ModelInfo, sampler: str, steps: int, guidance: float
 ) -> None:
     """For each sampler, step count and guidance, the final latents are bit-equal to the tutorial's call."""
     request = a_request(model_xl, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdxlFamily(pipe_xl), request)
+    canvas = draw(family_xl, request)
     assert torch.isfinite(canvas.latents).all()
     assert torch.equal(canvas.latents[0], plain(pipe_xl, request, request.seed, "latent"))
 

@@ -60,13 +60,20 @@ def from_image(model: ModelInfo, start: Start, **changes: Any) -> GenerationRequ
 @each_end
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_image_to_image_equals_pipe(
-    pipe: Any, model: ModelInfo, folder: Path, sampler: str, steps: int, strength: float, guidance: float
+    pipe: Any,
+    family: SdFamily,
+    model: ModelInfo,
+    folder: Path,
+    sampler: str,
+    steps: int,
+    strength: float,
+    guidance: float,
 ) -> None:
     """The final latents are those of StableDiffusionImg2ImgPipeline, after as many calls as the contract counts."""
     photo = a_photo()
     start = Start(image=kept(folder, photo), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe), request, folder)
+    canvas = draw(family, request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo.resize(SIZE, Image.Resampling.LANCZOS))
     assert torch.isfinite(canvas.latents).all()
@@ -76,13 +83,20 @@ def test_image_to_image_equals_pipe(
 @each_end
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_inpainting_equals_pipe(
-    pipe: Any, model: ModelInfo, folder: Path, sampler: str, steps: int, strength: float, guidance: float
+    pipe: Any,
+    family: SdFamily,
+    model: ModelInfo,
+    folder: Path,
+    sampler: str,
+    steps: int,
+    strength: float,
+    guidance: float,
 ) -> None:
     """With a plain checkpoint, within a mask, the final latents are those of StableDiffusionInpaintPipeline."""
     photo, mask = a_photo(), a_mask()
     start = Start(image=kept(folder, photo), mask=kept(folder, mask), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe), request, folder)
+    canvas = draw(family, request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo, mask=mask)
     assert torch.equal(canvas.latents[0], expected)
