@@ -453,7 +453,7 @@ def test_ready_says_that_no_forward_is_shared(flux: Studio, tmp_path: Path) -> N
     controls: queue.Queue[Control] = queue.Queue()
     controls.put(Shutdown())
     events: list[Event] = []
-    told = replace(flux.settings, spool=str(tmp_path), mode="wide")
+    told = EngineSettings(model=str(flux.folder), spool=str(tmp_path), device="cpu", mode="wide")
     assert boot.run(told, controls, events.append) == process.EXIT_OK
     ready = events[-1]
     assert isinstance(ready, Ready)
