@@ -362,7 +362,7 @@ def _hasten(
 
     "auto" means processors only, where it was tried, and not where an earlier start found that it doesn't pay.
     """
-    from engine import compiling, tuning
+    from engine import compiling
 
     told = settings.compile == "on"
     if settings.mode == "exact" or settings.data is None or settings.compile == "off":
@@ -377,7 +377,7 @@ def _hasten(
     facts |= {**switches, "weights": models.digest(settings), "size": "x".join(map(str, size))}
     facts |= {"rows": str(manner.rows), "compiler": compiler}
     file = Path(settings.data) / compiling.FOLDER / f"{probe.key_of(facts)}.pt2"
-    worth, share = None if told else tuning.WORTH, compiling.share_of(file)
+    worth, share = None if told else 1.0, compiling.share_of(file)
     if worth is not None and share is not None and share > worth:
         return ()
     counts = (2 if settings.mode == "fast" else manner.rows, manner.rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +17,43 @@ from tests.tiny_any import build_flux
 from tests.ui.world import World, text_of
 
 BUILDERS = {"sdxl": build_xl, "flux": build_flux}
+STEPS = {"sdxl": 8, "flux": 4}
+"""That each takes by itself."""
 
 
-@pytest.fixture(scope="module", params=BUILDERS)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random model of each family."""
-    return BUILDERS[request.param](tmp_path_factory.mktemp("models") / request.param)
+async def test_from_the_command_to_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/imagine posts a picture by each model's own defaults; `easel imagine` draws what /imagine drew with that seed.
 
-
-def test_easel_imagine(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`easel imagine --model FOLDER` draws the same picture each time it is given the same seed."""
-    monkeypatch.chdir(tmp_path)
-    words = ["imagine", "a fox", "--model", str(folder), "--device", "cpu", "--seed", "7"]
-    pictures: list[bytes] = []
-    for name in ("one.png", "two.png"):
-        result = CliRunner().invoke(app, [*words, "--size", "80x64", "--steps", "3", "-o", name])
-        assert result.exit_code == 0, result.stderr
-        with Image.open(tmp_path / name) as image:
-            assert image.size == (80, 64)
-            pictures.append(image.tobytes())
-    assert pictures[0] == pictures[1]
-
-
-async def test_slash_imagine(folder: Path, tmp_path: Path) -> None:
-    """With `model = FOLDER` in the configuration, /imagine posts a picture by the model's own defaults."""
-    engine: dict[str, Any] = {"model": str(folder), "device": "cpu"}
+    One of the models is named in the configuration, the other lies beside it; the shell's engine is told its own alone.
+    """
+    checkpoints = tmp_path / "models" / "checkpoints"
+    folders = {name: build(checkpoints / name) for name, build in BUILDERS.items()}
+    engine: dict[str, Any] = {"model": str(folders["sdxl"]), "device": "cpu"}
     world = await World.start(tmp_path, fake=None, engine=engine)
+    posted: dict[str, tuple[tuple[int, int], bytes]] = {}
     try:
-        await world.imagine(prompt="a fox", seed=7)
-        await world.reaches(1, JobState.DELIVERED, timeout_s=120)
-        message = world.message(1)
-        assert [attachment.filename for attachment in message.attachments] == ["easel-1-7.png"]
-        assert f"128×128 · {8 if folder.name == 'sdxl' else 4} steps" in text_of(message)
-        assert (await world.job(1)).request.model == folder.name
+        for number, name in enumerate(BUILDERS):
+            by_itself, small = 2 * number + 1, 2 * number + 2
+            await world.imagine(prompt="a fox", seed=7, model=name)
+            await world.imagine(prompt="a fox", seed=7, model=name, size="80x64", steps=3)
+            await world.reaches(by_itself, JobState.DELIVERED, timeout_s=120)
+            await world.reaches(small, JobState.DELIVERED, timeout_s=120)
+            message = world.message(by_itself)
+            assert [attachment.filename for attachment in message.attachments] == [f"easel-{by_itself}-7.png"]
+            assert f"128×128 · {STEPS[name]} steps" in text_of(message)
+            assert (await world.job(by_itself)).request.model == name
+            posted[name] = size_and_pixels(await world.message(small).attachments[0].read())
     finally:
         await world.stop()
+    monkeypatch.chdir(tmp_path)
+    for name, folder in folders.items():
+        words = ["imagine", "a fox", "--model", str(folder), "--device", "cpu", "--seed", "7"]
+        result = CliRunner().invoke(app, [*words, "--size", "80x64", "--steps", "3", "-o", f"{name}.png"])
+        assert result.exit_code == 0, result.stderr
+        assert size_and_pixels((tmp_path / f"{name}.png").read_bytes()) == posted[name]
+        assert posted[name][0] == (80, 64)
+
+
+def size_and_pixels(png: bytes) -> tuple[tuple[int, int], bytes]:
+    with Image.open(io.BytesIO(png)) as image:
+        return image.size, image.tobytes()

@@ -55,7 +55,7 @@ async def test_three_deaths_pause_the_engine_and_keep_the_line(
     rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line is kept and told so, new requests are refused with a sentence, and later everybody is served."""
-    monkeypatch.setattr(client_module, "PAUSE_S", 8.0)
+    monkeypatch.setattr(client_module, "PAUSE_S", 600.0)
     rig = await rig_of(fake=FakeSettings(load_s=60.0), ready=False)
     await eventually(lambda: rig.engine.status.models)
     jobs = [await rig.imagine(user=user) for user in (1, 2)]
@@ -71,6 +71,11 @@ async def test_three_deaths_pause_the_engine_and_keep_the_line(
     assert "The GPU is paused" in refused.reason
     assert "Places in line are kept" in refused.reason
     assert [job.id for job in rig.dispatcher.line()] == [job.id for job in jobs]
+    later = rig.engine._restart
+    assert later is not None
+    assert 500 < later.when() - asyncio.get_running_loop().time() <= 600
+    later.cancel()
+    rig.engine._spawn()  # what the pause's end calls
     rows = await rig.all_ended(jobs)
     assert [(row.state, row.attempt, row.faults) for row in rows] == [(JobState.DELIVERED, 1, 0)] * 2
     assert isinstance(await rig.admit(user=3), Job)

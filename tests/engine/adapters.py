@@ -66,3 +66,29 @@ def write(
     path = folder / f"{name}.safetensors"
     save_file(dict(tensors), path, metadata=None if metadata is None else dict(metadata))
     return path
+
+
+WIDTH, WIDTH_2 = 32, 48
+"""Of the tiny models' text encoders."""
+
+
+def numbers(seed: int, *shape: int) -> Any:
+    import torch
+
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.3
+
+
+def write_many(folder: Path, pipe: Any) -> Path:
+    """Embeddings in each format, a LoRA for `pipe`, and files that fit nothing; returns the folder."""
+    own = folder / "embeddings"
+    write(own, "EasyFox", {"emb_params": numbers(1, 3, WIDTH)})
+    write(own, "<cat-toy>", {"<cat-toy>": numbers(2, WIDTH)})  # not to be named: "<" means something else
+    write(own, "cat-toy", {"<cat-toy>": numbers(2, WIDTH)})
+    write(own, "twoheads", {"clip_l": numbers(3, 2, WIDTH), "clip_g": numbers(4, 2, WIDTH_2)})
+    write(own, "wide", {"emb_params": numbers(5, 2, 768)})
+    write(own, "the", {"emb_params": numbers(6, 1, WIDTH)})
+    write(own, "cube", {"emb_params": numbers(7, 2, 2, WIDTH)})
+    write(own, "unlike", {"clip_l": numbers(3, 2, WIDTH), "clip_g": numbers(4, 1, WIDTH_2)})
+    (own / "cut.safetensors").write_bytes((own / "cat-toy.safetensors").read_bytes()[:-4])
+    write(folder / "loras", "detail", lora_tensors(pipe, seed=1))
+    return folder

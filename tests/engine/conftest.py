@@ -6,14 +6,18 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine import models, process
 from engine.contract import STARTER, EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
-from tests.engine.support import Bench
+from tests.engine.support import Bench, House
+
+if TYPE_CHECKING:
+    from engine.families.sd import SdFamily
+    from engine.families.sdxl import SdxlFamily
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -87,6 +91,22 @@ def model_xl(tiny_xl: Path) -> ModelInfo:
 
 
 @pytest.fixture(scope="session")
+def family(pipe: Any) -> SdFamily:
+    """For tests that only draw with it."""
+    from engine.families.sd import SdFamily
+
+    return SdFamily(pipe)
+
+
+@pytest.fixture(scope="session")
+def family_xl(pipe_xl: Any) -> SdxlFamily:
+    """For tests that only draw with it."""
+    from engine.families.sdxl import SdxlFamily
+
+    return SdxlFamily(pipe_xl)
+
+
+@pytest.fixture(scope="session")
 def starter(load_pipe: Callable[[Path], Any]) -> Any:
     """The pipeline of the model that ships with Easel."""
     from engine.places import STARTER_FOLDER
@@ -129,6 +149,39 @@ def start(tmp_path: Path) -> Iterator[Callable[..., EngineProcess]]:
     yield start
     for engine in started:
         engine.close()
+
+
+@pytest.fixture(scope="session")
+def adapters(tmp_path_factory: pytest.TempPathFactory, pipe: Any) -> Path:
+    """Embeddings in each format, a LoRA, and files that fit nothing; they fit the tiny models. Change nothing here."""
+    from tests.engine.adapters import write_many
+
+    return write_many(tmp_path_factory.mktemp("adapters"), pipe)
+
+
+@pytest.fixture(scope="session")
+def house(
+    tiny: Path, tiny_xl: Path, adapters: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """One real process for all tests of `xdist_group("house")`: importing torch takes it longer than all they ask."""
+    from tests.tiny import build
+    from tests.tiny_any import build_flux
+    from tests.tiny_upscalers import build as build_upscaler
+
+    folder = Path(shutil.copytree(adapters, tmp_path_factory.mktemp("house") / "models"))
+    checkpoints, upscalers = folder / "checkpoints", folder / "upscalers"
+    build(checkpoints / "other", seed=7)
+    build(checkpoints / "filling", fills_masks=True)
+    shutil.copytree(tiny, checkpoints / "broken")
+    (checkpoints / "broken" / "unet" / "config.json").unlink()
+    shutil.copytree(tiny_xl, checkpoints / "xl")
+    build_flux(checkpoints / "flux")
+    build_upscaler(upscalers / "4x-compact.safetensors", scale=4)
+    (upscalers / "old.pth").write_bytes(b"\x80")
+    build_upscaler(upscalers / "tiny.safetensors")  # as another model is called
+    house = House(tiny, folder, tmp_path_factory.mktemp("house") / "spool")
+    yield house
+    house.process.close()
 
 
 @pytest.fixture

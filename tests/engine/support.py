@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import queue
 import random
@@ -13,16 +14,19 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from engine import decoding, inputs
+from engine import decoding, inputs, process
 from engine.contract import (
     Cancel,
     Cancelled,
     Control,
+    EngineSettings,
     Event,
     Failed,
     Finished,
     GenerationRequest,
+    Loading,
     ModelInfo,
+    Ready,
     Submit,
 )
 from engine.drawing import Family, Loaded, Manner
@@ -102,6 +106,43 @@ class Bench:
         return ending
 
 
+class House:
+    """A real engine with the tiny model and much beside it, which many tests share: it is to stay alive.
+
+    `folder` has further checkpoints (`other`, `broken`, `filling`, `xl`, `flux`), LoRAs, embeddings and upscalers.
+    """
+
+    def __init__(self, tiny: Path, folder: Path, spool: Path) -> None:
+        self.folder = folder
+        self.inputs = spool / inputs.FOLDER
+        settings = EngineSettings(
+            model=str(tiny), models=str(folder), spool=str(spool), device="cpu", preview_every=2
+        )
+        self.process = process.start(settings)
+        ready = recv_until(self.process, lambda event: not isinstance(event, Loading))[-1]
+        assert isinstance(ready, Ready), ready
+        self.ready = ready
+        self.jobs = 0
+
+    def model(self, name: str) -> ModelInfo:
+        (found,) = (model for model in self.ready.models if model.id == name)
+        return found
+
+    def finish(self, *requests: GenerationRequest) -> tuple[list[Finished], list[Event]]:
+        """Asks for all of these at once; returns what they ended as and everything told until then."""
+        jobs = range(self.jobs + 1, self.jobs + 1 + len(requests))
+        self.jobs += len(requests)
+        for job, request in zip(jobs, requests, strict=True):
+            self.process.send(Submit(job_id=job, attempt=1, request=request))
+        endings, events = recv_endings(self.process, *jobs)
+        done: list[Finished] = []
+        for job in jobs:
+            ending = endings[job]
+            assert isinstance(ending, Finished), ending
+            done.append(ending)
+        return done, events
+
+
 def recv(engine: EngineProcess, timeout_s: float = 60.0) -> Event:
     """The next event of a real process; fails the test rather than hang."""
     assert engine.events.poll(timeout_s), f"no event within {timeout_s} s"
@@ -165,7 +206,6 @@ def plain(
 
     With an image (and a mask) that is diffusers' pipeline for those, made of the same parts.
     """
-    import diffusers
     import torch
 
     given: dict[str, Any] = {}
@@ -177,8 +217,7 @@ def plain(
     if mask is not None:
         given["mask_image"] = mask
     own = pipe.scheduler
-    name, flags = TUTORIAL[request.sampler]
-    pipe.scheduler = getattr(diffusers, name).from_config(own.config, **flags)
+    pipe.scheduler = _tutorial_scheduler(own, request.sampler)
     try:
         return pipe(
             request.prompt,
@@ -191,6 +230,22 @@ def plain(
         ).images[0]
     finally:
         pipe.scheduler = own
+
+
+_made: dict[str, tuple[Any, Any]] = {}
+"""A model's own scheduler and the one made of it, as it was then: making a DPM2 takes 0.4 s."""
+
+
+def _tutorial_scheduler(own: Any, sampler: str) -> Any:
+    """Another one each time, as fresh as if it had just been made."""
+    import diffusers
+
+    name, flags = TUTORIAL[sampler]
+    made_of, made = _made.get(sampler, (None, None))
+    if made_of is not own:
+        made = getattr(diffusers, name).from_config(own.config, **flags)
+        _made[sampler] = own, made
+    return copy.deepcopy(made)
 
 
 def _from_images(pipe: Any, task: str) -> Any:

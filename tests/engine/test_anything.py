@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import queue
 import shutil
 import threading
 import time
@@ -19,23 +20,25 @@ import torch
 from diffusers import AutoencoderKL  # pyright: ignore[reportPrivateImportUsage]
 from PIL import Image
 
-from engine import arithmetic, models, opening
+from engine import arithmetic, boot, models, opening, process
 from engine.checkpoint import BrokenModel
 from engine.contract import (
     OWN_SAMPLER,
     Cancelled,
+    Control,
     EngineSettings,
+    Event,
     Failed,
     GenerationRequest,
     InvalidRequest,
     ModelInfo,
     Ready,
+    Shutdown,
     Stepped,
-    Submit,
 )
 from engine.families.anything import AnyCanvas, AnyFamily, Performance, Step
 from engine.pipelines import CALLS
-from tests.engine.support import Bench, recv_endings, recv_until
+from tests.engine.support import Bench, House
 from tests.tiny_any import BUILDERS
 
 
@@ -445,17 +448,25 @@ def test_broken_folders(flux: Studio, tmp_path: Path, name: str) -> None:
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_a_real_process(flux: Studio, start: Callable[..., Any]) -> None:
-    """An engine that was told to share forwards says that it does not with this model, and draws the plain pixels."""
-    engine = start(model=str(flux.folder), device="cpu", mode="wide", preview_every=2)
-    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
+def test_ready_says_that_no_forward_is_shared(flux: Studio, tmp_path: Path) -> None:
+    """An engine that was told to share forwards says that it does not with this model."""
+    controls: queue.Queue[Control] = queue.Queue()
+    controls.put(Shutdown())
+    events: list[Event] = []
+    told = EngineSettings(model=str(flux.folder), spool=str(tmp_path), device="cpu", mode="wide")
+    assert boot.run(told, controls, events.append) == process.EXIT_OK
+    ready = events[-1]
     assert isinstance(ready, Ready)
     assert (ready.fingerprint["mode"], ready.fingerprint["width"]) == ("exact", "1 image")
     assert len(ready.fingerprint["weights"]) == 12
-    requests = {1: flux.request(seed=1), 2: flux.request(seed=2, steps=2)}
-    for number, request in requests.items():
-        engine.send(Submit(job_id=number, attempt=1, request=request))
-    endings, _ = recv_endings(engine, *requests)
-    for number, request in requests.items():
-        (spooled,) = endings[number].images  # type: ignore[union-attr]
-        assert pixels(spooled.path) == flux.plain(request, number)
+
+
+@pytest.mark.xdist_group("house")
+def test_a_real_process(house: House) -> None:
+    """A spawned engine draws the plain call's pixels."""
+    flux = Studio(house.folder / "checkpoints" / "flux")
+    requests = (flux.request(seed=1), flux.request(seed=2, steps=2))
+    endings, _ = house.finish(*requests)
+    for request, ending in zip(requests, endings, strict=True):
+        (spooled,) = ending.images
+        assert pixels(spooled.path) == flux.plain(request, request.seed)

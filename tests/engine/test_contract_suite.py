@@ -80,7 +80,7 @@ class Running:
 def engine(
     request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    """One engine of each kind for all tests that leave it alive."""
+    """One engine of each kind for all tests that leave it alive, and for the one that then ends it."""
     running = Running(settings_of(request.param, tiny, tmp_path_factory.mktemp("spool")))
     yield running
     running.process.close()
@@ -241,15 +241,18 @@ def test_unknown_model(engine: Running) -> None:
     engine.finish(engine.request())
 
 
-def test_shutdown_ends_with_zero(mortal: Running) -> None:
-    """Shutdown ends the process soon, with exit code 0 and the end of the pipe, also in the middle of a job."""
-    mortal.submit(mortal.request(steps=150, images=10))
-    recv_until(mortal.process, lambda event: isinstance(event, Started))
-    mortal.process.stop(timeout_s=20)
-    assert mortal.process.exitcode == 0
-    assert not mortal.process.is_alive()
+def test_shutdown_ends_with_zero(engine: Running) -> None:
+    """Shutdown ends the process soon, with exit code 0 and the end of the pipe, also in the middle of a job.
+
+    The last test of the engine that all share: it ends with it, and needs none of its own.
+    """
+    engine.submit(engine.request(steps=150, images=10))
+    recv_until(engine.process, lambda event: isinstance(event, Started))
+    engine.process.stop(timeout_s=20)
+    assert engine.process.exitcode == 0
+    assert not engine.process.is_alive()
     with pytest.raises((EOFError, OSError)):
-        recv_until(mortal.process, lambda _: False)
+        recv_until(engine.process, lambda _: False)
 
 
 def test_a_killed_engine_is_noticed(mortal: Running) -> None:

@@ -12,39 +12,19 @@ import pytest
 import torch
 
 from engine import adapter_files
-from engine.contract import EngineSettings, GenerationRequest, ModelInfo, Ready, Submit
+from engine.contract import EngineSettings, GenerationRequest, ModelInfo
 from engine.families.prompts import WINDOWS_MAX, Prompts
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.models import describe
-from tests.engine.adapters import lora_tensors, write
-from tests.engine.support import draw, pixels, plain, recv_endings, recv_until
+from tests.engine.support import House, draw, pixels, plain
 
 Load = Callable[[Path], Any]
-WIDTH, WIDTH_2 = 32, 48
-"""Of the tiny models' text encoders."""
 
 
-def numbers(seed: int, *shape: int) -> Any:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.3
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory, pipe: Any) -> Path:
-    """Embeddings in each format, a LoRA, and files that fit nothing."""
-    folder = tmp_path_factory.mktemp("adapters")
-    own = folder / "embeddings"
-    write(own, "EasyFox", {"emb_params": numbers(1, 3, WIDTH)})
-    write(own, "<cat-toy>", {"<cat-toy>": numbers(2, WIDTH)})  # not to be named: "<" means something else
-    write(own, "cat-toy", {"<cat-toy>": numbers(2, WIDTH)})
-    write(own, "twoheads", {"clip_l": numbers(3, 2, WIDTH), "clip_g": numbers(4, 2, WIDTH_2)})
-    write(own, "wide", {"emb_params": numbers(5, 2, 768)})
-    write(own, "the", {"emb_params": numbers(6, 1, WIDTH)})
-    write(own, "cube", {"emb_params": numbers(7, 2, 2, WIDTH)})
-    write(own, "unlike", {"clip_l": numbers(3, 2, WIDTH), "clip_g": numbers(4, 1, WIDTH_2)})
-    (own / "cut.safetensors").write_bytes((own / "cat-toy.safetensors").read_bytes()[:-4])
-    write(folder / "loras", "detail", lora_tensors(pipe, seed=1))
-    return folder
+@pytest.fixture
+def models(adapters: Path) -> Path:
+    return adapters
 
 
 def a_request(info: ModelInfo, prompt: str, negative: str = "blurry") -> GenerationRequest:
@@ -53,10 +33,10 @@ def a_request(info: ModelInfo, prompt: str, negative: str = "blurry") -> Generat
 
 
 @pytest.fixture(scope="module")
-def taught(tiny: Path, models: Path, load_pipe: Load) -> Any:
+def taught(tiny: Path, adapters: Path, load_pipe: Load) -> Any:
     """A pipe that was taught by hand, as diffusers' documentation says."""
     pipe = load_pipe(tiny)
-    own = models / "embeddings"
+    own = adapters / "embeddings"
     pipe.load_textual_inversion(str(own / "EasyFox.safetensors"), token="EasyFox")
     pipe.load_textual_inversion(str(own / "cat-toy.safetensors"), token="cat-toy")
     return pipe
@@ -142,32 +122,23 @@ def test_sdxl_learns_a_word_in_both_encoders(
         assert torch.equal(draw(family, request).latents[0], plain(pipe, request, 7, "latent"))
 
 
-def test_a_real_process_with_both(
-    tiny: Path, models: Path, taught: Any, start: Callable[..., Any], pipe: Any
-) -> None:
+@pytest.mark.xdist_group("house")
+def test_a_real_process_with_both(tiny: Path, models: Path, taught: Any, house: House, pipe: Any) -> None:
     """An engine that was told the folder offers what fits, and draws with a LoRA and a word what a pipe with both does."""
     from safetensors.torch import load_file
 
-    engine = start(model=str(tiny), models=str(models))
-    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
-    assert isinstance(ready, Ready)
-    info = ready.models[0]
+    info = house.ready.models[0]
     assert [lora.name for lora in info.loras] == ["detail"]
     assert info.loras == describe(EngineSettings(model=str(tiny), spool="", models=str(models))).loras
     assert [each.name for each in info.embeddings] == ["EasyFox", "cat-toy"]
-    assert ready.notes == (
+    assert house.ready.notes == (
         f"Of 1 LoRA files 1 fit {info.title}: detail.",
         f"Prompts for {info.title} may hold words of 2 embeddings: EasyFox, cat-toy.",
     )
-    requests = {
-        1: a_request(info, "a red EasyFox <lora:detail:0.7>"),
-        2: a_request(info, "a red fox"),
-    }
-    for number, request in requests.items():
-        engine.send(Submit(job_id=number, attempt=1, request=request))
-    endings, _ = recv_endings(engine, *requests)
-    drawn = {number: pixels(endings[number].images[0].path) for number in requests}  # type: ignore[union-attr]
+    requests = (a_request(info, "a red EasyFox <lora:detail:0.7>"), a_request(info, "a red fox"))
+    endings, _ = house.finish(*requests)
+    drawn = [pixels(ending.images[0].path) for ending in endings]
     taught.load_lora_weights(load_file(models / "loras" / "detail.safetensors"), adapter_name="detail")
     taught.set_adapters(["detail"], [0.7])
-    assert drawn[1] == plain(taught, requests[1], 7, "pil").tobytes()
-    assert drawn[2] == plain(pipe, requests[2], 7, "pil").tobytes()
+    assert drawn[0] == plain(taught, requests[0], 7, "pil").tobytes()
+    assert drawn[1] == plain(pipe, requests[1], 7, "pil").tobytes()

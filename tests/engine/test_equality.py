@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, ModelInfo, Ready, Submit
+from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, ModelInfo
 from engine.families.sd import SdFamily
 from engine.models import describe
-from tests.engine.support import Bench, draw, plain, recv_endings, recv_until
+from tests.engine.support import Bench, House, draw, plain
 
 
 def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
@@ -25,19 +26,23 @@ def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
 @pytest.mark.parametrize("guidance", [1.0, 7.5])
 @pytest.mark.parametrize("steps", [1, 2, 5])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_latents_equal_pipe(pipe: Any, model: ModelInfo, sampler: str, steps: int, guidance: float) -> None:
+def test_latents_equal_pipe(
+    pipe: Any, family: SdFamily, model: ModelInfo, sampler: str, steps: int, guidance: float
+) -> None:
     """For each sampler, step count and guidance, the final latents are bit-equal to the tutorial's call."""
     request = a_request(model, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe), request)
+    canvas = draw(family, request)
     assert torch.isfinite(canvas.latents).all()
     assert torch.equal(canvas.latents[0], plain(pipe, request, request.seed, "latent"))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_pictures_equal_pipe_at_a_usual_step_count(pipe: Any, model: ModelInfo, sampler: str) -> None:
+def test_pictures_equal_pipe_at_a_usual_step_count(
+    pipe: Any, family: SdFamily, model: ModelInfo, sampler: str
+) -> None:
     """With 20 steps the decoded picture, too, has exactly pipe's pixels."""
     request = a_request(model, sampler=sampler, steps=20)
-    image = SdFamily(pipe).decode(draw(SdFamily(pipe), request))
+    image = family.decode(draw(family, request))
     assert image is not None
     assert image.tobytes() == plain(pipe, request, request.seed, "pil").tobytes()
 
@@ -84,16 +89,28 @@ def test_default_is_the_tutorials_first_example(pipe: Any, model: ModelInfo, ben
         assert image.tobytes() == expected.tobytes()
 
 
+@pytest.fixture(scope="module")
+def build_and_load(
+    tmp_path_factory: pytest.TempPathFactory, load_pipe: Callable[[Path], Any]
+) -> Callable[..., tuple[Any, ModelInfo]]:
+    """Each kind is made once."""
+    from tests.tiny import build
+
+    @cache
+    def make(**options: Any) -> tuple[Any, ModelInfo]:
+        folder = build(tmp_path_factory.mktemp("models") / "tiny", **options)
+        return load_pipe(folder), describe(EngineSettings(model=str(folder), spool="/nowhere"))
+
+    return make
+
+
 @pytest.mark.parametrize("sampler", ["LCM", "PNDM", "Euler a"])
 @pytest.mark.parametrize("guidance", [1.0, 8.5])
 def test_guidance_as_an_input(
-    tmp_path: Path, load_pipe: Callable[[Path], Any], sampler: str, guidance: float
+    build_and_load: Callable[..., tuple[Any, ModelInfo]], sampler: str, guidance: float
 ) -> None:
     """A model distilled to take guidance as an input (LCM) gets it, in one row, as pipe gives it."""
-    from tests.tiny import build
-
-    folder = build(tmp_path / "lcm", time_cond_proj_dim=16)
-    pipe, model = load_pipe(folder), describe(EngineSettings(model=str(folder), spool="/nowhere"))
+    pipe, model = build_and_load(time_cond_proj_dim=16)
     request = a_request(model, sampler=sampler, steps=4, guidance_scale=guidance)
     canvas = draw(SdFamily(pipe), request)
     assert canvas.embeddings.shape[0] == 1
@@ -101,34 +118,28 @@ def test_guidance_as_an_input(
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_velocity_prediction(tmp_path: Path, load_pipe: Callable[[Path], Any], sampler: str) -> None:
+def test_velocity_prediction(build_and_load: Callable[..., tuple[Any, ModelInfo]], sampler: str) -> None:
     """A checkpoint that predicts velocity keeps doing so under every sampler."""
-    from tests.tiny import build
-
-    folder = build(tmp_path / "v", prediction_type="v_prediction")
-    pipe, model = load_pipe(folder), describe(EngineSettings(model=str(folder), spool="/nowhere"))
+    pipe, model = build_and_load(prediction_type="v_prediction")
     request = a_request(model, sampler=sampler, steps=5)
     canvas = draw(SdFamily(pipe), request)
     assert canvas.sampler.config.prediction_type == "v_prediction"
     assert torch.equal(canvas.latents[0], plain(pipe, request, request.seed, "latent"))
 
 
-def test_a_real_process_equals_pipe(pipe: Any, tiny: Path, start: Callable[..., Any]) -> None:
+@pytest.mark.xdist_group("house")
+def test_a_real_process_equals_pipe(pipe: Any, house: House) -> None:
     """PNGs out of a spawned engine, with three jobs at once, have exactly pipe's pixels."""
-    engine = start(model=str(tiny))
-    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
-    assert isinstance(ready, Ready)
-    assert ready.fingerprint["threads"] == str(torch.get_num_threads())
-    model = ready.models[0]
-    requests = {
-        1: model.request(prompt="a castle", seed=5),
-        2: model.request(prompt="a castle", seed=5, sampler="Euler a", size=(96, 64), images=2),
-        3: model.request(prompt="a ship", seed=0, sampler="DPM++ 2M Karras", guidance_scale=1.0, steps=20),
-    }
-    for number, request in requests.items():
-        engine.send(Submit(job_id=number, attempt=1, request=request))
-    endings, _ = recv_endings(engine, *requests)
-    for number, request in requests.items():
-        for spooled in endings[number].images:  # type: ignore[union-attr]
+    assert house.ready.fingerprint["threads"] == str(torch.get_num_threads())
+    model = house.ready.models[0]
+    requests = (
+        model.request(prompt="a castle", seed=5),
+        model.request(prompt="a castle", seed=5, sampler="Euler a", size=(96, 64), images=2),
+        model.request(prompt="a ship", seed=0, sampler="DPM++ 2M Karras", guidance_scale=1.0, steps=20),
+    )
+    endings, _ = house.finish(*requests)
+    for request, ending in zip(requests, endings, strict=True):
+        assert len(ending.images) == request.images
+        for spooled in ending.images:
             with Image.open(str(spooled.path)) as image:
                 assert image.tobytes() == plain(pipe, request, spooled.seed, "pil").tobytes()

@@ -14,11 +14,11 @@ from PIL import Image
 
 from engine import ahead, compiling
 from engine.compiling import CompiledUnet, Order
-from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo, Ready, Submit
+from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.families.sdxl import SdxlFamily
 from engine.models import describe, load
 from engine.rows import noise
-from tests.engine.support import Bench, plain, recv_endings, recv_until
+from tests.engine.support import Bench, House, plain
 
 
 def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
@@ -38,11 +38,11 @@ def draw(family: SdxlFamily, request: GenerationRequest) -> Any:
 @pytest.mark.parametrize("steps", [1, 5])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_latents_equal_pipe(
-    pipe_xl: Any, model_xl: ModelInfo, sampler: str, steps: int, guidance: float
+    pipe_xl: Any, family_xl: SdxlFamily, model_xl: ModelInfo, sampler: str, steps: int, guidance: float
 ) -> None:
     """For each sampler, step count and guidance, the final latents are bit-equal to the tutorial's call."""
     request = a_request(model_xl, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdxlFamily(pipe_xl), request)
+    canvas = draw(family_xl, request)
     assert torch.isfinite(canvas.latents).all()
     assert torch.equal(canvas.latents[0], plain(pipe_xl, request, request.seed, "latent"))
 
@@ -230,21 +230,18 @@ def plain_half(folder: Path, request: GenerationRequest) -> Any:
     return plain(pipe, request, request.seed, "pil")
 
 
-def test_a_real_process_equals_pipe(pipe_xl: Any, tiny_xl: Path, start: Callable[..., Any]) -> None:
+@pytest.mark.xdist_group("house")
+def test_a_real_process_equals_pipe(pipe_xl: Any, house: House) -> None:
     """PNGs out of a spawned engine that was given the folder have exactly pipe's pixels."""
-    engine = start(model=str(tiny_xl), preview_every=2, device="cpu")
-    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
-    assert isinstance(ready, Ready)
-    model = ready.models[0]
+    model = house.model("xl")
     assert (model.family, model.sampler, model.guidance_scale) == ("sdxl", "Euler", 5.0)
-    requests = {
-        1: model.request(prompt="a castle", seed=5, size=(64, 64)),
-        2: model.request(prompt="a ship", seed=0, sampler="Euler a", guidance_scale=1.0, steps=1, images=2),
-    }
-    for number, request in requests.items():
-        engine.send(Submit(job_id=number, attempt=1, request=request))
-    endings, _ = recv_endings(engine, *requests)
-    for number, request in requests.items():
-        for spooled in endings[number].images:  # type: ignore[union-attr]
+    requests = (
+        model.request(prompt="a castle", seed=5, size=(64, 64)),
+        model.request(prompt="a ship", seed=0, sampler="Euler a", guidance_scale=1.0, steps=1, images=2),
+    )
+    endings, _ = house.finish(*requests)
+    for request, ending in zip(requests, endings, strict=True):
+        assert len(ending.images) == request.images
+        for spooled in ending.images:
             with Image.open(str(spooled.path)) as image:
                 assert image.tobytes() == plain(pipe_xl, request, spooled.seed, "pil").tobytes()

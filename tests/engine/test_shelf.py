@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,16 +20,12 @@ from engine.contract import (
     GenerationRequest,
     InvalidRequest,
     ModelInfo,
-    Ready,
     Stepped,
-    Submit,
 )
 from engine.drawing import Loaded, Manner
 from engine.fake import MODEL, FakeFamily
-from engine.process import EngineProcess
 from engine.shelf import Shelf
-from tests.engine.support import SIZE_BYTES, Bench, pixels, plain, recv_endings, recv_until
-from tests.tiny import build
+from tests.engine.support import SIZE_BYTES, Bench, House, pixels, plain
 
 FIRST, SECOND, THIRD = (replace(MODEL, id=name, title=name.title()) for name in ("first", "second", "third"))
 PARTS = 3
@@ -340,41 +335,23 @@ def test_sizes_that_no_longer_fit_are_refused_after_loading(tmp_path: Path) -> N
 # ------------------------------------------------------------------ real ones
 
 
-@pytest.fixture(scope="module")
-def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The engine's own models: one more of the same kind, one that is damaged."""
-    root = tmp_path_factory.mktemp("models")
-    build(root / "checkpoints" / "other", seed=7)
-    shutil.copytree(tiny, root / "checkpoints" / "broken")
-    (root / "checkpoints" / "broken" / "unet" / "config.json").unlink()
-    return root
-
-
-@pytest.fixture
-def engine(tiny: Path, folder: Path, start: Callable[..., EngineProcess]) -> EngineProcess:
-    return start(model=str(tiny), models=str(folder), device="cpu", slots=2)
-
-
-def test_two_real_models_in_one_engine(
-    tiny: Path, folder: Path, engine: EngineProcess, load_pipe: Callable[[Path], Any]
-) -> None:
+@pytest.mark.xdist_group("house")
+def test_two_real_models_in_one_engine(tiny: Path, house: House, load_pipe: Callable[[Path], Any]) -> None:
     """Both are offered, a broken one is named and left out, and each draws what its own pipe() does, to the bit."""
-    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
-    assert isinstance(ready, Ready)
-    assert [model.id for model in ready.models] == ["tiny", "other"]
-    assert any("A model is left out" in warning for warning in ready.warnings)
-    requests = [model.request(prompt="a boat", seed=5, steps=4) for model in ready.models]
-    for job_id, request in enumerate(requests * 2, 1):
-        engine.send(Submit(job_id=job_id, attempt=1, request=request))
-    endings, events = recv_endings(engine, 1, 2, 3, 4)
+    offered = [model.id for model in house.ready.models]
+    assert offered[0] == "tiny"
+    assert "other" in offered
+    assert "broken" not in offered
+    told = [warning for warning in house.ready.warnings if "A model is left out" in warning]
+    assert len(told) == 1
+    assert "broken" in told[0]
+    requests = [house.model(name).request(prompt="a boat", seed=5, steps=4) for name in ("tiny", "other")]
+    endings, events = house.finish(*requests, *requests)
     assert any(isinstance(event, Stepped) and event.stage == "loading" for event in events)
-    drawn = {}
-    for job_id, ending in endings.items():
-        assert isinstance(ending, Finished), ending
-        drawn[job_id] = pixels(ending.images[0].path)
-    assert drawn[1] == drawn[3] != drawn[2] == drawn[4]
-    for number, source in enumerate((tiny, folder / "checkpoints" / "other")):
-        assert drawn[number + 1] == plain(load_pipe(source), requests[number], 5, "pil").tobytes()
+    drawn = [pixels(ending.images[0].path) for ending in endings]
+    assert drawn[0] == drawn[2] != drawn[1] == drawn[3]
+    for number, source in enumerate((tiny, house.folder / "checkpoints" / "other")):
+        assert drawn[number] == plain(load_pipe(source), requests[number], 5, "pil").tobytes()
 
 
 def test_what_a_model_takes(tiny: Path, tmp_path: Path) -> None:

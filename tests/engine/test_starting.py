@@ -20,21 +20,18 @@ from engine.contract import (
     Finished,
     GenerationRequest,
     InvalidRequest,
-    Loading,
     Mode,
     ModelInfo,
-    Ready,
     Start,
     Stepped,
-    Submit,
 )
 from engine.families.sd import SdFamily
 from engine.families.starting import IN_TILES
 from engine.models import describe
 from engine.preview import LinearSketcher
-from engine.process import EngineProcess
 from tests.engine.support import (
     Bench,
+    House,
     a_mask,
     a_photo,
     draw,
@@ -42,8 +39,6 @@ from tests.engine.support import (
     kept,
     pixels,
     plain,
-    recv_endings,
-    recv_until,
 )
 
 SIZE = (72, 64)
@@ -65,13 +60,20 @@ def from_image(model: ModelInfo, start: Start, **changes: Any) -> GenerationRequ
 @each_end
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_image_to_image_equals_pipe(
-    pipe: Any, model: ModelInfo, folder: Path, sampler: str, steps: int, strength: float, guidance: float
+    pipe: Any,
+    family: SdFamily,
+    model: ModelInfo,
+    folder: Path,
+    sampler: str,
+    steps: int,
+    strength: float,
+    guidance: float,
 ) -> None:
     """The final latents are those of StableDiffusionImg2ImgPipeline, after as many calls as the contract counts."""
     photo = a_photo()
     start = Start(image=kept(folder, photo), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe), request, folder)
+    canvas = draw(family, request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo.resize(SIZE, Image.Resampling.LANCZOS))
     assert torch.isfinite(canvas.latents).all()
@@ -81,13 +83,20 @@ def test_image_to_image_equals_pipe(
 @each_end
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_inpainting_equals_pipe(
-    pipe: Any, model: ModelInfo, folder: Path, sampler: str, steps: int, strength: float, guidance: float
+    pipe: Any,
+    family: SdFamily,
+    model: ModelInfo,
+    folder: Path,
+    sampler: str,
+    steps: int,
+    strength: float,
+    guidance: float,
 ) -> None:
     """With a plain checkpoint, within a mask, the final latents are those of StableDiffusionInpaintPipeline."""
     photo, mask = a_photo(), a_mask()
     start = Start(image=kept(folder, photo), mask=kept(folder, mask), strength=strength)
     request = from_image(model, start, sampler=sampler, steps=steps, guidance_scale=guidance)
-    canvas = draw(SdFamily(pipe), request, folder)
+    canvas = draw(family, request, folder)
     assert canvas.done == request.evaluations
     expected = plain(pipe, request, 1234, "latent", image=photo, mask=mask)
     assert torch.equal(canvas.latents[0], expected)
@@ -140,25 +149,16 @@ def test_a_model_for_inpainting_needs_a_mask(filling: tuple[Any, ModelInfo], tmp
     assert len(bench.finished(3).images) == 1
 
 
-def test_a_real_process_fills_masks(
-    filling: tuple[Any, ModelInfo], start: Callable[..., EngineProcess], tmp_path: Path
-) -> None:
+@pytest.mark.xdist_group("house")
+def test_a_real_process_fills_masks(house: House, load_pipe: Callable[[Path], Any]) -> None:
     """Such a checkpoint is loaded, examined and drawn with by a spawned engine, as diffusers' pipeline draws."""
-    pipe, known = filling
-    spool = tmp_path / "spool"
-    engine = start(model=str(pipe.name_or_path), spool=str(spool))
-    ready = recv_until(engine, lambda event: not isinstance(event, Loading))[-1]
-    assert isinstance(ready, Ready), ready
-    assert ready.models[0].takes_images
+    model = house.model("filling")
+    assert model.takes_images
     photo, mask = a_photo(), a_mask()
-    files = Start(
-        image=kept(spool / inputs.FOLDER, photo), mask=kept(spool / inputs.FOLDER, mask), strength=0.8
-    )
-    request = from_image(known, files, steps=6)
-    engine.send(Submit(job_id=1, attempt=1, request=request))
-    endings, _ = recv_endings(engine, 1)
-    ending = endings[1]
-    assert isinstance(ending, Finished), ending
+    files = Start(image=kept(house.inputs, photo), mask=kept(house.inputs, mask), strength=0.8)
+    request = from_image(model, files, steps=6)
+    (ending,), _ = house.finish(request)
+    pipe = load_pipe(house.folder / "checkpoints" / "filling")
     expected = plain(pipe, request, 1234, "pil", image=photo, mask=mask)
     assert pixels(ending.images[0].path) == expected.tobytes()
 

@@ -23,31 +23,26 @@ from engine.contract import (
     Cancelled,
     EngineSettings,
     Failed,
-    Finished,
     GenerationRequest,
     InvalidRequest,
     ModelInfo,
-    Ready,
     Start,
     Stepped,
-    Submit,
 )
 from engine.families.sd import SdFamily
 from engine.families.trouble import NotFinite
 from engine.families.upscale import UpscaleCanvas, UpscaleFamily
 from engine.opening import Opener
-from engine.process import EngineProcess
 from engine.tiles import MARGIN
 from tests.engine.support import (
     NO_IMAGES,
     Bench,
+    House,
     a_photo,
     draw,
     encoded,
     kept,
     pixels,
-    recv_endings,
-    recv_until,
 )
 from tests.tiny_upscalers import build, spoiled
 
@@ -481,27 +476,18 @@ def test_some_step_is_always_left(model: ModelInfo) -> None:
         assert request.strength == 0.2 or steps < 5
 
 
-def test_an_engine_offers_and_loads_them(
-    tiny: Path, tmp_path: Path, start: Callable[..., EngineProcess], studio: Studio
-) -> None:
+@pytest.mark.xdist_group("house")
+def test_an_engine_offers_and_loads_them(house: House, studio: Studio) -> None:
     """A real engine lists what is sound behind the other models, says what is not, and enlarges when it is asked to."""
-    folder = tmp_path / "models" / upscalers.FOLDER
-    build(folder / "4x-compact.safetensors", scale=4)
-    (folder / "old.pth").write_bytes(b"\x80")
-    build(folder / "tiny.safetensors")  # as another model is called
-    engine = start(model=str(tiny), device="cpu", models=str(tmp_path / "models"))
-    ready = recv_until(engine, lambda event: isinstance(event, Ready))[-1]
-    assert isinstance(ready, Ready)
-    assert [(model.id, model.scale) for model in ready.models] == [("tiny", 1), ("4x-compact", 4)]
-    assert sum("“old.pth” in upscalers" in warning for warning in ready.warnings) == 1
-    assert sum("another model “tiny”" in warning for warning in ready.warnings) == 1
-    request = studio.request(3)
-    kept(tmp_path / "spool" / inputs.FOLDER, studio.photo)
-    engine.send(Submit(job_id=1, attempt=1, request=request))
-    endings, events = recv_endings(engine, 1)
+    models = [(model.id, model.scale) for model in house.ready.models]
+    assert models[0] == ("tiny", 1)
+    assert [one for one in models if one[1] > 1] == models[-1:] == [("4x-compact", 4)]
+    warnings = house.ready.warnings
+    assert sum("“old.pth” in upscalers" in warning for warning in warnings) == 1
+    assert sum("another model “tiny”" in warning for warning in warnings) == 1
+    kept(house.inputs, studio.photo)
+    (ending,), events = house.finish(studio.request(3))
     assert any(isinstance(event, Stepped) and event.stage == "loading" for event in events)
-    ending = endings[1]
-    assert isinstance(ending, Finished)
     assert (ending.images[0].width, ending.images[0].height) == (300, 240)
     expected = studio.whole(studio.photo).resize((300, 240), Image.Resampling.LANCZOS)
     with Image.open(str(ending.images[0].path)) as made:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import simcord
 from bot.app import create_app
 from bot.config import Settings
 from bot.core.dispatcher import Dispatcher
+from bot.core.engine_client import Phase
 from bot.demo import from_simulation, measure_images
 from bot.jobs import Job, JobState
 from bot.models import engine_settings
@@ -81,6 +84,9 @@ class World:
         return world
 
     async def stop(self) -> None:
+        engine = self.dispatcher.engine
+        if engine.status.phase is Phase.LOADING and engine.pid is not None:
+            os.kill(engine.pid, signal.SIGKILL)  # while it loads it hears nothing: it would be waited for
         await self.client.close()
         await self.env.shutdown()
 

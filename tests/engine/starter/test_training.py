@@ -17,6 +17,7 @@ from engine.starter import card, train
 from engine.starter.studio import Plan, Studio
 from engine.starter.teacher import Teacher
 
+pytestmark = pytest.mark.xdist_group("training")  # what they share takes long to make
 PLAN = Plan(
     text_steps=3,
     text_batch=4,
