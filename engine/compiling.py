@@ -110,7 +110,7 @@ class CompiledUnet:
         If it takes more than `worth` of the plain forward's time, it is not used.
         """
         self._is_pending = True
-        me = weakref.ref(self)
+        me = weakref.ref[CompiledUnet](self)
         if self._file.exists():
             _work(me, None, worth)
             return

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from engine import compiling, metadata
+from engine import compiling, metadata, models, opening
 from engine.compiling import CompiledUnet, Order
-from engine.contract import Finished, ModelInfo
+from engine.contract import EngineSettings, Finished, ModelInfo
+from engine.drawing import Manner
 from engine.families.sd import SdFamily
 from engine.rows import noise
 from tests.engine.support import Bench
@@ -161,12 +162,11 @@ def test_nobody_waits_for_the_compiler(
 ) -> None:
     """In fast a picture is drawn plainly while the compiler works; afterwards the compiled forward is in use."""
     family = SdFamily(pipe)
-    family.compile_behind((2, MOST), SIZE, file=tmp_path / "x" / "a.pt2", switches={})
+    family.compile_behind((2, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
     bench = Bench(family, model, tmp_path, mode="fast", rows=MOST)
     bench.submit(1, model.request(prompt="x", seed=1, steps=2, size=SIZE))
     assert "unet" not in made_with(bench.finished(1))
     gate.set()
-    (tmp_path / "x").mkdir()
     family.wait_for_compiler()
     bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=SIZE, sampler="Euler"))
     assert made_with(bench.finished(2))["unet"] == f"compiled with {compiling.compiler()}"
@@ -176,9 +176,8 @@ def test_in_wide_no_picture_is_half_compiled(
     pipe: Any, model: ModelInfo, tmp_path: Path, gate: threading.Event
 ) -> None:
     """Until it is ready wide serves as exact does, and who began so ends so; then alone and in a crowd are equal."""
-    (tmp_path / "x").mkdir()
     family = SdFamily(pipe)
-    family.compile_behind((MOST, MOST), SIZE, file=tmp_path / "x" / "a.pt2", switches={})
+    family.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
     bench = Bench(family, model, tmp_path, mode="wide", rows=MOST)
 
     def request(seed: int, steps: int = 3) -> Any:
@@ -305,3 +304,80 @@ def test_the_compiling_process_leaves_with_its_parent() -> None:
 
     with subprocess.Popen([sys.executable, "-m", "engine.ahead", "1"], stdin=subprocess.PIPE) as child:
         assert child.wait(60) == 1
+
+
+# ------------------------------------------------------------------ who is compiled
+
+
+class Asked:
+    """Stands where a family does, and remembers what it was told to compile."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.file: Path | None = None
+
+    def compile_behind(self, counts: Any, size: Any, *, file: Path, switches: Any, worth: Any) -> None:
+        self.told.append((counts, size, worth))
+        self.file = file
+
+
+@pytest.fixture
+def hasten(tiny: Path, model: ModelInfo, tmp_path: Path) -> Callable[..., tuple[Asked, tuple[str, ...]]]:
+    """What the engine does at its start with such settings: whom it told, and its notes."""
+
+    def hasten(device: str = "cpu", **changes: Any) -> tuple[Asked, tuple[str, ...]]:
+        told: dict[str, Any] = {"mode": "fast", "rows": 8, "data": str(tmp_path), **changes}
+        settings = EngineSettings(model=str(tiny), spool="/nowhere", device="cpu", **told)
+        place = replace(models.choose_place(settings), device=torch.device(device))
+        family, manner = Asked(), Manner(mode=settings.mode, rows=settings.rows)
+        notes = opening._hasten(family, settings, model, place, {}, manner)  # type: ignore[arg-type]
+        return family, notes
+
+    return hasten
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ((2, 8), 1.0)),
+        ({"compile": "on"}, ((2, 8), None)),
+        ({"mode": "wide"}, ((8, 8), 1.0)),
+        ({"compile": "off"}, None),
+        ({"mode": "exact"}, None),
+        ({"mode": "wide", "rows": 2}, None),  # those served in exact have as many rows
+        ({"data": None}, None),
+        ({"device": "cuda"}, None),
+    ],
+)
+def test_what_is_compiled(hasten: Any, model: ModelInfo, changes: dict[str, Any], told: Any) -> None:
+    """By itself on processors, in the modes that promise nothing against it; how many rows a wide forward has, always."""
+    family, notes = hasten(**changes)
+    if told is None:
+        assert (family.told, notes) == ([], ())
+    else:
+        counts, worth = told
+        assert family.told == [(counts, (model.width, model.height), worth)]
+        assert notes == (opening.COMPILING,)
+
+
+def test_what_an_earlier_start_found_out_counts(hasten: Any) -> None:
+    """What was slower is not compiled again unless somebody says so; what lies there is told with its gain."""
+    file = hasten()[0].file
+    file.parent.mkdir()
+    compiling.note_of(file).write_text('{"share": 1.2}')
+    assert hasten()[0].told == []
+    assert hasten(compile="on")[0].told
+    file.touch()
+    compiling.note_of(file).write_text('{"share": 0.58}')
+    family, notes = hasten()
+    assert family.told
+    assert notes == ("It is compiled for this machine: such forwards take 0.58 of a plain one's time.",)
+    assert hasten(rows=4)[0].file != file
+
+
+def test_without_a_compiler_its_owner_is_told_what_to_install(
+    hasten: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    family, notes = hasten()
+    assert (family.told, notes) == ([], (opening.NO_COMPILER,))
