@@ -309,7 +309,7 @@ def check_modes(settings: Settings) -> Iterator[Finding]:
 _MODES = """
 import json, sys
 from pathlib import Path
-from engine import models, probe
+from engine import models, probe, programs
 from engine.contract import EngineSettings
 model, mode, rows, slots, folder = sys.argv[1:]
 try:
@@ -317,7 +317,9 @@ try:
 except Exception:
     name = model
 costs = probe.newest(Path(folder), name)
-print(json.dumps({"sentences": probe.sentences(costs, mode, int(rows), int(slots)) if costs else []}))
+told = probe.sentences(costs, mode, int(rows), int(slots)) if costs else ()
+compiled = programs.sentences(Path(folder), name) if mode != "exact" else ()
+print(json.dumps({"sentences": [*told, *(compiled if told else ())]}))
 """
 
 

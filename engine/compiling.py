@@ -25,16 +25,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import rows, tuning
+from engine import programs, rows, tuning
 from engine.rows import Rows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _log = logging.getLogger("easel.engine")
-FOLDER = "compiled"
-KEPT = 8
-"""Compiled models, at most; the longest unused are deleted."""
 _SMALL = 8
 """Numbers: what the compiler finds in weights of up to so many it writes into the program."""
 _LIKE = {torch.float32: 1e-3}
@@ -129,9 +126,9 @@ class CompiledUnet:
         try:
             os.utime(self._file)
             model = self._sound()
-            if (share := share_of(self._file)) is None:
+            if (share := programs.share_of(self._file)) is None:
                 share = self._share(model)
-                note_of(self._file).write_text(json.dumps({"share": share}), encoding="utf-8")
+                programs.keep_share(self._file, share)
             if worth is None or share <= worth:
                 self._model = model
             else:
@@ -239,7 +236,7 @@ def compile_ahead(order: Order) -> None:
         )
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
-    _prune(file.parent)
+    programs.prune(file.parent)
 
 
 def compiler() -> str | None:
@@ -249,25 +246,6 @@ def compiler() -> str | None:
         return None
     told = subprocess.run([found, "--version"], check=False, capture_output=True, text=True, errors="replace")
     return (told.stdout.splitlines() or [name])[0].strip()
-
-
-def share_of(file: Path) -> float | None:
-    """What share of a plain forward's time the compiled one in `file` took when it was tried; None if it never was."""
-    try:
-        return float(json.loads(note_of(file).read_text(encoding="utf-8"))["share"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def note_of(file: Path) -> Path:
-    return file.with_suffix(".json")
-
-
-def _prune(folder: Path) -> None:
-    files = sorted(folder.glob("*.pt2"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for old in files[KEPT:]:
-        old.unlink(missing_ok=True)
-        note_of(old).unlink(missing_ok=True)
 
 
 def _loaded(file: Path, unet: Any) -> Any:

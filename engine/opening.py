@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import arithmetic, checkpoint, memory, models, probe, profiles, upscalers
+from engine import arithmetic, checkpoint, memory, models, probe, profiles, programs, upscalers
 from engine.checkpoint import BrokenModel
 from engine.contract import EngineSettings, ModelInfo
 from engine.drawing import DeviceLost, Family, Loaded, Manner
@@ -376,12 +376,12 @@ def _hasten(
     size, facts = (info.width, info.height), arithmetic.fingerprint(place)
     facts |= {**switches, "weights": models.digest(settings), "size": "x".join(map(str, size))}
     facts |= {"rows": str(manner.rows), "compiler": compiler}
-    file = Path(settings.data) / compiling.FOLDER / f"{probe.key_of(facts)}.pt2"
-    worth, share = None if told else 1.0, compiling.share_of(file)
+    file = programs.file_of(Path(settings.data), info.id, probe.key_of(facts))
+    worth, share = None if told else 1.0, programs.share_of(file)
     if worth is not None and share is not None and share > worth:
         return ()
     counts = (2 if settings.mode == "fast" else manner.rows, manner.rows)
     family.compile_behind(counts, size, file=file, switches=switches, worth=worth)
     if share is not None and file.exists():
-        return (f"It is compiled for this machine: such forwards take {share:.2f} of a plain one's time.",)
+        return (programs.sentence(share),)
     return (COMPILING,)

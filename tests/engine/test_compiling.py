@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from engine import compiling, metadata, models, opening
+from engine import compiling, metadata, models, opening, programs
 from engine.compiling import CompiledUnet, Order
 from engine.contract import EngineSettings, Finished, ModelInfo
 from engine.drawing import Manner
@@ -226,7 +226,7 @@ def test_what_does_not_pay_is_not_used(pipe: Any, package: Path, tmp_path: Path)
     family.wait_for_compiler()
     assert not family.is_compiled
     assert not file.exists()
-    share = compiling.share_of(file)
+    share = programs.share_of(file)
     assert share is not None
     assert share > 0
     assert json.loads((tmp_path / "a.json").read_text())["share"] == share
@@ -288,14 +288,14 @@ def test_a_model_that_is_let_go_meanwhile_leaves_the_memory(
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     import os
 
-    files = [tmp_path / f"{number}.pt2" for number in range(compiling.KEPT + 2)]
+    files = [tmp_path / f"{number}.pt2" for number in range(programs.KEPT + 2)]
     for number, file in enumerate(files):
         file.touch()
-        compiling.note_of(file).touch()
+        programs.note_of(file).touch()
         os.utime(file, (number, number))
-    compiling._prune(tmp_path)
+    programs.prune(tmp_path)
     assert sorted(tmp_path.glob("*.pt2")) == sorted(files[2:])
-    assert sorted(tmp_path.glob("*.json")) == sorted(map(compiling.note_of, files[2:]))
+    assert sorted(tmp_path.glob("*.json")) == sorted(map(programs.note_of, files[2:]))
 
 
 def test_the_compiling_process_leaves_with_its_parent() -> None:
@@ -360,18 +360,22 @@ def test_what_is_compiled(hasten: Any, model: ModelInfo, changes: dict[str, Any]
         assert notes == (opening.COMPILING,)
 
 
-def test_what_an_earlier_start_found_out_counts(hasten: Any) -> None:
+def test_what_an_earlier_start_found_out_counts(hasten: Any, model: ModelInfo) -> None:
     """What was slower is not compiled again unless somebody says so; what lies there is told with its gain."""
     file = hasten()[0].file
     file.parent.mkdir()
-    compiling.note_of(file).write_text('{"share": 1.2}')
+    programs.note_of(file).write_text('{"share": 1.2}')
     assert hasten()[0].told == []
     assert hasten(compile="on")[0].told
     file.touch()
-    compiling.note_of(file).write_text('{"share": 0.58}')
+    programs.note_of(file).write_text('{"share": 0.58}')
     family, notes = hasten()
     assert family.told
-    assert notes == ("It is compiled for this machine: such forwards take 0.58 of a plain one's time.",)
+    assert notes == (
+        "The model is compiled for this machine: such a forward takes 0.58 of a plain one's time.",
+    )
+    assert programs.sentences(file.parent.parent, model.id) == notes
+    assert programs.sentences(file.parent.parent, "another") == ()
     assert hasten(rows=4)[0].file != file
 
 
