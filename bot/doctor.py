@@ -293,6 +293,7 @@ def check_modes(settings: Settings) -> Iterator[Finding]:
         settings.engine.mode,
         str(settings.engine.rows),
         str(settings.engine.slots),
+        settings.engine.compile,
         str(settings.data_dir),
     )
     if facts is None:
@@ -311,14 +312,14 @@ import json, sys
 from pathlib import Path
 from engine import models, probe, programs
 from engine.contract import EngineSettings
-model, mode, rows, slots, folder = sys.argv[1:]
+model, mode, rows, slots, compiles, folder = sys.argv[1:]
 try:
     name = models.describe(EngineSettings(model=model, spool="", hub_offline=True)).id
 except Exception:
     name = model
 costs = probe.newest(Path(folder), name)
 told = probe.sentences(costs, mode, int(rows), int(slots)) if costs else ()
-compiled = programs.sentences(Path(folder), name) if mode != "exact" else ()
+compiled = programs.sentences(Path(folder), name) if (mode != "exact" and compiles != "off") else ()
 print(json.dumps({"sentences": [*told, *(compiled if told else ())]}))
 """
 

@@ -45,7 +45,9 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
     )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
-    return verdict(found.fingerprint, here, model=model, settings=settings.engine)
+    size, own = found.request and found.request.size, here.pop("size", None)
+    whole = size == own and not (found.request and found.request.loras)
+    return verdict(found.fingerprint, here, model=model, settings=settings.engine, whole=whole)
 
 
 _HERE = """
@@ -61,7 +63,7 @@ info = models.describe(settings)
 arithmetic.pin(info)
 facts = arithmetic.fingerprint(models.choose_place(settings, info.family))
 facts["weights"] = models.digest(settings)
-facts["model"] = info.id
+facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
 facts.update(adapter_files.digests(folder, json.loads(adapters)))
 if unet:
     from engine import compiling
@@ -75,8 +77,18 @@ _SWITCHES = ("channels_last", "fused_qkv")
 _OF_MODE = ("mode", "width", "decode", "profile", "model", *_SWITCHES)
 
 
-def verdict(made: Mapping[str, str], here: Mapping[str, str], *, model: str, settings: EngineSection) -> str:
-    """Whether a machine with fingerprint `here` and these settings draws a picture with fingerprint `made` again."""
+def verdict(
+    made: Mapping[str, str],
+    here: Mapping[str, str],
+    *,
+    model: str,
+    settings: EngineSection,
+    whole: bool = False,
+) -> str:
+    """Whether a machine with fingerprint `here` and these settings draws a picture with fingerprint `made` again.
+
+    `whole` is one of the model's own size and without LoRA, as what is compiled draws them.
+    """
     leave = {*_OF_MODE, *(("weights",) if model != here.get("model") else ())}
     others = [
         f"{key} {made.get(key, 'none')} there, {here.get(key, 'none')} here"
@@ -91,7 +103,7 @@ def verdict(made: Mapping[str, str], here: Mapping[str, str], *, model: str, set
         )
     if " and " in made.get("mode", "") or made.get("decode") == "tiles":
         return "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit."
-    wanted = list(_wanted(made, here, model=model, settings=settings))
+    wanted = [*_wanted(made, here, model=model, settings=settings), *_compiled(made, here, settings, whole)]
     how = f" with {', '.join(wanted)} under [engine]" if wanted else ""
     if model != here.get("model") and "/" not in model:
         how += f", once the model “{model}” lies in checkpoints in the folder for models"
@@ -117,9 +129,15 @@ def _wanted(
             yield f'{name} = "on"'
         elif name not in made and (configured == "on" or (configured == "auto" and mode != "exact")):
             yield f'{name} = "off"'
-    if made.get("unet") and settings.compile == "off":
+
+
+def _compiled(
+    made: Mapping[str, str], here: Mapping[str, str], settings: EngineSection, whole: bool
+) -> Iterator[str]:
+    compiles = settings.compile == "on" or (settings.compile == "auto" and here.get("device") == "cpu")
+    if "unet" in made and not compiles:
         yield 'compile = "on"'
-    elif mode == "wide" and "unet" not in made and settings.compile != "off":
+    elif "unet" not in made and compiles and whole and made.get("mode") == "wide":
         yield 'compile = "off"'
 
 

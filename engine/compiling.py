@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import programs, rows, tuning
+from engine import faults, programs, rows, tuning
 from engine.rows import Rows
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _LIKE = {torch.float32: 1e-3}
 _LIKE_HALF = 3e-2
 """How far a compiled forward may be from the plain one, on average, as a share of it: rounding only."""
 _TURNS = 3
+LIMIT_S = 3600.0
+"""For compiling; who takes longer hangs."""
 _one_at_a_time = threading.Lock()
 
 
@@ -79,7 +81,7 @@ class CompiledUnet:
         self._least, self._most = (max(2, count) for count in counts)
         self._look = _look(like)
         self._switches = switches
-        self._model: Any = None
+        self._program: Program | None = None
         self._is_pending = False
         self._thread: threading.Thread | None = None
         self.words = f"compiled with {compiler()}"
@@ -87,52 +89,63 @@ class CompiledUnet:
 
     @property
     def is_in_use(self) -> bool:
-        return self._model is not None
+        return self._program is not None
 
     def takes(self, batch: Rows) -> bool:
         """Whether these rows can be given to it now."""
-        return self.is_in_use and self._is_for(batch)
+        return self.is_in_use and self._is_for(batch, len(batch))
 
-    def may_take(self, batch: Rows) -> bool:
-        """Whether it may turn out to take such rows later, though it does not yet."""
-        return self._is_pending and self._is_for(batch)
+    def may_take(self, like: Rows, count: int) -> bool:
+        """Whether it may turn out to take so many rows that look like these later, though it does not yet."""
+        return self._is_pending and self._is_for(like, count)
 
     def __call__(self, batch: Rows) -> Tensor:
-        """The prediction for each row; only for a batch that it takes."""
-        return self._model(*batch.parts)
+        """The prediction for each row; only for a batch that it takes. Raises MemoryError for whatever goes wrong in it.
+
+        What that was torch does not tell: the plain forward, which is used from then on, would meet it again and say so.
+        """
+        assert self._program is not None
+        try:
+            return self._program(batch)
+        except RuntimeError as error:
+            self._program = None
+            _log.warning("a compiled forward failed, and the model is used as it is: %s", error)
+            faults.check_device(error)
+            raise MemoryError("a compiled forward failed") from error
 
     def begin(self, *, worth: float | None = None) -> None:
         """Loads what an earlier start made; otherwise compiles, and a thread of its own waits for that.
 
-        If it takes more than `worth` of the plain forward's time, it is not used.
+        What was just made is not used if it takes more than `worth` of the plain forward's time.
         """
-        self._is_pending = True
-        me = weakref.ref[CompiledUnet](self)
         if self._file.exists():
-            _work(me, None, worth)
+            self._load()
+        if self.is_in_use:
             return
+        self._is_pending = True
         self._thread = threading.Thread(
-            target=_work, args=(me, self._order(), worth), name="easel-compile", daemon=True
+            target=_work,
+            args=(weakref.ref[CompiledUnet](self), self._order(), worth),
+            name="easel-compile",
+            daemon=True,
         )
         self._thread.start()
 
     def wait(self) -> None:
-        """Returns when nothing is being compiled or loaded any more."""
+        """Returns when nothing is being compiled any more."""
         if self._thread is not None:
             self._thread.join()
 
     def finish(self, worth: float | None) -> None:
-        """Loads what was compiled and takes it into use if it is sound and pays. Raises what it raises."""
+        """Takes what was made into use, if it is sound and pays. Raises Differs, or what loading raises."""
         try:
-            os.utime(self._file)
-            model = self._sound()
-            if (share := programs.share_of(self._file)) is None:
-                share = self._share(model)
-                programs.keep_share(self._file, share)
+            program = self._sound()
+            share = self._share(program)
+            programs.keep_share(self._file, share)
             if worth is None or share <= worth:
-                self._model = model
+                self._program = program
             else:
-                self._file.unlink()
+                programs.drop(self._file)
                 _log.info("the compiled model is no faster here (%.2f of the time), and is not used", share)
         finally:
             self._is_pending = False
@@ -140,8 +153,14 @@ class CompiledUnet:
     def give_up(self) -> None:
         self._is_pending = False
 
-    def _is_for(self, batch: Rows) -> bool:
-        return self._least <= len(batch) <= self._most and _look(batch) == self._look
+    def _load(self) -> None:
+        try:
+            self._program = self._sound()
+        except Exception as error:  # noqa: BLE001 - it is made anew
+            _log.warning("a compiled model can't be used any more: %s", error)
+
+    def _is_for(self, like: Rows, count: int) -> bool:
+        return self._least <= count <= self._most and _look(like) == self._look
 
     def _order(self) -> Order:
         weight = next(self._plain.parameters())
@@ -166,34 +185,35 @@ class CompiledUnet:
             rows=self._most,
         )
 
-    def _sound(self) -> Any:
-        """What lies in the file. Where it can't be used it is taken away, so that the next start makes it anew."""
+    def _sound(self) -> Program:
+        """What lies in the file. Where it can't be used it is taken away, so that it is made anew."""
         try:
-            model = _loaded(self._file, self._plain)
-            self._check(model)
+            program = Program(self._file, self._plain)
+            self._check(program)
         except Exception:
-            self._file.unlink(missing_ok=True)
+            programs.drop(self._file)
             raise
-        return model
+        programs.touch(self._file)
+        return program
 
     @torch.inference_mode()
-    def _check(self, model: Any) -> None:
+    def _check(self, program: Program) -> None:
         """Raises Differs if it does not predict what the plain UNet predicts."""
         batch = rows.noise(self._like, self._least)
         plain = call(self._plain, batch).float()
-        apart = (model(*batch.parts).float() - plain).abs().mean()
+        apart = (program(batch).float() - plain).abs().mean()
         like = _LIKE.get(self._like.latents.dtype, _LIKE_HALF)
         if not apart <= like * plain.abs().mean():
             raise Differs(f"its predictions are off by {apart:.2g}")
 
     @torch.inference_mode()
-    def _share(self, model: Any) -> float:
+    def _share(self, program: Program) -> float:
         """Of the plain forward's time, with as many rows as there can be; both by turns, since others draw meanwhile."""
         batch = rows.noise(self._like, self._most)
         turns = [
             (
                 tuning.seconds(lambda: call(self._plain, batch).cpu(), runs=1),
-                tuning.seconds(lambda: model(*batch.parts).cpu(), runs=1),
+                tuning.seconds(lambda: program(batch).cpu(), runs=1),
             )
             for _ in range(_TURNS)
         ]
@@ -201,15 +221,39 @@ class CompiledUnet:
         return compiled / plain
 
 
+class Program:
+    """What was compiled, on the weights of a UNet: they are not copied."""
+
+    def __init__(self, file: Path, unet: Any) -> None:
+        """Raises what torch raises for files that are no good."""
+        inductor: Any = import_module("torch._inductor")
+        self._run = inductor.aoti_load_package(str(file))
+        weights = dict(chain(unet.named_parameters(), unet.named_buffers()))
+        aliases = {
+            name: weights[name.removeprefix("unet.")].detach() for name in self._run.get_constant_fqns()
+        }
+        self._run.load_constants(aliases, check_full_update=True, user_managed=True)
+        # torch 2.13 never lets go of what it was given (pytorch #194480): it gets names of the weights, emptied at the end.
+        weakref.finalize(self, _empty, list(aliases.values()))
+
+    def __call__(self, batch: Rows) -> Tensor:
+        """The prediction for each row. It was compiled for numbers that lie side by side, and asks no questions."""
+        return self._run(*(None if part is None else part.contiguous() for part in batch.parts))
+
+
 class Differs(Exception):
     """What was compiled draws something else."""
 
 
-def _work(unet: weakref.ref[CompiledUnet], order: Order | None, worth: float | None) -> None:
+def _empty(tensors: Sequence[Tensor]) -> None:
+    for tensor in tensors:
+        tensor.data = tensor.new_empty(0)
+
+
+def _work(unet: weakref.ref[CompiledUnet], order: Order, worth: float | None) -> None:
     """Holds on to nothing while it waits: a model that is let go meanwhile must leave the memory."""
     try:
-        if order is not None:
-            compile_ahead(order)
+        compile_ahead(order)
         if (compiled := unet()) is not None:
             compiled.finish(worth)
     except Exception as error:  # noqa: BLE001 - a missing compiler, most often: plain drawing goes on
@@ -219,12 +263,15 @@ def _work(unet: weakref.ref[CompiledUnet], order: Order | None, worth: float | N
 
 
 def compile_ahead(order: Order) -> None:
-    """Has a process of its own make `order.file`. Raises RuntimeError that says why it could not."""
+    """Has a process of its own make `order.file`, unless it is there. Raises RuntimeError that says why it could not."""
     if compiler() is None:
         raise RuntimeError("there is no C++ compiler")
     file = Path(order.file)
     file.parent.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time:
+        if file.exists():  # the model was opened twice
+            return
+        programs.clean(file.parent)
         done = subprocess.run(
             [sys.executable, "-m", "engine.ahead", str(os.getpid())],
             input=json.dumps(asdict(order)),
@@ -232,11 +279,11 @@ def compile_ahead(order: Order) -> None:
             capture_output=True,
             text=True,
             errors="replace",
+            timeout=LIMIT_S,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
-    programs.prune(file.parent)
 
 
 def compiler() -> str | None:
@@ -245,17 +292,7 @@ def compiler() -> str | None:
     if (found := shutil.which(name)) is None:
         return None
     told = subprocess.run([found, "--version"], check=False, capture_output=True, text=True, errors="replace")
-    return (told.stdout.splitlines() or [name])[0].strip()
-
-
-def _loaded(file: Path, unet: Any) -> Any:
-    """The program in `file`, on these weights: they are not copied."""
-    inductor: Any = import_module("torch._inductor")
-    model = inductor.aoti_load_package(str(file))
-    weights = dict(chain(unet.named_parameters(), unet.named_buffers()))
-    wanted = {name: weights[name.removeprefix("unet.")] for name in model.get_constant_fqns()}
-    model.load_constants(wanted, check_full_update=True, user_managed=True)
-    return model
+    return (told.stdout.splitlines() or [None])[0]
 
 
 def _twin(unet: Any) -> Any:

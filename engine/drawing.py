@@ -121,6 +121,7 @@ class Loaded(Generic[Painted]):
 
     def _slots_agree(self, picture: Picture[Painted], rows: int) -> bool | None:
         assert picture.canvas is not None
+        self.enter()  # whoever leads the next forward is asked before it
         try:
             return self.family.slots_agree(picture.canvas, rows)
         except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong

@@ -33,7 +33,7 @@ ACQUAINTING = "getting to know this machine"
 EXACT_ROWS = 2
 """That a forward has at most where a picture has one of its own."""
 COMPILING = "The model is being compiled for this machine, which takes minutes; images are drawn meanwhile."
-NO_COMPILER = "There is no C++ compiler: install g++, and pictures are drawn faster."
+NO_COMPILER = "There is no C++ compiler here: with one (g++) pictures are drawn faster."
 
 
 class Tested(Family[Any], Protocol):
@@ -375,13 +375,14 @@ def _hasten(
         return (NO_COMPILER,)
     size, facts = (info.width, info.height), arithmetic.fingerprint(place)
     facts |= {**switches, "weights": models.digest(settings), "size": "x".join(map(str, size))}
-    facts |= {"rows": str(manner.rows), "compiler": compiler}
+    facts |= {"rows": str(manner.rows), "compiler": compiler, "processor": programs.processor()}
     file = programs.file_of(Path(settings.data), info.id, probe.key_of(facts))
-    worth, share = None if told else 1.0, programs.share_of(file)
-    if worth is not None and share is not None and share > worth:
+    worth = None if told else 1.0
+    if worth is not None and programs.was_slow(file, worth):
         return ()
     counts = (2 if settings.mode == "fast" else manner.rows, manner.rows)
     family.compile_behind(counts, size, file=file, switches=switches, worth=worth)
-    if share is not None and file.exists():
-        return (programs.sentence(share),)
-    return (COMPILING,)
+    if not family.is_compiled:
+        return (COMPILING,)
+    share = programs.share_of(file)
+    return () if share is None else (programs.sentence(share),)

@@ -51,12 +51,8 @@ class Widths(Generic[Item]):
             return item.rows
         return max(item.rows, min(self.rows, self._limits.get(item.shape, self.rows)))
 
-    def padded(self, item: Item) -> int | None:
-        """Rows that the forward must have, None where as many as there are will do."""
-        return self.rows if self.served(item) == "wide" else None
-
     def served(self, item: Item) -> Mode:
-        """The mode whose promise holds for this item."""
+        """The mode whose promise holds for this item's next forward; in wide it must have exactly `rows` rows."""
         if self.mode == "wide" and (item.began_exact or not self._fits_wide(item)):
             return "exact"
         return self.mode

@@ -28,6 +28,7 @@ from engine.contract import (
     Failed,
     Finished,
     InvalidRequest,
+    Mode,
     Shutdown,
     SpooledImage,
     Stage,
@@ -227,35 +228,34 @@ class Worker(Generic[Painted]):
 
     def _step(self, pictures: list[Picture[Painted]]) -> None:
         """One UNet forward for all of these, then each one's own sampler."""
-        first, begin = pictures[0], time.monotonic()
-        rows, model = sum(picture.rows for picture in pictures), first.by
-        lefts = [picture.left for picture in pictures]
+        first, model, begin = pictures[0], pictures[0].by, time.monotonic()
+        rows, lefts = sum(picture.rows for picture in pictures), [picture.left for picture in pictures]
+        mode = model.widths.served(first)  # asked once: while it draws, a compiler may get ready
         self._enter(model)
         try:
             predictions = model.family.predict(
                 [canvas for picture in pictures if (canvas := picture.canvas) is not None],
-                padded=model.widths.padded(first),
+                padded=model.widths.rows if mode == "wide" else None,
             )
         except DeviceLost:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, some may go on
-            self._cope(error, pictures, rows)
+            self._cope(error, pictures, rows, mode)
             return
         reach(Failpoint.FORWARDED)
         for picture, left in zip(pictures, lefts, strict=True):
             picture.job.done -= picture.left - left  # one that was begun anew for lack of memory
-        mode = model.widths.served(first)
         for picture, prediction in zip(pictures, predictions, strict=True):
             picture.modes.add(mode)
             self._guard(self._advance(prediction), picture)
         model.widths.relax(first)
         self._observe(time.monotonic() - begin, rows)
 
-    def _cope(self, error: Exception, pictures: list[Picture[Painted]], rows: int) -> None:
+    def _cope(self, error: Exception, pictures: list[Picture[Painted]], rows: int, mode: Mode) -> None:
         """A forward failed: narrower where memory was short, each picture alone otherwise; one alone fails."""
         first, model = pictures[0], pictures[0].by
         short = model.family.is_out_of_memory(error)
-        if short and (len(pictures) > 1 or model.widths.padded(first)):
+        if short and (len(pictures) > 1 or mode == "wide"):
             model.widths.narrow(first, rows)
         elif len(pictures) > 1:
             for picture in pictures:

@@ -804,11 +804,6 @@ WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off", "
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit.",
         ),
         (
-            {"mode": "wide", "width": "8 rows"},
-            {**WIDE, "rows": 8, "compile": "auto"},
-            'This machine draws it again to the bit with compile = "off" under [engine].',
-        ),
-        (
             {"mode": "exact", "decode": "tiles of 512 pixels", "profile": "low"},
             {},
             'This machine draws it again to the bit with profile = "low" under [engine].',
@@ -857,6 +852,7 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         *("starter", "cpu", "auto", str(tmp_path), '["lora detail", "lora gone"]', "starter", "exact", "yes"),
     )
     assert mine is not None
+    assert mine.pop("size") == "128x128"
     assert "lora gone" not in mine
     file = tmp_path / "a.png"
     file.write_bytes(
@@ -876,6 +872,15 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     ):
         made = {**there, "mode": "exact"}
         assert words in info.verdict(made, mine, model="starter", settings=settings.engine)
+    plain = {key: value for key, value in mine.items() if key != "unet"}
+    for whole, compiles, ending in (
+        (True, "auto", 'to the bit with compile = "off" under [engine].'),
+        (False, "auto", "to the bit."),
+        (True, "off", "to the bit."),
+    ):
+        section = EngineSection.model_validate({**WIDE, "compile": compiles})
+        made = {**plain, "mode": "wide", "width": "4 rows"}
+        assert info.verdict(made, plain, model="starter", settings=section, whole=whole).endswith(ending)
     told = info.verdict(
         {**mine, "mode": "wide", "width": "4 rows"},
         mine,

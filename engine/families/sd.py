@@ -206,9 +206,10 @@ class SdFamily(Explaining):
         None while the forward that it would be about is still being compiled.
         """
         self._loras.see(canvas.loras)
-        batch = noise(_rows_of(canvas), rows)
-        if self._compiled is not None and not self._loras.is_seen and self._compiled.may_take(batch):
+        like, compiled = _rows_of(canvas), self._compiled
+        if compiled is not None and not self._loras.is_seen and compiled.may_take(like, rows):
             return None
+        batch = noise(like, rows)
 
         def forward(shift: int) -> Tensor:
             return self._forward(batch.each(lambda part: part.roll(shift, 0))).roll(-shift, 0)

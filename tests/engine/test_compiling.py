@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from engine import compiling, metadata, models, opening, programs
 from engine.compiling import CompiledUnet, Order
@@ -172,6 +175,28 @@ def test_nobody_waits_for_the_compiler(
     assert made_with(bench.finished(2))["unet"] == f"compiled with {compiling.compiler()}"
 
 
+def test_a_compiler_that_gets_ready_during_a_forward_changes_nothing(
+    pipe: Any, model: ModelInfo, tmp_path: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In wide the forward that was begun plainly counts as exact's, so the picture goes on in exact."""
+    family = SdFamily(pipe)
+    family.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
+    forward = family._forward
+
+    def meanwhile(batch: Any) -> Any:
+        gate.set()
+        family.wait_for_compiler()
+        return forward(batch)
+
+    monkeypatch.setattr(family, "_forward", meanwhile)
+    bench = Bench(family, model, tmp_path, mode="wide", rows=MOST)
+    bench.submit(1, model.request(prompt="x", seed=1, steps=3, size=SIZE))
+    made = made_with(bench.finished(1))
+    assert family.is_compiled
+    assert made["mode"] == "exact"
+    assert "unet" not in made
+
+
 def test_in_wide_no_picture_is_half_compiled(
     pipe: Any, model: ModelInfo, tmp_path: Path, gate: threading.Event
 ) -> None:
@@ -218,9 +243,10 @@ def test_sizes_that_are_not_compiled_are_wide_at_once(
 # ------------------------------------------------------------------ what pays, and what goes wrong
 
 
-def test_what_does_not_pay_is_not_used(pipe: Any, package: Path, tmp_path: Path) -> None:
-    """Its share of the plain time is kept for the next start; the program is not."""
-    file = Path(shutil.copy(package, tmp_path / "a.pt2"))
+def test_what_does_not_pay_is_not_used(pipe: Any, tmp_path: Path, gate: threading.Event) -> None:
+    """Its share of the plain time is kept for later starts; the program is not."""
+    gate.set()
+    file = tmp_path / "a.pt2"
     family = SdFamily(pipe)
     family.compile_behind((2, MOST), SIZE, file=file, switches={}, worth=0.0)
     family.wait_for_compiler()
@@ -229,7 +255,10 @@ def test_what_does_not_pay_is_not_used(pipe: Any, package: Path, tmp_path: Path)
     share = programs.share_of(file)
     assert share is not None
     assert share > 0
-    assert json.loads((tmp_path / "a.json").read_text())["share"] == share
+    assert programs.was_slow(file, 0.0)
+    assert not programs.was_slow(file, share)
+    os.utime(programs._note_of(file), (0, 0))
+    assert not programs.was_slow(file, 0.0)
 
 
 def test_a_missing_compiler_is_told_and_does_no_harm(
@@ -250,18 +279,61 @@ def test_a_missing_compiler_is_told_and_does_no_harm(
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"PK\x03\x04 nothing"])
-def test_a_damaged_file_is_no_end(
-    pipe: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, rubbish: bytes
+def test_a_damaged_file_is_made_anew(
+    pipe: Any, tmp_path: Path, gate: threading.Event, caplog: pytest.LogCaptureFixture, rubbish: bytes
 ) -> None:
-    """It is told, taken away so that the next start makes it anew, and drawing is plain."""
+    """It is told and taken away; meanwhile drawing is plain."""
     file = tmp_path / "a.pt2"
     file.write_bytes(rubbish)
     family = SdFamily(pipe)
     family.compile_behind((2, MOST), SIZE, file=file, switches={})
-    family.wait_for_compiler()
-    assert not family.is_compiled
-    assert "can't be compiled here" in caplog.text
+    assert "a compiled model can't be used any more" in caplog.text
     assert not file.exists()
+    assert not family.is_compiled
+    gate.set()
+    family.wait_for_compiler()
+    assert family.is_compiled
+
+
+def test_a_compiled_forward_that_fails_is_taken_for_a_lack_of_memory(
+    pipe: Any, hastened: SdFamily, model: ModelInfo, tmp_path: Path
+) -> None:
+    """It does not tell what was wrong: plain forwards follow, in wide by way of exact, and the picture is not lost."""
+    assert hastened._compiled is not None
+
+    honest, calls = hastened._compiled._program, []
+
+    def failing(batch: Any) -> Any:
+        assert honest is not None
+        calls.append(len(batch))
+        if len(calls) > 4:  # three to compare the slots, and the first step
+            raise RuntimeError("aoti_torch_empty_strided(...) API call failed at model.cpp, line 1")
+        return honest(batch)
+
+    hastened._compiled._program = failing  # type: ignore[assignment]
+    bench = Bench(hastened, model, tmp_path, mode="wide", rows=MOST)
+    bench.submit(1, model.request(prompt="x", seed=1, steps=3, size=SIZE))
+    assert made_with(bench.finished(1))["mode"] == "exact and wide"
+    assert calls == [MOST] * 5
+    assert not hastened.is_compiled
+
+
+def test_a_compiled_model_leaves_the_memory(pipe: Any, package: Path) -> None:
+    """When it is let go, nothing holds its weights, though torch keeps what it was given."""
+    import copy
+    import gc
+
+    unet = copy.deepcopy(pipe.unet)
+    like = SdFamily(pipe)._blank(2, SIZE)
+    compiled = CompiledUnet(unet, like, counts=(2, MOST), file=package, switches={})
+    compiled.begin()
+    assert compiled.is_in_use
+    weight = StorageWeakRef(unet.conv_in.weight.untyped_storage())
+    del unet
+    assert not weight.expired()
+    del compiled
+    gc.collect()
+    assert weight.expired()
 
 
 def test_a_model_that_is_let_go_meanwhile_leaves_the_memory(
@@ -286,24 +358,28 @@ def test_a_model_that_is_let_go_meanwhile_leaves_the_memory(
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
-    import os
-
-    files = [tmp_path / f"{number}.pt2" for number in range(programs.KEPT + 2)]
+    """With room for one more; what a killed compiler left goes, and what is somebody else's stays."""
+    files = [programs.file_of(tmp_path, "a/b", f"{number:016x}") for number in range(programs.KEPT + 1)]
+    files[0].parent.mkdir()
     for number, file in enumerate(files):
         file.touch()
-        programs.note_of(file).touch()
+        programs.keep_share(file, 0.5)
         os.utime(file, (number, number))
-    programs.prune(tmp_path)
-    assert sorted(tmp_path.glob("*.pt2")) == sorted(files[2:])
-    assert sorted(tmp_path.glob("*.json")) == sorted(map(programs.note_of, files[2:]))
+    programs.partial_of(files[0]).touch()
+    other = files[0].with_name("other.pt2")
+    other.touch()
+    programs.clean(files[0].parent)
+    left = {*files[2:], *map(programs._note_of, files[2:]), other}
+    assert set(files[0].parent.iterdir()) == left
 
 
-def test_the_compiling_process_leaves_with_its_parent() -> None:
-    """Whose id it was told: when that is no longer its parent's, it goes."""
-    import sys
-
-    with subprocess.Popen([sys.executable, "-m", "engine.ahead", "1"], stdin=subprocess.PIPE) as child:
-        assert child.wait(60) == 1
+def test_the_compiling_process_leaves_with_its_parent(tmp_path: Path) -> None:
+    """Whose id it was told: when that is no longer its parent's, it is gone, with all it has begun and written."""
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "engine.ahead", "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as child:
+        assert child.wait(60) == -signal.SIGKILL
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------ who is compiled
@@ -314,7 +390,11 @@ class Asked:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
-        self.file: Path | None = None
+        self.file = Path("nowhere")
+
+    @property
+    def is_compiled(self) -> bool:
+        return self.file.exists()
 
     def compile_behind(self, counts: Any, size: Any, *, file: Path, switches: Any, worth: Any) -> None:
         self.told.append((counts, size, worth))
@@ -364,11 +444,11 @@ def test_what_an_earlier_start_found_out_counts(hasten: Any, model: ModelInfo) -
     """What was slower is not compiled again unless somebody says so; what lies there is told with its gain."""
     file = hasten()[0].file
     file.parent.mkdir()
-    programs.note_of(file).write_text('{"share": 1.2}')
+    programs._note_of(file).write_text('{"share": 1.2}')
     assert hasten()[0].told == []
     assert hasten(compile="on")[0].told
     file.touch()
-    programs.note_of(file).write_text('{"share": 0.58}')
+    programs._note_of(file).write_text('{"share": 0.58}')
     family, notes = hasten()
     assert family.told
     assert notes == (
@@ -382,6 +462,7 @@ def test_what_an_earlier_start_found_out_counts(hasten: Any, model: ModelInfo) -
 def test_without_a_compiler_its_owner_is_told_what_to_install(
     hasten: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nothing is begun that could only fail."""
     monkeypatch.setenv("CXX", "/no/such/compiler")
     family, notes = hasten()
     assert (family.told, notes) == ([], (opening.NO_COMPILER,))

@@ -20,7 +20,6 @@ from engine.families.lora import Loras
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.models import describe
-from engine.rows import Rows
 from tests.engine.adapters import kohya, lora_tensors, write
 from tests.engine.support import Bench, draw, pixels, plain
 
@@ -276,11 +275,11 @@ def test_what_is_compiled_stays_as_it_is(
     )
     calls: list[int] = []
 
-    def program(*parts: Any) -> Any:
+    def program(batch: Any) -> Any:
         calls.append(1)
-        return call(compiled._plain, Rows.of(parts))
+        return call(compiled._plain, batch)
 
-    compiled._model = program
+    compiled._program = program  # type: ignore[assignment]
     own = dict(drawing.unet.named_parameters())
     flags = {name: tensor.requires_grad for name, tensor in compiled._plain.named_parameters()}
     assert all(tensor is own[name] for name, tensor in compiled._plain.named_parameters())

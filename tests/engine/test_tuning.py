@@ -56,7 +56,7 @@ def test_what_does_not_pay_is_undone(
 ) -> None:
     """A switch that is slower, or has no memory, leaves no trace: the same bits, and no fused weights kept."""
     before, calls = prediction(own_pipe, model), []
-    monkeypatch.setattr(tuning, "_seconds", lambda rehearse: (rehearse(), 1.0)[1])
+    monkeypatch.setattr(tuning, "seconds", lambda rehearse: (rehearse(), 1.0)[1])
 
     def rehearse() -> None:
         calls.append(1)
@@ -74,7 +74,7 @@ def test_what_pays_is_kept_for_tomorrow(tiny: Path, tmp_path: Path, monkeypatch:
     """The first start in fast measures and chooses; the second one has the same switches and measures nothing."""
     seconds = iter([1.0, 0.5, 1.0, 2.0])
     monkeypatch.setattr(tuning, "bfloat16_pays", lambda: False)
-    monkeypatch.setattr(tuning, "_seconds", lambda _: next(seconds))
+    monkeypatch.setattr(tuning, "seconds", lambda _: next(seconds))
     first = ready(tiny, tmp_path)
     monkeypatch.setattr(probe, "measure", lambda *_: pytest.fail("measured again"))
     second = ready(tiny, tmp_path)
@@ -126,7 +126,7 @@ def test_weights_have_a_name(tiny: Path, copy: Path) -> None:
 def test_bf16_has_to_bring_much(monkeypatch: pytest.MonkeyPatch, bf16_s: float, pays: bool) -> None:
     """It is worth its lost precision only where a product takes far less of fp32's time."""
     seconds = iter([bf16_s, 1.0])
-    monkeypatch.setattr(tuning, "_seconds", lambda _rehearse: next(seconds))
+    monkeypatch.setattr(tuning, "seconds", lambda _rehearse: next(seconds))
     assert tuning.bfloat16_pays() is pays
 
 
