@@ -25,6 +25,7 @@ from engine.families.sd import SdFamily
 from engine.rows import noise
 from tests.engine.support import Bench
 
+pytestmark = pytest.mark.xdist_group("compiling")  # what is compiled is compiled once
 SIZE = (64, 64)
 MOST = 4
 

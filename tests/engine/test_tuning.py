@@ -89,7 +89,7 @@ def ready(tiny: Path, folder: Path, **changes: Any) -> Ready:
     controls: queue.Queue[Control] = queue.Queue()
     controls.put(Shutdown())
     events: list[Event] = []
-    told = settings(folder, model=str(tiny), mode="fast", data=str(folder / "data"), **changes)
+    told = settings(folder, model=str(tiny), mode="fast", data=str(folder / "data"), compile="off", **changes)
     assert boot.run(told, controls, events.append) == 0
     announced = events[-1]
     assert isinstance(announced, Ready)
