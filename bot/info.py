@@ -67,8 +67,7 @@ facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
 facts.update(adapter_files.digests(folder, json.loads(adapters)))
 if unet:
     from engine import compiling
-    compiler = compiling.compiler()
-    facts.update({"unet": f"compiled with {compiler}"} if compiler else {})
+    facts.update({"unet": compiling.words()} if compiling.compiler() else {})
 print(json.dumps(facts))
 """
 _ADAPTERS = ("lora ", "embedding ")

@@ -8,6 +8,7 @@ starts have it within a second, and it draws the same bits as today.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import logging
 import os
@@ -84,8 +85,7 @@ class CompiledUnet:
         self._program: Program | None = None
         self._is_pending = False
         self._thread: threading.Thread | None = None
-        self.words = f"compiled with {compiler()}"
-        """What a fingerprint says of it."""
+        self.words = words()
 
     @property
     def is_in_use(self) -> bool:
@@ -138,19 +138,17 @@ class CompiledUnet:
 
     def finish(self, worth: float | None) -> None:
         """Takes what was made into use, if it is sound and pays. Raises Differs, or what loading raises."""
-        try:
-            program = self._sound()
-            share = self._share(program)
-            programs.keep_share(self._file, share)
-            if worth is None or share <= worth:
-                self._program = program
-            else:
-                programs.drop(self._file)
-                _log.info("the compiled model is no faster here (%.2f of the time), and is not used", share)
-        finally:
-            self._is_pending = False
+        program = self._sound()
+        share = self._share(program)
+        programs.keep_share(self._file, share)
+        if worth is None or share <= worth:
+            self._program = program
+        else:
+            programs.drop(self._file)
+            _log.info("the compiled model is no faster here (%.2f of the time), and is not used", share)
 
-    def give_up(self) -> None:
+    def settle(self) -> None:
+        """Whether it is used is decided."""
         self._is_pending = False
 
     def _load(self) -> None:
@@ -258,8 +256,9 @@ def _work(unet: weakref.ref[CompiledUnet], order: Order, worth: float | None) ->
             compiled.finish(worth)
     except Exception as error:  # noqa: BLE001 - a missing compiler, most often: plain drawing goes on
         _log.warning("the model can't be compiled here, and is used as it is: %s", error)
+    finally:
         if (compiled := unet()) is not None:
-            compiled.give_up()
+            compiled.settle()
 
 
 def compile_ahead(order: Order) -> None:
@@ -289,15 +288,25 @@ def compile_ahead(order: Order) -> None:
 def compiler() -> str | None:
     """The C++ compiler that torch will use, with its version; None where there is none."""
     name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if (found := shutil.which(name)) is None:
-        return None
-    told = subprocess.run([found, "--version"], check=False, capture_output=True, text=True, errors="replace")
+    return _version_of(found) if (found := shutil.which(name)) else None
+
+
+@functools.cache
+def _version_of(program: str) -> str | None:
+    told = subprocess.run(
+        [program, "--version"], check=False, capture_output=True, text=True, errors="replace"
+    )
     return (told.stdout.splitlines() or [None])[0]
+
+
+def words() -> str:
+    """What a fingerprint says of a picture for which the compiled UNet was used."""
+    return f"compiled with {compiler()}"
 
 
 def _twin(unet: Any) -> Any:
     """Layers of its own around the very same weights."""
-    unet.requires_grad_(False)  # as LoRAs leave it: it is the same model for what was compiled
+    unet.requires_grad_(False)  # as LoRAs leave it, which share these weights
     kept = {id(tensor): tensor for tensor in chain(unet.parameters(), unet.buffers())}
     return copy.deepcopy(unet, kept)
 
