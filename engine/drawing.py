@@ -77,8 +77,10 @@ class Family(Protocol[Painted]):
         """The picture; None where the safety checker withholds it. `sparing` takes less memory and more time."""
         ...
 
-    def slots_agree(self, canvas: Painted, rows: int) -> bool | None:
-        """Whether each slot of a forward of so many rows gives a row of this shape the same bits; None: not known yet."""
+    def equal_widths(self, canvas: Painted, rows: int) -> Sequence[int] | None:
+        """How many rows a forward may have for a row of this shape to get the bits that it gets among `rows`, which is one
+        of them; none where even those slots differ among each other. None: not known yet.
+        """
         ...
 
     def is_out_of_memory(self, error: Exception) -> bool:
@@ -96,7 +98,7 @@ class Manner:
 
     mode: Mode = "exact"
     rows: int = 2
-    """Rows that a forward has in wide, and has at most in fast."""
+    """Rows that a forward has at most in wide and fast."""
 
 
 class Loaded(Generic[Painted]):
@@ -117,16 +119,16 @@ class Loaded(Generic[Painted]):
         """
         self.model, self.family, self.fingerprint = model, family, fingerprint
         self.size_bytes, self.enter = size_bytes, enter
-        self.widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._slots_agree)
+        self.widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._equal_widths)
 
-    def _slots_agree(self, picture: Picture[Painted], rows: int) -> bool | None:
+    def _equal_widths(self, picture: Picture[Painted], rows: int) -> Sequence[int] | None:
         assert picture.canvas is not None
         self.enter()  # whoever leads the next forward is asked before it
         try:
-            return self.family.slots_agree(picture.canvas, rows)
+            return self.family.equal_widths(picture.canvas, rows)
         except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong
             self.family.is_out_of_memory(error)  # frees what it can, and knows when all is lost
-            return False
+            return ()
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -217,9 +217,9 @@ class FakeFamily:
     def sketch(self, canvas: FakeCanvas) -> Callable[[], bytes] | None:
         return partial(_sketch, canvas) if canvas.looked else None
 
-    def slots_agree(self, canvas: FakeCanvas, rows: int) -> bool:
-        del canvas, rows
-        return True
+    def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
+        del canvas
+        return (rows,)
 
     def is_out_of_memory(self, error: Exception) -> bool:
         if isinstance(error, Sticky):

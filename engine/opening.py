@@ -380,7 +380,7 @@ def _hasten(
     worth = None if told else 1.0
     if worth is not None and programs.was_slow(file, worth):
         return ()
-    counts = (2 if settings.mode == "fast" else manner.rows, manner.rows)
+    counts = (2 if settings.mode == "fast" else EXACT_ROWS + 1, manner.rows)
     family.compile_behind(counts, size, file=file, switches=switches, worth=worth)
     if not family.is_compiled:
         return (COMPILING,)

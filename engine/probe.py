@@ -99,7 +99,7 @@ def sentences(costs: Costs, mode: Mode, rows: int, slots: int) -> tuple[str, ...
         ),
         "wide": (
             f"wide with {rows} rows: {costs.gain(rows) * full / rows:.2f}x the images of exact when busy, a lone one takes "
-            f"{costs.of(rows) / costs.of(2):.2f}x as long; equal alone and in a crowd"
+            f"up to {costs.of(rows) / costs.of(2):.2f}x as long; equal alone and in a crowd"
         ),
         "fast": (
             f"fast with up to {knee} rows: {costs.gain(knee):.2f}x the images of exact when busy, a lone one is as quick; "

@@ -44,6 +44,10 @@ class Rows:
         """The same rows, changed part by part."""
         return Rows.of(None if part is None else act(part) for part in self.parts)
 
+    def cut(self, some: slice) -> Rows:
+        """Some of these rows."""
+        return self.each(lambda part: part[some])
+
 
 def of_picture(
     *,

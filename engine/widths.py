@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from engine.batcher import Turn
@@ -32,16 +32,18 @@ Item = TypeVar("Item", bound=Shaped)
 class Widths(Generic[Item]):
     """The rows of a forward that an item leads.
 
-    exact: its own. wide: always `rows`, for shapes at which every slot gives equal bits (asked of `slots_agree` until
-    it can tell), otherwise as in exact, and who began so goes on so. fast: up to `rows`. What memory has no room for
-    gets narrower.
+    exact: its own. wide: up to `rows`, filled up to a width that gives the same bits as all `rows` would (which do so
+    for a shape is asked of `equal_widths` until it can tell); where there is none as in exact, and who began so goes on
+    so. fast: up to `rows`. What memory has no room for gets narrower.
     """
 
-    def __init__(self, mode: Mode, rows: int, slots_agree: Callable[[Item, int], bool | None]) -> None:
+    def __init__(
+        self, mode: Mode, rows: int, equal_widths: Callable[[Item, int], Sequence[int] | None]
+    ) -> None:
         self.mode: Mode = mode
         self.rows = rows
-        self._slots_agree = slots_agree
-        self._agreeing: dict[Hashable, bool] = {}
+        self._equal_widths = equal_widths
+        self._equal: dict[Hashable, Sequence[int]] = {}
         self._limits: dict[Hashable, int] = {}
         self._good: dict[Hashable, int] = {}
 
@@ -52,10 +54,14 @@ class Widths(Generic[Item]):
         return max(item.rows, min(self.rows, self._limits.get(item.shape, self.rows)))
 
     def served(self, item: Item) -> Mode:
-        """The mode whose promise holds for this item's next forward; in wide it must have exactly `rows` rows."""
+        """The mode whose promise holds for this item's next forward; in wide it must be `filled`."""
         if self.mode == "wide" and (item.began_exact or not self._fits_wide(item)):
             return "exact"
         return self.mode
+
+    def filled(self, item: Item, rows: int) -> int:
+        """How many rows a forward in wide that this item leads has, for so many that are in it."""
+        return min(width for width in self._equal[item.shape] if width >= rows)
 
     def narrow(self, item: Item, rows: int) -> None:
         """There was no memory for so many rows of this shape: the next forwards have half of them.
@@ -63,7 +69,7 @@ class Widths(Generic[Item]):
         In wide such a shape is served in exact from then on: another width would keep neither promise.
         """
         self._limits[item.shape] = max(1, rows // 2)
-        self._agreeing[item.shape] = False
+        self._equal[item.shape] = ()
         self._good[item.shape] = 0
 
     def relax(self, item: Item) -> None:
@@ -78,9 +84,9 @@ class Widths(Generic[Item]):
     def _fits_wide(self, item: Item) -> bool:
         if item.rows > self.rows:
             return False
-        if item.shape not in self._agreeing:
-            agree = self._slots_agree(item, self.rows)
-            if agree is None:
+        if item.shape not in self._equal:
+            equal = self._equal_widths(item, self.rows)
+            if equal is None:
                 return False
-            self._agreeing[item.shape] = agree
-        return self._agreeing[item.shape]
+            self._equal[item.shape] = equal
+        return bool(self._equal[item.shape])

@@ -235,7 +235,7 @@ class Worker(Generic[Painted]):
         try:
             predictions = model.family.predict(
                 [canvas for picture in pictures if (canvas := picture.canvas) is not None],
-                padded=model.widths.rows if mode == "wide" else None,
+                padded=model.widths.filled(first, rows) if mode == "wide" else None,
             )
         except DeviceLost:
             raise

@@ -194,10 +194,10 @@ class AnyFamily(Explaining):
             self.advance(canvas, outcome, look=False)
         return canvas.image
 
-    def slots_agree(self, canvas: AnyCanvas, rows: int) -> bool:
+    def equal_widths(self, canvas: AnyCanvas, rows: int) -> Sequence[int]:
         """Its forwards have no slots."""
         del canvas, rows
-        return False
+        return ()
 
     def self_test(self, size: tuple[int, int]) -> None:
         """A picture of two steps at `size` (width, height). Raises NotFinite, or what the device raises."""

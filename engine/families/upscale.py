@@ -115,10 +115,10 @@ class UpscaleFamily(Explaining):
         del sparing
         return canvas.image
 
-    def slots_agree(self, canvas: UpscaleCanvas, rows: int) -> bool:
+    def equal_widths(self, canvas: UpscaleCanvas, rows: int) -> Sequence[int]:
         """Its forwards have no slots."""
         del canvas, rows
-        return False
+        return ()
 
     @torch.inference_mode()
     def self_test(self, size: tuple[int, int]) -> None:

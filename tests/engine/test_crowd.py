@@ -171,7 +171,7 @@ def test_slots_that_differ_are_found(
     """The probe of a shape passes here, and notices a forward whose last slot is off by the last bit."""
     family = SdFamily(starter)
     canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
-    assert family.slots_agree(canvas, 4)
+    assert family.equal_widths(canvas, 4)
     honest = family._forward
 
     def crooked(batch: Any) -> torch.Tensor:
@@ -180,7 +180,28 @@ def test_slots_that_differ_are_found(
         return prediction
 
     monkeypatch.setattr(family, "_forward", crooked)
-    assert not family.slots_agree(canvas, 4)
+    assert not family.equal_widths(canvas, 4)
+
+
+def test_widths_of_equal_bits_are_found(
+    starter: Any, starter_model: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Halves of a width count where each of their slots has the bits of the whole, in all of its parts."""
+    family = SdFamily(starter)
+    canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
+    monkeypatch.setattr(
+        family, "_forward", lambda batch: batch.latents * batch.timesteps[:, None, None, None]
+    )
+    assert family.equal_widths(canvas, 16) == (16, 8, 4, 2)
+
+    def crooked(batch: Any) -> torch.Tensor:
+        prediction = batch.latents + 0
+        if len(batch) == 4:  # in the last slot, for later timesteps
+            prediction[-1] += 1e-4 * (batch.timesteps[-1] > 900)
+        return prediction
+
+    monkeypatch.setattr(family, "_forward", crooked)
+    assert family.equal_widths(canvas, 16) == (16, 8, 2)
 
 
 STARTS: tuple[Literal["noise", "image", "mask"], ...] = ("noise", "image", "mask")

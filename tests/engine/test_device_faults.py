@@ -93,7 +93,7 @@ def test_these_are_not(error: Exception, short: bool) -> None:
 # ------------------------------------------------------------------ wherever it turns up
 
 
-@pytest.mark.parametrize("where", ["prepare", "predict", "advance", "decode", "slots_agree"])
+@pytest.mark.parametrize("where", ["prepare", "predict", "advance", "decode", "equal_widths"])
 @pytest.mark.parametrize("company", [1, 3])
 def test_a_sticky_error_ends_the_worker_at_once(tmp_path: Path, where: str, company: int) -> None:
     """No further call of the family, nobody failed, nobody asked to try again: the whole process has to go."""

@@ -159,14 +159,14 @@ def test_slots_that_differ_are_found(pipe_xl: Any, model_xl: ModelInfo) -> None:
     """The probe of a shape shifts what SDXL's rows carry besides, too."""
     family = SdxlFamily(pipe_xl)
     canvas = family.prepare(a_request(model_xl), 1)
-    assert family.slots_agree(canvas, 4)
+    assert family.equal_widths(canvas, 4)
     honest = family._forward
 
     def crooked(batch: Any) -> torch.Tensor:
         return honest(replace(batch, pooled=batch.pooled[:1].expand_as(batch.pooled)))
 
     family._forward = crooked  # type: ignore[method-assign]
-    assert not family.slots_agree(canvas, 4)
+    assert not family.equal_widths(canvas, 4)
 
 
 def test_previews_and_tiles(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path) -> None:

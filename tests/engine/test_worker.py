@@ -114,15 +114,34 @@ def test_wide_is_always_as_wide(tmp_path: Path) -> None:
     assert family.forwards == [([1], 4), ([1, 2], 4), ([1, 2], 4), ([2], 4)]
 
 
+def test_wide_fills_up_no_further_than_bits_need(tmp_path: Path) -> None:
+    """Where four rows give the bits of eight, up to two pictures are filled up to four, and three to eight."""
+
+    class Halving(SpiedFamily):
+        def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
+            return (rows, rows // 2)
+
+    family = Halving()
+    bench = Bench(family, MODEL, tmp_path, mode="wide", rows=8)
+    for number, steps_ in ((1, 3), (2, 2), (3, 1)):
+        bench.submit(number, MODEL.request(prompt="x", seed=number, steps=steps_))
+    bench.finish(1, 2, 3)
+    assert [(sorted(seeds), padded) for seeds, padded in family.forwards] == [
+        ([1, 2, 3], 8),
+        ([1, 2], 4),
+        ([1], 4),
+    ]
+
+
 def test_a_shape_whose_slots_differ_is_served_in_exact(tmp_path: Path) -> None:
     """Where the probe finds slots that disagree, wide falls back to one picture a forward, and the file says so."""
 
     class Differing(SpiedFamily):
         asked = 0
 
-        def slots_agree(self, canvas: FakeCanvas, rows: int) -> bool:
+        def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
             Differing.asked += 1
-            return canvas.request.width != 64
+            return () if canvas.request.width == 64 else (rows,)
 
     family = Differing()
     bench = Bench(family, MODEL, tmp_path, mode="wide", rows=4)
@@ -222,7 +241,7 @@ def test_a_probe_that_fails_ends_nobody(tmp_path: Path) -> None:
     """Where the slots of a shape can't even be compared, it is served in exact."""
 
     class Fragile(SpiedFamily):
-        def slots_agree(self, canvas: FakeCanvas, rows: int) -> bool:
+        def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
             raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
 
     family = Fragile()
