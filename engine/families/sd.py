@@ -8,7 +8,7 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -201,8 +201,8 @@ class SdFamily(Explaining):
 
     @torch.inference_mode()
     def equal_widths(self, canvas: SdCanvas, rows: int) -> Sequence[int] | None:
-        """Some rows of noise, the same ones moved on by one and by half of the slots, and in parts of a half, a quarter …
-        of their number: equal bits everywhere?
+        """Some rows of noise, the same ones moved on by one and by half of the slots, and the first and the last of them
+        in forwards of 2, 4, 6 … rows: equal bits everywhere?
 
         None while the forward that it would be about is still being compiled.
         """
@@ -216,13 +216,13 @@ class SdFamily(Explaining):
         def moved(shift: int) -> Tensor:
             return self._forward(batch.each(lambda part: part.roll(shift, 0))).roll(-shift, 0)
 
-        def in_parts(width: int) -> bool:
-            parts = [slice(begin, begin + width) for begin in range(0, rows, width)]
-            return all(torch.equal(self._forward(batch.cut(part)), straight[part]) for part in parts)
+        def enough(width: int) -> bool:
+            ends = slice(width), slice(rows - width, rows)
+            return all(torch.equal(self._forward(batch.cut(end)), straight[end]) for end in ends)
 
         if not all(torch.equal(straight, moved(shift)) for shift in {1, rows // 2}):
             return ()
-        return (rows, *(width for width in _halves(rows) if in_parts(width)))
+        return (*filter(enough, range(2, rows, 2)), rows)
 
     def compile_behind(
         self,
@@ -312,13 +312,6 @@ class SdFamily(Explaining):
             return None
         scale = torch.tensor(request.guidance_scale - 1).repeat(1)
         return self._pipe.get_guidance_scale_embedding(scale, embedding_dim=size).to(self._device, dtype)
-
-
-def _halves(rows: int) -> Iterator[int]:
-    """A half of so many rows, a quarter …, down to those of one picture with guidance."""
-    while rows >= 4:
-        rows //= 2
-        yield rows
 
 
 def _rows_of(canvas: SdCanvas) -> rows.Rows:

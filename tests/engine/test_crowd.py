@@ -186,13 +186,13 @@ def test_slots_that_differ_are_found(
 def test_widths_of_equal_bits_are_found(
     starter: Any, starter_model: ModelInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Halves of a width count where each of their slots has the bits of the whole, in all of its parts."""
+    """Fewer rows count where each of their slots has the bits of the whole, with the first and with the last of it."""
     family = SdFamily(starter)
     canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
     monkeypatch.setattr(
         family, "_forward", lambda batch: batch.latents * batch.timesteps[:, None, None, None]
     )
-    assert family.equal_widths(canvas, 16) == (16, 8, 4, 2)
+    assert family.equal_widths(canvas, 16) == (2, 4, 6, 8, 10, 12, 14, 16)
 
     def crooked(batch: Any) -> torch.Tensor:
         prediction = batch.latents + 0
@@ -201,7 +201,7 @@ def test_widths_of_equal_bits_are_found(
         return prediction
 
     monkeypatch.setattr(family, "_forward", crooked)
-    assert family.equal_widths(canvas, 16) == (16, 8, 2)
+    assert family.equal_widths(canvas, 16) == (2, 6, 8, 10, 12, 14, 16)
 
 
 STARTS: tuple[Literal["noise", "image", "mask"], ...] = ("noise", "image", "mask")
