@@ -111,6 +111,7 @@ class App:
     async def drain(self) -> None:
         """What is being drawn is finished and shown; nothing new begins."""
         notify("STOPPING=1")
+        log.info("draining", limit_s=self.settings.queue.drain_s)
         if self._dispatcher is not None:
             await self._dispatcher.drain(limit_s=self.settings.queue.drain_s)
 

@@ -133,7 +133,7 @@ def _makers(subject: Machine, folder: Path, knee: int) -> dict[str, Callable[[],
     def hastened(key: str, words: str, mode: Mode, rows: int) -> Side:
         return easel(key, f"{words}, compiled", mode, rows, subject.compiled_family(max(8, knee)))
 
-    wide4, wide8 = (f"(d) Easel wide: always {rows} rows" for rows in (4, 8))
+    wide4, wide8 = (f"(d) Easel wide: up to {rows} rows, filled up" for rows in (4, 8))
     return {
         BASE: lambda: plain(BASE, "(a) pipe(prompt), one after the other, as tutorials do"),
         "compiled": lambda: plain("compiled", "(a') the same, its UNet compiled", pipeline=compiled(subject)),

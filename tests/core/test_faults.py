@@ -290,7 +290,7 @@ async def test_a_busy_store_refuses_in_time_and_stores_nothing(rig_of: MakeRig, 
         begun = time.monotonic()
         with pytest.raises(DatabaseError):
             await rig.admit()
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 2.8
     assert await rig.store.jobs.live() == []
     assert await rig.used() == 0
 

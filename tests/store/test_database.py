@@ -224,7 +224,7 @@ async def test_a_cancelled_write_is_whole_or_absent(store: Store) -> None:
 
 
 async def test_a_strangers_lock_is_told_in_time_and_stores_nothing(store: Store, file: Path) -> None:
-    """While another program holds the lock, every kind of write gives DatabaseError within 2 s; reads go on."""
+    """While another program holds the lock, every kind of write gives DatabaseError before Discord has waited for 3 s; reads go on."""
     entry = LimitEntry.of(Subject.EVERYONE, 0, {"pending": 1})
     with stranger(file):
         for write in (
@@ -234,7 +234,7 @@ async def test_a_strangers_lock_is_told_in_time_and_stores_nothing(store: Store,
             begun = time.monotonic()
             with pytest.raises(DatabaseError, match="busy"):
                 await write()
-            assert 0.5 < time.monotonic() - begun < 2.0
+            assert 0.5 < time.monotonic() - begun < 2.8
         assert await store.jobs.live() == []
     assert await store.jobs.live() == []
     assert await store.settings.limits(GUILD) == []
@@ -252,7 +252,7 @@ async def test_the_loop_turns_while_a_write_waits_for_a_stranger(store: Store, f
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
         with pytest.raises(DatabaseError):
             await task
-    assert longest < 0.5
+    assert longest < 0.8
 
 
 async def test_a_short_lock_is_waited_for(store: Store, file: Path) -> None:

@@ -354,7 +354,7 @@ async def test_nothing_new_is_taken_while_it_stops(tmp_path: Path) -> None:
         await evening.discord.until(lambda: "running" in evening.bot.states())
         assert evening.bot.process is not None
         evening.bot.process.terminate()
-        await asyncio.sleep(0.2)
+        await evening.discord.until(lambda: "draining" in evening.bot.log())
         answer = await evening.imagine(prompt="second")
         assert "restarted: ask again in a minute" in (answer.ephemeral_text or "")
         assert await asyncio.wait_for(evening.bot.process.wait(), 30) == 0
@@ -370,7 +370,7 @@ async def test_told_twice_it_ends_at_once(tmp_path: Path) -> None:
         await evening.discord.until(lambda: "running" in evening.bot.states())
         assert evening.bot.process is not None
         evening.bot.process.terminate()
-        await asyncio.sleep(0.5)
+        await evening.discord.until(lambda: "draining" in evening.bot.log())
         assert evening.bot.process.returncode is None
         assert await evening.bot.stop() == 0
         assert evening.bot.states() == ["running"]
