@@ -8,7 +8,7 @@ from typing import Literal
 from engine.fake_settings import FakeSettings
 
 Mode = Literal["exact", "wide", "fast"]
-"""One image a forward, equal to `pipe()` | always as many rows, equal in any crowd | as many as pay, equal to the eye."""
+"""One image a forward, equal to `pipe()` | filled up to equal rows, equal in any crowd | as many as pay, equal to the eye."""
 Switch = Literal["auto", "on", "off"]
 Profile = Literal["full", "balanced", "low"]
 """How much of a model lies on the device while it draws; what each means says `engine.profiles`."""

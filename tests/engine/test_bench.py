@@ -346,7 +346,7 @@ def test_the_tables_say_it_in_words(run: tuple[str, Any, Path]) -> None:
     for words in (
         "pipe(prompt)",
         "static batches",
-        "wide: always 8 rows",
+        "wide: up to 8 rows",
         "up to",
         "samplers' share of a tick",
     ):
