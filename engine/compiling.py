@@ -8,7 +8,6 @@ starts have it within a second, and it draws the same bits as today.
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import logging
 import os
@@ -16,9 +15,11 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import faults, programs, rows, tuning
+from engine import faults, programs, rows
 from engine.rows import Rows
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ _SMALL = 8
 _LIKE = {torch.float32: 1e-3}
 _LIKE_HALF = 3e-2
 """How far a compiled forward may be from the plain one, on average, as a share of it: rounding only."""
-_TURNS = 3
+_TURNS = 4
+_TURNS_S = 20.0
+"""Both forwards are timed so often, but on a slow machine, where people wait for pictures, no more after so many seconds."""
 LIMIT_S = 3600.0
 """For compiling; who takes longer hangs."""
 _one_at_a_time = threading.Lock()
@@ -208,13 +211,16 @@ class CompiledUnet:
     def _share(self, program: Program) -> float:
         """Of the plain forward's time, with as many rows as there can be; both by turns, since others draw meanwhile."""
         batch = rows.noise(self._like, self._most)
-        turns = [
-            (
-                tuning.seconds(lambda: call(self._plain, batch).cpu(), runs=1),
-                tuning.seconds(lambda: program(batch).cpu(), runs=1),
-            )
-            for _ in range(_TURNS)
-        ]
+
+        def seconds(forward: Callable[[Rows], Tensor]) -> float:
+            begin = time.perf_counter()
+            forward(batch).cpu()
+            return time.perf_counter() - begin
+
+        turns: list[tuple[float, float]] = []
+        enough = time.monotonic() + _TURNS_S
+        while not turns or (len(turns) < _TURNS and time.monotonic() < enough):
+            turns.append((seconds(partial(call, self._plain)), seconds(program)))
         plain, compiled = (min(times) for times in zip(*turns, strict=True))
         return compiled / plain
 
@@ -291,7 +297,7 @@ def compiler() -> str | None:
     return _version_of(found) if (found := shutil.which(name)) else None
 
 
-@functools.cache
+@cache
 def _version_of(program: str) -> str | None:
     told = subprocess.run(
         [program, "--version"], check=False, capture_output=True, text=True, errors="replace"

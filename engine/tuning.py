@@ -77,11 +77,11 @@ def _pays(pipeline: Any, name: str, rehearse: Callable[[], None]) -> bool:
     return False
 
 
-def seconds(rehearse: Callable[[], object], *, runs: int = _RUNS) -> float:
-    """Of the quickest of so many calls, after one that does not count."""
+def seconds(rehearse: Callable[[], object]) -> float:
+    """Of the quickest of a few calls, after one that does not count."""
     rehearse()
     times: list[float] = []
-    for _ in range(runs):
+    for _ in range(_RUNS):
         begin = time.perf_counter()
         rehearse()
         times.append(time.perf_counter() - begin)

@@ -8,6 +8,7 @@ from an image, `engine.families.starting` follows the pipelines for that.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +31,9 @@ from engine.rows import noise
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+WIDTHS_S = 10.0
+"""For which a person who is the first to use a size waits so that more widths are tried: they only make wide quicker."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -202,7 +206,7 @@ class SdFamily(Explaining):
     @torch.inference_mode()
     def equal_widths(self, canvas: SdCanvas, rows: int) -> Sequence[int] | None:
         """Some rows of noise, the same ones moved on by one and by half of the slots, and the first and the last of them
-        in forwards of 2, 4, 6 … rows: equal bits everywhere?
+        in forwards of 2, 4, 6 … rows: equal bits everywhere? Half of the slots come first, the others while there is time.
 
         None while the forward that it would be about is still being compiled.
         """
@@ -216,13 +220,19 @@ class SdFamily(Explaining):
         def moved(shift: int) -> Tensor:
             return self._forward(batch.each(lambda part: part.roll(shift, 0))).roll(-shift, 0)
 
-        def enough(width: int) -> bool:
+        def ends_agree(width: int) -> bool:
             ends = slice(width), slice(rows - width, rows)
             return all(torch.equal(self._forward(batch.cut(end)), straight[end]) for end in ends)
 
         if not all(torch.equal(straight, moved(shift)) for shift in {1, rows // 2}):
             return ()
-        return (*filter(enough, range(2, rows, 2)), rows)
+        equal, enough = [rows], time.monotonic() + WIDTHS_S
+        for width in sorted(range(2, rows, 2), key=lambda width: width != rows // 2):
+            if ends_agree(width):
+                equal.append(width)
+            if time.monotonic() >= enough:
+                break
+        return equal
 
     def compile_behind(
         self,

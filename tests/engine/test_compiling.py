@@ -114,6 +114,26 @@ def test_it_predicts_what_the_plain_one_does(pipe: Any, hastened: SdFamily) -> N
         assert torch.equal(rolled.roll(-1, 0), hastened._forward(batch))
 
 
+def test_on_a_slow_machine_it_is_timed_once(hastened: SdFamily, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People wait for pictures meanwhile: beyond the first turn only as long as time is left."""
+    compiled = hastened._compiled
+    assert compiled is not None
+    honest, calls = compiled._program, []
+
+    def counted(batch: Any) -> Any:
+        assert honest is not None
+        calls.append(len(batch))
+        return honest(batch)
+
+    counted_program: Any = counted
+    monkeypatch.setattr(compiling, "_TURNS_S", 0.0)
+    assert compiled._share(counted_program) > 0
+    assert calls == [MOST]
+    monkeypatch.undo()
+    compiled._share(counted_program)
+    assert calls == [MOST] * 5
+
+
 def test_other_rows_are_drawn_plain(pipe: Any, hastened: SdFamily) -> None:
     """One row, too many, another size, a prompt of two windows: the plain forward's own bits."""
     with torch.inference_mode():

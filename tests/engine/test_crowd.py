@@ -16,6 +16,7 @@ from PIL import Image
 
 from engine import metadata
 from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo, Start
+from engine.families import sd
 from engine.families.sd import SdFamily
 from tests.engine.support import Bench, a_mask, a_photo, draw, kept, pixels, plain
 
@@ -192,7 +193,7 @@ def test_widths_of_equal_bits_are_found(
     monkeypatch.setattr(
         family, "_forward", lambda batch: batch.latents * batch.timesteps[:, None, None, None]
     )
-    assert family.equal_widths(canvas, 16) == (2, 4, 6, 8, 10, 12, 14, 16)
+    assert family.equal_widths(canvas, 16) == [16, 8, 2, 4, 6, 10, 12, 14]
 
     def crooked(batch: Any) -> torch.Tensor:
         prediction = batch.latents + 0
@@ -201,7 +202,10 @@ def test_widths_of_equal_bits_are_found(
         return prediction
 
     monkeypatch.setattr(family, "_forward", crooked)
-    assert family.equal_widths(canvas, 16) == (2, 6, 8, 10, 12, 14, 16)
+    assert family.equal_widths(canvas, 16) == [16, 8, 2, 6, 10, 12, 14]
+    assert family.equal_widths(canvas, 8) == [8, 2, 6]
+    monkeypatch.setattr(sd, "WIDTHS_S", 0.0)  # a slow machine: people wait
+    assert family.equal_widths(canvas, 16) == [16, 8]
 
 
 STARTS: tuple[Literal["noise", "image", "mask"], ...] = ("noise", "image", "mask")
