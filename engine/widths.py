@@ -32,9 +32,9 @@ Item = TypeVar("Item", bound=Shaped)
 class Widths(Generic[Item]):
     """The rows of a forward that an item leads.
 
-    exact: its own. wide: up to `rows`, filled up to a width that gives the same bits as all `rows` would (which do so
-    for a shape is asked of `equal_widths` until it can tell); where there is none as in exact, and who began so goes on
-    so. fast: up to `rows`. What memory has no room for gets narrower.
+    exact: its own. wide: up to `rows`, filled up to a width at which a shape's rows get the bits that they get among
+    `rows` (`equal_widths` is asked which these are until it can tell); where there is none as in exact, and who began so
+    goes on so. fast: up to `rows`. What memory has no room for gets narrower.
     """
 
     def __init__(
@@ -66,7 +66,8 @@ class Widths(Generic[Item]):
     def narrow(self, item: Item, rows: int) -> None:
         """There was no memory for so many rows of this shape: the next forwards have half of them.
 
-        In wide such a shape is served in exact from then on: another width would keep neither promise.
+        In wide such a shape is served in exact from then on: what failed may have been a compiled model, whose bits no
+        other forward has.
         """
         self._limits[item.shape] = max(1, rows // 2)
         self._equal[item.shape] = ()

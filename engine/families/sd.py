@@ -206,7 +206,7 @@ class SdFamily(Explaining):
     @torch.inference_mode()
     def equal_widths(self, canvas: SdCanvas, rows: int) -> Sequence[int] | None:
         """Some rows of noise, the same ones moved on by one and by half of the slots, and the first and the last of them
-        in forwards of 2, 4, 6 … rows: equal bits everywhere? Half of the slots come first, the others while there is time.
+        in forwards of 2, 4, 6 … rows: equal bits everywhere? Half of `rows` is tried first, the rest while there is time.
 
         None while the forward that it would be about is still being compiled.
         """
