@@ -55,18 +55,20 @@ def pipe(tiny: Path, load_pipe: Callable[[Path], Any]) -> Any:
 def package(pipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a process of its own really makes of the tiny UNet, for 2 to 4 rows of its own size."""
     file = tmp_path_factory.mktemp("compiled") / "tiny.pt2"
-    family = SdFamily(pipe)
-    family.compile_behind((2, MOST), SIZE, file=file, switches={})
-    family.wait_for_compiler()
-    assert family.is_compiled
+    hasten_with(pipe, file)
     return file
 
 
 @pytest.fixture
 def hastened(pipe: Any, package: Path) -> SdFamily:
     """A family that has loaded it, as a later start does."""
+    return hasten_with(pipe, package)
+
+
+def hasten_with(pipe: Any, file: Path) -> SdFamily:
+    """A family that uses what is compiled in `file`, once it is there."""
     family = SdFamily(pipe)
-    family.compile_behind((2, MOST), SIZE, file=package, switches={})
+    family.compile_behind((2, MOST), SIZE, file=file, switches={})
     family.wait_for_compiler()
     assert family.is_compiled
     return family
