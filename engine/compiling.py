@@ -41,7 +41,7 @@ _LIKE_HALF = 3e-2
 """How far a compiled forward may be from the plain one, on average, as a share of it: rounding only."""
 _TURNS = 4
 _TURNS_S = 20.0
-"""Both forwards are timed so often, but on a slow machine, where people wait for pictures, no more after so many seconds."""
+"""Both forwards are timed so often, but on a slow machine, where people wait for pictures, twice and then so many seconds."""
 LIMIT_S = 3600.0
 """For compiling; who takes longer hangs."""
 _one_at_a_time = threading.Lock()
@@ -219,7 +219,7 @@ class CompiledUnet:
 
         turns: list[tuple[float, float]] = []
         enough = time.monotonic() + _TURNS_S
-        while not turns or (len(turns) < _TURNS and time.monotonic() < enough):
+        while len(turns) < 2 or (len(turns) < _TURNS and time.monotonic() < enough):
             turns.append((seconds(partial(call, self._plain)), seconds(program)))
         plain, compiled = (min(times) for times in zip(*turns, strict=True))
         return compiled / plain

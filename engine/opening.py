@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import arithmetic, checkpoint, memory, models, probe, profiles, programs, upscalers
 from engine.checkpoint import BrokenModel
-from engine.contract import EngineSettings, ModelInfo
+from engine.contract import EngineSettings, Mode, ModelInfo
 from engine.drawing import DeviceLost, Family, Loaded, Manner
 from engine.models import OnProgress
 
@@ -350,6 +350,11 @@ def _acquaint(
     return switches, costs
 
 
+def compiled_counts(mode: Mode, rows: int) -> tuple[int, int]:
+    """At least and at most so many rows of a forward are for a compiled model; in wide none that are served in exact."""
+    return (2 if mode == "fast" else EXACT_ROWS + 1), rows
+
+
 def _hasten(
     family: SdFamily,
     settings: EngineSettings,
@@ -380,7 +385,7 @@ def _hasten(
     worth = None if told else 1.0
     if worth is not None and programs.was_slow(file, worth):
         return ()
-    counts = (2 if settings.mode == "fast" else EXACT_ROWS + 1, manner.rows)
+    counts = compiled_counts(manner.mode, manner.rows)
     family.compile_behind(counts, size, file=file, switches=switches, worth=worth)
     if not family.is_compiled:
         return (COMPILING,)

@@ -131,7 +131,7 @@ def _makers(subject: Machine, folder: Path, knee: int) -> dict[str, Callable[[],
     fast = f"(e) Easel fast: up to {knee} rows, this machine's knee"
 
     def hastened(key: str, words: str, mode: Mode, rows: int) -> Side:
-        return easel(key, f"{words}, compiled", mode, rows, subject.compiled_family(max(8, knee)))
+        return easel(key, f"{words}, compiled", mode, rows, subject.compiled_family(mode, max(8, knee)))
 
     wide4, wide8 = (f"(d) Easel wide: up to {rows} rows, filled up" for rows in (4, 8))
     return {

@@ -10,10 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import arithmetic, inputs, memory, models, probe
+from engine import arithmetic, inputs, memory, models, opening, probe
 from engine.bench import workloads
 from engine.checkpoint import BrokenModel
-from engine.contract import EngineSettings, GenerationRequest, ModelInfo
+from engine.contract import EngineSettings, GenerationRequest, Mode, ModelInfo
 
 if TYPE_CHECKING:
     from engine.families.sd import SdFamily
@@ -57,14 +57,15 @@ class Machine:
         """A family of its own for each worker: it keeps the texts that it has encoded."""
         return self.kind(self.pipeline, self.sketcher)
 
-    def compiled_family(self, rows: int) -> SdFamily:
+    def compiled_family(self, mode: Mode, rows: int) -> SdFamily:
         """The same with forwards of up to `rows` rows compiled, which takes minutes the first time: nobody draws meanwhile.
 
         Raises RuntimeError where it can't be compiled.
         """
         family, size = self.family(), (self.info.width, self.info.height)
         file = self.inputs.parent / f"{rows}.pt2"
-        family.compile_behind((2, rows), size, file=file, switches=self.switches)
+        counts = opening.compiled_counts(mode, rows)
+        family.compile_behind(counts, size, file=file, switches=self.switches)
         family.wait_for_compiler()
         if not family.is_compiled:
             raise RuntimeError("the log says why")

@@ -205,7 +205,23 @@ def test_widths_of_equal_bits_are_found(
     assert family.equal_widths(canvas, 16) == [16, 8, 2, 6, 10, 12, 14]
     assert family.equal_widths(canvas, 8) == [8, 2, 6]
     monkeypatch.setattr(sd, "WIDTHS_S", 0.0)  # a slow machine: people wait
-    assert family.equal_widths(canvas, 16) == [16, 8]
+    assert family.equal_widths(canvas, 16) == [16]
+
+
+def test_a_width_that_fails_is_left_out(
+    starter: Any, starter_model: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All slots together went well: what goes wrong with fewer costs the shape nothing but the other trials."""
+    family = SdFamily(starter)
+    canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
+
+    def fragile(batch: Any) -> torch.Tensor:
+        if len(batch) == 4:
+            raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
+        return batch.latents
+
+    monkeypatch.setattr(family, "_forward", fragile)
+    assert family.equal_widths(canvas, 16) == [16, 8, 2]
 
 
 STARTS: tuple[Literal["noise", "image", "mask"], ...] = ("noise", "image", "mask")

@@ -231,6 +231,23 @@ def test_few_files_are_kept(
     assert not any(drawing.get_list_adapters().values())
 
 
+def test_a_file_that_is_replaced_makes_other_rows(
+    drawing: Any, info: ModelInfo, pipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found out about forwards with the old one, which another rank can change, does not hold for them."""
+    monkeypatch.setattr(lora_module, "KEPT", 1)
+    for name, seed in (("detail", 1), ("plain", 2)):
+        write(tmp_path / "loras", name, lora_tensors(pipe, seed=seed))
+    family = SdFamily(drawing, models=tmp_path)
+    request, other = (a_request(info, loras=(Lora(name=name),)) for name in ("detail", "plain"))
+    old = family.prepare(request, 1).shape
+    family.prepare(other, 1)
+    assert family.prepare(request, 2).shape == old
+    write(tmp_path / "loras", "detail", lora_tensors(pipe, seed=1, rank=1))
+    family.prepare(other, 1)
+    assert family.prepare(request, 1).shape != old
+
+
 def test_what_is_told_in_the_file(drawing: Any, info: ModelInfo, models: Path, tmp_path: Path) -> None:
     """The PNG names each LoRA, its weight and its file's digest."""
     from engine.adapter_files import digests
