@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
     client = create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: client))
     env = simcord.Env(client, settle_timeout=SETTLE_TIMEOUT_S)
     measure_images(env)
+    tell_the_time(env)
     await env.start()
     try:
         if client.user is not None:
@@ -113,6 +115,11 @@ def measure_images(env: simcord.Env) -> None:
         return told
 
     env.backend.cdn.store_attachment = measured
+
+
+def tell_the_time(env: simcord.Env) -> None:
+    """SimCord's own clock stands still, at the beginning of 2026: history and quotas would be months away."""
+    env.backend.clock.now = lambda: datetime.now(UTC)
 
 
 def from_simulation(client: Callable[[], discord.Client]) -> Fetch:

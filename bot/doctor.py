@@ -269,39 +269,37 @@ def check_profile(settings: Settings) -> Iterator[Finding]:
     """How much of the model would lie on the device, if the engine were started now."""
     engine = settings.engine
     facts, complaint = ask_child(_PROFILE, engine.model, engine.device, engine.dtype, engine.profile)
-    if facts is None:  # what is wrong with the model or the device is told above
+    if facts is None:
         yield warn("Profile", f"Which profile holds is not known: {complaint}")
+    elif facts["problem"]:
+        yield bad("Profile", facts["problem"], "change that under [engine]: the engine can't start with it")
     else:
         yield ok("Profile", facts["why"])
 
 
 _PROFILE = """
 import json, sys
-from engine import foresight
+from engine import checkpoint, foresight
 from engine.contract import EngineSettings
 model, device, dtype, profile = sys.argv[1:]
-told = {"device": device, "dtype": dtype, "profile": profile}
-print(json.dumps({"why": foresight.foreseen(EngineSettings(model=model, spool="", hub_offline=True, **told))}))
+told, why, problem = {"device": device, "dtype": dtype, "profile": profile}, "", ""
+try:
+    why = foresight.foreseen(EngineSettings(model=model, spool="", hub_offline=True, **told))
+except checkpoint.BrokenModel as error:
+    problem = str(error)
+print(json.dumps({"why": why, "problem": problem}))
 """
 
 
 def check_modes(settings: Settings) -> Iterator[Finding]:
     """What each mode costs and brings here, as the engine measured it at its first start."""
-    facts, complaint = ask_child(
-        _MODES,
-        settings.engine.model,
-        settings.engine.mode,
-        str(settings.engine.rows),
-        str(settings.engine.slots),
-        settings.engine.compile,
-        str(settings.data_dir),
-    )
+    own = settings.engine
+    arguments = own.model, own.mode, str(own.rows), str(own.slots), own.compile, str(settings.data_dir)
+    facts, complaint = ask_child(_MODES, *arguments)
     if facts is None:
         yield warn("Modes", f"What the modes bring is not known: {complaint}")
     elif not facts["sentences"]:
-        yield ok(
-            "Modes", f"{settings.engine.mode}; the bot's first start measures what the others would bring"
-        )
+        yield ok("Modes", f"{own.mode}; the bot's first start measures what the others would bring")
     else:
         for sentence in facts["sentences"]:
             yield ok("Modes", sentence)

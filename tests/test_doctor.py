@@ -384,6 +384,14 @@ def test_the_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (finding.status, finding.text) == (Status.WARN, "Which profile holds is not known: no torch here")
 
 
+def test_settings_that_the_engine_refuses_are_red(tmp_path: Path) -> None:
+    """Nothing else looks at the numbers: here the engine's own word on them is told, without its class."""
+    settings = settings_in(tmp_path, EASEL_ENGINE_DTYPE="float16", EASEL_ENGINE_DEVICE="cpu")
+    found = only(doctor.check_profile(settings))
+    assert found.status is Status.BAD
+    assert found.text.startswith("Processors have no fast float16: set dtype to")
+
+
 def test_modes_are_told_once_measured(tmp_path: Path) -> None:
     """Before the first start there is nothing to tell; after it, what each mode costs and brings."""
     settings = settings_in(tmp_path, EASEL_ENGINE_MODE="wide")

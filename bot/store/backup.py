@@ -70,6 +70,7 @@ def back_up(database: Path, target: Path) -> Path:
     """
     if not database.exists():
         raise DatabaseError(f"There is no database {database} yet: nothing to back up.")
+    _check_target(database, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _partial(target) as partial:
@@ -81,6 +82,21 @@ def back_up(database: Path, target: Path) -> Path:
     except (sqlite3.Error, OSError) as error:
         raise DatabaseError(f"{database} could not be copied to {target}: {error}.") from error
     return target
+
+
+def _check_target(database: Path, target: Path) -> None:
+    """A copy takes the place of an earlier copy, and of nothing else. Raises DatabaseError."""
+    if target.is_dir():
+        raise DatabaseError(f"{target} is a folder: name a file in it.")
+    if not target.exists():
+        return
+    own = (database.with_name(f"{database.name}{suffix}") for suffix in ("", *_BESIDE))
+    if any(target.samefile(each) for each in own if each.exists()):
+        raise DatabaseError(f"{target} belongs to the database itself: name another file for the copy.")
+    if health.verify(target):
+        raise DatabaseError(
+            f"{target} is there, and no good copy of Easel's: name another file, or remove it first."
+        )
 
 
 @contextlib.contextmanager
@@ -153,6 +169,10 @@ def restore(database: Path, source: Path, *, now: float) -> Path | None:
     What it replaces is kept, with its log: the result is its new path, None where there was none. Killed at any
     moment, either nothing has changed, or `check_whole` refuses until it is repeated. Raises DatabaseError.
     """
+    if not source.is_file():
+        raise DatabaseError(
+            f"{source} is {'a folder' if source.is_dir() else 'not there'}: name the file of a backup."
+        )
     try:
         database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _partial(database) as partial:

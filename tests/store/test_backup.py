@@ -75,6 +75,29 @@ async def test_a_backup_made_under_load_is_one_moment(store: Store, file: Path, 
     assert list(tmp_path.glob(".*.part*")) == []
 
 
+async def test_a_copy_replaces_nothing_but_a_copy(store: Store, file: Path, tmp_path: Path) -> None:
+    """The database itself, its log, other people's files and folders stay what they are; an older copy is renewed."""
+    await delivered(store)
+    notes, copy, folder = tmp_path / "notes.txt", tmp_path / "copy.sqlite3", tmp_path / "folder"
+    notes.write_text("my notes", encoding="utf-8")
+    folder.mkdir()
+    wal = file.with_name(f"{file.name}-wal")
+    own = [path for path in (file, wal) if path.exists()]
+    before = [(path.stat().st_ino, path.read_bytes()) for path in own]
+    for target in (*own, notes, folder):
+        with pytest.raises(DatabaseError, match=r"name another file|name a file"):
+            back_up(file, target)
+    assert [(path.stat().st_ino, path.read_bytes()) for path in own] == before
+    assert notes.read_text(encoding="utf-8") == "my notes"
+    for _ in range(2):
+        back_up(file, copy)
+        await delivered(store)
+    assert ids(copy) == [1, 2]
+    for source in (tmp_path / "nothing", folder):
+        with pytest.raises(DatabaseError, match="name the file of a backup"):
+            restore(tmp_path / "other.sqlite3", source, now=NOON)
+
+
 async def test_a_backup_is_a_database_to_start_from(store: Store, tmp_path: Path) -> None:
     """A store opened on a copy knows every job in its state, and admits the next one."""
     made = [await admitted(store), await running(store), await rendered(store), await delivered(store)]
@@ -290,7 +313,7 @@ async def test_a_bad_backup_replaces_nothing(file: Path, tmp_path: Path) -> None
     with pytest.raises(DatabaseError, match=r"copy\.sqlite3 can't be used"):
         restore(file, copy, now=NOON)
     assert file.read_bytes() == before
-    with pytest.raises(DatabaseError, match="could not be put in the place"):
+    with pytest.raises(DatabaseError, match="is not there"):
         restore(file, tmp_path / "nothing", now=NOON)
     (tmp_path / "empty").touch()
     with pytest.raises(DatabaseError, match="it is empty"):
