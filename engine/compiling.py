@@ -41,7 +41,7 @@ _LIKE_HALF = 3e-2
 """How far a compiled forward may be from the plain one, on average, as a share of it: rounding only."""
 _TURNS = 4
 _TURNS_S = 20.0
-"""Both forwards are timed so often, but on a slow machine, where people wait for pictures, twice and then so many seconds."""
+"""Both forwards are timed so often, but on a slow machine, where people wait for pictures, after so many seconds only twice."""
 LIMIT_S = 3600.0
 """For compiling; who takes longer hangs."""
 _one_at_a_time = threading.Lock()

@@ -215,7 +215,7 @@ class SdFamily(Explaining):
         if compiled is not None and not self._loras.is_seen and compiled.may_take(like, rows):
             return None
         batch, begin = noise(like, rows), time.monotonic()
-        compiled = self._compiled_for(batch)
+        used = self._compiled_for(batch)
         straight = self._forward(batch)
 
         def moved(shift: int) -> Tensor:
@@ -223,7 +223,7 @@ class SdFamily(Explaining):
 
         def ends_agree(width: int) -> bool:
             ends = slice(width), slice(rows - width, rows)
-            if self._compiled_for(batch.cut(ends[0])) is not compiled:
+            if self._compiled_for(batch.cut(ends[0])) is not used:
                 return False
             return all(torch.equal(self._forward(batch.cut(end)), straight[end]) for end in ends)
 
@@ -234,11 +234,12 @@ class SdFamily(Explaining):
             if time.monotonic() - begin > WIDTHS_S:
                 break
             try:
-                equal += [width] * ends_agree(width)
+                if ends_agree(width):
+                    equal.append(width)
             except Exception as error:  # noqa: BLE001 - all slots together went well, and they will do
                 self.is_out_of_memory(error)
                 break
-        return equal if self._compiled_for(batch) is compiled else ()
+        return equal if self._compiled_for(batch) is used else ()
 
     def compile_behind(
         self,

@@ -25,7 +25,10 @@ from engine.families.sd import SdFamily
 from engine.rows import noise
 from tests.engine.support import Bench
 
-pytestmark = pytest.mark.xdist_group("compiling")  # what is compiled is compiled once
+pytestmark = [
+    pytest.mark.xdist_group("compiling"),  # what is compiled is compiled once
+    pytest.mark.timeout(600),  # by a nice process, on a machine that may be busy
+]
 SIZE = (64, 64)
 MOST = 4
 
@@ -340,6 +343,30 @@ def test_a_compiled_forward_that_fails_is_taken_for_a_lack_of_memory(
     assert made_with(bench.finished(1))["mode"] == "exact and wide"
     assert calls == [MOST] * 2
     assert not hastened.is_compiled
+
+
+def test_equal_bits_are_the_compiled_ones(
+    pipe: Any, model: ModelInfo, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A width that it does not take is not compared with it; and if it fails meanwhile, nothing that was found holds."""
+    calls: list[int] = []
+
+    def counted(batch: Any) -> Any:
+        calls.append(len(batch))
+        if len(calls) == 4:
+            raise RuntimeError("aoti_torch_empty_strided(...) API call failed at model.cpp, line 1")
+        return batch.latents
+
+    for least, equal in ((3, [MOST]), (2, ())):
+        family = SdFamily(pipe)
+        family.compile_behind((least, MOST), SIZE, file=package, switches={})
+        canvas = family.prepare(model.request(prompt="x", seed=1, size=SIZE), 1)
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(family._compiled, "_program", counted)
+            patch.setattr(compiling, "call", lambda _unet, batch: batch.latents)
+            assert family.equal_widths(canvas, MOST) == equal
+            assert family.is_compiled == (least == 3)
 
 
 def test_a_compiled_model_leaves_the_memory(pipe: Any, package: Path) -> None:
