@@ -20,7 +20,8 @@ TESTS = sorted(
 )
 EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
 
-FILE_LINES_MAX = 450
+FILE_LINES_MAX = 700
+"""No size to write for: a file of more than some 350 lines of code is looked at for a second subject."""
 FUNCTION_LINES_MAX = 60
 FROM_ENGINE = {"engine.contract", "engine.process", "engine.metadata", "engine.inputs", "engine.failpoints"}
 """The only engine modules that the bot and its rehearsal may name."""
@@ -54,7 +55,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
 def test_files_and_functions_fit_in_the_head(path: Path) -> None:
-    """No source file has more than 400 lines, no function more than 60."""
+    """No source file and no function is beyond what anybody reads at once."""
     text = path.read_text("utf-8")
     too_long = [
         f"{function.name}: {length} lines"
