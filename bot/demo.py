@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,27 @@ from PIL import Image
 from bot import logs
 from bot.app import create_app
 from bot.config import Settings
+from bot.core.engine_client import Phase
 from bot.exits import EXIT_FAILED, EXIT_OK
+from bot.live_page import LiveEnv, LivePage
 from bot.models import STARTER_NOTE, engine_settings, is_starter
 from bot.ui.attachments import Fetch
+from bot.ui.client import EaselClient
 from engine import metadata
 from engine.contract import EngineSettings
 
 GREETING = (
-    "A simulated Discord. The starter model draws circles, squares, triangles, stars, hearts, diamonds, rings, crosses, "
-    "moons, clouds, trees, houses, flowers, fish, boats and suns in twelve colours: "
-    "try /imagine a yellow heart left of a purple star on a white background"
+    "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and, say, "
+    "`a yellow heart left of a purple star on a white background`.\n"
+    "I know circles, squares, triangles, stars, hearts, diamonds, rings, crosses, moons, clouds, trees, houses, flowers, "
+    "fish, boats and suns in twelve colours. 🔄 draws another one, `/queue`, `/quota` and `/history` tell how things are, "
+    "and theo-admin (“Viewing as”, above) may set `/limits`."
+)
+GREETING_OF_OTHERS = (
+    "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and what you would like "
+    "to see, such as `a lighthouse at dawn, oil painting`.\n"
+    "🔄 draws another one, `/queue`, `/quota` and `/history` tell how things are, "
+    "and theo-admin (“Viewing as”, above) may set `/limits`."
 )
 
 REFRESH_S = 0.4
@@ -39,7 +49,6 @@ REFRESH_S = 0.4
 PROGRESS_INTERVAL_S = 0.3
 PREVIEW_EVERY = 15
 """Steps, at least: a browser that gets the next preview before it has loaded the last one shows none."""
-SETTLE_TIMEOUT_S = 30.0
 
 
 def run(settings: Settings, port: int) -> int:
@@ -78,27 +87,66 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     client = create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: client))
-    env = simcord.Env(client, settle_timeout=SETTLE_TIMEOUT_S)
+    env = LiveEnv(client)
     measure_images(env)
-    tell_the_time(env)
     await env.start()
     try:
-        if client.user is not None:
-            with env.time_context():
-                await client.user.edit(username="Easel")
-        guild = env.create_guild("Easel demo")
-        admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
-        channel = guild.create_text_channel("imagine", topic=_topic(settings))
-        member = guild.add_member(env.create_user("mona"))
-        admin = guild.add_member(env.create_user("theo-admin"), roles=[admins])
-        async with env.preview(channel, viewers=[member, admin], layout="channel", port=port) as preview:
-            print(f"\nThe chat page is ready: {preview.url}", flush=True)
-            print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
-            await _keep_fresh(env, preview, over)
+        return await _show(env, client, settings, port, over)
     finally:
         await client.close()
         await env.shutdown()
+
+
+async def _show(env: LiveEnv, client: EaselClient, settings: Settings, port: int, over: asyncio.Event) -> int:
+    """Opens the page, and keeps it fresh until `over`, or until it is known that nothing can be drawn."""
+    guild = env.create_guild("Easel demo")
+    admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
+    channel = guild.create_text_channel(
+        "imagine", topic="A simulated Discord: nothing here leaves your machine."
+    )
+    member = guild.add_member(env.create_user("mona"))
+    admin = guild.add_member(env.create_user("theo-admin"), roles=[admins])
+    await _greet(env, client, channel.id, settings)
+    preview = env.preview(channel, viewers=[member, admin], layout="channel", port=port)
+    page = LivePage(env, preview, title="Easel demo")
+    async with preview:
+        fresh = asyncio.create_task(_keep_fresh(page, over))
+        try:
+            if trouble := await _until_ready(client, over):
+                print(f"Easel can't draw: {trouble}", file=sys.stderr, flush=True)
+                return EXIT_FAILED
+            if not over.is_set():
+                print(f"\nThe chat page is ready: {preview.url}", flush=True)
+                print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
+            await over.wait()
+        finally:
+            over.set()
+            await fresh
     return EXIT_OK
+
+
+async def _greet(env: LiveEnv, client: EaselClient, channel_id: int, settings: Settings) -> None:
+    """The first thing on the page: what to do there, with an example that works."""
+    with env.time_context():
+        if client.user is not None:
+            await client.user.edit(username="Easel")
+        channel = client.get_channel(channel_id)
+        assert isinstance(channel, discord.TextChannel)
+        await channel.send(GREETING if is_starter(settings) else GREETING_OF_OTHERS)
+
+
+async def _until_ready(client: EaselClient, over: asyncio.Event) -> str:
+    """Waits for the engine, telling what it does meanwhile; why it will never be ready, empty if it is."""
+    engine, told = client.desk.dispatcher.engine, ""
+    while not over.is_set() and not engine.status.is_ready:
+        if engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
+            return engine.status.reason
+        if engine.status.stage not in ("", told):
+            told = engine.status.stage
+            print(f"{told[0].upper()}{told[1:]} …", flush=True)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), REFRESH_S)
+    return ""
 
 
 def measure_images(env: simcord.Env) -> None:
@@ -117,11 +165,6 @@ def measure_images(env: simcord.Env) -> None:
     env.backend.cdn.store_attachment = measured
 
 
-def tell_the_time(env: simcord.Env) -> None:
-    """SimCord's own clock stands still, at the beginning of 2026: history and quotas would be months away."""
-    env.backend.clock.now = lambda: datetime.now(UTC)
-
-
 def from_simulation(client: Callable[[], discord.Client]) -> Fetch:
     """What people attach on the page lies in the simulation's memory only."""
 
@@ -131,46 +174,12 @@ def from_simulation(client: Callable[[], discord.Client]) -> Fetch:
     return fetch
 
 
-async def _keep_fresh(env: simcord.Env, preview: simcord.Preview, over: asyncio.Event) -> None:
-    """Shows on the page what the bot did on its own, such as progress, until it is over.
-
-    What answers a click or a command the page publishes itself.
-    """
-    turns = _take_turns(preview)
-    shown = -1
+async def _keep_fresh(page: LivePage, over: asyncio.Event) -> None:
+    """Shows on the page what the bot did on its own, such as progress, until it is over."""
     while not over.is_set():
-        if shown != (edits := sum(request.method != "POST" for request in env.http_requests)):
-            async with turns:
-                await preview.refresh()
-            shown = edits
+        await page.publish()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), REFRESH_S)
-
-
-def _take_turns(preview: simcord.Preview) -> asyncio.Lock:
-    """Lets clicks wait for a refresh, and refreshes for a click; holds for the pinned SimCord 3.2.1.
-
-    SimCord refuses what overlaps, after which its page is dead until it is reloaded; and it refuses a click
-    on a page that was refreshed less than a poll (0.5 s) ago, which would spare no ✖ Cancel while a bar moves.
-    Our buttons say which job they mean, so the newest page is what they are meant for.
-    """
-    turns, act = asyncio.Lock(), preview._action  # pyright: ignore[reportPrivateUsage]
-
-    async def in_turn(context_id: str | None, body: dict[str, Any]) -> dict[str, Any]:
-        async with turns:
-            if "published_revision" in body:
-                page = preview._get_page(context_id)  # pyright: ignore[reportPrivateUsage]
-                body["published_revision"] = page.revision
-            return await act(context_id, body)
-
-    preview._action = in_turn  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-    return turns
-
-
-def _topic(settings: Settings) -> str:
-    if is_starter(settings):
-        return GREETING
-    return "A simulated Discord: nothing here leaves your machine."
 
 
 def _is_free(port: int) -> bool:

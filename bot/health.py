@@ -46,10 +46,14 @@ class Signs:
 class Health:
     """Looks every few seconds, from the loop itself: a loop that hangs looks no more, and so feeds nobody."""
 
-    def __init__(self, folder: Path, signs: Signs) -> None:
+    def __init__(
+        self, folder: Path, signs: Signs, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`monotonic` decides when we are replaced, so it is a real clock, even where a simulation replaces time's."""
         self._file = folder / FILE
         self._signs = signs
-        self._connected_at = time.monotonic()
+        self._now = monotonic
+        self._connected_at = monotonic()
         self._told: list[str] = []
 
     async def watch(self) -> None:
@@ -71,7 +75,7 @@ class Health:
     async def problems(self) -> list[str]:
         """Sentences; empty when all is well."""
         problems: list[str] = []
-        now = time.monotonic()
+        now = self._now()
         if self._signs.gateway():
             self._connected_at = now
         elif now - self._connected_at > GATEWAY_S:

@@ -87,13 +87,21 @@ class EngineStatus:
 class EngineClient:
     """Starts an engine, passes its events on in order, and starts the next generation when one dies."""
 
-    def __init__(self, settings: EngineSettings, *, deadlines: Deadlines | None = None) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        deadlines: Deadlines | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`monotonic` decides over a real process, so it is a real clock, even where a simulation replaces time's."""
         self.status = EngineStatus()
         self.generation = 0
         """Counts the processes that were started."""
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
         self._settings = settings
+        self._now = monotonic
         self._watch = Watch(deadlines or Deadlines())
         self._process: EngineProcess | None = None
         self._reader: threading.Thread | None = None
@@ -120,7 +128,7 @@ class EngineClient:
     def send(self, control: Control) -> None:
         """Into the current generation's queue; without one the control is dropped, since Lost was told."""
         if self._process is not None:
-            self._watch.sent(control, time.monotonic())
+            self._watch.sent(control, self._now())
             with contextlib.suppress(ValueError, OSError):  # buried in this moment: Lost is on its way
                 self._process.send(control)
 
@@ -160,7 +168,7 @@ class EngineClient:
         self.generation += 1
         self._ready_at, self._last_words = None, ""
         self.status = EngineStatus(models=self.status.models)
-        self._watch.started(time.monotonic())
+        self._watch.started(self._now())
         try:
             process = self._process = start(self._settings)
         except OSError as error:  # no memory or no process number left: that may pass
@@ -199,7 +207,7 @@ class EngineClient:
         with contextlib.suppress(EOFError, OSError):
             while self._wait_for_event(process):
                 event = process.events.recv()
-                self._watch.told(event, time.monotonic())
+                self._watch.told(event, self._now())
                 hand_over(event)
             log.error("engine_hung", pid=process.pid)
             process.kill()
@@ -209,7 +217,7 @@ class EngineClient:
     def _wait_for_event(self, process: EngineProcess) -> bool:
         """Until there is something to read, were it the pipe's end; False for an engine that hangs."""
         while not process.events.poll(LOOK_S):
-            if self._watch.is_overdue(time.monotonic()):
+            if self._watch.is_overdue(self._now()):
                 return False
         return True
 
@@ -240,7 +248,7 @@ class EngineClient:
 
     def _receive_ready(self, ready: Ready) -> None:
         self.status = EngineStatus(phase=Phase.READY, models=ready.models, ready=ready)
-        self._ready_at, self._was_ready, self._last_words = time.monotonic(), True, ""
+        self._ready_at, self._was_ready, self._last_words = self._now(), True, ""
         self._settings = pinned(self._settings, ready)
         _log_ready(ready)
 
@@ -256,7 +264,7 @@ class EngineClient:
     def _bury(self, lost: Lost) -> None:
         """Plans the next generation, unless starting again would not help."""
         self._process = None
-        self._watch.started(time.monotonic())
+        self._watch.started(self._now())
         if self.status.phase is Phase.BROKEN:
             return
         log.warning("engine_died", exitcode=lost.exitcode)
@@ -267,7 +275,7 @@ class EngineClient:
 
     def _count_death(self) -> None:
         if self._ready_at is not None:
-            self._worked_s += time.monotonic() - self._ready_at
+            self._worked_s += self._now() - self._ready_at
         self._deaths = [worked for worked in self._deaths if self._worked_s - worked < WINDOW_S]
         self._deaths.append(self._worked_s)
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, async_playwright
@@ -36,11 +37,11 @@ class Demo:
 
 
 @asynccontextmanager
-async def running_demo(folder: Path, *arguments: str) -> AsyncIterator[Demo]:
+async def running_demo(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Demo]:
     """`easel demo` on a free port, ended by SIGINT as a person would end it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "demo", "--port", "0", *arguments),
-        env={**os.environ, "EASEL_DATA_DIR": str(folder)},
+        env={**os.environ, "EASEL_DATA_DIR": str(folder), **variables},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -63,14 +64,20 @@ async def _address(process: asyncio.subprocess.Process) -> str:
     raise AssertionError(f"the demo ended without an address:\n{printed}")
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """An empty page of the distribution's own Chromium."""
+def chromium() -> dict[str, Any]:
+    """How the distribution's own Chromium is launched."""
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("no Chromium is installed (Debian: apt install chromium)")
+    return {"executable_path": path, "args": list(QUIET)}
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """An empty page."""
+    options = chromium()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        browser = await playwright.chromium.launch(**options)
         try:
             yield await browser.new_page(viewport={"width": 1100, "height": 820})
         finally:

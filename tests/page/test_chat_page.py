@@ -7,8 +7,11 @@ import contextlib
 import os
 import re
 import socket
+import subprocess
 import sys
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,8 @@ IMAGE_MS, TYPING_MS = 60_000, 5_000
 SLOW = {"steps": "60", "size": "256x256", "sampler": "Heun", "images": "4"}
 """Takes the starter model long enough to be watched."""
 MESSAGES = "#channel-message-list"
+STANDS_S = 3.0
+"""Nobody takes a page for dead within this."""
 
 
 async def become(page: Page, name: str) -> None:
@@ -118,6 +123,101 @@ async def test_cancel_while_the_bar_moves(page: Page, tmp_path: Path) -> None:
         await press(page, "Cancel")
         await expect(page.locator(MESSAGES)).to_contain_text("Cancelled by", timeout=20_000)
         await expect(preview).to_have_count(0)
+
+
+@contextlib.contextmanager
+def busy_cores() -> Iterator[None]:
+    """Both cores of a small machine have something else to do."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+@pytest.mark.timeout(400)
+async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: Path) -> None:
+    """On busy cores a finished gallery is whole at once, and for two minutes the bar never stops for more than 3 s."""
+    with busy_cores():
+        async with running_demo(tmp_path) as demo:
+            began = time.monotonic()
+            await page.goto(demo.url)
+            await type_command(page, "imagine", prompt="a green star on a white background", images="4")
+            await expect(page.get_by_role("button", name="Reroll")).to_be_visible(timeout=IMAGE_MS)
+            finished = time.monotonic()
+            await pictures(page, 4)
+            assert time.monotonic() - finished < STANDS_S
+            assert await page.locator(".media-unavailable").count() == 0
+
+            for _ in range(2):
+                await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
+            await page.get_by_text("step", exact=False).first.wait_for(timeout=IMAGE_MS)
+            await asyncio.sleep(max(0.0, began + 25 - time.monotonic()))
+            assert await longest_standstill_s(page, until=began + 130) < STANDS_S
+
+
+async def longest_standstill_s(page: Page, *, until: float) -> float:
+    """Seconds for which the page showed the same text, at most, while two pictures or more are asked for."""
+    longest, shown, since = 0.0, "", time.monotonic()
+    while (now := time.monotonic()) < until:
+        if await page.get_by_role("button", name="Cancel").count() == 0:
+            await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
+            since = time.monotonic()
+        text = await page.locator(MESSAGES).inner_text()
+        if text != shown:
+            shown, since = text, now
+        longest = max(longest, now - since)
+        await asyncio.sleep(0.1)
+    return longest
+
+
+async def test_the_page_opens_with_an_example(page: Page, tmp_path: Path) -> None:
+    """The first thing on the page says what to type, and the example is something that the model draws."""
+    async with running_demo(tmp_path) as demo:
+        await page.goto(demo.url)
+        await expect(page.locator(MESSAGES)).to_contain_text("/imagine", timeout=TYPING_MS)
+        await expect(page.locator(MESSAGES)).to_contain_text("a yellow heart left of a purple star")
+        await expect(page).to_have_title("Easel demo")
+
+
+async def test_relative_times_move_on(page: Page, tmp_path: Path) -> None:
+    """What is said to be so many hours away is an hour nearer after an hour, without anything being clicked."""
+    async with running_demo(tmp_path) as demo:
+        await page.clock.install()
+        await page.goto(demo.url)
+        await type_command(page, "imagine", prompt="a red circle on a blue background", steps="4")
+        await pictures(page, 1)
+        await type_command(page, "quota")
+        renews = page.locator("time.discord-timestamp").first
+        await renews.wait_for(timeout=20_000)
+        before = datetime.fromisoformat(await renews.get_attribute("datetime") or "")
+        now = datetime.fromtimestamp(await page.evaluate("Date.now()") / 1000, UTC)
+        await page.clock.set_system_time(before - timedelta(minutes=7))
+        await page.clock.run_for(2000)
+        await expect(renews).to_have_text("in 7 minutes")
+        await page.clock.set_system_time(before + timedelta(minutes=7))
+        await page.clock.run_for(2000)
+        await expect(renews).to_have_text("7 minutes ago")
+        assert before > now
+
+
+async def test_a_model_that_cant_be_loaded_is_told_as_that(tmp_path: Path) -> None:
+    """No page is called ready whose bot can't draw: the demo ends with the reason."""
+    (tmp_path / "no model").mkdir()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "demo", "--port", "0", "--model", str(tmp_path / "no model")),
+        env={**os.environ, "EASEL_DATA_DIR": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed = (await process.communicate())[0].decode()
+
+    assert process.returncode == 1
+    assert "Easel can't draw: " in printed
+    assert "ready" not in printed
+    assert "Traceback" not in printed
 
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,189 @@
+"""SimCord as a chat that lives: real time, a page that never waits for the bot, pictures decoded at once.
+
+SimCord is made for tests: its clock stands still, and whatever is published waits until the bot has nothing left to do.
+All of that is private to the pinned SimCord 3.2.1; tests/page would notice another one. Knows no Easel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from importlib.resources import files
+from time import monotonic as real_monotonic
+from typing import Any, ClassVar
+
+import simcord
+from aiohttp import web
+from simcord.preview import _media as media  # pyright: ignore[reportPrivateUsage]
+from simcord.preview._server import PreviewServer
+
+ANSWER_S = 1.0
+"""A click is answered with what the bot has made of it by then; what comes later is published when it comes."""
+DETACH_S = 30.0
+MEDIA_BYTES_MAX = 1 << 30
+"""Of all pictures that a page shows."""
+PASSED_KEPT = 64
+"""A browser asks for a picture some time after it has read of it; by then the next preview may have replaced it."""
+
+
+class LiveClock:
+    """Goes on like the wall's, and can't be moved: timers of the bot's are real ones. Stands in for SimCord's clock."""
+
+    def __init__(self) -> None:
+        self._began = real_monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was made: what time.monotonic() gives the bot."""
+        return real_monotonic() - self._began
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def advance(self, seconds: float) -> None:
+        """It goes on by itself."""
+
+
+class LiveEnv(simcord.Env):
+    """A simulated Discord in real time, where nothing waits for the bot longer than a moment, and nothing ends for it."""
+
+    def __init__(self, bot: Any) -> None:
+        super().__init__(bot, settle_timeout=DETACH_S, check_errors=False)
+        self.backend.clock = LiveClock()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _schedule_timer(self, record: Any, callback: Any, args: Any, schedule_context: Any) -> None:  # noqa: ARG002
+        """A timer of the bot's fires when its time has come, as without SimCord."""
+        assert self._runtime is not None
+
+        def fire() -> None:
+            if record.handle is not None and not record.handle.cancelled():
+                record.handle._run()
+
+        at = real_monotonic() + max(0.0, record.when - self._virtual_time)
+        record.real_handle = self._runtime.call_at(at, fire, context=schedule_context)
+
+    async def _settle_internal(self, *, dispatch: str | None = None, **_limits: Any) -> None:
+        """Waits until the bot is quiet, or for ANSWER_S: it may well be busy for as long as somebody draws."""
+        with contextlib.suppress(TimeoutError):
+            await super()._settle_internal(timeout=ANSWER_S, idle=0.02, dispatch=dispatch)
+
+
+class LivePage:
+    """Publishes on a preview's pages what the bot did on its own; clicks and publications take turns."""
+
+    def __init__(self, env: LiveEnv, preview: simcord.Preview, *, title: str) -> None:
+        self._env = env
+        self._preview: Any = preview
+        self._turns = asyncio.Lock()
+        self._act: Callable[..., Any] = self._preview._action
+        self._preview._action = self._in_turn
+        self._preview._media_worker = OwnPictures()
+        self._preview._MAX_MEDIA_BYTES = MEDIA_BYTES_MAX
+        self._preview._server = LiveServer(self._preview, self._preview._server._requested_port, title)
+
+    async def _in_turn(self, context_id: str | None, body: dict[str, Any]) -> dict[str, Any]:
+        """SimCord refuses what overlaps, after which its page is dead until it is reloaded; and it refuses a click on a
+        page that was published anew less than a poll (0.5 s) ago, which would spare no ✖ Cancel while a bar moves.
+        Our buttons say which job they mean, so the newest page is what they are meant for.
+        """
+        async with self._turns:
+            if "published_revision" in body:
+                body["published_revision"] = self._preview._get_page(context_id).revision
+            return await self._act(context_id, body)
+
+    async def publish(self) -> None:
+        """Shows everything as it is now, if anything changed since the last time."""
+        if not self._has_news():
+            return
+        async with self._turns:
+            self._preview._advance_presentation_time()
+            for page in tuple(self._preview._pages.values()):
+                if page.id in self._preview._pages:  # earlier publications drop pages that nobody has open
+                    self._preview._publish(page, reason="refresh")
+
+    def _has_news(self) -> bool:
+        """Whether the bot edited or deleted something. What answers a click or a command is published by its action."""
+        requests = self._env.backend.http_requests
+        news = any(request.method != "POST" for request in requests)
+        requests.clear()  # SimCord would keep them, with their pictures, for assertions
+        return news
+
+
+class OwnPictures:
+    """Decodes a page's pictures in a thread. SimCord starts a process for each, and shows none if nine are waiting."""
+
+    async def validate(self, _key: str, blob: bytes, *, media_time: float | None = None) -> Any:
+        return await asyncio.to_thread(media._process_media, blob, media_time)  # pyright: ignore[reportPrivateUsage]
+
+    def release(self, key: str) -> None:
+        """Nothing is kept here."""
+
+    async def close(self) -> None:
+        """Nothing runs on."""
+
+
+class LiveServer(PreviewServer):
+    """SimCord's page with our title, style and script."""
+
+    _OURS: ClassVar[dict[str, str]] = {
+        "/live_page.js": "application/javascript",
+        "/live_page.css": "text/css",
+    }
+    _STATIC_FILES: ClassVar[dict[str, str]] = PreviewServer._STATIC_FILES | {path: path[1:] for path in _OURS}
+
+    def __init__(self, preview: Any, port: int, title: str) -> None:
+        super().__init__(preview, port)
+        self._title = title
+        self._passed: dict[str, tuple[str, bytes]] = {}
+        self._blobs: dict[str, Any] = preview._blobs
+        self._publish = preview._publish
+        preview._publish = self._published
+
+    def _published(self, page: Any, **reason: Any) -> None:
+        self._publish(page, **reason)
+        for asset_id, record in page.assets.items():
+            if (blob := self._blobs.get(record.digest)) is not None:
+                self._passed[asset_id] = record.contentType, blob.data
+        for asset_id in [*self._passed][:-PASSED_KEPT]:
+            del self._passed[asset_id]
+
+    async def _asset(self, request: Any) -> Any:
+        answer = await super()._asset(request)
+        if answer.status == HTTPStatus.NOT_FOUND and (
+            passed := self._passed.get(request.match_info["asset_id"])
+        ):
+            kind, body = passed
+            return web.Response(body=body, content_type=kind, headers=self._SECURITY_HEADERS)
+        return answer
+
+    async def _index(self, request: Any) -> Any:
+        answer = await super()._index(request)
+        answer.text = _replaced(
+            answer.text,
+            ("<title>SimCord Preview</title>", f"<title>{self._title}</title>"),
+            ("</head>", '<link rel="stylesheet" href="/live_page.css">\n  </head>'),
+            ("</body>", '<script type="module" src="/live_page.js"></script>\n  </body>'),
+        )
+        return answer
+
+    async def _static(self, request: Any) -> Any:
+        if (kind := self._OURS.get(request.path)) is not None:
+            text = (files("bot") / "static" / request.path[1:]).read_text("utf-8")
+            return web.Response(text=text, content_type=kind, headers=self._SECURITY_HEADERS)
+        answer = await super()._static(request)
+        if request.path == "/text.js":  # our script moves relative times on, and must know which are
+            made = 'const time = node("time", "discord-timestamp", rendered);'
+            answer.text = _replaced(answer.text, (made, f"{made} time.dataset.style = style;"))
+        return answer
+
+
+def _replaced(text: str, *changes: tuple[str, str]) -> str:
+    """Raises LookupError where this is not the SimCord that was pinned."""
+    for old, new in changes:
+        if old not in text:
+            raise LookupError(f"SimCord's page has no {old!r} any more")
+        text = text.replace(old, new, 1)
+    return text
