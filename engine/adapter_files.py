@@ -288,8 +288,9 @@ def vectors_of(keys: Collection[str]) -> tuple[str, ...]:
     """The names of the tensors for each text encoder, in their order; empty where it is no embedding."""
     if {"clip_l", "clip_g"} <= {*keys}:
         return "clip_l", "clip_g"
-    if "emb_params" in keys:
-        return ("emb_params",)
+    params = tuple(key for key in keys if key == "emb_params" or key.startswith("string_to_param"))
+    if params:
+        return params if len(params) == 1 else ()
     return tuple(keys) if len(keys) == 1 else ()
 
 
