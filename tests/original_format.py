@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file, save_file
 
-Encoder = Literal["clip", "open_clip"]
+Encoder = Literal["clip", "old_clip", "open_clip"]
 _LAYERS = 1
 """`layers_per_block` of the tiny UNets."""
 
@@ -52,6 +52,8 @@ def tensors(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Any]]:
         yield from _open_clip("conditioner.embedders.1.model.", second)
     elif encoder == "clip":
         yield from _clip("cond_stage_model.transformer.text_model.", first)
+    elif encoder == "old_clip":  # before transformers had the `text_model.` that it took away again
+        yield from _clip("cond_stage_model.transformer.", first)
     else:
         yield from _open_clip("cond_stage_model.model.", first)
 
