@@ -217,7 +217,7 @@ def _no_lora(shapes: Shapes, layers: Sequence[Layer]) -> str:
         return "it is a LyCORIS or DoRA file, a kind that Easel can't load"
     if not layers:
         return "it is no LoRA file"
-    if not any(layer.is_known for layer in layers) or _is_of_another_unet(layers):
+    if _is_of_another_kind(layers):
         return f"it was made for {_OTHER}"
     if others:
         return "it holds more than the layers of a LoRA, which Easel can't draw with"
@@ -226,10 +226,11 @@ def _no_lora(shapes: Shapes, layers: Sequence[Layer]) -> str:
     return ""
 
 
-def _is_of_another_unet(layers: Sequence[Layer]) -> bool:
-    """Whether it changes text encoders that also belong to a kind of model which has no UNet like ours."""
-    pictures = [layer for layer in layers if layer.part not in (lora_names.TEXT, lora_names.TEXT_2)]
-    return bool(pictures) and not any(layer.is_known for layer in pictures)
+def _is_of_another_kind(layers: Sequence[Layer]) -> bool:
+    """Text encoders are alike in several kinds: where a file has more than their layers, the others decide."""
+    texts = (lora_names.TEXT, lora_names.TEXT_2)
+    deciding = [layer for layer in layers if layer.part not in texts] or layers
+    return any(layer.is_foreign for layer in deciding) and not any(layer.is_known for layer in deciding)
 
 
 def _is_sound(layer: Layer, shapes: Shapes) -> bool:

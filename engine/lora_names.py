@@ -41,6 +41,7 @@ _OF_UNET = re.compile(
     r"|conv_(in|out)$|out_2$|(time_embed|time_embedding|add_embedding|label_emb)_"
 )
 _OF_TEXT = re.compile(r"encoder_layers_\d+_(self_attn|mlp)_|text_projection$")
+_IN_BLOCK = re.compile(r"(block|blocks|layers)_\d")
 _ORIGINAL = re.compile(r"(input|output)_blocks|middle_block")
 """Names by Stability's code."""
 _BUNDLED = "bundle_emb."
@@ -66,6 +67,11 @@ class Layer:
         """Whether there are such layers in a model with a UNet."""
         pattern = _OF_UNET if self.part == UNET else _OF_TEXT
         return bool(self.part and pattern.match(self.name))
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is surely a layer of another kind of model: in a part or a block that is not known here."""
+        return not self.part or (not self.is_known and _IN_BLOCK.search(self.name) is not None)
 
 
 def layers_of(keys: Iterable[str]) -> tuple[Layer, ...]:
