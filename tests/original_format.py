@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file, save_file
 
-Encoder = Literal["clip", "open_clip"]
+Encoder = Literal["clip", "old_clip", "open_clip"]
 _LAYERS = 1
 """`layers_per_block` of the tiny UNets."""
 
@@ -41,7 +41,7 @@ def tensors(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Any]]:
     unet = dict(_weights(folder, "unet"))
     behind = 2 if any(name.startswith("up_blocks.0.attentions") for name in unet) else 1
     for name, tensor in unet.items():
-        yield f"model.diffusion_model.{_unet(name, behind)}", tensor
+        yield f"model.diffusion_model.{unet_name(name, behind)}", tensor
     for name, tensor in _weights(folder, "vae"):
         is_projection = re.search(r"attentions\.0\.to_.*weight$", name)  # a 1x1 convolution there
         yield f"first_stage_model.{_vae(name)}", tensor[:, :, None, None] if is_projection else tensor
@@ -52,6 +52,8 @@ def tensors(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Any]]:
         yield from _open_clip("conditioner.embedders.1.model.", second)
     elif encoder == "clip":
         yield from _clip("cond_stage_model.transformer.text_model.", first)
+    elif encoder == "old_clip":  # before transformers had the `text_model.` that it took away again
+        yield from _clip("cond_stage_model.transformer.", first)
     else:
         yield from _open_clip("cond_stage_model.model.", first)
 
@@ -80,7 +82,7 @@ _TOP = {
 }
 
 
-def _unet(name: str, behind: int) -> str:
+def unet_name(name: str, behind: int) -> str:
     """`behind`: the place of an upsampler in its block, which an attention may precede."""
     for ours, theirs in _TOP.items():
         if name.startswith(f"{ours}."):

@@ -1,4 +1,8 @@
-"""Textual inversion: words that files taught, read into the tokenizers and text encoders of a pipeline; knows no picture."""
+"""Textual inversion: words that files taught, read into the tokenizers and text encoders of a pipeline; knows no picture.
+
+Tokenizers find a word anywhere, be it within another one, and diffusers finds those with several vectors only without
+capitals. So they are taught signs that nobody writes, one for each word, and texts get the signs for the words in them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _log = logging.getLogger("easel.engine")
+_FIRST_SIGN = 0xF0000
+"""Where Unicode's second area for private use begins."""
 _ENCODERS = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"))
 
 
@@ -31,18 +38,26 @@ class Embeddings:
     digests: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of each word's file."""
     tokens: tuple[Mapping[int, tuple[int, ...]], ...] = ()
-    """For each tokenizer, what a word's own token stands for: one token for each of its vectors."""
+    """For each tokenizer, what the token of a word's sign stands for: one token for each of its vectors."""
 
     def spelled(self, text: str) -> str:
-        """With each of these words as its file is called: diffusers finds no other spelling of those with several vectors."""
-        for word in self.digests:
-            text = re.sub(re.escape(word), lambda _, word=word: word, text, flags=re.IGNORECASE)
-        return text
+        """With the sign of each of these words for the word."""
+        if not self.digests:
+            return text
+        return _words(tuple(self.digests)).sub(lambda match: _sign(_number(match)), text)
+
+    def shown(self, text: str) -> str:
+        """What `spelled` made, as a person may read it: with each word as its file is called."""
+        return text.translate({ord(_sign(number)): word for number, word in enumerate(self.digests)})
 
     def named_in(self, *texts: str) -> dict[str, str]:
         """What a picture's fingerprint says of those that its prompts hold."""
-        folded = "\n".join(texts).casefold()
-        return {f"embedding {word}": told for word, told in self.digests.items() if word.casefold() in folded}
+        signs = {sign for text in texts for sign in self.spelled(text)}
+        return {
+            f"embedding {word}": told
+            for number, (word, told) in enumerate(self.digests.items())
+            if _sign(number) in signs
+        }
 
     def expanded(
         self, tokens: Sequence[int], starts: Sequence[int], tokenizer: int = 0
@@ -55,6 +70,30 @@ class Embeddings:
             for each in several.get(token, (token,))
         ]
         return [token for token, _ in pairs], [start for _, start in pairs]
+
+
+def _sign(number: int) -> str:
+    """What stands for a word in the texts that tokenizers read."""
+    return chr(_FIRST_SIGN + number)
+
+
+@lru_cache(maxsize=64)
+def _words(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds the longest of these where it is a word of its own, in any capitals."""
+    longest = sorted(range(len(words)), key=lambda number: -len(words[number]))
+    either = "|".join(f"(?P<w{number}>{_pattern(words[number])})" for number in longest)
+    # What a hyphen or a full stop joins is one word: neither “cat-toy-box” nor “cat-toy.v2” is “cat-toy”.
+    return re.compile(rf"(?<!\w)(?<!\w[-.])(?:{either})(?!\w|[-.]\w)", re.IGNORECASE)
+
+
+def _pattern(word: str) -> str:
+    return r"\s+".join(re.escape(part) for part in word.split())
+
+
+def _number(match: re.Match[str]) -> int:
+    """The place of the word that was found."""
+    assert match.lastgroup is not None
+    return int(match.lastgroup[1:])
 
 
 class ForCompel(BaseTextualInversionManager):
@@ -78,15 +117,15 @@ def load(pipeline: Any, models: Path | None) -> Embeddings:
     found = dict(_fitting([*encoders], models))
     if not found:
         return Embeddings()
-    for number, (tokenizer, encoder) in enumerate(encoders):
+    for place, (tokenizer, encoder) in enumerate(encoders):
         # all at once: each call makes the table of all words anew
         pipeline.load_textual_inversion(
-            [vectors[number] for _, vectors in found.values()],
-            token=[*found],
+            [vectors[place] for _, vectors in found.values()],
+            token=[_sign(number) for number in range(len(found))],
             tokenizer=tokenizer,
             text_encoder=encoder,
         )
-    counts = {word: len(vectors[0]) for word, (_, vectors) in found.items()}
+    counts = [len(vectors[0]) for _, vectors in found.values()]
     return Embeddings(
         digests={word: digest for word, (digest, _) in found.items()},
         tokens=tuple(dict(_tokens(tokenizer, counts)) for tokenizer, _ in encoders),
@@ -112,22 +151,19 @@ def _fitting(
         vectors = [
             tensors[key].reshape(-1, tensors[key].shape[-1]) for key in adapter_files.vectors_of(tensors)
         ]
-        own = {name.casefold() for name in _names(info.name, len(vectors[0]) if vectors else 0)}
-        if not problem and (own | {f"{name}</w>" for name in own}) & known:
+        own = info.name.casefold()
+        if not problem and {own, f"{own}</w>"} & known:
             problem = "its name is a word already: rename the file"
         if problem:
             _log.warning("the embedding “%s” is left out: %s", info.name, problem)
             continue
-        known |= own
+        known.add(own)
         yield info.name, (adapter_files.digest_of(data), vectors)
 
 
-def _names(word: str, count: int) -> list[str]:
-    """What diffusers calls the tokens of a word with so many vectors."""
-    return [word, *(f"{word}_{number}" for number in range(1, count))]
-
-
-def _tokens(tokenizer: Any, counts: Mapping[str, int]) -> Iterator[tuple[int, tuple[int, ...]]]:
-    for word, count in counts.items():
-        own = tokenizer.convert_tokens_to_ids(_names(word, count))
+def _tokens(tokenizer: Any, counts: Sequence[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """The token of each word's sign, and those of all its vectors, by diffusers' names for them."""
+    for number, count in enumerate(counts):
+        sign = _sign(number)
+        own = tokenizer.convert_tokens_to_ids([sign, *(f"{sign}_{more}" for more in range(1, count))])
         yield own[0], tuple(own)

@@ -21,10 +21,11 @@ from diffusers.loaders.lora_base import (
 )
 from diffusers.models.attention_processor import FusedAttnProcessor2_0
 from safetensors import SafetensorError
-from safetensors.torch import load as tensors_in
 
 from engine import adapter_files, faults, placing
 from engine.contract import InvalidRequest, Lora
+from engine.families import lora_layers
+from engine.lora_names import TEXT, TEXT_2
 
 KEPT = 8
 """Files; those not needed for the longest time leave first."""
@@ -33,7 +34,7 @@ Switched = tuple[tuple[str, float], ...]
 """(peft's name of an adapter, its weight), in the order in which they are added."""
 _MISFIT = "it does not fit this model"
 _numbers = itertools.count(1)
-_TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+_TEXT_ENCODERS = (TEXT, TEXT_2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,12 @@ class _Loaded:
     """Its name for peft: never one that another file had."""
     digest: str
     size_bytes: int
-    is_heard: bool
-    """Whether it changes text encoders."""
+    placed: lora_layers.Placed
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it changes text encoders."""
+        return not self.placed.parts.isdisjoint(_TEXT_ENCODERS)
 
 
 class Loras:
@@ -99,6 +104,15 @@ class Loras:
         """What a picture's fingerprint says of these, which are loaded."""
         return {f"lora {lora.name}": self._loaded[lora.name].digest for lora in loras}
 
+    def notes(self, loras: Sequence[Lora]) -> tuple[str, ...]:
+        """What could not be heeded of these, which are loaded."""
+        placed = ((lora.name, self._loaded[lora.name].placed) for lora in loras)
+        return tuple(
+            f"Of the {each.count} layers of the LoRA “{name}”, {each.used} were used: this model has no place for the others."
+            for name, each in placed
+            if each.used < each.count
+        )
+
     # -------------------------------------------------------------- files
 
     def _load(self, loras: Sequence[Lora]) -> None:
@@ -118,7 +132,7 @@ class Loras:
         self._heard = self._seen = None
         try:
             with torch.inference_mode(False), _quietly():
-                self._pipe.load_lora_weights(tensors_in(data), adapter_name=adapter)
+                placed = lora_layers.place(self._pipe, data, adapter)
         except Exception as error:
             self._delete(adapter)
             faults.check_device(error)
@@ -126,14 +140,8 @@ class Loras:
                 raise
             problem = adapter_files.DAMAGED if isinstance(error, SafetensorError) else _MISFIT
             raise InvalidRequest(f"The LoRA “{name}” can't be used: {problem}.") from error
-        parts = [part for part, names in self._pipe.get_list_adapters().items() if adapter in names]
-        if not parts:
-            raise InvalidRequest(f"The LoRA “{name}” can't be used: {_MISFIT}.")
         return _Loaded(
-            adapter=adapter,
-            digest=adapter_files.digest_of(data),
-            size_bytes=len(data),
-            is_heard=any(part in _TEXT_ENCODERS for part in parts),
+            adapter=adapter, digest=adapter_files.digest_of(data), size_bytes=len(data), placed=placed
         )
 
     def _bytes_of(self, name: str) -> bytes:

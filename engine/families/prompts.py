@@ -174,7 +174,7 @@ class Prompts:
             left -= heard
         if not dropped:
             return kept, ()
-        return kept, (_too_long(used, dropped),)
+        return kept, (_too_long(self._embeddings.shown(used), self._embeddings.shown(dropped)),)
 
     def _fitting(self, tokens: Sequence[int]) -> int:
         """How many of these tokens come to lie in the first WINDOWS_MAX windows, as compel fills them."""

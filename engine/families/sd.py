@@ -141,7 +141,7 @@ class SdFamily(Explaining):
             embeddings=encoded,
             guidance_scale=request.guidance_scale,
             guidance=self._guidance_input(request, encoded.dtype),
-            notes=notes + start.notes,
+            notes=notes + self._loras.notes(request.loras) + start.notes,
             loras=request.loras,
             made_with={
                 **self._loras.digests(request.loras),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 UNET = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "conv1")
-TEXT = ("q_proj", "v_proj", "fc1")
+TEXT = ("q_proj", "v_proj", "out_proj", "fc1")
 
 
 def lora_tensors(

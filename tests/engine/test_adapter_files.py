@@ -54,6 +54,16 @@ def test_a_file_fits_the_models_it_was_made_for(tmp_path: Path, made: int, form:
         ({"ss_base_model_version": "sdxl_base_v1-0"}, "Stable Diffusion XL"),
         ({"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}, "Stable Diffusion XL"),
         ({"modelspec.architecture": "flux-1-dev/lora"}, "another kind of model"),
+        ({"modelspec.architecture": "stable-diffusion-3-medium/lora"}, "another kind of model"),
+        ({"ss_base_model_version": "sd3_m"}, "another kind of model"),
+        ({"ss_base_model_version": "SDXL 1.0"}, "Stable Diffusion XL"),
+        ({"ss_base_model_version": "sd_v2_v"}, "Stable Diffusion 2"),
+        ({"ss_base_model_version": "SD 1.5"}, ""),
+        ({"ss_base_model_version": "stable-diffusion-v1-5"}, ""),
+        ({"ss_base_model_version": "Illustrious"}, ""),
+        ({"ss_base_model_version": "ssd-1b"}, ""),
+        ({"ss_base_model_version": "influx dream"}, ""),
+        ({"modelspec.architecture": "unknown"}, ""),
         ({"ss_base_model_version": "sd_v1"}, ""),
         ({"modelspec.architecture": "stable-diffusion-v1/lora"}, ""),
         ({}, ""),
@@ -122,6 +132,108 @@ def test_what_is_no_lora(tmp_path: Path) -> None:
     }
     assert adapter_files.loras(str(tmp_path / "nowhere"), SD1) == ()
     assert adapter_files.loras(None, SD1) == ()
+
+
+def halves(
+    layer: str, *, rank: int = 4, width: int = 768, down: str = "lora_down", up: str = "lora_up"
+) -> dict[str, Any]:
+    import torch
+
+    return {f"{layer}.{down}.weight": torch.zeros(rank, width), f"{layer}.{up}.weight": torch.zeros(8, rank)}
+
+
+KOHYA = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+WORDS = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        KOHYA,
+        "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k",
+        "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k",
+        "lora_unet_middle_block_1_transformer_blocks_0_attn2_to_k",
+        "unet.input_blocks.4.1.transformer_blocks.0.attn2.to_k",
+        "diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k",
+        "unet.base_model.model.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k",
+        "base_model.model.unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k",
+        "base_model.model.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k",
+        "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k",
+        "lycoris_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k",
+    ],
+)
+def test_layouts_that_are_drawn_are_offered(tmp_path: Path, layer: str) -> None:
+    """Of each it is read, too, for which width of prompts it was made."""
+    write(tmp_path / "loras", "x", halves(layer))
+    assert problem(tmp_path, "x") == ""
+    assert problem(tmp_path, "x", width=1024) == "it was made for Stable Diffusion 1"
+
+
+SHAPES = "its layers have no rank, or shapes that don't fit each other: get the LoRA in another version"
+MORE = "it holds more than the layers of a LoRA, which Easel can't draw with"
+OTHER = "it was made for another kind of model"
+LYCORIS = "it is a LyCORIS or DoRA file, a kind that Easel can't load"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (halves(KOHYA, rank=0), SHAPES),
+        (halves(WORDS, rank=0), SHAPES),
+        ({f"{KOHYA}.lora_up.weight": (8, 5)}, SHAPES),
+        ({f"{KOHYA}.lora_down.weight": (4,)}, SHAPES),
+        ({f"{KOHYA}.lora_down.weight": (4, 0)}, SHAPES),
+        ({f"{KOHYA}.lora_down.weight": (4, 768, 3)}, SHAPES),
+        ({f"{KOHYA}.bias": (8,)}, MORE),
+        ({f"{KOHYA}.lora_B.bias": (8,)}, MORE),
+        ({f"{KOHYA}.scale": ()}, MORE),
+        ({"lora_te_text_model_embeddings_token_embedding.weight": (9, 768)}, MORE),
+        ({f"{KOHYA}.lora_magnitude_vector.weight": (8,)}, LYCORIS),
+        ({f"{KOHYA}.dora_scale": (8, 1)}, LYCORIS),
+        ({"lora_unet_x.lokr_w1": (8, 1)}, LYCORIS),
+        ({"bundle_emb.oft_style.string_to_param.*": (2, 768)}, ""),
+        ({"bundle_emb.style.clip_l": (2, 768), "bundle_emb.style.clip_g": (2, 1280)}, ""),
+        ({f"{KOHYA}.alpha": ()}, ""),
+        ({"lora_unet_down_blocks_0_attentions_0_proj_in.alpha": ()}, ""),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_by_its_header(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    """Whatever stands beside sound layers is either meant to be there or a reason to refuse the file as a whole."""
+    import torch
+
+    made = {key: torch.zeros(value) if isinstance(value, tuple) else value for key, value in changes.items()}
+    write(tmp_path / "loras", "x", halves(KOHYA) | made)
+    assert problem(tmp_path, "x") == told
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ("lora_unet_double_blocks_0_img_attn_qkv", WORDS),
+        ("lora_unet_joint_blocks_0_x_block_attn_qkv", WORDS, WORDS.replace("te", "te2", 1)),
+        ("transformer.transformer_blocks.0.attn.to_q", WORDS),
+        ("diffusion_model.blocks.0.self_attn.q",),
+        ("lora_prior_unet_down_blocks_0_1",),
+        ("lora_te3_encoder_block_0_layer_0_SelfAttention_q", "lora_unet_joint_blocks_0_x"),
+        ("down_blocks.0.motion_modules.0.transformer_blocks.0.attention_blocks.0.to_q",),
+        ("lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_k",),
+        ("x",),
+    ],
+)
+def test_layers_of_other_kinds_of_models(tmp_path: Path, layers: tuple[str, ...]) -> None:
+    """Files for models without such a UNet are not offered, though their text encoders may be the same."""
+    write(tmp_path / "loras", "x", {key: tensor for layer in layers for key, tensor in halves(layer).items()})
+    assert problem(tmp_path, "x") == OTHER
+
+
+def test_text_encoders_tell_models_apart(tmp_path: Path) -> None:
+    """A file for texts alone is for models whose text encoders are as wide as its layers."""
+    write(tmp_path / "loras", "x", halves(WORDS))
+    for widths, told in (((768,), ""), ((1024,), OTHER), ((), "")):
+        (info,) = adapter_files.loras(str(tmp_path), Fit(family="sd", text_widths=widths))
+        assert info.problem == told
 
 
 TAGS = json.dumps({"10_fox": {"fox": 9, "tree": 2, "snow": 5}, "5_cat": {"cat": 7, "snow": 4}, "bad": 3})

@@ -17,6 +17,7 @@ from engine.families.prompts import WINDOWS_MAX, Prompts
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.models import describe
+from tests.engine.adapters import WIDTH, numbers, write
 from tests.engine.support import House, draw, pixels, plain
 
 Load = Callable[[Path], Any]
@@ -32,12 +33,17 @@ def a_request(info: ModelInfo, prompt: str, negative: str = "blurry") -> Generat
     return replace(first, sampler="Euler")
 
 
+def lowered(request: GenerationRequest) -> GenerationRequest:
+    """As diffusers understands it."""
+    return replace(request, prompt=request.prompt.lower(), negative_prompt=request.negative_prompt.lower())
+
+
 @pytest.fixture(scope="module")
 def taught(tiny: Path, adapters: Path, load_pipe: Load) -> Any:
-    """A pipe that was taught by hand, as diffusers' documentation says."""
+    """A pipe that was taught by hand, as diffusers' documentation says; without capitals, or it would hear one vector alone."""
     pipe = load_pipe(tiny)
     own = adapters / "embeddings"
-    pipe.load_textual_inversion(str(own / "EasyFox.safetensors"), token="EasyFox")
+    pipe.load_textual_inversion(str(own / "EasyFox.safetensors"), token="easyfox")
     pipe.load_textual_inversion(str(own / "cat-toy.safetensors"), token="cat-toy")
     return pipe
 
@@ -68,7 +74,7 @@ def test_words_mean_what_diffusers_makes_of_them(
     before = plain(pipe, plainly, 7, "latent")
     assert torch.equal(draw(family, plainly).latents[0], before)
     for request in (a_request(model, "a red EasyFox"), a_request(model, "a red fox", "a cat-toy, EasyFox")):
-        expected = plain(taught, request, 7, "latent")
+        expected = plain(taught, lowered(request), 7, "latent")
         canvas = draw(family, request)
         assert torch.equal(canvas.latents[0], expected)
         assert not torch.equal(expected, before)
@@ -77,8 +83,8 @@ def test_words_mean_what_diffusers_makes_of_them(
             for word in ("EasyFox", "cat-toy")
             if word in request.prompt + request.negative_prompt
         ]
-    lowered = draw(family, a_request(model, "a red easyfox")).latents
-    assert torch.equal(lowered[0], plain(taught, a_request(model, "a red EasyFox"), 7, "latent"))
+    drawn = draw(family, a_request(model, "a red easyfox")).latents
+    assert torch.equal(drawn[0], plain(taught, a_request(model, "a red easyfox"), 7, "latent"))
     assert torch.equal(draw(family, plainly).latents[0], before)
 
 
@@ -89,7 +95,7 @@ def test_weights_and_long_texts_hear_every_vector(
     family = SdFamily(load_pipe(tiny), models=models)
     prompts = family._prompts
     one = prompts.encode("a (EasyFox:1.2) in snow").embeddings
-    by_hand = Prompts(taught).encode("a (EasyFox EasyFox_1 EasyFox_2:1.2) in snow").embeddings
+    by_hand = Prompts(taught).encode("a (easyfox easyfox_1 easyfox_2:1.2) in snow").embeddings
     assert torch.equal(one, by_hand)
     window = prompts._window
     fits = "x " * (window - 2 - 3 - 1)
@@ -120,6 +126,133 @@ def test_sdxl_learns_a_word_in_both_encoders(
         (a_request(model_xl, "a fox"), pipe_xl),
     ):
         assert torch.equal(draw(family, request).latents[0], plain(pipe, request, 7, "latent"))
+    for prompt in ("a TwoHeads fox", "a fox, TWOHEADS"):
+        request = a_request(model_xl, prompt)
+        expected = plain(by_hand, lowered(request), 7, "latent")
+        assert torch.equal(draw(family, request).latents[0], expected)
+    assert not family._embeddings.named_in("twoheadsy, twoheads-2, mytwoheads")
+
+
+NAMES = (
+    "Fox",
+    "ZorgNeg",
+    "zorg",
+    "Zorg Neg",
+    "bad-hands",
+    "BAD-hands-5",
+    "easy.Fox",
+    "v2",
+    "x_y",
+    "100%",
+    "Plus+",
+    "name (2)",
+    "[old]",
+    "ÄÖ",
+    "~d+",
+)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Embeddings whose names have capitals, spaces and signs and hold one another; each has two vectors or three."""
+    folder = tmp_path_factory.mktemp("names")
+    for number, name in enumerate(NAMES):
+        write(folder / "embeddings", name, {"emb_params": numbers(number, 2 + number % 2, WIDTH)})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def knowing(tiny: Path, load_pipe: Load, many: Path) -> SdFamily:
+    family = SdFamily(load_pipe(tiny), models=many)
+    assert {*family._embeddings.digests} == {*NAMES}
+    return family
+
+
+@pytest.fixture(scope="module")
+def by_hand(tiny: Path, load_pipe: Load) -> Any:
+    """A pipe that knows every vector as a word of its own without capitals: “w3.”, “w3.1.” are those of the fourth name."""
+    pipe = load_pipe(tiny)
+    vectors = {
+        f"«{number}.{place}»": vector
+        for number in range(len(NAMES))
+        for place, vector in enumerate(numbers(number, 2 + number % 2, WIDTH))
+    }
+    pipe.load_textual_inversion([*vectors.values()], token=[*vectors])
+    return pipe
+
+
+def spelled_out(text: str) -> str:
+    """With all words of a name's vectors for each name in braces."""
+    for number, name in enumerate(NAMES):
+        words = " ".join(f"«{number}.{place}»" for place in range(2 + number % 2))
+        text = text.replace("{" + name + "}", words)
+    return text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a red {Fox}",
+        "{Fox}",
+        "a {Fox}.",
+        "({Fox}), [{ZorgNeg}]",
+        "{Fox},{ZorgNeg};{v2}",
+        "“{Fox}” or '{Fox}'s",
+        "a red {ZorgNeg} in {zorg}, {Zorg Neg}",
+        "{bad-hands}, {BAD-hands-5}, {bad-hands}",
+        "{easy.Fox} and {Fox}. {v2}!",
+        "{x_y} {100%} {Plus+} {name (2)} {[old]} {~d+}",
+        "{ÄÖ}, red",
+        "a red fox2 and foxes",
+        "superfox, fox_1, _fox, foxfox",
+        "red-fox, fox-red, x.fox, fox.v2x",
+        "zorgnegs zorgneg2 2zorgneg",
+        "bad-hands-51 xbad-hands bad-hand",
+        "v21, v2a, 2v2",
+    ],
+)
+@pytest.mark.parametrize("weighed", ["", "({}:1.2)", "a (red:1.3) {}", "{} a [red]"])
+@pytest.mark.parametrize("case", [str, str.lower, str.upper, str.swapcase])
+def test_a_name_counts_where_it_is_a_word_of_its_own(
+    knowing: SdFamily, by_hand: Any, text: str, weighed: str, case: Callable[[str], str]
+) -> None:
+    """With all of its vectors, in any capitals, weighted or not; the longest of several, and none within other words."""
+    typed = text
+    for name in NAMES:
+        typed = typed.replace("{" + name + "}", case(name))
+    frame = weighed or "{}"
+    ours = knowing._prompts.encode(frame.format(typed)).embeddings
+    theirs = Prompts(by_hand).encode(frame.format(spelled_out(text))).embeddings
+    assert torch.equal(ours, theirs)
+    named = {name for name in NAMES if "{" + name + "}" in text}
+    assert {*knowing._embeddings.named_in(typed)} == {f"embedding {name}" for name in named}
+
+
+def test_a_long_text_with_capitals_says_where_it_was_cut(knowing: SdFamily) -> None:
+    """In words that the person knows: the files' names."""
+    prompts = knowing._prompts
+    room = WINDOWS_MAX * ((prompts._window - 2) // 3)
+    (remark,) = prompts.encode("zorgNEG " * (room + 1) + "end").remarks
+    assert remark.endswith(
+        "it was used up to “…ZorgNeg ZorgNeg ZorgNeg ZorgNeg”; from “ZorgNeg end” on it was left out."
+    )
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"emb_params": (2, WIDTH)},
+        {"emb_params": (2, WIDTH), "step": ()},
+        {"string_to_param.*": (2, WIDTH), "string_to_token.*": (1,)},
+        {"string_to_param": (2, WIDTH)},
+        {"<fox>": (WIDTH,)},
+    ],
+)
+def test_forms_of_files(tiny: Path, load_pipe: Load, tmp_path: Path, tensors: dict[str, Any]) -> None:
+    """AUTOMATIC1111's, ComfyUI's and diffusers' ways to write an embedding down are the same word."""
+    write(tmp_path / "embeddings", "MyWord", {key: torch.ones(shape) for key, shape in tensors.items()})
+    family = SdFamily(load_pipe(tiny), models=tmp_path)
+    assert [*family.words] == ["MyWord"]
 
 
 @pytest.mark.xdist_group("house")
@@ -140,5 +273,5 @@ def test_a_real_process_with_both(tiny: Path, models: Path, taught: Any, house: 
     drawn = [pixels(ending.images[0].path) for ending in endings]
     taught.load_lora_weights(load_file(models / "loras" / "detail.safetensors"), adapter_name="detail")
     taught.set_adapters(["detail"], [0.7])
-    assert drawn[0] == plain(taught, requests[0], 7, "pil").tobytes()
+    assert drawn[0] == plain(taught, lowered(requests[0]), 7, "pil").tobytes()
     assert drawn[1] == plain(pipe, requests[1], 7, "pil").tobytes()

@@ -309,6 +309,26 @@ def test_what_is_compiled_stays_as_it_is(
     assert flags == {name: tensor.requires_grad for name, tensor in compiled._plain.named_parameters()}
 
 
+def test_a_person_reads_how_much_of_a_file_was_used(
+    drawing: Any, info: ModelInfo, pipe: Any, tmp_path: Path
+) -> None:
+    """Where a model has not all layers that a file is for, the picture comes with a note; others come without."""
+    whole = kohya(lora_tensors(pipe, seed=1))
+    more = {
+        key.replace("_blocks_0_", "_blocks_7_"): tensor.clone()
+        for key, tensor in whole.items()
+        if "blocks_0_" in key
+    }
+    count, others = (sum(".alpha" in key for key in tensors) for tensors in (whole, more))
+    write(tmp_path / "loras", "detail", whole)
+    write(tmp_path / "loras", "words", {**whole, **more})
+    bench = Bench(SdFamily(drawing, models=tmp_path), info, tmp_path)
+    for number, loras in enumerate((ONE, WORDS, (*WORDS, *ONE), ())):
+        bench.submit(number, a_request(info, loras=loras))
+    told = f"Of the {count + others} layers of the LoRA “words”, {count} were used: this model has no place for the others."
+    assert [bench.finished(number).notes for number in range(4)] == [(), (told,), (told,), ()]
+
+
 # ------------------------------------------------------------------ bad files
 
 

@@ -104,6 +104,17 @@ def test_stable_diffusion_1(tiny: Path, load_pipe: LoadPipe, tmp_path: Path, cac
     ]
 
 
+def test_old_names_of_the_text_encoder(tiny: Path, load_pipe: LoadPipe, tmp_path: Path, cache: Path) -> None:
+    """Files of the first months have no `text_model.` in them: their text encoder arrives to the bit all the same."""
+    original_format.into_cache(cache, tiny, SD15)
+    file = original_format.write(tiny, tmp_path / "old.safetensors", encoder="old_clip")
+    assert not any("text_model" in name for name in load_file(file))
+    assert_equal(load(file), load_pipe(tiny))
+    info = models.describe(settings(file))
+    assert info.family == "sd"
+    assert models.digest(settings(file))
+
+
 @pytest.fixture
 def predicting_v(tmp_path: Path) -> Path:
     """A tiny model that predicts v, as Stable Diffusion 2.1 does."""
