@@ -314,7 +314,9 @@ def chaos(
 
 @app.command()
 def info(
-    image: Annotated[Path, typer.Argument(help="A PNG file made by Easel, or by another program.")],
+    image: Annotated[
+        Path, typer.Argument(help="A PNG made by Easel, or another program's PNG, JPEG or WebP.")
+    ],
     config: ConfigOption = None,
 ) -> None:
     """Print the settings that a picture carries, and whether this machine would draw it again."""

@@ -3,35 +3,72 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bot.child import ask_child
 from bot.config import EngineSection, Settings
 from engine import metadata
-from engine.contract import STARTER, GenerationRequest
+from engine.contract import STARTER, GenerationRequest, from_prompt, parse_loras
 from engine.metadata import PictureInfo
+
+TEXTS_TOLD, TEXT_CHARS_TOLD = 20, 300
+"""Of what a file says that means nothing to us."""
 
 
 def show_info(image: Path, settings: Settings) -> int:
     """Prints what the file says, and whether this machine would draw the same bits; the exit code."""
+    name = safe(str(image))
     try:
         found = metadata.read(image)
-    except OSError as error:  # Pillow's "this is no picture" is one too
-        print(f"{image} can't be read: {error.strerror or 'it is not a picture'}.", file=sys.stderr)
+    except OSError as error:  # "this is no picture" is one too
+        print(f"{name} can't be read: {error.strerror or error}.", file=sys.stderr)
         return 1
     if found is None:
-        print(f"{image} carries no settings: they are lost when a picture is saved anew.", file=sys.stderr)
+        print(f"{name} carries no settings: they are lost when a picture is saved anew.", file=sys.stderr)
         return 1
-    for line in lines(found):
-        print(
-            "".join(char if char.isprintable() else " " for char in line)
-        )  # a stranger's file must not drive the terminal
+    if not (found.prompt or found.negative_prompt or found.fields or found.program or found.request):
+        print(f"{name} carries no settings that Easel can read. {_instead(found)}", file=sys.stderr)
+        _print(_other_texts(found))
+        return 1
+    _print(lines(found, encoding=_encoding()))
     if found.fingerprint and not (found.request is not None and found.request.is_seedless):
-        print(_judged(found, settings))
+        _print([safe(_judged(found, settings))])
     return 0
+
+
+def _instead(found: PictureInfo) -> str:
+    if found.other_texts:
+        return "What its texts say:"
+    return "Its text is empty." if found.is_whole else "It holds more than is read of a picture."
+
+
+def _other_texts(found: PictureInfo) -> Iterator[str]:
+    for key, text in list(found.other_texts.items())[:TEXTS_TOLD]:
+        told = f"{key}: {text}"
+        yield safe(told if len(told) <= TEXT_CHARS_TOLD else f"{told[:TEXT_CHARS_TOLD]}…")
+
+
+def _print(told: Iterable[str]) -> None:
+    """Whatever the terminal can write: what it can't becomes a question mark."""
+    text = "".join(f"{line}\n" for line in told)
+    print(text.encode(_encoding(), "replace").decode(_encoding()), end="")
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "utf-8"
+
+
+def safe(line: str) -> str:
+    """One line without what could drive a terminal or hide what is written; joiners inside words and emoji stay."""
+    return "".join(char if char.isprintable() or char in _JOINERS else " " for char in line)
+
+
+_JOINERS = "\u200c\u200d"
 
 
 def _judged(found: PictureInfo, settings: Settings) -> str:
@@ -118,8 +155,8 @@ def _wanted(
     mode, width = made.get("mode", "exact"), made.get("width", "")
     if mode != settings.mode:
         yield f'mode = "{mode}"'
-    if mode == "wide" and width != f"{settings.rows} rows":
-        yield f"rows = {width.split()[0]}"
+    if mode == "wide" and width and width != f"{settings.rows} rows":
+        yield f"rows = {width.partition(' ')[0]}"
     if (profile := _profile(made, settings)) != settings.profile:
         yield f'profile = "{profile}"'
     for name in _SWITCHES:
@@ -147,12 +184,22 @@ def _profile(made: Mapping[str, str], settings: EngineSection) -> str:
     return "auto" if settings.profile == "auto" else "full"
 
 
-def lines(found: PictureInfo) -> Iterator[str]:
-    yield from f"Prompt: {found.prompt}".split("\n")
+def lines(found: PictureInfo, *, encoding: str = "utf-8") -> Iterator[str]:
+    """What `easel info` prints, safe for a terminal with this encoding; only what is to be copied stands as it is."""
+    yield from map(safe, _told(found))
+    if found.request is not None:
+        yield from _again(found.request, encoding)
+
+
+def _told(found: PictureInfo) -> Iterator[str]:
+    if found.prompt or found.request is not None or not found.program:
+        yield from f"Prompt: {found.prompt}".split("\n")
     if found.negative_prompt:
         yield from f"Negative prompt: {found.negative_prompt}".split("\n")
     if found.request is None:
         yield from (f"{key}: {value}" for key, value in found.fields.items())
+        yield from ([f"Made by: {found.program}"] if found.program else [])
+        yield from ([] if found.is_whole else ["(The file holds more than is read of a picture.)"])
         return
     request = found.request
     yield f"Model: {request.model}"
@@ -172,7 +219,43 @@ def lines(found: PictureInfo) -> Iterator[str]:
     elif not _names_its_model(request):
         yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
     yield from _files(request)
-    yield from f"Again: {command(request)}".split("\n")
+
+
+# ------------------------------------------------------------------ the command that draws it again
+
+
+def _again(request: GenerationRequest, encoding: str) -> Iterator[str]:
+    told = command(request)
+    if reason := uncopied(request, encoding):
+        yield f"(The command can't be copied exactly and would draw another picture: {reason}.)"
+        yield from map(safe, f"Alike: {told}".split("\n"))
+        return
+    if _HARD_TO_SELECT.search(told):
+        yield "(Some terminals copy tabs and spaces before a line's end wrongly: let a file or a pipe take the command.)"
+    yield from f"Again: {told}".split("\n")
+
+
+_HARD_TO_SELECT = re.compile(r"\t| \n")
+
+
+def uncopied(request: GenerationRequest, encoding: str = "utf-8") -> str:
+    """Why no command that a terminal shows draws this request again, "" where one does."""
+    told = command(request)
+    driving = {char for char in told if unicodedata.category(char) in {"Cc", "Cs"} and char not in "\n\t"}
+    if driving:
+        return f"it holds {_named(driving)}, which no terminal may be sent"
+    lost = {char for char in told if char.encode(encoding, "ignore") == b""}
+    if lost:
+        return f"it holds {_named(lost)}, which this terminal's {encoding} can't write"
+    if from_prompt(request.prompt) != (request.prompt, ()):
+        return "its prompt would be read as one with the tag of a LoRA"
+    if any(parse_loras(str(lora)) != (lora,) for lora in request.loras):
+        return "the weight of a LoRA has more digits than a command takes"
+    return ""
+
+
+def _named(chars: Iterable[str]) -> str:
+    return ", ".join(f"U+{ord(char):04X}" for char in sorted(chars)[:3])
 
 
 def _start(request: GenerationRequest) -> str:
@@ -199,7 +282,7 @@ def _names_its_model(request: GenerationRequest) -> bool:
 
 
 def command(request: GenerationRequest) -> str:
-    """What draws this request again when pasted into a shell.
+    """What draws this request again when pasted into a shell, unless `uncopied` says why not.
 
     A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
     """

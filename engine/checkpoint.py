@@ -57,6 +57,8 @@ _NO_WEIGHTS = (
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _HEADER_MAX = 20_000_000
 """Bytes; the largest of real models have a few hundred thousand."""
+_JSON_MAX = 20_000_000
+"""Bytes of any other file that is read whole; strangers write those, too."""
 AGAIN = "download the model again"
 PICKLE = "can run foreign code when it is opened: get a version of the model as .safetensors"
 
@@ -129,7 +131,9 @@ def read_index(folder: Path) -> Mapping[str, Any]:
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """A JSON object from the model's folder."""
     try:
-        values = json.loads((folder / name).read_text(encoding="utf-8"))
+        with (folder / name).open("rb") as file:
+            text = file.read(_JSON_MAX + 1)
+        values = json.loads(text.decode()) if len(text) <= _JSON_MAX else None
     except FileNotFoundError:
         raise BrokenModel(f"{name} is missing from the model “{folder.name}”: {AGAIN}.") from None
     except OSError as error:

@@ -9,41 +9,37 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO
 
 from PIL import Image, PngImagePlugin
 
+from engine import other_programs, picture_texts, stealth
+from engine.bounds import check_text
 from engine.contract import GenerationRequest, InvalidRequest
+from engine.other_programs import PARAMETERS_KEY, parse_parameters
+from engine.picture_info import PictureInfo
 
-PARAMETERS_KEY, EASEL_KEY = "parameters", "easel"
+__all__ = [
+    "EASEL_KEY",
+    "PARAMETERS_KEY",
+    "PictureInfo",
+    "easel_version",
+    "encode_png",
+    "parameters",
+    "parse_parameters",
+    "read",
+    "upright_size",
+]
+
+EASEL_KEY = "easel"
 _ORIENTATION, _LYING = 0x0112, range(5, 9)
 """The tag of a photo that tells how the camera was held, and its values for one on its side."""
 _NEGATIVE = "Negative prompt:"
-_FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
-_FIELDS_MIN = 3
-"""A last line with fewer fields than this belongs to the prompt."""
-_SIZE = re.compile(r"^(\d+)x(\d+)$")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureInfo:
-    """How a picture was made, as far as its file tells."""
-
-    prompt: str
-    negative_prompt: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The settings line as AUTOMATIC1111 reads it; a size is split into "Size-1" and "Size-2"."""
-    request: GenerationRequest | None = None
-    """Only from our own chunk: draws this very picture again (its own seed, one image)."""
-    notes: tuple[str, ...] = ()
-    fingerprint: Mapping[str, str] = field(default_factory=dict[str, str])
-    version: str = ""
 
 
 # ------------------------------------------------------------------ out
@@ -129,82 +125,79 @@ def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if any(char in text for char in ",:\n") else text
 
 
-def _unquote(text: str) -> str:
-    if len(text) < 2 or not (text.startswith('"') and text.endswith('"')):
-        return text
-    try:
-        return str(json.loads(text))
-    except ValueError:
-        return text
-
-
 # ------------------------------------------------------------------ in
 
 
 def read(source: Path | str | bytes) -> PictureInfo | None:
-    """What a picture's file says, None where it says nothing. Raises OSError where it is no picture."""
-    texts = _texts(source)
-    shown = parse_parameters(texts[PARAMETERS_KEY]) if PARAMETERS_KEY in texts else None
-    return _read_own(texts.get(EASEL_KEY, ""), shown) or shown
+    """What a picture's file says, None where it says nothing. Raises OSError where it is no picture.
+
+    The time and memory it takes have bounds, whatever the file holds: those of `picture_texts` and `stealth`.
+    """
+    if isinstance(source, bytes):
+        return _read(io.BytesIO(source))
+    if Path(source).exists() and not Path(source).is_file():  # a pipe would have us wait
+        raise picture_texts.NoPicture("it is no file")
+    with Path(source).open("rb") as file:
+        return _read(file)
 
 
-def _texts(source: Path | str | bytes) -> dict[str, str]:
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            image.load()  # text chunks may come after the pixels
-            return {
-                key: text
-                for key, text in image.info.items()
-                if isinstance(key, str) and isinstance(text, str)
-            }
-    except (Image.DecompressionBombError, SyntaxError, ValueError) as error:  # Pillow's words for bad files
-        raise OSError(f"it is not a picture that can be read: {error}") from error
-
-
-def parse_parameters(text: str) -> PictureInfo:
-    """Reads a `parameters` text by AUTOMATIC1111's rules; never raises."""
-    *lines, last = text.strip().split("\n")
-    if len(_FIELD.findall(last)) < _FIELDS_MIN:
-        lines, last = [*lines, last], ""
-    prompt: list[str] = []
-    negative: list[str] = []
-    part = prompt
-    for line in (line.strip() for line in lines):
-        if line.startswith(_NEGATIVE):
-            part = negative
-            line = line.removeprefix(_NEGATIVE).strip()  # noqa: PLW2901
-        part.append(line)
-    return PictureInfo(
-        prompt="\n".join(prompt).strip("\n"),
-        negative_prompt="\n".join(negative).strip("\n"),
-        fields=_fields(last),
-    )
-
-
-def _fields(line: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key, raw in cast("list[tuple[str, str]]", _FIELD.findall(line)):
-        value = _unquote(raw)
-        if size := _SIZE.match(value):
-            found[f"{key}-1"], found[f"{key}-2"] = size.groups()
-        else:
-            found[key] = value
-    return found
+def _read(file: BinaryIO) -> PictureInfo | None:
+    found = picture_texts.texts(file)
+    texts = found.values
+    shown = other_programs.read(texts)
+    told = _read_own(texts.get(EASEL_KEY, ""), shown) or shown
+    if told is None and found.is_whole:
+        told = other_programs.read(stealth.texts(file))
+    if told is None and (texts or not found.is_whole):
+        told = PictureInfo(prompt="", other_texts=texts)
+    return None if told is None else replace(told, is_whole=found.is_whole)
 
 
 def _read_own(text: str, shown: PictureInfo | None) -> PictureInfo | None:
-    """Our own chunk, None where it is missing, damaged or of a version we can't read."""
+    """Our own chunk, None where it is missing, damaged, not as we write it or of a version we can't read."""
     try:
         values: Any = json.loads(text)
-        request = GenerationRequest.from_dict(values["request"])
+        request = _typed(GenerationRequest.from_dict(values["request"]))
         return PictureInfo(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
             fields=shown.fields if shown else {},
             request=request,
             notes=tuple(str(note) for note in values["notes"]),
-            fingerprint={str(key): str(value) for key, value in values["fingerprint"].items()},
+            fingerprint=_facts(values["fingerprint"]),
             version=str(values["version"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidRequest):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, InvalidRequest):
         return None
+
+
+_KINDS: Mapping[type, set[type]] = {str: {str}, int: {int}, float: {int, float}}
+"""What JSON makes of a number or text; True is none."""
+
+
+def _typed(request: GenerationRequest) -> GenerationRequest:
+    """The same; raises TypeError or InvalidRequest where JSON held another kind of value, which no command could say."""
+    for names, kind in (
+        (("prompt", "negative_prompt", "sampler", "model"), str),
+        (("width", "height", "steps", "seed", "images", "upscale"), int),
+        (("guidance_scale", *(() if request.strength is None else ("strength",))), float),
+    ):
+        for name in names:
+            if type(getattr(request, name)) not in _KINDS[kind]:
+                raise TypeError(f"{name} is of another kind")
+    if "\0" in request.model:
+        raise InvalidRequest("No model is called so.")
+    check_text("model", request.model)
+    return request
+
+
+FACTS_CHARS_MAX = 10_000
+"""Of a whole fingerprint: those that we write have a few hundred letters."""
+
+
+def _facts(values: Any) -> dict[str, str]:
+    """A fingerprint, empty where it is none that we could have written: it goes into a command line."""
+    facts = {str(key): str(value) for key, value in values.items()}
+    words = [*facts, *facts.values()]
+    is_ours = all(map(str.isprintable, words)) and sum(map(len, words)) <= FACTS_CHARS_MAX
+    return facts if is_ours else {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -950,6 +950,51 @@ def test_info_of_a_bare_picture_exits_1(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert "carries no settings" in result.stderr
+
+
+def test_info_reads_a_jpeg_of_another_program(tmp_path: Path) -> None:
+    """What AUTOMATIC1111 keeps in EXIF data is printed, made safe for the terminal."""
+    exif = Image.Exif()
+    exif[0x0131] = "x"
+    text = "a cat \x1b[2J\nSteps: 20, Sampler: Euler, Seed: 5"
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode("utf-16-be")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", exif=exif)
+    result = CliRunner().invoke(app, ["info", str(tmp_path / "a.jpg")])
+
+    assert result.exit_code == 0
+    assert result.stdout == "Prompt: a cat  [2J\nSteps: 20\nSampler: Euler\nSeed: 5\n"
+
+
+def test_info_says_who_made_a_picture_without_settings(tmp_path: Path) -> None:
+    """Where a file says that and no more."""
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("workflow", '{"nodes": []}')
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=chunks)
+    result = CliRunner().invoke(app, ["info", str(tmp_path / "a.png")])
+
+    assert (result.exit_code, result.stdout) == (0, "Made by: ComfyUI\n")
+
+
+def test_info_tells_texts_that_it_does_not_know(tmp_path: Path) -> None:
+    """A picture with texts never carries “no settings”: they are printed as they stand, cut and made safe."""
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("Software", "Some\x1bProgram")
+    chunks.add_text("Recipe", "y" * 1000)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=chunks)
+    result = CliRunner().invoke(app, ["info", str(tmp_path / "a.png")])
+
+    assert result.exit_code == 1
+    assert "carries no settings that Easel can read. What its texts say:" in result.stderr
+    assert result.stdout == f"Software: Some Program\nRecipe: {'y' * 292}…\n"
+
+
+def test_info_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    """What is no file is told at once."""
+    os.mkfifo(tmp_path / "pipe.png")
+    result = CliRunner().invoke(app, ["info", str(tmp_path / "pipe.png")])
+
+    assert result.exit_code == 1
+    assert "can't be read" in result.stderr
 
 
 def test_health_of_a_bot_that_never_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

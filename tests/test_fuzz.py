@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -14,13 +15,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, features
 
 from bot import config
+from bot import info as bot_info
 from bot.config import ConfigError, Settings
 from bot.ui.buttons import JobButton, Press
 from bot.ui.commands.mine import TurnPage
-from engine import metadata
+from engine import metadata, other_programs
 from engine.contract import GenerationRequest
 from engine.metadata import PictureInfo
 
@@ -211,6 +213,185 @@ def test_any_text_in_a_picture_is_a_reading(own: str, parameters: str) -> None:
     assert info is not None
     if info.request is not None:
         assert GenerationRequest.from_dict(info.request.to_dict()) == info.request
+
+
+# ------------------------------------------------------------------ pictures of other programs, and easel info
+
+COMMENT = b"UNICODE\0" + "x\nSteps: 1, Seed: 2, Size: 1x2".encode("utf-16-be")
+
+
+def picture(kind: str) -> bytes:
+    """One that carries settings wherever its format has a place for them."""
+    exif = Image.Exif()
+    exif[0x0110] = 'prompt:{"1": {"class_type": "KSampler", "inputs": {}}}'
+    exif.get_ifd(0x8769)[0x9286] = COMMENT
+    buffer = io.BytesIO()
+    if kind == "GIF":
+        Image.new("RGB", (8, 8)).save(buffer, kind, comment=b"a comment")
+    elif kind == "TIFF":
+        return exif.tobytes().removeprefix(b"Exif\0\0")
+    else:
+        xmp = b'exif:UserComment="{}" trainedAlgorithmicMedia photoshop:Credit="x"'
+        Image.new("RGB", (8, 8)).save(buffer, kind, exif=exif, xmp=xmp)
+    return buffer.getvalue()
+
+
+PICTURES = {
+    kind: picture(kind)
+    for kind in ("JPEG", "WEBP", "GIF", "TIFF", *(["AVIF"] if features.check("avif") else []))
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@settings(max_examples=200)
+@given(data=st.data())
+def test_any_damage_to_another_format_is_no_picture_or_a_reading(kind: str, data: st.DataObject) -> None:
+    """JPEG, WebP, GIF, TIFF and AVIF with bytes changed, cut or inserted anywhere, like PNG."""
+    damaged = bytearray(PICTURES[kind])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(damaged)))
+        damaged[at : at + data.draw(st.integers(0, 6))] = data.draw(st.binary(max_size=6))
+    info = read(bytes(damaged))
+    assert info is None or isinstance(info.prompt, str)
+
+
+WORDS = st.sampled_from(
+    [
+        "prompt",
+        "negative_prompt",
+        "seed",
+        "class_type",
+        "inputs",
+        "positive",
+        "negative",
+        "KSampler",
+        "guider",
+        "1",
+        "0",
+    ]
+    + [
+        "text",
+        "c",
+        "uc",
+        "model",
+        "name",
+        "width",
+        "height",
+        "image",
+        "sui_image_params",
+        "Comment",
+        "steps",
+        "nodes",
+    ]
+)
+GRAPHS = st.recursive(
+    WORDS | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=30,
+)
+TEXT_KEYS = st.sampled_from(
+    [
+        "parameters",
+        "prompt",
+        "workflow",
+        "Comment",
+        "Description",
+        "Software",
+        "Dream",
+        "sd-metadata",
+        "invokeai_metadata",
+    ]
+    + [
+        "UserComment",
+        "Model",
+        "Make",
+        "ImageDescription",
+        "XML:com.adobe.xmp",
+        "negative_prompt",
+        "C2PA",
+        "Author",
+    ]
+)
+
+
+@settings(max_examples=400)
+@given(st.dictionaries(TEXT_KEYS, GRAPHS.map(json.dumps) | st.text(max_size=80), max_size=4))
+@example({"prompt": '{"a":' * 100_000})
+@example({"parameters": '{"prompt": "x", "seed": NaN, "steps": 1e999, "cfg": -Infinity}'})
+@example({"parameters": '{"prompt": "x", "seed": ' + "9" * 100_000 + "}"})
+@example({"parameters": '{"prompt": "x", "prompt": ["y"], "prompt": {"prompt": 1}}'})
+@example({"parameters": '{"prompt": "x", "model": ' + '{"name":' * 900 + "1" + "}" * 901})
+@example({"Description": "--x --  Job ID: " + "a" * 36, "Author": "\ud800"})
+@example({"XML:com.adobe.xmp": "<exif:UserComment>" * 1000 + "&amp;" * 1000})
+def test_any_texts_of_other_programs_are_a_reading(texts: dict[str, str]) -> None:
+    """JSON of any shape and any words where other programs keep their settings: a reading or none, never an error."""
+    info = other_programs.read(texts)
+    assert info is None or isinstance(info.prompt, str)
+    told = (
+        []
+        if info is None
+        else [info.prompt, info.negative_prompt, info.program, *info.fields, *info.fields.values()]
+    )
+    assert all(isinstance(word, str) for word in told)
+
+
+CONTROL = {chr(code) for code in [*range(9), *range(11, 32), *range(127, 160)]}
+
+
+@ANY
+@given(OWN.map(json.dumps) | st.text(max_size=60), st.text(max_size=200))
+@example(
+    json.dumps({"request": {**REQUEST.to_dict(), "model": 5}, "notes": [], "fingerprint": {}, "version": ""}),
+    "",
+)
+@example(
+    json.dumps(
+        {"request": {**REQUEST.to_dict(), "seed": 1.5}, "notes": [], "fingerprint": {}, "version": ""}
+    ),
+    "",
+)
+@example(
+    json.dumps(
+        {"request": {**REQUEST.to_dict(), "model": "\ud800\0"}, "notes": [], "fingerprint": {}, "version": ""}
+    ),
+    "",
+)
+@example(
+    json.dumps(
+        {
+            "request": REQUEST.to_dict(),
+            "notes": ["\x1b[2J"],
+            "fingerprint": {"mode": "wide"},
+            "version": "\x9b",
+        }
+    ),
+    "",
+)
+@example(
+    json.dumps(
+        {
+            "request": REQUEST.to_dict(),
+            "notes": [],
+            "fingerprint": {"\x1b": "\0", "unet": "x" * 9**6},
+            "version": "",
+        }
+    ),
+    "",
+)
+@example("", "\x1b[2J \x9b a\nSteps: 1, Seed: \x1b, Size: 1x2")
+def test_info_of_any_settings_is_sentences(tmp_path: Path, own: str, parameters: str) -> None:
+    """`easel info` never shows a traceback, and never sends a control character to a terminal."""
+    file, out = tmp_path / "a.png", io.StringIO()
+    file.write_bytes(with_text(own, parameters))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(out),
+    ):
+        patch.setattr(bot_info, "ask_child", lambda *words: ({"model": "fake", "mode": str(words)[:9]}, ""))
+        assert bot_info.show_info(file, Settings()) in {0, 1}
+    assert out.getvalue()
+    assert not set(out.getvalue()) & CONTROL
 
 
 # ------------------------------------------------------------------ custom ids of buttons

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.core.policy import credit
 from bot.jobs import Job
-from bot.ui.messages import command_for, cut, plain, settings_line
+from bot.ui.messages import command_for, cut, plain, settings_line, uncopied
 
 INLINE_MAX = 1000
 """Longer commands travel as a text file: a message without a layout holds 2,000 characters."""
@@ -14,8 +14,10 @@ def describe(job: Job) -> tuple[str, str]:
     """(text for people, command to copy)."""
     seeds = ", ".join(str(image.seed) for image in job.images) or str(job.request.seed)
     asked = f"asked <t:{int(job.created_at)}:f>"
+    reason = uncopied(job.request)
     lines = [
         f"**Job {job.id}** by <@{job.user_id}>, {asked}, {job.state}, {credit(job.charged)}",
+        *([f"The command can't be copied exactly: {reason}."] if reason else []),
         settings_line(job).removeprefix("-# "),
         f"Seeds: {seeds}",
         *([f"Reroll of job {job.parent_id}"] if job.parent_id else []),

@@ -14,7 +14,7 @@ from bot.core.policy import credit
 from bot.core.ports import Progress
 from bot.jobs import Job, JobState
 from bot.ui.buttons import JobButton, Press
-from engine.contract import GenerationRequest, Stepped
+from engine.contract import GenerationRequest, Stepped, from_prompt, parse_loras
 
 GRAY, BLURPLE, GREEN, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF23F43
 PROMPT_SHOWN = 1000
@@ -184,28 +184,78 @@ def lora_words(request: GenerationRequest) -> str:
 
 
 def command_for(request: GenerationRequest) -> str:
-    """The request as a slash command that can be copied, prompts on one line as Discord's form takes them.
+    """The request as a slash command that can be copied; exact where `uncopied` says nothing else.
 
     Files can't be copied with it: they have to be attached again.
     """
+    return "/imagine " + " ".join(
+        f"{name}:{value if _survives(value) else shown(value)}"
+        for name, value in _options(request).items()
+        if value or name == "prompt"
+    )
+
+
+def _options(request: GenerationRequest) -> dict[str, str]:
+    """The options of /imagine for this request, "" where one is left out."""
     drawing = {
-        "negative_prompt": shown(request.negative_prompt),
+        "negative_prompt": request.negative_prompt,
         "size": request.size if request.upscale == 1 else "",
-        "steps": request.steps,
-        "guidance": f"{request.guidance_scale:g}",
-        "seed": request.seed,
+        "steps": str(request.steps),
+        "guidance": _number(request.guidance_scale),
+        "seed": str(request.seed),
         "sampler": request.sampler,
-        "images": request.images if request.images > 1 else "",
+        "images": str(request.images) if request.images > 1 else "",
     }
-    options = {
-        "prompt": shown(request.prompt),
+    return {
+        "prompt": request.prompt,
         **({} if request.is_seedless else drawing),
         "model": request.model,
         "lora": lora_words(request),
-        "strength": "" if request.strength is None or request.is_seedless else f"{request.strength:g}",
-        "upscale": request.upscale if request.upscale > 1 else "",
+        "strength": "" if request.strength is None or request.is_seedless else _number(request.strength),
+        "upscale": str(request.upscale) if request.upscale > 1 else "",
     }
-    return "/imagine " + " ".join(f"{name}:{value}" for name, value in options.items() if value != "")
+
+
+def _number(value: float) -> str:
+    """As short as it can be without being another one."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+OPTION_MAX = 4000
+"""UTF-16 units that Discord takes in one option."""
+_OPTION = re.compile(
+    r"(?:^|\s)(?:prompt|negative_prompt|image|mask|strength|upscale|aspect|size|steps|guidance|seed|sampler|images|model"
+    r"|lora):"
+)
+"""What begins the next option where a command is pasted."""
+
+
+def _survives(value: str) -> bool:
+    """Whether Discord's form holds this text after a person has copied and pasted it: it has one line, and trims it."""
+    kinds = set(map(unicodedata.category, value))
+    one_line = not kinds & {"Cc", "Cs", "Zl", "Zp"}
+    return (
+        one_line
+        and value == value.strip()
+        and not _OPTION.search(value)
+        and utf16_length(value) <= OPTION_MAX
+    )
+
+
+def uncopied(request: GenerationRequest) -> str:
+    """Why the command would draw another picture after it was copied, as the rest of a sentence; "" where it would not."""
+    options = _options(request)
+    lost = [name for name, value in options.items() if not _survives(value)]
+    if lost:
+        return f"Discord's form can't hold every character of its {lost[0].replace('_', ' ')}"
+    if not request.prompt:
+        return "Discord's form wants a prompt, and it has none"
+    if from_prompt(request.prompt) != (request.prompt, ()):
+        return "its prompt would be read as one with the tag of a LoRA"
+    if not request.is_seedless and any(parse_loras(str(lora)) != (lora,) for lora in request.loras):
+        return "the weight of a LoRA has more digits than the option takes"
+    return ""
 
 
 # ------------------------------------------------------------------ pictures

@@ -251,6 +251,7 @@ def test_the_json_beside_a_file(tmp_path: Path, cache: Path) -> None:
         ('{"colour": 1}', "x.json knows no “colour”: it may hold .*prediction_type"),
         ('{"prediction_type": "x"}', "“prediction_type”: it may be epsilon or v_prediction"),
         ("[]", "x.json .* is not a JSON object"),
+        (f'{{"title": "{"x" * 21_000_000}"}}', "x.json .* is not a JSON object"),
     ):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(BrokenModel, match=words):
