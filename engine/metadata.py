@@ -20,6 +20,7 @@ from typing import Any, cast
 from PIL import Image, PngImagePlugin
 
 from engine.contract import GenerationRequest, InvalidRequest
+from engine.inputs import FORMATS
 
 PARAMETERS_KEY, EASEL_KEY = "parameters", "easel"
 _ORIENTATION, _LYING = 0x0112, range(5, 9)
@@ -29,6 +30,8 @@ _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _FIELDS_MIN = 3
 """A last line with fewer fields than this belongs to the prompt."""
 _SIZE = re.compile(r"^(\d+)x(\d+)$")
+_PIXELS_MAX = 2**26
+"""Of a larger picture only what stands before its pixels is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +153,10 @@ def read(source: Path | str | bytes) -> PictureInfo | None:
 
 def _texts(source: Path | str | bytes) -> dict[str, str]:
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            image.load()  # text chunks may come after the pixels
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(file, formats=FORMATS) as image:
+            if image.format == "PNG" and image.width * image.height <= _PIXELS_MAX:
+                image.load()  # text chunks may come after the pixels
             return {
                 key: text
                 for key, text in image.info.items()
