@@ -41,6 +41,8 @@ class Lost:
     """None for a process that not even SIGKILL has ended so far."""
     generation: int
     hung: bool = False
+    reading: str | None = None
+    """The id of the model that it was reading before it got ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ class EngineClient:
         """Counts the processes that were started."""
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
-        self._settings = settings
+        self._settings: EngineSettings = settings
         self._watch = Watch(deadlines or Deadlines())
         self._process: EngineProcess | None = None
         self._reader: threading.Thread | None = None
@@ -105,6 +107,7 @@ class EngineClient:
         self._was_ready = False
         self._forgiving = True
         self._last_words = ""
+        self._reading: str | None = None
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
 
@@ -133,6 +136,25 @@ class EngineClient:
             self._forgiving = False
             del self._deaths[-2:]
 
+    def set_aside(self, model_id: str) -> bool:
+        """Later generations do without that model, whose loading has killed two: not the device's fault. May be called again.
+
+        False, and nothing is done, where no other model draws.
+        """
+        if model_id in self._settings.set_aside:
+            return True
+        left = tuple(model for model in self.status.models if model.id != model_id)
+        if all(model.scale > 1 for model in left):
+            return False
+        log.error("model_set_aside", model=model_id)
+        self._settings = replace(self._settings, set_aside=(*self._settings.set_aside, model_id))
+        self.status = replace(self.status, models=left)
+        del self._deaths[-2:]
+        return True
+
+    def _offered(self, models: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:
+        return tuple(model for model in models if model.id not in self._settings.set_aside)
+
     async def stop(self, *, timeout_s: float = 5.0) -> None:
         """Shutdown, then SIGKILL; no further generation."""
         self.status = EngineStatus(phase=Phase.STOPPED, models=self.status.models)
@@ -158,7 +180,7 @@ class EngineClient:
     def _spawn(self) -> None:
         self._restart = None
         self.generation += 1
-        self._ready_at, self._last_words = None, ""
+        self._ready_at, self._last_words, self._reading = None, "", None
         self.status = EngineStatus(models=self.status.models)
         self._watch.started(time.monotonic())
         try:
@@ -218,11 +240,12 @@ class EngineClient:
             return
         match event:
             case Loading():
+                self._reading = event.reading
                 self.status = EngineStatus(
                     phase=Phase.LOADING,
                     stage=event.stage,
                     fraction=event.fraction,
-                    models=event.models or self.status.models,
+                    models=self._offered(event.models) or self.status.models,
                 )
             case Ready():
                 self._receive_ready(event)
@@ -231,6 +254,7 @@ class EngineClient:
             case Finished():
                 self._forgiving = True
             case Lost():
+                event = replace(event, reading=self._reading)
                 self._bury(event)
             case _:
                 pass
@@ -239,8 +263,9 @@ class EngineClient:
         self._on_event(event)
 
     def _receive_ready(self, ready: Ready) -> None:
-        self.status = EngineStatus(phase=Phase.READY, models=ready.models, ready=ready)
+        self.status = EngineStatus(phase=Phase.READY, models=self._offered(ready.models), ready=ready)
         self._ready_at, self._was_ready, self._last_words = time.monotonic(), True, ""
+        self._reading = None
         self._settings = pinned(self._settings, ready)
         _log_ready(ready)
 
@@ -259,7 +284,7 @@ class EngineClient:
         self._watch.started(time.monotonic())
         if self.status.phase is Phase.BROKEN:
             return
-        log.warning("engine_died", exitcode=lost.exitcode)
+        log.warning("engine_died", exitcode=lost.exitcode, reading=lost.reading)
         if self.status.is_ready or not self._last_words:
             self._last_words = _how_it_ended(lost)
         self._count_death()
@@ -296,6 +321,11 @@ def pinned(settings: EngineSettings, ready: Ready) -> EngineSettings:
 
 
 def _how_it_ended(lost: Lost) -> str:
+    loading = f" It was loading the model {lost.reading}: check its files." if lost.reading else ""
+    return f"{_end_of(lost)}{loading}"
+
+
+def _end_of(lost: Lost) -> str:
     match lost:
         case Lost(exitcode=None):
             return "It hangs inside its driver, and can't even be killed."
