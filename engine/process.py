@@ -18,10 +18,11 @@ import threading
 import time
 from collections.abc import Generator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import device_lock
+from engine import device_lock, messages
 from engine.contract import Broken, Control, EngineSettings, Event, Shutdown
 
 if TYPE_CHECKING:
@@ -55,7 +56,34 @@ def start(settings: EngineSettings) -> EngineProcess:
             process.start()
         finally:
             child_events.close()  # otherwise our own copy would keep the pipe from ever reaching its end
-    return EngineProcess(process, controls, events)
+    return EngineProcess(process, controls, Events(events, Path(settings.spool)))
+
+
+class Garbled(OSError):
+    """What came is no event of an engine that works: it has to be ended."""
+
+
+class Events:
+    """The bot's end of the pipe: what comes is read as plain data, and nothing that an engine sends becomes code."""
+
+    def __init__(self, pipe: Connection[Any, Any], folder: Path) -> None:
+        """`folder` is where finished pictures have to lie."""
+        self._pipe, self._folder = pipe, folder
+
+    def poll(self, timeout_s: float = 0.0) -> bool:
+        """Whether there is something to read, were it the end."""
+        return self._pipe.poll(timeout_s)
+
+    def recv(self) -> Event:
+        """Waits for the next event. Raises EOFError or OSError where none will come; Garbled is one of the latter."""
+        data = self._pipe.recv_bytes(messages.BYTES_MAX)
+        try:
+            return messages.decode(data, self._folder)
+        except (ValueError, RecursionError) as error:
+            raise Garbled(f"The engine sent what no engine sends ({type(error).__name__}).") from error
+
+    def close(self) -> None:
+        self._pipe.close()
 
 
 class EngineProcess:
@@ -65,7 +93,7 @@ class EngineProcess:
         self,
         process: BaseProcess,
         controls: Queue[Control],
-        events: Connection[Event, Event],
+        events: Events,
     ) -> None:
         self._process = process
         self._controls = controls
@@ -77,7 +105,8 @@ class EngineProcess:
     def send(self, control: Control) -> None:
         """Hands a control over without blocking; what a dead engine is told is lost."""
         if not self._closed:
-            self._controls.put(control)
+            with contextlib.suppress(queue.Full):  # an engine that was taken over may say so, for ever
+                self._controls.put(control, block=False)
 
     def is_alive(self) -> bool:
         return not self._closed and self._process.is_alive()
@@ -159,7 +188,7 @@ def _without_main() -> Generator[None]:
 # ------------------------------------------------------------------ in the child
 
 
-def _child(settings: EngineSettings, controls: Queue[Control], events: Connection[Event, Event]) -> None:
+def _child(settings: EngineSettings, controls: Queue[Control], events: Connection[Any, Any]) -> None:
     _detach()
     emit = _Emitter(events)
     try:
@@ -220,13 +249,13 @@ def wait(pause: float, controls: _Controls) -> None:
 class _Emitter:
     """Sends events to the bot from any thread; when nobody reads any more, the process ends without a word."""
 
-    def __init__(self, events: Connection[Event, Event]) -> None:
+    def __init__(self, events: Connection[Any, Any]) -> None:
         self._events = events
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
             try:
-                self._events.send(event)
+                self._events.send_bytes(messages.encode(event))
             except OSError:
                 os._exit(EXIT_OK)

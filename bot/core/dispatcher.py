@@ -319,8 +319,12 @@ class Dispatcher:
                     self._last_step_at = now
                 aboard.step, aboard.preview = event, event.preview or aboard.preview
                 self._show(aboard.job)
-            case Finished():
+            case Finished() if len(event.images) == aboard.job.request.images:
                 await self._finished(aboard, event)
+            case Finished():
+                await self._fail(
+                    aboard.job, "The image engine made another number of pictures than were asked for."
+                )
             case Failed():
                 await self._fail(aboard.job, event.reason)
             case Cancelled():

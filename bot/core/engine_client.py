@@ -19,7 +19,7 @@ import structlog
 
 from bot.core.watch import Deadlines, Watch
 from engine.contract import Broken, Control, EngineSettings, Event, Finished, Loading, ModelInfo, Ready
-from engine.process import EXIT_DEVICE_LOST, GONE_S, EngineProcess, start
+from engine.process import EXIT_DEVICE_LOST, GONE_S, EngineProcess, Garbled, start
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +41,8 @@ class Lost:
     """None for a process that not even SIGKILL has ended so far."""
     generation: int
     hung: bool = False
+    garbled: bool = False
+    """It was ended for what it sent, which no engine sends."""
     reading: str | None = None
     """The id of the model that it was reading before it got ready."""
 
@@ -209,24 +211,31 @@ class EngineClient:
     ) -> None:
         """The reader thread: events in order, then Lost."""
         try:
-            hung = self._pass_on(process, hand_over)
+            why = self._pass_on(process, hand_over)
             if not self._stopping:  # a dying process may take seconds, which the loop has not
                 process.close()
-            hand_over(Lost(exitcode=process.exitcode, generation=generation, hung=hung))
+            hung, garbled = why == "hung", why == "garbled"
+            hand_over(Lost(exitcode=process.exitcode, generation=generation, hung=hung, garbled=garbled))
         except RuntimeError:  # the loop is closed: nobody is left to be told
             pass
 
-    def _pass_on(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> bool:
-        """Until there are no more events. Whether it was killed for that: it was silent for too long."""
-        with contextlib.suppress(EOFError, OSError):
+    def _pass_on(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> str:
+        """Until there are no more events. Why it was killed, if it was: "hung" or "garbled"."""
+        why = "hung"
+        try:
             while self._wait_for_event(process):
                 event = process.events.recv()
                 self._watch.told(event, time.monotonic())
                 hand_over(event)
+        except Garbled as error:
+            log.error("engine_garbled", pid=process.pid, cause=repr(error.__cause__)[:500])
+            why = "garbled"
+        except (EOFError, OSError):
+            return ""
+        else:
             log.error("engine_hung", pid=process.pid)
-            process.kill()
-            return True
-        return False
+        process.kill()
+        return why
 
     def _wait_for_event(self, process: EngineProcess) -> bool:
         """Until there is something to read, were it the pipe's end; False for an engine that hangs."""
@@ -331,6 +340,8 @@ def _end_of(lost: Lost) -> str:
             return "It hangs inside its driver, and can't even be killed."
         case Lost(hung=True):
             return "It made no progress any more."
+        case Lost(garbled=True):
+            return "It sent what no engine sends: check its files and what it was given."
         case Lost(exitcode=int(code)) if code == EXIT_DEVICE_LOST:
             return "The GPU reported an error after which only a new process can use it."
         case Lost(exitcode=int(code)) if code < 0:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from bot.core.engine_client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineStatus, Phase
 
 CLOSING = "Easel is being restarted: ask again in a minute."
-SET_ASIDE = (
-    "The image engine died each time it loaded the model {model}: use another one."
-)
+SET_ASIDE = "The image engine died each time it loaded the model {model}: use another one."
 
 
 def model_set_aside(model: str) -> str:

@@ -453,6 +453,7 @@ def test_words_say_how_an_engine_ended() -> None:
         Lost(generation=1, exitcode=70),
         Lost(generation=1, exitcode=-9),
         Lost(generation=1, exitcode=-9, hung=True),
+        Lost(generation=1, exitcode=-9, garbled=True),
         Lost(generation=1, exitcode=1),
         Lost(generation=1, exitcode=None),
     ]
