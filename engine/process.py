@@ -12,6 +12,7 @@ import ctypes
 import multiprocessing
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -38,6 +39,10 @@ GONE_S = 10.0
 """A killed process is gone well within this, unless it hangs inside its driver, where no signal reaches it."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_BORN_WITH = re.compile(rb"(?:^|\0)DISCORD_TOKEN\w*=([^\0]+)")
+_ENV_START = 47
+"""Of what stands in /proc/PID/stat behind the name: where in memory the environment lies."""
 _LOOK_EVERY_S = 0.5
 _context = multiprocessing.get_context("spawn")
 _start_lock = threading.Lock()
@@ -45,6 +50,7 @@ _start_lock = threading.Lock()
 
 def start(settings: EngineSettings) -> EngineProcess:
     """Starts an engine and returns at once. Call it from the main thread: the child dies with the starting thread."""
+    _lock_up()
     with _start_lock, _without_secrets(), _without_main():
         controls: Queue[Control] = _context.Queue()
         controls.cancel_join_thread()  # a full queue to a dead engine must never hold up the bot's exit
@@ -154,6 +160,24 @@ class EngineProcess:
     def abandon(self) -> None:
         """Lets the program end without this process, which not even SIGKILL ends: multiprocessing would wait for it."""
         multiprocessing.process._children.discard(self._process)  # type: ignore[attr-defined]
+
+
+def _lock_up() -> None:
+    """Keeps the bot's secrets from its engine, which runs as the same user and reads strangers' files.
+
+    Without this it could read them in /proc/PID/environ, which for ever shows what a process was started with, and in
+    /proc/PID/mem. Only what runs with CAP_SYS_PTRACE can look into an undumpable process, as root does outside of
+    containers; then the environment at least is blank.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):  # undumpable already, and so done with
+        start = int(
+            Path("/proc/self/stat").read_text("ascii", "replace").rpartition(")")[2].split()[_ENV_START]
+        )
+        for found in _BORN_WITH.finditer(Path("/proc/self/environ").read_bytes()):
+            ctypes.memset(start + found.start(1), 0, len(found[1]))  # os.environ has a copy of its own
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _is_secret(name: str) -> bool:

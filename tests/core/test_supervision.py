@@ -8,6 +8,7 @@ import signal
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -259,13 +260,19 @@ async def test_who_was_drawn_while_another_only_waited_was_alone(rig_of: MakeRig
 # ------------------------------------------------------------------ models that kill engines while they are loaded
 
 
+def harmful(how: str, model: str, **fake: Any) -> FakeSettings:
+    """Loading that model kills the engine, or never ends."""
+    deadly, frozen = how == "deadly", how == "frozen"
+    return FakeSettings(deadly=(model,) * deadly, frozen=(model,) * frozen, **fake)
+
+
 @pytest.mark.parametrize("how", ["deadly", "frozen"])
 @pytest.mark.parametrize("company", [False, True])
 async def test_a_model_that_kills_or_stalls_is_set_aside(
     rig_of: MakeRig, breath: None, how: str, company: bool
 ) -> None:
     """After two engines that died of it alone all who want it are refunded; others are drawn, and its owner is told."""
-    fake = FakeSettings(others=("bad", "good"), step_s=0.01, **{how: ("bad",)})
+    fake = harmful(how, "bad", others=("bad", "good"), step_s=0.01)
     rig = await rig_of(fake=fake, deadlines=replace(HANGING, first_job_s=4.0, loading_s=3.0))
     bad = [await rig.imagine(user=1, model="bad")]
     good = [await rig.imagine(user=2, model="good" if company else "fake")]
@@ -289,7 +296,7 @@ async def test_a_first_model_that_kills_or_stalls_is_set_aside(
     rig_of: MakeRig, breath: None, how: str
 ) -> None:
     """An engine that never got ready goes on with the next model; who waited for the first is refunded."""
-    fake = FakeSettings(others=("good",), load_s=0.3, **{how: ("fake",)})
+    fake = harmful(how, "fake", others=("good",), load_s=0.3)
     rig = await rig_of(fake=fake, deadlines=Deadlines(loading_s=1.0), ready=False)
     await eventually(lambda: rig.engine.status.models)
     bad, good = await rig.imagine(user=1), await rig.imagine(user=2, model="good")

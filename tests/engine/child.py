@@ -17,7 +17,7 @@ class Code:
     def __init__(self, mark: str) -> None:
         self.mark = mark
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[object, ...]:
         return os.mkdir, (self.mark,)
 
 
