@@ -66,7 +66,7 @@ class Dispatcher:
         self._waiting: dict[int, Job] = {}
         self._aboard: dict[int, Aboard] = {}
         self._suspects: set[int] = set()
-        self._deadly = Deadly()
+        self._deadly, self._deadly_at_start = Deadly(), Deadly()
         self._cancels: dict[int, str] = {}
         """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
         self._pace = Pace()
@@ -287,8 +287,7 @@ class Dispatcher:
             case Loading() | Broken():
                 self._show_line()
             case Ready():
-                for model in event.models[:1]:
-                    self._deadly.acquit(model.id)
+                self._deadly_at_start = Deadly()
                 self._inbox.append(None)
             case Lost():
                 await self._lost(event)
@@ -378,7 +377,8 @@ class Dispatcher:
         guests = [guest for guest in self._aboard.values() if guest.generation <= lost.generation]
         judge(guests)
         model = lost.reading or loaded_alone(guests)
-        if model and self._deadly.is_culprit(model, lost.generation) and self.engine.set_aside(model):
+        deadly = self._deadly_at_start if lost.reading else self._deadly
+        if model and deadly.is_culprit(model, lost.generation) and self.engine.set_aside(model):
             await self._end_all_of(model, guests)
         for guest in guests:
             if guest.job.id in self._aboard:
