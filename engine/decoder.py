@@ -50,6 +50,8 @@ def main() -> None:
     name, size = asked["name"], asked["size"]
     try:
         upload = Upload(name, data)
+        _hold_memory()
+        upload.load()
         drawn = upload.drawn(size and tuple(size), asked["ground"], coloured=asked["coloured"])
         pixels = drawn.tobytes()
         told = {"size": drawn.size, "shape": upload.size, "moves": upload.moves}
@@ -87,15 +89,18 @@ class Upload:
         self._check_size(image)
         if image.format in {"JPEG", "MPO"} and _scans(data) > SCANS_MAX:
             raise Unusable(f"The {name} is stored in an unusual way: save it anew and attach that.")
-        _hold_memory()
-        with self._careful():
-            image.load()
         self.moves = image.format in {"PNG", "WEBP"} and getattr(image, "n_frames", 1) > 1
-        self._image = _upright(image)
+        self._image = image
+
+    def load(self) -> None:
+        """Decodes it; until then only its header was looked at."""
+        with self._careful():
+            self._image.load()
+        self._image = _upright(self._image)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height), the way up it is looked at."""
+        """(width, height), once it is loaded the way up it is looked at."""
         return self._image.size
 
     def drawn(self, size: tuple[int, int] | None, ground: Ground, *, coloured: bool) -> Image.Image:

@@ -198,7 +198,9 @@ def test_no_file_gets_past_its_sentence(kind: str, changes: list[tuple[int, int]
     for place, value in changes:
         data[place % len(data)] = value
     try:
-        drawn = decoder.Upload("image", bytes(data)).drawn(SIZE, "white", coloured=True)
+        upload = decoder.Upload("image", bytes(data))
+        upload.load()
+        drawn = upload.drawn(SIZE, "white", coloured=True)
     except decoder.Unusable:
         return
     assert (drawn.size, drawn.mode) == (SIZE, "RGB")
