@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import signal
 import sys
 import time
@@ -189,6 +190,7 @@ def run(
     `client_options` is called inside the event loop; what it returns goes to discord.Client.
     """
     token = settings.discord.read_token()
+    os.environ.pop("DISCORD_TOKEN", None)  # nothing that is started from here has a use for it
     logs.configure(settings.log.level, settings.log.format, secrets=(token,))
 
     def serve() -> int:

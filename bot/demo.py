@@ -27,7 +27,7 @@ from bot.live_page import LiveEnv, LivePage
 from bot.models import STARTER_NOTE, engine_settings, is_starter
 from bot.ui.attachments import Fetch
 from bot.ui.client import EaselClient
-from engine import metadata
+from engine import inputs, metadata
 from engine.contract import EngineSettings
 
 GREETING = (
@@ -158,7 +158,7 @@ def measure_images(env: simcord.Env) -> None:
     ) -> dict[str, Any]:
         told = store(attachment_id, channel_id, filename, data, description)
         # The header alone is read.
-        with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
+        with contextlib.suppress(Exception), Image.open(io.BytesIO(data), formats=inputs.FORMATS) as image:
             told["width"], told["height"] = metadata.upright_size(image)
         return told
 

@@ -177,7 +177,7 @@ def _kept(folder: Path, file: Path) -> str:
 def _shape(file: Path) -> tuple[int, int]:
     """(width, height) by the file's header, which is all that is looked at here: decoding is the engine's."""
     try:
-        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+        with Image.open(file, formats=inputs.FORMATS) as image:
             return metadata.upright_size(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InvalidRequest(f"{file} can't be read as PNG, JPEG or WebP: name one of those.") from None

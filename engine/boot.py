@@ -48,6 +48,8 @@ class _Offer:
         """`first` and what lies in the folder for models, as far as it is sound."""
         infos, sources, warnings = [first], {first.id: settings.model}, list[str]()
         for source in models.sources(settings)[1:]:
+            if places.model_id(source) in settings.set_aside:
+                continue
             try:
                 info = models.describe(replace(settings, model=source))
             except BrokenModel as error:
@@ -65,9 +67,13 @@ class _Offer:
             sources[info.id] = source
         return cls(models=tuple(infos), sources=sources, warnings=tuple(warnings))
 
-    def with_upscalers(self, settings: EngineSettings) -> Self:
+    def with_upscalers(self, settings: EngineSettings, emit: Callable[[Event], None]) -> Self:
         """Those too, which take torch to be described."""
-        found = upscalers.find(settings.models)
+
+        def tell(name: str) -> None:
+            emit(Loading(stage="looking at the upscalers", models=self.models, reading=name))
+
+        found = upscalers.find(settings.models, tell=tell, set_aside=settings.set_aside)
         fresh = {info.id: info for info in found.models if info.id not in self.sources}
         twice = tuple(
             f"An upscaler is left out: there is another model “{info.id}”, so give its file another name."
@@ -84,7 +90,7 @@ class _Offer:
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
     """The engine's life in its process; returns the exit code."""
-    settings = replace(settings, model=models.sources(settings)[0])  # what was added is not fetched anew
+    settings = replace(settings, model=_first_source(settings))
     try:
         worker, ready = _get_ready(settings, controls, emit)
         emit(ready)
@@ -98,6 +104,13 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         print(f"easel engine: the device is lost: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_DEVICE_LOST
     return EXIT_OK
+
+
+def _first_source(settings: EngineSettings) -> str:
+    """The configured model, but what was added is not fetched anew; the next one where it was set aside."""
+    sources = models.sources(settings)
+    sound = (source for source in sources if places.model_id(source) not in settings.set_aside)
+    return next(sound, sources[0])
 
 
 def _get_ready(
@@ -151,11 +164,11 @@ def _start(
     settings: EngineSettings, offer: _Offer, controls: Controls, emit: Callable[[Event], None]
 ) -> tuple[Worker[Any], Ready]:
     folder = _make_folder(settings)
-    offer = offer.with_upscalers(settings)
+    offer = offer.with_upscalers(settings, emit)
     place = models.choose_place(settings, offer.models[0].family)
 
     def tell(stage: str, share: float | None = None) -> None:
-        emit(Loading(stage=stage, fraction=share, models=offer.models))
+        emit(Loading(stage=stage, fraction=share, models=offer.models, reading=offer.models[0].id))
 
     def open_first() -> Opened:
         return models.wholly(opening(settings, offer.models[0], place, tell, measures=True))

@@ -351,6 +351,8 @@ class Loading:
     fraction: float | None = None
     """0 … 1 of this stage, None when unknown."""
     models: tuple[ModelInfo, ...] = ()
+    reading: str | None = None
+    """The id of the model whose files are being read: what to blame where the engine dies of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,30 +1,39 @@
-"""Decodes the images that pictures start from; knows Pillow and the files of `engine.inputs`, neither torch nor a model.
+"""Has the images that pictures start from decoded, each by a process of its own; knows their files, neither torch nor a model.
 
-Decoders have met hostile files before, so this runs in the engine's process alone. Of a file only the pixels of its
-first frame are used: metadata says which way up they are and is dropped with everything else.
+Decoders have met hostile files before: `engine.decoder` does it within bounds, and what comes back is taken for plain
+pixels and nothing else. Of a file only the pixels of its first frame are used: metadata says which way up they are and what
+its colours mean, and is dropped with everything else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
-from collections.abc import Generator
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from engine.contract import SIDE_MIN, GenerationRequest, InvalidRequest
+from engine.contract import GenerationRequest, InvalidRequest
 from engine.inputs import BYTES_MAX, path_of
 
-PIXELS_MAX = 64 * 2**20
-"""The most that telephones take without being asked to; decoded and squeezed it needs half a GiB for a moment."""
-FORMATS = ("PNG", "JPEG", "WEBP")
+COMMAND = (sys.executable, "-S", "-P", "-m", "engine.decoder")
+WITHIN_S = 60.0
+"""For one file, however busy the machine is; its share of a processor is bounded by the decoder itself."""
 WHITE = 128
 """A mask's pixels are white from here on, as diffusers rounds them."""
 NOTHING_TO_DRAW = "The mask leaves nothing to draw: paint white what is to be drawn anew."
+PIXELS_MAX = 2**26
+"""More than a decoder can ever hold."""
+_SIDE_MAX = 2**16
+_LINE_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,117 +67,143 @@ def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int] | 
     Raises InvalidRequest.
     As `VaeImageProcessor.preprocess` of diffusers 0.42.1 does it, so that the pixels are those of its own pipelines.
     """
-    picture = _Upload.read(folder, "image", image)
-    size = size or picture.size
-    rgb = picture.resized(size, "white")
+    picture = _decoded("image", _bytes_of(folder, "image", image), size, ground="white", coloured=True)
     stencil, notes = None, ()
     if mask is not None:
-        stencil, notes = _read_mask(folder, mask, picture.size, size)
-    return Inputs(files=(image, mask), size=size, image=rgb, mask=stencil, notes=picture.notes + notes)
+        stencil, notes = _read_mask(folder, mask, picture.shape, picture.image.size)
+    return Inputs(
+        files=(image, mask),
+        size=picture.image.size,
+        image=picture.image,
+        mask=stencil,
+        notes=picture.notes + notes,
+    )
 
 
 def _read_mask(
     folder: Path, digest: str, expected: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Image.Image, tuple[str, ...]]:
-    mask = _Upload.read(folder, "mask", digest)
-    if mask.size != expected:
-        raise InvalidRequest(
-            f"The mask has {_times(mask.size)} pixels but the image {_times(expected)}: make them the same size."
-        )
     # What a mask leaves transparent was not painted.
-    stencil = mask.resized(size, "black").convert("L")
+    mask = _decoded("mask", _bytes_of(folder, "mask", digest), size, ground="black", coloured=False)
+    if mask.shape != expected:
+        raise InvalidRequest(
+            f"The mask has {_times(mask.shape)} pixels but the image {_times(expected)}: make them the same size."
+        )
+    stencil = mask.image.convert("L")
     if max(stencil.tobytes()) < WHITE:
         raise InvalidRequest(NOTHING_TO_DRAW)
     return stencil, mask.notes
 
 
-class _Upload:
-    """A file that somebody attached; `name` is what its sentences call it, "image" or "mask"."""
-
-    def __init__(self, name: str, data: bytes) -> None:
-        self._name = name
-        with self._careful():
-            image = Image.open(io.BytesIO(data), formats=FORMATS)  # by its content, and only the header
-        self._check_size(*image.size)
-        with self._careful():
-            image.load()
-        moves = image.format in {"PNG", "WEBP"} and getattr(image, "n_frames", 1) > 1
-        self.notes = (f"The {name} moves: its first frame was taken.",) if moves else ()
-        self._image = _upright(image)
-
-    @classmethod
-    def read(cls, folder: Path, name: str, digest: str) -> Self:
-        try:
-            with path_of(folder, digest).open("rb") as file:
-                data = file.read(BYTES_MAX + 1)
-        except FileNotFoundError:
-            raise InvalidRequest(f"The {name} is not kept any more: attach it again.") from None
-        except OSError as error:
-            raise InvalidRequest(
-                f"The {name} can't be read ({error.strerror}): the bot's owner needs to look at the disk."
-            ) from None
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise InvalidRequest(f"The {name} was damaged on this disk: attach it again.")
-        return cls(name, data)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height), the way up it is looked at."""
-        return self._image.size
-
-    def resized(self, size: tuple[int, int], ground: str) -> Image.Image:
-        """As RGB, with `ground` behind what is transparent."""
-        with self._careful():
-            return _squeezed(self._image, size, ground)
-
-    def _check_size(self, width: int, height: int) -> None:
-        if width * height > PIXELS_MAX:
-            raise self._too_large()
-        if min(width, height) < SIDE_MIN:
-            raise InvalidRequest(
-                f"The {self._name} has {width}x{height} pixels: attach one of at least {SIDE_MIN} a side."
-            )
-
-    def _too_large(self) -> InvalidRequest:
-        return InvalidRequest(
-            f"The {self._name} is too large: attach one of at most {PIXELS_MAX // 10**6} million pixels."
-        )
-
-    @contextlib.contextmanager
-    def _careful(self) -> Generator[None]:
-        """Whatever a decoder trips over in a stranger's file, the file is to blame, never the engine."""
-        try:
-            yield
-        except MemoryError:
-            raise
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise self._too_large() from None
-        except UnidentifiedImageError:
-            raise InvalidRequest(
-                f"The {self._name} can't be read as PNG, JPEG or WebP: attach one of those."
-            ) from None
-        except Exception:  # noqa: BLE001
-            raise InvalidRequest(f"The {self._name} is damaged: save it anew and attach that.") from None
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned the way its metadata says, if that can be read."""
-    with contextlib.suppress(Exception):  # damaged metadata takes nothing from the pixels
-        return ImageOps.exif_transpose(image)
-    return image
-
-
-def _squeezed(image: Image.Image, size: tuple[int, int], ground: str) -> Image.Image:
-    """As RGB, whatever the file's own mode; never with more than one whole copy at a time, which may be large."""
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off instead of scaling
-        image.info.pop("transparency", None)
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    small = (image if image.mode == mode else image.convert(mode)).resize(size, Image.Resampling.LANCZOS)
-    if mode == "RGB":
-        return small
-    return Image.alpha_composite(Image.new(mode, size, ground), small).convert("RGB")
+def _bytes_of(folder: Path, name: str, digest: str) -> bytes:
+    """The file of that digest; `name` is what sentences call it, "image" or "mask". Raises InvalidRequest."""
+    try:
+        with path_of(folder, digest).open("rb") as file:
+            data = file.read(BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise InvalidRequest(f"The {name} is not kept any more: attach it again.") from None
+    except OSError as error:
+        raise InvalidRequest(
+            f"The {name} can't be read ({error.strerror}): the bot's owner needs to look at the disk."
+        ) from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise InvalidRequest(f"The {name} was damaged on this disk: attach it again.")
+    return data
 
 
 def _times(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
+
+
+# ------------------------------------------------------------------ the decoder's process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decoded:
+    image: Image.Image
+    """RGB."""
+    shape: tuple[int, int]
+    """(width, height) of the file, the way up it is looked at."""
+    notes: tuple[str, ...]
+
+
+def _decoded(
+    name: str, data: bytes, size: tuple[int, int] | None, *, ground: str, coloured: bool
+) -> _Decoded:
+    """As `engine.decoder` makes it of a file's bytes. Raises InvalidRequest, whatever becomes of that process."""
+    asked = {"name": name, "size": size, "ground": ground, "coloured": coloured}
+    with subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+    ) as process:
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(WITHIN_S, end)
+        timer.start()
+        try:
+            told, pixels = _converse(process, json.dumps(asked).encode() + b"\n" + data, size)
+        finally:
+            timer.cancel()
+            process.kill()  # it has said all, or has no more to say
+    if told is None:
+        raise InvalidRequest(_why_nothing(name, process.returncode, is_late=late.is_set()))
+    if "problem" in told:
+        raise InvalidRequest(str(told["problem"]))
+    notes = (f"The {name} moves: its first frame was taken.",) if told["moves"] else ()
+    return _Decoded(image=Image.frombytes("RGB", told["size"], pixels), shape=told["shape"], notes=notes)
+
+
+def _environment() -> dict[str, str]:
+    """Nothing that is anybody's secret: what it takes to find Python's packages, and their libraries."""
+    root = str(Path(__file__).parents[1])
+    own = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+    return {**own, "PYTHONPATH": os.pathsep.join(filter(None, [root, *sys.path]))}
+
+
+def _converse(
+    process: subprocess.Popen[bytes], said: bytes, size: tuple[int, int] | None
+) -> tuple[dict[str, Any] | None, bytes]:
+    """(what it tells, the pixels as it tells them); None for whatever is not exactly what a decoder may say."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(OSError):  # it has ended, and its last words say why, if there are any
+        process.stdin.write(said)
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        told = _checked(json.loads(process.stdout.readline(_LINE_MAX)), size)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None, b""
+    wanted = 0 if "problem" in told else 3 * told["size"][0] * told["size"][1]
+    pixels = process.stdout.read(wanted)
+    return (told, pixels) if len(pixels) == wanted else (None, b"")
+
+
+def _checked(told: Any, size: tuple[int, int] | None) -> dict[str, Any]:
+    """Raises ValueError, TypeError or KeyError for anything but plain facts of a decoded file."""
+    if "problem" in told:
+        return {"problem": str(told["problem"])}
+    sides = drawn_x, drawn_y, *_ = *_sides(told["size"]), *_sides(told["shape"])
+    if size not in (None, (drawn_x, drawn_y)) or drawn_x * drawn_y > PIXELS_MAX:
+        raise ValueError
+    return {"size": sides[:2], "shape": sides[2:], "moves": told["moves"] is True}
+
+
+def _sides(told: Any) -> tuple[int, int]:
+    width, height = told
+    if not all(type(side) is int and 0 < side <= _SIDE_MAX for side in (width, height)):
+        raise ValueError
+    return width, height
+
+
+def _why_nothing(name: str, exitcode: int, *, is_late: bool) -> str:
+    if is_late or exitcode == -getattr(signal, "SIGXCPU", 0):
+        return f"The {name} takes too long to decode: save it anew and attach that."
+    return f"The {name} can't be decoded safely: save it anew and attach that."

@@ -73,8 +73,10 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     """The engine's life in its process; returns the exit code."""
     fake = settings.fake or FakeSettings()
     source = _Source(settings, fake)
-    first = source.loaded(MODEL)
-    shelf = Shelf(first, [replace(MODEL, id=name, title=name) for name in fake.others], source)
+    names = [name for name in (MODEL.id, *fake.others) if name not in settings.set_aside] or [MODEL.id]
+    first, *others = (replace(MODEL, id=name, title=_title(name)) for name in names)
+    opened = source.loaded(first)
+    shelf = Shelf(opened, others, source)
     emit(Loading(stage="loading the fake model", fraction=0.0, models=shelf.models))
     _load(fake, shelf.models, emit)
     if fake.broken is not None:
@@ -90,7 +92,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
             dtype="none",
             models=shelf.models,
             slots=fake.slots,
-            fingerprint=first.fingerprint,
+            fingerprint=opened.fingerprint,
         )
     )
     worker = Worker(
@@ -125,8 +127,9 @@ class _Source:
 
     def open(self, model_id: str) -> Generator[None, None, Loaded[FakeCanvas]]:
         time.sleep(self._fake.load_s)
+        _meet(self._fake, model_id)
         yield
-        return self.loaded(replace(MODEL, id=model_id, title=model_id))
+        return self.loaded(replace(MODEL, id=model_id, title=_title(model_id)))
 
     def size_of(self, model_id: str) -> int:
         del model_id
@@ -146,6 +149,21 @@ def _load(fake: FakeSettings, models: tuple[ModelInfo, ...], emit: Callable[[Eve
         time.sleep(min(_LOADING_S, fake.load_s - spent))
     if fake.load_freezes:
         _freeze()
+    if models[0].id in (*fake.deadly, *fake.frozen):
+        emit(Loading(stage="loading the fake model", models=models, reading=models[0].id))
+        _meet(fake, models[0].id)
+
+
+def _meet(fake: FakeSettings, model_id: str) -> None:
+    """What loading that model does to the process."""
+    if model_id in fake.deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if model_id in fake.frozen:
+        _freeze()
+
+
+def _title(model_id: str) -> str:
+    return MODEL.title if model_id == MODEL.id else model_id
 
 
 def _freeze() -> None:

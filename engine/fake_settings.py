@@ -21,6 +21,10 @@ class FakeSettings:
     slots: int = 4
     others: tuple[str, ...] = ()
     """Ids of further models, each of which takes load_s when somebody first wants it."""
+    deadly: tuple[str, ...] = ()
+    """Ids of models that kill the process while they are loaded."""
+    frozen: tuple[str, ...] = ()
+    """Ids of models whose loading never ends."""
     broken: str | None = None
     """If set, the engine reports Broken with this reason instead of getting ready."""
     load_freezes: bool = False

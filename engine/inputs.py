@@ -13,6 +13,8 @@ from engine.bounds import InvalidRequest
 
 FOLDER = "inputs"
 """Of the spool."""
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""What people may send, by Pillow's names: no other of its decoders is ever tried on a stranger's file."""
 BYTES_MAX = 32 * 2**20
 """The largest photographs fit; more would only keep the others in the line waiting."""
 

@@ -12,16 +12,18 @@ import ctypes
 import multiprocessing
 import os
 import queue
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Generator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import device_lock
+from engine import device_lock, messages
 from engine.contract import Broken, Control, EngineSettings, Event, Shutdown
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ GONE_S = 10.0
 """A killed process is gone well within this, unless it hangs inside its driver, where no signal reaches it."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_BORN_WITH = re.compile(rb"(?:^|\0)DISCORD_TOKEN\w*=([^\0]+)")
+_ENV_START = 47
+"""Of what stands in /proc/PID/stat behind the name: where in memory the environment lies."""
 _LOOK_EVERY_S = 0.5
 _context = multiprocessing.get_context("spawn")
 _start_lock = threading.Lock()
@@ -44,6 +50,7 @@ _start_lock = threading.Lock()
 
 def start(settings: EngineSettings) -> EngineProcess:
     """Starts an engine and returns at once. Call it from the main thread: the child dies with the starting thread."""
+    _lock_up()
     with _start_lock, _without_secrets(), _without_main():
         controls: Queue[Control] = _context.Queue()
         controls.cancel_join_thread()  # a full queue to a dead engine must never hold up the bot's exit
@@ -55,7 +62,34 @@ def start(settings: EngineSettings) -> EngineProcess:
             process.start()
         finally:
             child_events.close()  # otherwise our own copy would keep the pipe from ever reaching its end
-    return EngineProcess(process, controls, events)
+    return EngineProcess(process, controls, Events(events, Path(settings.spool)))
+
+
+class Garbled(OSError):
+    """What came is no event of an engine that works: it has to be ended."""
+
+
+class Events:
+    """The bot's end of the pipe: what comes is read as plain data, and nothing that an engine sends becomes code."""
+
+    def __init__(self, pipe: Connection[Any, Any], folder: Path) -> None:
+        """`folder` is where finished pictures have to lie."""
+        self._pipe, self._folder = pipe, folder
+
+    def poll(self, timeout_s: float = 0.0) -> bool:
+        """Whether there is something to read, were it the end."""
+        return self._pipe.poll(timeout_s)
+
+    def recv(self) -> Event:
+        """Waits for the next event. Raises EOFError or OSError where none will come; Garbled is one of the latter."""
+        data = self._pipe.recv_bytes(messages.BYTES_MAX)
+        try:
+            return messages.decode(data, self._folder)
+        except (ValueError, RecursionError) as error:
+            raise Garbled(f"The engine sent what no engine sends ({type(error).__name__}).") from error
+
+    def close(self) -> None:
+        self._pipe.close()
 
 
 class EngineProcess:
@@ -65,7 +99,7 @@ class EngineProcess:
         self,
         process: BaseProcess,
         controls: Queue[Control],
-        events: Connection[Event, Event],
+        events: Events,
     ) -> None:
         self._process = process
         self._controls = controls
@@ -77,7 +111,8 @@ class EngineProcess:
     def send(self, control: Control) -> None:
         """Hands a control over without blocking; what a dead engine is told is lost."""
         if not self._closed:
-            self._controls.put(control)
+            with contextlib.suppress(queue.Full):  # an engine that was taken over may say so, for ever
+                self._controls.put(control, block=False)
 
     def is_alive(self) -> bool:
         return not self._closed and self._process.is_alive()
@@ -127,6 +162,24 @@ class EngineProcess:
         multiprocessing.process._children.discard(self._process)  # type: ignore[attr-defined]
 
 
+def _lock_up() -> None:
+    """Keeps the bot's secrets from its engine, which runs as the same user and reads strangers' files.
+
+    Without this it could read them in /proc/PID/environ, which for ever shows what a process was started with, and in
+    /proc/PID/mem. Only what runs with CAP_SYS_PTRACE can look into an undumpable process, as root does outside of
+    containers; then the environment at least is blank.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):  # undumpable already, and so done with
+        start = int(
+            Path("/proc/self/stat").read_text("ascii", "replace").rpartition(")")[2].split()[_ENV_START]
+        )
+        for found in _BORN_WITH.finditer(Path("/proc/self/environ").read_bytes()):
+            ctypes.memset(start + found.start(1), 0, len(found[1]))  # os.environ has a copy of its own
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def _is_secret(name: str) -> bool:
     return name.startswith(("DISCORD_TOKEN", "EASEL_"))
 
@@ -159,7 +212,7 @@ def _without_main() -> Generator[None]:
 # ------------------------------------------------------------------ in the child
 
 
-def _child(settings: EngineSettings, controls: Queue[Control], events: Connection[Event, Event]) -> None:
+def _child(settings: EngineSettings, controls: Queue[Control], events: Connection[Any, Any]) -> None:
     _detach()
     emit = _Emitter(events)
     try:
@@ -220,13 +273,13 @@ def wait(pause: float, controls: _Controls) -> None:
 class _Emitter:
     """Sends events to the bot from any thread; when nobody reads any more, the process ends without a word."""
 
-    def __init__(self, events: Connection[Event, Event]) -> None:
+    def __init__(self, events: Connection[Any, Any]) -> None:
         self._events = events
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
             try:
-                self._events.send(event)
+                self._events.send_bytes(messages.encode(event))
             except OSError:
                 os._exit(EXIT_OK)

@@ -47,4 +47,6 @@ class EngineSettings:
     """Not in exact; goes on behind the first images."""
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     profile: Profile | Literal["auto"] = "auto"
+    set_aside: tuple[str, ...] = ()
+    """Ids of models that killed engines while they were loaded: left out."""
     fake: FakeSettings | None = None

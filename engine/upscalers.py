@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 import warnings
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -300,10 +300,18 @@ class Found:
     """Sentences about what is left out."""
 
 
-def find(models: str | None) -> Found:
-    """Describes every upscaler in the folder for models. Imports torch where there is any."""
+def find(
+    models: str | None, *, tell: Callable[[str], None] = lambda _: None, set_aside: Collection[str] = ()
+) -> Found:
+    """Describes every upscaler in the folder for models, but for those `set_aside`. Imports torch where there is any.
+
+    `tell` is given the name of each before it is looked at.
+    """
     infos, sources, left_out = list[ModelInfo](), dict[str, str](), others(models)
     for file in files(models):
+        if file.stem in set_aside:
+            continue
+        tell(file.stem)
         try:
             info = describe(file)
         except BrokenModel as error:

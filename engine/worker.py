@@ -44,6 +44,8 @@ _log = logging.getLogger("easel.engine")
 TELL_EVERY_S = 0.1
 """A job's steps are told at most this often, besides its first and its last."""
 IDLE_S = 1.0
+READING_S = 5.0
+"""Between two signs of life while an image is read that takes long."""
 SAVING_S = 0.02
 SAVERS = 2
 PACE_SHARE = 0.1
@@ -213,6 +215,8 @@ class Worker(Generic[Painted]):
             except (BrokenModel, InvalidRequest) as error:
                 self._fail(job, str(error))
             else:
+                if job.unread and time.monotonic() - job.told_at > READING_S:
+                    self._tell(job, "waiting", always=True)  # an image has bounds of its own: we are not hung
                 return None if job.unread else model
         self._shelf.give_up()
         return None

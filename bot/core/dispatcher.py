@@ -18,7 +18,7 @@ import structlog
 
 from bot.config import Settings
 from bot.core import endings
-from bot.core.aboard import Aboard, judge
+from bot.core.aboard import Aboard, Deadly, judge, loaded_alone
 from bot.core.endings import REMOVED, Endings, persistent
 from bot.core.engine_client import EngineClient, Lost, Paused
 from bot.core.estimates import Pace
@@ -26,7 +26,7 @@ from bot.core.fairness import FairQueue
 from bot.core.gate import Gate
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spooled import all_intact
-from bot.core.words import for_the_owner, held_up_by
+from bot.core.words import SET_ASIDE, for_the_owner, held_up_by, model_set_aside
 from bot.jobs import TOKEN_LIFE_S, Job, JobState, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError
@@ -66,6 +66,7 @@ class Dispatcher:
         self._waiting: dict[int, Job] = {}
         self._aboard: dict[int, Aboard] = {}
         self._suspects: set[int] = set()
+        self._deadly, self._deadly_at_start = Deadly(), Deadly()
         self._cancels: dict[int, str] = {}
         """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
         self._pace = Pace()
@@ -286,9 +287,10 @@ class Dispatcher:
             case Loading() | Broken():
                 self._show_line()
             case Ready():
+                self._deadly_at_start = Deadly()
                 self._inbox.append(None)
             case Lost():
-                await self._lost(event.generation)
+                await self._lost(event)
             case Paused():
                 self._show_line()
                 if not event.again:
@@ -305,6 +307,7 @@ class Dispatcher:
         now = self._clock.now()
         match event:
             case Started():
+                self._deadly.acquit(aboard.job.request.model)
                 aboard.since = self._last_step_at = now
                 reach(Failpoint.STARTED)
                 self._show(aboard.job, now=True)
@@ -315,8 +318,12 @@ class Dispatcher:
                     self._last_step_at = now
                 aboard.step, aboard.preview = event, event.preview or aboard.preview
                 self._show(aboard.job)
-            case Finished():
+            case Finished() if len(event.images) == aboard.job.request.images:
                 await self._finished(aboard, event)
+            case Finished():
+                await self._fail(
+                    aboard.job, "The image engine made another number of pictures than were asked for."
+                )
             case Failed():
                 await self._fail(aboard.job, event.reason)
             case Cancelled():
@@ -362,16 +369,31 @@ class Dispatcher:
         if ended is not None:
             self._background(self._endings.show(ended))
 
-    async def _lost(self, generation: int) -> None:
+    async def _lost(self, lost: Lost) -> None:
         """An engine died. A job that was alone carries a fault; of several, each must clear itself alone.
 
         Its successor may have guests already: a job that was taken while the death was on its way here.
         """
-        guests = [guest for guest in self._aboard.values() if guest.generation <= generation]
+        guests = [guest for guest in self._aboard.values() if guest.generation <= lost.generation]
         judge(guests)
+        model = lost.reading or loaded_alone(guests)
+        deadly = self._deadly_at_start if lost.reading else self._deadly
+        if model and deadly.is_culprit(model, lost.generation) and self.engine.set_aside(model):
+            await self._end_all_of(model, guests)
         for guest in guests:
-            await self._lost_guest(guest)
+            if guest.job.id in self._aboard:
+                await self._lost_guest(guest)
         self._show_line()
+
+    async def _end_all_of(self, model: str, guests: list[Aboard]) -> None:
+        """Whoever wanted a model that kills its engines is refunded, and who runs the bot is told."""
+        for job in [
+            *self.line(),
+            *(guest.job for guest in guests),
+        ]:  # by whom it is known, should the store be busy
+            if job.request.model == model and job.id not in self._cancels:
+                await self._fail(job, SET_ASIDE.format(model=model))
+        self._background(self._delivery.tell_owner(model_set_aside(model)))
 
     async def _lost_guest(self, guest: Aboard) -> None:
         job, faults = guest.job, guest.job.faults + bool(guest.was_alone)

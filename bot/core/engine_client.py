@@ -19,7 +19,7 @@ import structlog
 
 from bot.core.watch import Deadlines, Watch
 from engine.contract import Broken, Control, EngineSettings, Event, Finished, Loading, ModelInfo, Ready
-from engine.process import EXIT_DEVICE_LOST, GONE_S, EngineProcess, start
+from engine.process import EXIT_DEVICE_LOST, GONE_S, EngineProcess, Garbled, start
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +41,10 @@ class Lost:
     """None for a process that not even SIGKILL has ended so far."""
     generation: int
     hung: bool = False
+    garbled: bool = False
+    """It was ended for what it sent, which no engine sends."""
+    reading: str | None = None
+    """The id of the model that it was reading before it got ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +104,7 @@ class EngineClient:
         """Counts the processes that were started."""
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
-        self._settings = settings
+        self._settings: EngineSettings = settings
         self._now = monotonic
         self._watch = Watch(deadlines or Deadlines())
         self._process: EngineProcess | None = None
@@ -113,6 +117,7 @@ class EngineClient:
         self._was_ready = False
         self._forgiving = True
         self._last_words = ""
+        self._reading: str | None = None
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
 
@@ -141,6 +146,25 @@ class EngineClient:
             self._forgiving = False
             del self._deaths[-2:]
 
+    def set_aside(self, model_id: str) -> bool:
+        """Later generations do without that model, whose loading has killed two: not the device's fault. May be called again.
+
+        False, and nothing is done, where no other model draws.
+        """
+        if model_id in self._settings.set_aside:
+            return True
+        left = tuple(model for model in self.status.models if model.id != model_id)
+        if all(model.scale > 1 for model in left):
+            return False
+        log.error("model_set_aside", model=model_id)
+        self._settings = replace(self._settings, set_aside=(*self._settings.set_aside, model_id))
+        self.status = replace(self.status, models=left)
+        del self._deaths[-2:]
+        return True
+
+    def _offered(self, models: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:
+        return tuple(model for model in models if model.id not in self._settings.set_aside)
+
     async def stop(self, *, timeout_s: float = 5.0) -> None:
         """Shutdown, then SIGKILL; no further generation."""
         self.status = EngineStatus(phase=Phase.STOPPED, models=self.status.models)
@@ -166,7 +190,7 @@ class EngineClient:
     def _spawn(self) -> None:
         self._restart = None
         self.generation += 1
-        self._ready_at, self._last_words = None, ""
+        self._ready_at, self._last_words, self._reading = None, "", None
         self.status = EngineStatus(models=self.status.models)
         self._watch.started(self._now())
         try:
@@ -195,24 +219,31 @@ class EngineClient:
     ) -> None:
         """The reader thread: events in order, then Lost."""
         try:
-            hung = self._pass_on(process, hand_over)
+            why = self._pass_on(process, hand_over)
             if not self._stopping:  # a dying process may take seconds, which the loop has not
                 process.close()
-            hand_over(Lost(exitcode=process.exitcode, generation=generation, hung=hung))
+            hung, garbled = why == "hung", why == "garbled"
+            hand_over(Lost(exitcode=process.exitcode, generation=generation, hung=hung, garbled=garbled))
         except RuntimeError:  # the loop is closed: nobody is left to be told
             pass
 
-    def _pass_on(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> bool:
-        """Until there are no more events. Whether it was killed for that: it was silent for too long."""
-        with contextlib.suppress(EOFError, OSError):
+    def _pass_on(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> str:
+        """Until there are no more events. Why it was killed, if it was: "hung" or "garbled"."""
+        why = "hung"
+        try:
             while self._wait_for_event(process):
                 event = process.events.recv()
                 self._watch.told(event, self._now())
                 hand_over(event)
+        except Garbled as error:
+            log.error("engine_garbled", pid=process.pid, cause=repr(error.__cause__)[:500])
+            why = "garbled"
+        except (EOFError, OSError):
+            return ""
+        else:
             log.error("engine_hung", pid=process.pid)
-            process.kill()
-            return True
-        return False
+        process.kill()
+        return why
 
     def _wait_for_event(self, process: EngineProcess) -> bool:
         """Until there is something to read, were it the pipe's end; False for an engine that hangs."""
@@ -226,11 +257,12 @@ class EngineClient:
             return
         match event:
             case Loading():
+                self._reading = event.reading
                 self.status = EngineStatus(
                     phase=Phase.LOADING,
                     stage=event.stage,
                     fraction=event.fraction,
-                    models=event.models or self.status.models,
+                    models=self._offered(event.models) or self.status.models,
                 )
             case Ready():
                 self._receive_ready(event)
@@ -239,6 +271,7 @@ class EngineClient:
             case Finished():
                 self._forgiving = True
             case Lost():
+                event = replace(event, reading=self._reading)
                 self._bury(event)
             case _:
                 pass
@@ -247,8 +280,9 @@ class EngineClient:
         self._on_event(event)
 
     def _receive_ready(self, ready: Ready) -> None:
-        self.status = EngineStatus(phase=Phase.READY, models=ready.models, ready=ready)
+        self.status = EngineStatus(phase=Phase.READY, models=self._offered(ready.models), ready=ready)
         self._ready_at, self._was_ready, self._last_words = self._now(), True, ""
+        self._reading = None
         self._settings = pinned(self._settings, ready)
         _log_ready(ready)
 
@@ -267,7 +301,7 @@ class EngineClient:
         self._watch.started(self._now())
         if self.status.phase is Phase.BROKEN:
             return
-        log.warning("engine_died", exitcode=lost.exitcode)
+        log.warning("engine_died", exitcode=lost.exitcode, reading=lost.reading)
         if self.status.is_ready or not self._last_words:
             self._last_words = _how_it_ended(lost)
         self._count_death()
@@ -304,11 +338,18 @@ def pinned(settings: EngineSettings, ready: Ready) -> EngineSettings:
 
 
 def _how_it_ended(lost: Lost) -> str:
+    loading = f" It was loading the model {lost.reading}: check its files." if lost.reading else ""
+    return f"{_end_of(lost)}{loading}"
+
+
+def _end_of(lost: Lost) -> str:
     match lost:
         case Lost(exitcode=None):
             return "It hangs inside its driver, and can't even be killed."
         case Lost(hung=True):
             return "It made no progress any more."
+        case Lost(garbled=True):
+            return "It sent what no engine sends: check its files and what it was given."
         case Lost(exitcode=int(code)) if code == EXIT_DEVICE_LOST:
             return "The GPU reported an error after which only a new process can use it."
         case Lost(exitcode=int(code)) if code < 0:

@@ -5,6 +5,15 @@ from __future__ import annotations
 from bot.core.engine_client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineStatus, Phase
 
 CLOSING = "Easel is being restarted: ask again in a minute."
+SET_ASIDE = "The image engine died each time it loaded the model {model}: use another one."
+
+
+def model_set_aside(model: str) -> str:
+    """What the bot's owner is told of a model that kills engines."""
+    return (
+        f"Easel has set the model {model} aside: its image engine died twice while loading it. Requests for it were "
+        "refunded, and the other models draw on. Check its files or remove it; it is tried again when Easel is restarted."
+    )
 
 
 def held_up_by(status: EngineStatus, *, is_closing: bool = False) -> str | None:

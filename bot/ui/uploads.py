@@ -52,7 +52,7 @@ def _fit(stem: str, path: Path, room: int) -> Upload:
     png = path.read_bytes()
     if len(png) <= room:
         return Upload(name=f"{stem}.png", data=png)
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG",)) as image:
         picture = image.convert("RGB")
     webp = _encoded(picture, "WEBP", lossless=True)
     if len(webp) <= room:

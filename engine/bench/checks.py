@@ -117,7 +117,7 @@ def discard(records: Iterable[Record]) -> None:
 
 def _read(path: str) -> Drawn:
     info = metadata.read(path)
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG",)) as image:
         return Drawn(image=image.convert("RGB"), mode=info.fingerprint.get("mode", "") if info else "")
 
 

@@ -75,7 +75,7 @@ class Examiner:
             match self._engine.events.recv():
                 case Finished(job_id=number, images=(image,), seconds=seconds):
                     path = Path(str(image.path))
-                    with Image.open(path) as picture:
+                    with Image.open(path, formats=("PNG",)) as picture:
                         answers[number] = (picture.convert("RGB"), seconds)
                     path.unlink()
                 case Failed(reason=reason):

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from PIL import Image
 
+from engine import inputs
 from rehearsal.discordd import checks
 from rehearsal.discordd.bodies import Upload
 from rehearsal.discordd.checks import Draft
@@ -128,7 +129,7 @@ class Messages:
 
 def _shape(data: bytes) -> tuple[int, int] | None:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=inputs.FORMATS) as image:
             return image.size
     except OSError:
         return None

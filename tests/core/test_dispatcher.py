@@ -645,3 +645,15 @@ async def test_events_of_unknown_jobs_change_nothing(rig_of: MakeRig) -> None:
             rig.dispatcher._post(event)
     assert (await rig.ended(await rig.imagine())).state is JobState.DELIVERED
     assert await rig.row(row) == row
+
+
+async def test_another_number_of_pictures_than_asked_for(rig_of: MakeRig) -> None:
+    """An engine that says so is not believed: the job has failed and is refunded."""
+    rig = await rig_of(fake=SLOW)
+    job = await rig.imagine("HANG", images=2)
+    row = await rig.until(job, JobState.RUNNING)
+    image = SpooledImage(seed=1, path="/nowhere.png")
+    rig.dispatcher._post(Finished(job_id=job.id, attempt=row.attempt, images=(image,), seconds=1.0))
+    ended = await rig.ended(job)
+    assert (ended.state, ended.charged) == (JobState.FAILED, 0)
+    assert await rig.store.history.audit() == []

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from bot.core.engine_client import EngineClient, Lost, Paused, Phase, _log_ready
 from bot.core.watch import Deadlines
+from engine import process as process_module
 from engine.contract import (
     Broken,
     Cancel,
@@ -30,6 +31,7 @@ from engine.contract import (
     Submit,
 )
 from tests.core.rig import PATIENCE_S, eventually, picture
+from tests.engine import child
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -358,3 +360,24 @@ async def test_work_after_long_idleness_gets_its_whole_deadline(launch: Launch) 
     ship.submit(steps=4)
     await eventually(lambda: ship.count(Finished))
     assert ship.count(Lost) == 0
+
+
+# ------------------------------------------------------------------ engines that were taken over
+
+
+@pytest.mark.parametrize("say", [child.send_code, child.send_too_much])
+async def test_what_no_engine_sends(
+    launch: Launch, tmp_path: Path, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an engine is ended and counts as dead; nothing that it sends becomes code, and the next one works."""
+    honest = process_module._child
+    monkeypatch.setattr(process_module, "_child", say)
+    with capture_logs() as logs:
+        ship = await launch()
+        monkeypatch.setattr(process_module, "_child", honest)
+        await ship.ready()
+    (lost,) = (event for event in ship.events if isinstance(event, Lost))
+    assert lost.generation == 1
+    assert lost.garbled == (say is child.send_code)
+    assert bool([entry for entry in logs if entry["event"] == "engine_garbled"]) == lost.garbled
+    assert not tmp_path.with_name(f"{tmp_path.name}-mark").exists()

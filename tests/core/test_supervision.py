@@ -8,17 +8,19 @@ import signal
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.core import engine_client as client_module
-from bot.core.engine_client import EngineClient, Lost, Paused, Phase, pinned
+from bot.core.engine_client import EngineClient, EngineStatus, Lost, Paused, Phase, pinned
 from bot.core.policy import Refused
 from bot.core.watch import Deadlines
-from bot.core.words import for_the_owner, held_up_by
+from bot.core.words import SET_ASIDE, for_the_owner, held_up_by, model_set_aside
 from bot.jobs import Job, JobState
 from engine import process as process_module
-from engine.contract import EngineSettings, Event, FakeSettings, Finished, Ready, Submit
+from engine.contract import EngineSettings, Event, FakeSettings, Finished, InvalidRequest, Ready, Submit
+from engine.fake import MODEL
 from engine.process import EXIT_DEVICE_LOST
 from tests.core.rig import SLOW, MakeRig, Rig, eventually, picture
 
@@ -255,6 +257,102 @@ async def test_who_was_drawn_while_another_only_waited_was_alone(rig_of: MakeRig
     assert [(row.state, row.faults) for row in rows] == [(JobState.DELIVERED, 1), (JobState.DELIVERED, 0)]
 
 
+# ------------------------------------------------------------------ models that kill engines while they are loaded
+
+
+def harmful(how: str, model: str, **fake: Any) -> FakeSettings:
+    """Loading that model kills the engine, or never ends."""
+    deadly, frozen = how == "deadly", how == "frozen"
+    return FakeSettings(deadly=(model,) * deadly, frozen=(model,) * frozen, **fake)
+
+
+@pytest.mark.parametrize("how", ["deadly", "frozen"])
+@pytest.mark.parametrize("company", [False, True])
+async def test_a_model_that_kills_or_stalls_is_set_aside(
+    rig_of: MakeRig, breath: None, how: str, company: bool
+) -> None:
+    """After two engines that died of it alone all who want it are refunded; others are drawn, and its owner is told."""
+    fake = harmful(how, "bad", others=("bad", "good"), step_s=0.01)
+    rig = await rig_of(fake=fake, deadlines=replace(HANGING, first_job_s=4.0, loading_s=3.0))
+    bad = [await rig.imagine(user=1, model="bad")]
+    good = [await rig.imagine(user=2, model="good" if company else "fake")]
+    bad += [await rig.imagine(user=3, model="bad"), await rig.imagine(user=1, model="bad")]
+    good += [await rig.imagine(user=4)]
+    for row in await rig.all_ended(bad):
+        assert (row.state, row.charged, row.reason) == (JobState.FAILED, 0, SET_ASIDE.format(model="bad"))
+    assert [(row.state, row.faults) for row in await rig.all_ended(good)] == [(JobState.DELIVERED, 0)] * 2
+    await eventually(lambda: rig.delivery.told)
+    assert rig.delivery.told == [model_set_aside("bad")]
+    assert [model.id for model in rig.engine.status.models] == ["fake", "good"]
+    with pytest.raises(InvalidRequest, match="There is no model “bad” here"):
+        rig.dispatcher.gate.model("bad")
+    later = await rig.ended(await rig.imagine(user=5, model="good"))
+    assert (later.state, later.attempt) == (JobState.DELIVERED, 1)
+    await rig.assert_books()
+
+
+@pytest.mark.parametrize("how", ["deadly", "frozen"])
+async def test_a_first_model_that_kills_or_stalls_is_set_aside(
+    rig_of: MakeRig, breath: None, how: str
+) -> None:
+    """An engine that never got ready goes on with the next model; who waited for the first is refunded."""
+    fake = harmful(how, "fake", others=("good",), load_s=0.3)
+    rig = await rig_of(fake=fake, deadlines=Deadlines(loading_s=1.0), ready=False)
+    await eventually(lambda: rig.engine.status.models)
+    bad, good = await rig.imagine(user=1), await rig.imagine(user=2, model="good")
+    row = await rig.ended(bad)
+    assert (row.state, row.charged, row.reason) == (JobState.FAILED, 0, SET_ASIDE.format(model="fake"))
+    assert (await rig.ended(good)).state is JobState.DELIVERED
+    assert [model.id for model in rig.engine.status.models] == ["good"]
+    assert rig.delivery.told == [model_set_aside("fake")]
+    assert rig.engine.generation == 3
+    await rig.assert_books()
+
+
+async def test_the_only_model_is_never_set_aside(rig_of: MakeRig, breath: None) -> None:
+    """Then the engine is paused, which keeps every place in line, and its owner is told which model it was."""
+    rig = await rig_of(fake=FakeSettings(deadly=("fake",), load_s=0.3), ready=False)
+    await eventually(lambda: rig.engine.status.models)
+    job = await rig.imagine()
+    await eventually(lambda: rig.engine.status.phase is Phase.PAUSED)
+    assert (await rig.row(job)).state is JobState.QUEUED
+    await eventually(lambda: rig.delivery.told)
+    assert "It was loading the model fake: check its files." in rig.delivery.told[0]
+
+
+def test_an_upscaler_alone_is_no_model_to_go_on_with(tmp_path: Path) -> None:
+    """It draws nothing from words: the last model that does is never set aside."""
+    client = EngineClient(EngineSettings(model="fake", spool=str(tmp_path), fake=FakeSettings()))
+    upscaler = replace(MODEL, id="4x", scale=4)
+    client.status = EngineStatus(models=(MODEL, upscaler))
+    assert not client.set_aside("fake")
+    assert client.set_aside("4x")
+    assert client.set_aside("4x"), "the same death may be told twice"
+    assert client.status.models == (MODEL,)
+
+
+async def test_one_death_while_loading_sets_nothing_aside(
+    rig_of: MakeRig, breath: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A memory killer may have been unlucky: a model that is loaded at the second try counts as sound again."""
+    monkeypatch.setattr(client_module, "WINDOW_S", 0.0)
+    rig = await rig_of(fake=FakeSettings(others=("other",), load_s=0.5))
+    for attempt in (1, 2):
+        job = await rig.imagine(model="other")
+
+        def is_loading(job: Job = job) -> bool:
+            step = rig.dispatcher.progress_of(job).step
+            return step is not None and step.stage == "loading"
+
+        await eventually(is_loading)
+        kill(rig)
+        row = await rig.ended(job)
+        assert (row.state, row.faults, row.attempt) == (JobState.DELIVERED, 1, 2), attempt
+        await kill_while(rig, Phase.READY, 1)  # the next engine has not loaded it yet
+        await eventually(lambda: rig.engine.status.is_ready)
+    assert rig.delivery.told == []
+
+
 # ------------------------------------------------------------------ errors inside the engine
 
 
@@ -362,6 +460,7 @@ def test_words_say_how_an_engine_ended() -> None:
         Lost(generation=1, exitcode=70),
         Lost(generation=1, exitcode=-9),
         Lost(generation=1, exitcode=-9, hung=True),
+        Lost(generation=1, exitcode=-9, garbled=True),
         Lost(generation=1, exitcode=1),
         Lost(generation=1, exitcode=None),
     ]

@@ -304,10 +304,29 @@ def bomb(side: int = 50_000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + encoded(a_photo())[33:]
 
 
+def many_scans(times: int) -> bytes:
+    """A JPEG whose last scan, which changes nothing, comes so many times."""
+    data = encoded(a_photo(), "JPEG", progressive=True)
+    at = data.rindex(b"\xff\xda")
+    return data[:at] + data[at:-2] * times + data[-2:]
+
+
 NO_IMAGES: dict[str, tuple[bytes, str]] = {
     "one pixel": (encoded(Image.new("RGB", (1, 1))), "has 1x1 pixels: attach one of at least 64 a side"),
     "a bomb": (bomb(), "too large: attach one of at most 67 million pixels"),
     "a small bomb": (bomb(9_000), "too large: attach one of at most 67 million pixels"),
+    "a WebP of a few bytes and a gigabyte": (
+        encoded(Image.new("RGB", (6000, 6000)), "WEBP", lossless=True),
+        "too large: attach one of at most 26 million pixels",
+    ),
+    "a JPEG of a thousand scans": (many_scans(1000), "stored in an unusual way: save it anew"),
+    "DDS": (encoded(a_photo(), "DDS"), "can't be read as PNG, JPEG or WebP"),
+    "DDS that Pillow does not know": (
+        b"DDS "
+        + struct.pack("<7I44x8I", 124, 0x1007, 64, 64, 0, 0, 0, 32, 4, 0x30315844, 0, 0, 0, 0, 0)
+        + bytes(200),
+        "can't be read as PNG, JPEG or WebP",
+    ),
     "a truncated PNG": (encoded(a_photo())[:-200], "damaged: save it anew"),
     "a truncated JPEG": (encoded(a_photo(), "JPEG")[:-200], "damaged: save it anew"),
     "a truncated WebP": (encoded(a_photo(), "WEBP")[:-200], "damaged: save it anew"),

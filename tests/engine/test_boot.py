@@ -22,6 +22,7 @@ from engine.contract import Broken, Control, EngineSettings, Event, Loading, Mod
 from engine.drawing import DeviceLost
 from engine.hub import Unreachable
 from engine.worker import Worker
+from tests.tiny_upscalers import build as build_upscaler
 
 
 def settings(tiny: Path, tmp_path: Path) -> EngineSettings:
@@ -261,3 +262,31 @@ def test_a_further_model_that_nobody_foresaw(
     assert "“odd” is left out: it can't be read (ZeroDivisionError)" in offer.warnings[0]
     assert "give it a shorter name" in offer.warnings[1]
     assert "nobody foresaw this" in capsys.readouterr().err
+
+
+def test_models_that_were_set_aside_are_left_out(tiny: Path, tmp_path: Path) -> None:
+    """An engine goes on with the next model where the first one was, and never mentions the further ones that were."""
+    for name in ("other", "third"):
+        shutil.copytree(tiny, tmp_path / "checkpoints" / name)
+    told = replace(settings(tiny, tmp_path), models=str(tmp_path), set_aside=("tiny", "third"))
+    told = replace(told, model=boot._first_source(told))
+    offer = boot._Offer.of(told, models.describe(told))
+    assert [model.id for model in offer.models] == ["other"]
+    assert boot._first_source(replace(told, set_aside=("other", "third"))) == told.model, "there is no other"
+
+
+def test_the_bot_knows_what_is_read(tiny: Path, tmp_path: Path) -> None:
+    """Before a file that may end the engine is read its model is named, upscalers that are only looked at included."""
+    for name in ("4x", "bad"):
+        build_upscaler(tmp_path / "upscalers" / f"{name}.safetensors", scale=4)
+    controls: queue.Queue[Control] = queue.Queue()
+    controls.put(Shutdown())
+    events: list[Event] = []
+    told = replace(settings(tiny, tmp_path), models=str(tmp_path), set_aside=("bad",))
+    assert boot.run(told, controls, events.append) == process.EXIT_OK
+    reading = [event.reading for event in events if isinstance(event, Loading)]
+    assert reading[0] is None
+    assert list(dict.fromkeys(reading[1:])) == ["4x", "tiny"]
+    ready = events[-1]
+    assert isinstance(ready, Ready)
+    assert [model.id for model in ready.models] == ["tiny", "4x"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine import decoding, inputs
+from engine import decoder, decoding, inputs
 from engine.contract import InvalidRequest
 from tests.engine.support import NO_IMAGES, a_mask, a_photo, encoded, kept
 
@@ -191,15 +192,102 @@ def test_files_that_are_gone_or_changed(tmp_path: Path) -> None:
     kind=st.sampled_from(["PNG", "JPEG", "WEBP"]),
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=20),
 )
-def test_no_file_gets_past_its_sentence(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, changes: list[tuple[int, int]]
-) -> None:
-    """Whatever bytes are changed in a file, it is read or refused, and no other error comes out."""
+def test_no_file_gets_past_its_sentence(kind: str, changes: list[tuple[int, int]]) -> None:
+    """Whatever bytes are changed in a file, its decoder reads it or refuses it, and no other error comes out."""
     data = bytearray(encoded(a_photo(), kind))
     for place, value in changes:
         data[place % len(data)] = value
     try:
-        size = read(tmp_path_factory.mktemp("inputs"), bytes(data)).image.size
-    except InvalidRequest:
+        upload = decoder.Upload("image", bytes(data))
+        upload.load()
+        drawn = upload.drawn(SIZE, "white", coloured=True)
+    except decoder.Unusable:
         return
-    assert size == SIZE
+    assert (drawn.size, drawn.mode) == (SIZE, "RGB")
+
+
+# ------------------------------------------------------------------ what a hostile file may do to its decoder
+
+PIXELS = f'{{"size": [{SIZE[0]}, {SIZE[1]}], "shape": [100, 80], "moves": false}}'
+ANSWERS = {
+    "killed": "import os; os.kill(os.getpid(), 9)",
+    "an exit code": "raise SystemExit(3)",
+    "no JSON": "print('hello')",
+    "JSON of another kind": "print('[1, 2]')",
+    "no number": 'print(\'{"size": ["a", 64], "shape": [1, 1], "moves": false}\')',
+    "another size": 'print(\'{"size": [64, 64], "shape": [100, 80], "moves": false}\')',
+    "too few pixels": f"print('{PIXELS}'); print('x' * 100)",
+    "a line without end": "print('x' * 10**6)",
+    "deep JSON": "print('[' * 900)",
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_a_decoder_that_dies_or_lies(tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of its process, the file that it was to decode is refused with a sentence."""
+    monkeypatch.setattr(decoding, "COMMAND", (sys.executable, "-S", "-c", ANSWERS[what]))
+    with pytest.raises(
+        InvalidRequest, match=r"^The image can't be decoded safely: save it anew and attach that\.$"
+    ):
+        read(tmp_path, encoded(a_photo()))
+
+
+def test_a_decoder_that_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed in time, and the file that it was to decode is refused with a sentence."""
+    monkeypatch.setattr(decoding, "WITHIN_S", 0.2)
+    monkeypatch.setattr(decoding, "COMMAND", (sys.executable, "-S", "-c", "import time; time.sleep(600)"))
+    with pytest.raises(InvalidRequest, match=r"^The image takes too long to decode: save it anew .*\.$"):
+        read(tmp_path, encoded(a_photo()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other bounds")
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("decoder.CPU_S = 1; decoder._confine()\nwhile True: pass", "takes too long to decode"),
+        ("decoder.MEMORY_MAX = 0; decoder._hold_memory(); bytes(2**29)", "can't be decoded safely"),
+    ],
+)
+def test_bounds_on_time_and_memory(
+    tmp_path: Path, code: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that computes or allocates more than any honest file takes is ended by the system."""
+    command = (sys.executable, "-S", "-c", f"from engine import decoder; {code}")
+    monkeypatch.setattr(decoding, "COMMAND", command)
+    with pytest.raises(InvalidRequest, match=words):
+        read(tmp_path, encoded(a_photo()))
+
+
+def test_a_decoder_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its environment holds neither tokens nor anything else of ours."""
+    monkeypatch.setenv("HF_TOKEN", "s3cr3t")
+    monkeypatch.setenv("DISCORD_TOKEN", "s3cr3t")
+    file = tmp_path / "environment"
+    code = f"import os; open({str(file)!r}, 'w').write(str(dict(os.environ)))"
+    monkeypatch.setattr(decoding, "COMMAND", (sys.executable, "-S", "-c", code))
+    with pytest.raises(InvalidRequest):
+        read(tmp_path, encoded(a_photo()))
+    assert "PYTHONPATH" in file.read_text()
+    assert "s3cr3t" not in file.read_text()
+
+
+def test_many_scans_that_are_honest(tmp_path: Path) -> None:
+    """A progressive JPEG is read, also with a film behind it that is full of what looks like scans."""
+    data = encoded(a_photo(), "JPEG", progressive=True, quality=100)
+    film = data + b"\xff\xda\x00\x02" * 1000
+    assert read(tmp_path, film).image.tobytes() == read(tmp_path, data).image.tobytes()
+
+
+def test_memory_is_bounded_by_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What decoding takes depends on the kind of file: some are refused where others of the same size are read."""
+    monkeypatch.setattr(decoder, "MEMORY_MAX", 9 * 100 * 80)
+    for data in (
+        encoded(a_photo(), "WEBP"),
+        encoded(a_photo(), "JPEG", progressive=True),
+        encoded(a_photo().convert("LA")),
+        encoded(a_photo(), transparency=(1, 2, 3)),
+    ):
+        with pytest.raises(decoder.Unusable, match="too large"):
+            decoder.Upload("image", data)
+    for data in (encoded(a_photo()), encoded(a_photo().convert("CMYK"), "JPEG")):
+        assert decoder.Upload("image", data).size == (100, 80)

@@ -13,6 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from engine import metadata
 from engine.contract import SAMPLERS, SEEDS, GenerationRequest
+from tests.engine.support import NO_IMAGES
 
 PIXEL = Image.new("RGB", (2, 2), (1, 2, 3))
 HOSTILE = [
@@ -174,8 +175,9 @@ def test_no_picture_and_no_text() -> None:
     buffer = io.BytesIO()
     PIXEL.save(buffer, "PNG")
     assert metadata.read(buffer.getvalue()) is None
-    with pytest.raises(OSError, match="identify"):
-        metadata.read(b"not a picture")
+    for data in (b"not a picture", NO_IMAGES["DDS that Pillow does not know"][0]):
+        with pytest.raises(OSError, match="identify"):
+            metadata.read(data)
 
 
 def test_pixels_are_untouched() -> None:

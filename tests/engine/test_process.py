@@ -44,6 +44,79 @@ def test_secrets_stay_with_the_bot(start: Start, monkeypatch: pytest.MonkeyPatch
     assert os.environ["DISCORD_TOKEN"] == "s3cr3t-token"
 
 
+BOT = """
+import os, sys
+from engine import process
+from engine.contract import EngineSettings, FakeSettings, Ready
+engine = process.start(EngineSettings(model="fake", spool=sys.argv[1], fake=FakeSettings()))
+while not isinstance(engine.events.recv(), Ready):
+    pass
+print(os.environ["DISCORD_TOKEN"][::-1], flush=True)
+sys.stdin.read()
+engine.stop(5)
+engine.close()
+"""
+LOOK = """
+import os, re, sys
+pid, secret = sys.argv[1], sys.argv[2].encode()[::-1]
+def look(file):
+    with open(f"/proc/{pid}/{file}", "rb", buffering=0) as opened:
+        if file == "environ":
+            return secret in opened.read()
+        for line in open(f"/proc/{pid}/maps"):
+            start, end = (int(part, 16) for part in re.match("(\\w+)-(\\w+) rw", line).groups()) if " rw" in line else (0, 0)
+            opened.seek(start)
+            if secret in opened.read(end - start):
+                return True
+    return False
+for file in ("environ", "mem"):
+    try:
+        print(file, look(file))
+    except OSError as error:
+        print(file, type(error).__name__)
+"""
+
+
+AS_IN_A_CONTAINER = """
+import ctypes, os, sys
+for capability in (19, 21, 38):  # CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON: others than root have none of them anyway
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+os.execv(sys.executable, [sys.executable, "-c", *sys.argv[1:]])
+"""
+
+
+def looked_into(code: str, folder: Path, *, by_root: bool = False) -> list[str]:
+    """What another process of the same user sees of the token in a bot that runs `code`."""
+    secret = "s3cr3t-" + "t0k3n" * 4
+    environ = {**os.environ, "PYTHONPATH": str(Path(process.__file__).parents[1]), "DISCORD_TOKEN": secret}
+    confined = [sys.executable, "-c", AS_IN_A_CONTAINER]
+    with subprocess.Popen(
+        [*confined, code, str(folder)], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as bot:
+        assert bot.stdout is not None
+        assert bot.stdout.readline().strip() == secret[::-1]
+        look = [*([sys.executable, "-c"] if by_root else confined), LOOK, str(bot.pid), secret[::-1]]
+        seen = subprocess.run(look, capture_output=True, text=True, check=True)
+        bot.communicate("")
+    return seen.stdout.splitlines()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems show no process's memory to others")
+def test_no_process_of_the_same_user_reads_the_bots_secrets(tmp_path: Path) -> None:
+    """Neither in the environment that the bot was started with nor in its memory, while the bot itself still has them."""
+    assert looked_into(BOT, tmp_path) == ["environ PermissionError", "mem PermissionError"]
+    open_bot = BOT.replace("from engine import process", "from engine import process; process._lock_up = int")
+    assert looked_into(open_bot, tmp_path) == ["environ True", "mem True"], (
+        "the test sees what there is to see"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems show no process's memory to others")
+def test_not_even_root_reads_it_in_the_environment(tmp_path: Path) -> None:
+    """What the bot was started with is blank, for whoever may look."""
+    assert looked_into(BOT, tmp_path, by_root=True)[0] in {"environ False", "environ PermissionError"}
+
+
 CONSOLE_SCRIPT = """
 import sys
 import discord, aiosqlite  # as the bot's process has them
@@ -78,7 +151,7 @@ def test_the_child_imports_nothing_of_the_bot(tmp_path: Path) -> None:
     )
     assert "exit 0" in done.stdout
     assert done.stderr == ""
-    for module in ("_sqlite3", "aiohttp", "torch", "nacl"):
+    for module in ("_sqlite3", "aiohttp", "torch", "nacl", "pydantic_core"):
         assert f"/{module}" not in done.stdout, module  # its compiled parts would be mapped
 
 
@@ -88,9 +161,21 @@ def test_the_childs_modules(start: Start, monkeypatch: pytest.MonkeyPatch) -> No
     import_module("aiosqlite")
     monkeypatch.setattr(process, "_child", child.tell_modules)
     engine = start(model="fake", fake=FakeSettings())
-    loaded = set(recv(engine))  # type: ignore[call-overload]
+    told = recv(engine)
+    assert isinstance(told, Broken)
+    loaded = set(told.reason.split())
     assert "engine" in loaded
-    assert not loaded & {"discord", "aiosqlite", "sqlite3", "bot", "torch", "diffusers", "PIL", "pytest"}
+    assert not loaded & {
+        "discord",
+        "aiosqlite",
+        "sqlite3",
+        "bot",
+        "torch",
+        "diffusers",
+        "PIL",
+        "pytest",
+        "pydantic",
+    }
 
 
 def test_ctrl_c_is_the_bots_business(start: Start) -> None:

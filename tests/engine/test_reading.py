@@ -106,6 +106,19 @@ def test_a_cancel_comes_before_it_is_read(
     assert set(read) == {from_image.image}
 
 
+def test_signs_of_life_while_it_is_read(
+    fake_bench: Bench, gate: threading.Event, from_image: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that takes long has bounds of its own: who watches is told again and again that nothing hangs."""
+    monkeypatch.setattr(worker, "READING_S", 0.0)
+    fake_bench.submit(1, from_image)
+    fake_bench.tick(3)
+    stages = [event.stage for event in fake_bench.of(1) if isinstance(event, Stepped)]
+    assert stages[:2] == ["waiting", "waiting"]
+    gate.set()
+    fake_bench.finished(1)
+
+
 def test_no_memory_to_read_it(
     fake_bench: Bench, from_image: GenerationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
