@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
+from engine import foreign
 from engine import loras as lora_words
 from engine.bounds import (
     ASPECTS,
@@ -106,6 +107,8 @@ class GenerationRequest:
     loras: tuple[Lora, ...] = ()
     upscale: int = 1
     """How many times as wide and as high as its image the picture is; 1 where it is no enlargement."""
+    remarks: tuple[str, ...] = ()
+    """Sentences for the person who asked, about what was typed and is not heeded: they come back with the picture."""
 
     def __post_init__(self) -> None:
         check_text("negative prompt", self.negative_prompt)
@@ -173,9 +176,10 @@ class GenerationRequest:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Inverse of `to_dict`; keys of newer versions are ignored, missing ones raise TypeError."""
-        known = {entry.name for entry in fields(cls)} & values.keys() - {"loras"}
+        known = {entry.name for entry in fields(cls)} & values.keys() - {"loras", "remarks"}
         loras = tuple(map(Lora.from_dict, values.get("loras", ())))
-        return cls(**{key: values[key] for key in known}, loras=loras)
+        told = tuple(map(str, values.get("remarks", ())))
+        return cls(**{key: values[key] for key in known}, loras=loras, remarks=told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +256,8 @@ class ModelInfo:
         Tags of LoRAs are taken out of the prompt and count like `loras`.
         """
         text, tagged = from_prompt(prompt)
+        against = lora_words.without_tags(negative_prompt or "")
+        told = (*lora_words.remarks(prompt, negative_prompt or ""), *foreign.remarks(text, against))
         width, height = size or (self.width, self.height)
         asked = sampler is not None and spelled(sampler) == LANCZOS.name
         plain = start is not None and start.upscale > 1 and (asked or not self.enlarges(width, height))
@@ -260,7 +266,7 @@ class ModelInfo:
         elif self.scale > 1:
             sampler = steps = guidance_scale = None
         if plain or self.scale > 1:  # what takes an image and nothing else
-            negative_prompt, loras, tagged = None, (), ()
+            against, told, loras, tagged = "", (), (), ()
         chosen = spelled(sampler) if sampler else self.sampler
         if not plain:
             self._check_sampler(chosen, steps)
@@ -275,7 +281,7 @@ class ModelInfo:
             begun = {**asdict(start), "strength": usual if given is None else given}
         request = GenerationRequest(
             prompt=text,
-            negative_prompt=negative_prompt or "",
+            negative_prompt=against,
             width=width,
             height=height,
             steps=steps,
@@ -285,6 +291,7 @@ class ModelInfo:
             images=1 if images is None else images,
             model=self.id,
             loras=lora_words.spelled((*loras, *tagged), self.loras),
+            remarks=told,
             **begun,
         )
         self.check(request)

@@ -293,7 +293,7 @@ class Worker(Generic[Painted]):
         job = picture.job
         seed = job.request.seed_of(picture.index)
         picture.canvas = picture.by.family.prepare(job.request, seed, job.begun)
-        job.notes = picture.canvas.notes
+        job.notes = (*job.request.remarks, *picture.canvas.notes)
         if more := picture.canvas.left - job.request.evaluations:  # an image has as many tiles as it has
             job.total += more
             self._batcher.reckon(picture, job.total)
