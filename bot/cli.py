@@ -110,7 +110,10 @@ def demo(
 
 @app.command()
 def imagine(
-    prompt: Annotated[str, typer.Argument(help="What to draw; (word:1.3) counts more, [word] less.")],
+    prompt: Annotated[
+        str,
+        typer.Argument(help="What to draw; (word:1.3) counts more, [word] less. To upscale none is needed."),
+    ] = "",
     negative: Annotated[str, typer.Option(help="What to avoid.")] = "",
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[

@@ -145,7 +145,8 @@ class Wish:
         named = (*self._asked_loras(), *from_prompt(self.prompt)[1])
         offered = tuple(AdapterInfo(name=lora.name) for lora in named)
         any_model = _ANY if self.upscale is None else _ANY_LARGE
-        self.request(replace(any_model, loras=offered), seed, source)
+        if self.upscaler is None:  # which tells how many times it enlarges, and takes nothing else
+            self.request(replace(any_model, loras=offered), seed, source)
         if self.out is None or self.out.is_dir():
             return
         if self.out.suffix.lower() not in {"", ".png"}:

@@ -259,6 +259,8 @@ def _named(chars: Iterable[str]) -> str:
 
 
 def _start(request: GenerationRequest) -> str:
+    if request.is_plain:
+        return f"Upscaled {request.upscale} times from an image, with Lanczos alone"
     if request.is_seedless:
         return f"Upscaled {request.upscale} times from an image, by the model's network"
     if request.upscale > 1:
@@ -278,7 +280,8 @@ def _files(request: GenerationRequest) -> Iterator[str]:
 
 def _names_its_model(request: GenerationRequest) -> bool:
     """Whether the name alone finds it: an id of the hub, the model that ships with Easel, or an upscaler."""
-    return "/" in request.model or request.model == STARTER or request.is_seedless
+    own = request.is_seedless and not request.is_plain
+    return "/" in request.model or request.model == STARTER or own
 
 
 def command(request: GenerationRequest) -> str:
@@ -291,6 +294,10 @@ def command(request: GenerationRequest) -> str:
         words.append(f"--upscale={request.upscale}")
     else:
         words.append(f"--size={request.size}")
+    if request.is_plain:  # whatever the model: without one an upscaler would do it
+        words += ["--image=IMAGE", f"--sampler={request.sampler}"]
+        model = request.model if _names_its_model(request) else "MODEL"
+        return shlex.join([*words, f"--model={model}", "--", request.prompt])
     if request.is_seedless:
         return shlex.join([*words, "--image=IMAGE", f"--upscaler={request.model}", "--", request.prompt])
     words += [f"--seed={request.seed}", f"--steps={request.steps}"]

@@ -76,14 +76,17 @@ def check_enlarging(title: str, scale: int, upscale: int, images: int) -> None:
         raise InvalidRequest(f"{title} makes one picture of an image, not {images}.")
 
 
-def check_side(name: str, side: int) -> None:
+def side_problem(name: str, side: int) -> str:
+    """What is wrong with a side whatever the model, as the beginning of a sentence; empty where nothing is."""
     if not SIDE_MIN <= side <= SIDE_MAX:
-        raise InvalidRequest(f"The {name} must be {SIDE_MIN} to {SIDE_MAX} pixels, not {side}.")
-    if side % SIDE_MULTIPLE:
-        near = max(SIDE_MIN, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE)
-        raise InvalidRequest(
-            f"The {name} must be a multiple of {SIDE_MULTIPLE} pixels: use {near} instead of {side}."
-        )
+        return f"The {name} must be {SIDE_MIN} to {SIDE_MAX} pixels, not {side}"
+    return f"The {name} must be a multiple of {SIDE_MULTIPLE} pixels" if side % SIDE_MULTIPLE else ""
+
+
+def check_side(name: str, side: int) -> None:
+    if problem := side_problem(name, side):
+        near = min(SIDE_MAX, max(SIDE_MIN, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE))
+        raise InvalidRequest(f"{problem}: use {near} instead of {side}.")
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -110,7 +113,12 @@ def check_guidance(scale: float) -> None:
 
 def usual_strength(upscale: int, steps: int) -> float:
     """Of a picture that is so many times as large as its image (1: not enlarged), with a step to take at least."""
-    return max(STRENGTH if upscale == 1 else UPSCALE_STRENGTH, math.ceil(100 / steps) / 100)
+    return max(STRENGTH if upscale == 1 else UPSCALE_STRENGTH, least_strength(steps))
+
+
+def least_strength(steps: int) -> float:
+    """In hundredths, of which at least one step of so many is left."""
+    return next(share / 100 for share in range(math.ceil(100 / steps), 101) if int(steps * (share / 100)))
 
 
 def choice_of(name: str, offered: Sequence[str]) -> str:
@@ -137,7 +145,8 @@ def check_inputs(image: str | None, mask: str | None, strength: float | None, st
         raise InvalidRequest(f"Strength goes from above 0 to 1, not {given}.")
     if int(steps * strength) < 1:
         raise InvalidRequest(
-            f"Of {steps} steps none is left at strength {strength:g}: use more steps, or at least {1 / steps:.2g}."
+            f"Of {steps} steps none is left at strength {strength:g}: "
+            f"use more steps, or at least {least_strength(steps):g}."
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
+from engine import foreign
 from engine import loras as lora_words
 from engine.bounds import (
     ASPECTS,
@@ -29,14 +30,15 @@ from engine.bounds import (
     choice_of,
     parse_aspect,
     parse_size,
+    side_problem,
     usual_strength,
 )
 from engine.fake_settings import FakeSettings
 from engine.loras import AdapterInfo, Lora, from_prompt
 from engine.loras import parse as parse_loras
-from engine.sampler_names import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS, Sampler, spelled
+from engine.sampler_names import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler, spelled
 from engine.settings import WIDE_ROWS, EngineSettings, Mode, Switch
-from engine.shapes import Shape, enlarged, rounded
+from engine.shapes import Shape, enlarged, rounded, too_large
 
 __all__ = [
     "ASPECTS",
@@ -44,6 +46,7 @@ __all__ = [
     "GUIDANCE_MAX",
     "GUIDANCE_MIN",
     "IMAGES_MAX",
+    "LANCZOS",
     "OWN_SAMPLER",
     "PROMPT_CHARS_MAX",
     "SAMPLERS",
@@ -104,6 +107,8 @@ class GenerationRequest:
     loras: tuple[Lora, ...] = ()
     upscale: int = 1
     """How many times as wide and as high as its image the picture is; 1 where it is no enlargement."""
+    remarks: tuple[str, ...] = ()
+    """Sentences for the person who asked, about what was typed and is not heeded: they come back with the picture."""
 
     def __post_init__(self) -> None:
         check_text("negative prompt", self.negative_prompt)
@@ -114,6 +119,8 @@ class GenerationRequest:
         else:
             check_text("prompt", self.prompt)
             check_upscaled(self.upscale, self.image, self.mask, (self.width, self.height))
+        if self.is_plain and self.upscale == 1:
+            raise InvalidRequest("Lanczos only enlarges images: attach one, and say how many times.")
         if self.sampler not in EVERY_SAMPLER:
             raise InvalidRequest(
                 f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}."
@@ -138,8 +145,13 @@ class GenerationRequest:
 
     @property
     def is_seedless(self) -> bool:
-        """Whether every seed gives the same picture: an upscaler's network makes it, from no noise."""
-        return self.upscale > 1 and self.sampler == OWN_SAMPLER.name
+        """Whether every seed gives the same picture: Lanczos or an upscaler's network makes it, from no noise."""
+        return self.is_plain or (self.upscale > 1 and self.sampler == OWN_SAMPLER.name)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is an image enlarged with Lanczos alone, which no model is needed for."""
+        return self.sampler == LANCZOS.name
 
     @property
     def pixels(self) -> int:
@@ -164,9 +176,10 @@ class GenerationRequest:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Inverse of `to_dict`; keys of newer versions are ignored, missing ones raise TypeError."""
-        known = {entry.name for entry in fields(cls)} & values.keys() - {"loras"}
+        known = {entry.name for entry in fields(cls)} & values.keys() - {"loras", "remarks"}
         loras = tuple(map(Lora.from_dict, values.get("loras", ())))
-        return cls(**{key: values[key] for key in known}, loras=loras)
+        told = tuple(map(str, values.get("remarks", ())))
+        return cls(**{key: values[key] for key in known}, loras=loras, remarks=told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,22 +256,32 @@ class ModelInfo:
         Tags of LoRAs are taken out of the prompt and count like `loras`.
         """
         text, tagged = from_prompt(prompt)
-        if self.scale > 1:  # its network takes an image and nothing else
-            negative_prompt = steps = guidance_scale = sampler = None
-            loras = tagged = ()
+        against = lora_words.without_tags(negative_prompt or "")
+        told = (*lora_words.remarks(prompt, negative_prompt or ""), *foreign.remarks(text, against))
         width, height = size or (self.width, self.height)
+        asked = sampler is not None and spelled(sampler) == LANCZOS.name
+        plain = start is not None and start.upscale > 1 and (asked or not self.enlarges(width, height))
+        if plain:
+            sampler, steps, guidance_scale = LANCZOS.name, 1, 1.0
+        elif self.scale > 1:
+            sampler = steps = guidance_scale = None
+        if plain or self.scale > 1:  # what takes an image and nothing else
+            against, told, loras, tagged = "", (), (), ()
         chosen = spelled(sampler) if sampler else self.sampler
+        if not plain:
+            self._check_sampler(chosen, steps)
+            if start is None or start.upscale == 1:
+                self._check_size(width, height)
         if steps is None:  # a default never breaks a chosen sampler's own range
-            limit = EVERY_SAMPLER[chosen].steps_max if chosen in EVERY_SAMPLER else self.steps
-            steps = min(self.steps, limit)
+            steps = min(self.steps, EVERY_SAMPLER[chosen].steps_max)
         begun: dict[str, Any] = {}
         if start is not None:
-            usual = 1.0 if self.scale > 1 else usual_strength(start.upscale, steps)
-            given = None if self.scale > 1 else start.strength
+            given = 1.0 if plain or self.scale > 1 else start.strength
+            usual = usual_strength(start.upscale, steps)
             begun = {**asdict(start), "strength": usual if given is None else given}
         request = GenerationRequest(
             prompt=text,
-            negative_prompt=negative_prompt or "",
+            negative_prompt=against,
             width=width,
             height=height,
             steps=steps,
@@ -268,41 +291,108 @@ class ModelInfo:
             images=1 if images is None else images,
             model=self.id,
             loras=lora_words.spelled((*loras, *tagged), self.loras),
+            remarks=told,
             **begun,
         )
         self.check(request)
         return request
 
     def upscaled(self, across: int, down: int, times: int) -> tuple[int, int]:
-        """(width, height) of a picture of `across` x `down` pixels, enlarged; raises InvalidRequest beyond the bounds."""
+        """(width, height) of a picture of `across` x `down` pixels, enlarged; raises InvalidRequest beyond the bounds.
+
+        What is too large for a model that draws is refused where a smaller scale is not; else Lanczos makes it.
+        """
+        size = across, down
+        if (found := self._upscaled(size, times)) is not None:
+            return found
+        scales = range(times - 1, 1, -1)
+        fits = next((scale for scale in scales if self._upscaled(size, scale)), 1)
+        if fits == 1 and self.scale == 1:
+            if (found := _plainly(size, times)) is not None:
+                return found
+            fits = next((scale for scale in scales if _plainly(size, scale)), 1)
+        raise InvalidRequest(too_large(size, times, fits, UPSCALED_SIDE_MAX // 2))
+
+    def _upscaled(self, size: tuple[int, int], times: int) -> tuple[int, int] | None:
+        """None where it can't do that itself."""
+        if times > (UPSCALE_MAX if self.scale == 1 else self.scale) or not self._takes_whole_images:
+            return None
         return enlarged(
-            (across, down), times, most=self.side_max, multiple=self.side_multiple, pixels_max=self.pixels_max
+            size,
+            times,
+            least=self.side_min,
+            most=self.side_max,
+            multiple=self.side_multiple,
+            pixels_max=self.pixels_max,
         )
+
+    def enlarges(self, width: int, height: int) -> bool:
+        """Whether a picture of that size, enlarged already, is what this model draws anew or makes itself."""
+        return self.scale > 1 or (self._takes_whole_images and not self._size_problem(width, height))
+
+    @property
+    def _takes_whole_images(self) -> bool:
+        return self.takes_images and not self.needs_mask
 
     def check(self, request: GenerationRequest) -> None:
         """Raises InvalidRequest where the request is outside what this model can draw."""
+        if request.is_plain:
+            check_enlarging(LANCZOS.name, UPSCALE_MAX, request.upscale, request.images)
+            return
         self._check_kind(request)
-        for name, side in (("width", request.width), ("height", request.height)):
+        self._check_size(request.width, request.height, enlarged=request.upscale > 1)
+        self._check_sampler(request.sampler, request.steps)
+
+    def _check_size(self, width: int, height: int, *, enlarged: bool = False) -> None:
+        """Raises InvalidRequest with a size that is accepted, as near as there is one."""
+        shared = () if enlarged else (side_problem("width", width), side_problem("height", height))
+        problem = next(filter(None, shared), "") or self._size_problem(width, height)
+        if not problem:
+            return
+        near = self.nearest(width, height)
+        if width != near[0] and height != near[1]:
+            raise InvalidRequest(f"{problem}: use {near[0]}x{near[1]} instead of {width}x{height}.")
+        use, side = (near[0], width) if width != near[0] else (near[1], height)
+        raise InvalidRequest(f"{problem}: use {use} instead of {side}.")
+
+    def _size_problem(self, width: int, height: int) -> str:
+        """What is wrong with a size for this model alone, as the beginning of a sentence; empty where nothing is."""
+        multiple = self.side_multiple
+        for name, side in (("width", width), ("height", height)):
             if not self.side_min <= side <= self.side_max:
-                raise InvalidRequest(
-                    f"{self.title} draws {self.side_min} to {self.side_max} pixels a side: the {name} {side} is outside."
-                )
-            if side % self.side_multiple:
-                near = min(self.side_max, max(self.side_min, rounded(side, self.side_multiple)))
-                raise InvalidRequest(
-                    f"{self.title} needs sides that are multiples of {self.side_multiple}: use {near} instead of {side}."
-                )
-        if request.pixels > self.pixels_max:
+                least, most = -(-self.side_min // multiple) * multiple, self.side_max // multiple * multiple
+                return f"{self.title} draws {least} to {most} pixels a side, and the {name} {side} is outside"
+            if side % multiple:
+                return f"{self.title} needs sides that are multiples of {multiple}"
+        if width * height > self.pixels_max:
+            return f"{width}x{height} is too large for {self.title}, which draws at most {self.pixels_max} pixels"
+        return ""
+
+    def nearest(self, width: int, height: int) -> tuple[int, int]:
+        """The accepted size that is nearest to this one."""
+        multiple = self.side_multiple
+        least, most = -(-self.side_min // multiple) * multiple, self.side_max // multiple * multiple
+        across, down = (min(most, max(least, rounded(side, multiple))) for side in (width, height))
+        if across * down <= self.pixels_max:
+            return across, down
+        return Shape(across=across, down=down).fitted(
+            self.pixels_max, least=least, most=most, multiple=multiple, pixels_max=self.pixels_max
+        )
+
+    def _check_sampler(self, sampler: str, steps: int | None) -> None:
+        """Raises InvalidRequest where this model does not work with a sampler of that name, or it not with so many steps."""
+        if sampler not in EVERY_SAMPLER:
+            offered = ", ".join(self.samplers)
+            raise InvalidRequest(f"There is no sampler “{sampler[:60]}”: use one of {offered}.")
+        if sampler not in self.samplers:
             raise InvalidRequest(
-                f"{request.size} is too large for {self.title}: "
-                f"it draws at most {self.pixels_max} pixels, such as {self.width}x{self.height}."
+                f"{self.title} does not work with {sampler}: use one of {', '.join(self.samplers)}."
             )
-        if request.steps > self.steps_max:
-            raise InvalidRequest(f"{self.title} takes at most {self.steps_max} steps, not {request.steps}.")
-        if request.sampler not in self.samplers:
-            raise InvalidRequest(
-                f"{self.title} does not work with {request.sampler}: use one of {', '.join(self.samplers)}."
-            )
+        own = EVERY_SAMPLER[sampler]
+        most = min(own.steps_max, self.steps_max)
+        if steps is not None and not own.steps_min <= steps <= most:
+            taker = self.title if self.steps_max < own.steps_max else own.name
+            raise InvalidRequest(f"{taker} takes {own.steps_min} to {most} steps, not {steps}.")
 
     def _check_kind(self, request: GenerationRequest) -> None:
         """Whether it is a request for this kind of model at all."""
@@ -313,6 +403,12 @@ class ModelInfo:
         lora_words.check_offered(request.loras, self.loras, title=self.title)
         if self.scale > 1:
             check_enlarging(self.title, self.scale, request.upscale, request.images)
+
+
+def _plainly(size: tuple[int, int], times: int) -> tuple[int, int] | None:
+    """(width, height) of a picture of that size that Lanczos makes so many times as large; None beyond its bounds."""
+    most = UPSCALED_SIDE_MAX
+    return enlarged(size, times, least=SIDE_MIN, most=most, multiple=1, pixels_max=most * most)
 
 
 # ------------------------------------------------------------------ controls: into the engine

@@ -16,9 +16,14 @@ WEIGHT_MIN, WEIGHT_MAX = -2.0, 2.0
 NAME_CHARS_MAX = 80
 _DIGITS = 3
 """Of a weight, after the point."""
-_TAG = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)
-_SPACED_TAG = re.compile(r"[ \t]*<lora:[^<>]*>(?=[\s,.;]|$)|<lora:[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<(?P<kind>lora|lyco|hypernet):(?P<told>[^<>]*)>", re.IGNORECASE)
+_BARE_TAG = r"<(?:lora|lyco|hypernet):[^<>]*>"
+_SPACED_TAG = re.compile(rf"[ \t]*{_BARE_TAG}(?=[\s,.;]|$)|{_BARE_TAG}", re.IGNORECASE)
 """With the space before it, unless that parts two words."""
+_UNKNOWN_KINDS = {"lyco": "LyCORIS files", "hypernet": "hypernetworks"}
+_PARTS = {"te", "unet"}
+"""What a tag may give weights of their own."""
+_SHOWN_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +63,57 @@ def parse(text: str) -> tuple[Lora, ...]:
 
 
 def from_prompt(prompt: str) -> tuple[str, tuple[Lora, ...]]:
-    """The prompt without its tags `<lora:name:weight>`, and what they name. Raises InvalidRequest."""
-    found = tuple(_parse_one(tag[1]) for tag in _TAG.finditer(prompt))
-    return (_SPACED_TAG.sub("", prompt).strip(), found) if found else (prompt, ())
+    """The prompt without its tags `<lora:name:weight>`, and what they name. Raises InvalidRequest.
+
+    Of a tag that says more than one weight the first number counts; those of other kinds are taken out as well.
+    """
+    tags = [*_TAG.finditer(prompt)]
+    found = tuple(_parse_one(_shortened(tag["told"])) for tag in tags if tag["kind"].lower() == "lora")
+    return (_SPACED_TAG.sub("", prompt).strip(), found) if tags else (prompt, ())
+
+
+def remarks(prompt: str, negative_prompt: str = "") -> tuple[str, ...]:
+    """Sentences about tags that can't be heeded as they were typed. Raises InvalidRequest as `from_prompt` does."""
+    told: list[str] = []
+    for tag in _TAG.finditer(prompt):
+        shown = f"“{_short(tag[0])}”"
+        if (kind := _UNKNOWN_KINDS.get(tag["kind"].lower())) is not None:
+            told.append(f"{shown} was left out: {kind} are not known here.")
+        elif (short := _shortened(tag["told"])) != tag["told"]:
+            told.append(f"{shown} counts as {_parse_one(short)}: more than one weight is not known here.")
+    told += [
+        f"“{_short(tag[0])}” was left out of the negative prompt: such tags belong in the prompt."
+        for tag in _TAG.finditer(negative_prompt)
+    ]
+    return tuple(dict.fromkeys(told))
+
+
+def without_tags(text: str) -> str:
+    return _SPACED_TAG.sub("", text).strip() if _TAG.search(text) else text
+
+
+def _shortened(told: str) -> str:
+    """What a tag tells, as name:weight where it tells more: `x:0.8:0.5`, `x:te=0.8:unet=0.5`, `x:1:lbw=MIDD`."""
+    name, *arguments = told.split(":")
+    if len(arguments) < 2 and not any("=" in argument for argument in arguments):
+        return told
+    weights = (argument.partition("=") for argument in arguments)
+    numbers = (
+        value if sign else key for key, sign, value in weights if not sign or key.strip().lower() in _PARTS
+    )
+    first = next((number for number in numbers if _is_number(number)), None)
+    return name if first is None else f"{name}:{first}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…"
 
 
 def _parse_one(text: str) -> Lora:

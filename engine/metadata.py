@@ -97,7 +97,8 @@ def _start(request: GenerationRequest) -> dict[str, object]:
     if request.strength is None:
         return {}
     if request.is_seedless:
-        return {"Postprocess upscale by": request.upscale, "Postprocess upscaler": request.model}
+        upscaler = request.sampler if request.is_plain else request.model
+        return {"Postprocess upscale by": request.upscale, "Postprocess upscaler": upscaler}
     hires = {} if request.upscale == 1 else {"Hires upscale": request.upscale, "Hires upscaler": "Lanczos"}
     return {"Denoising strength": f"{request.strength:g}", **hires}
 

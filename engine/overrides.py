@@ -100,7 +100,7 @@ def _accepted(example: object) -> tuple[type, ...]:
 def checked(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
     """With these values, checked: a model's own defaults must be within its own bounds."""
     changed = replace(info, **changes)
-    unknown = [name for name in changed.samplers if name not in EVERY_SAMPLER]
+    unknown = [name for name in changed.samplers if name not in {*SAMPLERS, OWN_SAMPLER.name}]
     try:
         if unknown:
             raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")

@@ -49,7 +49,13 @@ SAMPLERS: Mapping[str, Sampler] = {
 }
 OWN_SAMPLER = Sampler(name="Model's own")
 """The only one of models that are drawn with by their own pipeline (FLUX and others): the one in their files."""
-EVERY_SAMPLER: Mapping[str, Sampler] = {**SAMPLERS, OWN_SAMPLER.name: OWN_SAMPLER}
+LANCZOS = Sampler(name="Lanczos", steps_max=1)
+"""Of images that are enlarged and not drawn anew, whatever the model."""
+EVERY_SAMPLER: Mapping[str, Sampler] = {
+    **SAMPLERS,
+    OWN_SAMPLER.name: OWN_SAMPLER,
+    LANCZOS.name: LANCZOS,
+}
 
 
 def spelled(sampler: str) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from engine.bounds import UPSCALE_MAX, InvalidRequest
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
@@ -39,26 +37,24 @@ def rounded(side: float, multiple: int) -> int:
 
 
 def enlarged(
-    size: tuple[int, int], times: int, *, most: int, multiple: int, pixels_max: int
-) -> tuple[int, int]:
+    size: tuple[int, int], times: int, *, least: int, most: int, multiple: int, pixels_max: int
+) -> tuple[int, int] | None:
     """(width, height) of a picture of that size in pixels, `times` as wide and as high, as multiples of `multiple`.
 
-    Raises InvalidRequest where a side has more than `most` pixels, or all of it more than `pixels_max`; its sentence
-    names the largest scale that fits.
+    None where a side has less than `least` or more than `most` pixels, or all of it more than `pixels_max`.
     """
-
-    def at(scale: int) -> tuple[int, int] | None:
-        width, height = (max(multiple, rounded(side * scale, multiple)) for side in size)
-        return (width, height) if max(width, height) <= most and width * height <= pixels_max else None
-
-    if (found := at(times)) is not None:
-        return found
-    raise InvalidRequest(
-        too_large(size, times, next((scale for scale in range(UPSCALE_MAX, 1, -1) if at(scale)), 1))
-    )
+    width, height = (max(multiple, rounded(side * times, multiple)) for side in size)
+    fits = least <= min(width, height) and max(width, height) <= most and width * height <= pixels_max
+    return (width, height) if fits else None
 
 
-def too_large(size: tuple[int, int], times: int, fits: int) -> str:
-    """What is said of a picture of that size that can't be enlarged so many times; 1 `fits` where none does."""
+def too_large(size: tuple[int, int], times: int, fits: int, side_max: int) -> str:
+    """What is said of a picture of that size that can't be enlarged so many times, where `fits` times are the most that can be.
+
+    With 1 none can, and only images of at most `side_max` pixels a side can be made twice as large.
+    """
     told = f"{size[0]}x{size[1]} can't be made {times} times as large here"
-    return f"{told}: ask for {fits} times." if fits > 1 else f"{told}: take a smaller image."
+    if fits > 1:
+        return f"{told}: ask for {fits} times."
+    twice = "" if times == 2 else " and ask for 2 times"
+    return f"{told}: take an image of at most {side_max} pixels a side{twice}."

@@ -37,6 +37,7 @@ from engine.contract import (
     Submit,
 )
 from engine.drawing import DeviceLost, Job, Loaded, Painted, Picture
+from engine.enlarging import plain
 from engine.failpoints import Failpoint, reach
 from engine.shelf import Shelf
 
@@ -203,6 +204,8 @@ class Worker(Generic[Painted]):
         """
         while (picture := self._batcher.upcoming) is not None:
             job = picture.job
+            if job.request.is_plain:
+                return None if job.unread else self._plain(job)
             others = (*self._batcher.active, *self._saving.values(), *self._sketching.values())
             in_use = {other.by.model.id for other in others}
             if job.request.model not in self._shelf.loaded:
@@ -220,6 +223,10 @@ class Worker(Generic[Painted]):
                 return None if job.unread else model
         self._shelf.give_up()
         return None
+
+    def _plain(self, job: Job) -> Loaded[Any]:
+        """What enlarges without the model, which need not even be loaded."""
+        return plain(self._shelf.info(job.request.model))
 
     def _enter(self, model: Loaded[Painted]) -> None:
         if self._entered is not model:
@@ -290,7 +297,7 @@ class Worker(Generic[Painted]):
         job = picture.job
         seed = job.request.seed_of(picture.index)
         picture.canvas = picture.by.family.prepare(job.request, seed, job.begun)
-        job.notes = picture.canvas.notes
+        job.notes = (*job.request.remarks, *picture.canvas.notes)
         if more := picture.canvas.left - job.request.evaluations:  # an image has as many tiles as it has
             job.total += more
             self._batcher.reckon(picture, job.total)

@@ -427,6 +427,29 @@ def test_a_file_is_enlarged(fake: FakeSettings, tmp_path: Path) -> None:
     assert "--size" not in again
 
 
+def test_a_photo_is_enlarged_without_words(fake: FakeSettings, tmp_path: Path) -> None:
+    """What the model can't draw that large Lanczos makes; the person is told, and the printed command does it again."""
+    a_file("photo.jpg", "red", (1024, 768))
+    code, _, err = draw("--image", "photo.jpg", "--upscale", "2", "-o", "out.png")
+
+    assert code == 0, err
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size == (2048, 1536)
+    assert "Fake model can't draw 2048x1536, so the image was enlarged with Lanczos alone: an upscaler" in err
+    made = metadata.read(tmp_path / "out.png")
+    assert made is not None
+    assert made.request is not None
+    assert "Upscaled 2 times from an image, with Lanczos alone" in list(info.lines(made))
+    again = info.command(made.request)
+    assert again == "easel imagine --upscale=2 --image=IMAGE --sampler=Lanczos --model=MODEL -- ''"
+
+
+def test_only_upscaling_needs_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a prompt nothing else is drawn, and no engine is started for it."""
+    monkeypatch.setattr(imagine, "start", lambda _: pytest.fail("an engine was started"))
+    assert draw("--steps", "3")[::2] == (2, "The prompt is empty: describe the picture you want.\n")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

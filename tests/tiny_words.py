@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from engine.starter.parts import byte_letters
+from engine.starter.parts import byte_letters, clip_tokenizer
 
 WIDTH = 32
 """Of all text encoders' numbers for a token."""
@@ -94,3 +94,49 @@ def gemma2(*, layers: int = 2) -> Any:
 
 def _numbered(pieces: list[str]) -> dict[str, int]:
     return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+
+
+def counting_pipe() -> Any:
+    """A Stable Diffusion pipeline for which each of a few words is one token, and so is a comma; a window holds 75."""
+    diffusers: Any = import_module("diffusers")
+    transformers: Any = import_module("transformers")
+    tokenizer = clip_tokenizer(
+        [pair for word in ("cat", "portrait", "of", "woman") for pair in _merges(word)], 77
+    )
+    encoder = transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+    blocks = {"cross_attention_dim": 32, "attention_head_dim": 4, "norm_num_groups": 8}
+    return diffusers.StableDiffusionPipeline(
+        vae=diffusers.AutoencoderKL(block_out_channels=(8,), norm_num_groups=4),
+        text_encoder=encoder.eval(),
+        tokenizer=tokenizer,
+        unet=diffusers.UNet2DConditionModel(
+            block_out_channels=(32, 32),
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            **blocks,
+        ),
+        scheduler=diffusers.PNDMScheduler(steps_offset=1, skip_prk_steps=True),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _merges(word: str) -> list[tuple[str, str]]:
+    """The pairs by which its letters become one token."""
+    left, *rest = [*word[:-1], f"{word[-1]}</w>"]
+    found: list[tuple[str, str]] = []
+    for piece in rest:
+        found.append((left, piece))
+        left += piece
+    return found

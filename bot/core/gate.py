@@ -72,6 +72,10 @@ class Gate:
         offered = choice_of(name, [model.id for model in models])
         raise InvalidRequest(f"There is no model “{name[:60]}” here: use {offered}.")
 
+    def _offered(self, name: str) -> ModelInfo | None:
+        """None while nobody knows what is offered, or where that model is not any more."""
+        return next((model for model in self._engine.status.models if model.id == name), None)
+
     def check_offered(self, request: GenerationRequest) -> None:
         """Raises InvalidRequest where a request (of an older message, say) can't be drawn here any more."""
         self.model(request.model).check(request)
@@ -86,7 +90,7 @@ class Gate:
         if (closed := self._closed()) is not None:
             return closed
         allowance = await self.allowance(owner)
-        verdict = judge(request, allowance.limits)
+        verdict = judge(request, allowance.limits, model=self._offered(request.model))
         if isinstance(verdict, Refused):
             return verdict
         refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
@@ -119,7 +123,7 @@ class Gate:
         if not hold_inputs(self._settings.inputs, request):
             return Refused(reason=INPUT_GONE)
         allowance = await self.allowance(owner)
-        verdict = judge(request, allowance.limits)
+        verdict = judge(request, allowance.limits, model=self._offered(request.model))
         if isinstance(verdict, Refused):
             return verdict
         admission = Admission(

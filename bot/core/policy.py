@@ -9,7 +9,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.jobs import LimitEntry, Limits, Owner, Refusal, Subject, Usage, cost_of
-from engine.contract import SIDE_MIN, GenerationRequest
+from engine.contract import SIDE_MIN, SIDE_MULTIPLE, GenerationRequest, ModelInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +71,19 @@ def _concerns(entry: LimitEntry, owner: Owner) -> bool:
             return entry.subject_id == owner.user_id
 
 
-def judge(request: GenerationRequest, limits: Limits) -> Admitted | Refused:
-    """Whether the picture itself is allowed. Limits that count rows are the admitting statement's."""
+def judge(
+    request: GenerationRequest, limits: Limits, *, model: ModelInfo | None = None
+) -> Admitted | Refused:
+    """Whether the picture itself is allowed. Limits that count rows are the admitting statement's.
+
+    `model` is the one that draws: what is proposed instead is then a size that it takes, too.
+    """
     if request.pixels > limits.max_pixels and request.upscale > 1:
         return Refused(reason=_too_much_upscaled(request, limits))
     if request.pixels > limits.max_pixels:
-        side = max(SIDE_MIN, int(limits.max_pixels**0.5) // 64 * 64)
         return Refused(
             reason=f"{request.size} is above your limit of {limits.max_pixels:,} pixels: "
-            f"ask for {side}x{side} or smaller."
+            f"{_smaller(limits.max_pixels, model)}."
         )
     if request.steps > limits.max_steps:
         return Refused(reason=f"{request.steps} steps are above your limit of {limits.max_steps}.")
@@ -96,8 +100,26 @@ def judge(request: GenerationRequest, limits: Limits) -> Admitted | Refused:
     return Admitted(cost=cost)
 
 
+def _smaller(max_pixels: int, model: ModelInfo | None) -> str:
+    """What to ask for instead, as the end of a sentence."""
+    side = max(SIDE_MIN, math.isqrt(max_pixels) // 64 * 64)
+    if model is not None:
+        across, down = model.nearest(side, side)
+        if across * down > max_pixels:
+            return f"{model.title} draws no picture as small as that, so name another model"
+        side = min(across, down)
+    return f"ask for {side}x{side} or smaller"
+
+
 def _too_much_upscaled(request: GenerationRequest, limits: Limits) -> str:
-    fits = math.isqrt(limits.max_pixels * request.upscale**2 // request.pixels)
+    def pixels(times: int) -> int:
+        """At most: sides may have been rounded, and are rounded anew."""
+        step = 1 if request.is_seedless else SIDE_MULTIPLE
+        sides = ((side + step // 2) // request.upscale * times for side in (request.width, request.height))
+        return math.prod(round(side / step) * step for side in sides)
+
+    scales = range(request.upscale - 1, 1, -1)
+    fits = next((times for times in scales if pixels(times) <= limits.max_pixels), 1)
     hint = f"upscale {fits} times" if fits > 1 else "take a smaller image"
     return f"{request.size} is above your limit of {limits.max_pixels:,} pixels: {hint}."
 

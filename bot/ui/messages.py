@@ -174,7 +174,14 @@ def start_words(request: GenerationRequest) -> str:
     if request.strength is None:
         return ""
     if request.upscale > 1:
-        return f"upscaled {request.upscale}×" + ("" if request.is_seedless else f" at {request.strength:g}")
+        how = (
+            " with Lanczos"
+            if request.is_plain
+            else ""
+            if request.is_seedless
+            else f" at {request.strength:g}"
+        )
+        return f"upscaled {request.upscale}×{how}"
     return f"{'within a mask of' if request.mask else 'from'} an image at {request.strength:g}"
 
 
@@ -209,6 +216,7 @@ def _options(request: GenerationRequest) -> dict[str, str]:
     return {
         "prompt": request.prompt,
         **({} if request.is_seedless else drawing),
+        **({"sampler": request.sampler} if request.is_plain else {}),
         "model": request.model,
         "lora": lora_words(request),
         "strength": "" if request.strength is None or request.is_seedless else _number(request.strength),

@@ -31,6 +31,8 @@ ENCODED_TEXTS = 64
 """Texts kept; a window of one takes 231 KiB with Stable Diffusion 1.5, 616 KiB with SDXL."""
 WINDOWS_MAX = 4
 """A longer text is cut."""
+COMMA_BACK = 20
+"""A window ends at its last comma if that is among so many of its last tokens, as in AUTOMATIC1111."""
 LIGHT_MAX = 8
 """Parts of a text that can weigh less than 1: compel encodes the whole text once more for each of them."""
 _SHOWN_WORDS = 4
@@ -110,18 +112,37 @@ class Prompts:
 
     @torch.inference_mode()
     def _encode(self, text: str) -> Encoded:
-        pieces = self._pieces(weighting.parse(text))
+        sections, cut = self._cut(_sections(self._pieces(weighting.parse(text))))
+        sections, heavier = _with_few_light(sections)
+        read = [self._section(parts) for parts in sections]
+        return Encoded(
+            embeddings=torch.cat([one.embeddings for one in read], dim=1)[:, : WINDOWS_MAX * self._window],
+            pooled=read[0].pooled,  # as in AUTOMATIC1111: of the text as a whole its first window counts
+            remarks=(*weighting.remarks(text), *cut, *heavier),
+        )
+
+    def _section(self, parts: Sequence[Part]) -> Encoded:
+        """What stands before a BREAK, between two, or behind the last."""
+        pieces = self._pieces(parts)
         weights = {piece.part.weight for piece in pieces if piece.tokens}
         if weights <= {1.0} and sum(len(piece.tokens) for piece in pieces) <= self._room:
-            return self._as_pipe("".join(piece.part.text for piece in pieces))
-        parts, cut = self._cut(pieces)
-        parts, heavier = _with_few_light(parts)
+            return self._as_pipe("".join(part.text for part in parts))
+        heard = [piece.part for piece in pieces if piece.tokens]
         # For the text as a whole no word counts more than another, and none beyond the first window.
-        whole = "".join(part.text for part in parts if part.weight)
-        return Encoded(embeddings=self._weighted(parts), pooled=self._pooled(whole), remarks=(*cut, *heavier))
+        whole = "".join(part.text for part in heard if part.weight > 0)
+        return Encoded(embeddings=self._weighted(heard), pooled=self._pooled(whole))
 
     def _weighted(self, parts: Sequence[Part]) -> Tensor:
-        """(1, tokens, width): what each text encoder sees, side by side."""
+        """(1, tokens, width): what each text encoder sees, side by side.
+
+        A part below weight 0 counts against itself: from where it weighs nothing as far in the other direction.
+        """
+        if all(part.weight >= 0 for part in parts):
+            return self._by_compel(parts)
+        without = self._by_compel([replace(part, weight=max(0.0, part.weight)) for part in parts])
+        return 2 * without - self._by_compel([replace(part, weight=abs(part.weight)) for part in parts])
+
+    def _by_compel(self, parts: Sequence[Part]) -> Tensor:
         texts, weights = [[part.text for part in parts]], [[part.weight for part in parts]]
         # A word that had to be cut in two can take one token more than it did.
         seen = [
@@ -159,29 +180,65 @@ class Prompts:
             pieces.append(_Piece(part=part, tokens=tokens, starts=starts))
         return pieces
 
-    def _cut(self, pieces: Sequence[_Piece]) -> tuple[list[Part], tuple[str, ...]]:
-        """Those parts that have words and fit into WINDOWS_MAX windows, and where the text was cut."""
-        left = self._fitting([*chain.from_iterable(piece.tokens for piece in pieces)])
-        kept: list[Part] = []
-        used = dropped = ""
-        for piece in pieces:
-            text, heard = piece.part.text, min(left, len(piece.tokens))
-            end = len(text) if heard == len(piece.tokens) else piece.starts[heard]
-            end = 0 if dropped else end
-            if heard:
-                kept.append(replace(piece.part, text=text[:end]))
-            used, dropped = used + text[:end], dropped + text[end:]
-            left -= heard
-        if not dropped:
+    def _cut(self, sections: Sequence[Sequence[_Piece]]) -> tuple[list[list[Part]], tuple[str, ...]]:
+        """Of each section what fits into WINDOWS_MAX windows, and where the text was cut."""
+        left = WINDOWS_MAX
+        kept: list[list[Part]] = []
+        used: list[str] = []
+        dropped: list[str] = []
+        for section in sections:
+            ends = self._ends([*chain.from_iterable(piece.tokens for piece in section)])[:left]
+            heard, unheard = _divided(section, ends[-1] if ends else 0)
+            if ends:
+                kept.append(heard)
+            used.append("".join(part.text for part in heard))
+            dropped.append(unheard)
+            left = 0 if unheard else left - len(ends)
+        missed = " ".join(filter(None, dropped))
+        if not missed:
             return kept, ()
-        return kept, (_too_long(self._embeddings.shown(used), self._embeddings.shown(dropped)),)
+        return kept, (_too_long(self._embeddings.shown(" ".join(used)), self._embeddings.shown(missed)),)
 
-    def _fitting(self, tokens: Sequence[int]) -> int:
-        """How many of these tokens come to lie in the first WINDOWS_MAX windows, as compel fills them."""
-        at = 0
-        for _ in range(WINDOWS_MAX):
-            at += self._compel[0]._find_next_best_split_point(tokens[at:], self._room)
-        return min(at, len(tokens))
+    def _ends(self, tokens: Sequence[int]) -> list[int]:
+        """Where each window of these tokens ends; there is at least one."""
+        ends = [self._compel[0].window_end(tokens)]
+        while ends[-1] < len(tokens):
+            ends.append(ends[-1] + self._compel[0].window_end(tokens[ends[-1] :]))
+        return ends
+
+
+class _Windows(EmbeddingsProvider):
+    """compel, with windows that end where AUTOMATIC1111's do."""
+
+    def __init__(self, tokenizer: Any, encoder: Any, embeddings: Embeddings, number: int, layer: Any) -> None:
+        """`number`: the tokenizer's in the pipeline."""
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - its tokenizers have no types
+            tokenizer,
+            encoder,
+            textual_inversion_manager=ForCompel(embeddings, number),
+            truncate=False,
+            returned_embeddings_type=layer,
+            split_long_text_mode=SplitLongTextMode.BRUTAL,  # nothing of a window is copied into the next
+        )
+        self._room: int = tokenizer.model_max_length - 2  # a mark at each end
+        self._comma: int | None = tokenizer.get_vocab().get(",</w>")
+        several = [*embeddings.tokens[number].values()] if embeddings.tokens else []
+        self._inner: dict[int, int] = {token: place for own in several for place, token in enumerate(own)}
+        """How many tokens of the same word stand before one, for words with several vectors."""
+
+    def window_end(self, tokens: Sequence[int]) -> int:
+        """How many of these tokens come into the next window; a word with several vectors is not torn."""
+        room = self._room
+        if len(tokens) <= room:
+            return len(tokens)
+        commas = [at for at in range(max(0, room - COMMA_BACK), room) if tokens[at] == self._comma]
+        if commas and tokens[room] != self._comma:
+            return commas[-1] + 1
+        return room - self._inner.get(tokens[room], 0) or room
+
+    def _find_next_best_split_point(self, token_ids: list[int], *_: object, **__: object) -> int:
+        """Called by compel."""
+        return self.window_end(token_ids)
 
 
 def _compel(pipeline: Any, embeddings: Embeddings) -> list[Any]:
@@ -195,28 +252,51 @@ def _compel(pipeline: Any, embeddings: Embeddings) -> list[Any]:
         # Texts longer than a window are meant here, and need no warning.
         tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     return [
-        EmbeddingsProvider(
-            tokenizer,
-            encoder,
-            textual_inversion_manager=ForCompel(embeddings, number),
-            truncate=False,
-            returned_embeddings_type=layer,
-            # Whole sentences would leave a window almost empty where one full stop precedes a long list.
-            split_long_text_mode=SplitLongTextMode.PHRASES,
-        )
+        _Windows(tokenizer, encoder, embeddings, number, layer)
         for number, (tokenizer, encoder) in enumerate(pairs)
     ]
 
 
-def _with_few_light(parts: Sequence[Part]) -> tuple[list[Part], tuple[str, ...]]:
+def _sections(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
+    """Divided where BREAK stood; at its end it opens no window without words."""
+    sections: list[list[_Piece]] = [[]]
+    for piece in pieces:
+        if piece.part.opens_window:
+            sections.append([])
+        sections[-1].append(piece)
+    if len(sections) > 1 and not any(piece.tokens for piece in sections[-1]):
+        sections.pop()
+    return sections
+
+
+def _divided(section: Sequence[_Piece], left: int) -> tuple[list[Part], str]:
+    """The parts of a section as far as its first `left` tokens reach, and the text behind them."""
+    kept: list[Part] = []
+    dropped = ""
+    for piece in section:
+        text, heard = piece.part.text, min(left, len(piece.tokens))
+        end = len(text) if heard == len(piece.tokens) else piece.starts[heard]
+        end = 0 if dropped else end
+        kept.append(replace(piece.part, text=text[:end]))
+        dropped += text[end:]
+        left -= heard
+    return kept, dropped
+
+
+def _with_few_light(sections: Sequence[Sequence[Part]]) -> tuple[list[list[Part]], tuple[str, ...]]:
     """The first LIGHT_MAX parts below weight 1 keep their weight."""
-    light = [number for number, part in enumerate(parts) if part.weight < 1]
-    if len(light) <= LIGHT_MAX:
-        return [*parts], ()
-    late = light[LIGHT_MAX:]
-    changed = [replace(part, weight=1.0) if number in late else part for number, part in enumerate(parts)]
+    count = 0
+    changed: list[list[Part]] = []
+    for section in sections:
+        changed.append([])
+        for part in section:
+            count += part.weight < 1
+            late = part.weight < 1 and count > LIGHT_MAX
+            changed[-1].append(replace(part, weight=1.0) if late else part)
+    if count <= LIGHT_MAX:
+        return changed, ()
     return changed, (
-        f"has {len(light)} parts that weigh less than 1: the first {LIGHT_MAX} do, the others weigh 1.",
+        f"has {count} parts that weigh less than 1: the first {LIGHT_MAX} do, the others weigh 1.",
     )
 
 

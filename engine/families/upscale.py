@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from engine import preview, tiles
-from engine.contract import GenerationRequest, InvalidRequest
+from engine.contract import GenerationRequest
 from engine.decoding import Inputs
+from engine.enlarging import checked_size
 from engine.families.trouble import Explaining, NotFinite, check_finite
 from engine.tiles import Tile
 
@@ -79,17 +80,11 @@ class UpscaleFamily(Explaining):
         """Raises InvalidRequest for an image of another size than was said of it."""
         del seed  # there is no noise in it
         assert inputs is not None  # an enlargement has an image
-        source, times = inputs.image, request.upscale
-        width, height = (side * times for side in source.size)
-        # One that lies on its side may have been measured before or after it was turned.
-        if (width, height) not in {(request.width, request.height), (request.height, request.width)}:
-            raise InvalidRequest(
-                f"The image has {source.width}x{source.height} pixels, which is not what was said of it: attach it again."
-            )
+        source = inputs.image
         return UpscaleCanvas(
             source=source,
-            image=source.resize((width, height), Image.Resampling.LANCZOS),
-            times=times,
+            image=source.resize(checked_size(request, source.size), Image.Resampling.LANCZOS),
+            times=request.upscale,
             tiles=tiles.cut(source.size, self._side),
             notes=inputs.notes,
         )

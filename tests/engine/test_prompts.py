@@ -19,6 +19,7 @@ from engine.families.prompts import LIGHT_MAX, WINDOWS_MAX, Prompts
 from engine.families.sd import SdFamily
 from engine.places import STARTER_FOLDER
 from tests.engine.support import Bench
+from tests.tiny_words import counting_pipe
 
 WINDOW = 32
 """The starter's."""
@@ -105,6 +106,31 @@ def test_weight_nothing_takes_a_word_away(starter: Any, starter_model: ModelInfo
     stronger = distance_from_yellow(2, "a red circle on a (yellow:1.4) background")
     without = distance_from_yellow(3, "a red circle on a (yellow:0) background")
     assert max(plain, stronger) < 60 < without
+
+
+def test_a_weight_below_nothing_turns_away(prompts: Prompts) -> None:
+    """The number is not drawn, and the words move the other way from where they weigh nothing, the further the lower."""
+    gone = encoded(prompts, "a (red:0) circle")
+
+    def moved(weight: float) -> torch.Tensor:
+        return (encoded(prompts, f"a (red:{weight}) circle") - gone).flatten()
+
+    for weight in (0.4, 1.2, 3.0):
+        assert torch.allclose(moved(-weight), -moved(weight), atol=1e-5)
+    distances = [float(moved(weight).norm()) for weight in (0, -0.4, -1.2, -3)]
+    assert distances == sorted(set(distances))
+    mixed = encoded(prompts, "a (red:-1.2) (small:1.3) [circle]")
+    assert torch.isfinite(mixed).all()
+    assert not torch.equal(mixed, encoded(prompts, "a (red:0) (small:1.3) [circle]"))
+
+
+def test_what_cannot_be_heeded_is_told(prompts: Prompts) -> None:
+    """Of prompt and negative prompt alike."""
+    _, notes = prompts.embeddings("a (circle:9)", "a [red:blue:0.5] circle")
+    assert notes == (
+        "The prompt says “9” for a weight, which was read as words: weights go from -3 to 3.",
+        "The negative prompt holds “[red:blue:0.5]”, which was read as words: it can't change between the steps here.",
+    )
 
 
 def test_half_precision_keeps_its_numbers(load_pipe: Any) -> None:
@@ -210,6 +236,107 @@ def test_the_cut_falls_between_weights(prompts: Prompts) -> None:
     long = f"{fits} [and a heart] on (white:2)"
     assert torch.equal(prompts.encode(long).embeddings, encoded(prompts, fits))
     assert note(prompts, long).endswith("from “and a heart on…” on it was left out.")
+
+
+@pytest.mark.parametrize(
+    "typed", ["a red circle BREAK a blue boat", "a (red:1.3) circle BREAK a [blue] boat"]
+)
+def test_break_begins_a_window(prompts: Prompts, typed: str) -> None:
+    """What stands before it and behind it is read as if it stood alone, each in windows of its own."""
+    before, after = typed.split(" BREAK ")
+    expected = torch.cat([encoded(prompts, before), encoded(prompts, after)], dim=1)
+    assert torch.equal(encoded(prompts, typed), expected)
+    both, notes = prompts.embeddings("a star", typed)
+    assert notes == ()
+    assert torch.equal(both[:1], expected)
+    assert both.shape[1] == 2 * WINDOW
+
+
+def test_breaks_count_as_windows(prompts: Prompts) -> None:
+    """Two in a row leave a window empty, one at the end opens none, and what lies behind the fourth window is told."""
+    empty = encoded(prompts, "")
+    windows = encoded(prompts, "a star BREAK BREAK a boat BREAK").split(WINDOW, dim=1)
+    assert len(windows) == 3
+    assert torch.equal(windows[1], empty)
+    assert torch.equal(encoded(prompts, "(a BREAK b:1.3)"), encoded(prompts, "(a:1.3) BREAK (b:1.3)"))
+    five = prompts.encode(f"{LONG} BREAK a star BREAK a (red:1.2) boat")
+    assert five.embeddings.shape[1] == WINDOWS_MAX * WINDOW
+    assert five.remarks == (
+        "is too long for this model: it was used up to “…yellow circle a star”; from “a red boat” on it was left out.",
+    )
+
+
+@pytest.fixture(scope="module")
+def counted() -> Prompts:
+    """Of a model for which each of a few words is one token, and so is a comma; a window holds 75."""
+    return Prompts(counting_pipe())
+
+
+def ends(prompts: Prompts, text: str) -> list[int]:
+    """How many tokens each window holds, by the marks at their ends."""
+    compel = prompts._compel[0]
+    ids = compel.get_token_ids([text], include_start_and_end_markers=False)[0]
+    windows = compel.get_token_ids_and_expand_weights([text], [1.0], "cpu")[0].split(77)
+    found = [int((window != compel.tokenizer.eos_token_id).sum()) - 1 for window in windows]
+    assert sum(found) == len(ids)
+    return found
+
+
+def cats(count: int) -> str:
+    return " ".join(["cat"] * count)
+
+
+@pytest.mark.parametrize(
+    ("text", "windows"),
+    [
+        (cats(300), [75] * 4),
+        (f"cat, {cats(80)}, {cats(80)}", [75, 75, 13]),
+        (f"{cats(54)}, {cats(40)}", [75, 20]),
+        (f"{cats(55)}, {cats(40)}", [56, 40]),
+        (f"{cats(74)}, {cats(40)}", [75, 40]),
+        (f"{cats(75)}, {cats(40)}", [75, 41]),
+        (f"{cats(60)}, {cats(14)}, {cats(9)}", [75, 10]),
+        (f"{cats(60)}. {cats(40)}", [75, 26]),
+        (f"{cats(60)}, cat, {cats(70)}, {cats(9)}", [63, 71, 9]),
+    ],
+)
+def test_a_window_ends_at_a_comma_that_is_near(counted: Prompts, text: str, windows: list[int]) -> None:
+    """One among its last twenty tokens, as in AUTOMATIC1111; an earlier one costs nothing."""
+    assert ends(counted, text) == windows
+    for typed in (text, f"(cat:1.2) {text.removeprefix('cat ')}"):
+        found = counted.encode(typed)
+        assert found.remarks == ()
+        assert found.embeddings.shape[1] == 77 * len(windows)
+        _, notes = counted.embeddings("cat", typed)
+        assert notes == ()
+
+
+def comma_windows(tokens: list[bool], room: int = 75, back: int = 20) -> list[int]:
+    """AUTOMATIC1111's published loop over tokens (True is a comma), told in numbers alone."""
+    found: list[int] = []
+    held, last = 0, -1
+    for is_comma in tokens:
+        if is_comma:
+            last = held
+        elif held == room and last != -1 and room - last <= back:
+            found.append(last + 1)
+            held, last = room - last - 1, -1
+        if held == room:
+            found.append(room)
+            held, last = 0, -1
+        held += 1
+    return [*found, held] if held or not found else found
+
+
+@given(st.lists(st.sampled_from([1, 2, 3, 10, 30, 54, 55, 56, 73, 74, 75, 76, 80]), min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_windows_are_those_of_automatic1111(counted: Prompts, clauses: list[int]) -> None:
+    """Whatever clauses a text has, its windows hold as many tokens as there."""
+    text = ", ".join(map(cats, clauses))
+    commas = [False] * clauses[0]
+    for clause in clauses[1:]:
+        commas += [True, *[False] * clause]
+    assert ends(counted, text) == comma_windows(commas)
 
 
 def test_a_word_without_end_is_cut_too(pipe: Any) -> None:

@@ -186,3 +186,29 @@ def test_encoders_that_count_differently(prompts: Prompts, times: int) -> None:
     assert len(windows) == (2 if times == 40 else WINDOWS_MAX)
     assert torch.allclose(windows[-1][:, :FIRST], empty, atol=1e-6)
     assert not torch.allclose(windows[-1][:, FIRST:], prompts.encode("").embeddings[0, :, FIRST:], atol=1e-3)
+
+
+def test_windows_end_and_begin_alike_for_both(prompts: Prompts, pipe_xl: Any) -> None:
+    """An early comma costs neither encoder a window, and BREAK gives both a new one; the whole is the first window's."""
+    tokens = len(pipe_xl.tokenizer("of " * 70, add_special_tokens=False).input_ids) // 70
+    early = f"of, {'of ' * (73 // tokens)}" + f"of, {'of ' * (140 // tokens)}"
+    count = len(pipe_xl.tokenizer(early, add_special_tokens=False).input_ids)
+    for typed in (early, f"(of:1.2){early.removeprefix('of')}"):
+        found = prompts.encode(typed)
+        assert found.remarks == ()
+        assert found.embeddings.shape[1] == -(-count // 75) * WINDOW == 3 * WINDOW
+    one, other = prompts.encode("a (red:1.2) fox"), prompts.encode("a house")
+    both = prompts.encode("a (red:1.2) fox BREAK a house")
+    assert torch.equal(both.embeddings, torch.cat([one.embeddings, other.embeddings], dim=1))
+    assert both.pooled is not None
+    assert one.pooled is not None
+    assert torch.equal(both.pooled, one.pooled)
+
+
+def test_a_weight_below_nothing_turns_both_away(prompts: Prompts, pipe_xl: Any) -> None:
+    """In both encoders' numbers, and the word is not in the text as a whole."""
+    gone, less, more = (prompts.encode(f"a (red:{weight})fox") for weight in (0, -1.2, 1.2))
+    assert torch.allclose(less.embeddings - gone.embeddings, gone.embeddings - more.embeddings, atol=1e-4)
+    assert not torch.allclose(less.embeddings, gone.embeddings, atol=1e-3)
+    assert less.pooled is not None
+    assert torch.equal(less.pooled, as_pipe(pipe_xl, "a fox")[1])

@@ -6,6 +6,7 @@ import io
 import itertools
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -465,6 +466,88 @@ def test_the_built_in_way(model: ModelInfo, crowd: Bench, studio: Studio) -> Non
     made = metadata.read(str(one))
     assert made is not None
     assert (made.fields["Hires upscale"], made.fields["Denoising strength"]) == ("2", "0.2")
+
+
+PHOTOS = [(1024, 768), (768, 1024), (640, 64), (2048, 1365)]
+
+
+@pytest.mark.parametrize("size", PHOTOS)
+def test_what_is_too_large_to_be_drawn_is_enlarged_all_the_same(
+    model: ModelInfo, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """A photo becomes twice as large with Lanczos alone, without the model, and a note says so and what would do better."""
+    photo = a_photo(size)
+    small = replace(model, side_max=256, pixels_max=256**2)
+    image = kept(tmp_path / inputs.FOLDER, photo)
+    request = small.request(
+        prompt="", seed=1, size=small.upscaled(*size, 2), start=Start(image=image, upscale=2, strength=0.3)
+    )
+    bench = Bench(NotAsked(), small, tmp_path)  # type: ignore[arg-type]
+    bench.submit(1, request)
+    ending = bench.finished(1)
+    (note,) = ending.notes
+    assert note == (
+        f"Tiny random model can't draw {2 * size[0]}x{2 * size[1]}, so the image was enlarged with Lanczos alone: "
+        "an upscaler in models/upscalers, such as RealESRGAN_x4plus.safetensors, would do better."
+    )
+    expected = photo.resize((2 * size[0], 2 * size[1]), Image.Resampling.LANCZOS)
+    assert pixels(ending.images[0].path) == expected.tobytes()
+    made = metadata.read(str(ending.images[0].path))
+    assert made is not None
+    assert (made.fields["Postprocess upscale by"], made.fields["Postprocess upscaler"]) == ("2", "Lanczos")
+    assert made.request == request
+    assert request.is_seedless
+
+
+class NotAsked:
+    """A model that is not to be asked for anything."""
+
+
+def test_an_image_of_another_size_is_not_enlarged_plainly(model: ModelInfo, tmp_path: Path) -> None:
+    """The engine goes by the file itself, as for upscalers; the one on its side stands up."""
+    words = replace(model, takes_images=False)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sideways = inputs.keep(tmp_path / inputs.FOLDER, encoded(a_photo((200, 160)), exif=exif))
+    bench = Bench(NotAsked(), words, tmp_path)  # type: ignore[arg-type]
+    for job_id, size in enumerate(((160, 200), (200, 160), (200, 200)), 1):
+        start = Start(image=sideways, upscale=2)
+        bench.submit(job_id, words.request(prompt="", seed=1, size=words.upscaled(*size, 2), start=start))
+        bench.finish(job_id)
+    assert [bench.finished(job_id).images[0].width for job_id in (1, 2)] == [320, 320]
+    ending = bench.ending(3)
+    assert isinstance(ending, Failed)
+    assert "has 160x200 pixels, which is not what was said" in ending.reason
+
+
+def test_lanczos_can_be_asked_for(model: ModelInfo, tmp_path: Path) -> None:
+    """By the sampler of that name, also where the model could draw it; then there is nothing to remark on."""
+    image = kept(tmp_path / inputs.FOLDER, a_photo())
+    start = Start(image=image, upscale=2)
+    bench = Bench(NotAsked(), model, tmp_path)  # type: ignore[arg-type]
+    bench.submit(1, model.request(prompt="", seed=1, size=(200, 160), sampler="lanczos", start=start))
+    assert bench.finished(1).notes == ()
+    with pytest.raises(InvalidRequest, match="makes one picture of an image, not 3"):
+        model.request(prompt="", seed=1, size=(200, 160), sampler="Lanczos", images=3, start=start)
+    with pytest.raises(InvalidRequest, match="does not work with Lanczos: use one of"):
+        model.request(prompt="a fox", seed=1, sampler="Lanczos")
+
+
+@pytest.mark.parametrize(
+    ("size", "times", "sentence"),
+    [
+        ((4000, 3000), 2, "take an image of at most 2048 pixels a side."),
+        ((4000, 3000), 4, "take an image of at most 2048 pixels a side and ask for 2 times."),
+        ((1500, 1000), 4, "ask for 2 times."),
+        ((100, 80), 8, "ask for 2 times."),
+    ],
+)
+def test_what_fits_is_named(model: ModelInfo, size: tuple[int, int], times: int, sentence: str) -> None:
+    """The largest scale, or the size of an image that can be made twice as large."""
+    small = replace(model, side_max=256, pixels_max=256**2)
+    with pytest.raises(InvalidRequest) as refused:
+        small.upscaled(*size, times)
+    assert str(refused.value) == f"{size[0]}x{size[1]} can't be made {times} times as large here: {sentence}"
 
 
 def test_some_step_is_always_left(model: ModelInfo) -> None:

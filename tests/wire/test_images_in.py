@@ -72,6 +72,23 @@ async def test_a_picture_from_a_picture(tmp_path: Path) -> None:
         assert "160x104, within a mask of an image at 0.5, fake" in text_of(history)
 
 
+async def test_a_photo_is_enlarged_beyond_what_the_model_draws(tmp_path: Path) -> None:
+    """With Lanczos, which the message and Info say; what is too large for that is refused with the size that fits."""
+    async with easel_evening(tmp_path) as evening:
+        await up(evening)
+        photo = upload(png(520, 500))
+        larger = await evening.finished(await evening.imagine(image=photo, upscale=2))
+        assert "1040×1000 · upscaled 2× with Lanczos · fake" in larger.text
+        assert "Fake model can't draw 1040x1000, so the image was enlarged with Lanczos alone" in larger.text
+        info = await evening.discord.click(evening.alice, larger, "Info")
+        assert "sampler:Lanczos model:fake upscale:2" in text_of(info)
+        answer = await evening.imagine(image=upload(png(4000, 90)), upscale=2)
+        assert (
+            "4000x90 can't be made 2 times as large here: take an image of at most 2048"
+            in answer.message.text
+        )
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image": upload(CAT, "cat.gif")}, "image has to be a PNG, JPEG or WebP picture"),
     ({"image": upload(b"MZ", "cat.exe")}, "image has to be a PNG, JPEG or WebP picture"),
