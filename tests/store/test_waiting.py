@@ -104,7 +104,7 @@ async def a_day(store: Store) -> None:
         {"credits_per_day": 0},
         {"interaction": parent.interaction_id},
     ):
-        await jobs.admit(admission(parent=parent.id, **refused), NOON)
+        await jobs.admit(admission(parent=parent.id, **refused), NOON)  # pyright: ignore[reportArgumentType]
     lost = await rendered(store)
     failed = sure(await jobs.failed(lost, reason="It is gone.", now=NOON))
     await jobs.fetched(failed, charged=1, day=(0, NOON + 1), credits_per_day=9)
