@@ -27,6 +27,7 @@ from bot.health import Health, Signs, notify
 from bot.lock import lock_data
 from bot.models import engine_settings
 from bot.store import Store
+from bot.store.errors import Unusable
 from bot.ui.attachments import Fetch, Intake, from_discord
 from bot.ui.buttons import JobButton
 from bot.ui.client import Desk, EaselClient, EaselTree
@@ -81,7 +82,12 @@ class App:
             on_token_refused=client.end_for_its_token,
         )
         dispatcher = self._dispatcher = Dispatcher(
-            store=store, engine=self.engine, delivery=delivery, clock=self._clock, settings=self.settings
+            store=store,
+            engine=self.engine,
+            delivery=delivery,
+            clock=self._clock,
+            settings=self.settings,
+            on_damage=client.end_for_its_database,
         )
         client.desk = Desk(
             dispatcher=dispatcher,
@@ -249,6 +255,8 @@ async def _serve(
 
     async with client:
         await client.start(token)
+    if client.damage:
+        raise Unusable(f"Easel had to end: {client.damage.removesuffix('.')}.")
     return _token_refused() if client.token_was_refused else EXIT_OK
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Self
@@ -60,6 +60,12 @@ def cost_of(request: GenerationRequest) -> int:
     return request.images * max(1, math.ceil(request.pixels * request.evaluations / CREDIT_WORK))
 
 
+def price_of(cost: int, images: Sequence[SpooledImage]) -> int:
+    """What a job that reserved `cost` costs with these finished images: those that are withheld are free."""
+    shown = sum(image.path is not None for image in images)
+    return math.ceil(cost * shown / max(1, len(images)))
+
+
 def work_of(request: GenerationRequest) -> float:
     """Pixels × UNet rows of a whole request: what estimates of time are proportional to."""
     rows = 2 if request.guidance_scale > 1 else 1
@@ -96,7 +102,8 @@ class Job:
     faults: int
     """How often an engine died with this job as its only guest."""
     request: GenerationRequest
-    action: Action
+    action: str
+    """A word of `Action`, or of another version."""
     parent_id: int | None
     """The job whose button asked for this one."""
     user_id: int
@@ -123,12 +130,20 @@ class Job:
     """Why it failed or was cancelled: a sentence."""
     notes: tuple[str, ...] = ()
     deleted_at: float | None = None
+    """When somebody asked to take its pictures away: nobody is shown them from then on."""
+    removed_at: float | None = None
+    """When its message and files were gone."""
     images: tuple[SpooledImage, ...] = ()
 
     @property
     def shown_images(self) -> tuple[SpooledImage, ...]:
         """The images that may be posted."""
         return tuple(image for image in self.images if image.path is not None)
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Drawn, but refunded since nobody would take it: its person may still have it, for what it costs."""
+        return self.state is JobState.FAILED and bool(self.shown_images)
 
 
 # ------------------------------------------------------------------ limits

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from engine import foreign
 from engine import loras as lora_words
@@ -111,6 +112,10 @@ class GenerationRequest:
     """Sentences for the person who asked, about what was typed and is not heeded: they come back with the picture."""
 
     def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raises InvalidRequest outside of today's bounds; only one that was `stored` can be."""
         check_text("negative prompt", self.negative_prompt)
         if self.upscale == 1:
             check_prompt(self.prompt)
@@ -159,8 +164,9 @@ class GenerationRequest:
 
     @property
     def evaluations(self) -> int:
-        """UNet calls for one image."""
-        return EVERY_SAMPLER[self.sampler].evaluations(self.steps, self.steps_taken)
+        """UNet calls for one image; one for each step with a sampler that is known no more."""
+        sampler = EVERY_SAMPLER.get(self.sampler, Sampler(name=self.sampler))
+        return sampler.evaluations(self.steps, self.steps_taken)
 
     @property
     def size(self) -> str:
@@ -180,6 +186,43 @@ class GenerationRequest:
         loras = tuple(map(Lora.from_dict, values.get("loras", ())))
         told = tuple(map(str, values.get("remarks", ())))
         return cls(**{key: values[key] for key in known}, loras=loras, remarks=told)
+
+    @classmethod
+    def stored(cls, values: Any) -> Self:
+        """What was written down, perhaps by another version: nothing is refused, and what can't be read is left empty.
+
+        A row has to be readable for as long as it lies there; whoever draws it anew asks `check` first.
+        """
+        told = cast("dict[str, Any]", values) if isinstance(values, dict) else {}
+        request = object.__new__(cls)
+        for name, (kinds, empty) in _STORED.items():
+            value = told.get(name, empty)
+            kept = isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
+            object.__setattr__(request, name, value if kept else empty)
+        object.__setattr__(request, "loras", _stored_loras(told.get("loras")))
+        return request
+
+
+_NUMBER = (int, float)
+_STORED: Mapping[str, tuple[tuple[type, ...], Any]] = {
+    **dict.fromkeys(("prompt", "negative_prompt", "sampler", "model"), ((str,), "")),
+    **dict.fromkeys(("width", "height", "steps", "seed"), ((int,), 0)),
+    **dict.fromkeys(("images", "upscale"), ((int,), 1)),
+    **dict.fromkeys(("image", "mask"), ((str, type(None)), None)),
+    "guidance_scale": (_NUMBER, 1.0),
+    "strength": ((*_NUMBER, type(None)), None),
+}
+"""The fields of a stored request but for its LoRAs: what each may be, and what it is where it is something else."""
+
+
+def _stored_loras(values: Any) -> tuple[Lora, ...]:
+    entries = cast("list[Any]", values) if isinstance(values, list) else []
+    found = [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
+    return tuple(
+        Lora(name=entry["name"], weight=entry["weight"])
+        for entry in found
+        if isinstance(entry.get("name"), str) and isinstance(entry.get("weight"), _NUMBER)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -514,6 +557,14 @@ class SpooledImage:
     width: int = 0
     height: int = 0
     flagged: bool = False
+
+    @classmethod
+    def stored(cls, values: Any) -> Self:
+        """Inverse of `asdict`; keys of other versions are ignored, and one without a file was withheld."""
+        told = cast("dict[str, Any]", values) if isinstance(values, dict) else {}
+        known = {entry.name: told[entry.name] for entry in fields(cls) if entry.name in told}
+        whole: dict[str, Any] = {"seed": 0, "path": None} | known
+        return cls(**whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

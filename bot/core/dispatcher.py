@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -26,10 +27,10 @@ from bot.core.fairness import FairQueue
 from bot.core.gate import Gate
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spooled import all_intact
-from bot.core.words import SET_ASIDE, for_the_owner, held_up_by, model_set_aside
-from bot.jobs import TOKEN_LIFE_S, Job, JobState, work_of
+from bot.core.words import SET_ASIDE, for_the_owner, held_up_by, model_set_aside, of_damage
+from bot.jobs import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, price_of, work_of
 from bot.store import Store
-from bot.store.db import DatabaseError
+from bot.store.db import DatabaseError, Unusable
 from engine.contract import (
     Broken,
     Cancel,
@@ -37,6 +38,7 @@ from engine.contract import (
     Event,
     Failed,
     Finished,
+    InvalidRequest,
     Loading,
     Ready,
     Started,
@@ -48,27 +50,39 @@ from engine.failpoints import Failpoint, reach
 log = structlog.get_logger(__name__)
 
 FAULTS_MAX = 2
+REFUSALS_MAX = 60
+"""So often in a row may the store refuse one event; then the operator hears of it, and it is tried on."""
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
 
 
 class Dispatcher:
     def __init__(
-        self, *, store: Store, engine: EngineClient, delivery: Delivery, clock: Clock, settings: Settings
+        self,
+        *,
+        store: Store,
+        engine: EngineClient,
+        delivery: Delivery,
+        clock: Clock,
+        settings: Settings,
+        on_damage: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
+        """`on_damage` is called, once, when promises can't be kept any more since the database is damaged."""
         self.gate = Gate(store=store, engine=engine, clock=clock, settings=settings)
         self.engine = engine
         self._store = store
         self._delivery = delivery
         self._clock = clock
-        self._endings = Endings(store=store, delivery=delivery, clock=clock)
+        self._endings = Endings(store=store, delivery=delivery, clock=clock, spool=settings.spool)
+        self._on_damage = on_damage
+        self._is_damaged = False
         self._line = FairQueue()
         self._waiting: dict[int, Job] = {}
         self._aboard: dict[int, Aboard] = {}
         self._suspects: set[int] = set()
         self._deadly, self._deadly_at_start = Deadly(), Deadly()
-        self._cancels: dict[int, str] = {}
-        """Promised cancels of jobs that are (or just come) aboard, with what their messages will say."""
+        self._cancelled: set[int] = set()
+        """Jobs that are (or just come) aboard, though their rows say that they are over."""
         self._pace = Pace()
         self._last_step_at = 0.0
         self._inbox: deque[Event | Lost | Paused | None] = deque()
@@ -86,7 +100,9 @@ class Dispatcher:
             with attempt:
                 queued = await self._store.jobs.queued(job, message_id=message_id, now=self._clock.now())
         reach(Failpoint.QUEUED)
-        if queued is not None:
+        if queued is None:
+            await self._endings.show_late(job, message_id)
+        else:
             self._enqueue(queued)
             if self._endings.is_out_of_reach(queued):  # removed in this moment
                 await self.guild_left(queued.guild_id)
@@ -97,7 +113,7 @@ class Dispatcher:
         reason = "Discord did not take the answer in time."
         async for attempt in persistent():
             with attempt:
-                await self._store.jobs.cancelled(job, reason=reason, charged=0, now=self._clock.now())
+                await self._store.jobs.unanswered(job, reason=reason, now=self._clock.now())
         log.warning("job_unanswered", job=job.id)
 
     def _enqueue(self, job: Job) -> None:
@@ -140,57 +156,72 @@ class Dispatcher:
         return self._pace.seconds_for(aboard.work_left * len(self._aboard))
 
     async def cancel(self, job_id: int, *, by: str) -> bool:
-        """Cancels a waiting or running job; `by` is named in the message. False when it is over already."""
-        return await self._cancel(job_id, f"Cancelled by {by}.")
+        """Cancels a job before it is drawn; `by` is named in the message. False when it is over already.
 
-    async def _cancel(self, job_id: int, reason: str) -> bool:
-        if job_id in self._aboard:
-            self._cancel_aboard(job_id, reason)
-            return True
-        job = self._waiting.get(job_id)
-        if job is None:
-            return False
-        if await self._cancel_waiting(job, reason):
-            return True
-        if job_id in self._aboard or job_id in self._waiting:  # its turn came while we asked
-            self._cancel_aboard(job_id, reason)
-            return True
+        A running one costs the share already done. The row says so before anybody is told: from then on neither what
+        the engine still sends nor a restart changes it.
+        """
+        while (job := await self._store.jobs.get(job_id)) is not None:
+            if JobState.CANCELLED not in TRANSITIONS[job.state]:
+                return False
+            charged, now = math.ceil(job.cost * self._share_done(job)), self._clock.now()
+            reason = f"Cancelled by {by}."
+            ended = await self._store.jobs.cancelled(job, reason=reason, charged=charged, now=now)
+            if ended is not None:  # else it went on in this moment
+                self._let_go(ended)
+                return True
         return False
 
-    def _cancel_aboard(self, job_id: int, reason: str) -> None:
-        self._cancels[job_id] = reason
-        if (aboard := self._aboard.get(job_id)) is not None:
-            self.engine.send(Cancel(job_id=job_id, attempt=aboard.job.attempt))
+    def _share_done(self, job: Job) -> float:
+        aboard = self._aboard.get(job.id)
+        return aboard.step.fraction if aboard is not None and aboard.step is not None else 0.0
 
-    async def _cancel_waiting(self, job: Job, reason: str) -> bool:
-        ended = await self._store.jobs.cancelled(job, reason=reason, charged=0, now=self._clock.now())
-        if ended is None:
-            return False
-        self._forget(job.id)
-        self._background(self._endings.show(ended))
-        return True
+    def _let_go(self, ended: Job) -> None:
+        """Its row says that it is over: line, engine and message follow."""
+        if ended.id in self._aboard:
+            self._cancelled.add(ended.id)
+            self.engine.send(Cancel(job_id=ended.id, attempt=ended.attempt))
+        elif ended.id in self._waiting and ended.started_at is not None:  # just being taken
+            self._cancelled.add(ended.id)
+        else:
+            self._forget(ended.id)
+        if ended.message_id is not None and ended.shown_at is None:
+            self._background(self._endings.show(ended))
 
     async def withdraw(self, *, guild_id: int, user_id: int) -> int:
         """Cancels what a person who was just blocked has waiting, refunded; what is drawn already goes on. How many."""
         reason = "Cancelled by a moderator, not charged."
-        theirs = [job for job in self.line() if (job.guild_id, job.user_id) == (guild_id, user_id)]
-        return sum([await self._cancel_waiting(job, reason) for job in theirs])
+        ended = await self._store.jobs.withdrawn(
+            guild_id=guild_id, user_id=user_id, reason=reason, now=self._clock.now()
+        )
+        for job in ended:
+            self._let_go(job)
+        return len(ended)
 
     async def guild_left(self, guild_id: int) -> None:
         """Removed from a server: what waits is cancelled, what runs ends; none of it is posted or charged."""
         self._endings.guild_left(guild_id)
-        for job in [*self.line(), *self.running()]:
-            if job.guild_id == guild_id:
-                async for attempt in persistent():
-                    with attempt:
-                        await self._cancel(job.id, REMOVED)
+        ended: list[Job] = []
+        try:
+            async for attempt in persistent():
+                with attempt:
+                    now = self._clock.now()
+                    ended = await self._store.jobs.abandoned(guild_id=guild_id, reason=REMOVED, now=now)
+        except Unusable as error:
+            self._meet_damage(error)
+        for job in ended:
+            self._let_go(job)
 
     def guild_joined(self, guild_id: int) -> None:
         self._endings.guild_joined(guild_id)
 
     async def delete(self, job: Job) -> None:
-        """Takes a finished job's message and images away for good; it stays charged. May raise what Delivery does."""
-        await self._endings.delete(job)
+        """Takes a finished job's message and images away for good; it stays charged. Raises Irremovable.
+
+        What takes longer than an answer may goes on behind it, and after a restart.
+        """
+        if (rest := await self._endings.delete(job)) is not None:
+            self._background(rest)
 
     # -------------------------------------------------------------- start and stop
 
@@ -198,10 +229,12 @@ class Dispatcher:
         """Takes up everything that was alive when the bot ended, then starts the engine."""
         self._pace = Pace(await self._store.history.recent(count=50))
         await self._store.jobs.purge_tokens(before=self._clock.now() - TOKEN_LIFE_S)
+        for guild_id, user_id in await self._store.jobs.blocked():  # the bot was killed while they were
+            await self.withdraw(guild_id=guild_id, user_id=user_id)
         for job in await self._store.jobs.live():
             await self._recover(job)
-        for job in await self._endings.owed():
-            self._background(self._endings.show(job))
+        for work in await self._endings.owed():
+            self._background(work)
         self.engine.start(self._post)
 
     async def _recover(self, job: Job) -> None:
@@ -234,10 +267,12 @@ class Dispatcher:
     async def _back_in_line(self, job: Job, *, faults: int) -> None:
         queued = await self._store.jobs.requeued(job, faults=faults)
         was_aboard = self._aboard.pop(job.id, None) is not None
-        if queued is not None and was_aboard:
+        if queued is None:  # cancelled in this moment
+            self._forget(job.id)
+        elif was_aboard:
             self._waiting[job.id] = queued
             self._line.put_back(job.id)
-        elif queued is not None:
+        else:
             self._enqueue(queued)
 
     async def drain(self, *, limit_s: float) -> None:
@@ -270,16 +305,25 @@ class Dispatcher:
             self._drainer = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
+        refusals = 0
         while self._inbox:
             event = self._inbox[0]
             try:
                 await (self._fill() if event is None else self._handle(event))
+            except Unusable as error:  # it would never be handled, and must not hold up all others
+                self._meet_damage(error)
+                if isinstance(event, Finished | Failed | Cancelled):
+                    self._forget(event.job_id)
             except DatabaseError as error:  # a stranger's lock, a full disk: the event waits, in order
                 log.error("store_unavailable", error=str(error))
+                refusals += 1
+                if refusals % REFUSALS_MAX == 0:
+                    self._background(self.warn_of_damage(f"{error}, again and again"))
                 await asyncio.sleep(endings.BUSY_RETRY_S)
                 continue
             except Exception:  # a bug in one event must not stop all others
                 log.exception("event_failed", event_type=type(event).__name__)
+            refusals = 0
             self._inbox.popleft()
 
     async def _handle(self, event: Event | Lost | Paused) -> None:
@@ -327,22 +371,27 @@ class Dispatcher:
             case Failed():
                 await self._fail(aboard.job, event.reason)
             case Cancelled():
-                await self._cancelled(aboard, done=event.done)
+                if aboard.job.id in self._cancelled:
+                    self._leave(aboard.job)
+                else:
+                    await self._fail(aboard.job, "The image engine gave this up.")
 
     async def _finished(self, aboard: Aboard, event: Finished) -> None:
         reach(Failpoint.FINISHED)
         job = aboard.job
-        shown = sum(image.path is not None for image in event.images)
         rendered = await self._store.jobs.rendered(
             job,
             images=event.images,
             seconds=event.seconds,
             engine_seconds=aboard.engine_s,
             notes=event.notes,
-            charged=math.ceil(job.cost * shown / len(event.images)),
+            charged=price_of(job.cost, event.images),
         )
         reach(Failpoint.RENDERED)
         self._pace.observe(work_of(job.request), aboard.engine_s)
+        if rendered is None and job.id in self._cancelled:
+            self._leave(replace(job, images=event.images))
+            return
         self._forget(job.id)
         if rendered is not None:
             log.info("job_rendered", job=job.id, seconds=round(event.seconds, 2))
@@ -355,19 +404,10 @@ class Dispatcher:
             log.warning("job_failed", job=job.id, reason=reason)
             self._background(self._endings.show(failed))
 
-    async def _cancelled(self, aboard: Aboard, *, done: float) -> None:
-        """A running job costs the share already done, unless it can't be shown any more."""
-        job = aboard.job
-        share = 0.0 if self._endings.is_out_of_reach(job) else min(1.0, done)
-        ended = await self._store.jobs.cancelled(
-            job,
-            reason=self._cancels.get(job.id, "Cancelled."),
-            charged=math.ceil(job.cost * share),
-            now=self._clock.now(),
-        )
+    def _leave(self, job: Job) -> None:
+        """The engine has let go of a job whose row was over before."""
         self._forget(job.id)
-        if ended is not None:
-            self._background(self._endings.show(ended))
+        self._background(self._endings.forget_files(job))
 
     async def _lost(self, lost: Lost) -> None:
         """An engine died. A job that was alone carries a fault; of several, each must clear itself alone.
@@ -391,14 +431,14 @@ class Dispatcher:
             *self.line(),
             *(guest.job for guest in guests),
         ]:  # by whom it is known, should the store be busy
-            if job.request.model == model and job.id not in self._cancels:
+            if job.request.model == model and job.id not in self._cancelled:
                 await self._fail(job, SET_ASIDE.format(model=model))
         self._background(self._delivery.tell_owner(model_set_aside(model)))
 
     async def _lost_guest(self, guest: Aboard) -> None:
         job, faults = guest.job, guest.job.faults + bool(guest.was_alone)
-        if job.id in self._cancels:
-            await self._cancelled(guest, done=guest.step.fraction if guest.step else 0.0)
+        if job.id in self._cancelled:
+            self._leave(job)
         elif faults >= FAULTS_MAX:
             await self._fail(job, "The image engine died twice while making this.")
             self.engine.blame_a_job()
@@ -406,9 +446,6 @@ class Dispatcher:
             if guest.is_begun:
                 self._suspects.add(job.id)
             await self._back_in_line(job, faults=faults)
-            reason, waiting = self._cancels.get(job.id), self._waiting.get(job.id)
-            if reason is not None and waiting is not None:  # promised while it went back
-                await self._cancel_waiting(waiting, reason)
 
     # -------------------------------------------------------------- the line moves
 
@@ -418,23 +455,35 @@ class Dispatcher:
             job_id = self._line.next()
             if job_id is None:
                 break
-            try:
-                running = await self._store.jobs.running(self._waiting[job_id], now=self._clock.now())
-            except DatabaseError:
-                if job_id in self._waiting:  # not cancelled in this moment: its turn will come again
-                    self._line.put_back(job_id)
-                raise
-            self._waiting.pop(job_id, None)
-            if running is None:  # cancelled in this moment
-                self._line.ended(job_id)
+            running = await self._take(job_id)
+            if running is None:
                 continue
             reach(Failpoint.TAKEN)
             self._aboard[job_id] = Aboard(job=running, generation=self.engine.generation)
             self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
             reach(Failpoint.SUBMITTED)
-            if (reason := self._cancels.get(job_id)) is not None:
-                self._cancel_aboard(job_id, reason)
         self._show_line()
+
+    async def _take(self, job_id: int) -> Job | None:
+        """The job whose turn it is, now running; None where it was cancelled in this moment, or can't be drawn any more."""
+        job = self._waiting[job_id]
+        try:
+            if (problem := _why_not_drawn(job)) is not None:
+                await self._fail(job, problem)
+                return None
+            running = await self._store.jobs.running(job, now=self._clock.now())
+        except Unusable:  # its turn will never come: the others' shall
+            self._forget(job_id)
+            raise
+        except DatabaseError:
+            if job_id in self._waiting:  # not cancelled in this moment: its turn will come again
+                self._line.put_back(job_id)
+            raise
+        self._waiting.pop(job_id, None)
+        if running is None or job_id in self._cancelled:
+            self._forget(job_id)
+            return None
+        return running
 
     def _has_room(self) -> bool:
         if self._suspects:
@@ -446,7 +495,7 @@ class Dispatcher:
         self._waiting.pop(job_id, None)
         self._aboard.pop(job_id, None)
         self._suspects.discard(job_id)
-        self._cancels.pop(job_id, None)
+        self._cancelled.discard(job_id)
         self._line.ended(job_id)
         self._moved.set()
         self._post(None)
@@ -454,7 +503,8 @@ class Dispatcher:
     # -------------------------------------------------------------- telling people
 
     def _show(self, job: Job, *, now: bool = False) -> None:
-        self._delivery.show(job, self.progress_of(job), now=now)
+        if job.id not in self._cancelled:  # its message shows the end
+            self._delivery.show(job, self.progress_of(job), now=now)
 
     def _show_line(self) -> None:
         for job in self.line()[:PLACES_SHOWN]:
@@ -468,5 +518,33 @@ class Dispatcher:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._moved.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, Unusable):
+            self._meet_damage(error)
+        else:
             log.error("background_task_failed", exc_info=error)
+
+    def _meet_damage(self, error: Unusable) -> None:
+        """What was promised can't be written down any more: the operator is told, once, and has to act."""
+        log.error("store_damaged", error=str(error))
+        if not self._is_damaged:
+            self._is_damaged = True
+            self._background(self._tell_damage(str(error)))
+
+    async def _tell_damage(self, problem: str) -> None:
+        await self.warn_of_damage(problem)
+        self._on_damage(problem)
+
+    async def warn_of_damage(self, problem: str) -> None:
+        """Tells the operator what is the matter with the database: the same problem at most once an hour."""
+        await self._delivery.tell_owner(of_damage(problem))
+
+
+def _why_not_drawn(job: Job) -> str | None:
+    """What keeps a stored request, perhaps of another version, from being drawn today: a sentence."""
+    try:
+        job.request.check()
+    except InvalidRequest as problem:
+        return str(problem)
+    return None

@@ -12,11 +12,11 @@ import structlog
 
 from bot.config import Settings
 from bot.core.engine_client import EngineClient, Phase
-from bot.core.policy import Admitted, Refused, Window, day_of, explain, foresee, judge, limits_for
+from bot.core.policy import Admitted, Refused, Window, credit, day_of, explain, foresee, judge, limits_for
 from bot.core.ports import Clock
 from bot.core.spooled import hold_inputs
 from bot.core.words import CLOSING, why_nothing_is_offered
-from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, Refusal, Usage
+from bot.jobs import Action, Admission, Job, JobState, Limits, Origin, Owner, Refusal, Usage, price_of
 from bot.models import for_upscaling
 from bot.store import Store
 from engine.contract import GenerationRequest, InvalidRequest, ModelInfo, choice_of
@@ -144,21 +144,52 @@ class Gate:
         log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
         return admitted
 
+    async def settle_fetch(self, job: Job, *, owner: Owner) -> Job | Refused:
+        """The job whose person now gets what could not be posted, paid for by the day on which it was asked for.
+
+        What was delivered is paid for, and so is what was fetched before.
+        """
+        if job.state is JobState.DELIVERED:
+            return job
+        limits, zone = await self._limits(owner), await self._zone(owner.guild_id)
+        day, price = day_of(job.created_at, zone), price_of(job.cost, job.images)
+        paid = await self._store.jobs.fetched(
+            job, charged=price, day=(day.start, day.end), credits_per_day=limits.credits_per_day
+        )
+        now = paid or await self._store.jobs.get(job.id)
+        if now is not None and now.state is JobState.DELIVERED:  # or by a second press in this moment
+            return now
+        return Refused(
+            reason=f"It costs {credit(price)}, and those of the day you asked for it are used up: "
+            "ask for a new one with /imagine."
+        )
+
     async def allowance(self, owner: Owner) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""
+        limits = await self._limits(owner)
+        window = day_of(self._clock.now(), await self._zone(owner.guild_id))
+        usage = await self._store.jobs.usage(
+            guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
+        )
+        return Allowance(limits=limits, usage=usage, window=window)
+
+    async def _limits(self, owner: Owner) -> Limits:
         entries = await self._store.settings.limits(owner.guild_id)
-        limits = limits_for(
+        return limits_for(
             owner,
             entries,
             defaults=self._settings.limits.to_limits(),
             ceilings=self._settings.ceilings.to_limits(),
         )
-        zone = await self._store.settings.time_zone(owner.guild_id) or self._settings.server.time_zone
-        window = day_of(self._clock.now(), ZoneInfo(zone))
-        usage = await self._store.jobs.usage(
-            guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
-        )
-        return Allowance(limits=limits, usage=usage, window=window)
+
+    async def _zone(self, guild_id: int) -> ZoneInfo:
+        """The guild's own where it is still known: one of another machine's list may be gone."""
+        name = await self._store.settings.time_zone(guild_id)
+        try:
+            return ZoneInfo(name or self._settings.server.time_zone)
+        except (KeyError, ValueError, OSError) as error:
+            log.warning("time_zone_unknown", guild=guild_id, zone=name, error=str(error))
+            return ZoneInfo(self._settings.server.time_zone)
 
 
 def _explained(refusal: Refusal, verdict: Admitted, allowance: Allowance) -> Refused:

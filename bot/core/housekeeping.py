@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from bot.config import Settings
 from bot.core.gate import free_mb
 from bot.core.ports import Clock
 from bot.core.spooled import inputs_of
+from bot.core.words import of_damage
 from bot.jobs import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune
-from bot.store.db import DatabaseError
+from bot.store.db import DatabaseError, Unusable
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +95,8 @@ async def _try(chore: Chore, tell_owner: Tell) -> None:
         log.error(chore.failure, error=str(error))
         if chore.news:
             await tell_owner(chore.news.format(error=str(error).rstrip(".")))
+        elif isinstance(error, Unusable):
+            await tell_owner(of_damage(str(error)))
 
 
 # ------------------------------------------------------------------ backups
@@ -124,13 +127,22 @@ async def _sweep(store: Store, settings: Settings, now: float) -> None:
     live = await store.jobs.live()
     numbers = {job.id for job in live}
     needed = {digest for job in live for digest in inputs_of(job.request)}
-    gone = [path for path in made if _job_of(path) not in numbers]
+    old = [path for path in made if _job_of(path) not in numbers]
+    unused = [path for path in given if path.name not in needed]
+    gone = await asyncio.to_thread(_remove, old, unused, before=before, partial_before=now - HOUR_S)
+    if gone:
+        log.info("old_files_removed", files=gone)
+
+
+def _remove(
+    made: Iterable[Path], given: Iterable[Path], *, before: float | None, partial_before: float
+) -> int:
+    """How many went."""
     # a picture that is uploaded or rerolled again in this moment is young again, and its job has no row yet
-    gone += [path for path in given if path.name not in needed and is_old(path, before, now - HOUR_S)]
+    gone = [*made, *(path for path in given if is_old(path, before, partial_before))]
     for path in gone:
         path.unlink(missing_ok=True)
-    if gone:
-        log.info("old_files_removed", files=len(gone))
+    return len(gone)
 
 
 def old_files(spool: Path, *, before: float | None, partial_before: float) -> list[Path]:
@@ -144,7 +156,10 @@ def old_files(spool: Path, *, before: float | None, partial_before: float) -> li
 
 def is_old(path: Path, before: float | None, partial_before: float) -> bool:
     limit = partial_before if path.suffix == ".part" else before
-    return limit is not None and path.stat().st_mtime < limit
+    try:
+        return limit is not None and path.stat().st_mtime < limit
+    except FileNotFoundError:  # it was renamed in this moment
+        return False
 
 
 def _job_of(path: Path) -> int | None:

@@ -9,6 +9,10 @@ from bot.jobs import Job
 from engine.contract import Stepped
 
 
+class Irremovable(Exception):
+    """A message can't be deleted; the text is a sentence that says why."""
+
+
 class Undeliverable(Exception):
     """The images can't be posted anywhere; the text is a sentence that says why."""
 
@@ -50,7 +54,7 @@ class Delivery(Protocol):
         ...
 
     async def remove(self, job: Job) -> None:
-        """Deletes the job's message; a message already gone is fine."""
+        """Deletes the job's message; a message already gone is fine. Waits for outages; raises Irremovable."""
         ...
 
     async def tell_owner(self, text: str) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from bot.jobs import Job
 from engine.contract import GenerationRequest, SpooledImage
 
 
@@ -22,6 +23,13 @@ def hold_inputs(folder: Path, request: GenerationRequest) -> bool:
     except OSError:
         return False
     return True
+
+
+def discard(folder: Path, job: Job) -> None:
+    """Removes all that was drawn for a job, by earlier attempts too and half-written; raises OSError."""
+    images = [Path(str(image.path)) for image in job.shown_images]
+    for path in [*images, *folder.glob(f"{job.id}-*"), *folder.glob(f".{job.id}-*.part")]:
+        path.unlink(missing_ok=True)
 
 
 def all_intact(images: tuple[SpooledImage, ...]) -> bool:

@@ -59,6 +59,11 @@ def for_the_owner(reason: str, *, waiting: int) -> str:
     )
 
 
+def of_damage(problem: str) -> str:
+    """What the bot's owner is told of a database that only they can mend; `problem` says how."""
+    return f"Easel needs you: {problem.rstrip('.')}."
+
+
 def _paused() -> str:
     return (
         "The GPU is paused, since the image engine died again and again; "

@@ -24,12 +24,22 @@ Params = Mapping[str, Any]
 
 
 class Database:
-    """One writer, one reader. Every write goes through `write` or `tx`, so statements never interleave."""
+    """One writer, and two readers: an answer to a person never waits for a query that looks at many rows.
 
-    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    Every write goes through `write` or `tx`, so statements never interleave.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        writer: aiosqlite.Connection,
+        reader: aiosqlite.Connection,
+        leisurely: aiosqlite.Connection,
+    ) -> None:
         self.path = path
         self._writer = writer
         self._reader = reader
+        self._leisurely = leisurely
         self._lock = asyncio.Lock()
 
     @classmethod
@@ -39,29 +49,33 @@ class Database:
         Raises DatabaseError; a damaged file is left as it is.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        writer: aiosqlite.Connection | None = None
+        opened: list[aiosqlite.Connection] = []
         try:
             await asyncio.to_thread(_prepare, path, backups or path.parent / "backups")
             writer = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+            opened.append(writer)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 await writer.execute_fetchall(f"PRAGMA {pragma}")
             writer.row_factory = sqlite3.Row
             await schema.migrate(writer)
-            reader = await aiosqlite.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
-            )
-            reader.row_factory = sqlite3.Row
+            for _ in range(2):
+                reader = await aiosqlite.connect(
+                    f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
+                )
+                opened.append(reader)
+                reader.row_factory = sqlite3.Row
+                await reader.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 0")  # reads the schema now
         except (sqlite3.Error, DatabaseError) as error:
-            if writer is not None:
-                await writer.close()
+            for connection in opened:
+                await connection.close()
             kind = Unusable if isinstance(error, Unusable) else DatabaseError
             raise kind(f"The database {path} can't be opened: {str(error).removesuffix('.')}.") from error
-        return cls(path, writer, reader)
+        return cls(path, *opened)
 
     async def close(self) -> None:
         async with self._lock:
-            await self._reader.close()
-            await self._writer.close()
+            for connection in (self._reader, self._leisurely, self._writer):
+                await connection.close()
 
     async def write(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """One statement, its own transaction; the rows of its RETURNING clause."""
@@ -85,9 +99,14 @@ class Database:
                 raise
 
     async def read(self, sql: str, params: Params) -> list[sqlite3.Row]:
-        """One query on the reader; sees everything committed before."""
+        """One quick query; sees everything committed before."""
         with plain_errors():
             return list(await self._reader.execute_fetchall(sql, params))
+
+    async def read_at_leisure(self, sql: str, params: Params) -> list[sqlite3.Row]:
+        """The same for a query that may take long; only others of its kind wait for it."""
+        with plain_errors():
+            return list(await self._leisurely.execute_fetchall(sql, params))
 
 
 def _prepare(path: Path, backups: Path) -> None:

@@ -6,9 +6,9 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
-from bot.jobs import LIVE, TRANSITIONS, WAITING, Action, Admission, Job, JobState, Refusal, Usage
+from bot.jobs import LIVE, TRANSITIONS, WAITING, Admission, Job, JobState, Refusal, Usage
 from bot.store.db import Database
 from engine.contract import GenerationRequest, SpooledImage
 
@@ -120,6 +120,11 @@ class Jobs:
     async def cancelled(self, job: Job, *, reason: str, charged: int, now: float) -> Job | None:
         return await self._move(job, JobState.CANCELLED, reason=reason, charged=charged, finished_at=now)
 
+    async def unanswered(self, job: Job, *, reason: str, now: float) -> Job | None:
+        """accepted -> cancelled for a job that nobody was told of: there is no message to show the end."""
+        ended = {"reason": reason, "charged": 0, "finished_at": now, "shown_at": now}
+        return await self._move(job, JobState.CANCELLED, **ended)
+
     async def _move(self, job: Job, state: JobState, **values: Any) -> Job | None:
         assert state in TRANSITIONS[job.state], f"{job.state} never becomes {state}"
         changes = ", ".join(f"{name} = :{name}" for name in values)
@@ -129,26 +134,85 @@ class Jobs:
         rows = await self._db.write(sql, {**values, **guard, "new_state": state})
         return job_of(rows[0]) if rows else None
 
+    async def withdrawn(self, *, guild_id: int, user_id: int, reason: str, now: float) -> list[Job]:
+        """Cancels all that a person has waiting, in one statement; what is drawn already goes on."""
+        sql = f"""UPDATE job INDEXED BY job_live
+                  SET state = 'cancelled', reason = :reason, charged = 0, finished_at = :now
+                  WHERE state IN {_in(LIVE)} AND state IN ('accepted', 'queued')
+                    AND guild_id = :guild_id AND user_id = :user_id RETURNING *"""
+        params = {"guild_id": guild_id, "user_id": user_id, "reason": reason, "now": now}
+        return _in_order(await self._db.write(sql, params))
+
+    async def abandoned(self, *, guild_id: int, reason: str, now: float) -> list[Job]:
+        """Ends all that lives in a server, free of charge, in one statement; no message there can be written any more."""
+        sql = f"""UPDATE job INDEXED BY job_live
+                  SET state = CASE state WHEN 'rendered' THEN 'failed' ELSE 'cancelled' END,
+                      reason = :reason, charged = 0, finished_at = :now, shown_at = :now
+                  WHERE state IN {_in(LIVE)} AND guild_id = :guild_id RETURNING *"""
+        return _in_order(await self._db.write(sql, {"guild_id": guild_id, "reason": reason, "now": now}))
+
+    async def fetched(
+        self, job: Job, *, charged: int, day: tuple[float, float], credits_per_day: int
+    ) -> Job | None:
+        """failed -> delivered for pictures that nobody would take: their person pays for them, once, and has them.
+
+        None where somebody was faster, or the credits of the day on which they were asked for do not suffice.
+        """
+        sql = """UPDATE job SET state = 'delivered', charged = :charged
+                 WHERE id = :id AND state = 'failed' AND deleted_at IS NULL
+                   AND :charged + (SELECT COALESCE(SUM(charged), 0) FROM job
+                                   WHERE guild_id = :guild_id AND user_id = :user_id
+                                     AND created_at >= :first AND created_at < :last) <= :credits_per_day
+                 RETURNING *"""
+        params = {
+            "id": job.id,
+            "charged": charged,
+            "guild_id": job.guild_id,
+            "user_id": job.user_id,
+            "first": day[0],
+            "last": day[1],
+            "credits_per_day": credits_per_day,
+        }
+        rows = await self._db.write(sql, params)
+        return job_of(rows[0]) if rows else None
+
+    async def answered_late(self, job_id: int, *, message_id: int) -> Job | None:
+        """A job that was cancelled while its answer was under way gets its message, which has to show the end."""
+        sql = """UPDATE job SET message_id = :message_id
+                 WHERE id = :id AND state = 'cancelled' AND message_id IS NULL AND shown_at IS NULL RETURNING *"""
+        rows = await self._db.write(sql, {"id": job_id, "message_id": message_id})
+        return job_of(rows[0]) if rows else None
+
     async def mark_shown(self, job_id: int, *, now: float) -> None:
         """The end of a failed or cancelled job stands in its message, or never will."""
         sql = "UPDATE job SET shown_at = :now WHERE id = :id AND finished_at IS NOT NULL AND shown_at IS NULL"
         await self._db.write(sql, {"id": job_id, "now": now})
 
     async def mark_deleted(self, job_id: int, *, now: float) -> bool:
-        """True for the first call only: the pictures of this job are gone for good."""
+        """True for the first call only: nobody is shown the pictures of this job any more."""
         sql = "UPDATE job SET deleted_at = :now WHERE id = :id AND deleted_at IS NULL RETURNING id"
         return bool(await self._db.write(sql, {"id": job_id, "now": now}))
 
+    async def unmark_deleted(self, job_id: int) -> None:
+        """Its message can't be taken away: everything stays what it was, unless it is gone by now."""
+        sql = "UPDATE job SET deleted_at = NULL WHERE id = :id AND removed_at IS NULL"
+        await self._db.write(sql, {"id": job_id})
+
+    async def mark_removed(self, job_id: int, *, now: float) -> None:
+        """Message and files of a deleted job are gone."""
+        sql = "UPDATE job SET removed_at = :now WHERE id = :id AND deleted_at IS NOT NULL AND removed_at IS NULL"
+        await self._db.write(sql, {"id": job_id, "now": now})
+
     async def purge_tokens(self, *, before: float) -> None:
         """Forgets interaction tokens that have expired."""
-        sql = "UPDATE job SET token = NULL WHERE token IS NOT NULL AND created_at < :before"
+        sql = "UPDATE job INDEXED BY job_with_token SET token = NULL WHERE token IS NOT NULL AND created_at < :before"
         await self._db.write(sql, {"before": before})
 
     # -------------------------------------------------------------- reading
 
     async def get(self, job_id: int) -> Job | None:
         rows = await self._db.read("SELECT * FROM job WHERE id = :id", {"id": job_id})
-        return job_of(rows[0]) if rows else None
+        return job_of(rows[0]) if rows and rows[0]["state"] in set(JobState) else None
 
     async def live(self) -> list[Job]:
         """Everything that has not ended, in the order in which it was asked for."""
@@ -160,6 +224,26 @@ class Jobs:
         sql = """SELECT * FROM job INDEXED BY job_end_to_show
                  WHERE finished_at IS NOT NULL AND shown_at IS NULL AND message_id IS NOT NULL ORDER BY id"""
         return [job_of(row) for row in await self._db.read(sql, {})]
+
+    async def ends_to_find(self) -> list[Job]:
+        """Jobs that were cancelled while their answer was under way: a message may stand there as if they waited."""
+        sql = """SELECT * FROM job INDEXED BY job_with_token WHERE token IS NOT NULL
+                 AND state = 'cancelled' AND message_id IS NULL AND shown_at IS NULL ORDER BY id"""
+        return [job_of(row) for row in await self._db.read(sql, {})]
+
+    async def removals_owed(self) -> list[Job]:
+        """Deleted jobs whose message or files may still be there."""
+        sql = """SELECT * FROM job INDEXED BY job_to_remove
+                 WHERE deleted_at IS NOT NULL AND removed_at IS NULL ORDER BY id"""
+        return [job_of(row) for row in await self._db.read(sql, {})]
+
+    async def blocked(self) -> list[tuple[int, int]]:
+        """(guild, person) of members who may ask for nothing, and yet have something waiting."""
+        sql = f"""SELECT DISTINCT job.guild_id, user_id FROM job INDEXED BY job_live
+                  JOIN limits ON limits.guild_id = job.guild_id AND subject = 'member' AND subject_id = user_id
+                             AND field IN ('credits_per_day', 'pending') AND value = 0
+                  WHERE state IN {_in(LIVE)} AND state IN ('accepted', 'queued')"""
+        return [(row["guild_id"], row["user_id"]) for row in await self._db.read(sql, {})]
 
     async def usage(self, *, guild_id: int, user_id: int, window_start: float) -> Usage:
         sql = f"SELECT {_USED} AS used, {_PENDING} AS pending"
@@ -189,10 +273,21 @@ def _admission_params(admission: Admission, now: float) -> dict[str, Any]:
 
 
 def job_of(row: sqlite3.Row) -> Job:
+    """The row of any version: what it asks for is judged where it is drawn, not where it is read."""
     values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - iterating a Row gives its values
     values["state"] = JobState(values["state"])
-    values["action"] = Action(values["action"])
-    values["request"] = GenerationRequest.from_dict(json.loads(values["request"]))
-    values["notes"] = tuple(json.loads(values["notes"]))
-    values["images"] = tuple(SpooledImage(**image) for image in json.loads(values["images"]))
+    values["request"] = GenerationRequest.stored(json.loads(values["request"]))
+    values["notes"] = tuple(note for note in _entries(values["notes"]) if isinstance(note, str))
+    values["images"] = tuple(map(SpooledImage.stored, _entries(values["images"])))
     return Job(**values)
+
+
+def _entries(text: str) -> list[Any]:
+    """A stored list; empty where it is something else."""
+    found: Any = json.loads(text)
+    return cast("list[Any]", found) if isinstance(found, list) else []
+
+
+def _in_order(rows: Sequence[sqlite3.Row]) -> list[Job]:
+    """Jobs in the order in which they were asked for, which RETURNING does not keep."""
+    return sorted((job_of(row) for row in rows), key=lambda job: job.id)

@@ -39,6 +39,8 @@ class EaselClient(discord.Client):
     desk: Desk
     token_was_refused = False
     """Discord took our token once, and does no more: the reason why this client closed."""
+    damage = ""
+    """What is the matter with the database, as a sentence, where that is the reason."""
 
     def __init__(
         self,
@@ -78,6 +80,12 @@ class EaselClient(discord.Client):
             await self._on_drain()
         self._is_draining = False
         await self.close()
+
+    def end_for_its_database(self, sentence: str) -> None:
+        """What is promised can't be written down any more: a supervisor must not start us again before it is mended."""
+        self.damage = sentence
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self.close())
 
     def end_for_its_token(self) -> None:
         """Each further request would be another invalid one, and Discord bans for those: so ends the bot."""

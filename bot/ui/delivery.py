@@ -17,13 +17,13 @@ from typing import Any
 import discord
 import structlog
 
-from bot.core.ports import Clock, Progress, Undeliverable
+from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
 from bot.jobs import TOKEN_LIFE_S, Job, JobState
 from bot.ui import messages
 from bot.ui.breaker import Breaker, Way, why_shut
-from bot.ui.errors import UserError
+from bot.ui.errors import LOST
 from bot.ui.owner import OwnerLine
-from bot.ui.poster import PASSING, Poster, retries
+from bot.ui.poster import GIVE_UP_AFTER_S, Poster, retries
 from bot.ui.previews import PreviewSlot, may_be_about_the_file, stamp
 
 log = structlog.get_logger(__name__)
@@ -119,7 +119,7 @@ class DiscordDelivery:
         except discord.HTTPException as error:
             self._take_refusal(writer, job, error)
             log.info("progress_refused", job=job.id, status=error.status, code=error.code)
-        except PASSING as error:
+        except LOST as error:
             writer.doubtful = True
             log.info("progress_lost", job=job.id, error=repr(error))
 
@@ -189,7 +189,7 @@ class DiscordDelivery:
                     if message.flags.loading:
                         await self._fill(job, message)
                     return message.id
-        except (discord.HTTPException, *PASSING) as error:
+        except LOST as error:
             log.info("answer_not_found", job=job.id, error=repr(error))
         return None
 
@@ -202,11 +202,17 @@ class DiscordDelivery:
         if job.message_id is None:
             return
         try:
-            await self._poster.message_of(job).delete()
+            async for attempt in retries(timeout=GIVE_UP_AFTER_S):
+                with attempt:
+                    await self._poster.message_of(job).delete()
         except discord.NotFound:
             pass
         except discord.Forbidden:
-            raise UserError("I may not delete messages in this channel any more: ask an admin.") from None
+            raise Irremovable("I may not delete messages in this channel any more: ask an admin.") from None
+        except LOST as error:
+            if isinstance(error, discord.HTTPException) and error.status == 401:
+                await self._poster.end_with_the_process()
+            raise Irremovable("Discord did not delete the message: try again later.") from error
 
     async def tell_owner(self, text: str) -> None:
         await self._owner.tell(text)

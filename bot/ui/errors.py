@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import discord
 import structlog
 from discord import app_commands
@@ -15,15 +16,18 @@ log = structlog.get_logger(__name__)
 
 BUSY = "Easel is busy right now and nothing was charged: try again in a moment."
 REPAIR = "Easel's database needs repair and nothing was charged: please tell an admin."
+UNREACHED = "Discord could not be reached for a moment: please try again."
 TEXT_MAX = 2000
 """Characters of a message, as Discord counts them."""
+LOST = (discord.HTTPException, aiohttp.ClientError, OSError)
+"""How an answer gets lost: refused, too late, or on the way (a timeout is an OSError)."""
 
 
 class UserError(Exception):
     """A refusal; its text is the sentence that is shown."""
 
 
-def sentence_for(error: BaseException) -> str | None:
+def sentence_for(error: BaseException) -> str | None:  # noqa: PLR0911 - one for each kind
     """The sentence for an error that is no bug of ours; None for one that is."""
     match error:
         case app_commands.CommandInvokeError():
@@ -32,6 +36,8 @@ def sentence_for(error: BaseException) -> str | None:
             return str(error)
         case DatabaseError():
             return REPAIR if isinstance(error, Unusable) else BUSY
+        case aiohttp.ClientError() | TimeoutError() | ConnectionError() | discord.DiscordServerError():
+            return UNREACHED
         case app_commands.NoPrivateMessage():
             return "Use this command in a server, not in a direct message."
         case app_commands.TransformerError():
@@ -45,12 +51,29 @@ def sentence_for(error: BaseException) -> str | None:
 
 
 async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
-    """Tells the person; logs only what nobody expected."""
+    """Tells the person; logs only what nobody expected, and warns the operator of a damaged database."""
     sentence = sentence_for(error)
     if sentence is None:
         log.error("interaction_failed", exc_info=error, interaction=interaction.id)
         sentence = "Something went wrong on our side and was logged: please try again."
     await tell(interaction, sentence)
+    if isinstance(cause := _cause(error), Unusable):
+        await interaction.client.desk.dispatcher.warn_of_damage(str(cause))
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error.original if isinstance(error, app_commands.CommandInvokeError) else error
+
+
+async def say_done(interaction: discord.Interaction[Any], text: str | None = None) -> None:
+    """Answers for something that is done, without a text as a mere press: that the answer got lost undoes nothing."""
+    try:
+        if text is None:
+            await interaction.response.defer()
+        else:
+            await interaction.response.send_message(text, ephemeral=True)
+    except LOST as problem:
+        log.info("done_but_not_told", interaction=interaction.id, error=repr(problem))
 
 
 async def tell(interaction: discord.Interaction[Any], text: str) -> None:
@@ -67,5 +90,5 @@ async def tell(interaction: discord.Interaction[Any], text: str) -> None:
                 await interaction.edit_original_response(content=text)
             case _:
                 await interaction.followup.send(text, ephemeral=True)
-    except discord.HTTPException as problem:
-        log.warning("answer_lost", interaction=interaction.id, status=problem.status, code=problem.code)
+    except LOST as problem:
+        log.warning("answer_lost", interaction=interaction.id, error=repr(problem))

@@ -88,7 +88,7 @@ class Poster:
             raise Undeliverable(str(shut)) from shut
         except discord.HTTPException as error:
             if error.status == 401:
-                await self._end_with_the_process()
+                await self.end_with_the_process()
             raise Undeliverable(_why(error)) from error
         except PASSING as error:
             raise Undeliverable("Discord was out of reach for too long.") from error
@@ -98,7 +98,7 @@ class Poster:
             raise Undeliverable("The finished image is too large for Discord, even as a JPEG.") from error
         raise AssertionError("the retries end by returning or raising")
 
-    async def _end_with_the_process(self) -> None:
+    async def end_with_the_process(self) -> None:
         """Our token is refused: the job stays what it is, and a start with a good token takes it up."""
         self._on_token_refused()
         await asyncio.Event().wait()

@@ -8,19 +8,18 @@ from dataclasses import replace
 from io import BytesIO
 
 import discord
-import structlog
 
+from bot.core.policy import Refused
+from bot.core.ports import Irremovable
 from bot.core.spooled import all_intact
 from bot.jobs import Action, Job, JobState
 from bot.ui import info, uploads
 from bot.ui.buttons import Press
 from bot.ui.client import Interaction
-from bot.ui.errors import UserError, answer_error
+from bot.ui.errors import UserError, answer_error, say_done
 from bot.ui.messages import fetched_view, utf16_length
-from bot.ui.ordering import place_order
+from bot.ui.ordering import owner_of, place_order
 from engine.contract import SEEDS
-
-log = structlog.get_logger(__name__)
 
 
 async def press(interaction: Interaction, which: Press, job_id: int) -> None:
@@ -75,8 +74,11 @@ async def _delete(interaction: Interaction, job: Job) -> None:
         raise UserError("Only the person who asked for this image or a moderator may delete it.")
     if not job.state.is_final:
         raise UserError("This image is not finished yet: cancel it instead.")
-    await interaction.client.desk.dispatcher.delete(job)
-    await _acknowledge(interaction)
+    try:
+        await interaction.client.desk.dispatcher.delete(job)
+    except Irremovable as problem:
+        raise UserError(str(problem)) from problem
+    await say_done(interaction)
 
 
 async def _cancel(interaction: Interaction, job: Job) -> None:
@@ -86,23 +88,21 @@ async def _cancel(interaction: Interaction, job: Job) -> None:
     if not await interaction.client.desk.dispatcher.cancel(job.id, by=by):
         done = job.state in (JobState.RENDERED, JobState.DELIVERED)
         raise UserError("It is finished already." if done else "It is over already.")
-    await _acknowledge(interaction)
+    await say_done(interaction)
 
 
 async def _fetch(interaction: Interaction, job: Job) -> None:
+    """Shows what nobody would take, and charges it once: what was refunded is not handed out for nothing."""
     if interaction.user.id != job.user_id:
         raise UserError("Only the person who asked for this image may fetch it.")
+    if job.state is not JobState.DELIVERED and not job.is_unpaid:
+        raise UserError("There is no image of this request to fetch.")
     if job.deleted_at is not None or not await asyncio.to_thread(all_intact, job.images):
         raise UserError("This image is not kept any more: ask for a new one with /imagine.")
     await interaction.response.defer(ephemeral=True, thinking=True)
     files = await uploads.files_of(job, job.images, file_bytes_max=interaction.filesize_limit)
-    view = fetched_view(job, [file.filename for file in files])
+    paid = await interaction.client.desk.dispatcher.gate.settle_fetch(job, owner=owner_of(interaction))
+    if isinstance(paid, Refused):
+        raise UserError(paid.reason)
+    view = fetched_view(paid, [file.filename for file in files])
     await interaction.edit_original_response(view=view, attachments=files)
-
-
-async def _acknowledge(interaction: Interaction) -> None:
-    """Says that the press was heard, after it worked: a refusal before would need a second message."""
-    try:
-        await interaction.response.defer()
-    except discord.HTTPException as error:  # too late or a repetition: what was wanted is done all the same
-        log.info("press_not_acknowledged", interaction=interaction.id, code=error.code)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from bot.core import dispatcher as dispatcher_module
 from bot.core import engine_client as client_module
 from bot.core.engine_client import Phase
 from bot.core.watch import Deadlines
@@ -353,3 +354,18 @@ async def test_a_cancel_in_the_moment_of_a_crash_holds(rig_of: MakeRig) -> None:
     row = await rig.ended(job)
     assert promised == (row.state is JobState.CANCELLED)
     await rig.assert_books()
+
+
+async def test_a_store_that_refuses_for_long_is_told_to_the_operator(
+    rig_of: MakeRig, stranger: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event is tried on, in order, but whoever runs the bot hears of it; then it is handled."""
+    monkeypatch.setattr(dispatcher_module, "REFUSALS_MAX", 3)
+    rig = await rig_of(fake=SLOW)
+    job = await rig.imagine()
+    await aboard(rig, job)
+    with stranger(rig) as connection:
+        await eventually(lambda: rig.delivery.told)
+        connection.execute("COMMIT")
+    assert (await rig.ended(job)).state is JobState.DELIVERED
+    assert "the database is busy" in rig.delivery.told[0]

@@ -216,6 +216,8 @@ class Play:
         if state in LIVE:
             yield f"has not ended, with {world.answers.get(asked.job.interaction_id)} as its message"
             return
+        if asked.is_cancelled and state is not JobState.CANCELLED:
+            yield "was cancelled, and somebody told so"
         if state is JobState.DELIVERED:
             if row["charged"] != row["cost"]:
                 yield f"{row['charged']} of {row['cost']} were charged"

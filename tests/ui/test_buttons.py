@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import discord
+import pytest
 
 from bot.jobs import Action, JobState
 from bot.ui.buttons import JobButton, Press
@@ -195,3 +196,23 @@ async def test_images_that_were_never_posted_are_for_their_person_alone(world: W
     result = await world.admin.click(world.channel.last_message, label="Show")
 
     assert "Only the person who asked" in result.response.content
+
+
+@pytest.mark.parametrize(
+    "values",
+    ["'$.sampler', 'Gone++'", "'$.steps', 5000", "'$.width', 'wide', '$.steps', NULL", "'$.images', 99"],
+)
+async def test_buttons_of_a_message_with_bounds_of_another_version(world: World, values: str) -> None:
+    """A row that today's bounds refuse is still told by Info and history; only drawing it anew is refused, in a sentence."""
+    message = await world.imagined()
+    await world.store.database.write(f"UPDATE job SET request = json_set(request, {values})", {})
+    await world.restart()
+    told = await world.alice.click(message, label="Info")
+    history = await world.alice.slash(world.channel, "history")
+    refused = await world.alice.click(message, label="Reroll")
+
+    assert "**Job 1**" in told.response.content
+    assert history.response.components
+    assert "Something went wrong" not in refused.response.content
+    assert refused.ephemeral
+    assert await world.jobs_stored() == 1

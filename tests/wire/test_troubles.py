@@ -238,7 +238,7 @@ async def test_a_channel_deleted_meanwhile_leads_to_a_direct_message(tmp_path: P
 
 
 async def test_what_nobody_takes_is_refunded_and_kept_in_the_history(tmp_path: Path) -> None:
-    """Channel gone and direct messages shut: nothing is charged, and its person alone can still fetch the image."""
+    """Channel gone and direct messages shut: nothing is charged until its person fetches the image, which costs it once."""
     async with easel_evening(tmp_path, fake={"step_s": 0.1}) as evening:
         discord = evening.discord
         evening.alice.takes_dms = False
@@ -251,15 +251,43 @@ async def test_what_nobody_takes_is_refunded_and_kept_in_the_history(tmp_path: P
         elsewhere = discord.add_channel(evening.guild, "elsewhere")
         await discord.announce(evening.guild)
         history: Any = (await discord.slash(evening.alice, elsewhere, "history")).message
-        assert "could not be posted, not charged" in history.text
-        fetched: Any = await discord.click(evening.alice, history, "Show 1")
-        await discord.until(lambda: fetched.message.shown_files == ["easel-1-42.png"])
-        assert fetched.message.ephemeral
+        assert "could not be posted, not charged: 📥 1 for 1 credit" in history.text
+        for _ in range(2):
+            fetched: Any = await discord.click(evening.alice, history, "Show 1")
+            await discord.until(lambda shown=fetched: shown.message.shown_files == ["easel-1-42.png"])
+            assert fetched.message.ephemeral
+            assert charges(evening) == [1]
+        history = (await discord.slash(evening.alice, elsewhere, "history")).message
+        assert "could not be posted: 📥 1" in history.text
 
         (file,) = (tmp_path / "data" / "spool").glob("*.png")
         file.unlink()
         gone = await discord.click(evening.alice, history, "Show 1")
         assert "not kept any more" in (gone.ephemeral_text or "")
+
+
+async def test_what_was_refunded_is_not_handed_out_for_nothing(tmp_path: Path) -> None:
+    """Three pictures that nobody took, drawn with one day's credit: one can be fetched, for that credit, and no other."""
+    limits = "[limits]\ncredits_per_day = 1\n[ceilings]\ncredits_per_day = 1\n"
+    async with easel_evening(tmp_path, fake={"step_s": 0.1}, toml=limits) as evening:
+        discord = evening.discord
+        evening.alice.takes_dms = False
+        await start(evening)
+        rooms = [discord.add_channel(evening.guild, f"room-{number}") for number in range(3)]
+        await discord.announce(evening.guild)
+        for number, room in enumerate(rooms, 1):
+            await discord.slash(evening.alice, room, "imagine", prompt="a red circle")
+            await discord.delete_channel(room)
+            await ends(evening, *["failed"] * number)
+        history: Any = (await discord.slash(evening.alice, evening.channel, "history")).message
+        presses = (1, 2, 3, 1)
+        fetched: list[Any] = [await discord.click(evening.alice, history, f"Show {n}") for n in presses]
+        for answer in fetched[::3]:
+            await discord.until(lambda shown=answer: shown.message.shown_files)
+        for answer in fetched[1:3]:
+            await discord.until(lambda told=answer: "used up" in told.message.text)
+            assert not answer.message.shown_files
+        assert charges(evening) == [1, 0, 0]
 
 
 async def test_an_outage_outlived_by_a_restart(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from discord.app_commands import Choice, Range
 from bot.jobs import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
 from bot.ui.client import EaselClient, EaselTree, Interaction
-from bot.ui.errors import UserError
+from bot.ui.errors import UserError, say_done
 from bot.ui.messages import fitting
 from engine.contract import SIDE_MIN
 
@@ -126,7 +126,7 @@ async def timezone(interaction: discord.Interaction[EaselClient], zone: Range[st
         raise UserError("There is no such time zone: pick one from the list, such as Europe/Berlin.")
     await interaction.client.desk.store.settings.set_time_zone(guild_id, zone)
     log.info("time_zone_set", guild=guild_id, by=interaction.user.id, zone=zone)
-    await interaction.response.send_message(f"Days now begin at midnight in {zone}.", ephemeral=True)
+    await say_done(interaction, f"Days now begin at midnight in {zone}.")
 
 
 @cache
@@ -174,7 +174,7 @@ async def _report(interaction: Interaction, changes: list[LimitChange], *, cance
     lines = [_change(change) for change in changes] or ["Nothing changed: it was like that already."]
     if cancelled:
         lines.append(f"Cancelled what they had waiting: {cancelled}, not charged.")
-    await interaction.response.send_message(fitting(lines), ephemeral=True)
+    await say_done(interaction, fitting(lines))
 
 
 def vars_of(limits: Limits) -> dict[str, int]:
@@ -201,6 +201,6 @@ def _change(change: LimitChange) -> str:
 
     who = _subject(change.subject, change.subject_id)
     return (
-        f"<t:{int(change.at)}:R> <@{change.by_user_id}> set {LABELS[change.field]} of {who}: "
+        f"<t:{int(change.at)}:R> <@{change.by_user_id}> set {LABELS.get(change.field, change.field)} of {who}: "
         f"{said(change.old_value)} → {said(change.new_value)}"
     )

@@ -10,7 +10,7 @@ from discord import app_commands, ui
 
 from bot.core.policy import credit
 from bot.core.words import held_up_by
-from bot.jobs import Job, JobState
+from bot.jobs import Job, JobState, price_of
 from bot.ui.buttons import JobButton, Press
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError, answer_error
@@ -126,7 +126,7 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
         TurnPage.make("Older ▶", "older", offset + PAGE, disabled=offset + PAGE >= total),
     )
     view.add_item(row)
-    kept = [job for job in jobs if job.state is JobState.FAILED]
+    kept = [job for job in jobs if _was_never_posted(job)]
     for start in range(0, len(kept), ROW):
         buttons = (
             JobButton.make(Press.FETCH, job.id, suffix=f" {job.id}") for job in kept[start : start + ROW]
@@ -136,12 +136,20 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
     return view
 
 
+def _was_never_posted(job: Job) -> bool:
+    """Nobody would take it, and so it waits here; one with a reason was delivered in the end, by being fetched."""
+    return job.state is JobState.FAILED or job.reason is not None
+
+
 def _entry(job: Job) -> str:
     """A link to the message; what was never posted has a number instead, for the button that shows it."""
     prompt, link = code(job.request.prompt, 80), f"{job.guild_id}/{job.channel_id}/{job.message_id}"
     title = f"[{prompt}](https://discord.com/channels/{link})"
     if job.state is JobState.FAILED:
-        title = f"{prompt} (could not be posted, not charged: 📥 {job.id})"
+        price = credit(price_of(job.cost, job.images))
+        title = f"{prompt} (could not be posted, not charged: 📥 {job.id} for {price})"
+    elif _was_never_posted(job):
+        title = f"{prompt} (could not be posted: 📥 {job.id})"
     request = job.request
     facts = [f"seed {request.seed}", request.size, start_words(request), plain(request.model)]
     return f"{title} <t:{int(job.created_at)}:R> · {', '.join(filter(None, facts))}"
