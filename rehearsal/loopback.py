@@ -296,10 +296,12 @@ class LoopbackDiscord(People):
         reset: bool = False,
         scope: str | None = None,
         code: int = 0,
+        page: str | None = None,
     ) -> Fault:
         """Fail the next `times` requests whose path contains `path_part` (method "*": any).
 
         `apply`: do what was asked, then lose the reply. `reset`: cut the connection instead of answering.
+        `page`: HTML instead of JSON.
         The path "/gateway" stands for connections to the gateway.
         """
         fault = Fault(
@@ -313,6 +315,7 @@ class LoopbackDiscord(People):
             reset=reset,
             scope=scope,
             code=code,
+            page=page,
         )
         self.state.faults.append(fault)
         return fault
@@ -332,6 +335,10 @@ class LoopbackDiscord(People):
     async def drop_gateway(self, close_code: int | None = None) -> None:
         """Reset the gateway connection (or close it with a code); the client should RESUME."""
         await self.gateway.drop(close_code)
+
+    def close_sessions(self, code: int, *, times: int = 1) -> None:
+        """End the next `times` connections with a code, when they identify themselves or resume."""
+        self.gateway.closing = (code, times)
 
     async def ask_reconnect(self) -> None:
         """Op 7."""

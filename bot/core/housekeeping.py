@@ -17,6 +17,7 @@ from bot.jobs import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune
 from bot.store.db import DatabaseError
+from bot.store.threads import unawaited
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +109,7 @@ async def back_up_when_due(store: Store, settings: Settings, now: float) -> None
         return
     target = folder / name_for(now)
     await store.back_up(target)
-    gone = await asyncio.to_thread(prune, folder, keep=settings.backup.keep)
+    gone = await unawaited(lambda: prune(folder, keep=settings.backup.keep))
     log.info("backup_made", file=str(target), older_removed=gone)
 
 

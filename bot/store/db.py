@@ -14,6 +14,7 @@ import aiosqlite
 
 from bot.store import backup, health, schema
 from bot.store.errors import DatabaseError, Unusable, plain_errors
+from bot.store.threads import unawaited
 
 __all__ = ["Database", "DatabaseError", "Unusable"]
 
@@ -41,7 +42,7 @@ class Database:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         writer: aiosqlite.Connection | None = None
         try:
-            await asyncio.to_thread(_prepare, path, backups or path.parent / "backups")
+            await unawaited(lambda: _prepare(path, backups or path.parent / "backups"))
             writer = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 await writer.execute_fetchall(f"PRAGMA {pragma}")
@@ -51,9 +52,11 @@ class Database:
                 f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
             )
             reader.row_factory = sqlite3.Row
-        except (sqlite3.Error, DatabaseError) as error:
-            if writer is not None:
+        except BaseException as error:
+            if writer is not None:  # its thread would keep a process alive that was told to stop
                 await writer.close()
+            if not isinstance(error, sqlite3.Error | DatabaseError):
+                raise
             kind = Unusable if isinstance(error, Unusable) else DatabaseError
             raise kind(f"The database {path} can't be opened: {str(error).removesuffix('.')}.") from error
         return cls(path, writer, reader)

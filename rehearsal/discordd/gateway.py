@@ -89,6 +89,8 @@ class Gateway:
         self.resumes = 0
         self.heartbeats = 0
         self.resume_hosts: list[str] = []
+        self.closing: tuple[int, int] = (0, 0)
+        """A close code, and how many connections get it instead of a session."""
 
     @property
     def ready(self) -> bool:
@@ -122,6 +124,9 @@ class Gateway:
             if frame.type is not WSMsgType.TEXT:
                 continue
             payload: Json = json.loads(frame.data)
+            if payload["op"] in (2, 6) and self.closing[1]:
+                await self._turn_away(connection, payload)
+                continue
             match payload["op"]:
                 case 1:  # heartbeat
                     self.heartbeats += 1
@@ -135,6 +140,14 @@ class Gateway:
                 case other:
                     self._state.unexpected.append(f"gateway op {other}")
             self._state.changes.tell()
+
+    async def _turn_away(self, connection: Connection, payload: Json) -> None:
+        code, times = self.closing
+        self.closing = (code, times - 1)
+        if payload["op"] == 2:
+            self.identifies.append(payload["d"])
+        await connection.close(code)
+        self._state.changes.tell()
 
     async def _identify(self, connection: Connection, data: Json) -> None:
         if data["token"] != self._state.token:
