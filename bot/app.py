@@ -23,7 +23,7 @@ from bot.core.housekeeping import keep_house
 from bot.core.ports import Clock
 from bot.exits import EXIT_FAILED, EXIT_OK, explained
 from bot.health import Health, Signs, notify
-from bot.lock import lock_data
+from bot.lock import EXIT_ALREADY_RUNNING, lock_data
 from bot.models import engine_settings
 from bot.stopping import Stop
 from bot.store import Store
@@ -34,6 +34,7 @@ from bot.ui.commands import imagine, limits, mine
 from bot.ui.delivery import DiscordDelivery
 from bot.ui.outages import NOT_LET_IN, TROUBLES, Outage, is_weather, outage_of, pauses
 from bot.ui.presses import press
+from bot.ui.rival import RIVAL
 from engine.contract import EngineSettings
 
 log = structlog.get_logger(__name__)
@@ -76,6 +77,7 @@ class App:
         self._store: Store | None = None
         self._dispatcher: Dispatcher | None = None
         self._chores: list[asyncio.Task[None]] = []
+        self._tell_owner: Tell | None = None
 
     async def setup(self, client: EaselClient) -> None:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
@@ -86,7 +88,9 @@ class App:
             clock=self._clock,
             interval_s=self.settings.progress.interval_s,
             on_token_refused=client.end_for_its_token,
+            rival=client.rival,
         )
+        self._tell_owner = delivery.tell_owner
         dispatcher = self._dispatcher = Dispatcher(
             store=store, engine=self.engine, delivery=delivery, clock=self._clock, settings=self.settings
         )
@@ -135,6 +139,11 @@ class App:
         if self._dispatcher is not None:
             await self._dispatcher.drain(limit_s=self.settings.queue.drain_s)
 
+    async def warn(self, text: str) -> None:
+        """Whoever runs the bot."""
+        if self._tell_owner is not None:
+            await self._tell_owner(text)
+
     async def close(self) -> None:
         """Rows keep their states: the next start resumes them."""
         for chore in self._chores:
@@ -166,7 +175,9 @@ def create_app(
     `fetch` is for one whose attachments lie nowhere on the net.
     """
     app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch)
-    return EaselClient(on_setup=app.setup, on_close=app.close, on_drain=app.drain, **client_options)
+    return EaselClient(
+        on_setup=app.setup, on_close=app.close, on_drain=app.drain, on_rival=app.warn, **client_options
+    )
 
 
 def make_tree(client: EaselClient) -> EaselTree:
@@ -295,9 +306,17 @@ async def _serve(
                 break
     finally:
         stop.is_heard()
-    if any(client.token_was_refused for client in clients):
+    return max(map(_as_exit_code, clients), default=EXIT_OK)
+
+
+def _as_exit_code(client: EaselClient) -> int:
+    """Why it left, told where nobody asked it to."""
+    if client.token_was_refused:
         print(NOT_LET_IN, file=sys.stderr)
         return EXIT_CONFIG
+    if client.has_rival:
+        print(RIVAL, file=sys.stderr)
+        return EXIT_ALREADY_RUNNING
     return EXIT_OK
 
 

@@ -150,6 +150,19 @@ class LoopbackDiscord(People):
     ) -> Channel:
         return self.state.add_channel(guild, name, app_permissions, None)
 
+    def add_private_thread(
+        self, channel: Channel, name: str = "thread", *, bot_is_in: bool = False
+    ) -> Channel:
+        """Its people may use the bot's commands there, though the bot itself sees it only once it is in."""
+        thread = self.state.add_channel(channel.guild, name, channel.app_permissions, None)
+        thread.parent, thread.bot_is_in = channel, bot_is_in
+        return thread
+
+    async def add_to_thread(self, thread: Channel) -> None:
+        """As by mentioning the bot there, and tell it (THREAD_CREATE)."""
+        thread.bot_is_in = True
+        await self.gateway.dispatch("THREAD_CREATE", payloads.thread_of_bot(thread, self.state.bot))
+
     def add_role(
         self, guild: Guild, name: str, *, permissions: int = 0, members: tuple[User, ...] = ()
     ) -> Role:

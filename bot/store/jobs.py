@@ -117,8 +117,14 @@ class Jobs:
         """Any live state -> failed, with the whole cost given back."""
         return await self._move(job, JobState.FAILED, reason=reason, charged=0, finished_at=now)
 
-    async def cancelled(self, job: Job, *, reason: str, charged: int, now: float) -> Job | None:
-        return await self._move(job, JobState.CANCELLED, reason=reason, charged=charged, finished_at=now)
+    async def cancelled(
+        self, job: Job, *, reason: str, charged: int, now: float, message_id: int | None = None
+    ) -> Job | None:
+        """`message_id`: that of an accepted job, whose answer was found only now."""
+        message_id = message_id or job.message_id
+        return await self._move(
+            job, JobState.CANCELLED, reason=reason, charged=charged, finished_at=now, message_id=message_id
+        )
 
     async def _move(self, job: Job, state: JobState, **values: Any) -> Job | None:
         assert state in TRANSITIONS[job.state], f"{job.state} never becomes {state}"

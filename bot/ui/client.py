@@ -23,6 +23,7 @@ from bot.ui.buttons import Press
 from bot.ui.errors import answer_error
 from bot.ui.gateway import GatewayPace
 from bot.ui.outages import NotDiscord, pauses, told
+from bot.ui.rival import RIVAL, Rival
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,8 @@ class EaselClient(discord.Client):
     desk: Desk
     token_was_refused = False
     """Discord took our token once, and does no more: the reason why this client closed."""
+    has_rival = False
+    """Another bot answers with our token: the reason why this client closed."""
 
     def __init__(
         self,
@@ -64,10 +67,13 @@ class EaselClient(discord.Client):
         on_setup: Callable[[EaselClient], Awaitable[None]],
         on_close: Callable[[], Awaitable[None]],
         on_drain: Callable[[], Awaitable[None]],
+        on_rival: Callable[[str], Awaitable[None]] | None = None,
         **options: Any,
     ) -> None:
+        self.rival = Rival(self._keep_out)
         trace = aiohttp.TraceConfig()
         GatewayPace().watch(trace)
+        self.rival.watch(trace)
         super().__init__(
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -78,6 +84,7 @@ class EaselClient(discord.Client):
         self._on_setup = on_setup
         self._on_close = on_close
         self._on_drain = on_drain
+        self._on_rival = on_rival or _nobody
         self._setup: _Setup = _Setup.TO_COME
         self._is_draining = False
         self._service: asyncio.Task[None] | None = None
@@ -150,7 +157,9 @@ class EaselClient(discord.Client):
         if self._service is None:
             await self.close()
             return
-        while not self._service.done():  # it may be at a login, a migration or a pause; who waits for it closes us
+        while (
+            not self._service.done()
+        ):  # it may be at a login, a migration or a pause; who waits for it closes us
             self._service.cancel()  # of which asyncio.wait_for swallows one now and then, before Python 3.12
             await asyncio.wait({self._service}, timeout=CANCEL_AGAIN_S)
 
@@ -159,6 +168,17 @@ class EaselClient(discord.Client):
         self.token_was_refused = True
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end())
+
+    def _keep_out(self) -> None:
+        """Who asks now is served by the other bot; what waits here goes on at the next start."""
+        log.error("rival", problem=RIVAL)
+        self.has_rival = True
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._tell_and_end())
+
+    async def _tell_and_end(self) -> None:
+        await self._on_rival(RIVAL)
+        await self._end()
 
     async def on_connect(self) -> None:
         self.is_connected = True
@@ -194,6 +214,10 @@ class EaselClient(discord.Client):
     async def _close(self) -> None:
         await self._on_close()
         await super().close()
+
+
+async def _nobody(_text: str) -> None:
+    return None
 
 
 class EaselTree(app_commands.CommandTree[EaselClient]):

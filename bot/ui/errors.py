@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import discord
 import structlog
 from discord import app_commands
 
 from bot.store.db import DatabaseError, Unusable
+from bot.ui.outages import is_weather, told
+from bot.ui.rival import ALREADY_ACKNOWLEDGED
 from engine.contract import InvalidRequest
 
 log = structlog.get_logger(__name__)
 
 BUSY = "Easel is busy right now and nothing was charged: try again in a moment."
 REPAIR = "Easel's database needs repair and nothing was charged: please tell an admin."
+AUTOMOD = "This server's AutoMod blocked the message with your prompt."
+UNREACHABLE = "Discord did not answer Easel in time: try again in a moment."
+BLOCKED = frozenset({200000, 200001, 240000})
+"""By AutoMod: for a text, a title, a harmful link."""
 TEXT_MAX = 2000
 """Characters of a message, as Discord counts them."""
 
 
 class UserError(Exception):
     """A refusal; its text is the sentence that is shown."""
+
+
+def is_blocked(error: discord.HTTPException) -> bool:
+    """Whether AutoMod, or whoever runs the server, does not want this text there."""
+    return error.code in BLOCKED
 
 
 def sentence_for(error: BaseException) -> str | None:
@@ -41,11 +53,23 @@ def sentence_for(error: BaseException) -> str | None:
         case app_commands.CommandNotFound() | app_commands.CommandSignatureMismatch():
             return "Discord still shows an older form of this command: reload Discord and try again."
         case _:
-            return None
+            return _of_discord(error)
+
+
+def _of_discord(error: BaseException) -> str | None:
+    if isinstance(error, discord.HTTPException) and is_blocked(error):
+        return f"{AUTOMOD} Say it in other words."
+    return UNREACHABLE if is_weather(error) else None
 
 
 async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
     """Tells the person; logs only what nobody expected."""
+    cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+    if isinstance(cause, discord.HTTPException) and cause.code == ALREADY_ACKNOWLEDGED:
+        log.warning("answer_lost", interaction=interaction.id, status=cause.status, code=cause.code)
+        if (rival := getattr(interaction.client, "rival", None)) is not None:
+            rival.was_faster(interaction.id)
+        return
     sentence = sentence_for(error)
     if sentence is None:
         log.error("interaction_failed", exc_info=error, interaction=interaction.id)
@@ -69,3 +93,5 @@ async def tell(interaction: discord.Interaction[Any], text: str) -> None:
                 await interaction.followup.send(text, ephemeral=True)
     except discord.HTTPException as problem:
         log.warning("answer_lost", interaction=interaction.id, status=problem.status, code=problem.code)
+    except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+        log.warning("answer_lost", interaction=interaction.id, error=told(problem))
