@@ -96,6 +96,8 @@ class Database:
 def _prepare(path: Path, backups: Path) -> None:
     """Looks before anything is written, and keeps a copy of what a migration is going to change."""
     backup.check_whole(path)
+    for folder in (path.parent, backups):
+        backup.sweep(folder, at_start=True)
     if not path.exists():
         path.touch(mode=0o600)
         return
@@ -108,4 +110,5 @@ def _prepare(path: Path, backups: Path) -> None:
     if found > newest:
         raise Unusable(f"its schema {found} is newer than this program's {newest}: install the newer Easel")
     if 0 < found < newest:
-        backup.back_up(path, backups / backup.name_for(time.time(), before_schema=newest))
+        made = backup.back_up(path, backups / backup.name_for(time.time(), before_schema=newest))
+        backup.drop_twins(made)

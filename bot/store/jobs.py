@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from bot.jobs import LIVE, TRANSITIONS, WAITING, Action, Admission, Job, JobState, Refusal, Usage
@@ -36,6 +37,15 @@ WHERE {_USED} + :cost <= :credits_per_day
 ON CONFLICT DO NOTHING
 RETURNING *
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """What of a job's files in the spool is still wanted."""
+
+    names: frozenset[str]
+    attempt: int | None
+    """The one that is under way, whose files the row does not name yet."""
 
 
 class Jobs:
@@ -167,11 +177,26 @@ class Jobs:
                  WHERE finished_at IS NOT NULL AND shown_at IS NULL AND message_id IS NOT NULL ORDER BY id"""
         return [job_of(row) for row in await self._db.read(sql, {})]
 
+    async def spooled(self, job_ids: Collection[int]) -> dict[int, Spooled]:
+        """What is still wanted of the files that these jobs have in the spool; jobs that are not known are left out."""
+        sql = """SELECT id, state, attempt, images, deleted_at FROM job
+                 WHERE id IN (SELECT value FROM json_each(:ids))"""
+        rows = await self._db.read(sql, {"ids": json.dumps([*job_ids])})
+        return {row["id"]: _spooled(row) for row in rows}
+
     async def usage(self, *, guild_id: int, user_id: int, window_start: float) -> Usage:
         sql = f"SELECT {_USED} AS used, {_PENDING} AS pending"
         params = {"guild_id": guild_id, "user_id": user_id, "window_start": window_start}
         (row,) = await self._db.read(sql, params)
         return Usage(used=row["used"], pending=row["pending"])
+
+
+def _spooled(row: sqlite3.Row) -> Spooled:
+    paths = [image["path"] for image in json.loads(row["images"]) if row["deleted_at"] is None]
+    return Spooled(
+        names=frozenset(Path(path).name for path in paths if path is not None),
+        attempt=row["attempt"] if row["state"] == JobState.RUNNING else None,
+    )
 
 
 def _admission_params(admission: Admission, now: float) -> dict[str, Any]:
