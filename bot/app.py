@@ -46,9 +46,6 @@ SYNC_WITHIN_S = 10.0
 """So long a start waits for the commands to be pushed; then it goes on with those that Discord knows."""
 
 
-START_S = 60.0
-"""A start takes no longer, as systemd is told."""
-
 Tell = Callable[[str], Awaitable[None]]
 
 
@@ -344,7 +341,7 @@ async def _stay(client: EaselClient, token: str) -> Outage | None:
 async def _wait(told_to_stop: asyncio.Event, pause_s: float, why: str) -> bool:
     """Whether to try once more afterwards; not, once it is told to stop."""
     print(f"{why} Trying again in {pause_s:.0f} s.", file=sys.stderr, flush=True)
-    notify(f"EXTEND_TIMEOUT_USEC={int((pause_s + START_S) * 1e6)}\nSTATUS={why}")
+    notify(f"STATUS={why}")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(pause_s):
             await told_to_stop.wait()

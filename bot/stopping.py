@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Stop:
     """From `listen` on a signal does what was chosen last; at first, while nothing has begun, it ends the process."""
@@ -16,7 +18,7 @@ class Stop:
 
     def listen(self) -> None:
         """Python's own handlers, not the loop's: those would be gone again before the process is."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, self._heard)
 
     def _heard(self, _number: int, _frame: FrameType | None) -> None:
@@ -27,8 +29,9 @@ class Stop:
         self._act = act
 
     def is_heard(self) -> None:
-        """The end has come already."""
-        self._act = lambda: None
+        """The end has come already: no signal changes how, not even while Python puts its own handlers away."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _leave_at_once() -> None:

@@ -30,6 +30,7 @@ from bot.core.words import for_the_owner, held_up_by
 from bot.jobs import TOKEN_LIFE_S, Job, JobState, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError
+from bot.store.threads import unawaited
 from engine.contract import (
     Broken,
     Cancel,
@@ -224,7 +225,7 @@ class Dispatcher:
             case JobState.RUNNING:  # a restart of the bot is nobody's fault
                 await self._back_in_line(job, faults=job.faults)
             case JobState.RENDERED:
-                if await asyncio.to_thread(all_intact, job.images):
+                if await unawaited(lambda: all_intact(job.images)):
                     self._background(self._endings.deliver(job))
                 else:
                     await self._back_in_line(job, faults=job.faults)

@@ -124,7 +124,7 @@ async def _sweep(store: Store, settings: Settings, now: float) -> None:
     days = settings.data.retention_days
     age = _Age(before=now - days * DAY_S if days else None, partial_before=now - HOUR_S)
     # files first, then the rows: a file seen here belongs to a job that is alive, and read below, or has ended
-    made, given = await asyncio.to_thread(lambda: (files_in(settings.spool), files_in(settings.inputs)))
+    made, given = await unawaited(lambda: (files_in(settings.spool), files_in(settings.inputs)))
     live = await store.jobs.live()
     gone = await _made(store, made, age, live={job.id for job in live})
     needed = {digest for job in live for digest in inputs_of(job.request)}
@@ -132,7 +132,7 @@ async def _sweep(store: Store, settings: Settings, now: float) -> None:
     gone += [path for path in given if path.name not in needed and age.is_over(path)]
     for path in gone:
         path.unlink(missing_ok=True)
-    copies = await asyncio.to_thread(sweep, settings.backups)
+    copies = await unawaited(lambda: sweep(settings.backups))
     if gone or copies:
         log.info("old_files_removed", files=len(gone) + copies)
 

@@ -32,6 +32,7 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._lock = asyncio.Lock()
+        self._is_closed = False
 
     @classmethod
     async def open(cls, path: Path, *, backups: Path | None = None) -> Self:
@@ -62,13 +63,19 @@ class Database:
         return cls(path, writer, reader)
 
     async def close(self) -> None:
+        self._is_closed = True
         async with self._lock:
             await self._reader.close()
             await self._writer.close()
 
+    def _check_open(self) -> None:
+        if self._is_closed:  # somebody asks in our last moment
+            raise DatabaseError("Easel is ending: ask again in a minute")
+
     async def write(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """One statement, its own transaction; the rows of its RETURNING clause."""
         async with self._lock:
+            self._check_open()
             with plain_errors():
                 return list(await self._writer.execute_fetchall(sql, params))
 
@@ -76,6 +83,7 @@ class Database:
     async def tx(self) -> AsyncGenerator[aiosqlite.Connection]:
         """Several statements at once. Never await anything but the connection inside."""
         async with self._lock:
+            self._check_open()
             try:
                 with plain_errors():
                     await self._writer.execute_fetchall("BEGIN IMMEDIATE")
@@ -89,6 +97,7 @@ class Database:
 
     async def read(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """One query on the reader; sees everything committed before."""
+        self._check_open()
         with plain_errors():
             return list(await self._reader.execute_fetchall(sql, params))
 

@@ -94,7 +94,7 @@ def _refused(error: discord.HTTPException) -> Outage:
     asked_s, answer = _asked_s(error), plain_answer(error)
     if error.code == TOO_MANY_CREATED:
         return Outage(
-            sentence="Discord takes no more new commands for a day, since 200 were created: it is tried again later.",
+            sentence="Discord takes no more new commands for a day, since 200 were created in one.",
             asked_s=asked_s,
         )
     if error.status == 429:

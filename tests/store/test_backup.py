@@ -240,8 +240,10 @@ async def test_killed_migrations_leave_one_copy(file: Path, monkeypatch: pytest.
     folder, command = file.parent / "backups", [sys.executable, "-m", "tests.store.dying", str(file)]
     older = back_up(file, folder / name_for(NOON, before_schema=NEWEST + 1))
     await filled(file, jobs=1)
-    for after in (0, 1, 3, 2):
+    for number, after in enumerate((0, 1, 3, 2), 1):
         await asyncio.to_thread(subprocess.run, [*command, str(after), json.dumps(LATER[-1:])], check=False)
+        made = backups(folder)[0].path  # as if it had been some time ago: these all come within a second
+        made.rename(folder / name_for(NOON + number, before_schema=NEWEST + 1))
     monkeypatch.setattr(schema, "migrations", lambda: LATER)
     await (await Database.open(file)).close()
     kept = [found.path for found in backups(folder)]

@@ -88,6 +88,28 @@ async def test_told_to_stop_in_slow_work_on_files(
             await evening.bot.start()
 
 
+@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
+async def test_told_to_stop_while_it_takes_up_what_was_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]
+) -> None:
+    """Reading finished pictures that are still owed may take long on a bad disk; they are owed all the same."""
+    async with easel_evening(tmp_path, module=["tests.wire.stalling_child"]) as evening:
+        await evening.bot.start()
+        outage = evening.discord.fail_next("PATCH", "/channels/", status=503, times=10_000)
+        answer = await evening.imagine()
+        await evening.discord.until(lambda: outage.hits >= 1, timeout_s=30)
+        await evening.bot.kill()
+        outage.times = 0
+        monkeypatch.setenv("STALL", "bot.core.dispatcher:all_intact")
+        await evening.bot.start(ready=False)
+        await evening.discord.until((tmp_path / "stalled").exists, timeout_s=30)
+        assert await ends(evening.bot, *signals) == 0
+        assert "Traceback" not in evening.bot.log()
+        monkeypatch.delenv("STALL")
+        await evening.bot.start()
+        await evening.finished(answer)
+
+
 def is_stalled(folder: Path, where: str) -> bool:
     if where == "migration":
         return any((folder / "data" / "backups").glob("*-before-schema-*.sqlite3"))
