@@ -264,7 +264,7 @@ def left_behind(folder: Path, maker: int | str, *, age_s: float = 0.0) -> list[P
     ]
     for name in names:
         (folder / name).touch()
-        os.utime(folder / name, (time.time() - age_s,) * 2)
+        os.utime(folder / name, (time.time() - age_s, time.time() - age_s))
     return [folder / name for name in names]
 
 

@@ -132,11 +132,12 @@ async def test_removed_from_a_thread_meanwhile(tmp_path: Path) -> None:
 
 async def test_cancelled_where_it_may_not_edit_any_more(tmp_path: Path) -> None:
     """The end of a job without images too is told by the interaction while that lives."""
-    async with easel_evening(tmp_path, fake={"step_s": 0.2}) as evening:
+    async with easel_evening(tmp_path, fake={"step_s": 0.5}) as evening:
         discord = evening.discord
         thread = discord.add_private_thread(evening.channel, bot_is_in=True)
         await start(evening)
-        answer = await discord.slash(evening.alice, thread, "imagine", prompt="a red circle")
+        answer = await discord.slash(evening.alice, thread, "imagine", prompt="a red circle", steps=50)
+        await discord.until(lambda: evening.bot.states() == ["running"])
         thread.bot_is_in = False
         await discord.click(evening.alice, answer.message, "Cancel")  # type: ignore[arg-type]
         await ends(evening, "cancelled")
