@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-import aiohttp
 import discord
 import structlog
+from discord import app_commands
 
 from bot import logs
 from bot.config import EXIT_CONFIG, Settings, make_private
@@ -24,8 +24,9 @@ from bot.core.housekeeping import keep_house
 from bot.core.ports import Clock
 from bot.exits import EXIT_FAILED, EXIT_OK, explained
 from bot.health import Health, Signs, notify
-from bot.lock import lock_data
+from bot.lock import EXIT_ALREADY_RUNNING, lock_data
 from bot.models import engine_settings
+from bot.stopping import Stop
 from bot.store import Store
 from bot.store.errors import Unusable
 from bot.ui.attachments import Fetch, Intake, from_discord
@@ -33,7 +34,9 @@ from bot.ui.buttons import JobButton
 from bot.ui.client import Desk, EaselClient, EaselTree
 from bot.ui.commands import imagine, limits, mine
 from bot.ui.delivery import DiscordDelivery
+from bot.ui.outages import NOT_LET_IN, TROUBLES, Outage, is_weather, outage_of, pauses
 from bot.ui.presses import press
+from bot.ui.rival import RIVAL
 from engine.contract import EngineSettings
 
 log = structlog.get_logger(__name__)
@@ -41,8 +44,11 @@ log = structlog.get_logger(__name__)
 PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
 )
-AUTHENTICATION_FAILED = 4004
-"""The gateway's word for a token that was good once."""
+SYNC_WITHIN_S = 10.0
+"""So long a start waits for the commands to be pushed; then it goes on with those that Discord knows."""
+
+
+Tell = Callable[[str], Awaitable[None]]
 
 
 class SystemClock:
@@ -70,6 +76,7 @@ class App:
         self._store: Store | None = None
         self._dispatcher: Dispatcher | None = None
         self._chores: list[asyncio.Task[None]] = []
+        self._tell_owner: Tell | None = None
 
     async def setup(self, client: EaselClient) -> None:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
@@ -80,7 +87,9 @@ class App:
             clock=self._clock,
             interval_s=self.settings.progress.interval_s,
             on_token_refused=client.end_for_its_token,
+            rival=client.rival,
         )
+        self._tell_owner = delivery.tell_owner
         dispatcher = self._dispatcher = Dispatcher(
             store=store,
             engine=self.engine,
@@ -103,17 +112,29 @@ class App:
         )
         client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
-        await sync_commands(client, make_tree(client), store)
+        await self._sync(client, store, tell_owner=delivery.tell_owner)
         self._begin(keep_house(store, self.settings, clock=self._clock, tell_owner=delivery.tell_owner))
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
             self._begin(Health(self.settings.data_dir, signs).watch())
+        notify(
+            "READY=1"
+        )  # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
 
-    def _begin(self, chore: Coroutine[Any, Any, None]) -> None:
+    async def _sync(self, client: EaselClient, store: Store, *, tell_owner: Tell) -> None:
+        """Pushes the commands; where Discord takes them only later, the bot starts with those it has."""
+        tried = asyncio.Event()
+        self._begin(push_commands(client, make_tree(client), store, tell_owner=tell_owner, tried=tried))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SYNC_WITHIN_S):
+                await tried.wait()
+
+    def _begin(self, chore: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs it until the bot closes; what only a bug can end is not ended in silence."""
         task = asyncio.create_task(chore)
         task.add_done_callback(_chore_ended)
         self._chores.append(task)
+        return task
 
     async def drain(self) -> None:
         """What is being drawn is finished and shown; nothing new begins."""
@@ -121,6 +142,11 @@ class App:
         log.info("draining", limit_s=self.settings.queue.drain_s)
         if self._dispatcher is not None:
             await self._dispatcher.drain(limit_s=self.settings.queue.drain_s)
+
+    async def warn(self, text: str) -> None:
+        """Whoever runs the bot."""
+        if self._tell_owner is not None:
+            await self._tell_owner(text)
 
     async def close(self) -> None:
         """Rows keep their states: the next start resumes them."""
@@ -134,8 +160,8 @@ class App:
 
 
 def _chore_ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        log.error("chore_ended", chore=str(task.get_coro()), exc_info=task.exception())
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("chore_ended", chore=str(task.get_coro()), exc_info=error)
 
 
 def create_app(
@@ -153,11 +179,18 @@ def create_app(
     `fetch` is for one whose attachments lie nowhere on the net.
     """
     app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch)
-    return EaselClient(on_setup=app.setup, on_close=app.close, on_drain=app.drain, **client_options)
+    return EaselClient(
+        on_setup=app.setup, on_close=app.close, on_drain=app.drain, on_rival=app.warn, **client_options
+    )
 
 
 def make_tree(client: EaselClient) -> EaselTree:
-    tree = EaselTree(client)
+    """For servers only, whatever the application's page says: where the bot itself is not, it can't post."""
+    tree = EaselTree(
+        client,
+        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+    )
     for module in (imagine, mine, limits):
         module.add_to(tree)
     return tree
@@ -174,6 +207,30 @@ async def sync_commands(client: EaselClient, tree: EaselTree, store: Store, *, f
     await store.settings.set_note(key, digest)
     log.info("commands_synced", count=len(payload))
     return True
+
+
+async def push_commands(
+    client: EaselClient, tree: EaselTree, store: Store, *, tell_owner: Tell, tried: asyncio.Event
+) -> None:
+    """Until Discord has them, with growing pauses; `tried` is set after the first try."""
+    for pause in pauses():
+        try:
+            await sync_commands(client, tree, store)
+        except TROUBLES as error:
+            outage = outage_of(error)
+        else:
+            return
+        finally:
+            tried.set()
+        if outage.sentence == NOT_LET_IN:
+            client.end_for_its_token()
+            return
+        wait_s = max(pause, outage.asked_s)
+        log.error("commands_not_synced", problem=outage.sentence, again_s=wait_s)
+        await tell_owner(
+            f"Easel's commands could not be pushed to Discord and stay as they are. {outage.sentence}"
+        )
+        await asyncio.sleep(wait_s)
 
 
 def invite_link(application_id: int) -> str:
@@ -195,13 +252,17 @@ def run(
 
     `client_options` is called inside the event loop; what it returns goes to discord.Client.
     """
+    stop = Stop()
+    stop.listen()
     token = settings.discord.read_token()
     os.environ.pop("DISCORD_TOKEN", None)  # nothing that is started from here has a use for it
-    logs.configure(settings.log.level, settings.log.format, secrets=(token,))
+    logs.configure(settings.log.level, settings.log.format, secrets=(token,), one_line=is_weather)
 
     def serve() -> int:
         with lock_data(settings):
-            return asyncio.run(_serve(settings, engine or engine_settings(settings), token, client_options))
+            return asyncio.run(
+                _serve(settings, engine or engine_settings(settings), token, client_options, stop)
+            )
 
     return _explained(serve)
 
@@ -212,58 +273,95 @@ def _explained(act: Callable[[], int]) -> int:
     def online() -> int:
         try:
             return act()
-        except discord.LoginFailure:
-            return _token_refused()
-        except discord.ConnectionClosed as problem:
-            if problem.code == AUTHENTICATION_FAILED:
-                return _token_refused()
-            print(f"Discord ended the connection with code {problem.code}. Try again later.", file=sys.stderr)
-        except discord.HTTPException as problem:
-            answer = problem.text or "nothing"
-            print(f"Discord answered {problem.status}: {answer}. Try again later.", file=sys.stderr)
-        except aiohttp.ClientError as problem:
-            print(f"Discord can't be reached: check this machine's network ({problem}).", file=sys.stderr)
-        return EXIT_FAILED
+        except TROUBLES as problem:
+            outage = outage_of(problem)
+            print(
+                f"{outage.sentence} Try again later." if outage.may_pass else outage.sentence, file=sys.stderr
+            )
+            return EXIT_FAILED if outage.may_pass else EXIT_CONFIG
 
     return explained(online)
 
 
-def _token_refused() -> int:
-    print(
-        "Discord refused the token: copy it again from the Bot page of your application at "
-        "https://discord.com/developers/applications.",
-        file=sys.stderr,
-    )
-    return EXIT_CONFIG
-
-
 async def _serve(
-    settings: Settings, engine: EngineSettings, token: str, client_options: Callable[[], Mapping[str, Any]]
+    settings: Settings,
+    engine: EngineSettings,
+    token: str,
+    client_options: Callable[[], Mapping[str, Any]],
+    stop: Stop,
 ) -> int:
-    client = create_app(settings, engine, **client_options())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, client.leave)
+    """Tries to come in until Discord lets it, and stays until it is told to stop. Raises what can't pass."""
+    loop, told_to_stop = asyncio.get_running_loop(), asyncio.Event()
+    clients: list[EaselClient] = []
+
+    def leave() -> None:
+        told_to_stop.set()
+        for client in clients:
+            client.leave()
+
+    stop.does(lambda: loop.call_soon_threadsafe(leave))
+    try:
+        for pause in pauses():
+            clients[:] = [create_app(settings, engine, **client_options())]
+            outage = await _stay(clients[0], token)
+            if outage is None:
+                break
+            clients.clear()
+            if not await _wait(told_to_stop, max(pause, outage.asked_s), outage.sentence):
+                break
+    finally:
+        stop.is_heard()
+    return max(map(_as_exit_code, clients), default=EXIT_OK)
+
+
+def _as_exit_code(client: EaselClient) -> int:
+    """Why it left, told where nobody asked it to."""
+    if client.token_was_refused:
+        print(NOT_LET_IN, file=sys.stderr)
+        return EXIT_CONFIG
+    if client.has_rival:
+        print(RIVAL, file=sys.stderr)
+        return EXIT_ALREADY_RUNNING
+    return EXIT_OK
+
+
+async def _stay(client: EaselClient, token: str) -> Outage | None:
+    """Serves until it is told to leave; the outage that kept it from coming in, if it may pass."""
 
     @client.event
     async def on_ready() -> None:  # pyright: ignore[reportUnusedFunction] - discord.py finds it by name
         log.info("ready", user=str(client.user), servers=len(client.guilds))
-        notify("READY=1")
         await client.let_go_of_servers()
         if not client.guilds and client.application_id is not None:
             print(f"Easel is in no server yet. Invite it: {invite_link(client.application_id)}", flush=True)
 
-    async with client:
-        await client.start(token)
+    try:
+        async with client:
+            await client.serve(token)
+    except TROUBLES as error:
+        outage = outage_of(error)
+        if not outage.may_pass:
+            raise
+        return outage
     if client.damage:
         raise Unusable(f"Easel had to end: {client.damage.removesuffix('.')}.")
-    return _token_refused() if client.token_was_refused else EXIT_OK
+    return None
+
+
+async def _wait(told_to_stop: asyncio.Event, pause_s: float, why: str) -> bool:
+    """Whether to try once more afterwards; not, once it is told to stop."""
+    print(f"{why} Trying again in {pause_s:.0f} s.", file=sys.stderr, flush=True)
+    notify(f"STATUS={why}")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(pause_s):
+            await told_to_stop.wait()
+    return not told_to_stop.is_set()
 
 
 def sync(settings: Settings, force: bool) -> int:
     """`easel sync`: pushes the slash commands without starting the bot."""
     token = settings.discord.read_token()
-    logs.configure(settings.log.level, settings.log.format, secrets=(token,))
+    logs.configure(settings.log.level, settings.log.format, secrets=(token,), one_line=is_weather)
 
     def push() -> int:
         with lock_data(settings):  # a running bot writes to the same database, and has pushed them itself

@@ -81,6 +81,9 @@ def _root(
 @app.command()
 def run(config: ConfigOption = None) -> None:
     """Start the bot."""
+    from bot.stopping import Stop
+
+    Stop().listen()  # before the imports, which take their time
 
     def body(settings: Settings) -> int:
         from bot import app as bot_app

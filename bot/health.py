@@ -124,6 +124,10 @@ def look(folder: Path, *, now: float) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return [f"{folder / FILE} can't be read: is Easel running?"]
     age = now - at
+    if age < -STALE_S:  # the clock was set back: a bot that lives has written since
+        return [
+            f"Easel's last sign is dated {-age:.0f} s from now: it has ended or hangs, or the clock is wrong."
+        ]
     if age > STALE_S:
         return [f"Easel has given no sign for {age:.0f} s: it has ended or hangs."]
     return problems

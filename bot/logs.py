@@ -6,9 +6,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -35,6 +35,23 @@ class Redactor:
         return _WEBHOOK.sub(rf"\g<1>{REMOVED}", line)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shortened:
+    """Names an error of the expected kind instead of showing where it came from."""
+
+    is_expected: Callable[[BaseException], bool]
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        told: Any = event.get("exc_info")
+        error: Any = sys.exception() if told is True else told
+        if isinstance(told, tuple):
+            error = told[1]  # pyright: ignore[reportUnknownVariableType] - a record's own triple
+        if isinstance(error, BaseException) and self.is_expected(error):
+            del event["exc_info"]
+            event.setdefault("error", f"{type(error).__name__}: {error}")
+        return event
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     """Ours by type, so that configuring a second time replaces it and leaves a test runner's handlers alone."""
 
@@ -44,8 +61,12 @@ def configure(
     format: Literal["console", "json"] = "console",  # noqa: A002 - the name of the key in easel.toml
     secrets: Sequence[str] = (),
     stream: TextIO | None = None,
+    one_line: Callable[[BaseException], bool] = lambda _: False,
 ) -> None:
-    """Sends structlog's and every library's records to `stream` (stderr unless told), one line each."""
+    """Sends structlog's and every library's records to `stream` (stderr unless told), one line each.
+
+    A traceback follows where an error is told that is none of the `one_line`s.
+    """
     out = stream or sys.stderr
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -56,6 +77,7 @@ def configure(
             fmt="%H:%M:%S" if format == "console" else "iso", utc=format == "json"
         ),
         structlog.processors.StackInfoRenderer(),
+        _Shortened(one_line),
     ]
     structlog.configure(
         processors=[

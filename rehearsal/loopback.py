@@ -150,6 +150,19 @@ class LoopbackDiscord(People):
     ) -> Channel:
         return self.state.add_channel(guild, name, app_permissions, None)
 
+    def add_private_thread(
+        self, channel: Channel, name: str = "thread", *, bot_is_in: bool = False
+    ) -> Channel:
+        """Its people may use the bot's commands there, though the bot itself sees it only once it is in."""
+        thread = self.state.add_channel(channel.guild, name, channel.app_permissions, None)
+        thread.parent, thread.bot_is_in = channel, bot_is_in
+        return thread
+
+    async def add_to_thread(self, thread: Channel) -> None:
+        """As by mentioning the bot there, and tell it (THREAD_CREATE)."""
+        thread.bot_is_in = True
+        await self.gateway.dispatch("THREAD_CREATE", payloads.thread_of_bot(thread, self.state.bot))
+
     def add_role(
         self, guild: Guild, name: str, *, permissions: int = 0, members: tuple[User, ...] = ()
     ) -> Role:
@@ -296,10 +309,12 @@ class LoopbackDiscord(People):
         reset: bool = False,
         scope: str | None = None,
         code: int = 0,
+        page: str | None = None,
     ) -> Fault:
         """Fail the next `times` requests whose path contains `path_part` (method "*": any).
 
         `apply`: do what was asked, then lose the reply. `reset`: cut the connection instead of answering.
+        `page`: HTML instead of JSON.
         The path "/gateway" stands for connections to the gateway.
         """
         fault = Fault(
@@ -313,6 +328,7 @@ class LoopbackDiscord(People):
             reset=reset,
             scope=scope,
             code=code,
+            page=page,
         )
         self.state.faults.append(fault)
         return fault
@@ -332,6 +348,10 @@ class LoopbackDiscord(People):
     async def drop_gateway(self, close_code: int | None = None) -> None:
         """Reset the gateway connection (or close it with a code); the client should RESUME."""
         await self.gateway.drop(close_code)
+
+    def close_sessions(self, code: int, *, times: int = 1) -> None:
+        """End the next `times` connections with a code, when they identify themselves or resume."""
+        self.gateway.closing = (code, times)
 
     async def ask_reconnect(self) -> None:
         """Op 7."""

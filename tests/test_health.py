@@ -84,6 +84,8 @@ def test_a_bot_that_hangs_or_never_ran(tmp_path: Path) -> None:
     (tmp_path / health.FILE).write_text(json.dumps({"at": 1000.0, "problems": []}))
     assert look(tmp_path, now=1000.0 + health.STALE_S) == []
     assert "no sign for 46 s" in look(tmp_path, now=1000.0 + health.STALE_S + 1)[0]
+    assert "from now" in look(tmp_path, now=1000.0 - health.STALE_S - 1)[0], "a clock that was set back"
+    assert look(tmp_path, now=1000.0 - 1) == []
     (tmp_path / health.FILE).write_text("{")
     assert "can't be read" in look(tmp_path, now=0.0)[0]
 

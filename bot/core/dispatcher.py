@@ -31,6 +31,7 @@ from bot.core.words import SET_ASIDE, for_the_owner, held_up_by, model_set_aside
 from bot.jobs import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, price_of, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
+from bot.store.threads import unawaited
 from engine.contract import (
     Broken,
     Cancel,
@@ -52,6 +53,8 @@ log = structlog.get_logger(__name__)
 FAULTS_MAX = 2
 REFUSALS_MAX = 60
 """So often in a row may the store refuse one event; then the operator hears of it, and it is tried on."""
+NOT_ANSWERED = "Discord did not take the answer in time."
+TOO_LATE = "Easel was away for too long when this was asked for: ask again."
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
 
@@ -108,13 +111,26 @@ class Dispatcher:
                 await self.guild_left(queued.guild_id)
             self._post(None)
 
-    async def unanswered(self, job: Job) -> None:
-        """The answer could not be given: a job that nobody was told of never runs and costs nothing."""
-        reason = "Discord did not take the answer in time."
+    async def unanswered(
+        self, job: Job, *, reason: str = NOT_ANSWERED, message_id: int | None = None
+    ) -> None:
+        """The answer could not be given: a job that nobody was told of never runs and costs nothing.
+
+        `message_id`: where somebody was told of it after all, but too long ago. That message gets an end.
+        """
+        ended: Job | None = None
         async for attempt in persistent():
             with attempt:
-                await self._store.jobs.unanswered(job, reason=reason, now=self._clock.now())
+                now = self._clock.now()
+                if message_id is None:
+                    await self._store.jobs.unanswered(job, reason=reason, now=now)
+                else:
+                    ended = await self._store.jobs.cancelled(
+                        job, reason=reason, charged=0, now=now, message_id=message_id
+                    )
         log.warning("job_unanswered", job=job.id)
+        if ended is not None and message_id is not None:
+            self._background(self._endings.show(ended))
 
     def _enqueue(self, job: Job) -> None:
         if job.attempt:  # it was aboard when the bot ended, or came back from an engine that had died before
@@ -246,7 +262,7 @@ class Dispatcher:
             case JobState.RUNNING:  # a restart of the bot is nobody's fault
                 await self._back_in_line(job, faults=job.faults)
             case JobState.RENDERED:
-                if await asyncio.to_thread(all_intact, job.images):
+                if await unawaited(lambda: all_intact(job.images)):
                     self._background(self._endings.deliver(job))
                 else:
                     await self._back_in_line(job, faults=job.faults)
@@ -258,9 +274,11 @@ class Dispatcher:
         self._background(self._recover_accepted(job))
 
     async def _recover_accepted(self, job: Job) -> None:
-        message_id = await self._delivery.find_answer(job) if job.token else None
+        message_id = await self._delivery.find_answer(job)
         if message_id is None:
             await self.unanswered(job)
+        elif job.token is None:
+            await self.unanswered(job, reason=TOO_LATE, message_id=message_id)
         else:
             await self.answered(job, message_id)
 

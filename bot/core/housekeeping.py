@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from bot.core.spooled import inputs_of
 from bot.core.words import of_damage
 from bot.jobs import TOKEN_LIFE_S
 from bot.store import Store
-from bot.store.backup import backups, name_for, prune
+from bot.store.backup import backups, name_for, prune, sweep
 from bot.store.db import DatabaseError, Unusable
+from bot.store.jobs import Spooled
+from bot.store.threads import unawaited
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +30,7 @@ SWEEPS_EVERY = 360
 BACKUP_LOOKS_EVERY = 60
 """In minutes, so that a backup that fails is tried again in an hour, and not every minute."""
 DAY_S, HOUR_S = 86_400.0, 3600.0
+_IMAGE = re.compile(r"\.?(\d{1,18})-(\d{1,18})-\d+\.png")
 
 Tell = Callable[[str], Awaitable[None]]
 
@@ -111,7 +115,7 @@ async def back_up_when_due(store: Store, settings: Settings, now: float) -> None
         return
     target = folder / name_for(now)
     await store.back_up(target)
-    gone = await asyncio.to_thread(prune, folder, keep=settings.backup.keep)
+    gone = await unawaited(lambda: prune(folder, keep=settings.backup.keep))
     log.info("backup_made", file=str(target), older_removed=gone)
 
 
@@ -119,50 +123,67 @@ async def back_up_when_due(store: Store, settings: Settings, now: float) -> None
 
 
 async def _sweep(store: Store, settings: Settings, now: float) -> None:
+    """What is too old, what nobody asks for any more, and what programs that were killed have left behind."""
     days = settings.data.retention_days
-    before = now - days * DAY_S if days else None
+    age = _Age(before=now - days * DAY_S if days else None, partial_before=now - HOUR_S)
     # files first, then the rows: a file seen here belongs to a job that is alive, and read below, or has ended
-    made = await asyncio.to_thread(old_files, settings.spool, before=before, partial_before=now - HOUR_S)
-    given = await asyncio.to_thread(old_files, settings.inputs, before=before, partial_before=now - HOUR_S)
+    made, given = await unawaited(lambda: (files_in(settings.spool), files_in(settings.inputs)))
     live = await store.jobs.live()
-    numbers = {job.id for job in live}
+    gone = await _made(store, made, age, live={job.id for job in live})
     needed = {digest for job in live for digest in inputs_of(job.request)}
-    old = [path for path in made if _job_of(path) not in numbers]
     unused = [path for path in given if path.name not in needed]
-    gone = await asyncio.to_thread(_remove, old, unused, before=before, partial_before=now - HOUR_S)
-    if gone:
-        log.info("old_files_removed", files=gone)
+    removed = await unawaited(lambda: _remove(gone, unused, age) + sweep(settings.backups))
+    if removed:
+        log.info("old_files_removed", files=removed)
 
 
-def _remove(
-    made: Iterable[Path], given: Iterable[Path], *, before: float | None, partial_before: float
-) -> int:
+def _remove(made: Iterable[Path], given: Iterable[Path], age: _Age) -> int:
     """How many went."""
     # a picture that is uploaded or rerolled again in this moment is young again, and its job has no row yet
-    gone = [*made, *(path for path in given if is_old(path, before, partial_before))]
+    gone = [*made, *(path for path in given if age.is_over(path))]
     for path in gone:
         path.unlink(missing_ok=True)
     return len(gone)
 
 
-def old_files(spool: Path, *, before: float | None, partial_before: float) -> list[Path]:
-    """Files last written before a time (None: no image is that old); half-written ones have a time of their own.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Age:
+    before: float | None
+    """Images last written before this are not kept any more; None keeps them for ever."""
+    partial_before: float
+    """A half-written file is renamed within seconds: an older one was left behind, unless the clock has jumped."""
 
-    A half-written file is renamed within seconds: one that is old was left behind by an engine that died, unless the
-    clock has jumped.
-    """
-    return [path for path in spool.glob("*") if path.is_file() and is_old(path, before, partial_before)]
-
-
-def is_old(path: Path, before: float | None, partial_before: float) -> bool:
-    limit = partial_before if path.suffix == ".part" else before
-    try:
-        return limit is not None and path.stat().st_mtime < limit
-    except FileNotFoundError:  # it was renamed in this moment
-        return False
+    def is_over(self, path: Path) -> bool:
+        limit = self.partial_before if path.suffix == ".part" else self.before
+        try:
+            return limit is not None and path.stat().st_mtime < limit
+        except FileNotFoundError:  # renamed or removed in this moment
+            return False
 
 
-def _job_of(path: Path) -> int | None:
-    """The job whose image this is, as the engine names it: JOB-ATTEMPT-IMAGE.png, half-written after a dot."""
-    number = path.name.lstrip(".").partition("-")[0]
-    return int(number) if number.isdecimal() else None
+async def _made(store: Store, files: list[Path], age: _Age, *, live: set[int]) -> list[Path]:
+    """Images that can go. An attempt that was killed leaves some that no row names: the next attempt has its own."""
+    names = {path: _parts_of(path) for path in files}
+    wanted = await store.jobs.spooled({parts[0] for parts in names.values() if parts})
+    return [path for path, parts in names.items() if _can_go(path, parts, wanted, age, live)]
+
+
+def _can_go(
+    path: Path, parts: tuple[int, int] | None, wanted: Mapping[int, Spooled], age: _Age, live: set[int]
+) -> bool:
+    known = wanted.get(parts[0]) if parts else None
+    if parts is None or known is None:  # none of this database's
+        return age.is_over(path)
+    if path.name in known.names:
+        return parts[0] not in live and age.is_over(path)
+    return parts[1] != known.attempt
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if path.is_file()]
+
+
+def _parts_of(path: Path) -> tuple[int, int] | None:
+    """Job and attempt of an image, as the engine names it: JOB-ATTEMPT-IMAGE.png, half-written after a dot."""
+    match = _IMAGE.match(path.name)
+    return (int(match[1]), int(match[2])) if match else None

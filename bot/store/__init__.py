@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,6 +11,7 @@ from bot.store.db import Database
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings
+from bot.store.threads import unawaited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Store:
 
     async def back_up(self, target: Path) -> None:
         """A verified copy of what is committed now, while everything goes on; raises DatabaseError."""
-        await asyncio.to_thread(back_up, self.database.path, target)
+        await unawaited(lambda: back_up(self.database.path, target))
 
     async def close(self) -> None:
         await self.database.close()

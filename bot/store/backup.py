@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import itertools
 import os
 import re
@@ -23,6 +24,9 @@ IDS_SKIPPED = 1_000_000
 _FORMAT = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"easel-(\d{8}T\d{6}Z)(-before-schema-\d+)?\.sqlite3")
 _BESIDE = ("-wal", "-shm", "-journal")
+_PART = re.compile(r"\..+\.(\d+)\.part(-wal|-shm|-journal)?")
+"""What a program of that number is making, or has left behind half-made."""
+_ABANDONED_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +107,59 @@ def _check_target(database: Path, target: Path) -> None:
 def _partial(target: Path) -> Generator[Path]:
     """A private file beside the target that is gone afterwards unless it was renamed."""
     path = target.with_name(f".{target.name}.{os.getpid()}.part")
-    journal = path.with_name(f"{path.name}-journal")  # a disk that fails leaves it behind
-    for leftover in (path, journal):
+    all_of_it = (path, *(path.with_name(f"{path.name}{suffix}") for suffix in _BESIDE))
+    for leftover in all_of_it:
         leftover.unlink(missing_ok=True)
     path.touch(mode=0o600)
     try:
         yield path
     finally:
-        for leftover in (path, journal):
+        for leftover in all_of_it:
             leftover.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, *, at_start: bool = False) -> int:
+    """Removes what programs that died have left half-made in it, copies and their logs; how many files went.
+
+    `at_start`: we make none yet, so one with our own number is another's, as in a container, where it is always 1.
+    """
+    gone = 0
+    for path in folder.glob(".*.part*"):
+        with contextlib.suppress(OSError):  # renamed in this moment, or not ours to remove
+            if _is_abandoned(path, at_start=at_start):
+                path.unlink()
+                gone += 1
+    return gone
+
+
+def _is_abandoned(path: Path, *, at_start: bool) -> bool:
+    if (match := _PART.fullmatch(path.name)) is None or not path.is_file():
+        return False
+    maker = int(match[1])
+    if maker == os.getpid():
+        return at_start
+    return not _runs(maker) or path.stat().st_mtime < time.time() - _ABANDONED_S
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # there the question would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
+
+
+def drop_twins(made: Path) -> None:
+    """Removes earlier copies before the same migration that hold the same, bit for bit: it was killed, and began anew."""
+    kind = made.name.partition("-before-")[2]
+    for twin in made.parent.glob(f"easel-*-before-{kind}"):
+        with contextlib.suppress(OSError):
+            if twin != made and filecmp.cmp(twin, made, shallow=False):
+                twin.unlink()
 
 
 def _copy(database: Path, target: Path) -> None:
@@ -144,9 +192,9 @@ def sync_folder(folder: Path) -> None:
 def prune(folder: Path, *, keep: int) -> int:
     """Removes the oldest regular backups beyond `keep`, and half-made ones of programs that died; how many went."""
     regular = [backup.path for backup in backups(folder) if backup.is_regular]
-    half_made = [path for path in folder.glob(".easel-*.part*") if path.stat().st_mtime < time.time() - 3600]
-    for path in (*regular[keep:], *half_made):
+    for path in regular[keep:]:
         path.unlink(missing_ok=True)
+    sweep(folder)
     return len(regular[keep:])
 
 

@@ -14,6 +14,7 @@ import aiosqlite
 
 from bot.store import backup, health, schema
 from bot.store.errors import DatabaseError, Unusable, plain_errors
+from bot.store.threads import unawaited
 
 __all__ = ["Database", "DatabaseError", "Unusable"]
 
@@ -41,6 +42,7 @@ class Database:
         self._reader = reader
         self._leisurely = leisurely
         self._lock = asyncio.Lock()
+        self._is_closed = False
 
     @classmethod
     async def open(cls, path: Path, *, backups: Path | None = None) -> Self:
@@ -51,7 +53,7 @@ class Database:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         opened: list[aiosqlite.Connection] = []
         try:
-            await asyncio.to_thread(_prepare, path, backups or path.parent / "backups")
+            await unawaited(lambda: _prepare(path, backups or path.parent / "backups"))
             writer = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
             opened.append(writer)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
@@ -65,21 +67,29 @@ class Database:
                 opened.append(reader)
                 reader.row_factory = sqlite3.Row
                 await reader.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 0")  # reads the schema now
-        except (sqlite3.Error, DatabaseError) as error:
-            for connection in opened:
+        except BaseException as error:
+            for connection in opened:  # their threads would keep a process alive that was told to stop
                 await connection.close()
+            if not isinstance(error, sqlite3.Error | DatabaseError):
+                raise
             kind = Unusable if isinstance(error, Unusable) else DatabaseError
             raise kind(f"The database {path} can't be opened: {str(error).removesuffix('.')}.") from error
         return cls(path, *opened)
 
     async def close(self) -> None:
+        self._is_closed = True
         async with self._lock:
             for connection in (self._reader, self._leisurely, self._writer):
                 await connection.close()
 
+    def _check_open(self) -> None:
+        if self._is_closed:  # somebody asks in our last moment
+            raise DatabaseError("Easel is ending: ask again in a minute")
+
     async def write(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """One statement, its own transaction; the rows of its RETURNING clause."""
         async with self._lock:
+            self._check_open()
             with plain_errors():
                 return list(await self._writer.execute_fetchall(sql, params))
 
@@ -87,6 +97,7 @@ class Database:
     async def tx(self) -> AsyncGenerator[aiosqlite.Connection]:
         """Several statements at once. Never await anything but the connection inside."""
         async with self._lock:
+            self._check_open()
             try:
                 with plain_errors():
                     await self._writer.execute_fetchall("BEGIN IMMEDIATE")
@@ -100,11 +111,13 @@ class Database:
 
     async def read(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """One quick query; sees everything committed before."""
+        self._check_open()
         with plain_errors():
             return list(await self._reader.execute_fetchall(sql, params))
 
     async def read_at_leisure(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """The same for a query that may take long; only others of its kind wait for it."""
+        self._check_open()
         with plain_errors():
             return list(await self._leisurely.execute_fetchall(sql, params))
 
@@ -112,6 +125,8 @@ class Database:
 def _prepare(path: Path, backups: Path) -> None:
     """Looks before anything is written, and keeps a copy of what a migration is going to change."""
     backup.check_whole(path)
+    for folder in (path.parent, backups):
+        backup.sweep(folder, at_start=True)
     if not path.exists():
         path.touch(mode=0o600)
         return
@@ -124,4 +139,5 @@ def _prepare(path: Path, backups: Path) -> None:
     if found > newest:
         raise Unusable(f"its schema {found} is newer than this program's {newest}: install the newer Easel")
     if 0 < found < newest:
-        backup.back_up(path, backups / backup.name_for(time.time(), before_schema=newest))
+        made = backup.back_up(path, backups / backup.name_for(time.time(), before_schema=newest))
+        backup.drop_twins(made)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from bot.jobs import LIVE, TRANSITIONS, WAITING, Admission, Job, JobState, Refusal, Usage
@@ -36,6 +37,15 @@ WHERE {_USED} + :cost <= :credits_per_day
 ON CONFLICT DO NOTHING
 RETURNING *
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """What of a job's files in the spool is still wanted."""
+
+    names: frozenset[str]
+    attempt: int | None
+    """The one that is under way, whose files the row does not name yet."""
 
 
 class Jobs:
@@ -117,8 +127,14 @@ class Jobs:
         """Any live state -> failed, with the whole cost given back."""
         return await self._move(job, JobState.FAILED, reason=reason, charged=0, finished_at=now)
 
-    async def cancelled(self, job: Job, *, reason: str, charged: int, now: float) -> Job | None:
-        return await self._move(job, JobState.CANCELLED, reason=reason, charged=charged, finished_at=now)
+    async def cancelled(
+        self, job: Job, *, reason: str, charged: int, now: float, message_id: int | None = None
+    ) -> Job | None:
+        """`message_id`: that of an accepted job, whose answer was found only now."""
+        message_id = message_id or job.message_id
+        return await self._move(
+            job, JobState.CANCELLED, reason=reason, charged=charged, finished_at=now, message_id=message_id
+        )
 
     async def unanswered(self, job: Job, *, reason: str, now: float) -> Job | None:
         """accepted -> cancelled for a job that nobody was told of: there is no message to show the end."""
@@ -245,11 +261,26 @@ class Jobs:
                   WHERE state IN {_in(LIVE)} AND state IN ('accepted', 'queued')"""
         return [(row["guild_id"], row["user_id"]) for row in await self._db.read(sql, {})]
 
+    async def spooled(self, job_ids: Collection[int]) -> dict[int, Spooled]:
+        """What is still wanted of the files that these jobs have in the spool; jobs that are not known are left out."""
+        sql = """SELECT id, state, attempt, images, deleted_at FROM job
+                 WHERE id IN (SELECT value FROM json_each(:ids))"""
+        rows = await self._db.read(sql, {"ids": json.dumps([*job_ids])})
+        return {row["id"]: _spooled(row) for row in rows}
+
     async def usage(self, *, guild_id: int, user_id: int, window_start: float) -> Usage:
         sql = f"SELECT {_USED} AS used, {_PENDING} AS pending"
         params = {"guild_id": guild_id, "user_id": user_id, "window_start": window_start}
         (row,) = await self._db.read(sql, params)
         return Usage(used=row["used"], pending=row["pending"])
+
+
+def _spooled(row: sqlite3.Row) -> Spooled:
+    paths = [image["path"] for image in json.loads(row["images"]) if row["deleted_at"] is None]
+    return Spooled(
+        names=frozenset(Path(path).name for path in paths if path is not None),
+        attempt=row["attempt"] if row["state"] == JobState.RUNNING else None,
+    )
 
 
 def _admission_params(admission: Admission, now: float) -> dict[str, Any]:

@@ -34,6 +34,7 @@ async def migrate(connection: aiosqlite.Connection) -> None:
                 await connection.execute_fetchall(f"PRAGMA user_version={number}")
                 await connection.execute_fetchall("COMMIT")
             except BaseException:
+                await connection.interrupt()  # told to stop: a statement that takes minutes is not waited for
                 await connection.rollback()
                 raise
 

@@ -36,7 +36,7 @@ class Breaker:
     def shut(self, channel_id: int, way: Way, why: str) -> None:
         """A request was refused; `why` is a sentence."""
         now = self._clock.now()
-        self._shut = {key: entry for key, entry in self._shut.items() if now - entry[0] < REST_S}
+        self._shut = {key: entry for key, entry in self._shut.items() if 0 <= now - entry[0] < REST_S}
         self._shut[channel_id, way] = (now, why)
 
     def why_not(self, job: Job, way: Way) -> str | None:
@@ -47,7 +47,8 @@ class Breaker:
         now = self._clock.now()
         for tried in (way, Way.EDIT):
             at, why = self._shut.get((job.channel_id, tried), (float("-inf"), ""))
-            if job.created_at <= at and now - at < REST_S:
+            # a clock that was set back would keep it shut for as long: then it is asked anew
+            if job.created_at <= at and 0 <= now - at < REST_S:
                 return why
         return None
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 import discord
@@ -21,19 +22,31 @@ from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
 from bot.jobs import TOKEN_LIFE_S, Job, JobState
 from bot.ui import messages
 from bot.ui.breaker import Breaker, Way, why_shut
-from bot.ui.errors import LOST
+from bot.ui.errors import AUTOMOD, LOST, is_blocked
+from bot.ui.outages import told
 from bot.ui.owner import OwnerLine
-from bot.ui.poster import GIVE_UP_AFTER_S, Poster, retries
+from bot.ui.poster import GIVE_UP_AFTER_S, PASSING, Poster, is_passing, retries, token_lives, webhook_of
 from bot.ui.previews import PreviewSlot, may_be_about_the_file, stamp
+from bot.ui.rival import Rival
 
 log = structlog.get_logger(__name__)
 
-TOKEN_MARGIN_S = 30.0
+TOKEN_GONE = (10015, 50027)
+"""It is over, or Discord has never taken an answer."""
 PROGRESS_TIMEOUT_S = 10.0
 TOO_FAST_PAUSE_S = 30.0
 """Progress rests this long after Discord found it too fast."""
 SETTLE_S = 3.0
 """How long a request with an unknown outcome may still be under way before the end is written again."""
+
+
+class _Unknown(Enum):
+    """Whether there is an answer, the interaction's token does not tell."""
+
+    UNKNOWN = 1
+
+
+UNKNOWN = _Unknown.UNKNOWN
 
 
 @dataclass(slots=True)
@@ -63,20 +76,26 @@ class DiscordDelivery:
         clock: Clock,
         interval_s: float,
         on_token_refused: Callable[[], None],
+        rival: Rival | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._interval_s = interval_s
         self._writers: dict[int, _Writer] = {}
         self._breaker = Breaker(clock)
-        self._poster = Poster(client, breaker=self._breaker, on_token_refused=on_token_refused)
+        self._rival = rival
+        self._poster = Poster(client, clock=clock, breaker=self._breaker, on_token_refused=on_token_refused)
         self._owner = OwnerLine(client, clock=clock)
 
     # -------------------------------------------------------------- progress
 
     def show(self, job: Job, progress: Progress, *, now: bool = False) -> None:
         writer = self._writers.setdefault(job.id, _Writer())
-        if writer.mute or not (now or self._token_lives(job)) or self._breaker.why_not(job, Way.PROGRESS):
+        if (
+            writer.mute
+            or not (now or token_lives(job, self._clock.now()))
+            or self._breaker.why_not(job, Way.PROGRESS)
+        ):
             return
         writer.pending = (job, progress)
         if writer.task is not None and not writer.task.done():
@@ -121,7 +140,7 @@ class DiscordDelivery:
             log.info("progress_refused", job=job.id, status=error.status, code=error.code)
         except LOST as error:
             writer.doubtful = True
-            log.info("progress_lost", job=job.id, error=repr(error))
+            log.info("progress_lost", job=job.id, error=told(error))
 
     def _take_refusal(self, writer: _Writer, job: Job, error: discord.HTTPException) -> None:
         if error.status >= 500:
@@ -150,9 +169,11 @@ class DiscordDelivery:
 
     async def _edit_live(self, job: Job, progress: Progress, attachments: Sequence[discord.File]) -> None:
         view = messages.live_view(job, progress)
-        if self._token_lives(job):
+        if token_lives(job, self._clock.now()):
             assert job.message_id is not None
-            await self._webhook(job).edit_message(job.message_id, view=view, attachments=attachments)
+            await webhook_of(self._client, job).edit_message(
+                job.message_id, view=view, attachments=attachments
+            )
         else:
             await self._poster.message_of(job).edit(view=view, attachments=attachments)
 
@@ -180,22 +201,44 @@ class DiscordDelivery:
     # -------------------------------------------------------------- other ports
 
     async def find_answer(self, job: Job) -> int | None:
-        if not self._token_lives(job):
-            return None
+        """By the interaction's token while it lives, then among the channel's messages, however long an outage lasts."""
+        message_id = await self._find_by_token(job)
+        return await self._poster.find_in_channel(job) if message_id is UNKNOWN else message_id
+
+    async def _find_by_token(self, job: Job) -> int | _Unknown | None:
+        if not token_lives(job, self._clock.now()):
+            return UNKNOWN
         try:
             async for attempt in retries(timeout=TOKEN_LIFE_S):
                 with attempt:
-                    message = await self._webhook(job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
-                    if message.flags.loading:
-                        await self._fill(job, message)
-                    return message.id
-        except LOST as error:
-            log.info("answer_not_found", job=job.id, error=repr(error))
-        return None
+                    message = await webhook_of(self._client, job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
+                    return await self._taken(job, message)
+        except (discord.HTTPException, *PASSING) as error:
+            log.info("answer_not_found", job=job.id, error=told(error))
+            may_be_there = is_passing(error) or getattr(error, "code", 0) in TOKEN_GONE
+            return UNKNOWN if may_be_there else None
+        raise AssertionError("the retries end by returning or raising")
+
+    async def _taken(self, job: Job, message: discord.WebhookMessage) -> int | None:
+        """Its id, if it is the job's answer; a deferred one becomes that first."""
+        if message.flags.loading:
+            await self._fill(job, message)
+        elif not messages.is_of(message, job):
+            if self._rival is not None:
+                self._rival.seen(job.interaction_id)
+            return None
+        if self._rival is not None:
+            self._rival.cleared(job.interaction_id)
+        return message.id
 
     async def _fill(self, job: Job, message: discord.WebhookMessage) -> None:
         """Makes a deferred answer a real message; an edit from before that is still under way is outlived."""
-        await message.edit(view=messages.live_view(job, Progress()))
+        try:
+            await message.edit(view=messages.live_view(job, Progress()))
+        except discord.HTTPException as error:
+            if is_blocked(error):
+                await message.edit(content=f"{AUTOMOD} Nothing was charged.")
+            raise
         self._writers.setdefault(job.id, _Writer()).doubtful = True
 
     async def remove(self, job: Job) -> None:
@@ -216,12 +259,3 @@ class DiscordDelivery:
 
     async def tell_owner(self, text: str) -> None:
         await self._owner.tell(text)
-
-    # -------------------------------------------------------------- handles
-
-    def _token_lives(self, job: Job) -> bool:
-        return job.token is not None and self._clock.now() - job.created_at < TOKEN_LIFE_S - TOKEN_MARGIN_S
-
-    def _webhook(self, job: Job) -> discord.Webhook:
-        assert job.token is not None
-        return discord.Webhook.partial(job.application_id, job.token, client=self._client)

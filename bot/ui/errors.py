@@ -10,13 +10,18 @@ import structlog
 from discord import app_commands
 
 from bot.store.db import DatabaseError, Unusable
+from bot.ui.outages import is_weather, told
+from bot.ui.rival import ALREADY_ACKNOWLEDGED
 from engine.contract import InvalidRequest
 
 log = structlog.get_logger(__name__)
 
 BUSY = "Easel is busy right now and nothing was charged: try again in a moment."
 REPAIR = "Easel's database needs repair and nothing was charged: please tell an admin."
-UNREACHED = "Discord could not be reached for a moment: please try again."
+AUTOMOD = "This server's AutoMod blocked the message with your prompt."
+UNREACHABLE = "Discord did not answer Easel in time: try again in a moment."
+BLOCKED = frozenset({200000, 200001, 240000})
+"""By AutoMod: for a text, a title, a harmful link."""
 TEXT_MAX = 2000
 """Characters of a message, as Discord counts them."""
 LOST = (discord.HTTPException, aiohttp.ClientError, OSError)
@@ -27,7 +32,12 @@ class UserError(Exception):
     """A refusal; its text is the sentence that is shown."""
 
 
-def sentence_for(error: BaseException) -> str | None:  # noqa: PLR0911 - one for each kind
+def is_blocked(error: discord.HTTPException) -> bool:
+    """Whether AutoMod, or whoever runs the server, does not want this text there."""
+    return error.code in BLOCKED
+
+
+def sentence_for(error: BaseException) -> str | None:
     """The sentence for an error that is no bug of ours; None for one that is."""
     match error:
         case app_commands.CommandInvokeError():
@@ -36,8 +46,6 @@ def sentence_for(error: BaseException) -> str | None:  # noqa: PLR0911 - one for
             return str(error)
         case DatabaseError():
             return REPAIR if isinstance(error, Unusable) else BUSY
-        case aiohttp.ClientError() | TimeoutError() | ConnectionError() | discord.DiscordServerError():
-            return UNREACHED
         case app_commands.NoPrivateMessage():
             return "Use this command in a server, not in a direct message."
         case app_commands.TransformerError():
@@ -47,17 +55,29 @@ def sentence_for(error: BaseException) -> str | None:  # noqa: PLR0911 - one for
         case app_commands.CommandNotFound() | app_commands.CommandSignatureMismatch():
             return "Discord still shows an older form of this command: reload Discord and try again."
         case _:
-            return None
+            return _of_discord(error)
+
+
+def _of_discord(error: BaseException) -> str | None:
+    if isinstance(error, discord.HTTPException) and is_blocked(error):
+        return f"{AUTOMOD} Say it in other words."
+    return UNREACHABLE if is_weather(error) else None
 
 
 async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
     """Tells the person; logs only what nobody expected, and warns the operator of a damaged database."""
+    cause = _cause(error)
+    if isinstance(cause, discord.HTTPException) and cause.code == ALREADY_ACKNOWLEDGED:
+        log.warning("answer_lost", interaction=interaction.id, status=cause.status, code=cause.code)
+        if (rival := getattr(interaction.client, "rival", None)) is not None:
+            rival.was_faster(interaction.id)
+        return
     sentence = sentence_for(error)
     if sentence is None:
         log.error("interaction_failed", exc_info=error, interaction=interaction.id)
         sentence = "Something went wrong on our side and was logged: please try again."
     await tell(interaction, sentence)
-    if isinstance(cause := _cause(error), Unusable):
+    if isinstance(cause, Unusable):
         await interaction.client.desk.dispatcher.warn_of_damage(str(cause))
 
 
@@ -73,7 +93,7 @@ async def say_done(interaction: discord.Interaction[Any], text: str | None = Non
         else:
             await interaction.response.send_message(text, ephemeral=True)
     except LOST as problem:
-        log.info("done_but_not_told", interaction=interaction.id, error=repr(problem))
+        log.info("done_but_not_told", interaction=interaction.id, error=told(problem))
 
 
 async def tell(interaction: discord.Interaction[Any], text: str) -> None:
@@ -91,4 +111,4 @@ async def tell(interaction: discord.Interaction[Any], text: str) -> None:
             case _:
                 await interaction.followup.send(text, ephemeral=True)
     except LOST as problem:
-        log.warning("answer_lost", interaction=interaction.id, error=repr(problem))
+        log.warning("answer_lost", interaction=interaction.id, error=told(problem))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,44 +33,49 @@ def live_view(job: Job, progress: Progress) -> ui.LayoutView:
     status = running_line(progress) if running else waiting_line(progress)
     cancel = ui.ActionRow[Any](JobButton.make(Press.CANCEL, job.id))
     shown = None if progress.preview is None else _gallery([PREVIEW], preview_alt_text(job.request))
-    return _layout(BLURPLE if running else GRAY, [header(job), status], rows=[cancel], gallery=shown)
+    return _layout(job, BLURPLE if running else GRAY, [header(job), status], rows=[cancel], gallery=shown)
 
 
-def final_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
-    """A job that has ended; `files` are the names of the attachments to show, in the order of the images."""
+def final_view(job: Job, files: Sequence[str], *, quoting: bool = True) -> ui.LayoutView:
+    """A job that has ended; `files` are the names of the attachments to show, in the order of the images.
+
+    Without `quoting` a failed or cancelled one is told without its prompt, which AutoMod may have refused.
+    """
+    head = header(job) if quoting else f"<@{job.user_id}>"
     match job.state:
         case JobState.FAILED:
             kept = " The images wait for you in `/history`." if job.shown_images else ""
-            texts = [header(job), f"✘ {cut(job.reason or '', REASON_MAX)} Nothing was charged.{kept}"]
-            return _layout(RED, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
+            texts = [head, f"✘ {cut(job.reason or '', REASON_MAX)} Nothing was charged.{kept}"]
+            return _layout(job, RED, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case JobState.CANCELLED:
             charge = f" It cost {credit(job.charged)} for the part already done." if job.charged else ""
-            texts = [header(job), f"✖ {cut(job.reason or '', REASON_MAX)}{charge}"]
-            return _layout(GRAY, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
+            texts = [head, f"✖ {cut(job.reason or '', REASON_MAX)}{charge}"]
+            return _layout(job, GRAY, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case _:
             buttons = _row(job, *_again(job), Press.INFO, Press.DELETE)
             texts = [header(job), *outcome_lines(job)]
-            return _layout(GREEN if files else RED, texts, rows=[buttons], gallery=gallery(job, files))
+            return _layout(job, GREEN if files else RED, texts, rows=[buttons], gallery=gallery(job, files))
 
 
 def direct_view(job: Job, files: Sequence[str], why: str) -> ui.LayoutView:
     """The finished images in a direct message, since their channel takes nothing; no buttons, which need a server."""
     texts = [f"{header(job)} in <#{job.channel_id}>", f"✉ {why} So here it is.", *outcome_lines(job)]
-    return _layout(GREEN, texts, gallery=gallery(job, files))
+    return _layout(job, GREEN, texts, gallery=gallery(job, files))
 
 
 def fetched_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
     """Images that could not be posted, for their person's eyes."""
-    return _layout(GREEN, [header(job), *outcome_lines(job)], gallery=gallery(job, files))
+    return _layout(job, GREEN, [header(job), *outcome_lines(job)], gallery=gallery(job, files))
 
 
 def sent_directly_view(job: Job) -> ui.LayoutView:
     """What stays in a channel that takes no images any more."""
     texts = [header(job), "✉ I may not post images here any more: they went to a direct message."]
-    return _layout(GRAY, [*texts, settings_line(job)], rows=[_row(job, *_again(job), Press.INFO)])
+    return _layout(job, GRAY, [*texts, settings_line(job)], rows=[_row(job, *_again(job), Press.INFO)])
 
 
 def _layout(
+    job: Job,
     colour: int,
     texts: Sequence[str],
     *,
@@ -77,7 +83,7 @@ def _layout(
     gallery: ui.MediaGallery[ui.LayoutView] | None = None,
 ) -> ui.LayoutView:
     view = ui.LayoutView(timeout=None)
-    container = ui.Container[ui.LayoutView](accent_colour=colour)
+    container = ui.Container[ui.LayoutView](accent_colour=colour, id=mark_of(job))
     first, *rest = texts
     container.add_item(ui.TextDisplay(first))
     if gallery is not None:
@@ -97,6 +103,26 @@ def _row(job: Job, *presses: Press) -> ui.ActionRow[Any]:
 def _again(job: Job) -> tuple[Press, ...]:
     """What makes another picture, where it would be another one."""
     return () if job.request.is_seedless else (Press.REROLL,)
+
+
+# ------------------------------------------------------------------ whose it is
+
+_MARKED = 1 << 30
+"""Discord numbers components from 1 on, those of a message at most 40."""
+
+
+def mark_of(job: Job) -> int:
+    """The number of its message's first component, which nobody sees: tells it from another bot's with our token.
+
+    That one has an interaction, its token and maybe a job's number in common with us, but not the moment of admission.
+    """
+    return _MARKED | zlib.crc32(f"{job.id} {job.created_at!r}".encode()) & (_MARKED - 1)
+
+
+def is_of(message: discord.Message, job: Job) -> bool:
+    """Whether this answer to the job's interaction is the job's; those of earlier versions carry no mark."""
+    first = next((int(getattr(component, "id", 0) or 0) for component in message.components), None)
+    return first is not None and (first < _MARKED or first == mark_of(job))
 
 
 # ------------------------------------------------------------------ texts

@@ -20,14 +20,13 @@ from bot.core.policy import Refused
 from bot.jobs import Action, Job, Origin, Owner
 from bot.ui.attachments import Attached
 from bot.ui.client import Interaction
-from bot.ui.errors import UserError
+from bot.ui.errors import AUTOMOD, UserError, is_blocked
 from bot.ui.messages import live_view
+from bot.ui.rival import ALREADY_ACKNOWLEDGED
 from engine.contract import GenerationRequest
 from engine.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
-
-ALREADY_ACKNOWLEDGED = 40060
 
 
 def owner_of(interaction: Interaction) -> Owner:
@@ -59,6 +58,19 @@ def check_place(interaction: Interaction) -> None:
         raise UserError(
             f"I may not post images here: ask an admin to give me {' and '.join(missing)} in this channel."
         )
+    if _is_shut_out(interaction):
+        raise UserError(
+            "I am not in this private thread: mention me here, so that I am added, and ask again."
+        )
+
+
+def _is_shut_out(interaction: Interaction) -> bool:
+    """A private thread takes commands for bots that are not in it, but not their own edits; of ours Discord tells us."""
+    place, guild = interaction.channel, interaction.client.get_guild(interaction.guild_id or 0)
+    if not isinstance(place, discord.Thread) or not place.is_private() or guild is None or guild.unavailable:
+        return False
+    is_in = place.me is not None or guild.get_thread(place.id) is not None
+    return not is_in and not interaction.app_permissions.manage_threads
 
 
 async def place_order(
@@ -102,7 +114,13 @@ async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -
         message_id = await _answer(interaction, view, is_deferred=is_deferred)
     except discord.HTTPException as error:
         log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
-        if error.status < 500 and error.code != ALREADY_ACKNOWLEDGED:
+        if is_blocked(error):
+            await dispatcher.unanswered(job, reason=AUTOMOD)
+            raise UserError(f"{AUTOMOD} Nothing was charged.") from error
+        if error.code == ALREADY_ACKNOWLEDGED:
+            interaction.client.rival.was_faster(interaction.id)
+            dispatcher.answer_unknown(job)  # or it was us, and the reply was lost: the message there tells
+        elif error.status < 500:
             await dispatcher.unanswered(job)
         else:
             dispatcher.answer_unknown(job)
@@ -135,7 +153,9 @@ async def _defer(interaction: Interaction) -> bool:
         await interaction.response.defer(thinking=True)
     except discord.HTTPException as error:
         log.warning("deferral_failed", interaction=interaction.id, status=error.status, code=error.code)
-        return error.status >= 500 or error.code == ALREADY_ACKNOWLEDGED
+        if error.code == ALREADY_ACKNOWLEDGED:
+            return not interaction.client.rival.was_faster(interaction.id)
+        return error.status >= 500
     except (aiohttp.ClientError, OSError) as error:
         log.warning("deferral_lost", interaction=interaction.id, error=repr(error))
     reach(Failpoint.DEFERRED)

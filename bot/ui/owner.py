@@ -22,7 +22,7 @@ class OwnerLine:
 
     async def tell(self, text: str) -> None:
         now = self._clock.now()
-        self._said = {said: at for said, at in self._said.items() if now - at < SAME_TEXT_EVERY_S}
+        self._said = {said: at for said, at in self._said.items() if 0 <= now - at < SAME_TEXT_EVERY_S}
         if text in self._said:
             return
         self._said[text] = now

@@ -20,10 +20,13 @@ import discord
 import stamina
 import structlog
 
-from bot.core.ports import Undeliverable
-from bot.jobs import Job, JobState
+from bot.core.ports import Clock, Undeliverable
+from bot.jobs import TOKEN_LIFE_S, Job, JobState
 from bot.ui import messages, uploads
 from bot.ui.breaker import Breaker, Way, why_shut
+from bot.ui.errors import AUTOMOD, is_blocked
+from bot.ui.outages import told
+from bot.ui.room import Room
 from engine.contract import SpooledImage
 
 log = structlog.get_logger(__name__)
@@ -34,7 +37,9 @@ PAUSE_MAX_S = 60.0
 REPLY_WITHIN_S = 300.0
 """A request without a reply in this time, waiting for a rate limit included, is repeated."""
 LOOK_BACK = 500
-FILE_BYTES_DEFAULT = 10 * 1024 * 1024
+LOOK_NEAR = 200
+"""So many messages after it was asked for, its answer stands in the channel, or nowhere."""
+TOKEN_MARGIN_S = 30.0
 PASSING = (aiohttp.ClientError, TimeoutError, ConnectionError)
 """What the network does to a request; a file that can't be read is another OSError."""
 UNKNOWN_MESSAGE = 10008
@@ -65,23 +70,33 @@ class _Errand:
 
 class Poster:
     def __init__(
-        self, client: discord.Client, *, breaker: Breaker, on_token_refused: Callable[[], None]
+        self,
+        client: discord.Client,
+        *,
+        clock: Clock,
+        breaker: Breaker,
+        on_token_refused: Callable[[], None],
     ) -> None:
         self._client = client
+        self._clock = clock
         self._breaker = breaker
         self._on_token_refused = on_token_refused
+        self._room = Room(client)
 
     async def post(self, job: Job) -> int:
         """Makes the job's end visible; returns the id of the message in its channel. May be repeated.
 
         An outage is waited for. Raises Undeliverable where neither message, channel nor person takes it (text
-        alone is not sent to people), or where the outage does not end.
+        alone is not sent to people), or where images wait for too long; words wait for as long as it takes, since a
+        message that never says that its job is over would be believed.
         """
         ended = job.state in (JobState.FAILED, JobState.CANCELLED)
         images = () if ended else job.shown_images
-        errand = _Errand(job=job, images=images, room=self._file_bytes_max(job))
+        wanted = await asyncio.to_thread(uploads.largest, images)
+        room = await self._room.bytes_in(job.guild_id, wanted=wanted)
+        errand = _Errand(job=job, images=images, room=room)
         try:
-            async for attempt in retries(timeout=GIVE_UP_AFTER_S):
+            async for attempt in retries(timeout=GIVE_UP_AFTER_S if images else None):
                 with attempt:
                     return await self._post_fitting(errand)
         except _Shut as shut:
@@ -119,7 +134,7 @@ class Poster:
             return await self._post_in_channel(errand)
         except _Shut as shut:
             if not errand.images:
-                raise
+                return await self._end_by_token(job, messages.final_view(job, []), shut)
             await self._send_directly(errand, str(shut))
         log.info("job_sent_directly", job=job.id)
         await self._say_where(job)
@@ -135,8 +150,7 @@ class Poster:
             raise _Shut(why)
         try:
             with self._watched(job, Way.EDIT):
-                files, view = await _final(errand)
-                return (await self.message_of(job).edit(view=view, attachments=files)).id
+                return await self._edit(errand)
         except discord.HTTPException as error:
             if error.code != UNKNOWN_MESSAGE or not errand.images:
                 raise
@@ -144,6 +158,18 @@ class Poster:
             raise _Shut(why)
         with self._watched(job, Way.CREATE):
             return await self._create(errand)
+
+    async def _edit(self, errand: _Errand) -> int:
+        """Words that AutoMod refuses are said without the prompt; images it refuses with their prompt are not shown."""
+        message = self.message_of(errand.job)
+        files, view = await _final(errand)
+        try:
+            return (await message.edit(view=view, attachments=files)).id
+        except discord.HTTPException as error:
+            if errand.images or not is_blocked(error):
+                raise
+        plain = messages.final_view(errand.job, [], quoting=False)
+        return (await message.edit(view=plain, attachments=[])).id
 
     async def _create(self, errand: _Errand) -> int:
         job = errand.job
@@ -196,8 +222,63 @@ class Poster:
 
     async def _say_where(self, job: Job) -> None:
         """The message in the channel, where it can still be edited, says that the images went to the person."""
-        with contextlib.suppress(discord.HTTPException, *PASSING):
-            await self.message_of(job).edit(view=messages.sent_directly_view(job), attachments=[])
+        view = messages.sent_directly_view(job)
+        try:
+            async for attempt in retries(timeout=GIVE_UP_AFTER_S):
+                with attempt:
+                    await self._say(job, view)
+        except (discord.HTTPException, *PASSING) as error:
+            log.info("not_said_where", job=job.id, error=told(error))
+
+    async def _say(self, job: Job, view: discord.ui.LayoutView) -> None:
+        try:
+            await self.message_of(job).edit(view=view, attachments=[])
+        except discord.HTTPException as error:
+            if is_passing(error) or error.status == 401:
+                raise
+            await self._end_by_token(job, view, error)
+
+    async def _end_by_token(self, job: Job, view: discord.ui.LayoutView, refusal: Exception) -> int:
+        """A last word through the interaction, which may still write where we may not: a private thread, say.
+
+        Raises the refusal where its token is over too.
+        """
+        if not token_lives(job, self._clock.now()):
+            raise refusal
+        assert job.message_id is not None
+        try:
+            await webhook_of(self._client, job).edit_message(job.message_id, view=view, attachments=[])
+        except discord.HTTPException as error:
+            if is_passing(error):
+                raise
+            raise refusal from error
+        return job.message_id
+
+    # -------------------------------------------------------------- an answer that was lost
+
+    async def find_in_channel(self, job: Job) -> int | None:
+        """The id of the message that answered the job's interaction, once Discord lets us look; None where it does not."""
+        try:
+            async for attempt in retries(timeout=None):
+                with attempt:
+                    return await self._answer_in_channel(job)
+        except discord.HTTPException as error:
+            if error.status == 401:
+                await self.end_with_the_process()
+            log.info("answer_not_looked_for", job=job.id, error=told(error))
+        return None
+
+    async def _answer_in_channel(self, job: Job) -> int | None:
+        """It came within seconds; a deferred one that was never filled says itself that we did not respond.
+
+        Another bot's with our token would have been noticed long before.
+        """
+        asked = discord.Object(job.interaction_id)
+        async for message in self._channel_of(job).history(limit=LOOK_NEAR, after=asked, oldest_first=True):
+            cause = message.interaction_metadata
+            if cause is not None and cause.id == job.interaction_id and not message.flags.loading:
+                return message.id
+        return None
 
     # -------------------------------------------------------------- handles
 
@@ -207,10 +288,6 @@ class Poster:
 
     def _channel_of(self, job: Job) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
-
-    def _file_bytes_max(self, job: Job) -> int:
-        guild = self._client.get_guild(job.guild_id)
-        return guild.filesize_limit if guild is not None else FILE_BYTES_DEFAULT
 
 
 async def _final(errand: _Errand) -> tuple[list[discord.File], discord.ui.LayoutView]:
@@ -223,7 +300,18 @@ def _shows(message: discord.Message, job: Job) -> bool:
     return any(attachment.filename.startswith(start) for attachment in message.attachments)
 
 
-def retries(*, timeout: float) -> AsyncIterator[stamina.Attempt]:
+def token_lives(job: Job, now: float) -> bool:
+    """Whether the interaction may still edit its answer."""
+    return job.token is not None and now - job.created_at < TOKEN_LIFE_S - TOKEN_MARGIN_S
+
+
+def webhook_of(client: discord.Client, job: Job) -> discord.Webhook:
+    """The interaction's own way to its answer."""
+    assert job.token is not None
+    return discord.Webhook.partial(job.application_id, job.token, client=client)
+
+
+def retries(*, timeout: float | None) -> AsyncIterator[stamina.Attempt]:
     """Attempts for as long as an outage lasts: what was drawn lies safely in the spool meanwhile."""
     return stamina.retry_context(
         on=is_passing, attempts=None, timeout=timeout, wait_initial=1.0, wait_max=PAUSE_MAX_S
@@ -242,4 +330,6 @@ def _why(error: discord.HTTPException) -> str:
         return "Discord was out of order for too long."
     if error.code == UNKNOWN_MESSAGE:
         return "The message is gone."
+    if is_blocked(error):
+        return AUTOMOD
     return "Discord did not take the finished message."

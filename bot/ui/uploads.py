@@ -36,6 +36,12 @@ async def files_of(job: Job, images: tuple[SpooledImage, ...], *, file_bytes_max
     return [discord.File(BytesIO(upload.data), upload.name, description=alt) for upload in ready]
 
 
+def largest(images: tuple[SpooledImage, ...]) -> int:
+    """Bytes of the largest image as it lies there; 0 where there is none. Blocking."""
+    paths = [Path(image.path) for image in images if image.path is not None]
+    return max((path.stat().st_size for path in paths if path.exists()), default=0)
+
+
 def prepare(job_id: int, images: tuple[SpooledImage, ...], *, file_bytes_max: int) -> list[Upload]:
     """Files for every image that may be shown, each within the limits (bytes). Blocking; raises OSError or ImageTooLarge."""
     shown = [image for image in images if image.path is not None]

@@ -73,5 +73,9 @@ def no_dms() -> ApiError:
     return ApiError(403, 50007, "Cannot send messages to this user")
 
 
+def blocked_by_automod() -> ApiError:
+    return ApiError(400, 200000, "Message was blocked by automatic moderation")
+
+
 def not_found() -> ApiError:
     return ApiError(404, 0, "404: Not Found")

@@ -44,12 +44,17 @@ class Fault:
     scope: str | None
     code: int
     """Discord's own error code."""
+    page: str | None = None
+    """HTML instead of JSON, as Cloudflare or a sign-in page answers."""
     hits: int = 0
 
     def matches(self, request: Request) -> bool:
         return self.times > 0 and self.method in {"*", request.method} and self.path_part in request.path
 
     def response(self) -> web.Response:
+        if self.page is not None:
+            pause = {"Retry-After": str(self.retry_after)} if self.status == 429 else None
+            return web.Response(text=self.page, status=self.status, headers=pause, content_type="text/html")
         headers: dict[str, str] = {}
         body: Json = {"message": "loopback fault", "code": self.code}
         if self.status == 429:

@@ -78,17 +78,21 @@ class Session:
 
 
 class Gateway:
-    """At most one session, as a bot without shards has."""
+    """One session, as a bot without shards has, and those of other programs with the same token."""
 
     def __init__(self, state: State, heartbeat_s: float) -> None:
         self._state = state
         self._heartbeat_ms = int(heartbeat_s * 1000)
         self._connections: set[Connection] = set()
         self.session: Session | None = None
+        self.rivals: list[Session] = []
+        """Earlier sessions whose programs are still connected: they are told everything too."""
         self.identifies: list[Json] = []
         self.resumes = 0
         self.heartbeats = 0
         self.resume_hosts: list[str] = []
+        self.closing: tuple[int, int] = (0, 0)
+        """A close code, and how many connections get it instead of a session."""
 
     @property
     def ready(self) -> bool:
@@ -111,6 +115,7 @@ class Gateway:
         return socket
 
     def _detach(self, connection: Connection) -> None:
+        self.rivals = [session for session in self.rivals if session.connection is not connection]
         if self.session is not None and self.session.connection is connection:
             self.session.connection = None
             if connection.socket.close_code in {1000, 1001}:
@@ -122,6 +127,9 @@ class Gateway:
             if frame.type is not WSMsgType.TEXT:
                 continue
             payload: Json = json.loads(frame.data)
+            if payload["op"] in (2, 6) and self.closing[1]:
+                await self._turn_away(connection, payload)
+                continue
             match payload["op"]:
                 case 1:  # heartbeat
                     self.heartbeats += 1
@@ -136,11 +144,21 @@ class Gateway:
                     self._state.unexpected.append(f"gateway op {other}")
             self._state.changes.tell()
 
+    async def _turn_away(self, connection: Connection, payload: Json) -> None:
+        code, times = self.closing
+        self.closing = (code, times - 1)
+        if payload["op"] == 2:
+            self.identifies.append(payload["d"])
+        await connection.close(code)
+        self._state.changes.tell()
+
     async def _identify(self, connection: Connection, data: Json) -> None:
         if data["token"] != self._state.token:
             await connection.socket.close(code=AUTHENTICATION_FAILED, message=b"Authentication failed.")
             return
         self.identifies.append(data)
+        if self.session is not None and self.session.connection is not None:
+            self.rivals.append(self.session)
         number = self._state.clock.snowflake()
         self.session = session = Session(id=f"{number:032x}", identify=data, connection=connection)
         await session.dispatch("READY", self._ready(session))
@@ -178,8 +196,8 @@ class Gateway:
 
     async def dispatch(self, name: str, data: Json) -> None:
         """Send an event, or keep it for the RESUME of a dropped session; nobody there is no error."""
-        if self.session is not None:
-            await self.session.dispatch(name, data)
+        for session in [*self.rivals, *([self.session] if self.session else [])]:
+            await session.dispatch(name, data)
 
     async def drop(self, close_code: int | None) -> None:
         """End the client's connection; the session stays and can be resumed."""

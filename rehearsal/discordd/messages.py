@@ -15,7 +15,7 @@ from rehearsal.discordd import checks
 from rehearsal.discordd.bodies import Upload
 from rehearsal.discordd.checks import Draft
 from rehearsal.discordd.clock import Clock
-from rehearsal.discordd.errors import invalid
+from rehearsal.discordd.errors import blocked_by_automod, invalid
 from rehearsal.discordd.world import (
     COMPONENTS_V2,
     EPHEMERAL,
@@ -105,6 +105,7 @@ class Messages:
             flags=flags,
         )
         checks.check(draft, message.channel.attachment_size_limit)
+        _moderate(message.channel, draft)
         _resolve(draft)
         self.files.update({item.id: item for item in draft.attachments})
         self._write(message, draft, payload)
@@ -125,6 +126,14 @@ class Messages:
             message.allowed_mentions = payload["allowed_mentions"]
         names = tuple(item.filename for item in draft.attachments)
         message.history.append(Snapshot(at_ms=self._clock.uptime_ms(), text=message.text, filenames=names))
+
+
+def _moderate(channel: Channel, draft: Draft) -> None:
+    """AutoMod reads what everybody would see."""
+    words = channel.guild.blocked_words if channel.guild is not None else set[str]()
+    texts = [draft.content, *(str(item.get("content") or "") for item in walk(draft.components))]
+    if not draft.flags & EPHEMERAL and any(word in text for word in words for text in texts):
+        raise blocked_by_automod()
 
 
 def _shape(data: bytes) -> tuple[int, int] | None:

@@ -59,6 +59,8 @@ def channel(item: Channel, bot: User) -> Json:
         assert item.recipient is not None
         recipients = [user(item.recipient)]
         return {"id": str(item.id), "type": 1, "last_message_id": None, "flags": 0, "recipients": recipients}
+    if item.parent is not None:
+        return _thread(item, item.parent, item.guild)
     return {
         "id": str(item.id),
         "type": 0,
@@ -73,6 +75,42 @@ def channel(item: Channel, bot: User) -> Json:
         "last_message_id": None,
         "flags": 0,
     }
+
+
+def _thread(item: Channel, parent: Channel, guild: Guild) -> Json:
+    """A private thread, without the bot's own membership: only some places tell that."""
+    since = "2024-01-01T00:00:00.000000+00:00"
+    return {
+        "id": str(item.id),
+        "type": 12,
+        "guild_id": str(guild.id),
+        "name": item.name,
+        "parent_id": str(parent.id),
+        "owner_id": str(guild.owner.id),
+        "rate_limit_per_user": 0,
+        "last_message_id": None,
+        "message_count": 0,
+        "member_count": 2,
+        "flags": 0,
+        "thread_metadata": {
+            "archived": False,
+            "auto_archive_duration": 1440,
+            "archive_timestamp": since,
+            "locked": False,
+            "invitable": True,
+        },
+    }
+
+
+def thread_of_bot(item: Channel, bot: User) -> Json:
+    """A thread that the bot is in, with its membership."""
+    member_of = {
+        "id": str(item.id),
+        "user_id": str(bot.id),
+        "join_timestamp": "2024-01-01T00:00:00+00:00",
+        "flags": 0,
+    }
+    return {**channel(item, bot), "member": member_of}
 
 
 def _bot_overwrite(item: Channel, guild: Guild, bot: User) -> Json:
@@ -94,8 +132,8 @@ def guild(item: Guild, bot: User, people: int) -> Json:
         "description": None,
         "features": [],
         "roles": [role(r) for r in item.roles],
-        "channels": [channel(c, bot) for c in item.channels],
-        "threads": [],
+        "channels": [channel(c, bot) for c in item.channels if c.parent is None],
+        "threads": [thread_of_bot(c, bot) for c in item.channels if c.parent is not None and c.is_reachable],
         "members": [{**member(item, bot), "user": user(bot)}],
         "emojis": [],
         "stickers": [],

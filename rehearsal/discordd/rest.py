@@ -227,7 +227,7 @@ class Rest:
         return json_response(payloads.channel(channel, self._state.bot))
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
-        """Newest first; without Read Message History an empty list, no refusal."""
+        """Newest first; without Read Message History an empty list, no refusal. `after`: those that came next."""
         state, query = self._state, request.query
         channel = state.reachable(request.match_info["channel"])
         found = (
@@ -237,10 +237,9 @@ class Rest:
         )
         before, after = int(query.get("before") or 1 << 63), int(query.get("after") or 0)
         wanted = sorted((m for m in found if after < m.id < before and not m.ephemeral), key=lambda m: -m.id)
-        plain = [
-            payloads.message(m, state.clock, state.app_id) for m in wanted[: int(query.get("limit") or 50)]
-        ]
-        return json_response(plain)
+        limit = int(query.get("limit") or 50)
+        page = wanted[-limit:] if "after" in query else wanted[:limit]
+        return json_response([payloads.message(m, state.clock, state.app_id) for m in page])
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         state, body = self._state, request[BODY]

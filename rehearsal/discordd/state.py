@@ -117,7 +117,7 @@ class State:
         channel = self.channels.get(int(channel_id))
         if channel is None:
             raise unknown_channel()
-        if not channel.app_permissions & Permission.VIEW_CHANNEL:
+        if not channel.is_reachable:
             raise missing_access()
         if any(not channel.app_permissions & bit for bit in needed):
             raise missing_permissions()

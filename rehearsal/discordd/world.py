@@ -31,6 +31,7 @@ class Permission(IntFlag):
     ATTACH_FILES = 1 << 15
     READ_MESSAGE_HISTORY = 1 << 16
     USE_APPLICATION_COMMANDS = 1 << 31
+    MANAGE_THREADS = 1 << 34
 
 
 EVERYTHING = (1 << 53) - 1
@@ -80,6 +81,8 @@ class Guild:
     channels: list[Channel] = field(default_factory=list["Channel"])
     member_roles: dict[int, list[Role]] = field(default_factory=dict[int, list[Role]])
     """User id -> roles, @everyone left out."""
+    blocked_words: set[str] = field(default_factory=set[str])
+    """AutoMod takes no message with one of them in it."""
 
     def roles_of(self, user: User) -> list[Role]:
         return self.member_roles.get(user.id, [])
@@ -95,7 +98,7 @@ class Guild:
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class Channel:
-    """A text channel of a server, or a DM (then `guild` is None and `recipient` is set)."""
+    """A text channel of a server, a private thread in one, or a DM (then `guild` is None and `recipient` is set)."""
 
     id: int
     name: str
@@ -104,6 +107,16 @@ class Channel:
     app_permissions: int = MEMBER_DEFAULT
     member_permissions: dict[int, int] = field(default_factory=dict[int, int])
     """User id -> permissions in this channel, instead of the computed ones."""
+    parent: Channel | None = None
+    """Of a private thread."""
+    bot_is_in: bool = True
+    """Whether the bot is a member of the thread; it gets commands from others too."""
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the bot's own token may see it."""
+        known = self.parent is None or self.bot_is_in or self.app_permissions & Permission.MANAGE_THREADS
+        return bool(known and self.app_permissions & Permission.VIEW_CHANNEL)
 
     @property
     def attachment_size_limit(self) -> int:

@@ -118,6 +118,55 @@ async def test_a_file_whose_job_still_runs_stays(rig_of: MakeRig, often: None) -
         assert half.exists()
 
 
+async def test_what_killed_attempts_left_goes_at_once(rig_of: MakeRig, often: None) -> None:
+    """An image that its own row does not name belongs to an attempt that died: it goes, however young and long kept."""
+    rig = await rig_of(fake=FakeSettings(step_s=0.2, slots=1))
+    done = await rig.ended(await rig.imagine())
+    running = await rig.until(await rig.imagine(), JobState.RUNNING)
+    now = rig.clock.now()
+    gone = [
+        file_of(rig.spool, name, age_s=0, now=now)
+        for name in (
+            f"{done.id}-7-0.png",
+            f".{done.id}-1-0.png.1-2.part",
+            f"{running.id}-0-0.png",
+            f".{running.id}-0-1.png.1-2.part",
+        )
+    ]
+    kept = [
+        Path(str(done.images[0].path)),
+        file_of(rig.spool, f"{running.id}-1-3.png", age_s=0, now=now),
+        file_of(rig.spool, f".{running.id}-1-3.png.1-2.part", age_s=0, now=now),
+        file_of(rig.spool, "notes.txt", age_s=0, now=now),
+        file_of(rig.spool, "900-1-0.png", age_s=0, now=now),
+    ]
+    async with kept_house(rig, 0):
+        await eventually(lambda: not any(path.exists() for path in gone))
+        assert [path.name for path in kept if not path.exists()] == []
+
+
+async def test_a_deletion_that_was_cut_short_is_completed(rig_of: MakeRig) -> None:
+    """Killed between the row and the file: what somebody wanted gone goes at the next start."""
+    rig = await rig_of()
+    job = await rig.ended(await rig.imagine())
+    path = Path(str(job.images[0].path))
+    assert await rig.store.jobs.mark_deleted(job.id, now=rig.clock.now())
+    async with kept_house(rig, 0):
+        await eventually(lambda: not path.exists())
+
+
+async def test_half_made_backups_are_swept_too(rig_of: MakeRig) -> None:
+    """Also where no backup is due, as after a storm of kills."""
+    rig = await rig_of(fake=HELD, ready=False)
+    half = file_of(rig.settings.backups, ".easel-x.sqlite3.2147483646.part", age_s=0, now=rig.clock.now())
+    async with kept_house(rig, 0):
+        await eventually(lambda: not half.exists())
+
+
+def kept_house(rig: Rig, days: int) -> contextlib.AbstractAsyncContextManager[None]:
+    return kept(rig, with_days(rig, days))
+
+
 # ------------------------------------------------------------------ chores that fail
 
 

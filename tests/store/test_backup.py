@@ -234,6 +234,76 @@ async def test_without_a_copy_there_is_no_migration(file: Path, monkeypatch: pyt
     assert health.version(file) == NEWEST
 
 
+async def test_killed_migrations_leave_one_copy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try makes a copy first; those that hold the same, bit for bit, are one. Others are left to the owner."""
+    await filled(file)
+    folder, command = file.parent / "backups", [sys.executable, "-m", "tests.store.dying", str(file)]
+    older = back_up(file, folder / name_for(NOON, before_schema=NEWEST + 1))
+    await filled(file, jobs=1)
+    for number, after in enumerate((0, 1, 3, 2), 1):
+        await asyncio.to_thread(subprocess.run, [*command, str(after), json.dumps(LATER[-1:])], check=False)
+        made = backups(folder)[0].path  # as if it had been some time ago: these all come within a second
+        made.rename(folder / name_for(NOON + number, before_schema=NEWEST + 1))
+    monkeypatch.setattr(schema, "migrations", lambda: LATER)
+    await (await Database.open(file)).close()
+    kept = [found.path for found in backups(folder)]
+    assert len(kept) == 2
+    assert kept[-1] == older
+    assert [health.verify(path) for path in kept] == [[], []]
+    assert len(ids(kept[0])) == len(ids(file)) == 21
+
+
+# ------------------------------------------------------------------ what was left half-made
+
+
+def left_behind(folder: Path, maker: int | str, *, age_s: float = 0.0) -> list[Path]:
+    """A half-made copy and its logs, as a killed program leaves them."""
+    folder.mkdir(exist_ok=True)
+    names = [
+        f".easel-20261129T041903Z.sqlite3.{maker}.part{suffix}" for suffix in ("", "-journal", "-wal", "-shm")
+    ]
+    for name in names:
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age_s, time.time() - age_s))
+    return [folder / name for name in names]
+
+
+def a_dead_one() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        return process.pid
+
+
+async def test_a_start_takes_half_made_copies_away(file: Path) -> None:
+    """Those of programs that died, beside the database (a restore's) and among the backups; no living program's."""
+    await filled(file)
+    dead, alive = a_dead_one(), os.getppid()
+    gone = [
+        path
+        for folder in (file.parent, file.parent / "backups")
+        for maker in (dead, os.getpid(), "2147483646")
+        for path in left_behind(folder, maker)
+    ]
+    kept = [
+        *left_behind(file.parent / "backups", alive),
+        file.parent / ".easel.part",
+        file.parent / ".x.part",
+    ]
+    for path in kept:
+        path.touch()
+    await (await Store.open(file)).close()
+    assert [path for path in gone if path.exists()] == []
+    assert all(path.exists() for path in kept)
+
+
+def test_a_copy_that_takes_more_than_an_hour_is_none(tmp_path: Path) -> None:
+    """A number that was given to another program keeps nothing for ever; what we make now stays."""
+    old, ours = left_behind(tmp_path, os.getppid(), age_s=3700), left_behind(tmp_path, os.getpid())
+    assert backup.sweep(tmp_path) == len(old)
+    assert sorted(tmp_path.iterdir()) == sorted(ours)
+
+
 async def test_a_new_database_needs_no_copy(file: Path) -> None:
     """Nothing is backed up before there is anything."""
     await (await Store.open(file)).close()

@@ -41,6 +41,23 @@ async def test_history_pages_with_buttons_newest_first(world: World) -> None:
     assert "9–9 of 9" in second
 
 
+@pytest.mark.parametrize(("left", "shown"), [(8, "1–8 of 8"), (3, "1–3 of 3"), (0, None)])
+async def test_a_page_whose_images_are_gone_by_now(world: World, left: int, shown: str | None) -> None:
+    """Deleted between the two looks: the last page that there is comes instead, or the word that nothing is left."""
+    for number in range(1, 10):
+        await world.imagined(number, prompt=f"picture {number}")
+    result = await world.alice.slash(world.channel, "history")
+    await world.store.database.write(
+        "UPDATE job SET deleted_at = created_at WHERE id > :left", {"left": left}
+    )
+    pressed = await world.alice.click(result.response.message, label="Older ▶")
+
+    if shown is None:
+        assert "You have no images here yet" in pressed.response.content
+    else:
+        assert shown in text_of(result.response.message)
+
+
 async def test_history_without_images_says_what_to_do(world: World) -> None:
     """Somebody without images is sent to /imagine."""
     result = await world.alice.slash(world.channel, "history")

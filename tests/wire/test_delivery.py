@@ -353,6 +353,66 @@ async def test_a_channel_is_tried_again(studio: Studio, created_at: float, waite
     assert showing(studio, second) == [studio.message]
 
 
+async def test_a_clock_that_was_set_back_keeps_no_channel_shut(studio: Studio) -> None:
+    """A refusal dated in the future is none: the channel is tried again, at the latest when its ten minutes are over."""
+    studio.clock.at = 7200.0
+    studio.job = replace(studio.job, created_at=3500.0)
+    await shut_once(studio, status=403, code=50013)
+    studio.clock.at = 3600.0 + REST_S
+    second = another(studio, created_at=3500.0)
+    await studio.delivery.finish(second)
+
+    assert showing(studio, second) == [studio.message]
+
+
+async def test_words_wait_for_an_outage_however_long(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that never says that its job is over would be believed: only images are given up after a day."""
+    monkeypatch.setattr(poster, "GIVE_UP_AFTER_S", 0.0)
+    outage = studio.discord.fail_next(*EDIT, status=503, times=20)
+    await studio.delivery.finish(studio.failed)
+
+    assert outage.hits == 20
+    assert "No. Nothing was charged." in studio.message.text
+
+
+@pytest.mark.parametrize("weather", [{"status": 503}, {"reset": True}], ids=str)
+async def test_where_the_image_went_is_said_through_an_outage(
+    studio: Studio, weather: dict[str, Any]
+) -> None:
+    """Sent to its person, and then Discord is away: the channel's message hears of it all the same."""
+    studio.discord.fail_next(*EDIT, status=403, code=50013)
+    studio.discord.fail_next(*EDIT, times=5, **weather)
+    await studio.delivery.finish(studio.rendered)
+
+    assert [message.channel for message in showing(studio)] == [studio.discord.dm(studio.alice)]
+    assert "they went to a direct message" in studio.message.text
+
+
+@pytest.mark.parametrize("refusal", SHUT.values(), ids=SHUT)
+@pytest.mark.parametrize("ending", ["rendered", "failed"])
+async def test_the_interaction_has_the_last_word(
+    studio: Studio, refusal: dict[str, Any], ending: str
+) -> None:
+    """Where every edit of the bot's own is refused, the interaction's living token ends the message."""
+    studio.discord.fail_next(*EDIT, times=99, **refusal)
+    await studio.delivery.finish(getattr(studio, ending))
+
+    word = "they went to a direct message" if ending == "rendered" else "No. Nothing was charged."
+    assert word in studio.message.text
+
+
+@pytest.mark.parametrize("refusal", SHUT.values(), ids=SHUT)
+async def test_no_last_word_without_a_token(studio: Studio, refusal: dict[str, Any]) -> None:
+    """A quarter of an hour later nothing is tried with it, and words alone are undeliverable as ever."""
+    studio.discord.advance(901)
+    studio.clock.at = 901
+    studio.discord.fail_next(*EDIT, times=99, **refusal)
+    with pytest.raises(Undeliverable):
+        await studio.delivery.finish(studio.failed)
+
+    assert studio.edits == []
+
+
 async def test_progress_that_is_refused_silences_the_channel_but_not_the_end(studio: Studio) -> None:
     """One refusal, and no job shows progress there; the end, which takes another door, is tried all the same."""
     studio.discord.fail_next("PATCH", "/webhooks/", status=403, code=50001, times=100)
@@ -451,6 +511,17 @@ async def test_the_owner_is_told_the_same_once_an_hour(studio: Studio) -> None:
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
     assert [message.text for message in told] == ["The disk is full.", "No GPU.", "The disk is full."]
+
+
+async def test_a_clock_that_was_set_back_keeps_nothing_from_the_owner(studio: Studio) -> None:
+    """What was told in a future hour is told again, instead of being kept back until then and an hour more."""
+    studio.clock.at = 100_000.0
+    await studio.delivery.tell_owner("No GPU.")
+    studio.clock.at -= 36_000
+    await studio.delivery.tell_owner("No GPU.")
+
+    told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
+    assert [message.text for message in told] == ["No GPU."] * 2
 
 
 async def test_a_teams_owner_is_told(

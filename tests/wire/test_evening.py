@@ -170,16 +170,17 @@ async def test_a_delete_that_discord_refuses_changes_nothing(tmp_path: Path) -> 
         assert "interaction_failed" not in evening.bot.log()
 
 
-async def test_without_a_network_the_bot_ends_with_a_sentence(tmp_path: Path) -> None:
-    """Discord can't be reached at start: one sentence and exit 1, no traceback."""
+async def test_without_a_network_the_bot_waits_for_it(tmp_path: Path) -> None:
+    """Discord can't be reached at start: one sentence a try, no traceback, and 0 when it is told to stop."""
     async with easel_evening(tmp_path) as evening:
         evening.bot.address = "127.0.0.1:1"
         await evening.bot.start(ready=False)
-        assert evening.bot.process is not None
-        code = await asyncio.wait_for(evening.bot.process.wait(), 40)
+        await evening.discord.until(
+            lambda: evening.bot.log().count("Discord can't be reached") == 2, timeout_s=40
+        )
 
-        assert code == 1
-        assert "Discord can't be reached" in evening.bot.log()
+        assert "Trying again in 4 s." in evening.bot.log()
+        assert await evening.bot.stop() == 0
         assert "Traceback" not in evening.bot.log()
 
 

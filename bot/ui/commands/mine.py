@@ -10,7 +10,8 @@ from discord import app_commands, ui
 
 from bot.core.policy import credit
 from bot.core.words import held_up_by
-from bot.jobs import Job, JobState, price_of
+from bot.jobs import Job, JobState, Owner, price_of
+from bot.store import Store
 from bot.ui.buttons import JobButton, Press
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError, answer_error
@@ -113,11 +114,7 @@ class TurnPage(
 
 async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
     owner = owner_of(interaction)
-    jobs, total = await interaction.client.desk.store.history.page(
-        guild_id=owner.guild_id, user_id=owner.user_id, offset=offset, count=PAGE
-    )
-    if not total:
-        raise UserError("You have no images here yet: try /imagine.")
+    jobs, total, offset = await _existing(interaction.client.desk.store, owner, offset)
     view = ui.LayoutView(timeout=None)
     shown = f"**Your images** {offset + 1}–{offset + len(jobs)} of {total}"
     view.add_item(ui.TextDisplay("\n".join([shown, *(_entry(job) for job in jobs)])))
@@ -139,6 +136,19 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
 def _was_never_posted(job: Job) -> bool:
     """Nobody would take it, and so it waits here; one with a reason was delivered in the end, by being fetched."""
     return job.state is JobState.FAILED or job.reason is not None
+
+
+async def _existing(store: Store, owner: Owner, offset: int) -> tuple[list[Job], int, int]:
+    """The jobs of a page, how many there are in all, and where it begins: the last page where that one is gone by now."""
+    while True:
+        jobs, total = await store.history.page(
+            guild_id=owner.guild_id, user_id=owner.user_id, offset=offset, count=PAGE
+        )
+        if not total:
+            raise UserError("You have no images here yet: try /imagine.")
+        if jobs:
+            return jobs, total, offset
+        offset = (total - 1) // PAGE * PAGE
 
 
 def _entry(job: Job) -> str:
