@@ -200,6 +200,7 @@ class GenerationRequest:
             kept = isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
             object.__setattr__(request, name, value if kept else empty)
         object.__setattr__(request, "loras", _stored_loras(told.get("loras")))
+        object.__setattr__(request, "remarks", _stored_texts(told.get("remarks")))
         return request
 
 
@@ -212,7 +213,12 @@ _STORED: Mapping[str, tuple[tuple[type, ...], Any]] = {
     "guidance_scale": (_NUMBER, 1.0),
     "strength": ((*_NUMBER, type(None)), None),
 }
-"""The fields of a stored request but for its LoRAs: what each may be, and what it is where it is something else."""
+"""The fields of a stored request but for its LoRAs and remarks: what each may be, and what it is where it is something else."""
+
+
+def _stored_texts(values: Any) -> tuple[str, ...]:
+    entries = cast("list[Any]", values) if isinstance(values, list) else []
+    return tuple(entry for entry in entries if isinstance(entry, str))
 
 
 def _stored_loras(values: Any) -> tuple[Lora, ...]:
