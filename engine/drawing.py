@@ -12,7 +12,12 @@ from PIL import Image
 from engine import spool
 from engine.contract import GenerationRequest, Mode, ModelInfo, SpooledImage, Stage, Submit
 from engine.decoding import Inputs
+from engine.pace import Pace
+from engine.recent import Recent
 from engine.widths import Widths
+
+PACES = 64
+"""Sizes of a model whose pace is remembered."""
 
 
 class DeviceLost(Exception):
@@ -119,6 +124,7 @@ class Loaded(Generic[Painted]):
         """
         self.model, self.family, self.fingerprint = model, family, fingerprint
         self.size_bytes, self.enter = size_bytes, enter
+        self.paces: Recent[str, Pace] = Recent(Pace, PACES)
         self.widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._equal_widths)
 
     def _equal_widths(self, picture: Picture[Painted], rows: int) -> Sequence[int] | None:
@@ -136,9 +142,8 @@ class Job:
     """One submitted request and how far it is."""
 
     submit: Submit
-    total: int
-    """UNet calls in all, over all images."""
-    done: int = 0
+    work: int
+    """UNet calls that each of its images takes."""
     started_at: float | None = None
     told_at: float = float("-inf")
     stage: Stage | None = None
@@ -165,6 +170,11 @@ class Job:
     def unread(self) -> tuple[Future[Any], ...]:
         """`inputs`, until they are there."""
         return () if self.inputs is None or self.inputs.done() else (self.inputs,)
+
+    @property
+    def total(self) -> int:
+        """UNet calls in all, over all images."""
+        return self.work * self.request.images
 
     @property
     def key(self) -> tuple[int, int]:
@@ -226,6 +236,24 @@ class Picture(Generic[Painted]):
     @property
     def left(self) -> int:
         return 0 if self.canvas is None else self.canvas.left
+
+    @property
+    def to_come(self) -> int:
+        """UNet calls still to make, also before it has a canvas. Of one that is drawn the batcher knows no more."""
+        return self.job.work if self.canvas is None else self.canvas.left
+
+    @property
+    def pace(self) -> Pace:
+        """Of its model at its size; tiles are of one size for images of all."""
+        request = self.job.request
+        return self.by.paces.of("tile" if request.is_seedless else request.size)
+
+    def seconds(self, forwards: int) -> float:
+        """What so many forwards of it take of the worker's time, at its pace; its share of those that are shared."""
+        guessed = 2 if self.job.request.guidance_scale > 1 else 1
+        rows = guessed if self.canvas is None else self.canvas.rows
+        share = 1.0 if self.by.widths.mode == "exact" else rows / self.pace.rows
+        return forwards * self.pace.forward_s * share
 
     @property
     def served(self) -> dict[str, str]:
