@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ from engine.contract import GenerationRequest, Mode, ModelInfo, SpooledImage, St
 from engine.decoding import Inputs
 from engine.pace import Pace
 from engine.recent import Recent
-from engine.widths import Widths
+from engine.widths import NotNow, Widths
 
+_log = logging.getLogger("easel.engine")
 PACES = 64
 """Sizes of a model whose pace is remembered."""
+SHORT = "Memory was short while this was drawn: drawn again, it may differ in its last bits."
 
 
 class DeviceLost(Exception):
@@ -29,7 +32,7 @@ class Canvas(Protocol):
 
     @property
     def shape(self) -> Hashable:
-        """Of one of its rows: pictures of equal shapes may share a forward."""
+        """Of one of its rows: pictures of equal shapes and equal adapters, weights included, may share a forward."""
         ...
 
     @property
@@ -132,9 +135,12 @@ class Loaded(Generic[Painted]):
         self.enter()  # whoever leads the next forward is asked before it
         try:
             return self.family.equal_widths(picture.canvas, rows)
-        except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong
-            self.family.is_out_of_memory(error)  # frees what it can, and knows when all is lost
-            return ()
+        except Exception as error:
+            # Frees what it can, and knows when all is lost. The forward in exact, which comes next, meets what is really wrong.
+            if self.family.is_out_of_memory(error):
+                picture.job.note(SHORT)
+            _log.warning("widths could not be tried for %s, and will be again: %s", self.model.id, error)
+            raise NotNow from error
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -152,6 +158,10 @@ class Job:
     inputs: Future[Inputs | None] | None = None
     """What it starts from, being decoded; None where it is words alone."""
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
+
+    def note(self, *sentences: str) -> None:
+        """Tells whoever asked, each sentence once."""
+        self.notes += tuple(sentence for sentence in sentences if sentence not in self.notes)
 
     def forget(self) -> None:
         """Decodes no more for it, and takes away what was made."""
@@ -196,6 +206,8 @@ class Picture(Generic[Painted]):
     canvas: Painted | None = None
     alone: bool = False
     """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
+    set_apart: bool = False
+    """Memory was too short for its forwards in wide: it goes on in exact."""
     tried_again: bool = False
     """It had its one second try after running out of memory alone."""
     in_tiles: bool = False
@@ -218,11 +230,11 @@ class Picture(Generic[Painted]):
 
     @property
     def group(self) -> Hashable:
-        return (self.shape, self.began_exact, id(self) if self.alone else None)
+        return (self.shape, self.adapters, self.began_exact, id(self) if self.alone else None)
 
     @property
     def began_exact(self) -> bool:
-        return "exact" in self.modes
+        return self.set_apart or "exact" in self.modes
 
     @property
     def adapters(self) -> Hashable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Generic, Protocol
@@ -36,7 +36,7 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from engine.drawing import DeviceLost, Job, Loaded, Painted, Picture
+from engine.drawing import SHORT, DeviceLost, Job, Loaded, Painted, Picture
 from engine.enlarging import plain
 from engine.failpoints import Failpoint, reach
 from engine.shelf import Shelf
@@ -263,7 +263,14 @@ class Worker(Generic[Painted]):
         first, model = pictures[0], pictures[0].by
         short = model.family.is_out_of_memory(error)
         if short and (len(pictures) > 1 or mode == "wide"):
+            _log.warning(
+                "memory was too short for %d rows of %s: fewer are drawn at once", rows, model.model.id
+            )
             model.widths.narrow(first, rows)
+            if mode == "wide":
+                self._set_apart(first.shape)
+                for picture in pictures:
+                    picture.job.note(SHORT)
         elif len(pictures) > 1:
             for picture in pictures:
                 picture.alone = True
@@ -271,6 +278,13 @@ class Worker(Generic[Painted]):
             first.tried_again = True
         else:
             self._fail(first.job, model.family.explain(error, first.job.request))
+
+    def _set_apart(self, shape: Hashable) -> None:
+        """All of this shape that had forwards in wide go on in exact."""
+        for picture in self._batcher.active:
+            if "wide" in picture.modes and picture.left and picture.shape == shape:
+                picture.set_apart = True
+                picture.job.note(SHORT)
 
     def _guard(self, act: Callable[[Picture[Painted]], None], picture: Picture[Painted]) -> None:
         """What goes wrong with one picture ends its own job alone."""
@@ -288,7 +302,7 @@ class Worker(Generic[Painted]):
         job = picture.job
         seed = job.request.seed_of(picture.index)
         picture.canvas = picture.by.family.prepare(job.request, seed, job.begun)
-        job.notes = (*job.request.remarks, *picture.canvas.notes)
+        job.note(*job.request.remarks, *picture.canvas.notes)
         job.work = picture.canvas.left  # an image has as many tiles as it has
         self._batcher.reckon(picture, job.total)
 
