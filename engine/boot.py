@@ -165,7 +165,8 @@ def _start(
 ) -> tuple[Worker[Any], Ready]:
     folder = _make_folder(settings)
     offer = offer.with_upscalers(settings, emit)
-    place = models.choose_place(settings, offer.models[0].family)
+    choice = models.choose(settings)
+    place = choice.place(offer.models[0].family)
 
     def tell(stage: str, share: float | None = None) -> None:
         emit(Loading(stage=stage, fraction=share, models=offer.models, reading=offer.models[0].id))
@@ -177,7 +178,7 @@ def _start(
     shelf = Shelf(
         opened.loaded,
         offer.models[1:],
-        Opener(settings, offer.sources),
+        Opener(settings, offer.sources, choice),
         limit=settings.models_bytes,
     )
     worker = Worker(

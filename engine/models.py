@@ -200,15 +200,57 @@ class Place:
     warnings: tuple[str, ...] = ()
 
 
-def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What one engine computes on, with models of every family. Asked again, a stopwatch might choose another dtype."""
+
+    device: torch.device
+    dtype: torch.dtype
+    called_dtype: torch.dtype
+    """Of families that are drawn with by calling their pipeline."""
+    profile: Profile | Literal["auto"]
+
+    def place(self, family: str = "sd") -> Place:
+        """Where models of this family compute."""
+        slow = ("No graphics card is in use: drawing on the CPU is slow.",)
+        return Place(
+            device=self.device,
+            dtype=self.called_dtype if family == "any" else self.dtype,
+            profile=self.profile,
+            warnings=slow if self.device.type == "cpu" else (),
+        )
+
+
+def choose(settings: EngineSettings) -> Choice:
     """fp16 on CUDA, fp32 elsewhere, unless told otherwise. Raises BrokenModel where the device or dtype can't be used.
 
     Families that are drawn with by calling their pipeline get bf16 on CUDA: most of them overflow in fp16.
     In wide and fast a processor built for bf16 uses that: in exact a picture equals what `pipe()` draws by default.
+    An engine chooses once, at its start, and hands on what it chose.
     """
     import torch
 
-    name = settings.device
+    device = _device(settings.device)
+    told = settings.dtype if settings.dtype != "auto" else _usual_dtype(settings, device)
+    dtype = getattr(torch, told)
+    if device.type == "cpu" and dtype is torch.float16:
+        raise BrokenModel(
+            "Processors have no fast float16: set dtype to “auto” or “bfloat16” under [engine]."
+        )
+    overflows = device.type == "cuda" and settings.dtype == "auto"
+    called = torch.bfloat16 if overflows else dtype
+    return Choice(device=device, dtype=dtype, called_dtype=called, profile=settings.profile)
+
+
+def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
+    """As an engine that is started now would choose for a model of this family. Raises BrokenModel."""
+    return choose(settings).place(family)
+
+
+def _device(name: str) -> torch.device:
+    """The device of this name, which was tried. Raises BrokenModel."""
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -224,26 +266,14 @@ def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
             f"The device “{name[:20]}” can't be used here ({type(error).__name__}): "
             "install its driver and the torch build for it, or set the device to “auto”."
         ) from error
-    usual = _usual_dtype(settings, device, family)
-    dtype = getattr(torch, usual if settings.dtype == "auto" else settings.dtype)
-    if device.type == "cpu" and dtype is torch.float16:
-        raise BrokenModel(
-            "Processors have no fast float16: set dtype to “auto” or “bfloat16” under [engine]."
-        )
-    slow = ("No graphics card is in use: drawing on the CPU is slow.",)
-    return Place(
-        device=device,
-        dtype=dtype,
-        profile=settings.profile,
-        warnings=slow if device.type == "cpu" else (),
-    )
+    return device
 
 
-def _usual_dtype(settings: EngineSettings, device: torch.device, family: str) -> str:
+def _usual_dtype(settings: EngineSettings, device: torch.device) -> str:
     from engine import tuning
 
     if device.type == "cuda":
-        return "bfloat16" if family == "any" else "float16"
+        return "float16"
     pays = device.type == "cpu" and settings.mode != "exact" and tuning.bfloat16_pays()
     return "bfloat16" if pays else "float32"
 

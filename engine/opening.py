@@ -57,8 +57,12 @@ class Opened:
 class Opener:
     """Opens models that lie on this disk when somebody wants them; each of `sources` by its model's id."""
 
-    def __init__(self, settings: EngineSettings, sources: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: EngineSettings, sources: Mapping[str, str], choice: models.Choice | None = None
+    ) -> None:
+        """`choice` is what the engine chose at its start. Raises BrokenModel where it has to be chosen here and can't be."""
         self._settings, self._sources = settings, sources
+        self._choice = choice or models.choose(settings)
         self._sizes: dict[str, tuple[int, int]] = {}
 
     def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
@@ -66,9 +70,9 @@ class Opener:
         settings = self._settings_for(model_id)
         with _broken_alone(model_id):
             if upscalers.is_one(settings.model):
-                return _open_upscaler(settings)
+                return _open_upscaler(settings, self._choice)
             info = models.describe(settings)
-            place = models.choose_place(settings, info.family)
+            place = self._choice.place(info.family)
             yield from _warmed(settings, models.weight_files(settings, place))
             opened = yield from opening(settings, info, place, models.untold, measures=False)
             return opened.loaded
@@ -84,13 +88,13 @@ class Opener:
     def _sizes_of(self, model_id: str) -> tuple[int, int]:
         if model_id not in self._sizes:
             with _broken_alone(model_id):
-                self._sizes[model_id] = _sizes(self._settings_for(model_id))
+                self._sizes[model_id] = _sizes(self._settings_for(model_id), self._choice)
         return self._sizes[model_id]
 
     def free(self) -> int | None:
         """Bytes that are free on the device, once what is left over was given back."""
         gc.collect()
-        free = memory.free_bytes(models.choose_place(self._settings).device)
+        free = memory.free_bytes(self._choice.device)
         return None if free is None else round(memory.SPARE * free)
 
     def _settings_for(self, model_id: str) -> EngineSettings:
@@ -115,13 +119,13 @@ def _broken_alone(model_id: str) -> Generator[None]:
         ) from error
 
 
-def _sizes(settings: EngineSettings) -> tuple[int, int]:
+def _sizes(settings: EngineSettings, choice: models.Choice) -> tuple[int, int]:
     """(bytes with room for all of it, bytes without which nothing goes) of `settings.model`."""
     if upscalers.is_one(settings.model):
         size = upscalers.size_of(Path(settings.model))
         return size, size
     info = models.describe(settings)
-    place = models.choose_place(settings, info.family)
+    place = choice.place(info.family)
     numbers = sum(map(checkpoint.count_numbers, models.weight_files(settings, place)))
     pixels = info.width * info.height
     size = numbers * place.dtype.itemsize + memory.WORKING * pixels
@@ -201,14 +205,14 @@ def opening(
     return Opened(loaded=loaded, costs=costs, notes=notes)
 
 
-def _open_upscaler(settings: EngineSettings) -> Loaded[Any]:
+def _open_upscaler(settings: EngineSettings, choice: models.Choice) -> Loaded[Any]:
     """Small enough to be opened without a pause."""
     from engine.families.upscale import UpscaleFamily
 
     file = Path(settings.model)
     info = upscalers.describe(file)
     arithmetic.pin(info)
-    place = models.choose_place(settings, info.family)
+    place = choice.place(info.family)
     family = UpscaleFamily(upscalers.load(file, place))
     _examine(family, info, place)
     fingerprint = {
