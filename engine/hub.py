@@ -68,11 +68,15 @@ def cached(model: str) -> Path | None:
 
 
 def _cache() -> Path:
-    """Where huggingface_hub keeps its files, by the variables it documents; importing it would take a second."""
-    if path := os.environ.get("HF_HUB_CACHE"):
-        return Path(path).expanduser()
-    base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
-    return (Path(os.environ.get("HF_HOME", base)) / "hub").expanduser()
+    """Where huggingface_hub keeps its files, by the same variables in the same order; as they are now, not when it was imported."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    usual = Path(_expanded(os.environ.get("HF_HOME", str(home))), "hub")
+    older = os.environ.get("HUGGINGFACE_HUB_CACHE", str(usual))
+    return Path(_expanded(os.environ.get("HF_HUB_CACHE", older)))
+
+
+def _expanded(path: str) -> str:
+    return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises for a user who is none
 
 
 def fetch_configs(model: str, *, offline: bool, tokenizers: bool = False, into: Path | None = None) -> Path:
@@ -145,6 +149,7 @@ def _fetch(
             allow_patterns=patterns,
             local_files_only=offline,
             tqdm_class=_bar(progress),
+            cache_dir=_cache(),
             local_dir=into,
         )
     except Exception as error:

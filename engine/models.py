@@ -279,22 +279,41 @@ def _usual_dtype(settings: EngineSettings, device: torch.device) -> str:
 
 
 def digest(settings: EngineSettings) -> str:
-    """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends."""
-    path = on_disk(settings.model)
+    """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends.
+
+    Raises BrokenModel where there are none: any two models that are missing would look alike.
+    """
     found = hashlib.sha256()
-    files = (
-        [file for part in checkpoint.CORES for file in (path / part).glob("*.safetensors")] if path else []
-    )
-    if path and single_file.is_one(path):
-        files = [path]
-    for file in sorted(files):
-        with file.open("rb") as weights:
-            size = weights.seek(0, os.SEEK_END)
-            found.update(str(size).encode())
-            for at in (0, max(0, size - _DIGEST_BYTES)):
-                weights.seek(at)
-                found.update(weights.read(_DIGEST_BYTES))
+    try:
+        for file in _core_files(settings.model):
+            with file.open("rb") as weights:
+                size = weights.seek(0, os.SEEK_END)
+                found.update(str(size).encode())
+                for at in (0, max(0, size - _DIGEST_BYTES)):
+                    weights.seek(at)
+                    found.update(weights.read(_DIGEST_BYTES))
+    except OSError as error:
+        raise BrokenModel(
+            f"The weights of the model {model_id(settings.model)} can't be read ({error.strerror}): {checkpoint.AGAIN}."
+        ) from error
     return found.hexdigest()[:12]
+
+
+def _core_files(model: str) -> list[Path]:
+    """Those with the UNet's or transformer's weights, at least one. Raises BrokenModel."""
+    path = on_disk(model)
+    if path is not None and single_file.is_one(path):
+        return [path]
+    files = (
+        sorted(file for part in checkpoint.CORES for file in path.glob(f"{part}/*.safetensors"))
+        if path
+        else []
+    )
+    if not files:
+        raise BrokenModel(
+            f"The weights of the model {model_id(model)} are not on this machine: start the engine once, which brings them."
+        )
+    return files
 
 
 def weight_files(settings: EngineSettings, place: Place) -> list[Path]:
@@ -453,11 +472,11 @@ def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settled(pipeline: Any, family: str, place: Place) -> Any:
-    """Where it computes. SDXL's first VAE is too large for float16, and its config says so: it is in float32, as in `pipe()`."""
+    """Where it computes, and its VAE in what."""
     from engine import placing
 
     vae = pipeline.vae
-    if family == "sdxl" and str(vae.dtype) == "torch.float16" and vae.config.force_upcast:
+    if checkpoint.upcasts_vae(family, str(vae.dtype).removeprefix("torch."), vae.config):
         vae.float()
     return placing.settle(pipeline, place, called=family == "any")
 
