@@ -353,13 +353,14 @@ def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any
     return wholly(loading(settings, place, on_progress))
 
 
-def wholly(parts: Generator[None, None, Result]) -> Result:
-    """What a generator returns in the end."""
+def wholly(parts: Generator[None, None, Result], go_on: Callable[[], None] = lambda: None) -> Result:
+    """What a generator returns in the end. `go_on` is called in each of its pauses."""
     while True:
         try:
             next(parts)
         except StopIteration as done:
             return done.value
+        go_on()
 
 
 def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Generator[None, None, Any]:
@@ -369,6 +370,7 @@ def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> 
         return (yield from _loading_file(settings, path, place, on_progress))
     prefer_fp16 = str(place.dtype) == "torch.float16"
     found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
+    yield
     _check_libraries(found)
     parts: dict[str, Any] = {}
     for name in found.variants:
@@ -412,9 +414,11 @@ def _loading_file(
     found = single_file.read(path)
     on_progress(f"looking for the configuration of {found.kind.name}", None)
     base = single_file.base(found.kind, offline=settings.hub_offline)
+    yield
     class_name, options = _PIPELINES[found.kind.family]
     try:
         pipeline = yield from single_file.loading(found, base, class_name, options, place.dtype, on_progress)
+        yield
         return _settled(pipeline, found.kind.family, place)
     except Exception as error:
         raise _broken(path, "", error) from error

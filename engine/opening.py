@@ -70,7 +70,7 @@ class Opener:
         settings = self._settings_for(model_id)
         with _broken_alone(model_id):
             if upscalers.is_one(settings.model):
-                return _open_upscaler(settings, self._choice)
+                return (yield from _open_upscaler(settings, self._choice))
             info = models.describe(settings)
             place = self._choice.place(info.family)
             yield from _warmed(settings, models.weight_files(settings, place))
@@ -156,10 +156,17 @@ def _warmed(settings: EngineSettings, files: Sequence[Path]) -> Generator[None, 
 
 
 def opening(
-    settings: EngineSettings, info: ModelInfo, place: Place, tell: OnProgress, *, measures: bool
+    settings: EngineSettings,
+    info: ModelInfo,
+    place: Place,
+    tell: OnProgress,
+    *,
+    measures: bool,
+    go_on: Callable[[], None] = lambda: None,
 ) -> Generator[None, None, Opened]:
     """`settings.model`, of which `info` is known, ready to draw. Unless it `measures`, only what an earlier start found out is known of it.
 
+    Measuring has no pauses; `go_on` is called after each of its forwards instead, and may raise.
     Raises BrokenModel, Unreachable, or what the device raises.
     """
     from engine import placing
@@ -169,23 +176,30 @@ def opening(
     if info.family == "any":
         settings = replace(settings, mode="exact")  # its pictures share no forward
     pipeline = yield from models.loading(settings, place, tell)
-    arithmetic.pin(info)  # others may have drawn meanwhile
+    yield from _pause(info)
     settings, layout = placing.allowed(settings, pipeline), placing.of(pipeline)
     info = _fitted(models.describe(settings), pipeline, settings, place)  # now by the files themselves
     tell(ACQUAINTING, None)
     family = family_of(pipeline, settings, info)
+    yield from _pause(info)
     _examine(family, info, place)
+    yield from _pause(info)
     switches, costs = dict[str, str](), None
     if isinstance(family, SdFamily):
         taught = tuple(each for each in info.embeddings if each.name in family.words)
         info = replace(info, embeddings=taught)
-        switches, costs = _acquaint(
-            family, pipeline, settings, info, place, lambda: tell(ACQUAINTING, None), measures=measures
-        )
+
+        def measured() -> None:
+            tell(ACQUAINTING, None)
+            go_on()
+
+        switches, costs = _acquaint(family, pipeline, settings, info, place, measured, measures=measures)
+        yield from _pause(info)
     manner = _manner(settings, costs)
     notes = layout.notes
     if isinstance(family, SdFamily):
         notes += _hasten(family, settings, info, place, switches, manner)
+        yield from _pause(info)
     fingerprint = {
         **arithmetic.fingerprint(place),
         **layout.changes,
@@ -205,16 +219,25 @@ def opening(
     return Opened(loaded=loaded, costs=costs, notes=notes)
 
 
-def _open_upscaler(settings: EngineSettings, choice: models.Choice) -> Loaded[Any]:
-    """Small enough to be opened without a pause."""
+def _pause(info: ModelInfo) -> Generator[None, None, None]:
+    """Others may draw meanwhile, with other threads: what this model needs is pinned anew."""
+    yield
+    arithmetic.pin(info)
+
+
+def _open_upscaler(settings: EngineSettings, choice: models.Choice) -> Generator[None, None, Loaded[Any]]:
+    """`settings.model`, ready to enlarge."""
     from engine.families.upscale import UpscaleFamily
 
     file = Path(settings.model)
     info = upscalers.describe(file)
     arithmetic.pin(info)
     place = choice.place(info.family)
+    yield from _pause(info)
     family = UpscaleFamily(upscalers.load(file, place))
+    yield from _pause(info)
     _examine(family, info, place)
+    yield from _pause(info)
     fingerprint = {
         **arithmetic.fingerprint(place),
         "dtype": family.dtype,

@@ -12,6 +12,7 @@ import queue
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
@@ -72,7 +73,7 @@ class Worker(Generic[Painted]):
         keep_on: Callable[[], bool] = lambda: True,
     ) -> None:
         """At most `slots` pictures are under way at the same time, with `preview_every` UNet calls of one between two
-        previews (0: none). `keep_on` is asked while idle: False ends the engine.
+        previews (0: none). `keep_on` is asked in every tick: False ends the engine.
         """
         self._shelf = shelf
         self._entered: Loaded[Painted] | None = None
@@ -105,19 +106,24 @@ class Worker(Generic[Painted]):
     def tick(self) -> bool:
         """Drain controls, admit, decode one picture or take one step, tell what is finished. False: leave."""
         self._drain()
+        if self._running:
+            self._act()
+        self._collect()
+        return self._running
+
+    def _act(self) -> None:
         self._admit()
         if (drawn := self._next_drawn()) is not None:
             self._finish_drawing(drawn)
         elif pictures := self._batcher.pick(lambda first: first.by.widths.of(first)):
             self._step(pictures)
-        elif self._running and not self._shelf.is_opening:
+        elif not self._shelf.is_opening:
             self._rest()
-        self._collect()
-        return self._running
 
     # -------------------------------------------------------------- controls
 
     def _drain(self) -> None:
+        self._running = self._running and self._keep_on()
         while self._running:
             try:
                 control = self._controls.get(block=False)
@@ -134,10 +140,8 @@ class Worker(Generic[Painted]):
                 time.sleep(SAVING_S)
             wait(busy, timeout=SAVING_S, return_when=FIRST_COMPLETED)
             return
-        try:
+        with suppress(queue.Empty):
             self._obey(self._controls.get(timeout=IDLE_S))
-        except queue.Empty:
-            self._running = self._keep_on()
 
     def _obey(self, control: Control) -> None:
         match control:
