@@ -268,7 +268,9 @@ print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(fold
 def check_profile(settings: Settings) -> Iterator[Finding]:
     """How much of the model would lie on the device, if the engine were started now."""
     engine = settings.engine
-    facts, complaint = ask_child(_PROFILE, engine.model, engine.device, engine.dtype, engine.profile)
+    told = {"device": engine.device, "dtype": engine.dtype, "profile": engine.profile, "mode": engine.mode}
+    told |= {"model": engine.model, "models": str(settings.models_dir.absolute())}
+    facts, complaint = ask_child(_PROFILE, json.dumps(told))
     if facts is None:
         yield warn("Profile", f"Which profile holds is not known: {complaint}")
     elif facts["problem"]:
@@ -281,10 +283,9 @@ _PROFILE = """
 import json, sys
 from engine import checkpoint, foresight
 from engine.contract import EngineSettings
-model, device, dtype, profile = sys.argv[1:]
-told, why, problem = {"device": device, "dtype": dtype, "profile": profile}, "", ""
+why = problem = ""
 try:
-    why = foresight.foreseen(EngineSettings(model=model, spool="", hub_offline=True, **told))
+    why = foresight.foreseen(EngineSettings(spool="", hub_offline=True, **json.loads(sys.argv[1])))
 except checkpoint.BrokenModel as error:
     problem = str(error)
 print(json.dumps({"why": why, "problem": problem}))

@@ -89,7 +89,7 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
 
 _HERE = """
 import json, sys
-from engine import adapter_files, arithmetic, models, places
+from engine import adapter_files, arithmetic, checkpoint, models, places
 from engine.contract import EngineSettings
 model, device, dtype, folder, adapters, wanted, mode, unet = sys.argv[1:]
 sources = models.sources(EngineSettings(model=model, spool="", models=folder))
@@ -99,7 +99,10 @@ arithmetic.prepare_environment(settings)
 info = models.describe(settings)
 arithmetic.pin(info)
 facts = arithmetic.fingerprint(models.choose_place(settings, info.family))
-facts["weights"] = models.digest(settings)
+try:
+    facts["weights"] = models.digest(settings)
+except checkpoint.BrokenModel as error:
+    sys.exit(str(error))
 facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
 facts.update(adapter_files.digests(folder, json.loads(adapters)))
 if unet:

@@ -16,7 +16,7 @@ from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, R
 from engine.drawing import DeviceLost
 from engine.hub import Unreachable
 from engine.opening import Opened, Opener, opening
-from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, Leave, parent_alive, wait
+from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, Leave, heed, parent_alive, wait
 from engine.shelf import Shelf
 from engine.worker import Controls, Worker
 
@@ -67,10 +67,13 @@ class _Offer:
             sources[info.id] = source
         return cls(models=tuple(infos), sources=sources, warnings=tuple(warnings))
 
-    def with_upscalers(self, settings: EngineSettings, emit: Callable[[Event], None]) -> Self:
-        """Those too, which take torch to be described."""
+    def with_upscalers(
+        self, settings: EngineSettings, emit: Callable[[Event], None], go_on: Callable[[], None]
+    ) -> Self:
+        """Those too, which take torch to be described. `go_on` is called before each of them."""
 
         def tell(name: str) -> None:
+            go_on()
             emit(Loading(stage="looking at the upscalers", models=self.models, reading=name))
 
         found = upscalers.find(settings.models, tell=tell, set_aside=settings.set_aside)
@@ -164,20 +167,28 @@ def _start(
     settings: EngineSettings, offer: _Offer, controls: Controls, emit: Callable[[Event], None]
 ) -> tuple[Worker[Any], Ready]:
     folder = _make_folder(settings)
-    offer = offer.with_upscalers(settings, emit)
-    place = models.choose_place(settings, offer.models[0].family)
+
+    def go_on() -> None:
+        heed(controls)
+
+    go_on()
+    offer = offer.with_upscalers(settings, emit, go_on)
+    go_on()
+    choice = models.choose(settings)
+    place = choice.place(offer.models[0].family)
 
     def tell(stage: str, share: float | None = None) -> None:
         emit(Loading(stage=stage, fraction=share, models=offer.models, reading=offer.models[0].id))
 
     def open_first() -> Opened:
-        return models.wholly(opening(settings, offer.models[0], place, tell, measures=True))
+        parts = opening(settings, offer.models[0], place, tell, measures=True, go_on=go_on)
+        return models.wholly(parts, go_on)
 
     opened = _patiently(open_first, controls, emit, offer.models)
     shelf = Shelf(
         opened.loaded,
         offer.models[1:],
-        Opener(settings, offer.sources),
+        Opener(settings, offer.sources, choice),
         limit=settings.models_bytes,
     )
     worker = Worker(

@@ -91,6 +91,14 @@ def family(index: Mapping[str, Any]) -> str:
     return FAMILIES[index["_class_name"]]
 
 
+def upcasts_vae(family: str, dtype: str, vae: Mapping[str, Any]) -> bool:
+    """Whether a model's VAE computes in float32 while all else is in `dtype`, by its config, as in `pipe()`.
+
+    SDXL's first one is too large for float16; bfloat16 holds numbers as large as float32 does.
+    """
+    return family == "sdxl" and dtype == "float16" and bool(vae.get("force_upcast", True))
+
+
 def weights(folder: Path, index: Mapping[str, Any]) -> dict[str, str]:
     """Each component with weights -> the name of their file, without what follows. Raises BrokenModel for foreign code."""
     if family(index) != "any":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,7 +13,14 @@ from PIL import Image
 from engine import spool
 from engine.contract import GenerationRequest, Mode, ModelInfo, SpooledImage, Stage, Submit
 from engine.decoding import Inputs
-from engine.widths import Widths
+from engine.pace import Pace
+from engine.recent import Recent
+from engine.widths import NotNow, Widths
+
+_log = logging.getLogger("easel.engine")
+PACES = 64
+"""Sizes of a model whose pace is remembered."""
+SHORT = "Memory was short while this was drawn: drawn again, it may differ in its last bits."
 
 
 class DeviceLost(Exception):
@@ -24,7 +32,7 @@ class Canvas(Protocol):
 
     @property
     def shape(self) -> Hashable:
-        """Of one of its rows: pictures of equal shapes may share a forward."""
+        """Of one of its rows: pictures of equal shapes and equal adapters, weights included, may share a forward."""
         ...
 
     @property
@@ -119,6 +127,7 @@ class Loaded(Generic[Painted]):
         """
         self.model, self.family, self.fingerprint = model, family, fingerprint
         self.size_bytes, self.enter = size_bytes, enter
+        self.paces: Recent[str, Pace] = Recent(Pace, PACES)
         self.widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._equal_widths)
 
     def _equal_widths(self, picture: Picture[Painted], rows: int) -> Sequence[int] | None:
@@ -126,9 +135,12 @@ class Loaded(Generic[Painted]):
         self.enter()  # whoever leads the next forward is asked before it
         try:
             return self.family.equal_widths(picture.canvas, rows)
-        except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong
-            self.family.is_out_of_memory(error)  # frees what it can, and knows when all is lost
-            return ()
+        except Exception as error:
+            # Frees what it can, and knows when all is lost. The forward in exact, which comes next, meets what is really wrong.
+            if self.family.is_out_of_memory(error):
+                picture.job.note(SHORT)
+            _log.warning("widths could not be tried for %s, and will be again: %s", self.model.id, error)
+            raise NotNow from error
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -136,9 +148,8 @@ class Job:
     """One submitted request and how far it is."""
 
     submit: Submit
-    total: int
-    """UNet calls in all, over all images."""
-    done: int = 0
+    work: int
+    """UNet calls that each of its images takes."""
     started_at: float | None = None
     told_at: float = float("-inf")
     stage: Stage | None = None
@@ -147,6 +158,10 @@ class Job:
     inputs: Future[Inputs | None] | None = None
     """What it starts from, being decoded; None where it is words alone."""
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
+
+    def note(self, *sentences: str) -> None:
+        """Tells whoever asked, each sentence once."""
+        self.notes += tuple(sentence for sentence in sentences if sentence not in self.notes)
 
     def forget(self) -> None:
         """Decodes no more for it, and takes away what was made."""
@@ -165,6 +180,11 @@ class Job:
     def unread(self) -> tuple[Future[Any], ...]:
         """`inputs`, until they are there."""
         return () if self.inputs is None or self.inputs.done() else (self.inputs,)
+
+    @property
+    def total(self) -> int:
+        """UNet calls in all, over all images."""
+        return self.work * self.request.images
 
     @property
     def key(self) -> tuple[int, int]:
@@ -186,6 +206,8 @@ class Picture(Generic[Painted]):
     canvas: Painted | None = None
     alone: bool = False
     """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
+    set_apart: bool = False
+    """Memory was too short for its forwards in wide: it goes on in exact."""
     tried_again: bool = False
     """It had its one second try after running out of memory alone."""
     in_tiles: bool = False
@@ -208,11 +230,11 @@ class Picture(Generic[Painted]):
 
     @property
     def group(self) -> Hashable:
-        return (self.shape, self.began_exact, id(self) if self.alone else None)
+        return (self.shape, self.adapters, self.began_exact, id(self) if self.alone else None)
 
     @property
     def began_exact(self) -> bool:
-        return "exact" in self.modes
+        return self.set_apart or "exact" in self.modes
 
     @property
     def adapters(self) -> Hashable:
@@ -226,6 +248,24 @@ class Picture(Generic[Painted]):
     @property
     def left(self) -> int:
         return 0 if self.canvas is None else self.canvas.left
+
+    @property
+    def to_come(self) -> int:
+        """UNet calls still to make, also before it has a canvas. Of one that is drawn the batcher knows no more."""
+        return self.job.work if self.canvas is None else self.canvas.left
+
+    @property
+    def pace(self) -> Pace:
+        """Of its model at its size; tiles are of one size for images of all."""
+        request = self.job.request
+        return self.by.paces.of("tile" if request.is_seedless else request.size)
+
+    def seconds(self, forwards: int) -> float:
+        """What so many forwards of it take of the worker's time, at its pace; its share of those that are shared."""
+        guessed = 2 if self.job.request.guidance_scale > 1 else 1
+        rows = guessed if self.canvas is None else self.canvas.rows
+        share = 1.0 if self.by.widths.mode == "exact" else rows / self.pace.rows
+        return forwards * self.pace.forward_s * share
 
     @property
     def served(self) -> dict[str, str]:

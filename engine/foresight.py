@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from engine import checkpoint, memory, models, places, profiles
@@ -17,23 +19,22 @@ if TYPE_CHECKING:
 
 def foreseen(settings: EngineSettings) -> str:
     """A sentence: the profile, and why. Raises BrokenModel where model or device can't be used."""
+    settings = replace(settings, model=models.sources(settings)[0])  # as the engine does
     folder = places.on_disk(settings.model)
     if folder is None or not (folder / "model_index.json").is_file():
         return "Chosen at the start, when the model's weights are known."
-    info = models.describe(settings)
-    place = models.choose_place(settings, info.family)
+    place = models.choose_place(settings, models.describe(settings).family)
     found = checkpoint.check(folder, prefer_fp16=str(place.dtype) == "torch.float16")
     weights, needs = _of(found, place)
     free = memory.free_bytes(place.device) if place.device.type == "cuda" else None
-    size = info.width, info.height
-    return profiles.plan(place.profile, weights, needs, size=size, free_bytes=free).why
+    return profiles.plan(place.profile, weights, needs, size=_size(found), free_bytes=free).why
 
 
 def _of(found: Checkpoint, place: Place) -> tuple[Weights, Needs]:
     """What the model's files say about its weights, and its configs about activations."""
     family, itemsize = checkpoint.family(found.index), place.dtype.itemsize
     vae = checkpoint.read_json(found.folder, "vae/config.json")
-    upcast = family == "sdxl" and itemsize == 2 and vae.get("force_upcast", True)
+    upcast = checkpoint.upcasts_vae(family, str(place.dtype).removeprefix("torch."), vae)
     counts = Counter[str]()
     for file in checkpoint.weight_files(found):
         counts[file.parent.name] += checkpoint.count_numbers(file)
@@ -45,8 +46,16 @@ def _of(found: Checkpoint, place: Place) -> tuple[Weights, Needs]:
         called=family == "any",
     )
     if weights.called:
-        return weights, profiles.called_needs()
+        return weights, profiles.called_needs(prod(_size(found)))
     unet = checkpoint.read_json(found.folder, "unet/config.json")
     return weights, Needs.of(
         unet, vae, itemsize=itemsize, vae_itemsize=4 if upcast else itemsize, tiles=False
     )
+
+
+def _size(found: Checkpoint) -> tuple[int, int]:
+    """(width, height) of the pictures that the model was trained on."""
+    if checkpoint.family(found.index) == "any":
+        return profiles.trained_on(None, None)
+    unet, vae = (checkpoint.read_json(found.folder, f"{part}/config.json") for part in ("unet", "vae"))
+    return profiles.trained_on(unet.get("sample_size"), 2 ** (len(vae["block_out_channels"]) - 1))

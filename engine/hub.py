@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.checkpoint import WEIGHTS, BrokenModel
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 MOVED = {"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
 """Ids that many texts use and the hub no longer has."""
@@ -68,11 +71,15 @@ def cached(model: str) -> Path | None:
 
 
 def _cache() -> Path:
-    """Where huggingface_hub keeps its files, by the variables it documents; importing it would take a second."""
-    if path := os.environ.get("HF_HUB_CACHE"):
-        return Path(path).expanduser()
-    base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
-    return (Path(os.environ.get("HF_HOME", base)) / "hub").expanduser()
+    """Where huggingface_hub keeps its files, by the same variables in the same order; as they are now, not when it was imported."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    usual = Path(_expanded(os.environ.get("HF_HOME", str(home))), "hub")
+    older = os.environ.get("HUGGINGFACE_HUB_CACHE", str(usual))
+    return Path(_expanded(os.environ.get("HF_HUB_CACHE", older)))
+
+
+def _expanded(path: str) -> str:
+    return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises for a user who is none
 
 
 def fetch_configs(model: str, *, offline: bool, tokenizers: bool = False, into: Path | None = None) -> Path:
@@ -96,8 +103,11 @@ def fetch(
     """
     if offline:
         return _fetch(model, ["*"], offline=True, progress=progress)
-    files = wanted(listing(model), prefer_fp16=prefer_fp16, weights=weights)
-    return _fetch(model, files, offline=False, progress=progress, into=into)
+    sizes = {file.rfilename: file.size or 0 for file in _files(model)}
+    files = wanted(sizes, prefer_fp16=prefer_fp16, weights=weights)
+    here = cached(model) if into is None else into
+    total = sum(sizes[name] for name in files if here is None or not (here / name).exists())
+    return _fetch(model, files, offline=False, progress=progress, into=into, total=total)
 
 
 def wanted(files: Iterable[str], *, prefer_fp16: bool, weights: Mapping[str, str] = WEIGHTS) -> list[str]:
@@ -123,6 +133,11 @@ def _weights(names: list[str], stem: str, prefer_fp16: bool) -> list[str]:
 
 def listing(model: str) -> dict[str, str | None]:
     """The names of a model's files on the hub -> their SHA-256, None for those that the hub keeps none of."""
+    return {file.rfilename: file.lfs.sha256 if file.lfs else None for file in _files(model)}
+
+
+def _files(model: str) -> list[RepoSibling]:
+    """What the hub tells of a model's files."""
     import huggingface_hub
 
     try:
@@ -130,12 +145,19 @@ def listing(model: str) -> dict[str, str | None]:
         info = huggingface_hub.HfApi().model_info(name, revision=revision, files_metadata=True)
     except Exception as error:
         raise _refusal(model, error) from error
-    return {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or []}
+    return info.siblings or []
 
 
 def _fetch(
-    model: str, patterns: list[str], *, offline: bool, progress: Progress, into: Path | None = None
+    model: str,
+    patterns: list[str],
+    *,
+    offline: bool,
+    progress: Progress,
+    into: Path | None = None,
+    total: int = 0,
 ) -> Path:
+    """`total`: bytes to come."""
     huggingface_hub: Any = import_module("huggingface_hub")
     name, revision = split(model)
     try:
@@ -144,7 +166,8 @@ def _fetch(
             revision=revision,
             allow_patterns=patterns,
             local_files_only=offline,
-            tqdm_class=_bar(progress),
+            tqdm_class=_bar(progress, total),
+            cache_dir=_cache(),
             local_dir=into,
         )
     except Exception as error:
@@ -200,11 +223,14 @@ def _sentence(model: str, error: Exception) -> str:
             return f"{model} could not be downloaded ({type(error).__name__}): check the connection, then start again."
 
 
-def _bar(progress: Progress) -> Any:
-    """A tqdm class that reports bytes instead of drawing a bar, since huggingface_hub tells its progress to one."""
+def _bar(progress: Progress, total: int) -> Any:
+    """A tqdm class that reports bytes instead of drawing a bar, since huggingface_hub tells its progress to one.
+
+    Of `total`, since its own grows with each file that is begun.
+    """
     from tqdm.std import tqdm
 
-    told_at = 0.0
+    told, told_at = 0.0, 0.0
 
     class Reporter(tqdm):  # pyright: ignore[reportMissingTypeArgument]  # no generics at run time
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -217,12 +243,12 @@ def _bar(progress: Progress) -> Any:
             """Draws nothing."""
 
         def update(self, n: float | None = 1) -> bool | None:
-            nonlocal told_at
+            nonlocal told, told_at
             updated = super().update(n)
-            now = time.monotonic()
-            if self.unit == "B" and self.total and now - told_at >= _PROGRESS_EVERY_S:
-                told_at = now
-                progress(min(1.0, self.n / self.total))
+            now, share = time.monotonic(), min(1.0, self.n / total) if total else 0.0
+            if self.unit == "B" and share > told and now - told_at >= _PROGRESS_EVERY_S:
+                told, told_at = share, now
+                progress(share)
             return updated
 
     return Reporter

@@ -200,15 +200,57 @@ class Place:
     warnings: tuple[str, ...] = ()
 
 
-def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What one engine computes on, with models of every family. Asked again, a stopwatch might choose another dtype."""
+
+    device: torch.device
+    dtype: torch.dtype
+    called_dtype: torch.dtype
+    """Of families that are drawn with by calling their pipeline."""
+    profile: Profile | Literal["auto"]
+
+    def place(self, family: str = "sd") -> Place:
+        """Where models of this family compute."""
+        slow = ("No graphics card is in use: drawing on the CPU is slow.",)
+        return Place(
+            device=self.device,
+            dtype=self.called_dtype if family == "any" else self.dtype,
+            profile=self.profile,
+            warnings=slow if self.device.type == "cpu" else (),
+        )
+
+
+def choose(settings: EngineSettings) -> Choice:
     """fp16 on CUDA, fp32 elsewhere, unless told otherwise. Raises BrokenModel where the device or dtype can't be used.
 
     Families that are drawn with by calling their pipeline get bf16 on CUDA: most of them overflow in fp16.
     In wide and fast a processor built for bf16 uses that: in exact a picture equals what `pipe()` draws by default.
+    An engine chooses once, at its start, and hands on what it chose.
     """
     import torch
 
-    name = settings.device
+    device = _device(settings.device)
+    told = settings.dtype if settings.dtype != "auto" else _usual_dtype(settings, device)
+    dtype = getattr(torch, told)
+    if device.type == "cpu" and dtype is torch.float16:
+        raise BrokenModel(
+            "Processors have no fast float16: set dtype to “auto” or “bfloat16” under [engine]."
+        )
+    overflows = device.type == "cuda" and settings.dtype == "auto"
+    called = torch.bfloat16 if overflows else dtype
+    return Choice(device=device, dtype=dtype, called_dtype=called, profile=settings.profile)
+
+
+def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
+    """As an engine that is started now would choose for a model of this family. Raises BrokenModel."""
+    return choose(settings).place(family)
+
+
+def _device(name: str) -> torch.device:
+    """The device of this name, which was tried. Raises BrokenModel."""
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -224,47 +266,54 @@ def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
             f"The device “{name[:20]}” can't be used here ({type(error).__name__}): "
             "install its driver and the torch build for it, or set the device to “auto”."
         ) from error
-    usual = _usual_dtype(settings, device, family)
-    dtype = getattr(torch, usual if settings.dtype == "auto" else settings.dtype)
-    if device.type == "cpu" and dtype is torch.float16:
-        raise BrokenModel(
-            "Processors have no fast float16: set dtype to “auto” or “bfloat16” under [engine]."
-        )
-    slow = ("No graphics card is in use: drawing on the CPU is slow.",)
-    return Place(
-        device=device,
-        dtype=dtype,
-        profile=settings.profile,
-        warnings=slow if device.type == "cpu" else (),
-    )
+    return device
 
 
-def _usual_dtype(settings: EngineSettings, device: torch.device, family: str) -> str:
+def _usual_dtype(settings: EngineSettings, device: torch.device) -> str:
     from engine import tuning
 
     if device.type == "cuda":
-        return "bfloat16" if family == "any" else "float16"
+        return "float16"
     pays = device.type == "cpu" and settings.mode != "exact" and tuning.bfloat16_pays()
     return "bfloat16" if pays else "float32"
 
 
 def digest(settings: EngineSettings) -> str:
-    """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends."""
-    path = on_disk(settings.model)
+    """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends.
+
+    Raises BrokenModel where there are none: any two models that are missing would look alike.
+    """
     found = hashlib.sha256()
-    files = (
-        [file for part in checkpoint.CORES for file in (path / part).glob("*.safetensors")] if path else []
-    )
-    if path and single_file.is_one(path):
-        files = [path]
-    for file in sorted(files):
-        with file.open("rb") as weights:
-            size = weights.seek(0, os.SEEK_END)
-            found.update(str(size).encode())
-            for at in (0, max(0, size - _DIGEST_BYTES)):
-                weights.seek(at)
-                found.update(weights.read(_DIGEST_BYTES))
+    try:
+        for file in _core_files(settings.model):
+            with file.open("rb") as weights:
+                size = weights.seek(0, os.SEEK_END)
+                found.update(str(size).encode())
+                for at in (0, max(0, size - _DIGEST_BYTES)):
+                    weights.seek(at)
+                    found.update(weights.read(_DIGEST_BYTES))
+    except OSError as error:
+        raise BrokenModel(
+            f"The weights of the model {model_id(settings.model)} can't be read ({error.strerror}): {checkpoint.AGAIN}."
+        ) from error
     return found.hexdigest()[:12]
+
+
+def _core_files(model: str) -> list[Path]:
+    """Those with the UNet's or transformer's weights, at least one. Raises BrokenModel."""
+    path = on_disk(model)
+    if path is not None and single_file.is_one(path):
+        return [path]
+    files = (
+        sorted(file for part in checkpoint.CORES for file in path.glob(f"{part}/*.safetensors"))
+        if path
+        else []
+    )
+    if not files:
+        raise BrokenModel(
+            f"The weights of the model {model_id(model)} are not on this machine: start the engine once, which brings them."
+        )
+    return files
 
 
 def weight_files(settings: EngineSettings, place: Place) -> list[Path]:
@@ -304,13 +353,14 @@ def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any
     return wholly(loading(settings, place, on_progress))
 
 
-def wholly(parts: Generator[None, None, Result]) -> Result:
-    """What a generator returns in the end."""
+def wholly(parts: Generator[None, None, Result], go_on: Callable[[], None] = lambda: None) -> Result:
+    """What a generator returns in the end. `go_on` is called in each of its pauses."""
     while True:
         try:
             next(parts)
         except StopIteration as done:
             return done.value
+        go_on()
 
 
 def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Generator[None, None, Any]:
@@ -320,6 +370,7 @@ def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> 
         return (yield from _loading_file(settings, path, place, on_progress))
     prefer_fp16 = str(place.dtype) == "torch.float16"
     found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
+    yield
     _check_libraries(found)
     parts: dict[str, Any] = {}
     for name in found.variants:
@@ -363,9 +414,11 @@ def _loading_file(
     found = single_file.read(path)
     on_progress(f"looking for the configuration of {found.kind.name}", None)
     base = single_file.base(found.kind, offline=settings.hub_offline)
+    yield
     class_name, options = _PIPELINES[found.kind.family]
     try:
         pipeline = yield from single_file.loading(found, base, class_name, options, place.dtype, on_progress)
+        yield
         return _settled(pipeline, found.kind.family, place)
     except Exception as error:
         raise _broken(path, "", error) from error
@@ -423,11 +476,11 @@ def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settled(pipeline: Any, family: str, place: Place) -> Any:
-    """Where it computes. SDXL's first VAE is too large for float16, and its config says so: it is in float32, as in `pipe()`."""
+    """Where it computes, and its VAE in what."""
     from engine import placing
 
     vae = pipeline.vae
-    if family == "sdxl" and str(vae.dtype) == "torch.float16" and vae.config.force_upcast:
+    if checkpoint.upcasts_vae(family, str(vae.dtype).removeprefix("torch."), vae.config):
         vae.float()
     return placing.settle(pipeline, place, called=family == "any")
 

@@ -57,8 +57,12 @@ class Opened:
 class Opener:
     """Opens models that lie on this disk when somebody wants them; each of `sources` by its model's id."""
 
-    def __init__(self, settings: EngineSettings, sources: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: EngineSettings, sources: Mapping[str, str], choice: models.Choice | None = None
+    ) -> None:
+        """`choice` is what the engine chose at its start. Raises BrokenModel where it has to be chosen here and can't be."""
         self._settings, self._sources = settings, sources
+        self._choice = choice or models.choose(settings)
         self._sizes: dict[str, tuple[int, int]] = {}
 
     def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
@@ -66,9 +70,9 @@ class Opener:
         settings = self._settings_for(model_id)
         with _broken_alone(model_id):
             if upscalers.is_one(settings.model):
-                return _open_upscaler(settings)
+                return (yield from _open_upscaler(settings, self._choice))
             info = models.describe(settings)
-            place = models.choose_place(settings, info.family)
+            place = self._choice.place(info.family)
             yield from _warmed(settings, models.weight_files(settings, place))
             opened = yield from opening(settings, info, place, models.untold, measures=False)
             return opened.loaded
@@ -84,13 +88,13 @@ class Opener:
     def _sizes_of(self, model_id: str) -> tuple[int, int]:
         if model_id not in self._sizes:
             with _broken_alone(model_id):
-                self._sizes[model_id] = _sizes(self._settings_for(model_id))
+                self._sizes[model_id] = _sizes(self._settings_for(model_id), self._choice)
         return self._sizes[model_id]
 
     def free(self) -> int | None:
         """Bytes that are free on the device, once what is left over was given back."""
         gc.collect()
-        free = memory.free_bytes(models.choose_place(self._settings).device)
+        free = memory.free_bytes(self._choice.device)
         return None if free is None else round(memory.SPARE * free)
 
     def _settings_for(self, model_id: str) -> EngineSettings:
@@ -115,13 +119,13 @@ def _broken_alone(model_id: str) -> Generator[None]:
         ) from error
 
 
-def _sizes(settings: EngineSettings) -> tuple[int, int]:
+def _sizes(settings: EngineSettings, choice: models.Choice) -> tuple[int, int]:
     """(bytes with room for all of it, bytes without which nothing goes) of `settings.model`."""
     if upscalers.is_one(settings.model):
         size = upscalers.size_of(Path(settings.model))
         return size, size
     info = models.describe(settings)
-    place = models.choose_place(settings, info.family)
+    place = choice.place(info.family)
     numbers = sum(map(checkpoint.count_numbers, models.weight_files(settings, place)))
     pixels = info.width * info.height
     size = numbers * place.dtype.itemsize + memory.WORKING * pixels
@@ -152,10 +156,17 @@ def _warmed(settings: EngineSettings, files: Sequence[Path]) -> Generator[None, 
 
 
 def opening(
-    settings: EngineSettings, info: ModelInfo, place: Place, tell: OnProgress, *, measures: bool
+    settings: EngineSettings,
+    info: ModelInfo,
+    place: Place,
+    tell: OnProgress,
+    *,
+    measures: bool,
+    go_on: Callable[[], None] = lambda: None,
 ) -> Generator[None, None, Opened]:
     """`settings.model`, of which `info` is known, ready to draw. Unless it `measures`, only what an earlier start found out is known of it.
 
+    Measuring has no pauses; `go_on` is called after each of its forwards instead, and may raise.
     Raises BrokenModel, Unreachable, or what the device raises.
     """
     from engine import placing
@@ -165,23 +176,30 @@ def opening(
     if info.family == "any":
         settings = replace(settings, mode="exact")  # its pictures share no forward
     pipeline = yield from models.loading(settings, place, tell)
-    arithmetic.pin(info)  # others may have drawn meanwhile
+    yield from _pause(info)
     settings, layout = placing.allowed(settings, pipeline), placing.of(pipeline)
     info = _fitted(models.describe(settings), pipeline, settings, place)  # now by the files themselves
     tell(ACQUAINTING, None)
     family = family_of(pipeline, settings, info)
+    yield from _pause(info)
     _examine(family, info, place)
+    yield from _pause(info)
     switches, costs = dict[str, str](), None
     if isinstance(family, SdFamily):
         taught = tuple(each for each in info.embeddings if each.name in family.words)
         info = replace(info, embeddings=taught)
-        switches, costs = _acquaint(
-            family, pipeline, settings, info, place, lambda: tell(ACQUAINTING, None), measures=measures
-        )
+
+        def measured() -> None:
+            tell(ACQUAINTING, None)
+            go_on()
+
+        switches, costs = _acquaint(family, pipeline, settings, info, place, measured, measures=measures)
+        yield from _pause(info)
     manner = _manner(settings, costs)
     notes = layout.notes
     if isinstance(family, SdFamily):
         notes += _hasten(family, settings, info, place, switches, manner)
+        yield from _pause(info)
     fingerprint = {
         **arithmetic.fingerprint(place),
         **layout.changes,
@@ -201,16 +219,25 @@ def opening(
     return Opened(loaded=loaded, costs=costs, notes=notes)
 
 
-def _open_upscaler(settings: EngineSettings) -> Loaded[Any]:
-    """Small enough to be opened without a pause."""
+def _pause(info: ModelInfo) -> Generator[None, None, None]:
+    """Others may draw meanwhile, with other threads: what this model needs is pinned anew."""
+    yield
+    arithmetic.pin(info)
+
+
+def _open_upscaler(settings: EngineSettings, choice: models.Choice) -> Generator[None, None, Loaded[Any]]:
+    """`settings.model`, ready to enlarge."""
     from engine.families.upscale import UpscaleFamily
 
     file = Path(settings.model)
     info = upscalers.describe(file)
     arithmetic.pin(info)
-    place = models.choose_place(settings, info.family)
+    place = choice.place(info.family)
+    yield from _pause(info)
     family = UpscaleFamily(upscalers.load(file, place))
+    yield from _pause(info)
     _examine(family, info, place)
+    yield from _pause(info)
     fingerprint = {
         **arithmetic.fingerprint(place),
         "dtype": family.dtype,

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from engine.models import Place
 
 PROCESSOR = torch.device("cpu")
-_SIDE = 1024
-"""Of pictures, where the model's configs are silent about it."""
 _MARK = "_easel_layout"
 
 
@@ -213,14 +211,5 @@ def _needs(pipeline: Any, weights: Weights) -> Needs:
 
 def _size(pipeline: Any) -> tuple[int, int]:
     """(width, height) of the pictures that the model was trained on."""
-    side = getattr(_core(pipeline).config, "sample_size", None)
-    scale = getattr(pipeline, "vae_scale_factor", None)
-    if not isinstance(scale, int) or not hasattr(pipeline, "unet"):
-        return _SIDE, _SIDE
-    match side:
-        case int():
-            return side * scale, side * scale
-        case [int(height), int(width)]:
-            return width * scale, height * scale
-        case _:
-            return _SIDE, _SIDE
+    unet, scale = getattr(pipeline, "unet", None), getattr(pipeline, "vae_scale_factor", None)
+    return profiles.trained_on(None if unet is None else getattr(unet.config, "sample_size", None), scale)

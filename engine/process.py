@@ -44,6 +44,8 @@ _BORN_WITH = re.compile(rb"(?:^|\0)DISCORD_TOKEN\w*=([^\0]+)")
 _ENV_START = 47
 """Of what stands in /proc/PID/stat behind the name: where in memory the environment lies."""
 _LOOK_EVERY_S = 0.5
+HEARD_S = 2.0
+"""An engine that was told to leave and can't listen for so long, in the middle of something, ends where it stands."""
 _context = multiprocessing.get_context("spawn")
 _start_lock = threading.Lock()
 
@@ -215,13 +217,14 @@ def _without_main() -> Generator[None]:
 def _child(settings: EngineSettings, controls: Queue[Control], events: Connection[Any, Any]) -> None:
     _detach()
     emit = _Emitter(events)
+    heard = _Ear(controls)
     try:
-        device_lock.take(settings, emit, lambda pause: wait(pause, controls))
+        device_lock.take(settings, emit, lambda pause: wait(pause, heard))
         if settings.fake is not None:
             from engine.fake import run
         else:
             from engine.boot import run
-        code = run(settings, controls, emit)
+        code = run(settings, heard, emit)
     except Leave:
         code = EXIT_OK
     except ImportError as error:
@@ -268,6 +271,51 @@ def wait(pause: float, controls: _Controls) -> None:
                 raise Leave  # nothing else is sent before Ready
         except queue.Empty:
             pass
+
+
+def heed(controls: _Controls) -> None:
+    """Between two things that are done before Ready; raises Leave when told to go, or left alone."""
+    if not parent_alive():
+        raise Leave
+    with contextlib.suppress(queue.Empty):
+        while True:
+            if isinstance(controls.get(block=False), Shutdown):
+                raise Leave
+
+
+class _Ear:
+    """Controls, heard as they come, whatever the engine is doing: importing, downloading, reading gigabytes, drawing.
+
+    It can't be talked to meanwhile. So if it was told to leave, or was left alone, and does not take notice within
+    HEARD_S, its process ends: what it was at would be thrown away anyhow.
+    """
+
+    def __init__(self, controls: Queue[Control]) -> None:
+        self._controls = controls
+        self._heard: queue.SimpleQueue[Control] = queue.SimpleQueue()
+        self._taken = threading.Event()
+        threading.Thread(target=self._listen, name="easel-ear", daemon=True).start()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Control:
+        """The next control; raises queue.Empty when none came."""
+        control = self._heard.get(block, timeout)
+        if isinstance(control, Shutdown):
+            self._taken.set()
+        return control
+
+    def _listen(self) -> None:
+        control: Control | None = None
+        while not isinstance(control, Shutdown):
+            control = self._next()
+            self._heard.put(control)
+        if not self._taken.wait(HEARD_S):
+            os._exit(EXIT_OK)
+
+    def _next(self) -> Control:
+        while parent_alive():
+            with contextlib.suppress(queue.Empty):
+                return self._controls.get(timeout=_LOOK_EVERY_S)
+        return Shutdown()
 
 
 class _Emitter:

@@ -14,7 +14,7 @@ the three: all parts on the device, or each by turns.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from engine.memory import SPARE, Cut, Needs
 from engine.settings import Profile
@@ -35,7 +35,9 @@ LEAVES_BYTES = 256 * 2**20
 CALLED_BYTES = 2 * 2**30
 """Activations of a pipeline that is called, whatever its kind: decoding 1024x1024 takes 1.5 GiB in bfloat16, and a
 forward of the transformers known so far less than that."""
-CALLED_PIXELS = 1024 * 1024
+SIDE = 1024
+"""Of pictures, where the model's configs are silent about it."""
+CALLED_PIXELS = SIDE * SIDE
 _ORDER: tuple[Profile, ...] = ("full", "balanced", "low")
 
 
@@ -123,6 +125,19 @@ def plan(
     return _planned(
         "low", weights, leaves=True, why=f"even one part after the other takes {_gb(took)} {free} {what}"
     )
+
+
+def trained_on(side: Any, scale: int | None) -> tuple[int, int]:
+    """(width, height) in pixels of the pictures that a profile has to have room for, by "sample_size" of a UNet's config and
+    the VAE's scale; SIDE where they are silent, as of models that are called.
+    """
+    match side, scale:
+        case int(), int():
+            return side * scale, side * scale
+        case [int(height), int(width)], int():
+            return width * scale, height * scale
+        case _:
+            return SIDE, SIDE
 
 
 def called_needs(pixels: int = CALLED_PIXELS) -> Needs:

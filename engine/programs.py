@@ -16,6 +16,7 @@ KEPT = 8
 """Of them, at most; the longest unused are deleted."""
 FORGIVEN_S = 7 * 24 * 3600.0
 """What was slower once is tried again after so long: it may have been measured in a bad hour."""
+CPUINFO = Path("/proc/cpuinfo")
 _KEY = "[0-9a-f]" * 16
 _PARTIAL = "*.part.pt2"
 
@@ -86,10 +87,11 @@ def clean(folder: Path) -> None:
 def processor() -> str:
     """A digest of what this processor can do: a program that was made for another one may end the process."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        facts = sorted(set(re.findall(r"(?m)^(?:model name|flags|Features|CPU part)\s*:.*$", text)))
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        facts = [platform.processor(), platform.machine()]
+        text = ""
+    facts = sorted(set(re.findall(r"(?m)^(?:model name|flags|Features|CPU part)\s*:.*$", text)))
+    facts = facts or [platform.processor(), platform.machine()]  # some processors call these lines otherwise
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 

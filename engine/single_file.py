@@ -91,6 +91,11 @@ def is_one(model: Path) -> bool:
     return model.is_file() or (model.suffix.lower() in {SUFFIX, *PICKLES} and not model.is_dir())
 
 
+def is_whole(header: Header) -> bool:
+    """Whether a file is a whole model, or was meant as one: it has a UNet as such models call its weights."""
+    return _FIRST in header.shapes
+
+
 def read(path: Path) -> SingleFile:
     """What the file is, by its header and the JSON beside it. Raises BrokenModel."""
     called = f"The file “{path.name}”"
@@ -123,7 +128,7 @@ def read(path: Path) -> SingleFile:
 
 def _kind(header: Header, called: str) -> Kind:
     names = header.shapes
-    if _FIRST not in names:
+    if not is_whole(header):
         raise BrokenModel(f"{called} {_otherwise(header)}.")
     if "edm_mean" in names:
         raise BrokenModel(

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from engine import checkpoint
+from engine import checkpoint, single_file
 from engine.checkpoint import BrokenModel
 from engine.contract import OWN_SAMPLER, SIDE_MIN, UPSCALE_MAX, UPSCALED_SIDE_MAX, ModelInfo
 from engine.single_file import SUFFIX
@@ -66,9 +66,14 @@ def _visible(models: str | None) -> list[Path]:
 
 
 def is_one(source: str) -> bool:
-    """Whether what a setting names lies among the upscalers."""
+    """Whether what is offered is an upscaler's file, by its header: wherever it lies, a file that is no whole model.
+
+    Raises BrokenModel where it can't be read.
+    """
     path = Path(source)
-    return path.suffix == SUFFIX and path.parent.name == FOLDER
+    if path.suffix != SUFFIX or path.is_dir():
+        return False
+    return not single_file.is_whole(checkpoint.read_header(path, f"The file “{path.name}”"))
 
 
 # ------------------------------------------------------------------ describing and loading

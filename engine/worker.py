@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
@@ -36,7 +37,7 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from engine.drawing import DeviceLost, Job, Loaded, Painted, Picture
+from engine.drawing import SHORT, DeviceLost, Job, Loaded, Painted, Picture
 from engine.enlarging import plain
 from engine.failpoints import Failpoint, reach
 from engine.shelf import Shelf
@@ -49,8 +50,6 @@ READING_S = 5.0
 """Between two signs of life while an image is read that takes long."""
 SAVING_S = 0.02
 SAVERS = 2
-PACE_SHARE = 0.1
-"""How much the newest forward counts in the pace."""
 
 
 class Controls(Protocol):
@@ -74,7 +73,7 @@ class Worker(Generic[Painted]):
         keep_on: Callable[[], bool] = lambda: True,
     ) -> None:
         """At most `slots` pictures are under way at the same time, with `preview_every` UNet calls of one between two
-        previews (0: none). `keep_on` is asked while idle: False ends the engine.
+        previews (0: none). `keep_on` is asked in every tick: False ends the engine.
         """
         self._shelf = shelf
         self._entered: Loaded[Painted] | None = None
@@ -82,7 +81,6 @@ class Worker(Generic[Painted]):
         self._preview_every = preview_every
         self._sketching: dict[Future[bytes], Picture[Painted]] = {}
         self._sketcher = ThreadPoolExecutor(1, thread_name_prefix="easel-preview")
-        self._tick_s, self._tick_rows, self._decode_s = 0.0, 1.0, 0.0
         self._folder = folder
         self._controls = controls
         self._emit = emit
@@ -108,19 +106,24 @@ class Worker(Generic[Painted]):
     def tick(self) -> bool:
         """Drain controls, admit, decode one picture or take one step, tell what is finished. False: leave."""
         self._drain()
+        if self._running:
+            self._act()
+        self._collect()
+        return self._running
+
+    def _act(self) -> None:
         self._admit()
         if (drawn := self._next_drawn()) is not None:
             self._finish_drawing(drawn)
         elif pictures := self._batcher.pick(lambda first: first.by.widths.of(first)):
             self._step(pictures)
-        elif self._running and not self._shelf.is_opening:
+        elif not self._shelf.is_opening:
             self._rest()
-        self._collect()
-        return self._running
 
     # -------------------------------------------------------------- controls
 
     def _drain(self) -> None:
+        self._running = self._running and self._keep_on()
         while self._running:
             try:
                 control = self._controls.get(block=False)
@@ -137,10 +140,8 @@ class Worker(Generic[Painted]):
                 time.sleep(SAVING_S)
             wait(busy, timeout=SAVING_S, return_when=FIRST_COMPLETED)
             return
-        try:
+        with suppress(queue.Empty):
             self._obey(self._controls.get(timeout=IDLE_S))
-        except queue.Empty:
-            self._running = self._keep_on()
 
     def _obey(self, control: Control) -> None:
         match control:
@@ -153,7 +154,7 @@ class Worker(Generic[Painted]):
 
     def _submit(self, submit: Submit) -> None:
         request = submit.request
-        job = Job(submit=submit, total=request.evaluations * request.images)
+        job = Job(submit=submit, work=request.evaluations)
         if job.key in self._jobs:
             return
         try:
@@ -170,8 +171,9 @@ class Worker(Generic[Painted]):
     def _cancel(self, control: Cancel) -> None:
         job = self._jobs.get((control.job_id, control.attempt))
         if job is not None:  # otherwise it is already finished, and has been told so
+            done = self._done(job) / job.total
             self._drop(job)
-            self._emit(Cancelled(job_id=control.job_id, attempt=control.attempt, done=job.done / job.total))
+            self._emit(Cancelled(job_id=control.job_id, attempt=control.attempt, done=done))
 
     def _drop(self, job: Job) -> None:
         """Forgets a job and every picture of it, drawn or not."""
@@ -240,7 +242,7 @@ class Worker(Generic[Painted]):
     def _step(self, pictures: list[Picture[Painted]]) -> None:
         """One UNet forward for all of these, then each one's own sampler."""
         first, model, begin = pictures[0], pictures[0].by, time.monotonic()
-        rows, lefts = sum(picture.rows for picture in pictures), [picture.left for picture in pictures]
+        rows = sum(picture.rows for picture in pictures)
         mode = model.widths.served(first)  # asked once: while it draws, a compiler may get ready
         self._enter(model)
         try:
@@ -254,20 +256,25 @@ class Worker(Generic[Painted]):
             self._cope(error, pictures, rows, mode)
             return
         reach(Failpoint.FORWARDED)
-        for picture, left in zip(pictures, lefts, strict=True):
-            picture.job.done -= picture.left - left  # one that was begun anew for lack of memory
         for picture, prediction in zip(pictures, predictions, strict=True):
             picture.modes.add(mode)
             self._guard(self._advance(prediction), picture)
         model.widths.relax(first)
-        self._observe(time.monotonic() - begin, rows)
+        first.pace.observe(time.monotonic() - begin, rows)
 
     def _cope(self, error: Exception, pictures: list[Picture[Painted]], rows: int, mode: Mode) -> None:
         """A forward failed: narrower where memory was short, each picture alone otherwise; one alone fails."""
         first, model = pictures[0], pictures[0].by
         short = model.family.is_out_of_memory(error)
         if short and (len(pictures) > 1 or mode == "wide"):
+            _log.warning(
+                "memory was too short for %d rows of %s: fewer are drawn at once", rows, model.model.id
+            )
             model.widths.narrow(first, rows)
+            if mode == "wide":
+                self._set_apart(first.shape)
+                for picture in pictures:
+                    picture.job.note(SHORT)
         elif len(pictures) > 1:
             for picture in pictures:
                 picture.alone = True
@@ -276,10 +283,12 @@ class Worker(Generic[Painted]):
         else:
             self._fail(first.job, model.family.explain(error, first.job.request))
 
-    def _observe(self, seconds: float, rows: int) -> None:
-        share = PACE_SHARE if self._tick_s else 1.0
-        self._tick_s += share * (seconds - self._tick_s)
-        self._tick_rows += share * (rows - self._tick_rows)
+    def _set_apart(self, shape: Hashable) -> None:
+        """All of this shape that had forwards in wide go on in exact."""
+        for picture in self._batcher.active:
+            if "wide" in picture.modes and picture.left and picture.shape == shape:
+                picture.set_apart = True
+                picture.job.note(SHORT)
 
     def _guard(self, act: Callable[[Picture[Painted]], None], picture: Picture[Painted]) -> None:
         """What goes wrong with one picture ends its own job alone."""
@@ -297,10 +306,9 @@ class Worker(Generic[Painted]):
         job = picture.job
         seed = job.request.seed_of(picture.index)
         picture.canvas = picture.by.family.prepare(job.request, seed, job.begun)
-        job.notes = (*job.request.remarks, *picture.canvas.notes)
-        if more := picture.canvas.left - job.request.evaluations:  # an image has as many tiles as it has
-            job.total += more
-            self._batcher.reckon(picture, job.total)
+        job.note(*job.request.remarks, *picture.canvas.notes)
+        job.work = picture.canvas.left  # an image has as many tiles as it has
+        self._batcher.reckon(picture, job.total)
 
     def _advance(self, prediction: Any) -> Callable[[Picture[Painted]], None]:
         def act(picture: Picture[Painted]) -> None:
@@ -313,10 +321,8 @@ class Worker(Generic[Painted]):
             picture.by.family.advance(canvas, prediction, look=look)
             if look and (sketch := picture.by.family.sketch(canvas)) is not None:
                 self._sketching[self._sketcher.submit(sketch)] = picture
-            made = before - canvas.left
-            job.done += made
-            if made:
-                self._tell(job, "denoising", always=job.done in (made, job.total))
+            if made := before - canvas.left:
+                self._tell(job, "denoising", always=self._done(job) in (made, job.total))
 
         return act
 
@@ -336,7 +342,7 @@ class Worker(Generic[Painted]):
         begin = time.monotonic()
         image = self._decoded(picture)
         reach(Failpoint.DECODED)
-        self._decode_s = time.monotonic() - begin
+        picture.pace.decode_s = time.monotonic() - begin
         picture.made_with, picture.canvas = picture.canvas.made_with, None  # frees its latents
         self._saving[self._saver.submit(self._save, picture, image)] = picture
         self._tell(picture.job, "saving", always=True)
@@ -437,25 +443,30 @@ class Worker(Generic[Painted]):
                 job_id=job.submit.job_id,
                 attempt=job.submit.attempt,
                 stage=stage,
-                step=job.done,
+                step=self._done(job),
                 steps=job.total,
                 seconds_left=self._seconds_left(job),
                 preview=preview,
             )
         )
 
+    def _done(self, job: Job) -> int:
+        """UNet calls made for it. One that begins anew for lack of memory has made none."""
+        return job.total - sum(picture.to_come for picture in self._batcher if picture.job is job)
+
     def _seconds_left(self, job: Job) -> float | None:
-        """By the pace of late forwards: the job's own steps, or those of all who come no later, whatever takes longer."""
+        """By the pace of late forwards: the job's own steps, or those of all who come no later, whatever takes longer.
+
+        None where one of them is of a kind whose pace is not known yet.
+        """
         own = [picture for picture in self._batcher.active if picture.job is job]
-        if not self._tick_s or not own:
+        if not own:
             return None
-        to_come = job.total - job.done - sum(picture.left for picture in own)
-        ahead = [other for other in self._batcher.up_to(own[-1]) if other.left]
-        if own[-1].by.widths.mode == "exact":
-            forwards = sum(other.left for other in ahead) + to_come
-        else:
-            rows = 2 if job.request.guidance_scale > 1 else 1
-            forwards = (sum(other.rows * other.left for other in ahead) + to_come * rows) / self._tick_rows
-        longest = max(picture.left for picture in own)
-        decodes = self._decode_s * (job.request.images - len(job.spooled))
-        return round(self._tick_s * max(forwards, longest) + decodes, 2)
+        last, waiting = own[-1], sum(picture.job is job for picture in self._batcher.waiting)
+        ahead = [other for other in self._batcher.up_to(last) if other.to_come]
+        if not all(other.pace.forward_s for other in (last, *ahead)):
+            return None
+        turns = sum(other.seconds(other.to_come) for other in ahead) + last.seconds(waiting * job.work)
+        longest = last.pace.forward_s * max(picture.to_come for picture in own)
+        decodes = last.pace.decode_s * (job.request.images - len(job.spooled))
+        return round(max(turns, longest) + decodes, 2)

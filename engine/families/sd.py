@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,11 +73,13 @@ class SdCanvas:
 
     @property
     def shape(self) -> Hashable:
+        """LoRAs count by their files: their weights change numbers, but not how they are computed."""
+        channels = self.latents.shape[1] + (0 if self.condition is None else self.condition.shape[1])
         return (
-            tuple(beside(self.latents, self.condition).shape[1:]),
+            (channels, *self.latents.shape[2:]),
             self.embeddings.shape[1],
             self.guidance is not None,
-            tuple((lora, self.made_with.get(f"lora {lora.name}")) for lora in self.loras),
+            frozenset((lora.name, self.made_with.get(f"lora {lora.name}")) for lora in self.loras),
         )
 
     @property
@@ -208,9 +210,10 @@ class SdFamily(Explaining):
         """Some rows of noise, the same ones moved on by one and by half of the slots, and the first and the last of them
         in forwards of 2, 4, 6 … rows: equal bits everywhere? Half of `rows` is tried first, as long as there is time.
 
-        None while the forward that it would be about is still being compiled.
+        LoRAs have their whole weight in it: with little of it a difference might be too small to be seen. None while the
+        forward that it would be about is still being compiled.
         """
-        self._loras.see(canvas.loras)
+        self._loras.see([replace(lora, weight=1.0) for lora in canvas.loras])
         like, compiled = _rows_of(canvas), self._compiled
         if compiled is not None and not self._loras.is_seen and compiled.may_take(like, rows):
             return None

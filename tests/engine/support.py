@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from engine import decoding, inputs, process
+from engine import boot, decoding, inputs, process
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -27,6 +27,7 @@ from engine.contract import (
     Loading,
     ModelInfo,
     Ready,
+    Shutdown,
     Submit,
 )
 from engine.drawing import Family, Loaded, Manner
@@ -141,6 +142,20 @@ class House:
             assert isinstance(ending, Finished), ending
             done.append(ending)
         return done, events
+
+
+def announced(settings: EngineSettings) -> list[Event]:
+    """What a real engine in this process tells until it is ready; then it is told to leave."""
+    controls: queue.Queue[Control] = queue.Queue()
+    events: list[Event] = []
+
+    def note(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Ready):
+            controls.put(Shutdown())
+
+    assert boot.run(settings, controls, note) == process.EXIT_OK
+    return events
 
 
 def recv(engine: EngineProcess, timeout_s: float = 60.0) -> Event:

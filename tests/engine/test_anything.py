@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import io
 import json
-import queue
 import shutil
 import threading
 import time
@@ -20,25 +19,22 @@ import torch
 from diffusers import AutoencoderKL  # pyright: ignore[reportPrivateImportUsage]
 from PIL import Image
 
-from engine import arithmetic, boot, models, opening, process
+from engine import arithmetic, models, opening
 from engine.checkpoint import BrokenModel
 from engine.contract import (
     OWN_SAMPLER,
     Cancelled,
-    Control,
     EngineSettings,
-    Event,
     Failed,
     GenerationRequest,
     InvalidRequest,
     ModelInfo,
     Ready,
-    Shutdown,
     Stepped,
 )
 from engine.families.anything import AnyCanvas, AnyFamily, Performance, Step
 from engine.pipelines import CALLS
-from tests.engine.support import Bench, House
+from tests.engine.support import Bench, House, announced
 from tests.tiny_any import BUILDERS
 
 
@@ -450,12 +446,8 @@ def test_broken_folders(flux: Studio, tmp_path: Path, name: str) -> None:
 
 def test_ready_says_that_no_forward_is_shared(flux: Studio, tmp_path: Path) -> None:
     """An engine that was told to share forwards says that it does not with this model."""
-    controls: queue.Queue[Control] = queue.Queue()
-    controls.put(Shutdown())
-    events: list[Event] = []
     told = EngineSettings(model=str(flux.folder), spool=str(tmp_path), device="cpu", mode="wide")
-    assert boot.run(told, controls, events.append) == process.EXIT_OK
-    ready = events[-1]
+    ready = announced(told)[-1]
     assert isinstance(ready, Ready)
     assert (ready.fingerprint["mode"], ready.fingerprint["width"]) == ("exact", "1 image")
     assert len(ready.fingerprint["weights"]) == 12

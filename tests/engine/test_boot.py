@@ -22,6 +22,7 @@ from engine.contract import Broken, Control, EngineSettings, Event, Loading, Mod
 from engine.drawing import DeviceLost
 from engine.hub import Unreachable
 from engine.worker import Worker
+from tests.engine.support import announced
 from tests.tiny_upscalers import build as build_upscaler
 
 
@@ -31,10 +32,7 @@ def settings(tiny: Path, tmp_path: Path) -> EngineSettings:
 
 def test_a_life(tiny: Path, tmp_path: Path) -> None:
     """It describes, loads, announces itself with its slots and arithmetic, and leaves on Shutdown."""
-    controls: queue.Queue[Control] = queue.Queue()
-    controls.put(Shutdown())
-    events: list[Event] = []
-    assert boot.run(settings(tiny, tmp_path), controls, events.append) == process.EXIT_OK
+    events = announced(settings(tiny, tmp_path))
     assert isinstance(events[0], Loading)
     assert events[0].models[0].id == "tiny"
     ready = events[-1]
@@ -72,11 +70,7 @@ def test_an_added_model_is_not_fetched_anew(
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "owner--tiny").symlink_to(tiny)
     wanted = replace(settings(tiny, tmp_path), model="owner/tiny", models=str(tmp_path), hub_offline=True)
-    controls: queue.Queue[Control] = queue.Queue()
-    controls.put(Shutdown())
-    events: list[Event] = []
-    assert boot.run(wanted, controls, events.append) == process.EXIT_OK
-    ready = events[-1]
+    ready = announced(wanted)[-1]
     assert isinstance(ready, Ready)
     assert [(model.id, model.title) for model in ready.models] == [("owner/tiny", "Tiny random model")]
 

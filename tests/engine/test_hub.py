@@ -151,6 +151,24 @@ def test_a_download_takes_what_it_needs_and_tells_its_progress(
     assert not [name for name in asked if name.endswith((".bin", ".ckpt", ".md"))]
 
 
+def test_the_share_that_came_never_gets_smaller(hub_server: tuple[str, list[str]], tmp_path: Path) -> None:
+    """It is that of all bytes that have to come, not of the files that were begun; a second try counts what is missing alone."""
+    code = (
+        "from engine import hub; told = []; hub._PROGRESS_EVERY_S = 0.0\n"
+        "def fetch():\n"
+        "    told.clear()\n"
+        "    return hub.fetch('org/tiny', offline=False, prefer_fp16=True, progress=told.append)\n"
+        "folder = fetch()\n"
+        "assert told[0] < 0.5 and told[-1] == 1.0 and told == sorted(set(told)), told\n"
+        "for name in ('unet', 'vae'):\n"
+        "    for file in (folder / name).glob('*.safetensors'):\n"
+        "        file.resolve().unlink(), file.unlink()\n"
+        "fetch()\n"
+        "print(told[-1], told == sorted(set(told)))\n"
+    )
+    assert in_new_process(code, tmp_path / "hub", hub_server[0]) == "1.0 True"
+
+
 def test_an_unknown_model_is_described_by_its_small_files(
     hub_server: tuple[str, list[str]], tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import queue
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,6 @@ import torch
 
 from engine import (
     arithmetic,
-    boot,
     checkpoint,
     foresight,
     inputs,
@@ -24,17 +22,16 @@ from engine import (
     models,
     opening,
     placing,
-    process,
     profiles,
 )
-from engine.contract import Control, EngineSettings, Event, InvalidRequest, Lora, ModelInfo, Ready, Shutdown
+from engine.contract import EngineSettings, InvalidRequest, Lora, ModelInfo, Ready
 from engine.decoding import Inputs
 from engine.families import vae as tiles
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.memory import Cut, Needs
 from engine.profiles import Plan, Profile, Weights
-from tests.engine.support import Bench, a_mask, a_photo, draw, kept, pixels
+from tests.engine.support import Bench, a_mask, a_photo, announced, draw, kept, pixels
 from tests.tiny_any import BUILDERS
 
 GB = 10**9
@@ -365,9 +362,6 @@ def test_a_life_in_low(tiny: Path, tmp_path: Path) -> None:
     """The start says which profile holds; on the processor no picture's fingerprint is changed by that."""
 
     def ready(profile: Any) -> Ready:
-        controls: queue.Queue[Control] = queue.Queue()
-        controls.put(Shutdown())
-        events: list[Event] = []
         settings = EngineSettings(
             model=str(tiny),
             spool=str(tmp_path / "spool"),
@@ -376,9 +370,9 @@ def test_a_life_in_low(tiny: Path, tmp_path: Path) -> None:
             mode="fast",
             fused_qkv="on",
         )
-        assert boot.run(settings, controls, events.append) == process.EXIT_OK
-        assert isinstance(events[-1], Ready)
-        return events[-1]
+        told = announced(settings)[-1]
+        assert isinstance(told, Ready)
+        return told
 
     low, full = ready("low"), ready("auto")
     assert "Profile low: as the configuration says." in low.notes

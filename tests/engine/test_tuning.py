@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import queue
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from engine import boot, models, probe, tuning
-from engine.contract import Control, EngineSettings, Event, ModelInfo, Ready, Shutdown
+from engine import models, probe, tuning
+from engine.contract import EngineSettings, ModelInfo, Ready
 from engine.families.sd import SdFamily
+from tests.engine.support import announced
 
 
 def settings(folder: Path, **changes: Any) -> EngineSettings:
@@ -86,29 +86,18 @@ def test_what_pays_is_kept_for_tomorrow(tiny: Path, tmp_path: Path, monkeypatch:
 
 def ready(tiny: Path, folder: Path, **changes: Any) -> Ready:
     """What a real engine announces."""
-    controls: queue.Queue[Control] = queue.Queue()
-    controls.put(Shutdown())
-    events: list[Event] = []
     told = settings(folder, model=str(tiny), mode="fast", data=str(folder / "data"), compile="off", **changes)
-    assert boot.run(told, controls, events.append) == 0
-    announced = events[-1]
-    assert isinstance(announced, Ready)
-    return announced
+    ready = announced(told)[-1]
+    assert isinstance(ready, Ready)
+    return ready
 
 
 def test_rows_that_no_slot_can_fill_are_told(tiny: Path, tmp_path: Path) -> None:
     """Sixteen rows for two slots are a mistake worth a warning."""
-    controls: queue.Queue[Control] = queue.Queue()
-    controls.put(Shutdown())
-    events: list[Event] = []
-    assert (
-        boot.run(settings(tmp_path, model=str(tiny), mode="wide", rows=16, slots=2), controls, events.append)
-        == 0
-    )
-    announced = events[-1]
-    assert isinstance(announced, Ready)
-    assert announced.fingerprint["width"] == "16 rows"
-    assert any("at most 4 of the 16 rows" in warning for warning in announced.warnings)
+    ready = announced(settings(tmp_path, model=str(tiny), mode="wide", rows=16, slots=2))[-1]
+    assert isinstance(ready, Ready)
+    assert ready.fingerprint["width"] == "16 rows"
+    assert any("at most 4 of the 16 rows" in warning for warning in ready.warnings)
 
 
 def test_weights_have_a_name(tiny: Path, copy: Path) -> None:
