@@ -44,8 +44,8 @@ GREETING_OF_OTHERS = (
     "and theo-admin (“Viewing as”, above) may set `/limits`."
 )
 
-REFRESH_S = 0.4
-"""Without a refresh the page shows only what the last click published."""
+LOOK_S = 0.4
+"""How often the engine is asked whether it is ready."""
 PROGRESS_INTERVAL_S = 0.3
 PREVIEW_EVERY = 15
 """Steps, at least: a browser that gets the next preview before it has loaded the last one shows none."""
@@ -98,7 +98,7 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
 
 
 async def _show(env: LiveEnv, client: EaselClient, settings: Settings, port: int, over: asyncio.Event) -> int:
-    """Opens the page, and keeps it fresh until `over`, or until it is known that nothing can be drawn."""
+    """Opens the page until `over`, or until it is known that nothing can be drawn."""
     guild = env.create_guild("Easel demo")
     admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
     channel = guild.create_text_channel(
@@ -108,20 +108,15 @@ async def _show(env: LiveEnv, client: EaselClient, settings: Settings, port: int
     admin = guild.add_member(env.create_user("theo-admin"), roles=[admins])
     await _greet(env, client, channel.id, settings)
     preview = env.preview(channel, viewers=[member, admin], layout="channel", port=port)
-    page = LivePage(env, preview, title="Easel demo")
+    LivePage(env, preview, title="Easel demo")
     async with preview:
-        fresh = asyncio.create_task(_keep_fresh(page, over))
-        try:
-            if trouble := await _until_ready(client, over):
-                print(f"Easel can't draw: {trouble}", file=sys.stderr, flush=True)
-                return EXIT_FAILED
-            if not over.is_set():
-                print(f"\nThe chat page is ready: {preview.url}", flush=True)
-                print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
-            await over.wait()
-        finally:
-            over.set()
-            await fresh
+        if trouble := await _until_ready(client, over):
+            print(f"Easel can't draw: {trouble}", file=sys.stderr, flush=True)
+            return EXIT_FAILED
+        if not over.is_set():
+            print(f"\nThe chat page is ready: {preview.url}", flush=True)
+            print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
+        await over.wait()
     return EXIT_OK
 
 
@@ -145,7 +140,7 @@ async def _until_ready(client: EaselClient, over: asyncio.Event) -> str:
             told = engine.status.stage
             print(f"{told[0].upper()}{told[1:]} …", flush=True)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), REFRESH_S)
+            await asyncio.wait_for(over.wait(), LOOK_S)
     return ""
 
 
@@ -172,14 +167,6 @@ def from_simulation(client: Callable[[], discord.Client]) -> Fetch:
         return await client().http.get_from_cdn(address)
 
     return fetch
-
-
-async def _keep_fresh(page: LivePage, over: asyncio.Event) -> None:
-    """Shows on the page what the bot did on its own, such as progress, until it is over."""
-    while not over.is_set():
-        await page.publish()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), REFRESH_S)
 
 
 def _is_free(port: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.resources import files
@@ -72,7 +72,7 @@ class LiveEnv(simcord.Env):
 
 
 class LivePage:
-    """Publishes on a preview's pages what the bot did on its own; clicks and publications take turns."""
+    """Publishes on a preview's pages what the bot did on its own whenever a browser asks; clicks and that take turns."""
 
     def __init__(self, env: LiveEnv, preview: simcord.Preview, *, title: str) -> None:
         self._env = env
@@ -82,7 +82,8 @@ class LivePage:
         self._preview._action = self._in_turn
         self._preview._media_worker = OwnPictures()
         self._preview._MAX_MEDIA_BYTES = MEDIA_BYTES_MAX
-        self._preview._server = LiveServer(self._preview, self._preview._server._requested_port, title)
+        port = self._preview._server._requested_port
+        self._preview._server = LiveServer(self._preview, port, title=title, publish=self.publish)
 
     async def _in_turn(self, context_id: str | None, body: dict[str, Any]) -> dict[str, Any]:
         """SimCord refuses what overlaps, after which its page is dead until it is reloaded; and it refuses a click on a
@@ -134,9 +135,12 @@ class LiveServer(PreviewServer):
     }
     _STATIC_FILES: ClassVar[dict[str, str]] = PreviewServer._STATIC_FILES | {path: path[1:] for path in _OURS}
 
-    def __init__(self, preview: Any, port: int, title: str) -> None:
+    def __init__(
+        self, preview: Any, port: int, *, title: str, publish: Callable[[], Awaitable[None]]
+    ) -> None:
         super().__init__(preview, port)
         self._title = title
+        self._fresh = publish
         self._passed: dict[str, tuple[str, bytes]] = {}
         self._blobs: dict[str, Any] = preview._blobs
         self._publish = preview._publish
@@ -149,6 +153,12 @@ class LiveServer(PreviewServer):
                 self._passed[asset_id] = record.contentType, blob.data
         for asset_id in [*self._passed][:-PASSED_KEPT]:
             del self._passed[asset_id]
+
+    async def _state(self, request: Any) -> Any:
+        await (
+            self._fresh()
+        )  # of what was published, SimCord leaves out pictures that an edit has replaced since
+        return await super()._state(request)
 
     async def _asset(self, request: Any) -> Any:
         answer = await super()._asset(request)
