@@ -273,11 +273,8 @@ def test_the_bot_knows_what_is_read(tiny: Path, tmp_path: Path) -> None:
     """Before a file that may end the engine is read its model is named, upscalers that are only looked at included."""
     for name in ("4x", "bad"):
         build_upscaler(tmp_path / "upscalers" / f"{name}.safetensors", scale=4)
-    controls: queue.Queue[Control] = queue.Queue()
-    controls.put(Shutdown())
-    events: list[Event] = []
     told = replace(settings(tiny, tmp_path), models=str(tmp_path), set_aside=("bad",))
-    assert boot.run(told, controls, events.append) == process.EXIT_OK
+    events = announced(told)
     reading = [event.reading for event in events if isinstance(event, Loading)]
     assert reading[0] is None
     assert list(dict.fromkeys(reading[1:])) == ["4x", "tiny"]
