@@ -391,8 +391,12 @@ def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress
     if snapshot is not None:
         try:
             return checkpoint.check(snapshot, prefer_fp16=prefer_fp16).folder
-        except BrokenModel:
-            pass  # an interrupted download, most often: what is missing is fetched below
+        except BrokenModel as error:  # an interrupted download, most often: what is missing is fetched below
+            if settings.hub_offline:
+                raise BrokenModel(
+                    f"{model} is not on this machine as a whole, and the hub can't be reached: "
+                    "connect it once, then start again."
+                ) from error
     weights = checkpoint.WEIGHTS
     if snapshot is not None and (snapshot / "model_index.json").is_file():
         weights = checkpoint.weights(snapshot, checkpoint.read_index(snapshot))
