@@ -177,6 +177,11 @@ def opening(
         settings = replace(settings, mode="exact")  # its pictures share no forward
     pipeline = yield from models.loading(settings, place, tell)
     yield from _pause(info)
+
+    def going_on() -> None:
+        tell(ACQUAINTING, None)
+        go_on()
+
     settings, layout = placing.allowed(settings, pipeline), placing.of(pipeline)
     info = _fitted(models.describe(settings), pipeline, settings, place)  # now by the files themselves
     tell(ACQUAINTING, None)
@@ -188,35 +193,32 @@ def opening(
     if isinstance(family, SdFamily):
         taught = tuple(each for each in info.embeddings if each.name in family.words)
         info = replace(info, embeddings=taught)
-
-        def measured() -> None:
-            tell(ACQUAINTING, None)
-            go_on()
-
-        switches, costs = _acquaint(family, pipeline, settings, info, place, measured, measures=measures)
+        switches, costs = _acquaint(family, pipeline, settings, info, place, going_on, measures=measures)
         yield from _pause(info)
     manner = _manner(settings, costs)
     notes = layout.notes
     if isinstance(family, SdFamily):
         notes += _hasten(family, settings, info, place, switches, manner)
         yield from _pause(info)
-    fingerprint = {
-        **arithmetic.fingerprint(place),
-        **layout.changes,
-        **switches,
-        "weights": models.digest(settings),
-        "mode": settings.mode,
-        "width": _width(manner),
-    }
     loaded = Loaded(
         model=info,
         family=family,
         manner=manner,
-        fingerprint=fingerprint,
+        fingerprint={**_fingerprint(settings, place, manner), **layout.changes, **switches},
         size_bytes=layout.held_bytes,
         enter=lambda: arithmetic.pin(info),
     )
     return Opened(loaded=loaded, costs=costs, notes=notes)
+
+
+def _fingerprint(settings: EngineSettings, place: Place, manner: Manner) -> dict[str, str]:
+    """Of a model that shares forwards in this manner, but for what is special where it lies."""
+    return {
+        **arithmetic.fingerprint(place),
+        "weights": models.digest(settings),
+        "mode": manner.mode,
+        "width": _width(manner),
+    }
 
 
 def _pause(info: ModelInfo) -> Generator[None, None, None]:
@@ -238,14 +240,8 @@ def _open_upscaler(settings: EngineSettings, choice: models.Choice) -> Generator
     yield from _pause(info)
     _examine(family, info, place)
     yield from _pause(info)
-    fingerprint = {
-        **arithmetic.fingerprint(place),
-        "dtype": family.dtype,
-        "spandrel": upscalers.version(),
-        "weights": models.digest(settings),
-        "mode": "exact",
-        "width": "1 image",
-    }
+    fingerprint = _fingerprint(settings, place, Manner())
+    fingerprint |= {"dtype": family.dtype, "spandrel": upscalers.version()}
     return Loaded(
         model=info,
         family=family,
