@@ -470,14 +470,14 @@ async def test_deep_finds_what_a_quick_look_does_not(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(settings.database, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema=ON")
         connection.execute(
-            "UPDATE sqlite_schema SET sql = replace(sql, 'charged)', 'cost)') WHERE name = 'job_by_person_and_day'"
+            "UPDATE sqlite_schema SET sql = replace(sql, 'charged,', 'cost,') WHERE name = 'job_by_person_and_day'"
         )
     with contextlib.closing(sqlite3.connect(settings.database, isolation_level=None)) as connection:
         connection.execute("UPDATE job SET cost = cost + 1")
     with contextlib.closing(sqlite3.connect(settings.database, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema=ON")
         connection.execute(
-            "UPDATE sqlite_schema SET sql = replace(sql, 'cost)', 'charged)') WHERE name = 'job_by_person_and_day'"
+            "UPDATE sqlite_schema SET sql = replace(sql, 'cost,', 'charged,') WHERE name = 'job_by_person_and_day'"
         )
     without_log(settings)
 

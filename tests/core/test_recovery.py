@@ -142,7 +142,8 @@ async def test_finished_jobs_are_left_alone(rig_of: MakeRig) -> None:
     """What had ended before the restart is neither drawn, posted nor charged again."""
     rig = await rig_of()
     good, bad = await rig.imagine(), await rig.imagine("FAIL", user=2)
-    rows = await rig.all_ended([good, bad])
+    ends = (JobState.DELIVERED, JobState.FAILED)
+    rows = [await rig.until(job, *ends, also=lambda row: row.shown_at is not None) for job in (good, bad)]
     await rig.restart()
     await rig.ended(await rig.imagine(user=3))
     assert [await rig.row(job) for job in (good, bad)] == rows

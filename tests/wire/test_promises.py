@@ -165,7 +165,7 @@ async def test_a_lost_connection_is_no_mistake_of_ours(tmp_path: Path, command: 
         await delivered(evening)
         await lose(evening, "reset before")
         answer = await evening.discord.slash(evening.alice, evening.channel, command)
-        assert "could not be reached for a moment" in (answer.ephemeral_text or "")
+        assert "did not answer Easel in time" in (answer.ephemeral_text or "")
         assert_nothing_went_wrong(evening)
 
 
