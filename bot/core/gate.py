@@ -101,6 +101,8 @@ class Gate:
         if (closed := self._closed()) is not None:
             return closed
         allowance = await self.allowance(owner)
+        if allowance.limits.is_blocked:
+            return Refused(reason=BLOCKED)
         verdict = judge(request, allowance.limits, model=self._offered(request.model))
         if isinstance(verdict, Refused):
             return verdict
@@ -142,6 +144,8 @@ class Gate:
         if (closed := self._closed()) is not None:
             return closed
         allowance = await self.allowance(owner)
+        if allowance.limits.is_blocked:
+            return Refused(reason=BLOCKED)
         verdict = judge(request, allowance.limits, model=self._offered(request.model))
         if isinstance(verdict, Refused):
             return verdict

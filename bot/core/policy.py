@@ -72,6 +72,7 @@ def _concerns(entry: LimitEntry, owner: Owner) -> bool:
 
 
 BLOCKED = "You are blocked from making images on this server: only its admins can change that."
+"""Said before anything is judged: nothing that a person changes about the picture would help."""
 
 
 def judge(
@@ -81,8 +82,6 @@ def judge(
 
     `model` is the one that draws: what is proposed instead is then a size that it takes, too.
     """
-    if limits.is_blocked:
-        return Refused(reason=BLOCKED)
     if request.pixels > limits.max_pixels and request.upscale > 1:
         return Refused(reason=_too_much_upscaled(request, limits))
     if request.pixels > limits.max_pixels:

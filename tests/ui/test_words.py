@@ -86,6 +86,7 @@ async def test_the_line_never_promises_what_the_engine_cannot_keep(
 ) -> None:
     """While it starts, loads, is broken or paused nothing starts at once, nothing is being drawn, and nobody's place is called theirs."""
     world = await start_world()
+    await world.until(lambda: world.dispatcher.engine.status.is_ready)  # its word comes no later than ours
     status = EngineStatus(phase=phase, reason="It is broken.", stage="unet")
     monkeypatch.setattr(world.dispatcher.engine, "status", status)
     told = (await world.alice.slash(world.channel, "queue")).response.content
