@@ -78,10 +78,19 @@ class App:
         self._chores: list[asyncio.Task[None]] = []
         self._tell_owner: Tell | None = None
 
+    async def open(self) -> None:
+        """Whatever the disk may refuse, before anybody logs in for nothing. Raises DatabaseError and OSError."""
+        await self._opened()
+
+    async def _opened(self) -> Store:
+        if self._store is None:
+            self._store = await Store.open(self.settings.database, backups=self.settings.backups)
+            make_private(self.settings.spool)
+        return self._store
+
     async def setup(self, client: EaselClient) -> None:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
-        store = self._store = await Store.open(self.settings.database, backups=self.settings.backups)
-        make_private(self.settings.spool)
+        store = await self._opened()
         delivery = DiscordDelivery(
             client,
             clock=self._clock,
@@ -180,7 +189,12 @@ def create_app(
     """
     app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch)
     return EaselClient(
-        on_setup=app.setup, on_close=app.close, on_drain=app.drain, on_rival=app.warn, **client_options
+        on_open=app.open,
+        on_setup=app.setup,
+        on_close=app.close,
+        on_drain=app.drain,
+        on_rival=app.warn,
+        **client_options,
     )
 
 

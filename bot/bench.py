@@ -21,13 +21,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.config import Settings
+from bot.exits import EXIT_FAILED
 from bot.jobs import Action, Admission, Limits, Origin, Owner
 from bot.store import Store
 from engine import process
-from engine.contract import EngineSettings, GenerationRequest, ModelInfo, Ready
+from engine.contract import Broken, EngineSettings, GenerationRequest, ModelInfo, Ready
 
 ROWS = 1_000_000
 ADMISSIONS = 500
+HUB_PATIENCE_S = 30.0
 CHECKOUT = Path(__file__).parents[1]
 
 
@@ -57,9 +59,17 @@ class Wish:
     plot_path: Path | None = None
 
 
+class CannotMeasure(Exception):
+    """The engine does not start with these settings; its text is a sentence."""
+
+
 def main(settings: Settings, wish: Wish) -> int:
     """Measures, prints tables, and writes JSON and a plot where asked. Returns the exit code."""
-    figures = [] if wish.engine_only else measure_bot(settings.engine.model, quick=wish.quick)
+    try:
+        figures = [] if wish.engine_only else measure_bot(settings.engine.model, quick=wish.quick)
+    except (CannotMeasure, EOFError) as error:
+        print(str(error) or "The engine ended unexpectedly: its own message stands above.", file=sys.stderr)
+        return EXIT_FAILED
     if figures:
         _print(figures)
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
@@ -100,8 +110,10 @@ def engine_command(settings: Settings, wish: Wish, found: Path) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Without the bot's token: no engine gets it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
+    """Without the bot's token: no engine gets it. What its terminal can't show is written as an escape."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
+    told = {"PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace", "TRANSFORMERS_VERBOSITY": "error"}
+    return {**kept, **told}
 
 
 def measure_bot(model: str, *, quick: bool) -> list[Figure]:
@@ -118,10 +130,13 @@ def measure_engine_start(model: str, folder: Path, *, runs: int) -> list[Figure]
     seconds: list[float] = []
     for _ in range(runs):
         begin = time.perf_counter()
-        engine = process.start(EngineSettings(model=model, spool=str(folder), device="cpu"))
+        engine = process.start(
+            EngineSettings(model=model, spool=str(folder), device="cpu", hub_patience_s=HUB_PATIENCE_S)
+        )
         try:
-            while not isinstance(engine.events.recv(), Ready):
-                pass
+            while not isinstance(event := engine.events.recv(), Ready):
+                if isinstance(event, Broken):
+                    raise CannotMeasure(event.reason)
             seconds.append(time.perf_counter() - begin)
         finally:
             engine.stop(10)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot import __version__
+from bot import __version__, streams
 
 if TYPE_CHECKING:
     from bot.config import Settings
@@ -59,13 +59,29 @@ UpscalerOption = Annotated[
 
 
 def main() -> None:
-    app()
+    """The program `easel`: whatever a command prints goes through `bot.streams`."""
+    streams.prepare(os.environ)
+    try:
+        app()
+    finally:
+        if (failed := streams.finish()) is not None:
+            sys.exit(failed)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"easel {__version__}")
         raise typer.Exit
+
+
+def _writable(file: Path | None) -> Path | None:
+    """A file that can be written, as far as its folder tells: minutes of work must not end in an error."""
+    if file is not None and not os.access(file.absolute().parent, os.W_OK):
+        there = "can't be written to" if file.absolute().parent.is_dir() else "is not there"
+        raise typer.BadParameter(f"The folder {file.absolute().parent} {there}.")
+    if file is not None and file.is_dir():
+        raise typer.BadParameter(f"{file.absolute()} is a folder: name a file in it.")
+    return file
 
 
 @app.callback()
@@ -118,15 +134,17 @@ def imagine(
         typer.Argument(help="What to draw; (word:1.3) counts more, [word] less. To upscale none is needed."),
     ] = "",
     negative: Annotated[str, typer.Option(help="What to avoid.")] = "",
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 150.")] = None,
     guidance: Annotated[
-        float | None, typer.Option(help="How strictly to follow the prompt; 1 = not at all.")
+        float | None, typer.Option(help="How strictly to follow the prompt, 1 (not at all) to 30.")
     ] = None,
     seed: Annotated[int, typer.Option(help="0 to 4294967295; -1 for a random one.")] = -1,
-    size: Annotated[str | None, typer.Option(help="Width x height in pixels, such as 512x768.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Width x height in pixels, each 64 to 2048, such as 512x768.")
+    ] = None,
     aspect: Annotated[str | None, typer.Option(help="Shape instead of a size, such as 3:2.")] = None,
     sampler: Annotated[str | None, typer.Option(help='Such as "Euler a" or "DPM++ 2M Karras".')] = None,
-    images: Annotated[int, typer.Option("--images", "-n", help="How many images.")] = 1,
+    images: Annotated[int, typer.Option("--images", "-n", help="How many images, 1 to 10.")] = 1,
     image: ImageOption = None,
     mask: MaskOption = None,
     strength: StrengthOption = None,
@@ -179,6 +197,9 @@ def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also read the whole database, its books and the newest backup.")
     ] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also ask Discord: is it in reach, does it take the token.")
+    ] = False,
 ) -> None:
     """Check everything without writing anything; each red line ends with what fixes it."""
 
@@ -186,7 +207,7 @@ def doctor(
         from bot import doctor as bot_doctor
         from bot.config import find
 
-        return bot_doctor.run(settings, find(config, os.environ), as_json=as_json, deep=deep)
+        return bot_doctor.run(settings, find(config, os.environ), as_json=as_json, deep=deep, online=online)
 
     _with_settings(config, body)
 
@@ -266,10 +287,14 @@ def bench(
     ] = False,
     compile_too: Annotated[bool, typer.Option("--compile", help="Also measure compiled models.")] = False,
     json_path: Annotated[
-        Path | None, typer.Option("--json", help="Also write the figures to this file.")
+        Path | None,
+        typer.Option("--json", callback=_writable, help="Also write the figures to this file."),
     ] = None,
     plot_path: Annotated[
-        Path | None, typer.Option("--plot", help="Also draw latency and throughput against load (PNG).")
+        Path | None,
+        typer.Option(
+            "--plot", callback=_writable, help="Also draw latency and throughput against load (PNG)."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -323,14 +348,18 @@ def info(
     image: Annotated[
         Path, typer.Argument(help="A PNG made by Easel, or another program's PNG, JPEG or WebP.")
     ],
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Also say whether this machine would draw it again: takes seconds."),
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Print the settings that a picture carries, and whether this machine would draw it again."""
+    """Print the settings that a picture carries; with --check, whether this machine would draw it again."""
 
     def body(settings: Settings) -> int:
         from bot.info import show_info
 
-        return show_info(image, settings)
+        return show_info(image, settings, check=check)
 
     _with_settings(config, body)
 
@@ -398,12 +427,13 @@ def _with_settings(
     device: str | None = None,
 ) -> None:
     """Loads the settings (options of the command line win), runs `body` and exits with its code."""
-    from bot.config import EXIT_CONFIG, ConfigError, load
+    from bot.config import EXIT_CONFIG, ConfigError, WrongOption, load
 
-    chosen = {"EASEL_ENGINE_MODEL": model, "EASEL_ENGINE_DEVICE": device}
     try:
-        settings = load(config, {**os.environ, **{name: value for name, value in chosen.items() if value}})
+        settings = load(config, options={"engine.model": model, "engine.device": device})
         code = body(settings)
+    except WrongOption as error:
+        raise typer.BadParameter(error.problems[0], param_hint=f"'{error.option}'") from None
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(EXIT_CONFIG) from None

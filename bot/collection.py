@@ -13,9 +13,17 @@ from bot.models import engine_settings
 
 
 def tend(settings: Settings, action: str, name: str | None = None) -> int:
-    """Runs `python -m engine.collection`, which prints for itself. Returns its exit code."""
+    """Runs `engine.collection`, which prints for itself. Returns its exit code."""
     told = json.dumps(asdict(engine_settings(settings)))
-    words = [sys.executable, "-m", "engine.collection", action, told, *([] if name is None else ["--", name])]
+    words = [
+        sys.executable,
+        "-m",
+        "bot.streams",
+        "engine.collection",
+        action,
+        told,
+        *([] if name is None else ["--", name]),
+    ]
     environ = {key: value for key, value in os.environ.items() if not key.startswith("DISCORD_TOKEN")}
     child = subprocess.Popen(words, env=environ)
     while True:

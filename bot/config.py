@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from bot.config_words import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.jobs import Limits
+from bot.redaction import cleaned, holds_token
 from engine import inputs
 from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch
 
@@ -46,10 +47,18 @@ class ConfigError(Exception):
     """The configuration can't be used; the text holds one line per problem, each for a person to act on."""
 
     def __init__(self, *problems: str, source: str | None = None) -> None:
-        self.problems = problems
+        self.problems = tuple(map(cleaned, problems))
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
-        head = f"Easel found {count} in {source or 'its configuration'}:"
-        super().__init__("\n".join([head, *(f"  {problem}" for problem in problems)]))
+        head = f"Easel found {count} in {cleaned(source or 'its configuration')}:"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+
+class WrongOption(ConfigError):
+    """What was typed on the command line is wrong, not the settings."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(problem)
+        self.option = option
 
 
 # ------------------------------------------------------------------ the sections
@@ -90,12 +99,16 @@ class DiscordSection(Section):
     def read_token(self) -> str:
         """The bot's token; raises ConfigError with a sentence when there is none."""
         if self.is_token_in_environment:
-            return self._variables["DISCORD_TOKEN"].get_secret_value()
+            return _sendable(self._variables["DISCORD_TOKEN"].get_secret_value(), "DISCORD_TOKEN")
         path = self.token_path
         if path is None:
             raise ConfigError(
                 "There is no Discord token: set DISCORD_TOKEN, or name a file that holds it in "
                 "DISCORD_TOKEN_FILE or as token_file under [discord]."
+            )
+        if holds_token(str(path)):  # of the file's key `load` has told already
+            raise ConfigError(
+                "DISCORD_TOKEN_FILE holds a token: set that as DISCORD_TOKEN, or name a file that holds it."
             )
         try:
             token = path.read_text("utf-8").strip()
@@ -104,7 +117,16 @@ class DiscordSection(Section):
             raise ConfigError(f"The token file {path} can't be read: {why}.") from None
         if not token:
             raise ConfigError(f"The token file {path} is empty: put the bot's token into it.")
-        return token
+        return _sendable(token, f"The token file {path}")
+
+
+def _sendable(token: str, place: str) -> str:
+    """The token, which goes out as a header; raises ConfigError where that takes no such letters."""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(
+            f"{place} holds white space or letters that no token has: copy it again, the bot's token alone."
+        )
+    return token
 
 
 class EngineSection(Section):
@@ -233,7 +255,16 @@ class Settings(Section):
 
     @property
     def data_dir(self) -> Path:
-        return self.data.dir or Path(platformdirs.user_data_dir("easel", appauthor=False))
+        """Raises ConfigError where nobody says which, and this process has no home."""
+        folder = self.data.dir or _own(platformdirs.user_data_dir)
+        if folder is None:
+            raise ConfigError("There is no home folder to keep data in: set dir under [data], or HOME.")
+        return folder
+
+    @property
+    def has_data_dir(self) -> bool:
+        """Whether there is one, for what can do without."""
+        return self.data.dir is not None or _own(platformdirs.user_data_dir) is not None
 
     @property
     def database(self) -> Path:
@@ -276,9 +307,15 @@ VARIABLES: Mapping[str, str] = {PREFIX + key.replace(".", "_").upper(): key for 
 # ------------------------------------------------------------------ reading
 
 
-def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    options: Mapping[str, str | None] | None = None,
+) -> Settings:
     """Settings from `path` (or $EASEL_CONFIG, ./easel.toml, the user's configuration folder) and the environment.
 
+    `options` are those of the command line that stand for a key, such as "engine.model", and win; None is not given.
     A missing file is fine unless it was asked for by name. Raises ConfigError, which lists every problem.
     """
     environ = os.environ if environ is None else environ
@@ -288,12 +325,14 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     origins: dict[str, str] = {}
     tables = _tables(values, problems)
     _apply_environment(tables, environ, origins, problems)
+    _apply_options(tables, options or {}, origins)
+    tables = {name: _without_tokens(name, table, origins, problems) for name, table in tables.items()}
     sections = {name: _section(name, tables[name], origins, problems) for name in SECTIONS}
     problems.extend([*_over_ceiling(sections), *_compiled_for_nothing(sections["engine"])])
     if problems:
         raise ConfigError(*problems, source=str(file) if file else None)
     settings = Settings.model_validate({name: section for name, section in sections.items() if section})
-    settings = _anchored(settings, file.parent if file else Path.cwd(), origins)
+    settings = _anchored(settings, file.parent if file else _here(), origins)
     return settings.model_copy(update={"discord": settings.discord.with_environment(environ)})
 
 
@@ -302,12 +341,30 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     named = path or (expanded(value) if (value := environ.get("EASEL_CONFIG")) else None)
     if named:
         if not named.is_file():
-            raise ConfigError(
-                f"There is no file {named}: copy config.example.toml there, or name another one."
-            )
+            there = "is a folder" if named.is_dir() else "is not there"
+            problem = f"{named.absolute()} {there}: copy config.example.toml to a file, and name that."
+            raise WrongOption("--config", problem) if path else ConfigError(f"EASEL_CONFIG: {problem}")
         return named.absolute()
-    folders = (Path.cwd(), Path(platformdirs.user_config_dir("easel", appauthor=False)))
-    return next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).is_file()), None)
+    folders = (_here(), _own(platformdirs.user_config_dir))
+    files = (folder / FILE_NAME for folder in folders if folder is not None)
+    return next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113 - Path's own raises where it may not look
+
+
+def _here() -> Path:
+    """Where we stand, "." where that was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path()
+
+
+def _own(folder: Callable[..., str]) -> Path | None:
+    """The user's own folder of a kind; None for a user without a home, as in containers."""
+    try:
+        path = Path(folder("easel", appauthor=False))
+    except RuntimeError:
+        return None
+    return path if path.is_absolute() else None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -357,6 +414,39 @@ def _apply_environment(
             section, _, key = VARIABLES[variable].partition(".")
             tables[section] = {**tables[section], key: _typed(value, SECTIONS[section].model_fields[key])}
             origins[VARIABLES[variable]] = variable
+
+
+def _apply_options(
+    tables: dict[str, dict[str, Any]], options: Mapping[str, str | None], origins: dict[str, str]
+) -> None:
+    """Raises WrongOption at once: what stands in the file or the environment has nothing to do with it."""
+    for key, text in options.items():
+        if text is None:
+            continue
+        section, _, name = key.partition(".")
+        origins[key] = f"--{name}"
+        wrong: list[str] = []
+        _section(section, _without_tokens(section, {name: text}, origins, wrong), origins, wrong)
+        if wrong:
+            raise WrongOption(f"--{name}", wrong[0].partition(": ")[2])
+        tables[section] = {**tables[section], name: text}
+
+
+def _without_tokens(
+    section: str, table: dict[str, Any], origins: Mapping[str, str], problems: list[str]
+) -> dict[str, Any]:
+    """The table without what some secret was pasted into: it is told by its key, and goes no further."""
+    kept: dict[str, Any] = {}
+    for name, value in table.items():
+        if holds_token(f"{name} {value}"):
+            where = origins.get(f"{section}.{name}", cleaned(f"{section}.{name}"))
+            problems.append(
+                f"{where}: what stands there looks like a token: take it out, and set Discord's as DISCORD_TOKEN, or name "
+                "a file that holds it as token_file under [discord]."
+            )
+        else:
+            kept[name] = value
+    return kept
 
 
 def _typed(text: str, info: FieldInfo) -> Any:
@@ -412,7 +502,13 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
     """Relative paths count from the folder of the file they stand in; those of the environment from where we are."""
 
     def absolute(key: str, path: Path | None) -> Path | None:
-        return (Path.cwd() if key in origins else folder) / expanded(path) if path else None
+        if path is None:
+            return None
+        if (written := expanded(path)).parts[:1] == ("~",):
+            raise ConfigError(
+                f"{key}: this user has no home folder, so “~” means nothing: write the whole path."
+            )
+        return (_here() if key in origins else folder) / written
 
     discord, engine, preview = settings.discord, settings.engine, settings.preview
     data, backup, models = settings.data, settings.backup, settings.models
@@ -421,6 +517,8 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
     if model != STARTER and (place := absolute("engine.model", Path(model))):
         # "owner/name" is a hub id unless such a folder or file lies here
         is_path = model.startswith((".", "~")) or model.endswith(".safetensors") or place.exists()
+        if origins.get("engine.model") == "--model" and not place.exists():
+            _check_named(model, place, is_path=is_path)
         # a file keeps its own name, since what it links to may have another (the hub's cache does that)
         found = place.parent.resolve() / place.name if place.is_file() else place.resolve()
         model = str(found) if is_path else model
@@ -434,6 +532,13 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
             "preview": preview.model_copy(update={"model": absolute("preview.model", preview.model)}),
         }
     )
+
+
+def _check_named(model: str, place: Path, *, is_path: bool) -> None:
+    """Raises WrongOption for a --model that neither lies here nor could be an id of the hub."""
+    if is_path or not re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*(@\S+)?", model):
+        what = "" if is_path else f", and “{model}” is no id of the hub, which looks like owner/name"
+        raise WrongOption("--model", f"{place} is not there{what}.")
 
 
 def _problem(key: str, kind: str, found: object, message: str, variable: str | None) -> str:

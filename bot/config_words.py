@@ -11,6 +11,8 @@ from typing import Any, Literal
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
+from bot.redaction import cleaned
+
 
 def unknown_section(name: str, known: Collection[str]) -> str:
     return f"[{name}]: there is no such section{did_you_mean(difflib.get_close_matches(name, known, 1))}"
@@ -40,8 +42,11 @@ def shown(value: object) -> str:
             text = f'"{value}"'
         case bool():
             text = str(value).lower()
+        case dict():
+            text = "a table"
         case _:
             text = str(value)
+    text = cleaned(text)  # before it is cut: half a token has no shape that could be known
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 

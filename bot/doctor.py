@@ -13,8 +13,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ from rich.text import Text
 
 from bot.child import ask_child
 from bot.config import ConfigError, Settings
+from bot.findings import Finding, Status, bad, ok, warn
 from bot.models import STARTER_NOTE
+from bot.online import check_discord
 from bot.store import health, schema
 from bot.store.backup import backups, check_whole
 from bot.store.errors import Unusable
@@ -41,39 +42,18 @@ INSTALL = f"{PIP} -c {shlex.quote(str(CONSTRAINTS))} -e {shlex.quote(str(CONSTRA
 BACKUP, RESTORE = "easel backup", "stop Easel, then: easel restore"
 
 
-class Status(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report; a BAD one has a fix: a command, or a change of settings."""
-
-    name: str
-    status: Status
-    text: str
-    fix: str = ""
-
-
-def ok(name: str, text: str) -> Finding:
-    return Finding(name=name, status=Status.OK, text=text)
-
-
-def warn(name: str, text: str, fix: str = "") -> Finding:
-    return Finding(name=name, status=Status.WARN, text=text, fix=fix)
-
-
-def bad(name: str, text: str, fix: str) -> Finding:
-    return Finding(name=name, status=Status.BAD, text=text, fix=fix)
-
-
-def run(settings: Settings, file: Path | None = None, *, as_json: bool = False, deep: bool = False) -> int:
+def run(
+    settings: Settings,
+    file: Path | None = None,
+    *,
+    as_json: bool = False,
+    deep: bool = False,
+    online: bool = False,
+) -> int:
     """Prints the report; 0 when nothing is red, else 1. `file` is where the settings come from."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     findings: list[Finding] = []
-    for finding in examine(settings, file, deep=deep):
+    for finding in examine(settings, file, deep=deep, online=online):
         findings.append(finding)
         if not as_json:
             console.print(_line(finding))  # one by one: asking torch takes seconds
@@ -84,10 +64,25 @@ def run(settings: Settings, file: Path | None = None, *, as_json: bool = False, 
     return 0 if is_fine else 1
 
 
-def examine(settings: Settings, file: Path | None, *, deep: bool = False) -> Iterator[Finding]:
+def examine(
+    settings: Settings, file: Path | None, *, deep: bool = False, online: bool = False
+) -> Iterator[Finding]:
     yield ok("Settings", str(file) if file else "no easel.toml: every setting has its default")
-    for check in (*CHECKS, *(DEEP_CHECKS if deep else ())):
-        yield from check(settings)
+    checks = (*CHECKS, *(DEEP_CHECKS if deep else ()), *((check_discord,) if online else ()))
+    homeless = False
+    for check in checks:
+        try:
+            yield from check(settings)
+        except ConfigError as error:  # no home: most checks meet that
+            if not homeless:
+                yield bad("Data", error.problems[0], "set dir under [data]")
+            homeless = True
+        except OSError as error:
+            name = check.__name__.removeprefix("check_").capitalize()
+            where = error.filename or "A file"
+            yield bad(
+                name, f"{where} can't be looked at: {error.strerror or error}.", _own_fix(Path(str(where)))
+            )
 
 
 def _line(finding: Finding) -> Text:
@@ -173,12 +168,21 @@ def has_wal_bug(version: tuple[int, ...]) -> bool:
 
 
 _TORCH = """
-import json, torch
+import json, warnings, torch
+warnings.simplefilter("ignore")
+complaint = ""
+if torch.version.cuda or torch.version.hip:
+    try:
+        torch.cuda.init()
+    except Exception as error:
+        complaint = str(error).splitlines()[0]
 cuda = torch.cuda.is_available()
-names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else []
-bytes_ = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
-print(json.dumps({"torch": torch.__version__, "built_for_cuda": torch.version.cuda, "cuda": names, "bytes": bytes_,
-                  "mps": torch.backends.mps.is_available(), "threads": torch.get_num_threads()}))
+cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())] if cuda else []
+print(json.dumps({"torch": torch.__version__, "built_for_cuda": torch.version.cuda, "hip": torch.version.hip,
+                  "cuda": [card.name for card in cards], "bytes": [card.total_memory for card in cards],
+                  "generations": [[card.major, card.minor] for card in cards], "built_for": torch.cuda.get_arch_list(),
+                  "complaint": complaint, "mps": torch.backends.mps.is_available(),
+                  "threads": torch.get_num_threads()}))
 """
 
 
@@ -197,19 +201,56 @@ def judge_device(wanted: str, facts: dict[str, Any], *, has_driver: bool) -> Fin
         number = int(wanted.partition(":")[2] or 0)
         if number >= len(cards):
             text = f"{wanted} is configured, but torch {facts['torch']} sees {len(cards)} CUDA devices."
-            return bad("Device", text, _cuda_fix(facts, has_driver=has_driver))
-        return ok("Device", _card(facts, number))
+            return bad("Device", f"{text}{_driver(facts)}", _cuda_fix(facts, has_driver=has_driver))
+        return _judge_card(facts, number)
     if wanted == "mps" and not facts["mps"]:
         return bad(
             "Device", "mps is configured, but torch sees no Apple GPU.", 'set device = "auto" under [engine]'
         )
     if wanted == "auto" and cards:
-        return ok("Device", _card(facts, 0))
+        return _judge_card(facts, 0)
     if wanted == "mps" or (wanted == "auto" and facts["mps"]):
         return ok("Device", f"Apple GPU (mps), torch {facts['torch']}")
     text = f"CPU with {facts['threads']} threads, torch {facts['torch']}: an image takes minutes with a real model."
     is_missed = wanted == "auto" and has_driver
-    return warn("Device", text, _cuda_fix(facts, has_driver=True) if is_missed else "")
+    missed = _driver(facts) if is_missed else ""
+    return warn("Device", f"{text}{missed}", _cuda_fix(facts, has_driver=True) if is_missed else "")
+
+
+def _judge_card(facts: dict[str, Any], number: int) -> Finding:
+    """Whether torch was built for the card's generation: else the first kernel fails, long after the start."""
+    generations, built_for = facts.get("generations", []), facts.get("built_for", [])
+    if number < len(generations) and built_for and not facts.get("hip"):
+        major, minor = generations[number]
+        if not runs_on(major, minor, built_for):
+            text = f"{_card(facts, number)} was built for {', '.join(built_for)}, not for this card's sm_{major}{minor}."
+            fix = "a build of torch for this card: https://pytorch.org/get-started/previous-versions"
+            return bad("Device", text, f'{fix}; until then device = "cpu" under [engine]')
+    return ok("Device", _card(facts, number))
+
+
+def runs_on(major: int, minor: int, built_for: Sequence[str]) -> bool:
+    """By NVIDIA's rules: kernels run on their own generation from their minor number on, PTX on all later ones.
+
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#binary-compatibility; letters after a number (sm_90a) tie a
+    kernel to exactly that one.
+    """
+    for name in built_for:
+        match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", name)
+        if match is None:
+            continue
+        built, is_exact = (int(match[2]), int(match[3])), bool(match[4])
+        if is_exact or match[1] == "sm":
+            if built == (major, minor) or (not is_exact and built[0] == major and built[1] <= minor):
+                return True
+        elif built <= (major, minor):
+            return True
+    return False
+
+
+def _driver(facts: dict[str, Any]) -> str:
+    """What torch says of the driver, which it compares with its own list."""
+    return f" It says: {facts['complaint'].rstrip('.')}." if facts.get("complaint") else ""
 
 
 def _card(facts: dict[str, Any], number: int) -> str:
@@ -219,6 +260,8 @@ def _card(facts: dict[str, Any], number: int) -> str:
 def _cuda_fix(facts: dict[str, Any], *, has_driver: bool) -> str:
     if not facts["built_for_cuda"]:
         return f"{PIP} --force-reinstall torch==2.13.0 (the build with CUDA)"
+    if "driver" in facts.get("complaint", "") and "too old" in facts["complaint"]:
+        return f"a newer NVIDIA driver (this torch takes CUDA {facts['built_for_cuda']}): https://www.nvidia.com/drivers"
     return "nvidia-smi (does it list the card?)" if has_driver else 'set device = "auto" under [engine]'
 
 
@@ -262,6 +305,66 @@ try:
 except checkpoint.BrokenModel as error:
     problem = str(error)
 print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(folder), "problem": problem}))
+"""
+
+
+def check_models(settings: Settings) -> Iterator[Finding]:
+    """What lies in the folder of models, as the engine sees it at its start."""
+    folder = settings.models_dir
+    if not os.path.lexists(folder):
+        if settings.models.dir is not None:
+            yield bad("Models", f"{folder} is not there.", f"mkdir -p {shlex.quote(str(folder))}")
+        return
+    if not folder.is_dir():
+        yield bad("Models", f"{folder} is not a folder.", "set another dir under [models]")
+        return
+    if not os.access(folder, os.R_OK | os.X_OK):
+        yield bad("Models", f"{folder} can't be read.", _own_fix(folder))
+        return
+    facts, complaint = ask_child(_MODELS, settings.engine.model, str(folder))
+    if facts is None:
+        yield warn("Models", f"What lies in {folder} is not known: {complaint}")
+        return
+    for name, problem in facts["problems"]:
+        yield warn("Models", f"{name} is left out: {problem}", f"take it out of {folder}, or mend it")
+    if facts["sound"] or not facts["problems"]:
+        yield ok("Models", f"{facts['sound']} further files and folders to draw with in {folder}")
+
+
+_MODELS = """
+import json, sys
+from engine.collection import listing
+from engine.contract import EngineSettings
+model, folder = sys.argv[1:]
+found = list(listing.entries(EngineSettings(model=model, spool="", models=folder, hub_offline=True)))[1:]
+problems = [(entry.name, entry.problem) for entry in found if entry.problem]
+print(json.dumps({"problems": problems, "sound": len(found) - len(problems)}))
+"""
+
+
+def check_preview(settings: Settings) -> Iterator[Finding]:
+    """The decoder of previews, where one is configured: without it the engine does not start."""
+    folder = settings.preview.model
+    if folder is None or not settings.preview.every:
+        return
+    facts, complaint = ask_child(_PREVIEW, str(folder))
+    if facts is None:
+        yield bad("Preview", f"{folder} can't be checked: {complaint}", INSTALL)
+    elif facts["problem"]:
+        yield bad("Preview", f"{folder}: {facts['problem']}", "set another model under [preview], or none")
+    else:
+        yield ok("Preview", f"{folder}")
+
+
+_PREVIEW = """
+import json, sys
+from engine import checkpoint, preview
+problem = ""
+try:
+    preview.TinySketcher(sys.argv[1], 4)
+except checkpoint.BrokenModel as error:
+    problem = str(error)
+print(json.dumps({"problem": problem}))
 """
 
 
@@ -343,15 +446,26 @@ def check_token(settings: Settings) -> Iterator[Finding]:
         yield ok("Token", f"in {path}" if path else "in DISCORD_TOKEN")
 
 
+def _own_fix(place: Path) -> str:
+    return f'sudo chown -R "$USER" {shlex.quote(str(place))}'
+
+
+def _not_writable(name: str, folder: Path, section: str) -> Finding | None:
+    """What keeps files from being made in the folder, or the folder from being made."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not existing.is_dir():
+        return bad(name, f"{existing} is not a folder.", f"set another dir under [{section}]")
+    if not os.access(existing, os.W_OK | os.X_OK | os.R_OK):
+        return bad(name, f"{existing} can't be written to.", _own_fix(existing))
+    return None
+
+
 def check_data(settings: Settings) -> Iterator[Finding]:
     folder = settings.data_dir
+    if (problem := _not_writable("Data", folder, "data")) is not None:
+        yield problem
+        return
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not existing.is_dir():
-        yield bad("Data", f"{existing} is not a folder.", "set another dir under [data]")
-        return
-    if not os.access(existing, os.W_OK | os.X_OK):
-        yield bad("Data", f"{existing} can't be written to.", f'sudo chown -R "$USER" {existing}')
-        return
     free = shutil.disk_usage(existing).free
     text = f"{folder}{'' if folder.exists() else ' (made at the first start)'}, {free / 2**30:.1f} GB free"
     if free >> 20 < settings.data.free_mb:
@@ -364,6 +478,17 @@ def check_data(settings: Settings) -> Iterator[Finding]:
         yield warn("Data", f"{text}: little for images.")
     else:
         yield ok("Data", text)
+
+
+def check_backup_folder(settings: Settings) -> Iterator[Finding]:
+    """Whether backups could be written; what is in them is read with --deep."""
+    folder = settings.backups
+    if not settings.backup.every_hours:
+        yield warn("Backups", "none are made: every_hours = 0 under [backup].")
+    elif (problem := _not_writable("Backups", folder, "backup")) is not None:
+        yield problem
+    elif settings.backup.dir is not None:  # else the line on the data folder says it
+        yield ok("Backups", f"every {settings.backup.every_hours} hours, to {folder}")
 
 
 def check_database(settings: Settings) -> Iterator[Finding]:
@@ -441,8 +566,11 @@ CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
     check_token,
     check_data,
     check_database,
+    check_backup_folder,
     check_device,
     check_model,
+    check_models,
+    check_preview,
     check_profile,
     check_modes,
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bot.config import EXIT_CONFIG
 from bot.lock import EXIT_ALREADY_RUNNING, AlreadyRunning
-from bot.store.errors import DatabaseError, Unusable
+from bot.store.errors import DatabaseError, Unusable, is_the_owners
 
 EXIT_OK, EXIT_FAILED = 0, 1
 
@@ -19,11 +19,22 @@ def explained(act: Callable[[], int]) -> int:
     except AlreadyRunning as problem:
         print(problem, file=sys.stderr)
         return EXIT_ALREADY_RUNNING
-    except Unusable as problem:  # a supervisor must not start us again: the owner has to act
-        print(problem, file=sys.stderr)
-        return EXIT_CONFIG
-    except DatabaseError as problem:
-        print(problem, file=sys.stderr)
-    except OSError as problem:
-        print(f"The data folder can't be used: {problem}.", file=sys.stderr)
-    return EXIT_FAILED
+    except (DatabaseError, OSError) as problem:
+        print(_sentence(problem), file=sys.stderr)
+        # a supervisor must not start us again where nothing but the owner's act can help
+        needs_owner = isinstance(problem, Unusable) or any(map(is_the_owners, (problem, problem.__cause__)))
+        return EXIT_CONFIG if needs_owner else EXIT_FAILED
+
+
+def _sentence(problem: DatabaseError | OSError) -> str:
+    if isinstance(problem, DatabaseError):
+        hint = (
+            " Give it to the user who runs Easel, or name another folder."
+            if is_the_owners(problem.__cause__)
+            else ""
+        )
+        return f"{problem}{hint}"
+    what, why = problem.filename or "The data folder", problem.strerror or problem
+    if not is_the_owners(problem):
+        return f"{what} can't be used: {why}."
+    return f"{what} can't be used ({why}): give it to the user who runs Easel, or name another under [data] or [backup]."

@@ -6,12 +6,13 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self, assert_never
+from typing import Any, Self, assert_never
 
 from PIL import Image
 from rich.console import Console
@@ -49,6 +50,8 @@ from engine.process import EngineProcess, start
 
 JOB_ID, ATTEMPT = 1, 1
 STOP_TIMEOUT_S = 5.0
+HUB_PATIENCE_S = 30.0
+"""How long a hub that can't be reached is tried again."""
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 ToRequest = Callable[[Sequence[ModelInfo]], GenerationRequest]
 """The wish for one of these models; raises InvalidRequest."""
@@ -92,8 +95,8 @@ class Wish:
                 raise InvalidRequest("--mask, --strength and --upscale need an image: name one with --image.")
             return None
         return Start(
-            image=_kept(folder, self.image),
-            mask=None if self.mask is None else _kept(folder, self.mask),
+            image=_kept(folder, self.image, "--image"),
+            mask=None if self.mask is None else _kept(folder, self.mask, "--mask"),
             strength=self.strength,
             upscale=self.upscale or 1,
         )
@@ -104,26 +107,45 @@ class Wish:
             named = {model.id: model for model in models if model.scale > 1}
             if self.upscaler not in named:
                 there = f"use one of {', '.join(named)}" if named else "there is none at all"
-                raise InvalidRequest(f"There is no upscaler “{self.upscaler[:60]}” here: {there}.")
+                raise InvalidRequest(
+                    f"--upscaler: There is no upscaler “{self.upscaler[:60]}” here: {there}."
+                )
             return named[self.upscaler]
         if self.upscale is None or self.is_model_named:
             return models[0]
         return for_upscaling(models, self.upscale)
 
     def request(self, model: ModelInfo, seed: int, source: Start | None) -> GenerationRequest:
-        """The request for `model`; raises InvalidRequest."""
-        return model.request(
-            prompt=self.prompt,
-            seed=seed,
-            negative_prompt=self.negative_prompt,
-            size=self._size(model),
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
-            sampler=self.sampler,
-            images=self.images,
-            start=source,
-            loras=self._asked_loras(),
-        )
+        """The request for `model`; raises InvalidRequest, with the option that is to blame where one alone is."""
+        asked = self._asked(model, seed, source)
+        try:
+            return model.request(prompt=self.prompt, **dict(asked.values()))
+        except InvalidRequest:
+            for option, (name, value) in asked.items():
+                alone: dict[str, Any] = {"prompt": "x", "seed": 0, name: value}
+                with _blamed(option):
+                    model.request(**alone)
+            raise
+
+    def _asked(self, model: ModelInfo, seed: int, source: Start | None) -> dict[str, tuple[str, Any]]:
+        """Option -> (parameter, value) of `ModelInfo.request`."""
+        with _blamed("--aspect" if self.aspect else "--size" if self.size else "--upscale"):
+            size = self._size(model)
+        with _blamed("--lora"):
+            loras = self._asked_loras()
+        return {
+            "--seed": ("seed", seed),
+            "--negative": ("negative_prompt", self.negative_prompt),
+            "--aspect" if self.aspect else "--size": ("size", size),
+            "--steps": ("steps", self.steps),
+            "--guidance": ("guidance_scale", self.guidance_scale),
+            "--sampler": ("sampler", self.sampler),
+            "--images": ("images", self.images),
+            "--image": ("start", None if source is None else replace(source, mask=None, strength=None)),
+            "--strength": ("start", None if source is None else replace(source, mask=None)),
+            "--mask": ("start", source),
+            "--lora": ("loras", loras),
+        }
 
     def _size(self, model: ModelInfo) -> tuple[int, int] | None:
         """None leaves it to the model."""
@@ -145,14 +167,31 @@ class Wish:
         named = (*self._asked_loras(), *from_prompt(self.prompt)[1])
         offered = tuple(AdapterInfo(name=lora.name) for lora in named)
         any_model = _ANY if self.upscale is None else _ANY_LARGE
+        if self.steps is not None and not 1 <= self.steps <= any_model.steps_max:
+            # said here: the sampler that a request would name is nobody's choice
+            raise InvalidRequest(
+                f"--steps: A picture takes 1 to {any_model.steps_max} steps, not {self.steps}."
+            )
         if self.upscaler is None:  # which tells how many times it enlarges, and takes nothing else
             self.request(replace(any_model, loras=offered), seed, source)
-        if self.out is None or self.out.is_dir():
-            return
-        if self.out.suffix.lower() not in {"", ".png"}:
-            raise InvalidRequest(f"Pictures are PNG files: end {self.out.name} in .png.")
-        if not self.out.absolute().parent.is_dir():
-            raise InvalidRequest(f"There is no folder {self.out.absolute().parent} to write to.")
+        with _blamed("--out"):
+            self._check_out()
+
+    def _check_out(self) -> None:
+        out = (self.out or Path()).absolute()
+        if not out.is_dir():
+            if out.suffix.lower() not in {"", ".png"}:
+                raise InvalidRequest(f"Pictures are PNG files: end {out} in .png.")
+            if not out.parent.is_dir():
+                raise InvalidRequest(f"There is no folder {out.parent} to write to.")
+        folder = out if out.is_dir() else out.parent
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise InvalidRequest(
+                f"{folder} can't be written to ({error.strerror or error}): name a file elsewhere."
+            ) from None
 
     def target(self, number: int, image_seed: int) -> Path:
         """Where image `number` (from 0) goes. A name given with -o is overwritten, one of ours never."""
@@ -167,12 +206,22 @@ class Wish:
         return out if self.images == 1 else out.with_stem(f"{out.stem}-{number + 1}")
 
 
-def _kept(folder: Path, file: Path) -> str:
+@contextmanager
+def _blamed(option: str) -> Generator[None]:
+    """What is refused inside is told with the option that is to blame, unless one within it has been blamed."""
     try:
-        with file.open("rb") as opened:
-            return inputs.keep(folder, opened.read(inputs.BYTES_MAX + 1))
-    except OSError as error:
-        raise InvalidRequest(f"{file} can't be read: {error.strerror or error}.") from None
+        yield
+    except InvalidRequest as error:
+        raise (error if str(error).startswith("--") else InvalidRequest(f"{option}: {error}")) from None
+
+
+def _kept(folder: Path, file: Path, option: str) -> str:
+    with _blamed(option):
+        try:
+            with file.open("rb") as opened:
+                return inputs.keep(folder, opened.read(inputs.BYTES_MAX + 1))
+        except OSError as error:
+            raise InvalidRequest(f"{file.absolute()} can't be read: {error.strerror or error}.") from None
 
 
 def _shape(file: Path) -> tuple[int, int]:
@@ -181,7 +230,8 @@ def _shape(file: Path) -> tuple[int, int]:
         with Image.open(file, formats=inputs.FORMATS) as image:
             return metadata.upright_size(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InvalidRequest(f"{file} can't be read as PNG, JPEG or WebP: name one of those.") from None
+        problem = f"--image: {file.absolute()} can't be read as PNG, JPEG or WebP: name one of those."
+        raise InvalidRequest(problem) from None
 
 
 def imagine(settings: Settings, wish: Wish) -> int:
@@ -198,8 +248,10 @@ def imagine(settings: Settings, wish: Wish) -> int:
             def to_request(models: Sequence[ModelInfo]) -> GenerationRequest:
                 return wish.request(wish.model_among(models), seed, source)
 
-            finished = _draw(settings, to_request, Path(spool), console, early=wish.upscale is None)
-            return _deliver(finished, wish, console)
+            def deliver(finished: Finished) -> int:
+                return _deliver(finished, wish, console)
+
+            return _draw(settings, to_request, deliver, Path(spool), console, early=wish.upscale is None)
     except InvalidRequest as error:
         console.print(str(error))
         return EXIT_USAGE
@@ -212,22 +264,33 @@ def imagine(settings: Settings, wish: Wish) -> int:
 
 
 def _draw(
-    settings: Settings, to_request: ToRequest, spool: Path, console: Console, *, early: bool
-) -> Finished:
-    """`early`: the models that are known before weights load tell whether the wish can be fulfilled."""
-    with Display(console) as display:
+    settings: Settings,
+    to_request: ToRequest,
+    deliver: Callable[[Finished], int],
+    spool: Path,
+    console: Console,
+    *,
+    early: bool,
+) -> int:
+    """What `deliver` returns. `early`: the models that are known before weights load tell whether the wish can be fulfilled."""
+    # one picture repays no measurements, nobody sees its previews, and somebody waits for it
+    told = replace(
+        engine_settings(settings, spool=spool), data=None, preview_every=0, hub_patience_s=HUB_PATIENCE_S
+    )
+    display = Display(console)
+    with display:
         display.stage("starting the engine", None)
-        # one picture repays no measurements, and nobody sees its previews
-        told = replace(engine_settings(settings, spool=spool), data=None, preview_every=0)
         process = start(told)
-        try:
-            return _converse(process, to_request, display, early=early)
-        except KeyboardInterrupt:
-            _send_cancel(process)
-            raise
-        finally:
-            process.stop(STOP_TIMEOUT_S)
-            process.close()
+    try:
+        with display:
+            finished = _converse(process, to_request, display, early=early)
+        return deliver(finished)
+    except KeyboardInterrupt:
+        _send_cancel(process)
+        process.stop(STOP_TIMEOUT_S)
+        raise
+    finally:
+        process.close()  # an orderly end would keep its person waiting for nothing
 
 
 def _send_cancel(process: EngineProcess) -> None:
@@ -289,8 +352,6 @@ def _next_event(process: EngineProcess) -> Event:
 
 def _deliver(finished: Finished, wish: Wish, console: Console) -> int:
     """Moves the pictures to where they were wished and prints one line each; the exit code."""
-    for note in finished.notes:
-        console.print(note)
     written = 0
     for number, image in enumerate(finished.images):
         if image.path is None:
@@ -300,8 +361,10 @@ def _deliver(finished: Finished, wish: Wish, console: Console) -> int:
             continue
         target = wish.target(number, image.seed)
         _move(image, Path(image.path), target)
-        print(f"{target}  seed {image.seed}  {finished.seconds:.1f} s")
+        print(f"{target}  seed {image.seed}  {finished.seconds:.1f} s", flush=True)
         written += 1
+    for note in finished.notes:
+        console.print(note)
     return 0 if written else EXIT_FAILED
 
 

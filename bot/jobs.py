@@ -163,6 +163,11 @@ class Limits:
     def names(cls) -> tuple[str, ...]:
         return tuple(entry.name for entry in fields(cls))
 
+    @property
+    def is_blocked(self) -> bool:
+        """An admin who sets either to 0 means that nothing is to be drawn at all."""
+        return self.credits_per_day == 0 or self.pending == 0
+
 
 class Subject(StrEnum):
     EVERYONE = "everyone"

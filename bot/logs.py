@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-REMOVED = "[removed]"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{23,28}\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27,}")
-_WEBHOOK = re.compile(r"((?:webhooks|interactions)/\d{15,20}/)[A-Za-z0-9_-]{30,}")
-"""A bot's token, and the token in an interaction's address (good for 15 minutes)."""
+from bot.redaction import REMOVED, cleaned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +27,7 @@ class Redactor:
     def clean(self, line: str) -> str:
         for secret in self.secrets:
             line = line.replace(secret, REMOVED)
-        line = _TOKEN.sub(REMOVED, line)
-        return _WEBHOOK.sub(rf"\g<1>{REMOVED}", line)
+        return cleaned(line)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,13 @@ from pathlib import Path
 from bot.config import Settings
 from engine.contract import STARTER, EngineSettings, ModelInfo
 
-STARTER_NOTE = (
-    "No other model is configured, so Easel's own starter model draws: simple things in plain colours, such as "
-    "“a small red circle on a blue background”, and nothing else. "
-    "Name a real one as model under [engine] in easel.toml, or with --model."
-)
+STARTER_NOTE = "The starter model draws plain coloured shapes only: name a real one, --model."
 
 
 def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineSettings:
     """What an engine is told at its start."""
     folder = settings.preview.model
+    models = settings.models_dir if settings.models.dir or settings.has_data_dir else None
     return EngineSettings(
         model=settings.engine.model,
         spool=str((spool or settings.spool).absolute()),
@@ -26,8 +23,8 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         hub_offline=settings.engine.offline,
         mode=settings.engine.mode,
         rows=settings.engine.rows,
-        data=str(settings.data_dir.absolute()),
-        models=str(settings.models_dir.absolute()),
+        data=str(settings.data_dir.absolute()) if settings.has_data_dir else None,
+        models=None if models is None else str(models.absolute()),
         models_bytes=settings.models.bytes_max,
         preview_every=settings.preview.every,
         preview_model=None if folder is None else str(folder.absolute()),

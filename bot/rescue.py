@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +20,8 @@ def back_up(settings: Settings, target: Path | None) -> int:
     """A verified copy, whether or not the bot runs; to the folder of backups unless told."""
 
     def act() -> int:
+        with contextlib.suppress(FileNotFoundError):
+            os.scandir(settings.data_dir).close()  # what is no folder, or another's, is told as that
         backup.check_whole(settings.database)
         made = backup.back_up(
             settings.database, (target or settings.backups / backup.name_for(time.time())).absolute()

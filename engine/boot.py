@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -122,7 +123,7 @@ def _get_ready(
     """Whatever goes wrong here would go wrong again: no new engine is to be started for it."""
     try:
         arithmetic.prepare_environment(settings)
-        first = _patiently(lambda: models.describe(settings), controls, emit)
+        first = _patiently(lambda: models.describe(settings), controls, emit, limit_s=settings.hub_patience_s)
         offer = _Offer.of(settings, first)
         emit(Loading(stage="starting torch", models=offer.models))
         return _start(settings, offer, controls, emit)
@@ -150,14 +151,20 @@ def _patiently(
     controls: Controls,
     emit: Callable[[Event], None],
     described: tuple[ModelInfo, ...] = (),
+    *,
+    limit_s: float | None,
 ) -> _Got:
-    """Tries again for as long as the hub can't be reached. Raises Leave when told to go meanwhile."""
+    """Tries again for as long as the hub can't be reached, or `limit_s`. Raises Leave when told to go meanwhile."""
+    begin = time.monotonic()
     for pause in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
         try:
             return act()
         except Unreachable as error:
+            if limit_s is not None and time.monotonic() - begin + pause > limit_s:
+                raise BrokenModel(f"{error} It was tried for {time.monotonic() - begin:.0f} s.") from error
             print(f"easel engine: {error}", file=sys.stderr)  # noqa: T201
-        stage = f"the model hub can't be reached; trying again in {pause:.0f} s"
+        until = "" if limit_s is None else f", for {limit_s:.0f} s in all"
+        stage = f"the model hub can't be reached; trying again in {pause:.0f} s{until}"
         emit(Loading(stage=stage, models=described))
         wait(pause, controls)
     raise AssertionError  # the pauses never end
@@ -184,7 +191,7 @@ def _start(
         parts = opening(settings, offer.models[0], place, tell, measures=True, go_on=go_on)
         return models.wholly(parts, go_on)
 
-    opened = _patiently(open_first, controls, emit, offer.models)
+    opened = _patiently(open_first, controls, emit, offer.models, limit_s=settings.hub_patience_s)
     shelf = Shelf(
         opened.loaded,
         offer.models[1:],

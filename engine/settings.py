@@ -28,6 +28,8 @@ class EngineSettings:
     slots: int = 4
     """Images under way at the same time."""
     hub_offline: bool = False
+    hub_patience_s: float | None = None
+    """For how long a hub that can't be reached is tried again; None: for ever, as a bot does."""
     mode: Mode = "exact"
     rows: int = 4
     """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""

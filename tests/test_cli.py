@@ -233,7 +233,9 @@ def test_options_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert CliRunner().invoke(app, ["imagine", "x", "--model", "c/d", "--device", "cpu"]).exit_code == 0
     assert CliRunner().invoke(app, ["imagine", "x"]).exit_code == 0
     assert [(each.engine.model, each.engine.device) for each in seen] == [("c/d", "cpu"), ("a/b", "cuda")]
-    assert CliRunner().invoke(app, ["imagine", "x", "--device", "tpu"]).exit_code == 78
+    wrong = CliRunner().invoke(app, ["imagine", "x", "--device", "tpu"])
+    assert wrong.exit_code == 2  # the command line is at fault, not the settings
+    assert "Invalid value for '--device': found \"tpu\"; allowed: \"auto\"" in wrong.stderr
 
 
 # ------------------------------------------------------------------ easel imagine

@@ -6,13 +6,18 @@ import contextlib
 import json
 import os
 import sqlite3
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from bot import child, doctor
+from bot import child, doctor, online
+from bot.child import ask_child
+from bot.cli import app
 from bot.config import Settings, load
 from bot.doctor import Finding, Status
 from bot.store import Store
@@ -533,3 +538,243 @@ def test_deep_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "CHECKS", ())
     assert len(list(doctor.examine(Settings(), None))) == 1
     assert len(list(doctor.examine(Settings(), None, deep=True))) > 1
+
+
+# ------------------------------------------------------------------ everything that can keep the bot from drawing
+
+
+@pytest.mark.parametrize(
+    ("generation", "built_for", "runs"),
+    [
+        ((8, 6), ["sm_80"], True),
+        ((8, 6), ["sm_86"], True),
+        ((8, 0), ["sm_86"], False),
+        ((6, 1), ["sm_75", "sm_80", "sm_90"], False),
+        ((12, 0), ["sm_80", "sm_90"], False),
+        ((12, 0), ["sm_80", "sm_120"], True),
+        ((12, 1), ["sm_120"], True),
+        ((12, 0), ["sm_80", "compute_90"], True),
+        ((8, 0), ["compute_90"], False),
+        ((9, 0), ["sm_90a"], True),
+        ((10, 0), ["sm_90a", "compute_90a"], False),
+        ((7, 5), [], True),
+    ],
+)
+def test_the_cards_generation_is_compared_with_torchs_own_list(
+    generation: tuple[int, int], built_for: list[str], runs: bool
+) -> None:
+    """A card that torch was not built for is red, with what it was built for: else the first picture would say so."""
+    facts = {**CUDA, "generations": [list(generation)], "built_for": built_for}
+    for device in ("auto", "cuda", "cuda:0"):
+        finding = doctor.judge_device(device, facts, has_driver=True)
+        assert (finding.status is Status.OK) is runs
+        if not runs:
+            assert finding.status is Status.BAD
+            assert f"sm_{generation[0]}{generation[1]}" in finding.text
+            assert ", ".join(built_for) in finding.text
+            assert "pytorch.org" in finding.fix
+    assert doctor.judge_device("cpu", facts, has_driver=True).status is Status.WARN
+
+
+def test_a_driver_that_is_too_old_is_told_in_torchs_words() -> None:
+    """What torch finds wrong with the driver stands in the line, and a newer driver is the fix, not another torch."""
+    complaint = "The NVIDIA driver on your system is too old (found version 11040). Please update it."
+    facts = {**CUDA, "cuda": [], "bytes": [], "generations": [], "complaint": complaint}
+    for device, status in (("cuda", Status.BAD), ("auto", Status.WARN)):
+        finding = doctor.judge_device(device, facts, has_driver=True)
+        assert finding.status is status
+        assert "too old (found version 11040)" in finding.text
+        assert "a newer NVIDIA driver" in finding.fix
+
+
+def test_torch_tells_what_is_judged() -> None:
+    """The child's answer holds all that the judgement needs, on this machine too."""
+    facts, complaint = ask_child(doctor._TORCH)
+    assert facts is not None, complaint
+    assert {"generations", "built_for", "complaint", "built_for_cuda", "hip"} <= set(facts)
+
+
+def test_a_preview_model_is_looked_at_as_the_engine_does(tmp_path: Path) -> None:
+    """A folder without an AutoencoderTiny, or with something else, is red by its whole path; none is no line."""
+    from diffusers import AutoencoderTiny
+
+    assert list(doctor.check_preview(settings_in(tmp_path))) == []
+    place = tmp_path / "taesd"
+
+    def look() -> Finding:
+        return only(doctor.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL=str(place))))
+
+    assert (look().status, str(place) in look().text) == (Status.BAD, True)
+    place.mkdir()
+    (place / "config.json").write_text("{}")
+    assert look().status is Status.BAD
+    assert "[preview]" in look().fix
+    AutoencoderTiny(
+        encoder_block_out_channels=(8,),
+        decoder_block_out_channels=(8,),
+        num_encoder_blocks=(1,),
+        num_decoder_blocks=(1,),
+    ).save_pretrained(place)  # type: ignore[reportCallIssue]
+    assert look().status is Status.OK
+    assert (
+        list(doctor.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL="x", EASEL_PREVIEW_EVERY="0")))
+        == []
+    )
+
+
+def test_a_folder_of_models_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configured and missing, a file, closed: red. What in it can't be used is yellow, by its name and with why."""
+    place = tmp_path / "models"
+
+    def look() -> list[Finding]:
+        return list(doctor.check_models(settings_in(tmp_path, EASEL_MODELS_DIR=str(place))))
+
+    assert list(doctor.check_models(settings_in(tmp_path))) == []
+    assert (only(look()).status, only(look()).fix) == (Status.BAD, f"mkdir -p {place}")
+    place.write_text("in the way")
+    assert "is not a folder" in only(look()).text
+    place.unlink()
+    (place / "checkpoints").mkdir(parents=True)
+    (place / "loras").mkdir()
+    assert only(look()).status is Status.OK
+    (place / "checkpoints" / "half.safetensors").write_bytes(b"x")
+    (place / "loras" / "old.ckpt").write_bytes(b"x")
+    told = look()
+    assert [finding.status for finding in told] == [Status.WARN] * 2
+    assert "half is left out: " in told[0].text
+    assert "old is left out: " in told[1].text
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "can't be read" in only(look()).text
+
+
+def test_a_folder_of_backups_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup that can't be written is told before the disk is lost; so is that none are made."""
+    place = tmp_path / "backups"
+
+    def look(**environ: str) -> Finding:
+        environ = {"EASEL_BACKUP_DIR": str(place), **environ}
+        return only(doctor.check_backup_folder(settings_in(tmp_path, **environ)))
+
+    assert look().status is Status.OK
+    assert not place.exists()
+    assert look(EASEL_BACKUP_EVERY_HOURS="0").status is Status.WARN
+    place.write_text("in the way")
+    assert (look().status, "[backup]" in look().fix) == (Status.BAD, True)
+    place.unlink()
+    place.symlink_to(place)
+    assert look().status is Status.BAD
+    place.unlink()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "can't be written to" in look().text
+
+
+def test_a_check_that_may_not_look_is_red_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that we may not even look into ends no report."""
+
+    def check_closed(_: Settings) -> Iterator[Finding]:
+        (tmp_path / "gone").stat()
+        yield doctor.ok("never", "")
+
+    monkeypatch.setattr(doctor, "CHECKS", (check_closed, lambda _: iter([doctor.ok("Next", "looked")])))
+    told = list(doctor.examine(settings_in(tmp_path), None))
+    assert [(finding.name, finding.status) for finding in told[1:]] == [
+        ("Closed", Status.BAD),
+        ("Next", Status.OK),
+    ]
+    assert str(tmp_path / "gone") in told[1].text
+    assert "Errno" not in told[1].text
+
+
+Answer = tuple[int, Any]
+
+
+@pytest.fixture
+def discord(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[dict[str, Answer], list[tuple[str, str | None]]]]:
+    """A Discord of our own, in a thread; `answers` are by path, and `heard` is what was sent with which token."""
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    answers: dict[str, Answer] = {}
+    heard: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append((self.path, self.headers["Authorization"]))
+            status, body = answers.get(self.path, (404, {}))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode() if isinstance(body, str) else json.dumps(body).encode())
+
+        def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 - the library's own name
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setattr(online, "API", f"http://127.0.0.1:{server.server_port}")
+    yield answers, heard
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+USER, GATEWAY = {"id": "1", "username": "easel"}, {"session_start_limit": {"remaining": 990}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "words"),
+    [
+        (
+            {"/users/@me": (200, USER), "/gateway/bot": (200, GATEWAY)},
+            Status.OK,
+            "the token is that of easel",
+        ),
+        ({"/users/@me": (401, {"message": "401: Unauthorized"})}, Status.BAD, "refuses the token"),
+        (
+            {
+                "/users/@me": (200, USER),
+                "/gateway/bot": (200, {"session_start_limit": {"remaining": 0, "reset_after": 7_200_000}}),
+            },
+            Status.BAD,
+            "wait 2.0 hours",
+        ),
+        ({"/users/@me": (429, {"message": "You are being blocked"})}, Status.BAD, "You are being blocked"),
+        ({"/users/@me": (403, "error code: 1015")}, Status.BAD, "403"),
+        ({"/users/@me": (503, "")}, Status.WARN, "discordstatus.com"),
+        ({"/users/@me": (200, "<html>Log in to the hotel's network</html>")}, Status.BAD, "is not Discord"),
+        ({}, Status.BAD, "is not Discord"),
+    ],
+)
+def test_discord_is_asked_when_wanted(
+    discord: Any, answers: dict[str, Answer], status: Status, words: str, tmp_path: Path
+) -> None:
+    """Whether it is in reach, takes the token and lets the bot start; the token itself is never shown."""
+    discord[0].update(answers)
+    finding = only(online.check_discord(settings_in(tmp_path, DISCORD_TOKEN=TOKEN)))
+
+    assert finding.status is status
+    assert words in finding.text + finding.fix
+    assert TOKEN not in finding.text + finding.fix
+    assert discord[1][0] == ("/users/@me", f"Bot {TOKEN}")
+
+
+def test_discord_is_asked_without_a_token_and_out_of_reach(
+    discord: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a token the way out is tried all the same; what can't be reached is red with the reason."""
+    finding = only(online.check_discord(settings_in(tmp_path)))
+    assert (finding.status, discord[1]) == (Status.OK, [("/gateway", None)])
+    monkeypatch.setattr(online, "API", "http://127.0.0.1:9")
+    finding = only(online.check_discord(settings_in(tmp_path, DISCORD_TOKEN=TOKEN)))
+    assert (finding.status, "can't be reached" in finding.text) == (Status.BAD, True)
+
+
+def test_online_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing leaves the machine unless it is asked for."""
+    monkeypatch.setattr(doctor, "CHECKS", ())
+    monkeypatch.setattr(doctor, "check_discord", lambda _: iter([doctor.ok("Discord", "asked")]))
+    assert "asked" not in CliRunner().invoke(app, ["doctor"]).stdout
+    assert "asked" in CliRunner().invoke(app, ["doctor", "--online"]).stdout

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from filelock import SoftFileLock
 
 import bot
-from bot import rescue
+from bot import lock, rescue
 from bot.config import Settings, load
 from bot.lock import AlreadyRunning, lock_data
 from bot.store import Store, health
@@ -263,6 +264,45 @@ def test_of_two_bots_exactly_one_runs_however_often_they_race(racers: list[Racer
         racers[winner].say()
         assert racers[winner].hear() == "ended 0"
     print(f"{ROUNDS} races, won by {sorted(winners)}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is in use")
+def test_the_lock_survives_the_loss_of_its_file(
+    settings: Settings, racers: list[Racer], tmp_path: Path
+) -> None:
+    """Removed, replaced or emptied beneath a running bot, by whatever path: a second one ends with 75, also a restore."""
+    first, second = racers
+    first.say()
+    assert first.hear() == "running"
+    file = settings.data_dir / "easel.lock"
+    (tmp_path / "link").symlink_to(settings.data_dir)
+    for harm in (file.unlink, file.touch, lambda: file.write_text("x"), lambda: file.rename(tmp_path / "x")):
+        harm()
+        second.say()
+        assert second.hear() == "ended 75"
+    file.unlink(missing_ok=True)
+    assert rescue.restore(load(None, {"EASEL_DATA_DIR": str(tmp_path / "link")}), None) == 75
+    first.say()
+    assert first.hear() == "ended 0"
+    second.say()
+    assert second.hear() == "running"
+
+
+def test_a_file_system_without_locks_on_folders_has_the_files(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the file's lock is what there is, as before."""
+    import fcntl
+
+    def refuses(*_: object) -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    monkeypatch.setattr(lock, "FileLock", SoftFileLock)
+    with lock_data(settings), pytest.raises(AlreadyRunning):
+        lock_data(settings)
+    with lock_data(settings):
+        pass
 
 
 def test_a_killed_bot_leaves_no_lock_behind(racers: list[Racer], settings: Settings) -> None:

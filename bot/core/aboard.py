@@ -10,6 +10,8 @@ from engine.contract import Stepped
 
 DEATHS_MAX = 2
 """So many engines may die of loading one model before it is set aside."""
+OVERTAKEN_S = 1.5
+"""Two steps of one picture may have others' between them; after so long it is a turn of theirs."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Aboard:
     since: float | None = None
     """When the engine told that it had begun."""
     step: Stepped | None = None
+    told_at: float | None = None
+    """When the engine last told of it."""
     preview: bytes | None = None
     """The newest one: most steps bring none."""
     engine_s: float = 0.0
@@ -41,6 +45,12 @@ class Aboard:
 
     def elapsed_s(self, now: float) -> float:
         return 0.0 if self.since is None else max(0.0, now - self.since)
+
+    def is_overtaken(self, others: Collection[Aboard], now: float) -> bool:
+        """Whether it stands still while the engine draws others that came later and will be done sooner."""
+        if self.step is None or self.told_at is None or now - self.told_at < OVERTAKEN_S:
+            return False
+        return any(other.told_at is not None and other.told_at > self.told_at for other in others)
 
     @property
     def work_left(self) -> float:

@@ -144,9 +144,15 @@ class Dispatcher:
         """Place, time left and step of a live job."""
         hint = held_up_by(self.engine.status, is_closing=self.gate.is_closing)
         if (aboard := self._aboard.get(job.id)) is not None:
-            left, elapsed = self._seconds_left(aboard), aboard.elapsed_s(self._clock.now())
-            step, preview = aboard.step, aboard.preview
-            return Progress(eta_s=left, step=step, elapsed_s=elapsed, preview=preview, hint=hint)
+            now = self._clock.now()
+            return Progress(
+                eta_s=self._seconds_left(aboard, now),
+                step=aboard.step,
+                elapsed_s=aboard.elapsed_s(now),
+                is_overtaken=aboard.is_overtaken(self._aboard.values(), now),
+                preview=aboard.preview,
+                hint=hint,
+            )
         order = self._line.order()
         ahead = (
             order[: order.index(job.id)]
@@ -165,8 +171,10 @@ class Dispatcher:
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
 
-    def _seconds_left(self, aboard: Aboard) -> float | None:
+    def _seconds_left(self, aboard: Aboard, now: float) -> float | None:
         """The engine's own word where it gave one, since it knows what else it draws; else what history says."""
+        if aboard.is_overtaken(self._aboard.values(), now):  # its word is from before the others came
+            return self._pace.seconds_for(sum(other.work_left for other in self._aboard.values()))
         if aboard.step is not None and aboard.step.seconds_left is not None:
             return aboard.step.seconds_left
         return self._pace.seconds_for(aboard.work_left * len(self._aboard))
@@ -370,7 +378,7 @@ class Dispatcher:
         match event:
             case Started():
                 self._deadly.acquit(aboard.job.request.model)
-                aboard.since = self._last_step_at = now
+                aboard.since = self._last_step_at = aboard.told_at = now
                 reach(Failpoint.STARTED)
                 self._show(aboard.job, now=True)
             case Stepped():
@@ -379,7 +387,9 @@ class Dispatcher:
                     aboard.engine_s += max(0.0, now - self._last_step_at)
                     self._last_step_at = now
                 aboard.step, aboard.preview = event, event.preview or aboard.preview
+                aboard.told_at = now
                 self._show(aboard.job)
+                self._show_overtaken(now)
             case Finished() if len(event.images) == aboard.job.request.images:
                 await self._finished(aboard, event)
             case Finished():
@@ -523,6 +533,12 @@ class Dispatcher:
     def _show(self, job: Job, *, now: bool = False) -> None:
         if job.id not in self._cancelled:  # its message shows the end
             self._delivery.show(job, self.progress_of(job), now=now)
+
+    def _show_overtaken(self, now: float) -> None:
+        """Of them the engine says nothing, but their seconds go on, and why they stand still is to be read."""
+        for aboard in self._aboard.values():
+            if aboard.is_overtaken(self._aboard.values(), now):
+                self._show(aboard.job)
 
     def _show_line(self) -> None:
         for job in self.line()[:PLACES_SHOWN]:

@@ -12,7 +12,18 @@ import structlog
 
 from bot.config import Settings
 from bot.core.engine_client import EngineClient, Phase
-from bot.core.policy import Admitted, Refused, Window, credit, day_of, explain, foresee, judge, limits_for
+from bot.core.policy import (
+    BLOCKED,
+    Admitted,
+    Refused,
+    Window,
+    credit,
+    day_of,
+    explain,
+    foresee,
+    judge,
+    limits_for,
+)
 from bot.core.ports import Clock
 from bot.core.spooled import hold_inputs
 from bot.core.words import CLOSING, why_nothing_is_offered
@@ -90,11 +101,23 @@ class Gate:
         if (closed := self._closed()) is not None:
             return closed
         allowance = await self.allowance(owner)
+        if allowance.limits.is_blocked:
+            return Refused(reason=BLOCKED)
         verdict = judge(request, allowance.limits, model=self._offered(request.model))
         if isinstance(verdict, Refused):
             return verdict
         refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
         return _explained(refusal, verdict, allowance) if refusal is not None else None
+
+    async def turned_away(self, owner: Owner) -> Refused | None:
+        """Why a person could ask for nothing at all now, whatever it were."""
+        if (closed := self._closed()) is not None:
+            return closed
+        return Refused(reason=BLOCKED) if await self.is_blocked(owner) else None
+
+    async def is_blocked(self, owner: Owner) -> bool:
+        """Whether an admin lets this person make nothing: said first, since nothing they change would help."""
+        return (await self._limits(owner)).is_blocked
 
     def _closed(self) -> Refused | None:
         """Why nobody's request is taken now."""
@@ -120,12 +143,14 @@ class Gate:
         """Stores and charges the job, or says in a sentence why not. The caller answers next."""
         if (closed := self._closed()) is not None:
             return closed
-        if not hold_inputs(self._settings.inputs, request):
-            return Refused(reason=INPUT_GONE)
         allowance = await self.allowance(owner)
+        if allowance.limits.is_blocked:
+            return Refused(reason=BLOCKED)
         verdict = judge(request, allowance.limits, model=self._offered(request.model))
         if isinstance(verdict, Refused):
             return verdict
+        if not hold_inputs(self._settings.inputs, request):
+            return Refused(reason=INPUT_GONE)
         admission = Admission(
             request=request,
             owner=owner,
@@ -173,15 +198,6 @@ class Gate:
         )
         return Allowance(limits=limits, usage=usage, window=window)
 
-    async def _limits(self, owner: Owner) -> Limits:
-        entries = await self._store.settings.limits(owner.guild_id)
-        return limits_for(
-            owner,
-            entries,
-            defaults=self._settings.limits.to_limits(),
-            ceilings=self._settings.ceilings.to_limits(),
-        )
-
     async def _zone(self, guild_id: int) -> ZoneInfo:
         """The guild's own where it is still known: one of another machine's list may be gone."""
         name = await self._store.settings.time_zone(guild_id)
@@ -190,6 +206,14 @@ class Gate:
         except (KeyError, ValueError, OSError) as error:
             log.warning("time_zone_unknown", guild=guild_id, zone=name, error=str(error))
             return ZoneInfo(self._settings.server.time_zone)
+
+    async def _limits(self, owner: Owner) -> Limits:
+        return limits_for(
+            owner,
+            await self._store.settings.limits(owner.guild_id),
+            defaults=self._settings.limits.to_limits(),
+            ceilings=self._settings.ceilings.to_limits(),
+        )
 
 
 def _explained(refusal: Refusal, verdict: Admitted, allowance: Allowance) -> Refused:

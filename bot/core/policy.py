@@ -71,6 +71,10 @@ def _concerns(entry: LimitEntry, owner: Owner) -> bool:
             return entry.subject_id == owner.user_id
 
 
+BLOCKED = "You are blocked from making images on this server: only its admins can change that."
+"""Said before anything is judged: nothing that a person changes about the picture would help."""
+
+
 def judge(
     request: GenerationRequest, limits: Limits, *, model: ModelInfo | None = None
 ) -> Admitted | Refused:
@@ -138,11 +142,13 @@ def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window
             return Refused(reason="This request is already on its way.", is_repetition=True)
         case Refusal.BUTTON:
             return Refused(reason="You already pressed this button: that image is still being made.")
+        case Refusal.PENDING | Refusal.CREDITS if limits.is_blocked:  # in this moment
+            return Refused(reason=BLOCKED)
         case Refusal.PENDING:
-            return Refused(
-                reason=f"You have {usage.pending} of {limits.pending} requests waiting: "
-                "wait for one to finish or cancel one."
-            )
+            many = f"{usage.pending} of {limits.pending} requests waiting"
+            if usage.pending > limits.pending:  # it was lowered since
+                many = f"{usage.pending} requests waiting, and may have {limits.pending}"
+            return Refused(reason=f"You have {many}: wait for one to finish or cancel one.")
         case Refusal.QUEUE:
             return Refused(reason="The line is full for everybody: try again in a few minutes.")
         case Refusal.CREDITS:
@@ -151,6 +157,15 @@ def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window
                 reason=f"This costs {credit(cost)} and you have {left} of {limits.credits_per_day} left today; "
                 f"they renew <t:{int(window.end)}:R>."
             )
+
+
+def area(pixels: int) -> str:
+    """A number of pixels as people know sizes: the most square sides of whole eights, or about which square."""
+    side = math.isqrt(pixels)
+    for height in range(side - side % 8, side // 2, -8):
+        if pixels % height == 0 and (width := pixels // height) % 8 == 0:
+            return f"{width}×{height}"
+    return f"{pixels:,} pixels (about {side}×{side})"
 
 
 def credit(count: int) -> str:

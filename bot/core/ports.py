@@ -28,6 +28,8 @@ class Progress:
     step: Stepped | None = None
     elapsed_s: float = 0.0
     """Seconds since it began to run."""
+    is_overtaken: bool = False
+    """It had begun, and the engine draws others before it goes on."""
     preview: bytes | None = None
     """How far its picture has come: the newest small JPEG, None before the first."""
     hint: str | None = None

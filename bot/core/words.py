@@ -16,10 +16,13 @@ def model_set_aside(model: str) -> str:
     )
 
 
-def held_up_by(status: EngineStatus, *, is_closing: bool = False) -> str | None:
-    """What keeps waiting jobs waiting, besides the line; None while the engine works."""
+YOURS, EVERYBODYS = "your place in line is kept", "places in line are kept"
+
+
+def held_up_by(status: EngineStatus, *, is_closing: bool = False, kept: str = YOURS) -> str | None:
+    """What keeps waiting jobs waiting, besides the line; None while the engine works. `kept`: whose place is."""
     if is_closing:
-        return "Easel is being restarted; your place in line is kept."
+        return f"Easel is being restarted; {kept}."
     match status.phase:
         case Phase.READY:
             return None
@@ -29,13 +32,13 @@ def held_up_by(status: EngineStatus, *, is_closing: bool = False) -> str | None:
             share = "" if status.fraction is None else f" ({status.fraction:.0%})"
             return f"The image engine is loading: {status.stage}{share}."
         case Phase.BROKEN:
-            return f"The image engine can't work: {status.reason} Your place in line is kept."
+            return f"The image engine can't work: {status.reason} {kept.capitalize()}."
         case Phase.RESTARTING:
-            return "The image engine restarts after a crash; your place in line is kept."
+            return f"The image engine restarts after a crash; {kept}."
         case Phase.PAUSED:
-            return f"{_paused()} Your place in line is kept."
+            return f"{_paused()} {kept.capitalize()}."
         case Phase.STOPPED:
-            return "Easel is shutting down; your place in line is kept."
+            return f"Easel is shutting down; {kept}."
 
 
 def why_nothing_is_offered(status: EngineStatus) -> str:

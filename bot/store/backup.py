@@ -84,7 +84,8 @@ def back_up(database: Path, target: Path) -> Path:
             partial.replace(target)
             sync_folder(target.parent)
     except (sqlite3.Error, OSError) as error:
-        raise DatabaseError(f"{database} could not be copied to {target}: {error}.") from error
+        why = getattr(error, "strerror", None) or error
+        raise DatabaseError(f"{database} could not be copied to {target}: {why}.") from error
     return target
 
 
@@ -238,7 +239,8 @@ def restore(database: Path, source: Path, *, now: float) -> Path | None:
         arriving.replace(database)
         sync_folder(database.parent)
     except (sqlite3.Error, OSError) as error:
-        raise DatabaseError(f"{source} could not be put in the place of {database}: {error}.") from error
+        why = getattr(error, "strerror", None) or error
+        raise DatabaseError(f"{source} could not be put in the place of {database}: {why}.") from error
     return replaced
 
 

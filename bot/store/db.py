@@ -50,9 +50,11 @@ class Database:
 
         Raises DatabaseError; a damaged file is left as it is.
         """
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         opened: list[aiosqlite.Connection] = []
         try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if path.is_dir():
+                raise Unusable("a folder of that name is in its place")
             await unawaited(lambda: _prepare(path, backups or path.parent / "backups"))
             writer = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
             opened.append(writer)
@@ -70,10 +72,10 @@ class Database:
         except BaseException as error:
             for connection in opened:  # their threads would keep a process alive that was told to stop
                 await connection.close()
-            if not isinstance(error, sqlite3.Error | DatabaseError):
+            if not isinstance(error, sqlite3.Error | OSError | DatabaseError):
                 raise
             kind = Unusable if isinstance(error, Unusable) else DatabaseError
-            raise kind(f"The database {path} can't be opened: {str(error).removesuffix('.')}.") from error
+            raise kind(f"The database {path} can't be opened: {_words(error)}.") from error
         return cls(path, *opened)
 
     async def close(self) -> None:
@@ -120,6 +122,10 @@ class Database:
         self._check_open()
         with plain_errors():
             return list(await self._leisurely.execute_fetchall(sql, params))
+
+
+def _words(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).removesuffix(".")
 
 
 def _prepare(path: Path, backups: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -25,6 +26,30 @@ _WORDS = {
     sqlite3.SQLITE_NOMEM: "there is no memory left",
     sqlite3.SQLITE_PROTOCOL: "the database is busy",
 }
+
+
+_OWNERS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+}
+
+
+def is_the_owners(error: BaseException | None) -> bool:
+    """Whether only a person can help, who gives us another folder or its rights: no moment later will do."""
+    match error:
+        case sqlite3.Error():
+            return _primary(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+        case OSError():
+            return error.errno in _OWNERS
+        case _:
+            return False
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -38,6 +38,9 @@ class _Setup(Enum):
     BEGUN = 2
     DONE = 3
 
+# discord.py warns of packages that voice would take; a bot that draws has no voice.
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
@@ -66,6 +69,7 @@ class EaselClient(discord.Client):
     def __init__(
         self,
         *,
+        on_open: Callable[[], Awaitable[None]] | None = None,
         on_setup: Callable[[EaselClient], Awaitable[None]],
         on_close: Callable[[], Awaitable[None]],
         on_drain: Callable[[], Awaitable[None]],
@@ -83,6 +87,7 @@ class EaselClient(discord.Client):
             http_trace=trace,
             **options,
         )
+        self._on_open = on_open
         self._on_setup = on_setup
         self._on_close = on_close
         self._on_drain = on_drain
@@ -99,7 +104,7 @@ class EaselClient(discord.Client):
 
     async def serve(self, token: str) -> None:
         """From login until it is told to leave, when it returns; raises what else ends it."""
-        self._service = asyncio.get_running_loop().create_task(self.start(token))
+        self._service = asyncio.get_running_loop().create_task(self._come_in(token))
         try:
             await asyncio.wait({self._service})
         finally:
@@ -110,6 +115,12 @@ class EaselClient(discord.Client):
             await asyncio.wait({self._ending, self._service}, return_when=asyncio.ALL_COMPLETED)
             if not self._service.cancelled() and (error := self._service.exception()) is not None:
                 log.info("ended_while_leaving", error=told(error))
+
+    async def _come_in(self, token: str) -> None:
+        """What the disk may refuse is opened first: nobody logs in for nothing."""
+        if self._on_open is not None:
+            await self._on_open()
+        await self.start(token)
 
     async def login(self, token: str) -> None:
         """Raises NotDiscord where discord.py stumbles over an answer that can't be Discord's."""

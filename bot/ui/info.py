@@ -16,11 +16,11 @@ def describe(job: Job) -> tuple[str, str]:
     asked = f"asked <t:{int(job.created_at)}:f>"
     reason = uncopied(job.request)
     lines = [
-        f"**Job {job.id}** by <@{job.user_id}>, {asked}, {job.state}, {credit(job.charged)}",
+        f"**By <@{job.user_id}>**, {asked}, {job.state}, {credit(job.charged)}",
         *([f"The command can't be copied exactly: {reason}."] if reason else []),
         settings_line(job).removeprefix("-# "),
         f"Seeds: {seeds}",
-        *([f"Reroll of job {job.parent_id}"] if job.parent_id else []),
+        *(["Made by 🔄 Reroll from another message"] if job.parent_id else []),
         *([f"Attach the same {_files(job)} to the command."] if job.request.image else []),
         *(plain(cut(note, 200)) for note in job.notes),
     ]

@@ -23,6 +23,7 @@ ALT_TEXT_MAX = 1024
 PLAIN_MAX = 2000
 REASON_MAX = 1000
 BAR_CELLS = 16
+OVERTAKEN = "-# ⏸ Somebody's shorter request is drawn first; then this one goes on where it is."
 PREVIEW = "preview.jpg"
 """The attachment that shows how far a picture has come; finished ones have names of their own."""
 
@@ -150,7 +151,8 @@ def running_line(progress: Progress) -> str:
     if step is None:
         return f"🎨 Starting … {progress.elapsed_s:.0f} s"
     left = f" · about {duration(progress.eta_s)} left" if progress.eta_s else ""
-    return f"`{bar(step.fraction)}` {stage_words(step)} · {progress.elapsed_s:.1f} s{left}"
+    line = f"`{bar(step.fraction)}` {stage_words(step)} · {progress.elapsed_s:.1f} s{left}"
+    return f"{line}\n{OVERTAKEN}" if progress.is_overtaken else line
 
 
 def stage_words(step: Stepped) -> str:
@@ -357,12 +359,15 @@ def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def fitting(lines: Sequence[str], ends: Sequence[str] = ()) -> str:
-    """Lines for a message without a layout (2,000 units): whole lines are left out before `ends`, and counted."""
+def fitting(lines: Sequence[str], ends: Sequence[str] = (), *, more: int = 0) -> str:
+    """Lines for a message without a layout (2,000 units): whole lines are left out before `ends`, and counted.
+
+    `more` were left out already.
+    """
     kept = list(lines)
     while kept and utf16_length("\n".join([*kept, *ends])) > PLAIN_MAX - 40:
         kept.pop()
-    left_out = len(lines) - len(kept)
+    left_out = more + len(lines) - len(kept)
     return cut("\n".join([*kept, *([f"… and {left_out} more"] if left_out else []), *ends]), PLAIN_MAX)
 
 

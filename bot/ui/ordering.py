@@ -16,7 +16,7 @@ import aiohttp
 import discord
 import structlog
 
-from bot.core.policy import Refused
+from bot.core.policy import BLOCKED, Refused
 from bot.jobs import Action, Job, Origin, Owner
 from bot.ui.attachments import Attached
 from bot.ui.client import Interaction
@@ -41,9 +41,11 @@ def owner_of(interaction: Interaction) -> Owner:
 
 async def check_order(interaction: Interaction) -> None:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
-    owner_of(interaction)
+    owner, gate = owner_of(interaction), interaction.client.desk.dispatcher.gate
     check_place(interaction)
-    await interaction.client.desk.dispatcher.gate.described()
+    if await gate.is_blocked(owner):
+        raise UserError(BLOCKED)
+    await gate.described()
 
 
 def check_place(interaction: Interaction) -> None:

@@ -15,6 +15,7 @@ import pytest
 from bot.core.dispatcher import PLACES_SHOWN
 from bot.core.engine_client import EngineStatus, Phase
 from bot.core.policy import Refused
+from bot.core.ports import Progress
 from bot.jobs import Job, JobState, LimitEntry, Owner, Subject
 from engine.contract import (
     Cancelled,
@@ -657,3 +658,34 @@ async def test_another_number_of_pictures_than_asked_for(rig_of: MakeRig) -> Non
     ended = await rig.ended(job)
     assert (ended.state, ended.charged) == (JobState.FAILED, 0)
     assert await rig.store.history.audit() == []
+
+
+async def test_somebody_overtaken_sees_why_and_the_seconds_go_on(rig_of: MakeRig) -> None:
+    """While the engine draws a shorter request, the one that stands still is shown anew: overtaken, later, with time for both."""
+    rig = await rig_of(fake=FakeSettings(slots=2))
+    first, second = [await rig.imagine(prompt) for prompt in ("HANG", "HANG")]
+    for job in (first, second):
+        await rig.until(job, JobState.RUNNING)
+    await eventually(lambda: all(aboard.is_begun for aboard in rig.dispatcher._aboard.values()))
+    assert rig.engine.pid is not None
+    os.kill(rig.engine.pid, signal.SIGSTOP)  # from here on the test is the engine
+
+    async def stepped(job: Job, step: int, after_s: float) -> Progress:
+        """What `first` is shown as when the engine tells this, so long after the last word."""
+        rig.clock.offset += after_s
+        event = Stepped(job_id=job.id, attempt=1, stage="denoising", step=step, steps=20, seconds_left=4.0)
+        before = len(rig.delivery.shown)
+        rig.dispatcher._post(event)
+        await eventually(lambda: any(showing.job.id == job.id for showing in rig.delivery.shown[before:]))
+        return rig.delivery.of(first)[-1].progress
+
+    begun = await stepped(first, 5, 1.0)
+    assert not begun.is_overtaken
+    overtaken = await stepped(second, 1, 5.0)
+    assert overtaken.is_overtaken
+    assert overtaken.elapsed_s >= begun.elapsed_s + 5.0
+    assert overtaken.step == begun.step
+    longer = await stepped(second, 2, 5.0)
+    assert longer.elapsed_s >= overtaken.elapsed_s + 5.0
+    assert not (await stepped(first, 6, 1.0)).is_overtaken
+    os.kill(rig.engine.pid, signal.SIGCONT)

@@ -350,6 +350,24 @@ def test_the_next_engine_waits_until_the_one_before_is_gone(
     recv_until(third, waiting_for(second.pid))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's names are Linux's")
+def test_the_lock_survives_the_loss_of_its_file(start: Callable[..., EngineProcess], tmp_path: Path) -> None:
+    """Whoever removes the file, once or again and again, lets no second engine onto the device; its number is told still."""
+    common: dict[str, Any] = {"model": "fake", "data": str(tmp_path), "fake": FakeSettings()}
+    (tmp_path / "link").symlink_to(tmp_path)
+    first = start(**common)
+    recv_until(first, lambda event: isinstance(event, Ready))
+    for data in (tmp_path, tmp_path / "link"):
+        for file in tmp_path.glob("engine-*"):
+            file.unlink()
+        second = start(**{**common, "data": str(data)})
+        told = recv_until(second, waiting_for(first.pid))
+        assert not [event for event in told if isinstance(event, Ready)]
+        second.kill()
+    first.kill()
+    recv_until(start(**common), lambda event: isinstance(event, Ready))
+
+
 def test_engines_of_other_devices_and_other_folders_do_not_wait(
     start: Callable[..., EngineProcess], tmp_path: Path
 ) -> None:

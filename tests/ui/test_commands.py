@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.core.policy import BLOCKED
 from bot.jobs import JobState, Subject
 from engine.contract import FakeSettings
 from tests.ui.conftest import StartWorld
@@ -91,7 +92,7 @@ async def test_a_limit_set_by_an_admin_acts_on_the_next_request(world: World) ->
     refused = await world.imagine()
     (change,) = await world.store.settings.limits_log(world.guild.id, count=5)
 
-    assert "credits per day of Everyone: not set → 1" in answer.response.content
+    assert "Everyone now has 1 credit a day (100 before)." in answer.response.content
     assert "0 of 1 left today" in refused.response.content
     assert (change.by_user_id, change.field, change.new_value) == (world.admin.id, "credits_per_day", 1)
 
@@ -109,7 +110,7 @@ async def test_blocking_a_member_cancels_what_they_have_waiting(start_world: Sta
     await world.until(lambda: "Cancelled by a moderator, not charged." in text_of(world.message(2)))
     assert (await world.job(2)).charged == 0
     await world.reaches(1, JobState.DELIVERED)
-    assert "your day has 0 credits" in (await world.imagine()).response.content
+    assert (await world.imagine()).response.content == BLOCKED
 
 
 async def test_limits_for_a_role_and_a_member_come_before_everyone(world: World) -> None:

@@ -11,6 +11,7 @@ import structlog
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
+from bot.core.policy import area
 from bot.jobs import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
 from bot.ui.client import EaselClient, EaselTree, Interaction
@@ -24,9 +25,16 @@ LOG_SHOWN = 8
 LABELS = {
     "credits_per_day": "credits per day",
     "pending": "pending requests",
-    "max_pixels": "pixels per image",
+    "max_pixels": "per image",
     "max_steps": "steps",
     "max_images": "images per request",
+}
+SUBJECTS = {
+    "credits_per_day": "credits a day",
+    "pending": "requests at a time",
+    "max_pixels": "the size of images",
+    "max_steps": "steps",
+    "max_images": "images a request",
 }
 
 
@@ -50,7 +58,11 @@ async def show(interaction: discord.Interaction[EaselClient]) -> None:
     entries = await desk.store.settings.limits(guild_id)
     lines = [f"**Default** {_values(vars_of(desk.settings.limits.to_limits()))}"]
     lines += [f"**{_subject(entry.subject, entry.subject_id)}** {_values(entry.values)}" for entry in entries]
-    changes = [_change(change) for change in await desk.store.settings.limits_log(guild_id, count=LOG_SHOWN)]
+    defaults = desk.settings.limits.to_limits()
+    changes = [
+        f"<t:{int(change.at)}:R> by <@{change.by_user_id}>: {_change(change, defaults)}."
+        for change in await desk.store.settings.limits_log(guild_id, count=LOG_SHOWN)
+    ]
     ends = [
         f"-# The owner's ceilings: {_values(vars_of(desk.settings.ceilings.to_limits()))}",
         f"-# Days begin at midnight in {zone}.",
@@ -167,11 +179,16 @@ def _check_ceilings(entry: LimitEntry, ceilings: Limits) -> None:
     for name, value in entry.values.items():
         ceiling = int(getattr(ceilings, name))
         if value > ceiling:
-            raise UserError(f"{value:,} {LABELS[name]} are above the owner's ceiling of {ceiling:,}.")
+            what = "an image" if name == "max_pixels" else LABELS[name]
+            found, highest = _number(name, value), _number(name, ceiling)
+            raise UserError(f"{found} for {what} is above the owner's ceiling of {highest}.")
 
 
 async def _report(interaction: Interaction, changes: list[LimitChange], *, cancelled: int = 0) -> None:
-    lines = [_change(change) for change in changes] or ["Nothing changed: it was like that already."]
+    defaults = interaction.client.desk.settings.limits.to_limits()
+    lines = [f"{_change(change, defaults)}." for change in changes] or [
+        "Nothing changed: it was like that already."
+    ]
     if cancelled:
         lines.append(f"Cancelled what they had waiting: {cancelled}, not charged.")
     await say_done(interaction, fitting(lines))
@@ -182,7 +199,7 @@ def vars_of(limits: Limits) -> dict[str, int]:
 
 
 def _values(values: Mapping[str, int]) -> str:
-    return ", ".join(f"{value:,} {LABELS[name]}" for name, value in values.items())
+    return ", ".join(f"{_number(name, value)} {LABELS[name]}" for name, value in values.items())
 
 
 def _subject(subject: Subject, subject_id: int) -> str:
@@ -195,12 +212,34 @@ def _subject(subject: Subject, subject_id: int) -> str:
             return f"<@{subject_id}>"
 
 
-def _change(change: LimitChange) -> str:
-    def said(value: int | None) -> str:
-        return "not set" if value is None else f"{value:,}"
-
+def _change(change: LimitChange, defaults: Limits) -> str:
+    """What holds now and what held before, as people would say it; no full stop."""
     who = _subject(change.subject, change.subject_id)
-    return (
-        f"<t:{int(change.at)}:R> <@{change.by_user_id}> set {LABELS.get(change.field, change.field)} of {who}: "
-        f"{said(change.old_value)} → {said(change.new_value)}"
-    )
+    is_everyone = change.subject is Subject.EVERYONE
+    default = int(getattr(defaults, change.field)) if is_everyone else None
+    old = default if change.old_value is None else change.old_value
+    before = "no limit of their own before" if old is None else f"{_number(change.field, old)} before"
+    if change.new_value is not None:
+        return f"{who} now has {_allowance(change.field, change.new_value)} ({before})"
+    if default is not None:
+        return f"{who} has {_allowance(change.field, default)} again ({before})"
+    return f"The own limit of {who} on {SUBJECTS.get(change.field, change.field)} is gone ({before})"
+
+
+def _allowance(name: str, value: int) -> str:
+    number = _number(name, value)
+    match name:
+        case "credits_per_day":
+            return f"{number} {'credit' if value == 1 else 'credits'} a day"
+        case "pending":
+            return f"{number} {'request' if value == 1 else 'requests'} at a time"
+        case "max_pixels":
+            return f"images of up to {number}"
+        case "max_steps":
+            return f"up to {number} {'step' if value == 1 else 'steps'}"
+        case _:
+            return f"up to {number} {'image' if value == 1 else 'images'} a request"
+
+
+def _number(name: str, value: int) -> str:
+    return area(value) if name == "max_pixels" else f"{value:,}"

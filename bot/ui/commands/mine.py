@@ -8,8 +8,9 @@ from typing import Any, Self
 import discord
 from discord import app_commands, ui
 
-from bot.core.policy import credit
-from bot.core.words import held_up_by
+from bot.core.gate import Allowance
+from bot.core.policy import BLOCKED, Refused, area, credit
+from bot.core.words import EVERYBODYS, held_up_by
 from bot.jobs import Job, JobState, Owner, price_of
 from bot.store import Store
 from bot.ui.buttons import JobButton, Press
@@ -36,16 +37,27 @@ def add_to(tree: EaselTree) -> None:
 @app_commands.guild_only()
 async def quota(interaction: discord.Interaction[EaselClient]) -> None:
     allowance = await interaction.client.desk.dispatcher.gate.allowance(owner_of(interaction))
+    await interaction.response.send_message("\n".join(quota_lines(allowance)), ephemeral=True)
+
+
+def quota_lines(allowance: Allowance) -> list[str]:
     limits, usage = allowance.limits, allowance.usage
-    left = max(0, limits.credits_per_day - usage.used)
-    used = f"Used today: **{usage.used}** of {credit(limits.credits_per_day)}, left: **{left}**"
-    lines = [
-        f"{used}; renews <t:{int(allowance.window.end)}:R>.",
-        f"Waiting or running: {usage.pending} of at most {limits.pending}.",
-        f"Per request: up to {limits.max_pixels:,} pixels, {limits.max_steps} steps, {limits.max_images} images.",
+    renews = f"renews <t:{int(allowance.window.end)}:R>"
+    if limits.is_blocked:
+        return [BLOCKED, f"Used today: **{usage.used}**. Waiting or running: {usage.pending}."]
+    left = limits.credits_per_day - usage.used
+    used = f"Used today: **{usage.used}** of {credit(limits.credits_per_day)}, left: **{left}**; {renews}."
+    if left < 0:
+        used = f"Used today: **{usage.used}**; the limit is {limits.credits_per_day} by now, so nothing is left; {renews}."
+    pending = f"Waiting or running: {usage.pending} of at most {limits.pending}."
+    if usage.pending > limits.pending:
+        pending = f"Waiting or running: {usage.pending}; new ones are taken below {limits.pending}."
+    return [
+        used,
+        pending,
+        f"Per request: up to {area(limits.max_pixels)}, {limits.max_steps} steps, {limits.max_images} images.",
         "-# One credit is one 512×512 image of up to 30 steps; larger sizes and more steps cost more.",
     ]
-    await interaction.response.send_message("\n".join(lines), ephemeral=True)
 
 
 # ------------------------------------------------------------------ /queue
@@ -54,20 +66,37 @@ async def quota(interaction: discord.Interaction[EaselClient]) -> None:
 @app_commands.command(description="Who is being served and who waits")
 @app_commands.guild_only()
 async def queue(interaction: discord.Interaction[EaselClient]) -> None:
-    guild_id = owner_of(interaction).guild_id
+    owner = owner_of(interaction)
     dispatcher = interaction.client.desk.dispatcher
+    turned_away = await dispatcher.gate.turned_away(owner)  # from here on one moment is told
     running, waiting = dispatcher.running(), dispatcher.line()
-    lines = [hint] if (hint := held_up_by(dispatcher.engine.status)) else []
-    lines += [f"🎨 {_who(job, guild_id)} {job.request.size}" for job in running]
+    status, is_closing = dispatcher.engine.status, dispatcher.gate.is_closing
+    hint = held_up_by(status, is_closing=is_closing, kept=EVERYBODYS)
+    lines = [hint] if hint else []
+    sign = "🎨" if status.is_ready else "⏳"  # an engine that is not there draws nothing
+    lines += [f"{sign} {_what(job, owner.guild_id)}" for job in running]
     for place, job in enumerate(waiting[:LINE_SHOWN], 1):
         eta = dispatcher.progress_of(job).eta_s
         about = f" · about {duration(eta)}" if eta is not None else ""
-        lines.append(f"{place}. {_who(job, guild_id)} {job.request.size}{about}")
-    if len(waiting) > LINE_SHOWN:
-        lines.append(f"… and {len(waiting) - LINE_SHOWN} more")
+        lines.append(f"{place}. {_what(job, owner.guild_id)}{about}")
     if not running and not waiting:
-        lines.append("Nobody is waiting: your image would start at once.")
-    await interaction.response.send_message(fitting(lines), ephemeral=True)
+        lines += _nobody(hint, turned_away)
+    await interaction.response.send_message(
+        fitting(lines, more=max(0, len(waiting) - LINE_SHOWN)), ephemeral=True
+    )
+
+
+def _nobody(hint: str | None, turned_away: Refused | None) -> list[str]:
+    """What an empty line means for who asks."""
+    if hint:
+        return ["Nobody is waiting."]
+    if turned_away is not None:
+        return ["Nobody is waiting.", turned_away.reason]
+    return ["Nobody is waiting: your image would start at once."]
+
+
+def _what(job: Job, guild_id: int) -> str:
+    return f"{_who(job, guild_id)} {job.request.size.replace('x', '×')}"
 
 
 def _who(job: Job, guild_id: int) -> str:
