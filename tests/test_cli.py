@@ -235,7 +235,7 @@ def test_options_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [(each.engine.model, each.engine.device) for each in seen] == [("c/d", "cpu"), ("a/b", "cuda")]
     wrong = CliRunner().invoke(app, ["imagine", "x", "--device", "tpu"])
     assert wrong.exit_code == 2  # the command line is at fault, not the settings
-    assert "Invalid value for '--device': found \"tpu\"; allowed: \"auto\"" in wrong.stderr
+    assert 'Invalid value for \'--device\': found "tpu"; allowed: "auto"' in wrong.stderr
 
 
 # ------------------------------------------------------------------ easel imagine

@@ -38,6 +38,7 @@ class _Setup(Enum):
     BEGUN = 2
     DONE = 3
 
+
 # discord.py warns of packages that voice would take; a bot that draws has no voice.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 

@@ -104,7 +104,9 @@ async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) 
 
         await become(page, "theo-admin")
         await type_command(page, "limits set", credits="1")
-        await expect(page.locator(MESSAGES)).to_contain_text("Everyone now has 1 credit a day", timeout=20_000)
+        await expect(page.locator(MESSAGES)).to_contain_text(
+            "Everyone now has 1 credit a day", timeout=20_000
+        )
         await become(page, "mona")
         await type_command(page, "imagine", prompt="one too many")
         await expect(page.locator("body")).to_contain_text("left today", timeout=20_000)
