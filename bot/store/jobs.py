@@ -243,8 +243,8 @@ class Jobs:
 
     async def ends_to_find(self) -> list[Job]:
         """Jobs that were cancelled while their answer was under way: a message may stand there as if they waited."""
-        sql = """SELECT * FROM job INDEXED BY job_with_token WHERE token IS NOT NULL
-                 AND state = 'cancelled' AND message_id IS NULL AND shown_at IS NULL ORDER BY id"""
+        sql = """SELECT * FROM job INDEXED BY job_end_to_find
+                 WHERE state = 'cancelled' AND message_id IS NULL AND shown_at IS NULL ORDER BY id"""
         return [job_of(row) for row in await self._db.read(sql, {})]
 
     async def removals_owed(self) -> list[Job]:

@@ -57,12 +57,17 @@ async def test_a_cancel_before_the_answer_is_noted_holds(rig_of: MakeRig) -> Non
     await rig.assert_books()
 
 
+@pytest.mark.parametrize("has_token", [True, False])
 @pytest.mark.parametrize("is_found", [True, False])
-async def test_a_cancel_before_the_answer_is_noted_outlives_a_kill(rig_of: MakeRig, is_found: bool) -> None:
-    """The next start finds the message, if there is one, and shows the end there; nothing runs."""
+async def test_a_cancel_before_the_answer_is_noted_outlives_a_kill(
+    rig_of: MakeRig, is_found: bool, has_token: bool
+) -> None:
+    """The next start finds the message, if there is one, however late that is, and shows the end there; nothing runs."""
     rig = await rig_of(fake=HELD, ready=False)
     job = await rig.accepted()
     assert await rig.dispatcher.cancel(job.id, by="Ada")
+    if not has_token:
+        await rig.store.jobs.purge_tokens(before=job.created_at + 1)
     if is_found:
         rig.delivery.answers[job.interaction_id] = 4242
     await die(rig)

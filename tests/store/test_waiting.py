@@ -136,7 +136,8 @@ async def plan(store: Store, sql: str, params: Any) -> list[str]:
 
 def is_scan(step: str) -> bool:
     """A look at every row of a table: one at all that an index of the few living or owed holds is none."""
-    of_few = ("job_live", "job_end_to_show", "job_to_remove", "job_with_token", "json_each", "CONSTANT ROW")
+    owed = ("job_live", "job_end_to_show", "job_end_to_find", "job_to_remove")
+    of_few = (*owed, "job_with_token", "json_each", "CONSTANT ROW")
     return step.startswith("SCAN") and not any(name in step for name in of_few)
 
 

@@ -3,6 +3,7 @@
 
 ALTER TABLE job ADD COLUMN removed_at REAL;
 UPDATE job SET removed_at = deleted_at WHERE deleted_at IS NOT NULL;
+CREATE INDEX job_end_to_find ON job (id) WHERE state = 'cancelled' AND message_id IS NULL AND shown_at IS NULL;
 CREATE INDEX job_to_remove ON job (id) WHERE deleted_at IS NOT NULL AND removed_at IS NULL;
 
 -- Everything that a person's use of a day and a page of their history are picked by, in the order in which they are shown:
