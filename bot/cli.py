@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="/imagine for your own Discord server, on your own GPU.",
     epilog="Exit codes: 0 ended as told, 1 failed, 2 wrong usage, 75 another Easel uses this data folder, "
-    "78 the owner must act first: settings, token or a damaged database.",
+    "78 the owner must act first: settings, token, folders or a damaged database.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of those may be the token

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -239,7 +240,7 @@ def imagine(settings: Settings, wish: Wish) -> int:
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     seed = secrets.randbelow(SEEDS) if wish.seed == -1 else wish.seed
     try:
-        with tempfile.TemporaryDirectory(prefix="easel-") as spool:
+        with _told_to_end(), tempfile.TemporaryDirectory(prefix="easel-") as spool:
             source = wish.keep(Path(spool) / inputs.FOLDER)
             wish.check(seed, source)
             if is_starter(settings) and wish.upscaler is None:
@@ -261,6 +262,16 @@ def imagine(settings: Settings, wish: Wish) -> int:
     except KeyboardInterrupt:
         console.print("Cancelled.")
         return EXIT_INTERRUPTED
+
+
+@contextmanager
+def _told_to_end() -> Generator[None]:
+    """SIGTERM ends it as Ctrl-C does: without a file or a process left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _draw(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -188,6 +189,30 @@ def test_the_name_is_printed_while_the_engine_still_runs(
     assert (done.exit_code, done.stdout.split("  ")[0]) == (0, "x.png")
     assert alive == [True]
     assert not fake[0].is_alive()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["starting the engine", "starting torch", "drawing"])
+def test_told_to_end_it_leaves_nothing_behind(number: signal.Signals, moment: str, tmp_path: Path) -> None:
+    """At whatever it is: 130, one word, no traceback, no temporary folder and no engine."""
+    (tmp_path / "tmp").mkdir()
+    environ = {"PYTHONPATH": str(Path(bot.__file__).parents[1]), "TMPDIR": str(tmp_path / "tmp")}
+    drawing = subprocess.Popen(
+        [sys.executable, "-m", "bot", "imagine", "x", "--steps", "150", "-n", "10"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environ},
+    )
+    assert drawing.stderr is not None
+    while not drawing.stderr.readline().startswith(moment):
+        assert drawing.poll() is None
+    drawing.send_signal(number)
+    out, err = drawing.communicate(timeout=60)
+    assert (drawing.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "Cancelled."
+    assert not {word for word in ("Traceback", "leaked", "Exception") if word in err}
+    assert list((tmp_path / "tmp").glob("easel-*")) == []  # torch's own cache stays
 
 
 def test_the_starters_note_is_one_line() -> None:

@@ -230,6 +230,15 @@ def test_without_a_home_what_needs_none_works(picture: Path, monkeypatch: pytest
     ) == (None, None)
 
 
+def test_without_a_home_a_picture_is_drawn(tmp_path: Path) -> None:
+    """By the engine's process, which has no name either."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(NAMELESS.partition("from bot")[0])
+    done = easel("imagine", "x", "-o", "y.png", environ={"PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}"})
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"site", "y.png"}
+
+
 @pytest.mark.parametrize("key", [key for key in KEYS if key.endswith((".dir", ".model", "_file"))])
 def test_a_path_from_a_home_that_is_not_there(
     key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
