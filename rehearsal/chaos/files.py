@@ -47,8 +47,20 @@ def _named(row: dict[str, Any]) -> Iterator[str]:
         yield from (Path(image["path"]).name for image in json.loads(row["images"]) if image["path"])
 
 
+def of_deleted(data: Path) -> list[str]:
+    """What is still there of pictures that were deleted, in a folder where no bot runs."""
+    gone = [row["id"] for row in rows_of(data, running=False) if row["removed_at"] is not None]
+    return [
+        str(path.relative_to(data))
+        for job in gone
+        for path in (data / "spool").glob(f"*{job}-*-*")
+        if path.name.removeprefix(".").startswith(f"{job}-")
+    ]
+
+
 def let_a_year_pass(data: Path, names: list[str]) -> None:
-    """For these files: what may be somebody's work in this moment is swept only when it is old."""
+    """For those of these files that people gave: they may be somebody's in this moment, so only old ones are swept."""
     then = time.time() - YEAR_S
     for name in names:
-        os.utime(data / name, (then, then))
+        if name.startswith("spool/inputs/"):
+            os.utime(data / name, (then, then))

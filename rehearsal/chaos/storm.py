@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from rehearsal.chaos.files import leftovers, let_a_year_pass
+from rehearsal.chaos.files import leftovers, let_a_year_pass, of_deleted
 from rehearsal.chaos.plan import Plan
 from rehearsal.chaos.strikes import PROGRESS_S, Striker
 from rehearsal.chaos.weather import SlowFiles, weather
@@ -192,6 +192,7 @@ class Storm:
         """One more quiet start and stop, a year later for what nobody asks for; then the bot runs again."""
         data = self.bot.folder / "data"
         await self._rest()
+        deleted = of_deleted(data)
         let_a_year_pass(data, leftovers(data, backups=BACKUPS_KEPT))
         await self._wake()
         with contextlib.suppress(AssertionError):
@@ -199,7 +200,7 @@ class Storm:
                 lambda: not leftovers(data, backups=BACKUPS_KEPT, running=True), SWEPT_WITHIN_S
             )
         await self._rest()
-        self.growth = leftovers(data, backups=BACKUPS_KEPT)
+        self.growth = [*deleted, *leftovers(data, backups=BACKUPS_KEPT)]
         await self._wake()
 
     async def _rest(self) -> None:

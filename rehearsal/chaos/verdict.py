@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bot.store.health import check
@@ -14,6 +15,7 @@ from rehearsal.chaos.storm import LIVE, Storm, is_promise, labels
 from rehearsal.loopback import Message
 
 SHARE_OF_IMAGES = 0.95
+TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*(.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +146,16 @@ def _of_presses(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _of_processes(storm: Storm) -> Iterator[str]:
     """What they wrote that is no sentence, and what they have left behind."""
-    for log in sorted(storm.bot.folder.glob("*.log")):
-        text = log.read_text("utf-8", errors="replace")
-        for found in re.finditer(
-            r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(.*)", text, re.MULTILINE
-        ):
-            yield f"{log.name} has a traceback: {found[1]}"
+    yield from tracebacks(storm.bot.folder)
     if storm.growth:
         yield f"{len(storm.growth)} files that nobody has a use for: {storm.growth[:12]}"
+
+
+def tracebacks(folder: Path) -> Iterator[str]:
+    """Each in its logs, by its last line."""
+    for log in sorted(folder.glob("*.log")):
+        for found in TRACEBACK.finditer(log.read_text("utf-8", errors="replace")):
+            yield f"{log.name} has a traceback: {found[1]}"
 
 
 def _of_store(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
