@@ -50,7 +50,7 @@ def test_a_storm_from_the_command_line(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, ""), done
     assert re.fullmatch(
-        r"seed 5: \d+ asked, .* delivered, .*; killed \{'engine': 1\} by \{'SIG[A-Z ]+': 1\} in \{'\w+': 1\}; "
+        r"seed 5: \d+ asked, .* delivered, .*; killed \{'engine': 1\} by \{'SIG[\w ]+': 1\} in \{'\w+': 1\}; "
         r"\d+ s; every promise kept\n",
         done.stdout,
     )
