@@ -324,7 +324,9 @@ def bench(
 @app.command()
 def chaos(
     jobs: Annotated[int, typer.Option(min=1, help="How many pictures a storm promises.")] = 200,
-    kills: Annotated[int, typer.Option(min=0, help="How often somebody is killed, stopped or told to end in it.")] = 20,
+    kills: Annotated[
+        int, typer.Option(min=0, help="How often somebody is killed, stopped or told to end in it.")
+    ] = 20,
     seed: Annotated[int, typer.Option(help="Of the first storm; the next ones count on.")] = 1,
     storms: Annotated[int, typer.Option(min=1, help="How many storms, one after the other.")] = 1,
     victims: Annotated[str, typer.Option(help="Who may be killed: some of bot,engine,both.")] = (

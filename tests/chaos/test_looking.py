@@ -61,13 +61,18 @@ def test_leftovers_are_named(tmp_path: Path) -> None:
 
 
 def test_every_traceback_is_told_by_its_last_line(tmp_path: Path) -> None:
-    """Also one that is printed behind a line's words, and one that caused another."""
+    """Also one behind a line's words, and one that caused another; not a child's that never got to any line of ours."""
     frame = '  File "x.py", line 1, in <module>\n    f()\n'
     (tmp_path / "bot.log").write_text(
         f"12:00:00 [info] ready\nTraceback (most recent call last):\n{frame}ValueError: no\n\n"
         f"During handling of the above exception, another exception occurred:\n\n"
         f"Traceback (most recent call last):\n{frame}    ~^^\nOSError: [Errno 28]\n12:00:01 [info] on\n"
         f"12:00:02 [error] lost Traceback (most recent call last):\n{frame}KeyError: 3\n"
+    )
+
+    (tmp_path / "backup.log").write_text(
+        'Traceback (most recent call last):\n  File "spawn.py", line 130, in _main\n'
+        "    preparation_data = reduction.pickle.load(from_parent)\nEOFError: Ran out of input\n"
     )
 
     assert list(tracebacks(tmp_path)) == [
