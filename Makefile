@@ -2,7 +2,7 @@
 #
 #   make demo                 chat page with the bot in a simulated Discord (PORT=8642)
 #   make test                 lint, types, import contracts and all tests
-#   make chaos                easel chaos: kills bot and engine while people ask for pictures (JOBS=200 KILLS=20 SEED=1 STORMS=1)
+#   make chaos                easel chaos: kills, stops and ends bot and engine while people ask for pictures (JOBS=200 KILLS=20 SEED=1 STORMS=1)
 #   make simulation           seeded lives of the dispatcher (SEEDS=20000)
 #   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
 #   make venv                 only set up .venv

@@ -75,6 +75,7 @@ class App:
         self._fetch = fetch
         self._store: Store | None = None
         self._dispatcher: Dispatcher | None = None
+        self._delivery: DiscordDelivery | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._tell_owner: Tell | None = None
 
@@ -91,7 +92,7 @@ class App:
     async def setup(self, client: EaselClient) -> None:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
         store = await self._opened()
-        delivery = DiscordDelivery(
+        delivery = self._delivery = DiscordDelivery(
             client,
             clock=self._clock,
             interval_s=self.settings.progress.interval_s,
@@ -163,6 +164,8 @@ class App:
             chore.cancel()
         if self._dispatcher is not None:
             await self._dispatcher.stop()
+        if self._delivery is not None:
+            await self._delivery.close()
         if self._store is not None:
             await self._store.close()
             self._store = None

@@ -324,14 +324,16 @@ def bench(
 @app.command()
 def chaos(
     jobs: Annotated[int, typer.Option(min=1, help="How many pictures a storm promises.")] = 200,
-    kills: Annotated[int, typer.Option(min=0, help="How often somebody is killed in it.")] = 20,
+    kills: Annotated[
+        int, typer.Option(min=0, help="How often somebody is killed, stopped or told to end in it.")
+    ] = 20,
     seed: Annotated[int, typer.Option(help="Of the first storm; the next ones count on.")] = 1,
     storms: Annotated[int, typer.Option(min=1, help="How many storms, one after the other.")] = 1,
     victims: Annotated[str, typer.Option(help="Who may be killed: some of bot,engine,both.")] = (
         "bot,engine,both"
     ),
 ) -> None:
-    """Kill a bot and its engine at random in a Discord of our own; exit code 1 if a promise was broken."""
+    """Kill, stop and end a bot and its engine in a Discord of our own; exit code 1 if a promise was broken."""
     with _brought_by("rehearsal"):
         from rehearsal.chaos.plan import Plan, victims_in
         from rehearsal.chaos.storms import run as run_storms

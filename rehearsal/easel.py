@@ -47,19 +47,25 @@ class Bot:
     process: asyncio.subprocess.Process | None = None
     output: Path = Path()
 
-    async def start(self, *, token: str | None = None, ready: bool = True) -> None:
-        file = self.folder / "easel.toml"
-        file.write_text(f'[data]\ndir = "{self.folder}/data"\n[progress]\ninterval_s = 0.2\n{self.toml}')
-        self.output = self.folder / "bot.log"
-        arguments = [str(file), *([json.dumps(self.fake)] if self.fake is not None else [])]
+    @property
+    def file(self) -> Path:
+        return self.folder / "easel.toml"
+
+    def environment(self, token: str | None = None) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
         environment = {**ours, **self.discord.environment, "DISCORD_TOKEN": token or self.discord.token}
         if self.address is not None:
             environment[ADDRESS_VARIABLE] = self.address
+        return environment
+
+    async def start(self, *, token: str | None = None, ready: bool = True) -> None:
+        self.file.write_text(f'[data]\ndir = "{self.folder}/data"\n[progress]\ninterval_s = 0.2\n{self.toml}')
+        self.output = self.folder / "bot.log"
+        arguments = [str(self.file), *([json.dumps(self.fake)] if self.fake is not None else [])]
         with self.output.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", *self.module, *arguments,
-                cwd=ROOT, env=environment, stdout=log, stderr=log,
+                cwd=ROOT, env=self.environment(token), stdout=log, stderr=log,
             )  # fmt: skip
         if ready:
             await self.discord.wait_ready()

@@ -107,16 +107,18 @@ async def _try(chore: Chore, tell_owner: Tell) -> None:
 
 
 async def back_up_when_due(store: Store, settings: Settings, now: float) -> None:
-    """Makes a backup unless there is one young enough; then the oldest go. Raises DatabaseError or OSError."""
+    """Makes a backup unless there is one young enough; the oldest go, whoever made them. Raises DatabaseError or OSError."""
     every_s, folder = settings.backup.every_hours * HOUR_S, settings.backups
     # one made while the clock was wrong, in the future, must not keep us from backing up until then
     known = [backup.made_at for backup in backups(folder) if backup.is_regular and backup.made_at <= now]
-    if not every_s or (known and now - known[0] < every_s):
+    if not every_s:
         return
-    target = folder / name_for(now)
-    await store.back_up(target)
-    gone = await unawaited(lambda: prune(folder, keep=settings.backup.keep))
-    log.info("backup_made", file=str(target), older_removed=gone)
+    if not known or now - known[0] >= every_s:
+        target = folder / name_for(now)
+        await store.back_up(target)
+        log.info("backup_made", file=str(target))
+    if gone := await unawaited(lambda: prune(folder, keep=settings.backup.keep)):
+        log.info("old_backups_removed", count=gone)
 
 
 # ------------------------------------------------------------------ files of images, made and given

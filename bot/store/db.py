@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -56,14 +57,14 @@ class Database:
             if path.is_dir():
                 raise Unusable("a folder of that name is in its place")
             await unawaited(lambda: _prepare(path, backups or path.parent / "backups"))
-            writer = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+            writer = await _connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
             opened.append(writer)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 await writer.execute_fetchall(f"PRAGMA {pragma}")
             writer.row_factory = sqlite3.Row
             await schema.migrate(writer)
             for _ in range(2):
-                reader = await aiosqlite.connect(
+                reader = await _connect(
                     f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
                 )
                 opened.append(reader)
@@ -122,6 +123,21 @@ class Database:
         self._check_open()
         with plain_errors():
             return list(await self._leisurely.execute_fetchall(sql, params))
+
+
+async def _connect(database: Path | str, **options: Any) -> aiosqlite.Connection:
+    """Told to stop meanwhile, it is opened all the same, and closed: its thread must not report to a loop that is gone."""
+
+    async def opened() -> aiosqlite.Connection:
+        return await aiosqlite.connect(database, **options)
+
+    opening = asyncio.create_task(opened())
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(sqlite3.Error):
+            await (await opening).close()
+        raise
 
 
 def _words(error: Exception) -> str:

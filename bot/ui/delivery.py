@@ -82,6 +82,7 @@ class DiscordDelivery:
         self._clock = clock
         self._interval_s = interval_s
         self._writers: dict[int, _Writer] = {}
+        self._is_closed = False
         self._breaker = Breaker(clock)
         self._rival = rival
         self._poster = Poster(client, clock=clock, breaker=self._breaker, on_token_refused=on_token_refused)
@@ -92,7 +93,8 @@ class DiscordDelivery:
     def show(self, job: Job, progress: Progress, *, now: bool = False) -> None:
         writer = self._writers.setdefault(job.id, _Writer())
         if (
-            writer.mute
+            self._is_closed
+            or writer.mute
             or not (now or token_lives(job, self._clock.now()))
             or self._breaker.why_not(job, Way.PROGRESS)
         ):
@@ -176,6 +178,18 @@ class DiscordDelivery:
             )
         else:
             await self._poster.message_of(job).edit(view=view, attachments=attachments)
+
+    async def close(self) -> None:
+        """No edit of progress is under way any more, and none begins: Discord's session is about to end."""
+        self._is_closed = True
+        for writer in self._writers.values():
+            writer.mute = True
+            if writer.timer is not None:
+                writer.timer.cancel()
+        tasks = [writer.task for writer in self._writers.values() if writer.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # -------------------------------------------------------------- the end
 

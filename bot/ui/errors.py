@@ -67,6 +67,9 @@ def _of_discord(error: BaseException) -> str | None:
 async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
     """Tells the person; logs only what nobody expected, and warns the operator of a damaged database."""
     cause = _cause(error)
+    if interaction.client.is_closed():  # there is no session any more in which anybody could be told
+        log.info("answer_lost", interaction=interaction.id, error=str(cause), reason="the bot ends")
+        return
     if isinstance(cause, discord.HTTPException) and cause.code == ALREADY_ACKNOWLEDGED:
         log.warning("answer_lost", interaction=interaction.id, status=cause.status, code=cause.code)
         if (rival := getattr(interaction.client, "rival", None)) is not None:

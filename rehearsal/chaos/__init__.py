@@ -1,1 +1,1 @@
-"""Kills real processes at random while people use the bot, and then counts what became of every request."""
+"""Kills, stops and ends real processes while people use the bot, and then counts what became of every request."""

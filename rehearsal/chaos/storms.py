@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rehearsal.chaos.plan import Plan
 from rehearsal.chaos.storm import storm
+from rehearsal.chaos.strikes import Strike, told
 from rehearsal.chaos.verdict import Verdict, judge
 
 PROCESSES = Path("/proc/self/task")
@@ -38,7 +39,7 @@ def play(plan: Plan) -> int:
     """One storm in a folder of its own, which stays for a look if a promise was broken."""
     folder, begin = Path(tempfile.mkdtemp(prefix=f"easel-chaos-{plan.seed}-")), time.monotonic()
     try:
-        verdict, kills = asyncio.run(one(plan, folder))
+        verdict, strikes = asyncio.run(one(plan, folder))
     except KeyboardInterrupt:
         shutil.rmtree(folder, ignore_errors=True)  # its processes have just been killed
         raise
@@ -48,7 +49,7 @@ def play(plan: Plan) -> int:
     print(
         f"seed {plan.seed}: {verdict.asked} asked, {verdict.unanswered} never answered and free, "
         f"{verdict.delivered} delivered, {verdict.cancelled} cancelled, {verdict.refunded} refunded; "
-        f"killed {kills}; {time.monotonic() - begin:.0f} s; "
+        f"{told(strikes)}; {time.monotonic() - begin:.0f} s; "
         + ("every promise kept" if verdict.is_kept else f"{len(verdict.broken)} PROMISES BROKEN"),
         flush=True,
     )
@@ -61,8 +62,8 @@ def play(plan: Plan) -> int:
     return 1
 
 
-async def one(plan: Plan, folder: Path) -> tuple[Verdict, dict[str, int]]:
-    """The verdict on one storm, and what was killed in it."""
+async def one(plan: Plan, folder: Path) -> tuple[Verdict, list[Strike]]:
+    """The verdict on one storm, and whom it struck."""
     async with storm(folder, plan) as run:
         verdict = judge(run)
-        return verdict, run.kills
+        return verdict, run.striker.strikes

@@ -1,11 +1,12 @@
-"""A Discord that loses replies at random; knows the loopback's faults, no bot."""
+"""A Discord that loses replies at random and hands files over slowly; knows the loopback's faults, no bot."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from random import Random
 
-from rehearsal.discordd.faults import Fault, Request
+from rehearsal.discordd.faults import Fault, Hold, Request
 
 LOSABLE = ("/callback", "/webhooks/", "/channels/", "attachments/")
 STATUSES = (500, 502, 503, 504)
@@ -43,3 +44,17 @@ def weather(random: Random, share: float) -> Weather:
         random=random,
         share=share,
     )
+
+
+class SlowFiles(Hold):
+    """Each file that somebody attached takes its time to come."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__("GET", "ephemeral-attachments/", apply=False)
+        self._random = random
+
+    def matches(self, request: Request) -> bool:
+        return self.method == request.method and self.path_part in request.path
+
+    async def wait(self) -> None:
+        await asyncio.sleep(self._random.uniform(0, 0.6))

@@ -17,6 +17,7 @@ import bot
 from bot.cli import app
 from rehearsal.chaos import storms
 from rehearsal.chaos.plan import Plan, victims_in
+from rehearsal.chaos.strikes import Strike
 from rehearsal.chaos.verdict import Verdict
 
 PACKAGES = str(Path(bot.__file__).parents[1])
@@ -49,7 +50,8 @@ def test_a_storm_from_the_command_line(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, ""), done
     assert re.fullmatch(
-        r"seed 5: \d+ asked, .* delivered, .*; killed \{'engine': 1\}; \d+ s; every promise kept\n",
+        r"seed 5: \d+ asked, .* delivered, .*; killed \{'engine': 1\} by \{'SIG[\w ]+': 1\} in \{'\w+': 1\}; "
+        r"\d+ s; every promise kept\n",
         done.stdout,
     )
     assert list(tmp_path.iterdir()) == []
@@ -132,17 +134,20 @@ def test_one_broken_promise_of_several_storms_exits_1(
 ) -> None:
     """All storms are played, each broken promise is a line, and only that storm's folder is kept."""
 
-    async def one(plan: Plan, _folder: Path) -> tuple[Verdict, dict[str, int]]:
+    async def one(plan: Plan, _folder: Path) -> tuple[Verdict, list[Strike]]:
         broken = ("job 3 (queued, attempt 1): has not ended",) if plan.seed == 1 else ()
         verdict = Verdict(asked=9, unanswered=1, delivered=8, cancelled=0, refunded=0, broken=broken)
-        return verdict, {"bot": 2}
+        strikes = [Strike(victim="bot", how=how, moment="start") for how in ("SIGKILL", "SIGTERM")]
+        return verdict, strikes
 
     monkeypatch.setattr(storms, "one", one)
     code = storms.run([Plan(jobs=9, kills=2, seed=seed) for seed in (1, 2)])
     lines = capsys.readouterr().out.splitlines()
 
     assert code == 1
-    assert lines[0].endswith("killed {'bot': 2}; 0 s; 1 PROMISES BROKEN")
+    assert lines[0].endswith(
+        "killed {'bot': 2} by {'SIGKILL': 1, 'SIGTERM': 1} in {'start': 2}; 0 s; 1 PROMISES BROKEN"
+    )
     assert lines[1] == "  job 3 (queued, attempt 1): has not ended"
     assert [lines[2]] == [f"  kept for a look: {kept}" for kept in tmp_path.iterdir()]
     assert lines[3].endswith("every promise kept")
@@ -154,7 +159,7 @@ def test_a_storm_without_an_end_exits_1(
 ) -> None:
     """What was waited for in vain is told, without a traceback."""
 
-    async def one(_plan: Plan, _folder: Path) -> tuple[Verdict, dict[str, int]]:
+    async def one(_plan: Plan, _folder: Path) -> tuple[Verdict, list[Strike]]:
         raise AssertionError("not within 180 s: a client identified")
 
     monkeypatch.setattr(storms, "one", one)

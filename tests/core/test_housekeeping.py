@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from bot.config import Settings
 from bot.core import housekeeping
 from bot.jobs import JobState
-from bot.store.backup import backups
+from bot.store.backup import backups, name_for
 from bot.store.db import DatabaseError
 from bot.store.health import verify
 from engine.contract import FakeSettings
@@ -276,6 +276,21 @@ async def test_a_restart_makes_no_second_backup(rig_of: MakeRig, often: None) ->
     async with kept(rig):
         await asyncio.sleep(0.2)
     assert len(backups(rig.settings.backups)) == 1
+
+
+async def test_backups_that_an_owner_makes_pile_up_no_higher(rig_of: MakeRig, often: None) -> None:
+    """With `easel backup` run more often than the bot's own are due, the oldest beyond `keep` go all the same."""
+    rig = await rig_of(fake=HELD, ready=False)
+    rig.settings = rig.settings.model_copy(
+        update={"backup": rig.settings.backup.model_copy(update={"keep": 2})}
+    )
+    folder, now = rig.settings.backups, rig.clock.now()
+    by_hand = [folder / name_for(now - minutes * 60) for minutes in (5, 4, 3, 2)]
+    for target in by_hand:
+        await rig.store.back_up(target)
+    async with kept(rig):
+        await eventually(lambda: len(backups(folder)) == 2)
+    assert [each.path for each in backups(folder)] == [by_hand[3], by_hand[2]]
 
 
 async def test_a_clock_that_was_wrong_stops_no_backup(rig_of: MakeRig, often: None) -> None:

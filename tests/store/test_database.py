@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import pytest
@@ -473,3 +474,32 @@ async def test_the_check_writes_nothing(file: Path) -> None:
     before = file.read_bytes()
     check(file)
     assert file.read_bytes() == before
+
+
+def test_told_to_stop_while_it_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled while SQLite opens the file: no thread is left that reports to a loop which is closed by then."""
+    begun, may_go, unhandled = threading.Event(), threading.Event(), list[object]()
+    connect = sqlite3.connect
+
+    def slow_disk(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        begun.set()
+        may_go.wait(20)
+        return connect(*arguments, **options)
+
+    async def told_to_stop() -> None:
+        opening = asyncio.create_task(Database.open(tmp_path / "easel.sqlite3"))
+        await asyncio.to_thread(begun.wait, 20)
+        opening.cancel()
+        asyncio.get_running_loop().call_later(0.05, may_go.set)
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    before = set(threading.enumerate())
+    monkeypatch.setattr(sqlite3, "connect", slow_disk)
+    monkeypatch.setattr(threading, "excepthook", unhandled.append)
+    asyncio.run(told_to_stop())
+    may_go.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+
+    assert unhandled == []

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.core.ports import Undeliverable
 from bot.jobs import Job
 from bot.ui import delivery as delivery_module
 from bot.ui import poster
 from bot.ui.breaker import REST_S
+from bot.ui.errors import answer_error
 from bot.ui.owner import SAME_TEXT_EVERY_S
 from rehearsal.loopback import Message, Permission
 from tests.wire.studio import Studio
@@ -44,6 +46,40 @@ def showing(studio: Studio, job: Job | None = None) -> list[Message]:
     found = [message for message in everything if any(f.startswith(name) for f in message.shown_files)]
     assert all(len(message.attachments) == 1 for message in found)
     return found
+
+
+# ------------------------------------------------------------------ the bot's own end
+
+
+async def test_no_progress_outlives_the_connection(studio: Studio) -> None:
+    """Once it is closed no edit is under way, none waits for its time, and none is begun: Discord's session ends then."""
+    held = studio.discord.hold_next("PATCH", "/webhooks/")
+    studio.tell(None)
+    await studio.discord.until(lambda: held.entered)
+    studio.tell(None)  # pending behind the first
+    await studio.delivery.close()
+    studio.tell(None)
+    held.release()
+
+    own = [task for task in asyncio.all_tasks() if "_edit_progress" in repr(task.get_coro())]
+    assert own == []
+    await asyncio.sleep(0.05)  # five times the interval at which edits begin
+    assert len(studio.edits) == 1
+
+
+async def test_who_pressed_in_the_bots_last_moment_is_no_bug(evening: Evening) -> None:
+    """With Discord's session gone nobody can be told anything, and what that raises is neither raised on nor logged as ours."""
+    await evening.discord.send_slash(evening.alice, evening.channel, "silent")
+    await evening.discord.until(lambda: len(evening.bot.seen) > 1)
+    interaction = evening.bot.seen[-1]
+    await evening.bot.close()
+    with capture_logs() as lines:
+        try:
+            await interaction.response.defer()
+        except RuntimeError as error:
+            await answer_error(interaction, error)
+
+    assert [(line["event"], line["log_level"]) for line in lines] == [("answer_lost", "info")]
 
 
 # ------------------------------------------------------------------ weather
