@@ -1,4 +1,4 @@
-// Beside SimCord's own page: relative times that move on, as in Discord, and a view that follows what one does.
+// Beside SimCord's own page: relative times that move on, as in Discord, and a view that follows the newest message.
 const UNITS = [["second", 1, 60], ["minute", 60, 3600], ["hour", 3600, 86400], ["day", 86400, 604800], ["week", 604800, Infinity]];
 const relative = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "auto" });
 
@@ -11,10 +11,23 @@ function tell(time) {
 
 setInterval(() => document.querySelectorAll('time.discord-timestamp[data-style="R"]').forEach(tell), 1000);
 
-// Who sends a command wants to see what comes of it, wherever he had scrolled to.
+// The newest message stays in view until somebody scrolls away, and again once they scroll back or send something.
 const timeline = document.querySelector("#channel-timeline");
+const messages = document.querySelector("#channel-message-list");
+let following = true;
+
+function follow() {
+  if (following) timeline.scrollTo({ top: timeline.scrollHeight });
+}
+
+for (const kind of ["wheel", "touchmove"]) timeline.addEventListener(kind, () => { following = false; }, { passive: true });
+timeline.addEventListener("pointerdown", (event) => { if (event.target === timeline) following = false; }); // its bar
+timeline.addEventListener("scroll", () => {
+  if (timeline.scrollHeight - timeline.scrollTop - timeline.clientHeight <= 2) following = true;
+}, { passive: true });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && event.target.closest?.("#channel-composer")) {
-    timeline?.scrollTo({ top: timeline.scrollHeight });
-  }
+  if (event.key === "Enter" && !event.shiftKey) { following = true; follow(); }
 }, { capture: true });
+const sizes = new ResizeObserver(follow);
+sizes.observe(messages);
+sizes.observe(timeline);

@@ -184,6 +184,23 @@ async def test_the_page_opens_with_an_example(page: Page, tmp_path: Path) -> Non
         await expect(page).to_have_title("Easel demo")
 
 
+async def test_who_sends_a_command_sees_what_comes_of_it(page: Page, tmp_path: Path) -> None:
+    """Wherever one had scrolled to, the newest message is in view once a command was sent, its Cancel white on red."""
+    await page.set_viewport_size({"width": 1100, "height": 480})
+    async with running_demo(tmp_path) as demo:
+        await page.goto(demo.url)
+        await type_command(page, "imagine", prompt="a red circle on a blue background", size="256x256")
+        await pictures(page, 1)
+        await page.locator(MESSAGES).hover()
+        await page.mouse.wheel(0, -2000)
+        await type_command(page, "imagine", prompt="a green star on a white background", **SLOW)
+        await expect(page.get_by_role("button", name="Cancel").last).to_be_in_viewport(timeout=10_000)
+        colour = await page.locator(".button-style-4 .button-emoji").last.evaluate(
+            "emoji => getComputedStyle(emoji).filter"
+        )
+        assert colour == "brightness(0) invert(1)"
+
+
 async def test_relative_times_move_on(page: Page, tmp_path: Path) -> None:
     """What is said to be so many hours away is an hour nearer after an hour, without anything being clicked."""
     async with running_demo(tmp_path) as demo:
