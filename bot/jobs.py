@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from engine.contract import GenerationRequest, SpooledImage
 
@@ -55,6 +55,49 @@ class Action(StrEnum):
     REROLL = "reroll"
 
 
+class ReasonCode(StrEnum):
+    """Why a job failed or was cancelled; `bot.core.words` has the sentence for each, made when it is shown."""
+
+    TOLD = "told"
+    """`text` is the sentence: an engine's own, or an earlier version's."""
+    NOT_ANSWERED = "not_answered"
+    TOO_LATE = "too_late"
+    CANCELLED = "cancelled"
+    """By whom is `by`, a mention or a name."""
+    WITHDRAWN = "withdrawn"
+    REMOVED = "removed"
+    OTHER_NUMBER = "other_number"
+    GIVEN_UP = "given_up"
+    DIED_TWICE = "died_twice"
+    SET_ASIDE = "set_aside"
+    """`model` killed engines while it was loaded."""
+    BLOCKED = "blocked"
+    CHANNEL_GONE = "channel_gone"
+    THREAD_ARCHIVED = "thread_archived"
+    SHUT_OUT = "shut_out"
+    MESSAGE_GONE = "message_gone"
+    UNREACHABLE = "unreachable"
+    OUT_OF_ORDER = "out_of_order"
+    NOT_TAKEN = "not_taken"
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    code: str
+    """A word of `ReasonCode`, or of another version."""
+    values: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @classmethod
+    def of(cls, code: ReasonCode, **values: str) -> Self:
+        return cls(code=code, values=values)
+
+    @classmethod
+    def told(cls, text: str) -> Self:
+        return cls.of(ReasonCode.TOLD, text=text)
+
+
 def cost_of(request: GenerationRequest) -> int:
     """Credits a request costs: by pixels and UNet evaluations, at least 1 per image."""
     return request.images * max(1, math.ceil(request.pixels * request.evaluations / CREDIT_WORK))
@@ -70,6 +113,10 @@ def work_of(request: GenerationRequest) -> float:
     """Pixels × UNet rows of a whole request: what estimates of time are proportional to."""
     rows = 2 if request.guidance_scale > 1 else 1
     return float(request.images * request.pixels * request.evaluations * rows)
+
+
+Wish = Mapping[str, Any]
+"""What a person gave, unresolved: options by their names, what was left out is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +136,10 @@ class Origin:
     application_id: int
     token: str
     channel_id: int
+    part: int = 0
+    """Which of the jobs that the interaction asks for."""
+    locale: str | None = None
+    """The language in which the person has their Discord, such as "en-GB"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,19 +152,27 @@ class Job:
     """Fencing number of the current try: messages of an older attempt change nothing."""
     faults: int
     """How often an engine died with this job as its only guest."""
+    wish: Wish | None = None
+    """What its person gave, as typed; None where that is not known."""
     request: GenerationRequest
     action: str
     """A word of `Action`, or of another version."""
     parent_id: int | None
     """The job whose button asked for this one."""
+    parent_image: int | None = None
+    """Which of its images, counted from 0; None for all of it."""
     user_id: int
     guild_id: int
     channel_id: int
     message_id: int | None
     interaction_id: int
+    part: int = 0
+    """Which of the jobs that the interaction asked for."""
     application_id: int
     token: str | None
     """The interaction's token; purged when it has expired."""
+    locale: str | None = None
+    """The language in which its person had their Discord."""
     cost: int
     charged: int
     created_at: float
@@ -126,8 +185,8 @@ class Job:
     """From its first step to its last image, others' turns included."""
     engine_seconds: float | None = None
     """The engine's time for this job alone."""
-    reason: str | None = None
-    """Why it failed or was cancelled: a sentence."""
+    reason: Reason | None = None
+    """Why it failed or was cancelled."""
     notes: tuple[str, ...] = ()
     deleted_at: float | None = None
     """When somebody asked to take its pictures away: nobody is shown them from then on."""
@@ -206,6 +265,8 @@ class Admission:
     origin: Origin
     action: Action
     parent_id: int | None
+    parent_image: int | None = None
+    wish: Wish | None = None
     cost: int
     limits: Limits
     window_start: float

@@ -401,24 +401,27 @@ def pattern(item: type[Any]) -> re.Pattern[str]:
     return item.__discord_ui_compiled_template__
 
 
-@given(st.sampled_from(Press), st.integers(0, 10**18 - 1))
-def test_every_button_we_post_is_understood(press: Press, job: int) -> None:
-    """The id of a button gives back its press and its job."""
-    custom_id = JobButton.make(press, job).item.custom_id
+@given(st.sampled_from(Press), st.integers(0, 10**18 - 1), st.none() | st.integers(0, 999))
+def test_every_button_we_post_is_understood(press: Press, job: int, image: int | None) -> None:
+    """The id of a button gives back its press, its job and its image."""
+    custom_id = JobButton.make(press, job, image).item.custom_id
     assert custom_id is not None
     assert len(custom_id) <= 100
     match = pattern(JobButton).fullmatch(custom_id)
     assert match is not None
-    assert (Press(match["press"]), int(match["job"])) == (press, job)
+    told = None if match["image"] is None else int(match["image"])
+    assert (Press(match["press"]), int(match["job"]), told) == (press, job, image)
 
 
 @ANY
 @given(
     st.text(max_size=100)
     | st.from_regex(r"easel:(reroll|delete|history|x):.{0,30}", fullmatch=True)
-    | st.from_regex(r"easel:(reroll|cancel):\d{1,30}", fullmatch=True)
+    | st.from_regex(r"easel:(1:)?(reroll|cancel):\d{1,30}(:\d{1,30})?", fullmatch=True)
 )
 @example("easel:reroll:٣")
+@example("easel:1:reroll:3:٣")
+@example("easel:1:reroll:3:")
 @example("easel:reroll:1\n")
 @example("easel:reroll:" + "9" * 19)
 def test_an_id_of_strangers_means_a_job_or_nothing(custom_id: str) -> None:

@@ -27,8 +27,8 @@ from bot.core.fairness import FairQueue
 from bot.core.gate import Gate
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spooled import all_intact
-from bot.core.words import SET_ASIDE, for_the_owner, held_up_by, model_set_aside, of_damage
-from bot.jobs import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, price_of, work_of
+from bot.core.words import for_the_owner, held_up_by, model_set_aside, of_damage, why
+from bot.jobs import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, Reason, ReasonCode, price_of, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
 from bot.store.threads import unawaited
@@ -53,8 +53,7 @@ log = structlog.get_logger(__name__)
 FAULTS_MAX = 2
 REFUSALS_MAX = 60
 """So often in a row may the store refuse one event; then the operator hears of it, and it is tried on."""
-NOT_ANSWERED = "Discord did not take the answer in time."
-TOO_LATE = "Easel was away for too long when this was asked for: ask again."
+NOT_ANSWERED, TOO_LATE = Reason.of(ReasonCode.NOT_ANSWERED), Reason.of(ReasonCode.TOO_LATE)
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
 
@@ -112,7 +111,7 @@ class Dispatcher:
             self._post(None)
 
     async def unanswered(
-        self, job: Job, *, reason: str = NOT_ANSWERED, message_id: int | None = None
+        self, job: Job, *, reason: Reason = NOT_ANSWERED, message_id: int | None = None
     ) -> None:
         """The answer could not be given: a job that nobody was told of never runs and costs nothing.
 
@@ -189,7 +188,7 @@ class Dispatcher:
             if JobState.CANCELLED not in TRANSITIONS[job.state]:
                 return False
             charged, now = math.ceil(job.cost * self._share_done(job)), self._clock.now()
-            reason = f"Cancelled by {by}."
+            reason = Reason.of(ReasonCode.CANCELLED, by=by)
             ended = await self._store.jobs.cancelled(job, reason=reason, charged=charged, now=now)
             if ended is not None:  # else it went on in this moment
                 self._let_go(ended)
@@ -214,7 +213,7 @@ class Dispatcher:
 
     async def withdraw(self, *, guild_id: int, user_id: int) -> int:
         """Cancels what a person who was just blocked has waiting, refunded; what is drawn already goes on. How many."""
-        reason = "Cancelled by a moderator, not charged."
+        reason = Reason.of(ReasonCode.WITHDRAWN)
         ended = await self._store.jobs.withdrawn(
             guild_id=guild_id, user_id=user_id, reason=reason, now=self._clock.now()
         )
@@ -393,16 +392,14 @@ class Dispatcher:
             case Finished() if len(event.images) == aboard.job.request.images:
                 await self._finished(aboard, event)
             case Finished():
-                await self._fail(
-                    aboard.job, "The image engine made another number of pictures than were asked for."
-                )
+                await self._fail(aboard.job, Reason.of(ReasonCode.OTHER_NUMBER))
             case Failed():
-                await self._fail(aboard.job, event.reason)
+                await self._fail(aboard.job, Reason.told(event.reason))
             case Cancelled():
                 if aboard.job.id in self._cancelled:
                     self._leave(aboard.job)
                 else:
-                    await self._fail(aboard.job, "The image engine gave this up.")
+                    await self._fail(aboard.job, Reason.of(ReasonCode.GIVEN_UP))
 
     async def _finished(self, aboard: Aboard, event: Finished) -> None:
         reach(Failpoint.FINISHED)
@@ -425,11 +422,11 @@ class Dispatcher:
             log.info("job_rendered", job=job.id, seconds=round(event.seconds, 2))
             self._background(self._endings.deliver(rendered))
 
-    async def _fail(self, job: Job, reason: str) -> None:
+    async def _fail(self, job: Job, reason: Reason) -> None:
         failed = await self._store.jobs.failed(job, reason=reason, now=self._clock.now())
         self._forget(job.id)
         if failed is not None:
-            log.warning("job_failed", job=job.id, reason=reason)
+            log.warning("job_failed", job=job.id, reason=why(reason))
             self._background(self._endings.show(failed))
 
     def _leave(self, job: Job) -> None:
@@ -460,7 +457,7 @@ class Dispatcher:
             *(guest.job for guest in guests),
         ]:  # by whom it is known, should the store be busy
             if job.request.model == model and job.id not in self._cancelled:
-                await self._fail(job, SET_ASIDE.format(model=model))
+                await self._fail(job, Reason.of(ReasonCode.SET_ASIDE, model=model))
         self._background(self._delivery.tell_owner(model_set_aside(model)))
 
     async def _lost_guest(self, guest: Aboard) -> None:
@@ -468,7 +465,7 @@ class Dispatcher:
         if job.id in self._cancelled:
             self._leave(job)
         elif faults >= FAULTS_MAX:
-            await self._fail(job, "The image engine died twice while making this.")
+            await self._fail(job, Reason.of(ReasonCode.DIED_TWICE))
             self.engine.blame_a_job()
         else:
             if guest.is_begun:
@@ -497,7 +494,7 @@ class Dispatcher:
         job = self._waiting[job_id]
         try:
             if (problem := _why_not_drawn(job)) is not None:
-                await self._fail(job, problem)
+                await self._fail(job, Reason.told(problem))
                 return None
             running = await self._store.jobs.running(job, now=self._clock.now())
         except Unusable:  # its turn will never come: the others' shall

@@ -16,7 +16,8 @@ import structlog
 
 from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
 from bot.core.spooled import discard
-from bot.jobs import Job
+from bot.core.words import why
+from bot.jobs import Job, Reason, ReasonCode
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
 from engine.failpoints import Failpoint, reach
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 BUSY_RETRY_S = 1.0
 DELETED_WITHIN_S = 1.5
 """What takes longer goes on behind the answer, which is due after 3 s."""
-REMOVED = "The bot was removed from the server."
+REMOVED = Reason.of(ReasonCode.REMOVED)
 
 
 class Endings:
@@ -59,20 +60,21 @@ class Endings:
         try:
             if self.is_out_of_reach(job):
                 raise Undeliverable(REMOVED)
-            message_id, problem = await self._delivery.finish(job), ""
+            message_id, problem = await self._delivery.finish(job), None
             reach(Failpoint.SHOWN)
         except Undeliverable as error:
-            message_id, problem = 0, str(error)
+            message_id, problem = 0, error.reason
         ended: Job | None = None
         async for attempt in persistent():
             with attempt:
                 now = self._clock.now()
-                if problem:
+                if problem is not None:
                     ended = await self._store.jobs.failed(job, reason=problem, now=now)
                 else:
                     ended = await self._store.jobs.delivered(job, message_id=message_id, now=now)
-        log.info("job_undeliverable" if problem else "job_delivered", job=job.id, problem=problem or None)
-        if problem and ended is not None:
+        told = why(problem) if problem is not None else None
+        log.info("job_undeliverable" if told else "job_delivered", job=job.id, problem=told)
+        if problem is not None and ended is not None:
             await self.show(ended)
         else:
             reach(Failpoint.DELIVERED)

@@ -27,7 +27,7 @@ from bot.core.policy import (
 from bot.core.ports import Clock
 from bot.core.spooled import hold_inputs
 from bot.core.words import CLOSING, why_nothing_is_offered
-from bot.jobs import Action, Admission, Job, JobState, Limits, Origin, Owner, Refusal, Usage, price_of
+from bot.jobs import Action, Admission, Job, JobState, Limits, Origin, Owner, Refusal, Usage, Wish, price_of
 from bot.models import for_upscaling
 from bot.store import Store
 from engine.contract import GenerationRequest, InvalidRequest, ModelInfo, choice_of
@@ -139,6 +139,8 @@ class Gate:
         origin: Origin,
         action: Action = Action.IMAGINE,
         parent_id: int | None = None,
+        parent_image: int | None = None,
+        wish: Wish | None = None,
     ) -> Job | Refused:
         """Stores and charges the job, or says in a sentence why not. The caller answers next."""
         if (closed := self._closed()) is not None:
@@ -157,6 +159,8 @@ class Gate:
             origin=origin,
             action=action,
             parent_id=parent_id,
+            parent_image=parent_image,
+            wish=wish,
             cost=verdict.cost,
             limits=allowance.limits,
             window_start=allowance.window.start,

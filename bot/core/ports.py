@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.jobs import Job
+from bot.core.words import why
+from bot.jobs import Job, Reason
 from engine.contract import Stepped
 
 
@@ -14,7 +15,11 @@ class Irremovable(Exception):
 
 
 class Undeliverable(Exception):
-    """The images can't be posted anywhere; the text is a sentence that says why."""
+    """The images can't be posted anywhere."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(why(reason))
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

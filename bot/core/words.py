@@ -1,11 +1,11 @@
-"""Sentences about the engine that several commands show. Pure."""
+"""Sentences about the engine that several commands show, and about the ends of jobs. Pure."""
 
 from __future__ import annotations
 
 from bot.core.engine_client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineStatus, Phase
+from bot.jobs import Reason, ReasonCode
 
 CLOSING = "Easel is being restarted: ask again in a minute."
-SET_ASIDE = "The image engine died each time it loaded the model {model}: use another one."
 
 
 def model_set_aside(model: str) -> str:
@@ -14,6 +14,45 @@ def model_set_aside(model: str) -> str:
         f"Easel has set the model {model} aside: its image engine died twice while loading it. Requests for it were "
         "refunded, and the other models draw on. Check its files or remove it; it is tried again when Easel is restarted."
     )
+
+
+_REASONS: dict[str, str] = {
+    ReasonCode.TOLD: "{text}",
+    ReasonCode.NOT_ANSWERED: "Discord did not take the answer in time.",
+    ReasonCode.TOO_LATE: "Easel was away for too long when this was asked for: ask again.",
+    ReasonCode.CANCELLED: "Cancelled by {by}.",
+    ReasonCode.WITHDRAWN: "Cancelled by a moderator, not charged.",
+    ReasonCode.REMOVED: "The bot was removed from the server.",
+    ReasonCode.OTHER_NUMBER: "The image engine made another number of pictures than were asked for.",
+    ReasonCode.GIVEN_UP: "The image engine gave this up.",
+    ReasonCode.DIED_TWICE: "The image engine died twice while making this.",
+    ReasonCode.SET_ASIDE: "The image engine died each time it loaded the model {model}: use another one.",
+    ReasonCode.BLOCKED: "This server's AutoMod blocked the message with your prompt.",
+    ReasonCode.CHANNEL_GONE: "The channel is gone.",
+    ReasonCode.THREAD_ARCHIVED: "The thread is archived.",
+    ReasonCode.SHUT_OUT: "I may not post in that channel any more.",
+    ReasonCode.MESSAGE_GONE: "The message is gone.",
+    ReasonCode.UNREACHABLE: "Discord was out of reach for too long.",
+    ReasonCode.OUT_OF_ORDER: "Discord was out of order for too long.",
+    ReasonCode.NOT_TAKEN: "Discord did not take the finished message.",
+    ReasonCode.UNREADABLE: "The finished image could not be read from disk.",
+    ReasonCode.TOO_LARGE: "The finished image is too large for Discord, even as a JPEG.",
+}
+
+
+def why(reason: Reason) -> str:
+    """The sentence that a job's person reads; what another version wrote is shown as far as it can be understood."""
+    template = _REASONS.get(reason.code)
+    if template is None:
+        return reason.values.get("text") or "It ended for a reason that this version of Easel does not know."
+    return template.format_map(_Known(reason.values))
+
+
+class _Known(dict[str, str]):
+    """Values by name; one that another version left out is a mere dash."""
+
+    def __missing__(self, key: str) -> str:
+        return "–"
 
 
 YOURS, EVERYBODYS = "your place in line is kept", "places in line are kept"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bot.jobs import LIVE, TRANSITIONS, WAITING, Admission, Job, JobState, Refusal, Usage
+from bot.jobs import LIVE, TRANSITIONS, WAITING, Admission, Job, JobState, Reason, Refusal, Usage
 from bot.store.db import Database
 from engine.contract import GenerationRequest, SpooledImage
 
@@ -27,10 +27,10 @@ _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
                WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)})"""
 
 _ADMIT = f"""
-INSERT INTO job (state, request, action, parent_id, user_id, guild_id, channel_id, interaction_id,
-                 application_id, token, cost, charged, created_at)
-SELECT 'accepted', :request, :action, :parent_id, :user_id, :guild_id, :channel_id, :interaction_id,
-       :application_id, :token, :cost, :cost, :now
+INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
+                 part, application_id, token, locale, cost, charged, created_at)
+SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
+       :part, :application_id, :token, :locale, :cost, :cost, :now
 WHERE {_USED} + :cost <= :credits_per_day
   AND {_PENDING} < :pending
   AND {_WAITING} < :queue_max
@@ -64,9 +64,12 @@ class Jobs:
 
     async def _why_not(self, admission: Admission, params: dict[str, Any]) -> Refusal:
         """Which limit refused: read afterwards, so it explains and decides nothing."""
-        if await self._db.read("SELECT 1 FROM job WHERE interaction_id = :interaction_id", params):
+        if await self._db.read(
+            "SELECT 1 FROM job WHERE interaction_id = :interaction_id AND part = :part", params
+        ):
             return Refusal.DUPLICATE
         button = f"""SELECT 1 FROM job WHERE parent_id = :parent_id AND action = :action
+                     AND COALESCE(parent_image, -1) = COALESCE(:parent_image, -1)
                      AND user_id = :user_id AND state IN {_in(LIVE)}"""
         if await self._db.read(button, params):
             return Refusal.BUTTON
@@ -123,23 +126,21 @@ class Jobs:
     async def delivered(self, job: Job, *, message_id: int, now: float) -> Job | None:
         return await self._move(job, JobState.DELIVERED, message_id=message_id, finished_at=now, shown_at=now)
 
-    async def failed(self, job: Job, *, reason: str, now: float) -> Job | None:
+    async def failed(self, job: Job, *, reason: Reason, now: float) -> Job | None:
         """Any live state -> failed, with the whole cost given back."""
-        return await self._move(job, JobState.FAILED, reason=reason, charged=0, finished_at=now)
+        return await self._move(job, JobState.FAILED, **_stored(reason), charged=0, finished_at=now)
 
     async def cancelled(
-        self, job: Job, *, reason: str, charged: int, now: float, message_id: int | None = None
+        self, job: Job, *, reason: Reason, charged: int, now: float, message_id: int | None = None
     ) -> Job | None:
         """`message_id`: that of an accepted job, whose answer was found only now."""
-        message_id = message_id or job.message_id
-        return await self._move(
-            job, JobState.CANCELLED, reason=reason, charged=charged, finished_at=now, message_id=message_id
-        )
+        ended = {"charged": charged, "finished_at": now, "message_id": message_id or job.message_id}
+        return await self._move(job, JobState.CANCELLED, **_stored(reason), **ended)
 
-    async def unanswered(self, job: Job, *, reason: str, now: float) -> Job | None:
+    async def unanswered(self, job: Job, *, reason: Reason, now: float) -> Job | None:
         """accepted -> cancelled for a job that nobody was told of: there is no message to show the end."""
-        ended = {"reason": reason, "charged": 0, "finished_at": now, "shown_at": now}
-        return await self._move(job, JobState.CANCELLED, **ended)
+        ended = {"charged": 0, "finished_at": now, "shown_at": now}
+        return await self._move(job, JobState.CANCELLED, **_stored(reason), **ended)
 
     async def _move(self, job: Job, state: JobState, **values: Any) -> Job | None:
         assert state in TRANSITIONS[job.state], f"{job.state} never becomes {state}"
@@ -150,22 +151,24 @@ class Jobs:
         rows = await self._db.write(sql, {**values, **guard, "new_state": state})
         return job_of(rows[0]) if rows else None
 
-    async def withdrawn(self, *, guild_id: int, user_id: int, reason: str, now: float) -> list[Job]:
+    async def withdrawn(self, *, guild_id: int, user_id: int, reason: Reason, now: float) -> list[Job]:
         """Cancels all that a person has waiting, in one statement; what is drawn already goes on."""
         sql = f"""UPDATE job INDEXED BY job_live
-                  SET state = 'cancelled', reason = :reason, charged = 0, finished_at = :now
+                  SET state = 'cancelled', reason_code = :reason_code, reason_values = :reason_values, charged = 0,
+                      finished_at = :now
                   WHERE state IN {_in(LIVE)} AND state IN ('accepted', 'queued')
                     AND guild_id = :guild_id AND user_id = :user_id RETURNING *"""
-        params = {"guild_id": guild_id, "user_id": user_id, "reason": reason, "now": now}
+        params = {"guild_id": guild_id, "user_id": user_id, "now": now, **_stored(reason)}
         return _in_order(await self._db.write(sql, params))
 
-    async def abandoned(self, *, guild_id: int, reason: str, now: float) -> list[Job]:
+    async def abandoned(self, *, guild_id: int, reason: Reason, now: float) -> list[Job]:
         """Ends all that lives in a server, free of charge, in one statement; no message there can be written any more."""
         sql = f"""UPDATE job INDEXED BY job_live
                   SET state = CASE state WHEN 'rendered' THEN 'failed' ELSE 'cancelled' END,
-                      reason = :reason, charged = 0, finished_at = :now, shown_at = :now
+                      reason_code = :reason_code, reason_values = :reason_values, charged = 0,
+                      finished_at = :now, shown_at = :now
                   WHERE state IN {_in(LIVE)} AND guild_id = :guild_id RETURNING *"""
-        return _in_order(await self._db.write(sql, {"guild_id": guild_id, "reason": reason, "now": now}))
+        return _in_order(await self._db.write(sql, {"guild_id": guild_id, "now": now, **_stored(reason)}))
 
     async def fetched(
         self, job: Job, *, charged: int, day: tuple[float, float], credits_per_day: int
@@ -285,15 +288,19 @@ def _spooled(row: sqlite3.Row) -> Spooled:
 
 def _admission_params(admission: Admission, now: float) -> dict[str, Any]:
     return {
+        "wish": None if admission.wish is None else json.dumps(dict(admission.wish)),
         "request": json.dumps(admission.request.to_dict(), ensure_ascii=False),
         "action": admission.action,
         "parent_id": admission.parent_id,
+        "parent_image": admission.parent_image,
         "user_id": admission.owner.user_id,
         "guild_id": admission.owner.guild_id,
         "channel_id": admission.origin.channel_id,
         "interaction_id": admission.origin.interaction_id,
+        "part": admission.origin.part,
         "application_id": admission.origin.application_id,
         "token": admission.origin.token,
+        "locale": admission.origin.locale,
         "cost": admission.cost,
         "now": now,
         "window_start": admission.window_start,
@@ -307,10 +314,30 @@ def job_of(row: sqlite3.Row) -> Job:
     """The row of any version: what it asks for is judged where it is drawn, not where it is read."""
     values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - iterating a Row gives its values
     values["state"] = JobState(values["state"])
+    values["wish"] = None if values["wish"] is None else _mapping(values["wish"])
+    values["reason"] = _reason(values.pop("reason_code"), values.pop("reason_values"))
     values["request"] = GenerationRequest.stored(json.loads(values["request"]))
     values["notes"] = tuple(note for note in _entries(values["notes"]) if isinstance(note, str))
     values["images"] = tuple(map(SpooledImage.stored, _entries(values["images"])))
     return Job(**values)
+
+
+def _reason(code: str | None, values: str | None) -> Reason | None:
+    if code is None:
+        return None
+    told = {name: value for name, value in _mapping(values or "{}").items() if isinstance(value, str)}
+    return Reason(code=code, values=told)
+
+
+def _stored(reason: Reason) -> dict[str, str]:
+    """The columns of a reason."""
+    return {"reason_code": reason.code, "reason_values": json.dumps(dict(reason.values))}
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """A stored object; empty where it is something else."""
+    found: Any = json.loads(text)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _entries(text: str) -> list[Any]:

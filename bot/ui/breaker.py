@@ -11,7 +11,7 @@ from enum import StrEnum
 import discord
 
 from bot.core.ports import Clock
-from bot.jobs import Job
+from bot.jobs import Job, Reason, ReasonCode
 
 REST_S = 10 * 60.0
 UNKNOWN_CHANNEL, ARCHIVED_THREAD = 10003, 50083
@@ -31,32 +31,32 @@ class Breaker:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._shut: dict[tuple[int, Way], tuple[float, str]] = {}
+        self._shut: dict[tuple[int, Way], tuple[float, Reason]] = {}
 
-    def shut(self, channel_id: int, way: Way, why: str) -> None:
-        """A request was refused; `why` is a sentence."""
+    def shut(self, channel_id: int, way: Way, reason: Reason) -> None:
+        """A request was refused."""
         now = self._clock.now()
         self._shut = {key: entry for key, entry in self._shut.items() if 0 <= now - entry[0] < REST_S}
-        self._shut[channel_id, way] = (now, why)
+        self._shut[channel_id, way] = (now, reason)
 
-    def why_not(self, job: Job, way: Way) -> str | None:
-        """The sentence that keeps this job from trying; None where it may.
+    def why_not(self, job: Job, way: Way) -> Reason | None:
+        """What keeps this job from trying; None where it may.
 
         What was asked for after the refusal may try: its admission found every permission there.
         """
         now = self._clock.now()
         for tried in (way, Way.EDIT):
-            at, why = self._shut.get((job.channel_id, tried), (float("-inf"), ""))
+            at, reason = self._shut.get((job.channel_id, tried), (float("-inf"), None))
             # a clock that was set back would keep it shut for as long: then it is asked anew
             if job.created_at <= at and 0 <= now - at < REST_S:
-                return why
+                return reason
         return None
 
 
-def why_shut(error: discord.HTTPException) -> str | None:
-    """Why the whole place takes nothing more, as a sentence; None for any other refusal."""
+def why_shut(error: discord.HTTPException) -> Reason | None:
+    """Why the whole place takes nothing more; None for any other refusal."""
     if error.code == UNKNOWN_CHANNEL:
-        return "The channel is gone."
+        return Reason.of(ReasonCode.CHANNEL_GONE)
     if error.code == ARCHIVED_THREAD:
-        return "The thread is archived."
-    return "I may not post in that channel any more." if error.status == 403 else None
+        return Reason.of(ReasonCode.THREAD_ARCHIVED)
+    return Reason.of(ReasonCode.SHUT_OUT) if error.status == 403 else None

@@ -1,7 +1,7 @@
 """The buttons under a job's message: looks and ids. What a press does is in `presses`.
 
-Ids carry the job's number only, and the class is registered once, so every button ever posted works
-after any restart.
+Ids carry a verb, the job's number and perhaps that of one of its images, and the class is registered once, so every
+button ever posted works after any restart: `easel:1:VERB:JOB[:IMAGE]`, and those of the first checkouts, without the 1.
 """
 
 from __future__ import annotations
@@ -34,28 +34,34 @@ _LOOKS: dict[Press, tuple[str, str, discord.ButtonStyle]] = {
 
 class JobButton(
     ui.DynamicItem[ui.Button[Any]],
-    template=r"easel:(?P<press>reroll|info|delete|cancel|fetch):(?P<job>[0-9]{1,18})",
+    template=(
+        rf"easel:(?P<now>1:)?(?P<press>{'|'.join(Press)}):(?P<job>[0-9]{{1,18}})(?(now)(?::(?P<image>[0-9]{{1,3}}))?)"
+    ),
 ):
     """One button; registered once, it answers every message ever posted."""
 
-    def __init__(self, button: ui.Button[Any], press: Press, job_id: int) -> None:
+    def __init__(self, button: ui.Button[Any], press: Press, job_id: int, image: int | None = None) -> None:
+        """`image`: which of the job's, counted from 0; None for all of it."""
         super().__init__(button)
         self.press = press
         self.job_id = job_id
+        self.image = image
 
     @classmethod
-    def make(cls, press: Press, job_id: int, *, suffix: str = "") -> JobButton:
+    def make(cls, press: Press, job_id: int, image: int | None = None, *, suffix: str = "") -> JobButton:
         label, emoji, style = _LOOKS[press]
         label += suffix
-        button = ui.Button[Any](label=label, emoji=emoji, style=style, custom_id=f"easel:{press}:{job_id}")
-        return cls(button, press, job_id)
+        custom_id = f"easel:1:{press}:{job_id}" + (f":{image}" if image is not None else "")
+        button = ui.Button[Any](label=label, emoji=emoji, style=style, custom_id=custom_id)
+        return cls(button, press, job_id, image)
 
     @classmethod
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         assert isinstance(item, ui.Button)
-        return cls(item, Press(match["press"]), int(match["job"]))
+        image = match["image"]
+        return cls(item, Press(match["press"]), int(match["job"]), None if image is None else int(image))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.client.desk.press(interaction, self.press, self.job_id)

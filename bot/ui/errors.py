@@ -9,6 +9,8 @@ import discord
 import structlog
 from discord import app_commands
 
+from bot.core.words import why
+from bot.jobs import Reason, ReasonCode
 from bot.store.db import DatabaseError, Unusable
 from bot.ui.outages import is_weather, told
 from bot.ui.rival import ALREADY_ACKNOWLEDGED
@@ -18,7 +20,8 @@ log = structlog.get_logger(__name__)
 
 BUSY = "Easel is busy right now and nothing was charged: try again in a moment."
 REPAIR = "Easel's database needs repair and nothing was charged: please tell an admin."
-AUTOMOD = "This server's AutoMod blocked the message with your prompt."
+BLOCKED_BY_AUTOMOD = Reason.of(ReasonCode.BLOCKED)
+AUTOMOD = why(BLOCKED_BY_AUTOMOD)
 UNREACHABLE = "Discord did not answer Easel in time: try again in a moment."
 BLOCKED = frozenset({200000, 200001, 240000})
 """By AutoMod: for a text, a title, a harmful link."""

@@ -13,6 +13,7 @@ from discord import ui
 
 from bot.core.policy import credit
 from bot.core.ports import Progress
+from bot.core.words import why
 from bot.jobs import Job, JobState
 from bot.ui.buttons import JobButton, Press
 from engine.contract import GenerationRequest, Stepped, from_prompt, parse_loras
@@ -46,11 +47,11 @@ def final_view(job: Job, files: Sequence[str], *, quoting: bool = True) -> ui.La
     match job.state:
         case JobState.FAILED:
             kept = " The images wait for you in `/history`." if job.shown_images else ""
-            texts = [head, f"✘ {cut(job.reason or '', REASON_MAX)} Nothing was charged.{kept}"]
+            texts = [head, f"✘ {_reason(job)} Nothing was charged.{kept}"]
             return _layout(job, RED, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case JobState.CANCELLED:
             charge = f" It cost {credit(job.charged)} for the part already done." if job.charged else ""
-            texts = [head, f"✖ {cut(job.reason or '', REASON_MAX)}{charge}"]
+            texts = [head, f"✖ {_reason(job)}{charge}"]
             return _layout(job, GRAY, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
         case _:
             buttons = _row(job, *_again(job), Press.INFO, Press.DELETE)
@@ -95,6 +96,10 @@ def _layout(
         container.add_item(row)
     view.add_item(container)
     return view
+
+
+def _reason(job: Job) -> str:
+    return cut(why(job.reason), REASON_MAX) if job.reason is not None else ""
 
 
 def _row(job: Job, *presses: Press) -> ui.ActionRow[Any]:

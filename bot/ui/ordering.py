@@ -17,10 +17,10 @@ import discord
 import structlog
 
 from bot.core.policy import BLOCKED, Refused
-from bot.jobs import Action, Job, Origin, Owner
+from bot.jobs import Action, Job, Origin, Owner, Wish
 from bot.ui.attachments import Attached
 from bot.ui.client import Interaction
-from bot.ui.errors import AUTOMOD, UserError, is_blocked
+from bot.ui.errors import AUTOMOD, BLOCKED_BY_AUTOMOD, UserError, is_blocked
 from bot.ui.messages import live_view
 from bot.ui.rival import ALREADY_ACKNOWLEDGED
 from engine.contract import GenerationRequest
@@ -79,13 +79,14 @@ async def place_order(
     interaction: Interaction,
     request: GenerationRequest,
     *,
+    wish: Wish | None,
     action: Action = Action.IMAGINE,
     parent_id: int | None = None,
     files: Attached | None = None,
 ) -> None:
     """Stores, answers and queues a job; raises UserError with the reason when it is refused.
 
-    `files`: what the request starts from and is not here yet.
+    `wish`: what the request was resolved from. `files`: what it starts from and is not here yet.
     """
     await check_order(interaction)
     owner = owner_of(interaction)
@@ -98,7 +99,12 @@ async def place_order(
             return
         request = await interaction.client.desk.intake.complete(request, files)
     job = await dispatcher.gate.admit(
-        request, owner=owner, origin=_origin(interaction), action=action, parent_id=parent_id
+        request,
+        owner=owner,
+        origin=_origin(interaction),
+        action=action,
+        parent_id=parent_id,
+        wish=wish,
     )
     if isinstance(job, Refused):
         if job.is_repetition:
@@ -117,7 +123,7 @@ async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -
     except discord.HTTPException as error:
         log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
         if is_blocked(error):
-            await dispatcher.unanswered(job, reason=AUTOMOD)
+            await dispatcher.unanswered(job, reason=BLOCKED_BY_AUTOMOD)
             raise UserError(f"{AUTOMOD} Nothing was charged.") from error
         if error.code == ALREADY_ACKNOWLEDGED:
             interaction.client.rival.was_faster(interaction.id)
@@ -171,4 +177,5 @@ def _origin(interaction: Interaction) -> Origin:
         application_id=interaction.application_id,
         token=interaction.token,
         channel_id=interaction.channel_id,
+        locale=str(interaction.locale.value),
     )

@@ -21,10 +21,11 @@ import stamina
 import structlog
 
 from bot.core.ports import Clock, Undeliverable
-from bot.jobs import TOKEN_LIFE_S, Job, JobState
+from bot.core.words import why
+from bot.jobs import TOKEN_LIFE_S, Job, JobState, Reason, ReasonCode
 from bot.ui import messages, uploads
 from bot.ui.breaker import Breaker, Way, why_shut
-from bot.ui.errors import AUTOMOD, is_blocked
+from bot.ui.errors import BLOCKED_BY_AUTOMOD, is_blocked
 from bot.ui.outages import told
 from bot.ui.room import Room
 from engine.contract import SpooledImage
@@ -47,7 +48,11 @@ TOO_LARGE = (40005, 50045)
 
 
 class _Shut(Exception):
-    """The channel takes nothing; the text is a sentence that says why."""
+    """The channel takes nothing."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.code)
+        self.reason = reason
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +67,8 @@ class _Errand:
     @property
     def nonce(self) -> str:
         """At most 25 characters, and never the same for another database's job of this number."""
-        return f"easel-{self.job.interaction_id}"
+        part = f"e{self.job.part}" if self.job.part else "easel"
+        return f"{part}-{self.job.interaction_id}"
 
     async def files(self) -> list[discord.File]:
         return await uploads.files_of(self.job, self.images, file_bytes_max=self.room)
@@ -100,17 +106,17 @@ class Poster:
                 with attempt:
                     return await self._post_fitting(errand)
         except _Shut as shut:
-            raise Undeliverable(str(shut)) from shut
+            raise Undeliverable(shut.reason) from shut
         except discord.HTTPException as error:
             if error.status == 401:
                 await self.end_with_the_process()
             raise Undeliverable(_why(error)) from error
         except PASSING as error:
-            raise Undeliverable("Discord was out of reach for too long.") from error
+            raise Undeliverable(Reason.of(ReasonCode.UNREACHABLE)) from error
         except OSError as error:
-            raise Undeliverable("The finished image could not be read from disk.") from error
+            raise Undeliverable(Reason.of(ReasonCode.UNREADABLE)) from error
         except uploads.ImageTooLarge as error:
-            raise Undeliverable("The finished image is too large for Discord, even as a JPEG.") from error
+            raise Undeliverable(Reason.of(ReasonCode.TOO_LARGE)) from error
         raise AssertionError("the retries end by returning or raising")
 
     async def end_with_the_process(self) -> None:
@@ -135,7 +141,7 @@ class Poster:
         except _Shut as shut:
             if not errand.images:
                 return await self._end_by_token(job, messages.final_view(job, []), shut)
-            await self._send_directly(errand, str(shut))
+            await self._send_directly(errand, shut.reason)
         log.info("job_sent_directly", job=job.id)
         await self._say_where(job)
         assert job.message_id is not None
@@ -146,16 +152,16 @@ class Poster:
     async def _post_in_channel(self, errand: _Errand) -> int:
         """Edits the message; where it was deleted, a new one takes its place if there is anything to show."""
         job = errand.job
-        if errand.images and (why := self._breaker.why_not(job, Way.EDIT)):
-            raise _Shut(why)
+        if errand.images and (reason := self._breaker.why_not(job, Way.EDIT)):
+            raise _Shut(reason)
         try:
             with self._watched(job, Way.EDIT):
                 return await self._edit(errand)
         except discord.HTTPException as error:
             if error.code != UNKNOWN_MESSAGE or not errand.images:
                 raise
-        if why := self._breaker.why_not(job, Way.CREATE):
-            raise _Shut(why)
+        if reason := self._breaker.why_not(job, Way.CREATE):
+            raise _Shut(reason)
         with self._watched(job, Way.CREATE):
             return await self._create(errand)
 
@@ -198,15 +204,15 @@ class Poster:
         try:
             yield
         except discord.HTTPException as error:
-            if (why := why_shut(error)) is None:
+            if (reason := why_shut(error)) is None:
                 raise
-            self._breaker.shut(job.channel_id, way, why)
+            self._breaker.shut(job.channel_id, way, reason)
             log.info("channel_shut", job=job.id, way=way, status=error.status, code=error.code)
-            raise _Shut(why) from error
+            raise _Shut(reason) from error
 
     # -------------------------------------------------------------- the person
 
-    async def _send_directly(self, errand: _Errand, why: str) -> None:
+    async def _send_directly(self, errand: _Errand, reason: Reason) -> None:
         """Raises _Shut where the person takes no direct messages."""
         job = errand.job
         try:
@@ -214,11 +220,11 @@ class Poster:
             if await self._posted_before(channel, job) is not None:
                 return
             files = await errand.files()
-            view = messages.direct_view(job, [file.filename for file in files], why)
+            view = messages.direct_view(job, [file.filename for file in files], why(reason))
             await channel.send(view=view, files=files, nonce=errand.nonce)
         except (discord.Forbidden, discord.NotFound) as error:
             log.info("no_direct_message", job=job.id, status=error.status, code=error.code)
-            raise _Shut(why) from error
+            raise _Shut(reason) from error
 
     async def _say_where(self, job: Job) -> None:
         """The message in the channel, where it can still be edited, says that the images went to the person."""
@@ -325,11 +331,11 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, PASSING)
 
 
-def _why(error: discord.HTTPException) -> str:
+def _why(error: discord.HTTPException) -> Reason:
     if is_passing(error):
-        return "Discord was out of order for too long."
+        return Reason.of(ReasonCode.OUT_OF_ORDER)
     if error.code == UNKNOWN_MESSAGE:
-        return "The message is gone."
+        return Reason.of(ReasonCode.MESSAGE_GONE)
     if is_blocked(error):
-        return AUTOMOD
-    return "Discord did not take the finished message."
+        return BLOCKED_BY_AUTOMOD
+    return Reason.of(ReasonCode.NOT_TAKEN)

@@ -12,7 +12,7 @@ import discord
 from bot.core.policy import Refused
 from bot.core.ports import Irremovable
 from bot.core.spooled import all_intact
-from bot.jobs import Action, Job, JobState
+from bot.jobs import Action, Job, JobState, Wish
 from bot.ui import info, uploads
 from bot.ui.buttons import Press
 from bot.ui.client import Interaction
@@ -55,7 +55,14 @@ async def _reroll(interaction: Interaction, job: Job) -> None:
     if job.deleted_at is not None:
         raise UserError("That image was deleted: ask for a new one with /imagine.")
     request = replace(job.request, seed=secrets.randbelow(SEEDS))
-    await place_order(interaction, request, action=Action.REROLL, parent_id=job.id)
+    await place_order(interaction, request, wish=_again(job), action=Action.REROLL, parent_id=job.id)
+
+
+def _again(job: Job) -> Wish | None:
+    """The same wish, but for a seed that its person gave."""
+    if job.wish is None:
+        return None
+    return {option: value for option, value in job.wish.items() if option != "seed"}
 
 
 async def _info(interaction: Interaction, job: Job) -> None:

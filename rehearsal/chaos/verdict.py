@@ -122,7 +122,7 @@ def _of_answers(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
         if row is None:
             yield f"message {message.id} promises a picture that no row knows"
         elif row["state"] == "cancelled" and not _is_taken_back(storm, row, message.id):
-            yield f"job {row['id']} was acknowledged by message {message.id}, but cancelled: {row['reason']}"
+            yield f"job {row['id']} was acknowledged by message {message.id}, but cancelled: {row['reason_code']}"
     for message in storm.messages():
         if "Cancel" in labels(message):
             yield f"message {message.id} still stands in line: {message.text!r}"
@@ -183,4 +183,4 @@ def _of_shares(storm: Storm, rows: list[dict[str, Any]]) -> Iterator[str]:
     if meant and len(failed) > (1 - SHARE_OF_IMAGES) * len(meant):
         yield f"only {len(meant) - len(failed)} of {len(meant)} ended as pictures"
     if storm.plan.victims == ("bot",) and failed:
-        yield f"kills of the bot alone cost {len(failed)} pictures: {[row['reason'] for row in failed]}"
+        yield f"kills of the bot alone cost {len(failed)} pictures: {[row['reason_code'] for row in failed]}"

@@ -19,7 +19,8 @@ from bot.core.engine_client import EngineClient
 from bot.core.policy import Refused
 from bot.core.ports import Progress, Undeliverable
 from bot.core.watch import Deadlines
-from bot.jobs import Action, Job, JobState, Origin, Owner
+from bot.core.words import why
+from bot.jobs import Action, Job, JobState, Origin, Owner, Reason
 from bot.store import Store
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest
 
@@ -82,7 +83,7 @@ class RecordingDelivery:
         await self.gate.wait()
         self.finished.append(job)
         if self.undeliverable is not None:
-            raise Undeliverable(self.undeliverable)
+            raise Undeliverable(Reason.told(self.undeliverable))
         return job.message_id or 0
 
     async def find_answer(self, job: Job) -> int | None:
@@ -99,6 +100,11 @@ class RecordingDelivery:
 
     def ends_of(self, job: Job) -> list[Job]:
         return [end for end in self.finished if end.id == job.id]
+
+
+def end_of(job: Job) -> str | None:
+    """The sentence with which it failed or was cancelled."""
+    return None if job.reason is None else why(job.reason)
 
 
 def picture(prompt: str = "a red circle", **values: Any) -> GenerationRequest:

@@ -28,7 +28,7 @@ from engine.contract import (
     Started,
     Stepped,
 )
-from tests.core.rig import GUILD, SLOW, MakeRig, Rig, eventually, picture
+from tests.core.rig import GUILD, SLOW, MakeRig, Rig, end_of, eventually, picture
 
 ADMIN = 99
 
@@ -113,7 +113,7 @@ async def test_a_failed_request_is_refunded_with_its_reason(rig_of: MakeRig) -> 
     bad, good = await rig.imagine("FAIL", images=3), await rig.imagine(user=2)
     row, other = await rig.all_ended([bad, good])
     assert (row.state, row.charged) == (JobState.FAILED, 0)
-    assert row.reason == "The fake engine was asked to fail here."
+    assert end_of(row) == "The fake engine was asked to fail here."
     assert other.state is JobState.DELIVERED
     await eventually(lambda: rig.delivery.ends_of(bad))
     assert rig.delivery.ends_of(bad)[0].reason == row.reason
@@ -137,7 +137,7 @@ async def test_undeliverable_images_are_refunded(rig_of: MakeRig) -> None:
     rig = await rig_of()
     rig.delivery.undeliverable = "The channel is gone."
     row = await rig.ended(await rig.imagine())
-    assert (row.state, row.charged, row.reason) == (JobState.FAILED, 0, "The channel is gone.")
+    assert (row.state, row.charged, end_of(row)) == (JobState.FAILED, 0, "The channel is gone.")
     await eventually(
         lambda: [end.state for end in rig.delivery.ends_of(row)] == [JobState.RENDERED, JobState.FAILED]
     )
@@ -354,7 +354,7 @@ async def test_cancel_while_waiting_is_free(rig_of: MakeRig) -> None:
     assert await rig.dispatcher.cancel(job.id, by="Ada")
     row = await rig.row(job)
     assert (row.state, row.charged, row.attempt) == (JobState.CANCELLED, 0, 0)
-    assert row.reason == "Cancelled by Ada."
+    assert end_of(row) == "Cancelled by Ada."
     assert rig.dispatcher.progress_of(last).place == 1
     await eventually(lambda: rig.delivery.ends_of(job))
     assert not await rig.dispatcher.cancel(job.id, by="Ada")
@@ -462,7 +462,7 @@ async def test_a_blocked_person_loses_what_waits(rig_of: MakeRig) -> None:
     delivered, cancelled = JobState.DELIVERED, JobState.CANCELLED
     assert [row.state for row in rows] == [delivered, cancelled, cancelled, delivered]
     assert [row.charged for row in rows] == [1, 0, 0, 1]
-    assert {row.reason for row in rows[1:3]} == {"Cancelled by a moderator, not charged."}
+    assert {end_of(row) for row in rows[1:3]} == {"Cancelled by a moderator, not charged."}
     await eventually(lambda: all(rig.delivery.ends_of(job) for job in waiting))
     await rig.assert_books()
 
@@ -475,7 +475,7 @@ async def test_a_guild_that_is_left_costs_and_shows_nothing(rig_of: MakeRig) -> 
     await rig.dispatcher.guild_left(GUILD)
     rows = await rig.all_ended(jobs)
     assert {row.state for row in rows} <= {JobState.CANCELLED, JobState.FAILED}
-    assert {(row.charged, row.reason) for row in rows} == {(0, "The bot was removed from the server.")}
+    assert {(row.charged, end_of(row)) for row in rows} == {(0, "The bot was removed from the server.")}
 
     late = await rig.ended(await rig.imagine())  # its admission was under way meanwhile
     assert (late.state, late.charged, late.attempt) == (JobState.CANCELLED, 0, 0)

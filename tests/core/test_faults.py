@@ -19,7 +19,7 @@ from bot.core.watch import Deadlines
 from bot.jobs import Job, JobState
 from bot.store.db import DatabaseError
 from engine.contract import FakeSettings
-from tests.core.rig import SLOW, MakeRig, Rig, eventually
+from tests.core.rig import SLOW, MakeRig, Rig, end_of, eventually
 
 Stranger = Callable[[Rig], AbstractContextManager[sqlite3.Connection]]
 FOUR_SLOW = FakeSettings(step_s=0.01, slots=4)
@@ -68,8 +68,7 @@ async def test_the_second_death_is_the_end_and_free(rig_of: MakeRig) -> None:
     good = await rig.imagine(user=2)
     row = await rig.ended(bad)
     assert (row.state, row.faults, row.attempt, row.charged) == (JobState.FAILED, 1, 2, 0)
-    assert row.reason is not None
-    assert "died twice" in row.reason
+    assert "died twice" in str(end_of(row))
     assert (await rig.ended(good)).state is JobState.DELIVERED
     await eventually(lambda: len(rig.delivery.ends_of(bad)) == 1)
     assert await rig.used() == 0
@@ -134,7 +133,7 @@ async def test_a_cancelled_job_does_not_come_back(rig_of: MakeRig) -> None:
     assert await rig.dispatcher.cancel(job.id, by="Ada")
     kill(rig)
     row = await rig.ended(job)
-    assert (row.state, row.attempt, row.reason) == (JobState.CANCELLED, 1, "Cancelled by Ada.")
+    assert (row.state, row.attempt, end_of(row)) == (JobState.CANCELLED, 1, "Cancelled by Ada.")
     assert row.charged < row.cost
     await rig.assert_books()
 

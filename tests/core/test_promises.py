@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bot.core.ports import Irremovable
-from bot.jobs import Job, JobState, LimitEntry, Subject
+from bot.jobs import TOKEN_LIFE_S, Job, JobState, LimitEntry, Subject
 from engine.contract import FakeSettings, Finished, SpooledImage, Started, Stepped
-from tests.core.rig import GUILD, QUICK, SLOW, MakeRig, RecordingDelivery, Rig, eventually
+from tests.core.rig import GUILD, QUICK, SLOW, MakeRig, RecordingDelivery, Rig, end_of, eventually
 
 HELD = FakeSettings(load_s=60.0)
 """An engine that never gets ready while a test lasts."""
@@ -50,7 +50,7 @@ async def test_a_cancel_before_the_answer_is_noted_holds(rig_of: MakeRig) -> Non
     await rig.dispatcher.answered(job, 555)
     await eventually(lambda: rig.delivery.ends_of(job))
     row = await rig.row(job)
-    assert (row.state, row.charged, row.attempt, row.reason) == (JobState.CANCELLED, 0, 0, CANCELLED)
+    assert (row.state, row.charged, row.attempt, end_of(row)) == (JobState.CANCELLED, 0, 0, CANCELLED)
     assert [(end.state, end.message_id) for end in rig.delivery.ends_of(job)] == [(JobState.CANCELLED, 555)]
     await eventually(lambda: not rig.dispatcher._tasks)
     assert await rig.store.jobs.ends_to_find() == []
@@ -79,6 +79,21 @@ async def test_a_cancel_before_the_answer_is_noted_outlives_a_kill(
     assert await rig.store.jobs.ends_to_find() == []
 
 
+async def test_a_cancel_before_the_answer_is_noted_outlives_its_token(rig_of: MakeRig) -> None:
+    """Killed, and away for longer than Discord's token lives: the message that stands there is found and shows the end."""
+    rig = await rig_of(fake=HELD, ready=False)
+    job = await rig.accepted()
+    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    rig.delivery.answers[job.interaction_id] = 4242
+    rig.clock.offset += TOKEN_LIFE_S + 1
+    await die(rig)
+    await eventually(lambda: rig.delivery.ends_of(job))
+    assert [(end.state, end.message_id) for end in rig.delivery.ends_of(job)] == [(JobState.CANCELLED, 4242)]
+    assert (await rig.row(job)).token is None
+    await eventually(lambda: not rig.dispatcher._tasks)
+    assert await rig.store.jobs.ends_to_find() == []
+
+
 async def test_an_answer_that_fails_after_a_cancel_changes_nothing(rig_of: MakeRig) -> None:
     """Cancelled, and then Discord says that it never took the answer: still cancelled, free, and shown to nobody."""
     rig = await rig_of()
@@ -87,7 +102,7 @@ async def test_an_answer_that_fails_after_a_cancel_changes_nothing(rig_of: MakeR
     rig.dispatcher.answer_unknown(job)
     await eventually(lambda: not rig.dispatcher._tasks)
     row = await rig.row(job)
-    assert (row.state, row.charged, row.reason) == (JobState.CANCELLED, 0, CANCELLED)
+    assert (row.state, row.charged, end_of(row)) == (JobState.CANCELLED, 0, CANCELLED)
     assert rig.delivery.ends_of(job) == []
 
 
@@ -136,7 +151,7 @@ async def test_a_cancel_outlives_a_kill(rig_of: MakeRig) -> None:
     await die(rig)
     await rig.ended(await rig.imagine(user=2))
     row = await rig.row(job)
-    assert (row.state, row.attempt, row.reason) == (JobState.CANCELLED, 1, CANCELLED)
+    assert (row.state, row.attempt, end_of(row)) == (JobState.CANCELLED, 1, CANCELLED)
     assert row.charged < row.cost
     assert {end.state for end in rig.delivery.ends_of(job)} <= {JobState.CANCELLED}
     await rig.assert_books()
@@ -187,7 +202,7 @@ async def test_a_server_that_is_left_is_settled_in_every_state_before_a_kill(rig
     await rig.dispatcher.guild_left(GUILD)
     rows = [await rig.row(job) for job in jobs]
     assert [row.state for row in rows] == [JobState.FAILED, *[JobState.CANCELLED] * 3]
-    assert {(row.charged, row.reason) for row in rows} == {(0, "The bot was removed from the server.")}
+    assert {(row.charged, end_of(row)) for row in rows} == {(0, "The bot was removed from the server.")}
     await die(rig)
     await rig.ended(await rig.imagine(user=5))
     assert [(await rig.row(job)).state for job in jobs] == [row.state for row in rows]

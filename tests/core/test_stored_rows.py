@@ -13,7 +13,7 @@ from bot.jobs import Job, JobState, Owner, Subject
 from bot.store import Store
 from bot.store.errors import DatabaseError, Unusable
 from engine.contract import FakeSettings, GenerationRequest, InvalidRequest, SpooledImage
-from tests.core.rig import GUILD, QUICK, MakeRig, Rig, eventually, picture
+from tests.core.rig import GUILD, QUICK, MakeRig, Rig, end_of, eventually, picture
 
 HELD = FakeSettings(load_s=60.0)
 UNDRAWABLE = {
@@ -45,6 +45,10 @@ READABLE = {
     "an image without its later facts": "images = json_remove(images, '$[0].flagged', '$[0].width')",
     "notes of another kind": """notes = '[1, {"text": "x"}, "a note"]'""",
     "notes that are no list": "notes = '{}'",
+    "a wish of another kind": "wish = '[1]'",
+    "a wish with keys of a later version": """wish = '{"hue": {"of": [7]}}'""",
+    "a reason's code of a later version": """reason_code = 'dreamt', reason_values = '{"of": 7, "text": "x"}'""",
+    "a reason's values of another kind": "reason_code = 'cancelled', reason_values = '[]'",
 }
 
 
@@ -66,7 +70,7 @@ async def test_a_waiting_job_that_can_not_be_drawn_any_more_is_refunded(rig_of: 
     good = await rig.imagine(user=3)
     for row in await rig.all_ended(jobs):
         assert (row.state, row.charged) == (JobState.FAILED, 0)
-        assert row.reason is not None and row.reason.endswith(".")
+        assert str(end_of(row)).endswith(".")
     assert (await rig.ended(good)).state is JobState.DELIVERED
     await eventually(lambda: all(rig.delivery.ends_of(job) for job in jobs))
     assert rig.dispatcher.running() == rig.dispatcher.line() == []
@@ -96,7 +100,7 @@ async def test_a_running_job_that_can_not_be_drawn_any_more_is_refunded(rig_of: 
     await rig.start()
     row = await rig.ended(job)
     assert (row.state, row.charged, row.attempt) == (JobState.FAILED, 0, 1)
-    assert row.reason is not None and "no sampler “Gone++”" in row.reason
+    assert "no sampler “Gone++”" in str(end_of(row))
 
 
 async def test_pictures_that_are_drawn_are_delivered_whatever_the_bounds(rig_of: MakeRig) -> None:

@@ -16,15 +16,17 @@ from bot.core import engine_client as client_module
 from bot.core.engine_client import EngineClient, EngineStatus, Lost, Paused, Phase, pinned
 from bot.core.policy import Refused
 from bot.core.watch import Deadlines
-from bot.core.words import SET_ASIDE, for_the_owner, held_up_by, model_set_aside
+from bot.core.words import for_the_owner, held_up_by, model_set_aside
 from bot.jobs import Job, JobState
 from engine import process as process_module
 from engine.contract import EngineSettings, Event, FakeSettings, Finished, InvalidRequest, Ready, Submit
 from engine.fake import MODEL
 from engine.process import EXIT_DEVICE_LOST
-from tests.core.rig import SLOW, MakeRig, Rig, eventually, picture
+from tests.core.rig import SLOW, MakeRig, Rig, end_of, eventually, picture
 
 HANGING = Deadlines(first_job_s=3.0, first_step_s=3.0, step_s=3.0, paces=1.0)
+
+SET_ASIDE = "The image engine died each time it loaded the model {}: use another one."
 
 
 @pytest.fixture
@@ -279,7 +281,7 @@ async def test_a_model_that_kills_or_stalls_is_set_aside(
     bad += [await rig.imagine(user=3, model="bad"), await rig.imagine(user=1, model="bad")]
     good += [await rig.imagine(user=4)]
     for row in await rig.all_ended(bad):
-        assert (row.state, row.charged, row.reason) == (JobState.FAILED, 0, SET_ASIDE.format(model="bad"))
+        assert (row.state, row.charged, end_of(row)) == (JobState.FAILED, 0, SET_ASIDE.format("bad"))
     assert [(row.state, row.faults) for row in await rig.all_ended(good)] == [(JobState.DELIVERED, 0)] * 2
     await eventually(lambda: rig.delivery.told)
     assert rig.delivery.told == [model_set_aside("bad")]
@@ -301,7 +303,7 @@ async def test_a_first_model_that_kills_or_stalls_is_set_aside(
     await eventually(lambda: rig.engine.status.models)
     bad, good = await rig.imagine(user=1), await rig.imagine(user=2, model="good")
     row = await rig.ended(bad)
-    assert (row.state, row.charged, row.reason) == (JobState.FAILED, 0, SET_ASIDE.format(model="fake"))
+    assert (row.state, row.charged, end_of(row)) == (JobState.FAILED, 0, SET_ASIDE.format("fake"))
     assert (await rig.ended(good)).state is JobState.DELIVERED
     assert [model.id for model in rig.engine.status.models] == ["good"]
     assert rig.delivery.told == [model_set_aside("fake")]
@@ -386,8 +388,7 @@ async def test_out_of_memory_costs_one_job_and_no_process(rig_of: MakeRig) -> No
     jobs = [await rig.imagine("OUTOFMEMORY" if user == 1 else "fine", user=user) for user in (2, 1, 3)]
     rows = await rig.all_ended(jobs)
     assert [row.state for row in rows] == [JobState.DELIVERED, JobState.FAILED, JobState.DELIVERED]
-    assert rows[1].reason is not None
-    assert "not enough memory for 64x64" in rows[1].reason
+    assert "not enough memory for 64x64" in str(end_of(rows[1]))
     assert (rows[1].charged, rows[1].faults) == (0, 0)
     assert rig.engine.pid == pid
     await rig.assert_books()

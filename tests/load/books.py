@@ -42,8 +42,8 @@ def fill(path: Path, rows: int) -> None:
     now = time.time()
     sql = """INSERT INTO job (state, attempt, request, action, user_id, guild_id, channel_id, message_id, interaction_id,
                               application_id, cost, charged, created_at, queued_at, started_at, finished_at, shown_at,
-                              reason, images)
-             VALUES (?, 1, ?, 'imagine', ?, ?, 3, 4, ?, 5, 1, ?, ?, 1, 1, 1, 1, ?, ?)"""
+                              reason_code, reason_values, images)
+             VALUES (?, 1, ?, 'imagine', ?, ?, 3, 4, ?, 5, 1, ?, ?, 1, 1, 1, 1, ?, ?, ?)"""
     connection = sqlite3.connect(path)
     try:
         connection.executemany(
@@ -57,7 +57,8 @@ def fill(path: Path, rows: int) -> None:
                     n,
                     int(n % 100 > 0),
                     now - DAYS * 86_400 * (1 - n / rows),
-                    None if n % 100 else "The channel is gone.",
+                    None if n % 100 else "channel_gone",
+                    None if n % 100 else "{}",
                     image,
                 )
                 for n in range(rows)

@@ -15,7 +15,7 @@ from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection
 from bot.core import dispatcher as dispatcher_module
 from bot.core.dispatcher import Dispatcher
 from bot.core.policy import Refused
-from bot.jobs import LIVE, Action, Job, JobState, Origin, Owner
+from bot.jobs import LIVE, Action, Job, JobState, Origin, Owner, ReasonCode
 from bot.store import Store
 from bot.store.errors import DatabaseError
 from bot.store.history import History
@@ -34,7 +34,6 @@ SETTINGS = Settings(
     queue=QueueSection(max=100),
     data=DataSection(dir=Path("/"), free_mb=0),
 )
-DIED_TWICE = "died twice"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -230,8 +229,8 @@ class Play:
         elif not is_told:
             if row["charged"] or row["attempt"]:
                 yield "nobody was told of it, but it ran or was charged"
-        elif not asked.is_cancelled and "Cancelled by" not in row["reason"]:
-            yield f"was acknowledged, but cancelled: {row['reason']}"
+        elif not asked.is_cancelled and row["reason_code"] != ReasonCode.CANCELLED:
+            yield f"was acknowledged, but cancelled: {row['reason_code']}"
         due = (JobState.RENDERED if state is JobState.DELIVERED else state, row["attempt"])
         if (
             is_told
@@ -242,12 +241,12 @@ class Play:
 
     def _why_failed(self, asked: Asked, row: Any) -> Iterator[str]:
         prompt, world = asked.job.request.prompt, self.world
-        if DIED_TWICE in row["reason"]:
+        if row["reason_code"] == ReasonCode.DIED_TWICE:
             alone = world.deaths_alone.get(asked.job.id, 0)
             if alone < dispatcher_module.FAULTS_MAX:
                 yield f"was given up after {alone} deaths of its own"
         elif FAIL not in prompt and asked.job.id not in world.nowhere:
-            yield f"failed without a reason: {row['reason']}"
+            yield f"failed without a reason: {row['reason_code']}"
 
 
 def _number_of(task: Any) -> int:

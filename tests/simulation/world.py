@@ -16,7 +16,7 @@ from typing import Any
 
 from bot.core.engine_client import EngineStatus, Lost, Phase
 from bot.core.ports import Progress, Undeliverable
-from bot.jobs import Job
+from bot.jobs import Job, Reason, ReasonCode
 from bot.store.db import DatabaseError
 from bot.store.schema import migrations, statements
 from engine.contract import (
@@ -145,7 +145,7 @@ class SimDelivery:
         await world.pause(5.0)
         await self._life.goes_on()
         if job.id in world.nowhere:
-            raise Undeliverable("The channel is gone.")
+            raise Undeliverable(Reason.of(ReasonCode.CHANNEL_GONE))
         assert job.message_id is not None
         world.ends[job.message_id] = job
         await world.pause(5.0)

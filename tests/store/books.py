@@ -38,6 +38,8 @@ def admission(
     guild: int = GUILD,
     images: int = 1,
     parent: int | None = None,
+    image: int | None = None,
+    part: int = 0,
     action: Action | None = None,
     interaction: int | None = None,
     credits_per_day: int = 1000,
@@ -51,9 +53,12 @@ def admission(
     return Admission(
         request=wish,
         owner=Owner(user_id=user, guild_id=guild),
-        origin=Origin(interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5),
+        origin=Origin(
+            interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5, part=part
+        ),
         action=action or (Action.REROLL if parent is not None else Action.IMAGINE),
         parent_id=parent,
+        parent_image=image,
         cost=cost_of(wish),
         limits=Limits(
             credits_per_day=credits_per_day, pending=pending, max_pixels=2**22, max_steps=150, max_images=10

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bot.jobs import Job, JobState, Refusal, Usage
+from bot.jobs import Job, JobState, Reason, Refusal, Usage
 from bot.store import Store
 from tests.store.books import GUILD, NOON, admission, admitted, delivered, queued, rendered, running, sure
 
@@ -106,10 +107,10 @@ async def test_a_button_is_free_after_the_end(store: Store, end: str) -> None:
         await delivered(store, parent=parent.id)
     elif end == "failed":
         first = await queued(store, parent=parent.id)
-        sure(await store.jobs.failed(first, reason="no", now=NOON))
+        sure(await store.jobs.failed(first, reason=Reason.told("no"), now=NOON))
     else:
         first = await admitted(store, parent=parent.id)
-        sure(await store.jobs.cancelled(first, reason="no", charged=0, now=NOON))
+        sure(await store.jobs.cancelled(first, reason=Reason.told("no"), charged=0, now=NOON))
     assert isinstance(await store.jobs.admit(admission(parent=parent.id), NOON), Job)
 
 
@@ -157,7 +158,7 @@ async def test_a_job_at_the_first_moment_of_the_day_belongs_to_that_day(store: S
 async def test_a_refund_makes_room(store: Store) -> None:
     """Credits of a failed job can be used again, and its place among the pending ones is free."""
     job = await running(store, images=5, credits_per_day=5, pending=1)
-    sure(await store.jobs.failed(job, reason="no", now=NOON))
+    sure(await store.jobs.failed(job, reason=Reason.told("no"), now=NOON))
     assert isinstance(await store.jobs.admit(admission(images=5, credits_per_day=5, pending=1), NOON), Job)
 
 
@@ -193,3 +194,47 @@ async def test_expired_tokens_are_forgotten(store: Store) -> None:
     assert kept == new
     assert gone is not None
     assert (gone.token, gone.state) == (None, JobState.QUEUED)
+
+
+# ------------------------------------------------------------------ several jobs of one interaction, images of one job
+
+
+async def test_one_interaction_may_make_several_jobs_but_each_part_once(store: Store) -> None:
+    """Parts of an interaction are jobs of their own; a part that comes twice is a duplicate, at whatever time."""
+    answers = [await store.jobs.admit(admission(interaction=77, part=part), NOON) for part in (0, 1, 2, 1, 0)]
+    assert [answer.part if isinstance(answer, Job) else answer for answer in answers] == [
+        *(0, 1, 2),
+        *[Refusal.DUPLICATE] * 2,
+    ]
+
+
+async def test_buttons_of_different_images_are_different_buttons(store: Store) -> None:
+    """While an image's button is taken, those of the other images and that of the whole job are free; none twice."""
+    parent = await delivered(store, images=3)
+    for image in (0, 1, 2, None):
+        job = await admitted(store, parent=parent.id, image=image)
+        assert (job.parent_id, job.parent_image) == (parent.id, image)
+    for image in (0, 1, 2, None):
+        refused = await store.jobs.admit(admission(parent=parent.id, image=image), NOON)
+        assert refused is Refusal.BUTTON
+    assert isinstance(await store.jobs.admit(admission(parent=parent.id, image=1, user=2), NOON), Job)
+
+
+@pytest.mark.parametrize(
+    "wish", [None, {}, {"prompt": "a \ud800 “ü”\x00 🎈 <lora:ink:0.5>", "seed": -1, "strength": 0.5}]
+)
+async def test_a_wish_and_a_language_are_kept_as_they_were(store: Store, wish: dict[str, Any] | None) -> None:
+    """Whatever was typed is read back, also what no text of SQLite could hold; where nothing is known there is None."""
+    asked = admission()
+    asked = replace(asked, wish=wish, origin=replace(asked.origin, locale="pt-BR"))
+    job = await store.jobs.admit(asked, NOON)
+    assert isinstance(job, Job)
+    assert (job.wish, job.locale) == (wish, "pt-BR")
+    assert await store.jobs.get(job.id) == job
+
+
+async def test_a_message_leads_to_its_job_by_an_index(store: Store) -> None:
+    """However many jobs there are, the one of a message is found at once."""
+    sql = "EXPLAIN QUERY PLAN SELECT * FROM job WHERE message_id = :id"
+    (step,) = await store.database.read(sql, {"id": 1})
+    assert "job_by_message" in step["detail"]

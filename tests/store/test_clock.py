@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.policy import day_of
-from bot.jobs import Job, Refusal
+from bot.jobs import Job, Reason, Refusal
 from bot.store import Store
 from tests.core.test_policy import MOMENTS, ZONES, changes_of
 from tests.store.books import GUILD, NOON, admission, admitted
@@ -98,6 +98,6 @@ async def test_what_a_job_costs_stays_on_the_day_it_was_asked_for(store: Store) 
     today = day_of(NOON, person.zone).start
     job = await admitted(store, now=today - 60)
     assert await person.ask(today + 60)
-    assert await store.jobs.cancelled(job, reason="No.", charged=0, now=today + 120)
+    assert await store.jobs.cancelled(job, reason=Reason.told("No."), charged=0, now=today + 120)
     assert (await person.used(today + 180), await person.used(today - 1)) == (1, 1)
     assert [await person.ask(today + 180) for _ in range(DAILY)] == [True] * (DAILY - 1) + [False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.jobs import Job, JobState, price_of
+from bot.jobs import Job, JobState, Reason, price_of
 from bot.store import Store
 from tests.store.books import GUILD, NOON, admitted, delivered, rendered, running, sure
 
@@ -13,7 +13,7 @@ DAY = (NOON - 100.0, NOON + 100.0)
 
 async def refunded(store: Store, **values: int) -> Job:
     job = await rendered(store, **values)
-    return sure(await store.jobs.failed(job, reason="The channel is gone.", now=NOON))
+    return sure(await store.jobs.failed(job, reason=Reason.told("The channel is gone."), now=NOON))
 
 
 async def fetch(store: Store, job: Job, *, allowed: int = 10, day: tuple[float, float] = DAY) -> Job | None:
@@ -31,7 +31,11 @@ async def test_fetching_charges_once_however_often_it_is_pressed(store: Store) -
     paid = await asyncio.gather(*(fetch(store, job) for _ in range(10)))
     assert sum(each is not None for each in paid) == 1
     row = sure(await store.jobs.get(job.id))
-    assert (row.state, row.charged, row.reason) == (JobState.DELIVERED, 4, "The channel is gone.")
+    assert (row.state, row.charged, row.reason) == (
+        JobState.DELIVERED,
+        4,
+        Reason.told("The channel is gone."),
+    )
     assert await used(store) == 4
     assert await store.history.audit() == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.jobs import Reason
 from bot.store import Store
 from tests.store.books import GUILD, NOON, delivered, queued, rendered, running, sure
 
@@ -38,7 +39,7 @@ async def test_only_finished_pictures_of_that_person_and_guild(store: Store) -> 
     await delivered(store, guild=GUILD + 1)
     await queued(store)
     await rendered(store)
-    sure(await store.jobs.failed(await running(store), reason="no", now=NOON))
+    sure(await store.jobs.failed(await running(store), reason=Reason.told("no"), now=NOON))
     assert await page(store) == ([mine.id], 1)
 
 
@@ -46,7 +47,7 @@ async def test_pictures_that_could_not_be_posted_are_kept(store: Store) -> None:
     """A job that failed with its images finished is in the history; one whose images are all withheld is not."""
     kept, withheld = await rendered(store), await rendered(store, shown=0)
     for job in (kept, withheld):
-        sure(await store.jobs.failed(job, reason="The channel is gone.", now=NOON))
+        sure(await store.jobs.failed(job, reason=Reason.told("The channel is gone."), now=NOON))
     assert await page(store) == ([kept.id], 1)
 
 
@@ -84,8 +85,12 @@ async def test_an_honest_day_passes_the_audit(store: Store) -> None:
     await running(store)
     await rendered(store, images=3, shown=2)
     await delivered(store, images=3, shown=0)
-    sure(await store.jobs.failed(await running(store), reason="no", now=NOON))
-    sure(await store.jobs.cancelled(await running(store, images=4), reason="no", charged=2, now=NOON))
+    sure(await store.jobs.failed(await running(store), reason=Reason.told("no"), now=NOON))
+    sure(
+        await store.jobs.cancelled(
+            await running(store, images=4), reason=Reason.told("no"), charged=2, now=NOON
+        )
+    )
     assert await store.history.audit() == []
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from bot.jobs import LIVE, TRANSITIONS, WAITING, Job, JobState, Refusal, Usage
+from bot.jobs import LIVE, TRANSITIONS, WAITING, Job, JobState, Reason, Refusal, Usage
 from bot.store import Store
 from tests.store.books import NOON, admission, images_of
 
@@ -204,10 +204,12 @@ class Books(RuleBasedStateMachine):
             case JobState.DELIVERED:
                 return self.settle(seen, jobs.delivered(seen, message_id=1000 + seen.id, now=now), new)
             case JobState.FAILED:
-                return self.settle(seen, jobs.failed(seen, reason="It failed.", now=now), new, charged=0)
+                return self.settle(
+                    seen, jobs.failed(seen, reason=Reason.told("It failed."), now=now), new, charged=0
+                )
             case JobState.CANCELLED:
                 charged = int(seen.cost * share) if seen.state is JobState.RUNNING else 0
-                done = jobs.cancelled(seen, reason="Cancelled.", charged=charged, now=now)
+                done = jobs.cancelled(seen, reason=Reason.told("Cancelled."), charged=charged, now=now)
                 return self.settle(seen, done, new, charged=charged)
             case JobState.ACCEPTED:
                 raise AssertionError("nothing becomes accepted")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.jobs import Job
+from bot.jobs import Job, Reason
 from bot.store import Store, health
 from tests.store.books import GUILD, NOON, admission, delivered, queued, rendered, running, sure
 
@@ -106,14 +106,16 @@ async def a_day(store: Store) -> None:
     ):
         await jobs.admit(admission(parent=parent.id, **refused), NOON)  # pyright: ignore[reportArgumentType]
     lost = await rendered(store)
-    failed = sure(await jobs.failed(lost, reason="It is gone.", now=NOON))
+    failed = sure(await jobs.failed(lost, reason=Reason.told("It is gone."), now=NOON))
     await jobs.fetched(failed, charged=1, day=(0, NOON + 1), credits_per_day=9)
     await jobs.requeued(await running(store), faults=1)
-    cancelled = sure(await jobs.cancelled(await queued(store), reason="No.", charged=0, now=NOON))
+    cancelled = sure(
+        await jobs.cancelled(await queued(store), reason=Reason.told("No."), charged=0, now=NOON)
+    )
     await jobs.mark_shown(cancelled.id, now=NOON)
     await jobs.answered_late(cancelled.id, message_id=1)
-    await jobs.withdrawn(guild_id=GUILD, user_id=1, reason="No.", now=NOON)
-    await jobs.abandoned(guild_id=GUILD, reason="No.", now=NOON)
+    await jobs.withdrawn(guild_id=GUILD, user_id=1, reason=Reason.told("No."), now=NOON)
+    await jobs.abandoned(guild_id=GUILD, reason=Reason.told("No."), now=NOON)
     await jobs.mark_deleted(parent.id, now=NOON)
     await jobs.unmark_deleted(parent.id)
     await jobs.mark_removed(parent.id, now=NOON)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.ports import Progress
-from bot.jobs import Action, Job, JobState
+from bot.jobs import Action, Job, JobState, Reason
 from bot.ui import messages
 from bot.ui.info import INLINE_MAX, describe
 from engine.contract import GenerationRequest, SpooledImage, Stage, Stepped
@@ -131,7 +131,9 @@ async def test_an_enlarged_picture_says_so(
     assert labels(view) == buttons
     assert describe(made)[1].endswith(command)
     assert "size:" not in describe(made)[1]
-    failed = messages.final_view(dataclasses.replace(made, state=JobState.FAILED, reason="x", charged=0), [])
+    failed = messages.final_view(
+        dataclasses.replace(made, state=JobState.FAILED, reason=Reason.told("x"), charged=0), []
+    )
     assert "Reroll" in labels(failed)
 
 
@@ -141,7 +143,9 @@ async def test_no_message_exceeds_discords_limits(prompt: str, notes: list[str])
     asked = job(prompt, notes=tuple(notes))
     for view in (
         messages.final_view(asked, ["a.png"]),
-        messages.final_view(dataclasses.replace(asked, state=JobState.FAILED, reason="x", charged=0), []),
+        messages.final_view(
+            dataclasses.replace(asked, state=JobState.FAILED, reason=Reason.told("x"), charged=0), []
+        ),
         messages.live_view(asked, Progress(place=3, eta_s=10.0, hint="loading")),
         messages.live_view(dataclasses.replace(asked, state=JobState.RUNNING), Progress(preview=b"x")),
     ):
@@ -213,7 +217,7 @@ async def test_a_running_job_shows_its_newest_preview() -> None:
 @pytest.mark.parametrize("state", [JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED])
 async def test_no_end_shows_a_preview(state: JobState) -> None:
     """Whatever became of the job, its last message knows finished pictures alone."""
-    ended = job(state=state, reason="Because.")
+    ended = job(state=state, reason=Reason.told("Because."))
 
     assert "attachment://preview.jpg" not in dict(pictures(messages.final_view(ended, ["a.png"])))
     assert pictures(messages.final_view(ended, [])) == []

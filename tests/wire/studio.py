@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from bot.core.ports import Progress
-from bot.jobs import Action, Job, JobState
+from bot.jobs import Action, Job, JobState, Reason
 from bot.ui.delivery import DiscordDelivery
 from engine.contract import GenerationRequest, SpooledImage, Stepped
 from rehearsal.loopback import Interaction, LoopbackDiscord, Message, Request, User
@@ -47,7 +47,7 @@ class Studio:
 
     @property
     def failed(self) -> Job:
-        return replace(self.job, state=JobState.FAILED, reason="No.")
+        return replace(self.job, state=JobState.FAILED, reason=Reason.told("No."))
 
     @property
     def edits(self) -> list[Request]:

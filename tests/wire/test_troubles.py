@@ -246,7 +246,7 @@ async def test_what_nobody_takes_is_refunded_and_kept_in_the_history(tmp_path: P
         await evening.imagine(seed=42)
         await discord.delete_channel(evening.channel)
         await ends(evening, "failed")
-        assert evening.bot.rows("SELECT charged, reason FROM job") == [(0, "The channel is gone.")]
+        assert evening.bot.rows("SELECT charged, reason_code FROM job") == [(0, "channel_gone")]
 
         elsewhere = discord.add_channel(evening.guild, "elsewhere")
         await discord.announce(evening.guild)
@@ -323,8 +323,8 @@ async def test_a_server_that_is_left_gets_nothing_and_pays_nothing(tmp_path: Pat
 
         assert charges(evening) == [0, 0, 0]
         assert discord.requests_to("PATCH", "/channels/") == discord.requests_to("POST", "/channels") == []
-        reasons = evening.bot.rows("SELECT DISTINCT reason FROM job")
-        assert reasons == [("The bot was removed from the server.",)]
+        reasons = evening.bot.rows("SELECT DISTINCT reason_code FROM job")
+        assert reasons == [("removed",)]
 
 
 async def test_a_server_left_while_the_bot_was_away(tmp_path: Path) -> None:

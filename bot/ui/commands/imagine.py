@@ -10,6 +10,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
+from bot.jobs import Wish
 from bot.ui.attachments import Attached, attached
 from bot.ui.client import EaselClient, EaselTree, Interaction
 from bot.ui.errors import UserError
@@ -93,7 +94,15 @@ async def imagine(
         start=files.start if files is not None else None,
         loras=parse_loras(lora or ""),
     )
-    await place_order(interaction, request, files=files)
+    await place_order(interaction, request, wish=_wish(interaction), files=files)
+
+
+def _wish(interaction: Interaction) -> Wish:
+    """What was filled in, as typed; of a file its name."""
+    return {
+        name: value.filename if isinstance(value, discord.Attachment) else value
+        for name, value in interaction.namespace
+    }
 
 
 def _size(

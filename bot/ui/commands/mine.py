@@ -114,9 +114,10 @@ async def history(interaction: discord.Interaction[EaselClient]) -> None:
 
 
 class TurnPage(
-    ui.DynamicItem[ui.Button[Any]], template=r"easel:history:(?P<way>older|newer):(?P<offset>[0-9]{1,9})"
+    ui.DynamicItem[ui.Button[Any]],
+    template=r"easel:(?:1:)?history:(?P<way>older|newer):(?P<offset>[0-9]{1,9})",
 ):
-    """Leafs through one's own history; works after any restart."""
+    """Leafs through one's own history; works after any restart, as do those that the first checkouts posted, without the 1."""
 
     def __init__(self, button: ui.Button[Any], offset: int) -> None:
         super().__init__(button)
@@ -124,7 +125,7 @@ class TurnPage(
 
     @classmethod
     def make(cls, label: str, way: str, offset: int, *, disabled: bool) -> TurnPage:
-        custom_id = f"easel:history:{way}:{max(0, offset)}"
+        custom_id = f"easel:1:history:{way}:{max(0, offset)}"
         return cls(ui.Button(label=label, custom_id=custom_id, disabled=disabled), offset)
 
     @classmethod
