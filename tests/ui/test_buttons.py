@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from bot.jobs import Action, JobState
 from bot.ui.buttons import JobButton, Press
 from engine.contract import FakeSettings
+from tests.golden.test_golden import GOLDEN
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World, labels, text_of
 
@@ -216,3 +220,51 @@ async def test_buttons_of_a_message_with_bounds_of_another_version(world: World,
     assert "Something went wrong" not in refused.response.content
     assert refused.ephemeral
     assert await world.jobs_stored() == 1
+
+
+async def _under_an_old_message(
+    start_world: StartWorld, folder: Path, version: int, *ids: str
+) -> tuple[World, Any]:
+    """A world on a database of that schema, whose first job's message stands there with the buttons of its time."""
+    file = Path(shutil.copyfile(GOLDEN / f"schema-{version}.sqlite3", folder / "easel.sqlite3"))
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM job WHERE id > 1")
+    world = await start_world()
+    await world.store.database.write("UPDATE job SET guild_id = :guild", {"guild": world.guild.id})
+    view = discord.ui.LayoutView(timeout=None)
+    view.add_item(
+        discord.ui.ActionRow[Any](*(discord.ui.Button[Any](label=each, custom_id=each) for each in ids))
+    )
+    channel = world.client.get_channel(world.channel.id)
+    assert isinstance(channel, discord.TextChannel)
+    sent = await channel.send(view=view)
+    await world.restart()  # nothing remembers that view: what is pressed has only its id
+    (message,) = (message for message in world.channel.history() if message.id == sent.id)
+    return world, message
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("generation", ["easel:", "easel:1:"])
+async def test_buttons_of_a_database_before_work(
+    start_world: StartWorld, tmp_path: Path, version: int, generation: str
+) -> None:
+    """A message that an earlier schema knows is rerolled, told about and leafed from, whichever ids stand there."""
+    ids = (f"{generation}reroll:1", f"{generation}info:1", f"{generation}history:newer:0")
+    world, message = await _under_an_old_message(start_world, tmp_path, version, *ids)
+    told = await world.admin.click(message, label=ids[1])
+    assert "**Job 1**" in told.response.content
+    await world.alice.click(message, label=ids[0])
+    again = await world.reaches(501, JobState.DELIVERED)
+    assert (again.action, again.parent_id, again.parent_image, again.wish) == (Action.REROLL, 1, None, None)
+    assert again.request.prompt == "a red circle, “déjà vu” 🎈"
+
+
+async def test_a_wish_is_kept_as_typed(world: World) -> None:
+    """What was filled in stands in the row, unresolved, with the language of its person; a reroll has the same but the seed."""
+    message = await world.imagined(prompt="  a red  circle", steps=5, aspect="3:2", seed=7)
+    first = await world.job(1)
+    assert first.wish == {"prompt": "  a red  circle", "steps": 5, "aspect": "3:2", "seed": 7}
+    assert first.locale == "en-US"
+    await world.admin.click(message, label="Reroll")
+    again = await world.reaches(2, JobState.DELIVERED)
+    assert again.wish == {"prompt": "  a red  circle", "steps": 5, "aspect": "3:2"}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 from bot import rescue
 from bot.config import load
+from bot.store import schema
 from bot.store.backup import backups
 from bot.store.health import verify
 from rehearsal.easel import Bot, easel_evening
@@ -70,3 +73,23 @@ async def test_a_damaged_database_ends_the_start_with_78(tmp_path: Path) -> None
         assert "`easel restore` puts the newest backup in its place." in bot.log()
         assert "Traceback" not in bot.log()
         assert file.read_bytes() == broken
+
+
+async def test_a_newer_database_ends_the_start_with_78(tmp_path: Path) -> None:
+    """One sentence names what to do; the database of the newer Easel is left as it is."""
+    async with easel_evening(tmp_path) as evening:
+        bot = evening.bot
+        await bot.start()
+        await bot.stop()
+        file = bot.folder / "data" / "easel.sqlite3"
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute(f"PRAGMA user_version={schema.newest() + 1}")
+        newer = file.read_bytes()
+
+        await bot.start(ready=False)
+        assert bot.process is not None
+        assert await asyncio.wait_for(bot.process.wait(), 30) == 78
+        assert "is newer than this program's" in bot.log()
+        assert "install the newer Easel." in bot.log()
+        assert "Traceback" not in bot.log()
+        assert file.read_bytes() == newer

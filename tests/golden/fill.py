@@ -1,0 +1,178 @@
+"""Makes the database of the newest schema, once, before it is released: `python -m tests.golden.fill FILE`.
+
+Those of schemas 1 to 3 were made in the same way by the code of checkouts 271ea21, 9049b5a and 5bb6a5b.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+from bot.jobs import (
+    Action,
+    Admission,
+    Job,
+    LimitEntry,
+    Limits,
+    Origin,
+    Owner,
+    Reason,
+    ReasonCode,
+    Subject,
+    cost_of,
+)
+from bot.store import Store
+from engine.contract import GenerationRequest, SpooledImage
+from tests.store.books import NOON, sure
+
+GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
+ROOMY = Limits(credits_per_day=1000, pending=1000, max_pixels=2048 * 2048, max_steps=150, max_images=10)
+
+
+def request(**values: Any) -> GenerationRequest:
+    usual: dict[str, Any] = {
+        "prompt": "a red circle, “déjà vu” 🎈",
+        "negative_prompt": "blur",
+        "width": 512,
+        "height": 768,
+        "steps": 30,
+        "guidance_scale": 7.5,
+        "sampler": "Euler",
+        "seed": 42,
+        "model": "fake",
+    }
+    return GenerationRequest(**(usual | values))
+
+
+class Book:
+    """Jobs that are asked for a minute apart."""
+
+    def __init__(self, store: Store) -> None:
+        self.jobs = store.jobs
+        self.count = 0
+
+    @property
+    def now(self) -> float:
+        return NOON + 60 * self.count
+
+    async def accepted(
+        self,
+        *,
+        user: int = ADA,
+        parent: int | None = None,
+        image: int | None = None,
+        part: int = 0,
+        **values: Any,
+    ) -> Job:
+        self.count += 1
+        wanted = request(**values)
+        admission = Admission(
+            request=wanted,
+            wish={"prompt": "a red circle, “déjà vu” 🎈 <lora:ink:0.5>", "aspect": "2:3", "seed": -1},
+            owner=Owner(user_id=user, guild_id=GUILD),
+            origin=Origin(
+                interaction_id=850000000000000000 + self.count - bool(part),
+                part=part,
+                application_id=840000000000000009,
+                token=f"token-{self.count}",
+                channel_id=830000000000000005,
+                locale="it",
+            ),
+            action=Action.REROLL if parent else Action.IMAGINE,
+            parent_id=parent,
+            parent_image=image,
+            cost=cost_of(wanted),
+            limits=ROOMY,
+            window_start=0.0,
+            queue_max=1000,
+        )
+        job = await self.jobs.admit(admission, self.now)
+        assert isinstance(job, Job)
+        return job
+
+    async def queued(self, **values: Any) -> Job:
+        job = await self.accepted(**values)
+        return sure(await self.jobs.queued(job, message_id=860000000000000000 + job.id, now=self.now + 1))
+
+    async def running(self, **values: Any) -> Job:
+        return sure(await self.jobs.running(await self.queued(**values), now=self.now + 2))
+
+    async def rendered(self, *, notes: tuple[str, ...] = (), **values: Any) -> Job:
+        job = await self.running(**values)
+        images = tuple(
+            SpooledImage(
+                seed=job.request.seed_of(index), path=f"/data/spool/{job.id}-1-{index}.png", sha256="ab" * 32
+            )
+            for index in range(job.request.images)
+        )
+        return sure(await self.jobs.rendered(job, images=images, seconds=2.5, notes=notes, charged=job.cost))
+
+    async def delivered(self, **values: Any) -> Job:
+        job = await self.rendered(**values)
+        assert job.message_id is not None
+        return sure(await self.jobs.delivered(job, message_id=job.message_id, now=self.now + 5))
+
+
+async def fill(file: Path) -> None:
+    store = await Store.open(file)
+    jobs, book = store.jobs, Book(store)
+    first = await book.delivered(images=2, notes=("The prompt was cut after 77 tokens.",))
+    again = await book.delivered(parent=first.id, image=1, seed=43)
+    await jobs.mark_deleted(again.id, now=book.now + 6)
+    await jobs.mark_removed(again.id, now=book.now + 8)
+    await _ends(book)
+    await book.accepted()
+    await book.accepted(part=1)
+    await book.queued(user=BEN, sampler="DDIM")
+    sure(await jobs.running(sure(await jobs.requeued(await book.running(), faults=1)), now=book.now + 3))
+    await book.rendered(user=BEN)
+    await jobs.mark_deleted((await book.delivered(user=BEN)).id, now=book.now + 6)
+    await jobs.purge_tokens(before=NOON + 300)
+    for entry in (
+        LimitEntry.of(Subject.EVERYONE, 0, {"pending": 3}),
+        LimitEntry.of(Subject.ROLE, 870000000000000001, {"credits_per_day": 50}),
+        LimitEntry.of(Subject.MEMBER, BEN, {"credits_per_day": 0}),
+    ):
+        await store.settings.set_limits(GUILD, entry, by_user_id=ADA, now=NOON)
+    await store.settings.set_time_zone(GUILD, "Europe/Rome")
+    await store.settings.set_note("commands", "digest-of-commands")
+    await store.close()
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("UPDATE sqlite_sequence SET seq = 500 WHERE name = 'job'")  # as after a restore
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("VACUUM")
+
+
+async def _ends(book: Book) -> None:
+    """One for each reason: shown, but for the last; one that was paid and fetched, and one whose message is to be found."""
+    jobs = book.jobs
+    values = {ReasonCode.TOLD: {"text": "The fake engine was asked to fail here."}}
+    values |= {ReasonCode.CANCELLED: {"by": f"<@{BEN}>"}, ReasonCode.SET_ASIDE: {"model": "bad"}}
+    for code in ReasonCode:
+        reason, now = Reason.of(code, **values.get(code, {})), book.now + 66
+        if code is ReasonCode.NOT_ANSWERED:
+            await jobs.unanswered(await book.accepted(), reason=reason, now=now)
+        elif code in (ReasonCode.CANCELLED, ReasonCode.WITHDRAWN):
+            job = await book.running(images=4)
+            await jobs.mark_shown(
+                sure(await jobs.cancelled(job, reason=reason, charged=2, now=now)).id, now=now
+            )
+        else:
+            await jobs.mark_shown(
+                sure(await jobs.failed(await book.rendered(), reason=reason, now=now)).id, now=now
+            )
+    by_her = Reason.of(ReasonCode.CANCELLED, by=f"<@{ADA}>")
+    await jobs.cancelled(await book.accepted(), reason=by_her, charged=0, now=book.now + 6)
+    paid = await jobs.failed(
+        await book.rendered(), reason=Reason.of(ReasonCode.THREAD_ARCHIVED), now=book.now + 6
+    )
+    assert await jobs.fetched(sure(paid), charged=1, day=(0, 2 * NOON), credits_per_day=999)
+    await jobs.failed(await book.queued(), reason=Reason.of(ReasonCode.DIED_TWICE), now=book.now + 6)
+
+
+if __name__ == "__main__":
+    asyncio.run(fill(Path(sys.argv[1])))

@@ -1,0 +1,234 @@
+"""What any version ever wrote is opened, read and understood by this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core.words import why
+from bot.jobs import Job, JobState, Subject
+from bot.store import Store, health, schema
+from bot.store.backup import backups
+from bot.store.db import Database, Unusable
+from bot.ui.buttons import JobButton
+from bot.ui.commands.mine import TurnPage
+from tests.store.books import admission
+
+GOLDEN = Path(__file__).parent
+VERSIONS = sorted(int(path.stem.removeprefix("schema-")) for path in GOLDEN.glob("schema-*.sqlite3"))
+NEWEST = schema.newest()
+GUILD, BEN = 810000000000000007, 820000000000000002
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
+@pytest.fixture
+def file(version: int, tmp_path: Path) -> Path:
+    return Path(shutil.copyfile(GOLDEN / f"schema-{version}.sqlite3", tmp_path / "easel.sqlite3"))
+
+
+@pytest.fixture
+async def store(file: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(file)
+    yield opened
+    await opened.close()
+
+
+def ask(file: Path, sql: str) -> list[dict[str, Any]]:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(sql)]
+
+
+def table(file: Path, name: str) -> list[dict[str, Any]]:
+    return ask(file, f"SELECT * FROM {name} ORDER BY 1")
+
+
+# ------------------------------------------------------------------ the databases
+
+
+def test_there_is_a_database_of_every_version() -> None:
+    """Whoever adds a schema adds a database that it made."""
+    assert list(range(1, NEWEST + 1)) == VERSIONS
+
+
+async def test_an_old_database_is_migrated_once_with_a_backup(file: Path, version: int) -> None:
+    """The first start keeps a copy of what it changes, a second one finds nothing to do; the checks are content."""
+    before = table(file, "job")
+    for _ in range(2):
+        await (await Store.open(file)).close()
+        kept = backups(file.parent / "backups")
+        assert [health.version(copy.path) for copy in kept] == ([version] if version < NEWEST else [])
+        assert all(table(copy.path, "job") == before for copy in kept)
+    assert health.version(file) == NEWEST
+    assert health.check(file) == health.damage(file, thorough=True) == health.audit(file) == []
+
+
+async def test_a_migrated_schema_is_the_new_one_word_for_word(file: Path, tmp_path: Path) -> None:
+    """However it came to be, a database of this version has the tables and indexes of a new one."""
+    for each in (file, tmp_path / "new.sqlite3"):
+        await (await Store.open(each)).close()
+    sql = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    assert ask(file, sql) == ask(tmp_path / "new.sqlite3", sql)
+
+
+async def test_nothing_is_lost(file: Path) -> None:
+    """Every value of every row is there afterwards; a reason that was a sentence is told as that sentence."""
+    names = ("job", "limits", "limits_log", "guild", "note", "sqlite_sequence")
+    before = {name: ask(file, f"SELECT * FROM {name}") for name in names}
+    store = await Store.open(file)
+    try:
+        for old in before.pop("job"):
+            job = await store.jobs.get(old["id"])
+            assert job is not None
+            (new,) = ask(file, f"SELECT * FROM job WHERE id = {old['id']}")
+            if "reason" in old:
+                assert (why(job.reason) if job.reason else None) == old.pop("reason")
+            if job.message_id is None and job.state is JobState.CANCELLED:
+                old.pop("shown_at", None)
+            assert {name: new[name] for name in old} == old
+    finally:
+        await store.close()
+    assert len(before["limits"]) == len(before["limits_log"]) == 3
+    assert {name: ask(file, f"SELECT * FROM {name}") for name in before} == before
+
+
+async def test_every_row_is_read_as_it_always_was(store: Store, version: int) -> None:
+    """What a row means, from its prompt to its end, is written down once and never changes."""
+    told = json.loads((GOLDEN / "rows.json").read_text("utf-8"))[str(version)]
+    assert told
+    for row in told:
+        job = await store.jobs.get(row["id"])
+        assert job is not None
+        assert {name: facts(job)[name] for name in row} == row
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """A job as JSON has it, its reason as the sentence that is shown."""
+    return json.loads(json.dumps({**asdict(job), "reason": why(job.reason) if job.reason else None}))
+
+
+async def test_an_old_database_lives_on(store: Store) -> None:
+    """Limits and zone hold, no number is given twice, history shows what it showed, and only what was owed is owed."""
+    limits = await store.settings.limits(GUILD)
+    assert {(entry.subject, tuple(entry.values.items())) for entry in limits} == {
+        (Subject.EVERYONE, (("pending", 3),)),
+        (Subject.ROLE, (("credits_per_day", 50),)),
+        (Subject.MEMBER, (("credits_per_day", 0),)),
+    }
+    assert await store.settings.time_zone(GUILD) == "Europe/Rome"
+    assert await store.settings.note("commands") == "digest-of-commands"
+    assert {job.state for job in await store.jobs.live()} == {
+        JobState.ACCEPTED,
+        JobState.QUEUED,
+        JobState.RUNNING,
+        JobState.RENDERED,
+    }
+    assert await store.jobs.blocked() == [(GUILD, BEN)]
+    new = await store.jobs.admit(admission(parent=1), 1_800_000_000.0)
+    assert isinstance(new, Job)
+    assert new.id == 501
+
+
+async def test_only_what_was_owed_is_owed(store: Store, version: int) -> None:
+    """Nobody looks for the message of a job that nobody was told of; what was cancelled before its answer is looked for."""
+    found = [job.id for job in await store.jobs.ends_to_find()]
+    assert found == {1: [], 2: [], 3: [12], 4: [23]}[version]
+    shown = [job.id for job in await store.jobs.ends_to_show()]
+    assert shown == {1: [], 2: [11], 3: [11], 4: [24, 25]}[version]
+    removed = [job.id for job in await store.jobs.removals_owed()]
+    assert removed == {1: [], 2: [], 3: [13], 4: [31]}[version]
+
+
+@pytest.mark.parametrize("version", [1], indirect=True)
+@pytest.mark.parametrize("after", [0, 1, 4, 7, 14, 17, 20, 30, 36, 1000])
+async def test_kill_9_while_an_old_database_is_migrated(file: Path, version: int, after: int) -> None:
+    """Killed after any statement, it is the old database, whole; the next start migrates it."""
+    before = table(file, "job")
+    script = schema._from_early(version, dict(schema.migrations())[schema.FIRST])
+    after = min(after, len(list(schema.statements(script))))
+    command = [sys.executable, "-m", "tests.store.dying", str(file), str(after)]
+    ended = await asyncio.to_thread(subprocess.run, command, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert health.version(file) == version
+    assert table(file, "job") == before
+    await (await Store.open(file)).close()
+    assert health.version(file) == NEWEST
+    assert len(backups(file.parent / "backups")) <= 2
+
+
+# ------------------------------------------------------------------ foreign keys
+
+REBUILT = re.sub(
+    r"CREATE TABLE job\b",
+    "CREATE TABLE new_job",
+    schema.migrations()[0][1].partition("CREATE TABLE limits")[0],
+).partition(") STRICT;")[0]
+REBUILD = f"""{REBUILT}) STRICT;
+INSERT INTO new_job SELECT * FROM job;
+DROP TABLE job;
+ALTER TABLE new_job RENAME TO job;
+"""
+
+
+async def test_a_table_that_others_refer_to_can_be_rebuilt(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual rebuild of `job`, with rows that descend from rows: all are kept, and foreign keys hold again."""
+    await (await Store.open(file)).close()
+    before = table(file, "job")
+    assert any(row["parent_id"] for row in before)
+    later = [*schema.migrations(), (NEWEST + 1, REBUILD)]
+    monkeypatch.setattr(schema, "migrations", lambda: later)
+    database = await Database.open(file)
+    try:
+        assert table(file, "job") == before
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            await database.write("UPDATE job SET parent_id = 12345 WHERE id = 2", {})
+    finally:
+        await database.close()
+
+
+async def test_a_migration_that_loses_a_parent_is_undone(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that would refer to nothing are noticed before the commit: nothing has changed, and one sentence says so."""
+    await (await Store.open(file)).close()
+    before = table(file, "job")
+    later = [*schema.migrations(), (NEWEST + 1, "DELETE FROM job WHERE id = 1;\n")]
+    monkeypatch.setattr(schema, "migrations", lambda: later)
+    with pytest.raises(
+        Unusable, match=rf"schema {NEWEST + 1} was undone, since row 2 of job would refer to none"
+    ):
+        await Database.open(file)
+    assert (health.version(file), table(file, "job")) == (NEWEST, before)
+
+
+# ------------------------------------------------------------------ ids
+
+IDS: list[list[Any]] = json.loads((GOLDEN / "ids.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(("custom_id", "meaning"), IDS, ids=[entry[0] for entry in IDS])
+def test_every_id_ever_posted_means_what_it_meant(custom_id: str, meaning: dict[str, Any] | None) -> None:
+    """Buttons of both generations are understood; what never was an id is nobody's."""
+    found: list[dict[str, Any]] = []
+    for item in (JobButton, TurnPage):
+        template: re.Pattern[str] = item.__discord_ui_compiled_template__
+        if (match := template.fullmatch(custom_id)) is not None:
+            found.append({name: match[name] for name in (meaning or {})})
+    assert found == ([meaning] if meaning else [])
