@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.core.ports import Irremovable
-from bot.jobs import TOKEN_LIFE_S, Job, JobState, LimitEntry, Subject
+from bot.jobs import Job, JobState, LimitEntry, Subject
 from engine.contract import FakeSettings, Finished, SpooledImage, Started, Stepped
 from tests.core.rig import GUILD, QUICK, SLOW, MakeRig, RecordingDelivery, Rig, end_of, eventually
 
@@ -76,21 +76,6 @@ async def test_a_cancel_before_the_answer_is_noted_outlives_a_kill(
     row = await rig.row(job)
     assert (row.state, row.charged, row.attempt) == (JobState.CANCELLED, 0, 0)
     assert [end.message_id for end in rig.delivery.ends_of(job)] == ([4242] if is_found else [])
-    assert await rig.store.jobs.ends_to_find() == []
-
-
-async def test_a_cancel_before_the_answer_is_noted_outlives_its_token(rig_of: MakeRig) -> None:
-    """Killed, and away for longer than Discord's token lives: the message that stands there is found and shows the end."""
-    rig = await rig_of(fake=HELD, ready=False)
-    job = await rig.accepted()
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
-    rig.delivery.answers[job.interaction_id] = 4242
-    rig.clock.offset += TOKEN_LIFE_S + 1
-    await die(rig)
-    await eventually(lambda: rig.delivery.ends_of(job))
-    assert [(end.state, end.message_id) for end in rig.delivery.ends_of(job)] == [(JobState.CANCELLED, 4242)]
-    assert (await rig.row(job)).token is None
-    await eventually(lambda: not rig.dispatcher._tasks)
     assert await rig.store.jobs.ends_to_find() == []
 
 

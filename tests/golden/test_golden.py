@@ -156,6 +156,18 @@ async def test_only_what_was_owed_is_owed(store: Store, version: int) -> None:
     assert removed == {1: [], 2: [], 3: [13], 4: [31]}[version]
 
 
+@pytest.mark.parametrize("version", [3], indirect=True)
+async def test_version_3_may_have_an_index_more(file: Path) -> None:
+    """The last checkouts of version 3 made one for ends to find, the others did not: both are brought here."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute(
+            """CREATE INDEX job_end_to_find ON job (id)
+               WHERE state = 'cancelled' AND message_id IS NULL AND shown_at IS NULL"""
+        )
+    await (await Store.open(file)).close()
+    assert (health.version(file), health.damage(file, thorough=True)) == (NEWEST, [])
+
+
 @pytest.mark.parametrize("version", [1], indirect=True)
 @pytest.mark.parametrize("after", [0, 1, 4, 7, 14, 17, 20, 30, 36, 1000])
 async def test_kill_9_while_an_old_database_is_migrated(file: Path, version: int, after: int) -> None:
