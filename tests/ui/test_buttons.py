@@ -252,7 +252,7 @@ async def test_buttons_of_a_database_before_work(
     ids = (f"{generation}reroll:1", f"{generation}info:1", f"{generation}history:newer:0")
     world, message = await _under_an_old_message(start_world, tmp_path, version, *ids)
     told = await world.admin.click(message, label=ids[1])
-    assert "**Job 1**" in told.response.content
+    assert "**By <@820000000000000001>**" in told.response.content
     await world.alice.click(message, label=ids[0])
     again = await world.reaches(501, JobState.DELIVERED)
     assert (again.action, again.parent_id, again.parent_image, again.wish) == (Action.REROLL, 1, None, None)
