@@ -20,6 +20,8 @@ from bot import __version__, streams
 if TYPE_CHECKING:
     from bot.config import Settings
 
+RANDOM_MODELS = ("sd15-random", "sdxl-random")
+"""What `easel bench --engine-only` makes itself: architectures with random weights."""
 app = typer.Typer(
     help="/imagine for your own Discord server, on your own GPU.",
     epilog="Exit codes: 0 ended as told, 1 failed, 2 wrong usage, 75 another Easel uses this data folder, "
@@ -305,10 +307,15 @@ def bench(
     config: ConfigOption = None,
 ) -> None:
     """Measure Easel on this machine, beside plain diffusers."""
+    is_random = engine_only and model in RANDOM_MODELS
 
     def body(settings: Settings) -> int:
         from bot import bench as bot_bench
 
+        if is_random:
+            settings = settings.model_copy(
+                update={"engine": settings.engine.model_copy(update={"model": model})}
+            )
         wish = bot_bench.Wish(
             quick=quick,
             engine_only=engine_only,
@@ -318,7 +325,7 @@ def bench(
         )
         return bot_bench.main(settings, wish)
 
-    _with_settings(config, body, model=model)
+    _with_settings(config, body, model=None if is_random else model)
 
 
 @app.command()

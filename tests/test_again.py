@@ -63,7 +63,7 @@ TEXTS = (
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 )
 LORAS = [AdapterInfo(name=name) for name in ("detail", "my LoRA", "-dash", "it's", "a&b")]
-MODELS = ["fake", "org/name", "starter", "my model", "org/it's a $model"]
+MODELS = ["fake", "org/name", "starter", "my model", "it's a $model", "org/name-v1.5@main"]
 
 
 def a_request(**changes: Any) -> GenerationRequest:
@@ -160,11 +160,13 @@ def typed(
     assert words[:2] == ["easel", "imagine"]
     (tmp_path / "IMAGE").write_bytes(IMAGE)
     (tmp_path / "MASK").write_bytes(MASK)
+    (tmp_path / "MODEL").mkdir(exist_ok=True)
     seen: list[tuple[Settings, Wish]] = []
     with patch.context() as patched:
         patched.chdir(tmp_path)
         patched.setattr(imagine, "imagine", lambda found, wish: seen.append((found, wish)) or 0)
-        assert CliRunner().invoke(app, words[1:]).exit_code == 0
+        done = CliRunner().invoke(app, words[1:])
+        assert done.exit_code == 0, done.output
         wished, wish = seen[0]
         model = offered(request)
         if "/" in request.model and not request.is_seedless:

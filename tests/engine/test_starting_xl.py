@@ -198,6 +198,7 @@ def test_alone_and_in_a_crowd(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path,
         for number, start in bad.items() if crowd else ():
             bench.submit(number, from_image(model_xl, start))
         found = {number: pixels(bench.finished(number).images[0].path) for number in numbers}
+        bench.finish(*(bad if crowd else ()))
         for number, (_, words) in enumerate(BAD if crowd else (), 10):
             refused = bench.ending(number)
             assert isinstance(refused, Failed)

@@ -28,6 +28,7 @@ SLOW = {"steps": "60", "size": "256x256", "sampler": "Heun", "images": "4"}
 MESSAGES = "#channel-message-list"
 STANDS_S = 3.0
 """Nobody takes a page for dead within this."""
+LOOK_S = 0.5
 
 
 async def become(page: Page, name: str) -> None:
@@ -161,16 +162,19 @@ async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: P
 
 
 async def longest_standstill_s(page: Page, *, until: float) -> float:
-    """Seconds for which the page showed the same text, at most, while two pictures or more are asked for."""
-    longest, shown, since = 0.0, "", time.monotonic()
-    while (now := time.monotonic()) < until:
+    """Seconds for which the page showed the same text, at most, while a picture or more are drawn.
+
+    What a look takes beyond LOOK_S does not count: then the browser itself got no processor.
+    """
+    longest, shown, still, looked = 0.0, "", 0.0, time.monotonic()
+    while looked < until:
         if await page.get_by_role("button", name="Cancel").count() == 0:
             await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
-            since = time.monotonic()
+            still = 0.0
         text = await page.locator(MESSAGES).inner_text()
-        if text != shown:
-            shown, since = text, now
-        longest = max(longest, now - since)
+        now = time.monotonic()
+        still = still + min(now - looked, LOOK_S) if text == shown else 0.0
+        longest, shown, looked = max(longest, still), text, now
         await asyncio.sleep(0.1)
     return longest
 
