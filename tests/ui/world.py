@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -142,7 +143,10 @@ class World:
     def message(self, job_id: int) -> discord.Message:
         """The message whose buttons belong to a job."""
         for message in reversed(self.channel.history()):
-            if f":{job_id}" in "".join(custom_ids(message)):
+            if any(
+                re.fullmatch(rf"easel:1:[a-z]+:{job_id}(:\d+)?", custom_id)
+                for custom_id in custom_ids(message)
+            ):
                 return message
         raise AssertionError(f"no message for job {job_id}")
 
