@@ -67,6 +67,7 @@ async def test_a_picture_from_a_picture(tmp_path: Path) -> None:
         info = await discord.click(evening.alice, masked.message, "Info")
         assert "strength:0.5" in text_of(info)
         assert "Attach the same image and mask to the command." in text_of(info)
+        await discord.until(lambda: {*evening.bot.states()} == {"delivered"}, timeout_s=20, what="rows")
         history = await discord.slash(evening.alice, evening.channel, "history")
         assert "600x400, upscaled 2× at 0.2, fake" in text_of(history)
         assert "160x104, within a mask of an image at 0.5, fake" in text_of(history)
