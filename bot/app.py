@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import discord
@@ -20,7 +20,7 @@ from bot import logs
 from bot.config import EXIT_CONFIG, Settings, make_private
 from bot.core.dispatcher import Dispatcher
 from bot.core.engine_client import EngineClient
-from bot.core.housekeeping import keep_house
+from bot.core.housekeeping import Tell, keep_house
 from bot.core.ports import Clock
 from bot.exits import EXIT_FAILED, EXIT_OK, explained
 from bot.health import Health, Signs, notify
@@ -46,9 +46,6 @@ PERMISSIONS = discord.Permissions(
 )
 SYNC_WITHIN_S = 10.0
 """So long a start waits for the commands to be pushed; then it goes on with those that Discord knows."""
-
-
-Tell = Callable[[str], Awaitable[None]]
 
 
 class SystemClock:
@@ -127,9 +124,8 @@ class App:
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
             self._begin(Health(self.settings.data_dir, signs).watch())
-        notify(
-            "READY=1"
-        )  # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
+        # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
+        notify("READY=1")
 
     async def _sync(self, client: EaselClient, store: Store, *, tell_owner: Tell) -> None:
         """Pushes the commands; where Discord takes them only later, the bot starts with those it has."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from bot.child import ask_child
 from bot.config import EngineSection, Settings
 from engine import metadata
-from engine.contract import STARTER, GenerationRequest, from_prompt, parse_loras, without_tags
+from engine.contract import STARTER, GenerationRequest, misread, parse_loras
 from engine.metadata import PictureInfo
 
 TEXTS_TOLD, TEXT_CHARS_TOLD = 20, 300
@@ -253,10 +253,8 @@ def uncopied(request: GenerationRequest, encoding: str = "utf-8") -> str:
     lost = {char for char in told if char.encode(encoding, "ignore") == b""}
     if lost:
         return f"it holds {_named(lost)}, which this terminal's {encoding} can't write"
-    if from_prompt(request.prompt) != (request.prompt, ()):
-        return "its prompt would be read as one with the tag of a LoRA"
-    if without_tags(request.negative_prompt) != request.negative_prompt:
-        return "its negative prompt would be read as one with a tag"
+    if misreading := misread(request.prompt, request.negative_prompt):
+        return misreading
     if any(parse_loras(str(lora)) != (lora,) for lora in request.loras):
         return "the weight of a LoRA has more digits than a command takes"
     return ""

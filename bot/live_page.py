@@ -51,7 +51,7 @@ class LiveEnv(simcord.Env):
     """A simulated Discord in real time, where nothing waits for the bot longer than a moment, and nothing ends for it."""
 
     def __init__(self, bot: Any) -> None:
-        super().__init__(bot, settle_timeout=DETACH_S, check_errors=False)
+        super().__init__(bot, settle_timeout=DETACH_S)
         self.backend.clock = LiveClock()  # pyright: ignore[reportAttributeAccessIssue]
 
     def _schedule_timer(self, record: Any, callback: Any, args: Any, schedule_context: Any) -> None:  # noqa: ARG002

@@ -80,9 +80,7 @@ def _open_missing() -> None:
     """Those that whoever started us has closed: else the next file that is opened would be taken for one of them."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            nowhere = os.open(
-                os.devnull, os.O_RDWR
-            )  # the lowest number that is free: the one that is missing
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest free number: the one that is missing
             os.set_inheritable(nowhere, True)
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8"))
 

@@ -35,7 +35,7 @@ from engine.bounds import (
     usual_strength,
 )
 from engine.fake_settings import FakeSettings
-from engine.loras import AdapterInfo, Lora, from_prompt, without_tags
+from engine.loras import AdapterInfo, Lora, from_prompt, misread
 from engine.loras import parse as parse_loras
 from engine.sampler_names import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler, spelled
 from engine.settings import WIDE_ROWS, EngineSettings, Mode, Switch
@@ -65,9 +65,9 @@ __all__ = [
     "Switch",
     "choice_of",
     "from_prompt",
+    "misread",
     "parse_loras",
     "parse_size",
-    "without_tags",
 ]  # fmt: skip
 
 SEEDS = 2**32

@@ -92,6 +92,15 @@ def without_tags(text: str) -> str:
     return _SPACED_TAG.sub("", text).strip() if _TAG.search(text) else text
 
 
+def misread(prompt: str, negative_prompt: str) -> str:
+    """Why these texts would not be drawn as they are were they asked for again, as a sentence's end; "" where they would."""
+    if from_prompt(prompt) != (prompt, ()):
+        return "its prompt would be read as one with the tag of a LoRA"
+    if without_tags(negative_prompt) != negative_prompt:
+        return "its negative prompt would be read as one with a tag"
+    return ""
+
+
 def _shortened(told: str) -> str:
     """What a tag tells, as name:weight where it tells more: `x:0.8:0.5`, `x:te=0.8:unet=0.5`, `x:1:lbw=MIDD`."""
     name, *arguments = told.split(":")

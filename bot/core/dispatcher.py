@@ -452,10 +452,11 @@ class Dispatcher:
 
     async def _end_all_of(self, model: str, guests: list[Aboard]) -> None:
         """Whoever wanted a model that kills its engines is refunded, and who runs the bot is told."""
-        for job in [
+        wanted = [
             *self.line(),
             *(guest.job for guest in guests),
-        ]:  # by whom it is known, should the store be busy
+        ]  # as they are known here, should the store be busy
+        for job in wanted:
             if job.request.model == model and job.id not in self._cancelled:
                 await self._fail(job, Reason.of(ReasonCode.SET_ASIDE, model=model))
         self._background(self._delivery.tell_owner(model_set_aside(model)))

@@ -134,10 +134,7 @@ class Endings:
         await self._clear(job)
 
     async def _clear(self, job: Job) -> None:
-        try:
-            await asyncio.to_thread(discard, self._spool, job)
-        except OSError as error:  # the next start tries again
-            log.error("files_not_removed", job=job.id, error=str(error))
+        if not await self._discard(job):  # the next start tries again
             return
         async for attempt in persistent():
             with attempt:
@@ -146,10 +143,16 @@ class Endings:
 
     async def forget_files(self, job: Job) -> None:
         """Nobody will ask for what an engine drew of this job."""
+        await self._discard(job)
+
+    async def _discard(self, job: Job) -> bool:
+        """Whether its files are gone."""
         try:
             await asyncio.to_thread(discard, self._spool, job)
         except OSError as error:
             log.error("files_not_removed", job=job.id, error=str(error))
+            return False
+        return True
 
     # -------------------------------------------------------------- after a restart
 

@@ -16,7 +16,7 @@ from bot.core.ports import Progress
 from bot.core.words import why
 from bot.jobs import Job, JobState
 from bot.ui.buttons import JobButton, Press
-from engine.contract import GenerationRequest, Stepped, from_prompt, parse_loras, without_tags
+from engine.contract import GenerationRequest, Stepped, misread, parse_loras
 
 GRAY, BLURPLE, GREEN, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF23F43
 PROMPT_SHOWN = 1000
@@ -292,10 +292,8 @@ def uncopied(request: GenerationRequest) -> str:
         return f"Discord's form can't hold every character of its {lost[0].replace('_', ' ')}"
     if not request.prompt:
         return "Discord's form wants a prompt, and it has none"
-    if from_prompt(request.prompt) != (request.prompt, ()):
-        return "its prompt would be read as one with the tag of a LoRA"
-    if without_tags(request.negative_prompt) != request.negative_prompt:
-        return "its negative prompt would be read as one with a tag"
+    if misreading := misread(request.prompt, request.negative_prompt):
+        return misreading
     if not request.is_seedless and any(parse_loras(str(lora)) != (lora,) for lora in request.loras):
         return "the weight of a LoRA has more digits than the option takes"
     return ""
