@@ -94,7 +94,7 @@ def without_tags(text: str) -> str:
 
 def misread(prompt: str, negative_prompt: str) -> str:
     """Why these texts would not be drawn as they are were they asked for again, as a sentence's end; "" where they would."""
-    if from_prompt(prompt) != (prompt, ()):
+    if _TAG.search(prompt):
         return "its prompt would be read as one with the tag of a LoRA"
     if without_tags(negative_prompt) != negative_prompt:
         return "its negative prompt would be read as one with a tag"

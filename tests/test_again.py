@@ -172,7 +172,8 @@ def typed(
         if "/" in request.model and not request.is_seedless:
             assert wished.engine.model == request.model
         seed = request.seed if request.is_seedless else wish.seed
-        return wish.request(wish.model_among([model]), seed, wish.keep(tmp_path / FOLDER))
+        found = wish.request(wish.model_among([model]), seed, wish.keep(tmp_path / FOLDER))
+        return replace(found, remarks=request.remarks)  # what is said of a text draws nothing
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -180,6 +181,7 @@ def typed(
 @example(a_request(prompt="a\tb\n\n  c \n", negative_prompt="\t"))
 @example(a_request(prompt="a\rb"))
 @example(a_request(negative_prompt="\x9b31mred"))
+@example(a_request(prompt="a <lora:b:much>"))
 def test_the_printed_command_is_exact_or_says_no(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: GenerationRequest
 ) -> None:
@@ -255,7 +257,7 @@ def pasted(command: str, request: GenerationRequest) -> GenerationRequest:
         )
     size = parse_size(options["size"]) if "size" in options else (request.width, request.height)
     assert ("size" in options) == (request.upscale == 1)
-    return model.request(
+    found = model.request(
         prompt=options["prompt"],
         seed=int(options.get("seed", request.seed)),
         negative_prompt=options.get("negative_prompt"),
@@ -267,6 +269,7 @@ def pasted(command: str, request: GenerationRequest) -> GenerationRequest:
         start=begun,
         loras=parse_loras(options.get("lora", "")),
     )
+    return replace(found, remarks=request.remarks)  # what is said of a text draws nothing
 
 
 def of_job(request: GenerationRequest) -> tuple[str, str]:
@@ -307,6 +310,8 @@ def test_the_chats_command_keeps_every_character(prompt: str) -> None:
         ({"prompt": " a"}, "every character of its prompt."),
         ({"prompt": "a\x1b[31m"}, "every character of its prompt."),
         ({"prompt": "👩" * 2001}, "every character of its prompt."),
+        ({"prompt": "a <lora:b:much>"}, "its prompt would be read as one with the tag of a LoRA."),
+        ({"negative_prompt": "a <lora:b:1>"}, "its negative prompt would be read as one with a tag."),
         ({"prompt": "a <lora:b:1>"}, "its prompt would be read as one with the tag of a LoRA."),
         ({"loras": (Lora(name="b", weight=0.12345678),)}, "the weight of a LoRA has more digits"),
     ],
