@@ -1,6 +1,6 @@
 """`easel bench`: figures of this machine beside the goals they should meet. Starts processes, imports no torch.
 
-First the bot's own figures, then the engine's beside plain diffusers, which `python -m engine.bench` measures.
+First the bot's own figures, then the engine's beside plain diffusers, which `python -m workshop.bench` measures.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def engine_command(settings: Settings, wish: Wish, found: Path) -> list[str]:
         str(found),
     ]
     chosen = [switch for switch, is_on in switches.items() if is_on]
-    return [sys.executable, "-m", "engine.bench", *words, *chosen, *plot]
+    return [sys.executable, "-m", "workshop.bench", *words, *chosen, *plot]
 
 
 def _environment() -> dict[str, str]:

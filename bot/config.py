@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 from bot.config_words import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.jobs import Limits
 from bot.redaction import cleaned, holds_token
-from engine import inputs
 from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch
+from engine.pictures import inputs
 
 FILE_NAME = "easel.toml"
 PREFIX = "EASEL_"

@@ -27,8 +27,8 @@ from bot.live_page import LiveEnv, LivePage
 from bot.models import STARTER_NOTE, engine_settings, is_starter
 from bot.ui.attachments import Fetch
 from bot.ui.client import EaselClient
-from engine import inputs, metadata
 from engine.contract import EngineSettings
+from engine.pictures import inputs, metadata
 
 GREETING = (
     "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and, say, "

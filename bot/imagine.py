@@ -21,7 +21,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bot.config import Settings
 from bot.models import STARTER_NOTE, engine_settings, for_upscaling, is_starter
-from engine import inputs, metadata
 from engine.contract import (
     SEEDS,
     UPSCALED_SIDE_MAX,
@@ -47,6 +46,7 @@ from engine.contract import (
     parse_loras,
     parse_size,
 )
+from engine.pictures import inputs, metadata
 from engine.process import EngineProcess, start
 
 JOB_ID, ATTEMPT = 1, 1

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bot.child import ask_child
 from bot.config import EngineSection, Settings
-from engine import metadata
 from engine.contract import STARTER, GenerationRequest, misread, parse_loras
-from engine.metadata import PictureInfo
+from engine.pictures import metadata
+from engine.pictures.metadata import PictureInfo
 
 TEXTS_TOLD, TEXT_CHARS_TOLD = 20, 300
 """Of what a file says that means nothing to us."""

@@ -11,18 +11,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from engine import arithmetic, models, places, probe, upscalers
-from engine.checkpoint import BrokenModel
-from engine.contract import Broken, EngineSettings, Event, Loading, ModelInfo, Ready
-from engine.drawing import DeviceLost
-from engine.hub import Unreachable
-from engine.opening import Opened, Opener, opening
-from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, Leave, heed, parent_alive, wait
-from engine.shelf import Shelf
-from engine.worker import Controls, Worker
+from engine.checkpoints import describe
+from engine.checkpoints import source as places
+from engine.child import Controls, Leave, heed, parent_alive, wait
+from engine.contract import (
+    EXIT_BROKEN,
+    EXIT_DEVICE_LOST,
+    EXIT_OK,
+    Broken,
+    EngineSettings,
+    Event,
+    Loading,
+    ModelInfo,
+    Ready,
+)
+from engine.device import fingerprint
+from engine.device.choice import choose
+from engine.errors import BrokenModel, DeviceLost, Unreachable
+from engine.loading import load, upscalers
+from engine.loading.opening import Opened, Opener, opening
+from engine.loop.shelf import Shelf
+from engine.loop.worker import Worker
+from engine.unet import costs as probe
 
 if TYPE_CHECKING:
-    from engine.models import Place
+    from engine.device.choice import Place
 
 NAME_MAX = 100
 """Characters of a name that Discord lets people choose."""
@@ -48,11 +61,11 @@ class _Offer:
     def of(cls, settings: EngineSettings, first: ModelInfo) -> Self:
         """`first` and what lies in the folder for models, as far as it is sound."""
         infos, sources, warnings = [first], {first.id: settings.model}, list[str]()
-        for source in models.sources(settings)[1:]:
+        for source in places.sources(settings)[1:]:
             if places.model_id(source) in settings.set_aside:
                 continue
             try:
-                info = models.describe(replace(settings, model=source))
+                info = describe.describe(replace(settings, model=source))
             except BrokenModel as error:
                 warnings.append(f"A model is left out: {error}")
                 continue
@@ -112,7 +125,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
 
 def _first_source(settings: EngineSettings) -> str:
     """The configured model, but what was added is not fetched anew; the next one where it was set aside."""
-    sources = models.sources(settings)
+    sources = places.sources(settings)
     sound = (source for source in sources if places.model_id(source) not in settings.set_aside)
     return next(sound, sources[0])
 
@@ -122,8 +135,10 @@ def _get_ready(
 ) -> tuple[Worker[Any], Ready]:
     """Whatever goes wrong here would go wrong again: no new engine is to be started for it."""
     try:
-        arithmetic.prepare_environment(settings)
-        first = _patiently(lambda: models.describe(settings), controls, emit, limit_s=settings.hub_patience_s)
+        fingerprint.prepare_environment(settings)
+        first = _patiently(
+            lambda: describe.describe(settings), controls, emit, limit_s=settings.hub_patience_s
+        )
         offer = _Offer.of(settings, first)
         emit(Loading(stage="starting torch", models=offer.models))
         return _start(settings, offer, controls, emit)
@@ -141,9 +156,9 @@ def _get_ready(
 def _check_device(error: Exception) -> None:
     """Raises DeviceLost for what a new process may survive; without torch there can't be such an error."""
     if "torch" in sys.modules:
-        from engine import faults
+        from engine import errors
 
-        faults.check_device(error)
+        errors.check_device(error)
 
 
 def _patiently(
@@ -181,7 +196,7 @@ def _start(
     go_on()
     offer = offer.with_upscalers(settings, emit, go_on)
     go_on()
-    choice = models.choose(settings)
+    choice = choose(settings)
     place = choice.place(offer.models[0].family)
 
     def tell(stage: str, share: float | None = None) -> None:
@@ -189,7 +204,7 @@ def _start(
 
     def open_first() -> Opened:
         parts = opening(settings, offer.models[0], place, tell, measures=True, go_on=go_on)
-        return models.wholly(parts, go_on)
+        return load.wholly(parts, go_on)
 
     opened = _patiently(open_first, controls, emit, offer.models, limit_s=settings.hub_patience_s)
     shelf = Shelf(
@@ -215,7 +230,7 @@ def _announcement(
 ) -> Ready:
     costs = opened.costs
     return Ready(
-        device=arithmetic.device_name(place),
+        device=fingerprint.device_name(place),
         dtype=str(place.dtype).removeprefix("torch."),
         models=shelf.models,
         slots=settings.slots,

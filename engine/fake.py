@@ -18,8 +18,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from engine import failpoints
+from engine.child import Controls, parent_alive
 from engine.contract import (
+    EXIT_BROKEN,
+    EXIT_DEVICE_LOST,
+    EXIT_OK,
     AdapterInfo,
     Broken,
     EngineSettings,
@@ -29,12 +32,13 @@ from engine.contract import (
     Loading,
     ModelInfo,
     Ready,
+    failpoints,
 )
-from engine.decoding import Inputs
-from engine.drawing import DeviceLost, Loaded, Manner
-from engine.process import EXIT_BROKEN, EXIT_DEVICE_LOST, EXIT_OK, parent_alive
-from engine.shelf import Shelf
-from engine.worker import Controls, Worker
+from engine.errors import DeviceLost
+from engine.loop.job import Loaded, Manner
+from engine.loop.shelf import Shelf
+from engine.loop.worker import Worker
+from engine.pictures.decoding import Inputs
 
 MODEL = ModelInfo(
     id="fake",

@@ -16,25 +16,30 @@ import re
 import signal
 import sys
 import threading
-import time
 from collections.abc import Generator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from engine import device_lock, messages
-from engine.contract import Broken, Control, EngineSettings, Event, Shutdown
+from engine import codec
+from engine.child import LOOK_EVERY_S, Leave, parent_alive, wait
+from engine.contract import (
+    EXIT_BROKEN,
+    EXIT_DEVICE_LOST,
+    EXIT_OK,
+    Broken,
+    Control,
+    EngineSettings,
+    Event,
+    Shutdown,
+)
+from engine.device import lock
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from multiprocessing.queues import Queue
 
-EXIT_OK = 0
-EXIT_DEVICE_LOST = 70
-"""The GPU is in a state no later call recovers from; a new generation may work."""
-EXIT_BROKEN = 78
-"""`Broken` was sent: starting again would not help."""
 GONE_S = 10.0
 """A killed process is gone well within this, unless it hangs inside its driver, where no signal reaches it."""
 
@@ -43,7 +48,6 @@ _PR_SET_DUMPABLE = 4
 _BORN_WITH = re.compile(rb"(?:^|\0)DISCORD_TOKEN\w*=([^\0]+)")
 _ENV_START = 47
 """Of what stands in /proc/PID/stat behind the name: where in memory the environment lies."""
-_LOOK_EVERY_S = 0.5
 HEARD_S = 2.0
 """An engine that was told to leave and can't listen for so long, in the middle of something, ends where it stands."""
 _context = multiprocessing.get_context("spawn")
@@ -84,9 +88,9 @@ class Events:
 
     def recv(self) -> Event:
         """Waits for the next event. Raises EOFError or OSError where none will come; Garbled is one of the latter."""
-        data = self._pipe.recv_bytes(messages.BYTES_MAX)
+        data = self._pipe.recv_bytes(codec.BYTES_MAX)
         try:
-            return messages.decode(data, self._folder)
+            return codec.decode(data, self._folder)
         except (ValueError, RecursionError) as error:
             raise Garbled(f"The engine sent what no engine sends ({type(error).__name__}).") from error
 
@@ -219,7 +223,7 @@ def _child(settings: EngineSettings, controls: Queue[Control], events: Connectio
     emit = _Emitter(events)
     heard = _Ear(controls)
     try:
-        device_lock.take(settings, emit, lambda pause: wait(pause, heard))
+        lock.take(settings, emit, lambda pause: wait(pause, heard))
         if settings.fake is not None:
             from engine.fake import run
         else:
@@ -244,43 +248,6 @@ def _detach() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if not parent_alive():  # it died before prctl could see it
         os._exit(EXIT_OK)
-
-
-def parent_alive() -> bool:
-    """False once the process that started this one is gone."""
-    parent = multiprocessing.parent_process()
-    return parent is None or parent.is_alive()
-
-
-class Leave(Exception):
-    """There is nobody left to get ready for."""
-
-
-class _Controls(Protocol):
-    def get(self, block: bool = True, timeout: float | None = None) -> Control: ...
-
-
-def wait(pause: float, controls: _Controls) -> None:
-    """Waits for `pause` seconds before Ready; raises Leave when told to go meanwhile, or left alone."""
-    end = time.monotonic() + pause
-    while (left := end - time.monotonic()) > 0:
-        if not parent_alive():
-            raise Leave
-        try:
-            if isinstance(controls.get(timeout=min(left, _LOOK_EVERY_S)), Shutdown):
-                raise Leave  # nothing else is sent before Ready
-        except queue.Empty:
-            pass
-
-
-def heed(controls: _Controls) -> None:
-    """Between two things that are done before Ready; raises Leave when told to go, or left alone."""
-    if not parent_alive():
-        raise Leave
-    with contextlib.suppress(queue.Empty):
-        while True:
-            if isinstance(controls.get(block=False), Shutdown):
-                raise Leave
 
 
 class _Ear:
@@ -314,7 +281,7 @@ class _Ear:
     def _next(self) -> Control:
         while parent_alive():
             with contextlib.suppress(queue.Empty):
-                return self._controls.get(timeout=_LOOK_EVERY_S)
+                return self._controls.get(timeout=LOOK_EVERY_S)
         return Shutdown()
 
 
@@ -328,6 +295,6 @@ class _Emitter:
     def __call__(self, event: Event) -> None:
         with self._lock:
             try:
-                self._events.send_bytes(messages.encode(event))
+                self._events.send_bytes(codec.encode(event))
             except OSError:
                 os._exit(EXIT_OK)

@@ -35,8 +35,8 @@ from engine.contract import (
     parse_loras,
     parse_size,
 )
-from engine.inputs import FOLDER
-from engine.metadata import encode_png
+from engine.pictures.inputs import FOLDER
+from engine.pictures.metadata import encode_png
 from tests.ui.test_messages import job
 
 REFUSED = "can't be copied exactly"

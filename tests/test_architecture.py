@@ -23,7 +23,13 @@ EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
 FILE_LINES_MAX = 700
 """No size to write for: a file of more than some 350 lines of code is looked at for a second subject."""
 FUNCTION_LINES_MAX = 60
-FROM_ENGINE = {"engine.contract", "engine.process", "engine.metadata", "engine.inputs", "engine.failpoints"}
+FROM_ENGINE = {
+    "engine.contract",
+    "engine.process",
+    "engine.pictures.metadata",
+    "engine.pictures.inputs",
+    "engine.contract.failpoints",
+}
 """The only engine modules that the bot and its rehearsal may name."""
 
 

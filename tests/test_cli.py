@@ -26,9 +26,9 @@ from bot.cli import app
 from bot.config import EngineSection, Settings
 from bot.imagine import Wish
 from bot.models import engine_settings
-from engine import metadata
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
-from engine.metadata import PictureInfo, encode_png
+from engine.pictures import metadata
+from engine.pictures.metadata import PictureInfo, encode_png
 from tests import tiny
 
 REQUEST = GenerationRequest(

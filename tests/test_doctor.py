@@ -23,7 +23,7 @@ from bot.doctor import Finding, Status
 from bot.store import Store
 from bot.store.backup import back_up, name_for
 from bot.store.db import Database
-from engine import probe
+from engine.unet import costs
 from tests.store import books
 
 TOKEN = "MTIzNDU2.GabcdE.aBcDeFgH"
@@ -403,7 +403,7 @@ def test_modes_are_told_once_measured(tmp_path: Path) -> None:
     assert "first start measures" in only(doctor.check_modes(settings)).text
 
     facts = {"model": "starter", "torch": "2"}
-    probe.keep(tmp_path, probe.key_of(facts), probe.Costs(seconds={1: 0.1, 2: 0.2, 4: 0.25}), facts)
+    costs.keep(tmp_path, costs.key_of(facts), costs.Costs(seconds={1: 0.1, 2: 0.2, 4: 0.25}), facts)
     exact, wide, fast = doctor.check_modes(settings)
     assert "200 ms" in exact.text
     assert wide.text.startswith("▶ wide with 4 rows: 1.60x")

@@ -22,9 +22,9 @@ from bot import info as bot_info
 from bot.config import ConfigError, Settings
 from bot.ui.buttons import JobButton, Press
 from bot.ui.commands.mine import TurnPage
-from engine import metadata, other_programs
 from engine.contract import GenerationRequest
-from engine.metadata import PictureInfo
+from engine.pictures import metadata, other_programs
+from engine.pictures.metadata import PictureInfo
 
 # Pillow's warnings about odd pictures are no errors of ours.
 pytestmark = [

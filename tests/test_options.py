@@ -21,9 +21,9 @@ import bot
 from bot import bench, imagine, info, models
 from bot.cli import app
 from bot.config import Settings
-from engine import bounds, process
-from engine.contract import EngineSettings, FakeSettings, ModelInfo
-from engine.metadata import encode_png
+from engine import process
+from engine.contract import EngineSettings, FakeSettings, ModelInfo, limits
+from engine.pictures.metadata import encode_png
 from tests.test_cli import REQUEST
 
 
@@ -156,9 +156,9 @@ def test_help_tells_the_ranges_that_hold() -> None:
     text = " ".join(CliRunner().invoke(app, ["imagine", "--help"]).stdout.split())
 
     assert f"1 to {ModelInfo(id='x', title='x').steps_max}." in text
-    assert f"1 (not at all) to {bounds.GUIDANCE_MAX:g}" in text
-    assert f"each {bounds.SIDE_MIN} to {bounds.SIDE_MAX}," in text
-    assert f"1 to {bounds.IMAGES_MAX}." in text
+    assert f"1 (not at all) to {limits.GUIDANCE_MAX:g}" in text
+    assert f"each {limits.SIDE_MIN} to {limits.SIDE_MAX}," in text
+    assert f"1 to {limits.IMAGES_MAX}." in text
 
 
 # ------------------------------------------------------------------ no waiting

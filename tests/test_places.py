@@ -17,8 +17,8 @@ import bot
 from bot.config import KEYS, ConfigError, Settings, load
 from bot.models import engine_settings
 from bot.store import Store
-from engine import hub
-from engine.metadata import encode_png
+from engine.checkpoints import hub
+from engine.pictures.metadata import encode_png
 from tests.test_cli import REQUEST
 
 ROOT = str(Path(bot.__file__).parents[1])

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.starter.parts import clip_tokenizer
+from workshop.starter.parts import clip_tokenizer
 
 SIDE = 128
 TITLE = "Tiny random model"

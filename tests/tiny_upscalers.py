@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from engine import upscalers
+from engine.loading import upscalers
 
 KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "compact": ("Compact", "Compact", {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_conv": 2}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from engine.starter.parts import byte_letters, clip_tokenizer
+from workshop.starter.parts import byte_letters, clip_tokenizer
 
 WIDTH = 32
 """Of all text encoders' numbers for a token."""

@@ -46,7 +46,7 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from engine.failpoints import Failpoint, reach
+from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 

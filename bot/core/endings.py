@@ -20,7 +20,7 @@ from bot.core.words import why
 from bot.jobs import Job, Reason, ReasonCode
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
-from engine.failpoints import Failpoint, reach
+from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 

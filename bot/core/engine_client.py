@@ -18,8 +18,18 @@ from enum import StrEnum
 import structlog
 
 from bot.core.watch import Deadlines, Watch
-from engine.contract import Broken, Control, EngineSettings, Event, Finished, Loading, ModelInfo, Ready
-from engine.process import EXIT_DEVICE_LOST, GONE_S, EngineProcess, Garbled, start
+from engine.contract import (
+    EXIT_DEVICE_LOST,
+    Broken,
+    Control,
+    EngineSettings,
+    Event,
+    Finished,
+    Loading,
+    ModelInfo,
+    Ready,
+)
+from engine.process import GONE_S, EngineProcess, Garbled, start
 
 log = structlog.get_logger(__name__)
 

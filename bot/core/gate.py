@@ -31,7 +31,7 @@ from bot.jobs import Action, Admission, Job, JobState, Limits, Origin, Owner, Re
 from bot.models import for_upscaling
 from bot.store import Store
 from engine.contract import GenerationRequest, InvalidRequest, ModelInfo, choice_of
-from engine.failpoints import Failpoint, reach
+from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 

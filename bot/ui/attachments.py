@@ -14,9 +14,9 @@ import structlog
 from yarl import URL
 
 from bot.ui.errors import UserError
-from engine import inputs
 from engine.contract import GenerationRequest, Start
-from engine.failpoints import Failpoint, reach
+from engine.contract.failpoints import Failpoint, reach
+from engine.pictures import inputs
 
 log = structlog.get_logger(__name__)
 

@@ -24,7 +24,7 @@ from bot.ui.errors import AUTOMOD, BLOCKED_BY_AUTOMOD, UserError, is_blocked
 from bot.ui.messages import live_view
 from bot.ui.rival import ALREADY_ACKNOWLEDGED
 from engine.contract import GenerationRequest
-from engine.failpoints import Failpoint, reach
+from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 

@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine import arithmetic, models
-from engine.checkpoint import BrokenModel
+from engine.checkpoints import describe
 from engine.collection import adding, listing, verifying
 from engine.contract import EngineSettings
+from engine.device import fingerprint
+from engine.errors import BrokenModel
+from engine.loading import load
 
 
 def main() -> int:
@@ -29,7 +31,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?")
     options = parser.parse_args()
     settings = EngineSettings(**options.settings)
-    arithmetic.prepare_environment(settings)
+    fingerprint.prepare_environment(settings)
     try:
         match options.action:
             case "list":
@@ -76,10 +78,10 @@ def add(settings: EngineSettings, source: str) -> int:
             )
 
         path = adding.add(source, settings, tell)
-    info = models.describe(EngineSettings(model=str(path), spool="", hub_offline=True))
+    info = describe.describe(EngineSettings(model=str(path), spool="", hub_offline=True))
     console = _console()
     try:
-        models.bring_base(replace(settings, model=str(path)))
+        load.bring_base(replace(settings, model=str(path)))
     except BrokenModel as error:
         console.print(f"! {error}")
     console.print(f"Added {info.id} ({info.family}, {info.width}x{info.height}): it lies in {path}.")

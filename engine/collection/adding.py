@@ -9,10 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from engine import checkpoint, hub, models, overrides, places, single_file
-from engine.checkpoint import BrokenModel
+from engine.checkpoints import describe, easel_json, hub, single_file
+from engine.checkpoints import folder as checkpoint
+from engine.checkpoints import source as places
 from engine.collection import listing, sums
 from engine.contract import STARTER, EngineSettings
+from engine.device import choice
+from engine.errors import BrokenModel
+from engine.loading import load
 
 Tell = Callable[[str, float | None], None]
 """Told a stage in a few words and its share, None where unknown."""
@@ -30,7 +34,7 @@ def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
         )
     if is_here:
         path = path.parent.resolve() / path.name if path.is_file() else path.resolve()
-        models.check(path)
+        load.check(path)
     name = path.name if is_here else hub.current_id(source).replace("/", "--")
     target = Path(settings.models or "").absolute() / places.CHECKPOINTS / name
     _check_name(target)
@@ -75,13 +79,13 @@ def _wanted(folder: Path, settings: EngineSettings) -> list[str]:
     files = [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
     prefer_fp16 = _prefers_fp16(settings, checkpoint.family(index))
     chosen = hub.wanted(files, prefer_fp16=prefer_fp16, weights=checkpoint.weights(folder, index))
-    return [*chosen, *(name for name in files if name == overrides.FILE)]
+    return [*chosen, *(name for name in files if name == easel_json.FILE)]
 
 
 def _prefers_fp16(settings: EngineSettings, family: str) -> bool:
     """Whether this machine draws with such numbers; not where the device can't be used."""
     try:
-        return str(models.choose_place(settings, family).dtype) == "torch.float16"
+        return str(choice.choose_place(settings, family).dtype) == "torch.float16"
     except BrokenModel:
         return False
 
@@ -89,8 +93,8 @@ def _prefers_fp16(settings: EngineSettings, family: str) -> bool:
 def _check_copy(came: Path, settings: EngineSettings) -> None:
     """What came is looked at as the engine will. Raises BrokenModel, and then nothing stays of it."""
     try:
-        models.check(came)
-        models.describe(replace(settings, model=str(came), hub_offline=True))
+        load.check(came)
+        describe.describe(replace(settings, model=str(came), hub_offline=True))
     except BrokenModel:
         shutil.rmtree(came if came.is_dir() else came.parent)
         raise
@@ -142,7 +146,7 @@ def _download(model: str, coming: Path, settings: EngineSettings, tell: Tell) ->
         weights=checkpoint.weights(coming, index),
         into=coming,
     )
-    models.check(coming)
+    load.check(coming)
     shutil.rmtree(coming / ".cache", ignore_errors=True)  # the hub library's notes for resuming
     found: dict[str, str] = {}
     for file in listing.weights(coming):

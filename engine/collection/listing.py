@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import adapter_files, checkpoint, models, places, upscalers
-from engine.checkpoint import PICKLE, PICKLES, BrokenModel
+from engine.checkpoints import adapters, describe, header, source
+from engine.checkpoints.header import PICKLE, PICKLES
+from engine.checkpoints.single_file import SUFFIX
 from engine.contract import EngineSettings
-from engine.single_file import SUFFIX
+from engine.errors import BrokenModel
+from engine.loading import load, upscalers
 
-OTHERS = {adapter_files.LORAS: "LoRA", adapter_files.EMBEDDINGS: "embedding", upscalers.FOLDER: "upscaler"}
+OTHERS = {adapters.LORAS: "LoRA", adapters.EMBEDDINGS: "embedding", upscalers.FOLDER: "upscaler"}
 """Folders beside the checkpoints' -> what a file in them is."""
 
 
@@ -33,10 +35,10 @@ class Entry:
 
 def entries(settings: EngineSettings) -> Iterator[Entry]:
     """The configured model, the checkpoints, then everything else by folder and name."""
-    offered = models.sources(settings)
+    offered = source.sources(settings)
     yield _configured(replace(settings, model=offered[0]))
     folder = Path(settings.models or "")
-    for path in lying(folder / places.CHECKPOINTS):
+    for path in lying(folder / source.CHECKPOINTS):
         if str(path.absolute()) != offered[0]:
             entry = _model(path, settings)
             if not entry.problem and str(path.absolute()) not in offered:
@@ -72,9 +74,9 @@ def weights(path: Path) -> list[Path]:
 
 
 def _configured(settings: EngineSettings) -> Entry:
-    path = places.on_disk(settings.model)
+    path = source.on_disk(settings.model)
     if path is None:
-        name = places.model_id(settings.model)
+        name = source.model_id(settings.model)
         wait = "offline = true forbids that" if settings.hub_offline else "the next start downloads it"
         return Entry(name=name, kind="configured", path=None, problem=f"It is not on this disk yet: {wait}.")
     return replace(_described(settings, path), kind="configured")
@@ -85,10 +87,10 @@ def _model(path: Path, settings: EngineSettings) -> Entry:
 
 
 def _described(settings: EngineSettings, path: Path) -> Entry:
-    entry = Entry(name=places.model_id(settings.model), kind="checkpoint", path=path, bytes=_size(path))
+    entry = Entry(name=source.model_id(settings.model), kind="checkpoint", path=path, bytes=_size(path))
     try:
-        info = models.describe(replace(settings, hub_offline=True))
-        models.check(path)
+        info = describe.describe(replace(settings, hub_offline=True))
+        load.check(path)
     except BrokenModel as error:
         return replace(entry, problem=str(error))
     except Exception as error:  # noqa: BLE001 - the others are still to be told
@@ -104,7 +106,7 @@ def _file(path: Path, kind: str) -> Entry:
             upscalers.describe(path)
     except BrokenModel as error:
         return replace(entry, problem=str(error))
-    problem = adapter_files.problem_of(path) if kind == OTHERS[adapter_files.LORAS] else ""
+    problem = adapters.problem_of(path) if kind == OTHERS[adapters.LORAS] else ""
     return replace(entry, problem=problem and f"{problem[0].upper()}{problem[1:]}.")
 
 
@@ -112,7 +114,7 @@ def check_file(path: Path) -> None:
     """Raises BrokenModel unless the file is what its safetensors header says."""
     if path.suffix.lower() in PICKLES:
         raise BrokenModel(f"The file “{path.name}” is a pickle, which {PICKLE}.")
-    checkpoint.read_header(path, f"The file “{path.name}”")
+    header.read_header(path, f"The file “{path.name}”")
 
 
 def _size(path: Path) -> int:

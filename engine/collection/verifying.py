@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine import checkpoint
-from engine.checkpoint import BrokenModel
+from engine.checkpoints import header
 from engine.collection import listing, sums
 from engine.collection.listing import Entry
 from engine.collection.sums import Read
+from engine.errors import BrokenModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def verify(entry: Entry, read: Read) -> Iterator[Verdict]:
         name = str(file.relative_to(entry.path)) if entry.path.is_dir() else file.name
         shown = f"{entry.name}/{name}" if entry.path.is_dir() else name
         try:
-            checkpoint.read_header(file, f"The file “{shown}”")
+            header.read_header(file, f"The file “{shown}”")
             found = sums.digest(file, read)
         except BrokenModel as error:
             yield Verdict(name=shown, is_good=False, text=str(error))
@@ -43,7 +43,7 @@ def verify(entry: Entry, read: Read) -> Iterator[Verdict]:
             yield _judged(shown, found, known.get(name))
     for name in sorted(known):
         if entry.path.is_dir() and not (entry.path / name).exists():
-            yield Verdict(name=f"{entry.name}/{name}", is_good=False, text=f"It is gone: {checkpoint.AGAIN}.")
+            yield Verdict(name=f"{entry.name}/{name}", is_good=False, text=f"It is gone: {header.AGAIN}.")
 
 
 def _judged(name: str, found: str, known: str | None) -> Verdict:
@@ -55,6 +55,6 @@ def _judged(name: str, found: str, known: str | None) -> Verdict:
         return Verdict(
             name=name,
             is_good=False,
-            text=f"Its SHA-256 is {found}, but should be {known}: {checkpoint.AGAIN}.",
+            text=f"Its SHA-256 is {found}, but should be {known}: {header.AGAIN}.",
         )
     return Verdict(name=name, is_good=True, text="read wholly; its SHA-256 is the known one")

@@ -20,7 +20,7 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_in
 
-from engine import adapter_files
+from engine.checkpoints import adapters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,10 +136,10 @@ def _fitting(
     encoders: Sequence[tuple[Any, Any]], models: Path | None
 ) -> Iterator[tuple[str, tuple[str, list[Tensor]]]]:
     """Each word with its file's digest and its vectors, (vectors, width), for each of the encoders."""
-    files = adapter_files.paths(models, adapter_files.EMBEDDINGS)
+    files = adapters.paths(models, adapters.EMBEDDINGS)
     widths = tuple(encoder.get_input_embeddings().weight.shape[-1] for _, encoder in encoders)
-    fit = adapter_files.Fit(family="", text_widths=widths)
-    offered = adapter_files.embeddings(None if models is None else str(models), fit)
+    fit = adapters.Fit(family="", text_widths=widths)
+    offered = adapters.embeddings(None if models is None else str(models), fit)
     known = {word.casefold() for tokenizer, _ in encoders for word in tokenizer.get_vocab()}
     for info in offered:
         problem = info.problem
@@ -147,10 +147,8 @@ def _fitting(
             data = b"" if problem else files[info.name].read_bytes()
             tensors = tensors_in(data) if data else {}
         except (OSError, SafetensorError):
-            problem, data, tensors = adapter_files.DAMAGED, b"", {}
-        vectors = [
-            tensors[key].reshape(-1, tensors[key].shape[-1]) for key in adapter_files.vectors_of(tensors)
-        ]
+            problem, data, tensors = adapters.DAMAGED, b"", {}
+        vectors = [tensors[key].reshape(-1, tensors[key].shape[-1]) for key in adapters.vectors_of(tensors)]
         own = info.name.casefold()
         if not problem and {own, f"{own}</w>"} & known:
             problem = "its name is a word already: rename the file"
@@ -158,7 +156,7 @@ def _fitting(
             _log.warning("the embedding “%s” is left out: %s", info.name, problem)
             continue
         known.add(own)
-        yield info.name, (adapter_files.digest_of(data), vectors)
+        yield info.name, (adapters.digest_of(data), vectors)
 
 
 def _tokens(tokenizer: Any, counts: Sequence[int]) -> Iterator[tuple[int, tuple[int, ...]]]:

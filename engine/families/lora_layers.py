@@ -18,8 +18,8 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import load as tensors_in
 from torch import Tensor
 
-from engine import lora_names
-from engine.lora_names import TEXT, TEXT_2, UNET, Layer
+from engine.checkpoints import lora_names
+from engine.checkpoints.lora_names import TEXT, TEXT_2, UNET, Layer
 
 _METADATA = "lora_adapter_metadata"
 """Where diffusers writes peft's settings into a file; its keys begin with the part that they are for."""

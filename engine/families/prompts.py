@@ -18,11 +18,11 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
     SplitLongTextMode,
 )
 
-from engine import placing
-from engine.families import weighting
+from engine.device import layout as placing
+from engine.families import prompt_weights
 from engine.families.embeddings import Embeddings, ForCompel
-from engine.families.lora import Loras, Switched
-from engine.families.weighting import Part
+from engine.families.loras import Loras, Switched
+from engine.families.prompt_weights import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,13 +112,13 @@ class Prompts:
 
     @torch.inference_mode()
     def _encode(self, text: str) -> Encoded:
-        sections, cut = self._cut(_sections(self._pieces(weighting.parse(text))))
+        sections, cut = self._cut(_sections(self._pieces(prompt_weights.parse(text))))
         sections, heavier = _with_few_light(sections)
         read = [self._section(parts) for parts in sections]
         return Encoded(
             embeddings=torch.cat([one.embeddings for one in read], dim=1)[:, : WINDOWS_MAX * self._window],
             pooled=read[0].pooled,  # as in AUTOMATIC1111: of the text as a whole its first window counts
-            remarks=(*weighting.remarks(text), *cut, *heavier),
+            remarks=(*prompt_weights.remarks(text), *cut, *heavier),
         )
 
     def _section(self, parts: Sequence[Part]) -> Encoded:

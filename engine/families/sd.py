@@ -2,7 +2,7 @@
 
 The order of operations follows `StableDiffusionPipeline.__call__` of diffusers 0.42.1 (its seed, noise and rounding
 are what people compare with): every function names the numbered part of it that it stands for. Where a picture starts
-from an image, `engine.families.starting` follows the pipelines for that.
+from an image, `engine.families.first_latents` follows the pipelines for that.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import compiling, faults, placing, rows, samplers
+from engine import errors, samplers
 from engine.contract import SIDE_MIN, GenerationRequest, Lora
-from engine.decoding import Inputs
+from engine.device import layout
 from engine.families import embeddings, vae
-from engine.families.lora import Loras
+from engine.families.explaining import Explaining, check_finite
+from engine.families.first_latents import Blend, Starting, beside
+from engine.families.loras import Loras
+from engine.families.preview import Sketcher
 from engine.families.prompts import Prompts
-from engine.families.starting import Blend, Starting, beside
-from engine.families.trouble import Explaining, check_finite
-from engine.preview import Sketcher
-from engine.rows import noise
+from engine.pictures.decoding import Inputs
+from engine.unet import batch as rows
+from engine.unet import compiled as compiling
+from engine.unet.batch import noise
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,7 +110,7 @@ class SdFamily(Explaining):
         self._sketcher = sketcher
         self._side_min = side_min
         self._compiled: compiling.CompiledUnet | None = None
-        self._layout = placing.of(pipeline)
+        self._layout = layout.of(pipeline)
         self._device = self._layout.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
@@ -294,7 +297,7 @@ class SdFamily(Explaining):
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
         except RuntimeError as error:  # who measures takes it for a lack of memory
-            faults.check_device(error)
+            errors.check_device(error)
             raise
 
     @torch.inference_mode()

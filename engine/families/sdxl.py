@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine import rows
 from engine.contract import GenerationRequest
-from engine.decoding import Inputs
 from engine.families.sd import SdCanvas, SdFamily
+from engine.pictures.decoding import Inputs
+from engine.unet import batch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class SdxlFamily(SdFamily):
         return canvas
 
     @torch.inference_mode()
-    def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
+    def _blank(self, count: int, size: tuple[int, int]) -> batch.Rows:
         blank = super()._blank(count, size)
         pooled = self._pooled("").repeat(count, 1)
         return replace(blank, pooled=pooled, sizes=self._sizes(blank.embeddings, size))

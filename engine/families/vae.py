@@ -6,8 +6,8 @@ from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from engine.memory import Cut
-from engine.profiles import Plan
+from engine.device.memory import Cut
+from engine.device.profiles import Plan
 
 if TYPE_CHECKING:
     from torch import Tensor

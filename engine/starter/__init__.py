@@ -1,1 +1,1 @@
-"""The model that ships with Easel: its pictures, its training, its weights and its examiner; knows no engine and no bot."""
+"""The model that ships with Easel: its weights. How it was trained and examined: `workshop.starter`."""

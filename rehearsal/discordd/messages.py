@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from engine import inputs
+from engine.pictures import inputs
 from rehearsal.discordd import checks
 from rehearsal.discordd.bodies import Upload
 from rehearsal.discordd.checks import Draft

@@ -117,7 +117,7 @@ async def _picture(evening: Any) -> float:
 
 
 def _bare(model: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "engine.bench.bare", model]
+    command = [sys.executable, "-m", "workshop.bench.bare", model]
     return json.loads(
         subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
     )

@@ -14,8 +14,8 @@ from bot.core.gate import INPUT_GONE
 from bot.core.policy import Refused
 from bot.core.spooled import hold_inputs
 from bot.jobs import Job, JobState, Owner
-from engine import inputs
 from engine.contract import FakeSettings
+from engine.pictures import inputs
 from rehearsal.easel import png
 from tests.core.rig import GUILD, MakeRig, Rig, eventually, picture
 from tests.core.test_housekeeping import DAY_S, HELD, kept, with_days

@@ -19,9 +19,17 @@ from bot.core.watch import Deadlines
 from bot.core.words import for_the_owner, held_up_by, model_set_aside
 from bot.jobs import Job, JobState
 from engine import process as process_module
-from engine.contract import EngineSettings, Event, FakeSettings, Finished, InvalidRequest, Ready, Submit
+from engine.contract import (
+    EXIT_DEVICE_LOST,
+    EngineSettings,
+    Event,
+    FakeSettings,
+    Finished,
+    InvalidRequest,
+    Ready,
+    Submit,
+)
 from engine.fake import MODEL
-from engine.process import EXIT_DEVICE_LOST
 from tests.core.rig import SLOW, MakeRig, Rig, end_of, eventually, picture
 
 HANGING = Deadlines(first_job_s=3.0, first_step_s=3.0, step_s=3.0, paces=1.0)

@@ -20,13 +20,13 @@ from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from engine import placing, profiles
-from engine.bench import sd15, sdxl
+from engine.device import layout, profiles
+from engine.device.choice import Place
 from engine.families import sd
 from engine.families.sd import SdCanvas, SdFamily
 from engine.families.sdxl import SdxlFamily
-from engine.models import Place
 from tests import tiny
+from workshop.bench import sd15, sdxl
 
 CARD = "card"
 
@@ -100,7 +100,7 @@ def measure(model: str, profile: Any) -> dict[str, Any]:
             pipeline.vae.float()
         with ledger:
             place = Place(device=torch.device(CARD), dtype=torch.float16, profile=profile)
-            pipeline = placing.settle(pipeline, place, called=False)
+            pipeline = layout.settle(pipeline, place, called=False)
             rest = ledger.now
             family = family_of(pipeline)
             dtype = pipeline.vae.dtype
@@ -110,19 +110,19 @@ def measure(model: str, profile: Any) -> dict[str, Any]:
             canvas = _canvas(pipeline, side)
             decode = ledger.most(lambda: family.decode(canvas))
             again = ledger.most(lambda: family._forward(family._blank(2, (side, side))))
-    needs = placing._needs(pipeline, placing.of(pipeline).weights)
+    needs = layout._needs(pipeline, layout.of(pipeline).weights)
     return {
         "rest": rest,
         "forward": max(forward, again),
         "decode": decode,
-        "computed": profiles.peak_bytes(profile, placing.of(pipeline).weights, needs, side**2),
+        "computed": profiles.peak_bytes(profile, layout.of(pipeline).weights, needs, side**2),
         "weights": {"unet": _bytes(pipeline.unet), "vae": _bytes(pipeline.vae)},
         "text": str(pipeline.text_encoder.device),
     }
 
 
 def _bytes(part: Any) -> int:
-    return placing._bytes(part)
+    return layout._bytes(part)
 
 
 def _canvas(pipeline: Any, side: int) -> SdCanvas:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine import models, process
+from engine import process
+from engine.checkpoints import describe
 from engine.contract import STARTER, EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
 from tests.engine.support import Bench, House
@@ -46,11 +47,11 @@ def load_pipe() -> Callable[[Path], Any]:
         import diffusers
         import torch
 
-        from engine import arithmetic
+        from engine.device import fingerprint
 
         diffusers.utils.logging.set_verbosity_error()
         settings = EngineSettings(model=str(folder), spool="", hub_offline=True)
-        arithmetic.pin(models.describe(settings))
+        fingerprint.pin(describe.describe(settings))
         pipe = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
         pipe.set_progress_bar_config(disable=True)
         return pipe
@@ -65,7 +66,7 @@ def pipe(tiny: Path, load_pipe: Callable[[Path], Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def model(tiny: Path) -> ModelInfo:
-    from engine.models import describe
+    from engine.checkpoints.describe import describe
 
     return describe(EngineSettings(model=str(tiny), spool="/nowhere"))
 
@@ -85,7 +86,7 @@ def pipe_xl(tiny_xl: Path, load_pipe: Callable[[Path], Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def model_xl(tiny_xl: Path) -> ModelInfo:
-    from engine.models import describe
+    from engine.checkpoints.describe import describe
 
     return describe(EngineSettings(model=str(tiny_xl), spool="/nowhere"))
 
@@ -109,14 +110,14 @@ def family_xl(pipe_xl: Any) -> SdxlFamily:
 @pytest.fixture(scope="session")
 def starter(load_pipe: Callable[[Path], Any]) -> Any:
     """The pipeline of the model that ships with Easel."""
-    from engine.places import STARTER_FOLDER
+    from engine.checkpoints.source import STARTER_FOLDER
 
     return load_pipe(STARTER_FOLDER)
 
 
 @pytest.fixture(scope="session")
 def starter_model() -> ModelInfo:
-    from engine.models import describe
+    from engine.checkpoints.describe import describe
 
     return describe(EngineSettings(model=STARTER, spool="/nowhere"))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from engine import boot, decoding, inputs, process
+from engine import boot, contract, process
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -30,10 +30,12 @@ from engine.contract import (
     Shutdown,
     Submit,
 )
-from engine.drawing import Family, Loaded, Manner
+from engine.families.base import Family
+from engine.loop.job import Loaded, Manner
+from engine.loop.shelf import Shelf
+from engine.loop.worker import Worker
+from engine.pictures import decoding, inputs
 from engine.process import EngineProcess
-from engine.shelf import Shelf
-from engine.worker import Worker
 
 Ending = Finished | Failed | Cancelled
 
@@ -154,7 +156,7 @@ def announced(settings: EngineSettings) -> list[Event]:
         if isinstance(event, Ready):
             controls.put(Shutdown())
 
-    assert boot.run(settings, controls, note) == process.EXIT_OK
+    assert boot.run(settings, controls, note) == contract.EXIT_OK
     return events
 
 

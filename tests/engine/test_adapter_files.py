@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from engine import adapter_files
-from engine.adapter_files import DAMAGED, Fit
+from engine.checkpoints import adapters
+from engine.checkpoints.adapters import DAMAGED, Fit
 from tests.engine.adapters import kohya, lora_tensors, write
 
 SD1 = Fit(family="sd", width=768)
@@ -19,7 +19,7 @@ SD1 = Fit(family="sd", width=768)
 
 def problem(folder: Path, name: str, *, width: int = 768, family: str = "sd") -> str:
     fit = Fit(family=family, width=width)
-    found = {info.name: info for info in adapter_files.loras(str(folder), fit)}
+    found = {info.name: info for info in adapters.loras(str(folder), fit)}
     return found[name].problem
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_lora(tmp_path: Path) -> None:
     (folder / "odd.safetensors").write_bytes(struct.pack("<Q", len(odd)) + odd.encode())
     (folder / "a:b.safetensors").write_bytes(good.read_bytes())
     (folder / "pickle.pt").write_bytes(b"x")
-    found = {info.name: info.problem for info in adapter_files.loras(str(tmp_path), SD1)}
+    found = {info.name: info.problem for info in adapters.loras(str(tmp_path), SD1)}
     other = "it was made for another kind of model"
     odd_is = found.pop("odd")
     assert odd_is in ("", DAMAGED)  # loading will tell
@@ -130,8 +130,8 @@ def test_what_is_no_lora(tmp_path: Path) -> None:
         "good": "",
         **dict.fromkeys(("cut", "pickle", "empty", "bomb", "list"), DAMAGED),
     }
-    assert adapter_files.loras(str(tmp_path / "nowhere"), SD1) == ()
-    assert adapter_files.loras(None, SD1) == ()
+    assert adapters.loras(str(tmp_path / "nowhere"), SD1) == ()
+    assert adapters.loras(None, SD1) == ()
 
 
 def halves(
@@ -232,7 +232,7 @@ def test_text_encoders_tell_models_apart(tmp_path: Path) -> None:
     """A file for texts alone is for models whose text encoders are as wide as its layers."""
     write(tmp_path / "loras", "x", halves(WORDS))
     for widths, told in (((768,), ""), ((1024,), OTHER), ((), "")):
-        (info,) = adapter_files.loras(str(tmp_path), Fit(family="sd", text_widths=widths))
+        (info,) = adapters.loras(str(tmp_path), Fit(family="sd", text_widths=widths))
         assert info.problem == told
 
 
@@ -263,7 +263,7 @@ def test_trigger_words(
     path = write(tmp_path / "loras", "x", a_lora(768), metadata)
     for ending, text in beside.items():
         path.with_suffix(ending).write_text(text, encoding="utf-8")
-    (info,) = adapter_files.loras(str(tmp_path), SD1)
+    (info,) = adapters.loras(str(tmp_path), SD1)
     assert info.words == words
 
 

@@ -19,8 +19,8 @@ import torch
 from diffusers import AutoencoderKL  # pyright: ignore[reportPrivateImportUsage]
 from PIL import Image
 
-from engine import arithmetic, models, opening
-from engine.checkpoint import BrokenModel
+from engine.checkpoints import describe
+from engine.checkpoints.architectures import CALLS
 from engine.contract import (
     OWN_SAMPLER,
     Cancelled,
@@ -32,8 +32,10 @@ from engine.contract import (
     Ready,
     Stepped,
 )
-from engine.families.anything import AnyCanvas, AnyFamily, Performance, Step
-from engine.pipelines import CALLS
+from engine.device import choice, fingerprint
+from engine.errors import BrokenModel
+from engine.families.called import AnyCanvas, AnyFamily, Performance, Step
+from engine.loading import load, opening
 from tests.engine.support import Bench, House, announced
 from tests.tiny_any import BUILDERS
 
@@ -44,10 +46,10 @@ class Studio:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = EngineSettings(model=str(folder), spool="/nowhere", device="cpu", hub_offline=True)
-        self.model: ModelInfo = models.describe(self.settings)
-        arithmetic.pin(self.model)
-        place = models.choose_place(self.settings, self.model.family)
-        self.pipe: Any = models.load(self.settings, place, lambda _stage, _share: None)
+        self.model: ModelInfo = describe.describe(self.settings)
+        fingerprint.pin(self.model)
+        place = choice.choose_place(self.settings, self.model.family)
+        self.pipe: Any = load.load(self.settings, place, lambda _stage, _share: None)
 
     def family(self, **changes: Any) -> AnyFamily:
         family = opening.family_of(self.pipe, replace(self.settings, **changes), self.model)
@@ -274,7 +276,7 @@ def test_no_memory_to_decode(flux: Studio, tmp_path: Path, monkeypatch: pytest.M
 
 def test_numbers_that_ran_away(flux: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture of no numbers fails instead of being posted black, and a model of such is found before Ready."""
-    from engine.families.trouble import NotFinite
+    from engine.errors import NotFinite
 
     family = flux.family()
     honest = flux.pipe.transformer.forward
@@ -342,16 +344,16 @@ def test_described_by_its_files(flux: Studio, studio_of: Callable[[str], Studio]
     """Without easel.json the call's own defaults hold; a FLUX without guidance is one of few steps."""
     folder = Path(shutil.copytree(flux.folder, tmp_path / "flux"))
     (folder / "easel.json").unlink()
-    few = models.describe(replace(flux.settings, model=str(folder)))
+    few = describe.describe(replace(flux.settings, model=str(folder)))
     assert (few.family, few.width, few.steps, few.guidance_scale) == ("any", 1024, 4, 1.0)
     assert (few.sampler, few.samplers, few.side_multiple) == (OWN_SAMPLER.name, (OWN_SAMPLER.name,), 16)
     edit(folder / "transformer/config.json", guidance_embeds=True)
-    many = models.describe(replace(flux.settings, model=str(folder)))
+    many = describe.describe(replace(flux.settings, model=str(folder)))
     assert (many.steps, many.guidance_scale) == (28, 3.5)
     other = Path(shutil.copytree(studio_of("sd3").folder, tmp_path / "sd3"))
     (other / "easel.json").unlink()
     edit(other / "transformer/config.json", sample_size=128)
-    sd3 = models.describe(replace(flux.settings, model=str(other)))
+    sd3 = describe.describe(replace(flux.settings, model=str(other)))
     assert (sd3.width, sd3.height, sd3.steps, sd3.guidance_scale) == (1024, 1024, 28, 7.0)
 
 
@@ -361,7 +363,7 @@ def test_described_by_what_pipelines_differ_in(studio_of: Callable[[str], Studio
     for name in ("klein", "sana", "auraflow", "qwen"):
         folder = Path(shutil.copytree(studio_of(name).folder, tmp_path / name))
         (folder / "easel.json").unlink()
-        found[name] = models.describe(replace(studio_of(name).settings, model=str(folder)))
+        found[name] = describe.describe(replace(studio_of(name).settings, model=str(folder)))
     told = {name: (info.width, info.side_multiple, info.steps) for name, info in found.items()}
     assert told == {
         "klein": (1024, 16, 4),
@@ -371,7 +373,7 @@ def test_described_by_what_pipelines_differ_in(studio_of: Callable[[str], Studio
     }
     assert found["klein"].guidance_scale == 1.0
     edit(tmp_path / "klein/model_index.json", is_distilled=False)
-    base = models.describe(replace(studio_of("klein").settings, model=str(tmp_path / "klein")))
+    base = describe.describe(replace(studio_of("klein").settings, model=str(tmp_path / "klein")))
     assert (base.steps, base.guidance_scale) == (50, 4.0)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from engine.batcher import STAY, Batcher
+from engine.loop.batcher import STAY, Batcher
 
 SLOTS, WIDTH = 3, 4
 

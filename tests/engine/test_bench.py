@@ -22,16 +22,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from engine.bench import __main__ as program
-from engine.bench import bare, card, checks, figures, goals, machine, plan, plot, workloads
-from engine.bench.figures import Part
-from engine.bench.load import Arrivals, Ask, Record, Schedule, Users
-from engine.bench.machine import Machine
-from engine.bench.results import BASE, Results
-from engine.bench.sides import CouldNotDraw, Easel, Plain, compiled
-from engine.checkpoint import BrokenModel
 from engine.contract import SAMPLERS, EngineSettings, ModelInfo
+from engine.errors import BrokenModel
 from tests.tiny_any import BUILDERS
+from workshop.bench import __main__ as program
+from workshop.bench import bare, card, checks, figures, goals, machine, plan, plot, workloads
+from workshop.bench.figures import Part
+from workshop.bench.load import Arrivals, Ask, Record, Schedule, Users
+from workshop.bench.machine import Machine
+from workshop.bench.results import BASE, Results
+from workshop.bench.sides import CouldNotDraw, Easel, Plain, compiled
 
 pytestmark = pytest.mark.xdist_group("bench")  # what they share takes long to make
 INFO = ModelInfo(id="model", title="Model")
@@ -240,7 +240,7 @@ def test_the_random_model_has_the_real_ones_size() -> None:
     """UNet, VAE and text encoder have as many parameters as Stable Diffusion 1.5's published files."""
     import torch
 
-    from engine.bench import sd15
+    from workshop.bench import sd15
 
     tokenizer = sd15.clip_tokenizer([], sd15.TOKENS)
     with torch.device("meta"):
@@ -504,7 +504,7 @@ def test_easel_bench_hands_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert done.exit_code == 0, done.output
     (command, environ), *more = seen
     assert not more
-    assert command[:3] == [sys.executable, "-m", "engine.bench"]
+    assert command[:3] == [sys.executable, "-m", "workshop.bench"]
     assert command[command.index("--model") + 1] == "sd15-random"
     assert command[command.index("--plot") + 1] == "plot.png"
     assert "--quick" in command
@@ -614,7 +614,7 @@ def test_few_step_goals_are_a_gpus() -> None:
 def test_a_profile_is_tried_within_a_limit(
     small: Path, capsys: pytest.CaptureFixture[str], environ: None
 ) -> None:
-    """`python -m engine.bench.card` draws with the profile that it is told, and does not claim what it could not limit."""
+    """`python -m workshop.bench.card` draws with the profile that it is told, and does not claim what it could not limit."""
     assert card.main(["--model", str(small), "--device", "cpu", "--profile", "low"]) == 0
     told = capsys.readouterr().out
     assert "64x64, profile low: drawn" in told

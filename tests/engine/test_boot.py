@@ -17,13 +17,17 @@ from typing import Any
 import pytest
 import torch
 
-from engine import arithmetic, boot, models, process
+from engine import boot, child, contract
+from engine.checkpoints import describe
 from engine.contract import Broken, Control, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
-from engine.drawing import DeviceLost
-from engine.hub import Unreachable
-from engine.worker import Worker
+from engine.device import fingerprint
+from engine.errors import DeviceLost, Unreachable
+from engine.loading import load
+from engine.loop.worker import Worker
 from tests.engine.support import announced
 from tests.tiny_upscalers import build as build_upscaler
+
+HOMES: dict[str, Any] = {"describe": describe, "loading": load}
 
 
 def settings(tiny: Path, tmp_path: Path) -> EngineSettings:
@@ -54,7 +58,7 @@ def test_a_lost_device_has_its_own_exit_code(
 
     monkeypatch.setattr(boot, "_start", lose)
     events: list[Event] = []
-    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_DEVICE_LOST == 70
+    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == contract.EXIT_DEVICE_LOST == 70
     assert "unspecified launch failure" in capsys.readouterr().err
     assert [type(event) for event in events] == [Loading]
 
@@ -80,8 +84,8 @@ def test_the_downloaded_files_are_described(
 ) -> None:
     """Ready and the worker go by the files that loading brought, not by what was known before."""
     known = ModelInfo(id="tiny", title="As known before")
-    described = iter([known, models.describe(settings(tiny, tmp_path))])
-    monkeypatch.setattr(models, "describe", lambda _: next(described))
+    described = iter([known, describe.describe(settings(tiny, tmp_path))])
+    monkeypatch.setattr(describe, "describe", lambda _: next(described))
     workers: list[ModelInfo] = []
 
     class Seen(Worker[Any]):
@@ -90,7 +94,7 @@ def test_the_downloaded_files_are_described(
 
     monkeypatch.setattr(boot, "Worker", Seen)
     events: list[Event] = []
-    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_OK
+    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == contract.EXIT_OK
     first, ready = events[0], events[-1]
     assert isinstance(first, Loading)
     assert isinstance(ready, Ready)
@@ -111,9 +115,9 @@ def test_an_unexpected_error_is_broken(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(models, name, fail)
+    monkeypatch.setattr(HOMES[name], name, fail)
     events: list[Event] = []
-    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_BROKEN == 78
+    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == contract.EXIT_BROKEN == 78
     broken = events[-1]
     assert isinstance(broken, Broken)
     assert "ZeroDivisionError" in broken.reason
@@ -141,18 +145,18 @@ def test_the_hub_is_tried_again(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """While the hub can't be reached the engine stays in loading and says so; later tries succeed."""
-    act, tries = getattr(models, name), itertools.count(1)
+    act, tries = getattr(HOMES[name], name), itertools.count(1)
 
     def fail_twice(*args: Any) -> Any:
         if next(tries) <= 2:
             raise Unreachable("no connection")
         return act(*args)
 
-    monkeypatch.setattr(models, name, fail_twice)
+    monkeypatch.setattr(HOMES[name], name, fail_twice)
     monkeypatch.setattr(boot, "PAUSES_S", (0.01, 0.02))
     monkeypatch.setattr(Worker, "run", lambda _: None)
     events: list[Event] = []
-    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_OK
+    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == contract.EXIT_OK
     told = [event for event in events if isinstance(event, Loading) and "trying again in" in event.stage]
     assert len(told) == 2
     assert all(bool(event.models) == (name == "loading") for event in told)
@@ -173,13 +177,13 @@ def test_waiting_for_the_hub_ends_at_once(
         if why == "shutdown":
             controls.put(Shutdown())
         else:
-            monkeypatch.setattr(process, "parent_alive", lambda: False)
+            monkeypatch.setattr(child, "parent_alive", lambda: False)
 
-    monkeypatch.setattr(models, "describe", fail)
+    monkeypatch.setattr(describe, "describe", fail)
     events: list[Event] = []
     threading.Timer(0.2, leave).start()
     begin = time.monotonic()
-    assert boot.run(settings(tiny, tmp_path), controls, events.append) == process.EXIT_OK
+    assert boot.run(settings(tiny, tmp_path), controls, events.append) == contract.EXIT_OK
     assert time.monotonic() - begin < 3
     assert events == [Loading(stage="the model hub can't be reached; trying again in 5 s")]
 
@@ -189,11 +193,11 @@ def test_threads_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     small = ModelInfo(id="m", title="m", width=256, height=256)
     large = ModelInfo(id="m", title="m", width=512, height=512)
-    assert arithmetic.threads(large) == min(16, len(os.sched_getaffinity(0)))
-    arithmetic.pin(small)
-    assert torch.get_num_threads() == arithmetic.threads(small) == 1
+    assert fingerprint.threads(large) == min(16, len(os.sched_getaffinity(0)))
+    fingerprint.pin(small)
+    assert torch.get_num_threads() == fingerprint.threads(small) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
-    assert arithmetic.threads(small) == arithmetic.threads(large) == 3
+    assert fingerprint.threads(small) == fingerprint.threads(large) == 3
     assert not torch.backends.cudnn.benchmark
 
 
@@ -203,10 +207,10 @@ def test_the_driver_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     told.write_text(
         "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
     )
-    assert arithmetic.driver(told) == "550.54.15"
+    assert fingerprint.driver(told) == "550.54.15"
     told.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.10  Release Build\n")
-    assert arithmetic.driver(told) == "570.86.10"
-    assert arithmetic.driver(tmp_path / "none") == ""
+    assert fingerprint.driver(told) == "570.86.10"
+    assert fingerprint.driver(tmp_path / "none") == ""
 
 
 def test_torch_is_not_needed_to_say_what_is_offered() -> None:
@@ -231,7 +235,7 @@ def test_an_odd_model_beside_the_first_ends_nobody(tiny: Path, tmp_path: Path, n
     shutil.copytree(tiny, odd)
     (odd / file).write_text(text)
     told = replace(settings(tiny, tmp_path), models=str(tmp_path))
-    offer = boot._Offer.of(told, models.describe(told))
+    offer = boot._Offer.of(told, describe.describe(told))
     assert offer.models[0].id == "tiny"
     assert len(offer.models) + len(offer.warnings) == 2
 
@@ -243,14 +247,14 @@ def test_a_further_model_that_nobody_foresaw(
     for name in ("odd", "x" * 101):
         shutil.copytree(tiny, tmp_path / "checkpoints" / name)
     told = replace(settings(tiny, tmp_path), models=str(tmp_path))
-    first, describe = models.describe(told), models.describe
+    first, really = describe.describe(told), describe.describe
 
     def fail(asked: EngineSettings) -> ModelInfo:
         if asked.model.endswith("odd"):
             raise ZeroDivisionError("nobody foresaw this")
-        return describe(asked)
+        return really(asked)
 
-    monkeypatch.setattr(models, "describe", fail)
+    monkeypatch.setattr(describe, "describe", fail)
     offer = boot._Offer.of(told, first)
     assert offer.models == (first,)
     assert "“odd” is left out: it can't be read (ZeroDivisionError)" in offer.warnings[0]
@@ -264,7 +268,7 @@ def test_models_that_were_set_aside_are_left_out(tiny: Path, tmp_path: Path) -> 
         shutil.copytree(tiny, tmp_path / "checkpoints" / name)
     told = replace(settings(tiny, tmp_path), models=str(tmp_path), set_aside=("tiny", "third"))
     told = replace(told, model=boot._first_source(told))
-    offer = boot._Offer.of(told, models.describe(told))
+    offer = boot._Offer.of(told, describe.describe(told))
     assert [model.id for model in offer.models] == ["other"]
     assert boot._first_source(replace(told, set_aside=("other", "third"))) == told.model, "there is no other"
 

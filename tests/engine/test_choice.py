@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from engine import boot, models, process, tuning
+from engine import boot, contract
 from engine.contract import EngineSettings, Event, Mode, Ready
-from engine.opening import Opener
-from engine.worker import Worker
+from engine.device import choice
+from engine.loading import load
+from engine.loading.opening import Opener
+from engine.loop.worker import Worker
+from engine.unet import switches
 from tests.tiny import build
 
 
@@ -22,7 +25,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """What the stopwatch said: it changes its mind each time."""
     given: list[bool] = []
     mind = itertools.cycle((True, False))
-    monkeypatch.setattr(tuning, "bfloat16_pays", lambda: (given.append(next(mind)), given[-1])[1])
+    monkeypatch.setattr(switches, "bfloat16_pays", lambda: (given.append(next(mind)), given[-1])[1])
     return given
 
 
@@ -37,7 +40,7 @@ def test_opening_and_looking_for_room_measure_nothing(
     for name in ("tiny", "other", "tiny"):
         assert opener.free()
         assert opener.size_of(name)
-        loaded = models.wholly(opener.open(name))
+        loaded = load.wholly(opener.open(name))
         assert loaded.fingerprint["dtype"] == ("float32" if mode == "exact" else "bfloat16")
     assert answers == ([] if mode == "exact" else [True])
 
@@ -62,7 +65,7 @@ def test_an_engine_chooses_once(
         model=str(tiny), models=str(tmp_path), spool=str(tmp_path), device="cpu", mode="wide", rows=4
     )
     events: list[Event] = []
-    assert boot.run(settings, queue.Queue(), events.append) == process.EXIT_OK
+    assert boot.run(settings, queue.Queue(), events.append) == contract.EXIT_OK
     (ready,) = (event for event in events if isinstance(event, Ready))
     assert (ready.dtype, dtypes, answers) == ("bfloat16", ["bfloat16"] * 2, [True])
 
@@ -71,5 +74,5 @@ def test_an_engine_chooses_once(
 def test_what_is_told_is_not_measured(tiny: Path, answers: list[bool], dtype: Any) -> None:
     """A dtype that is configured needs no stopwatch."""
     settings = EngineSettings(model=str(tiny), spool="", device="cpu", mode="wide", dtype=dtype)
-    assert models.choose_place(settings).dtype is getattr(torch, dtype)
+    assert choice.choose_place(settings).dtype is getattr(torch, dtype)
     assert answers == []

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import models, places
-from engine.checkpoint import BrokenModel
+from engine.checkpoints import describe, source
+from engine.checkpoints import source as places
 from engine.collection import adding, listing, sums, verifying
 from engine.contract import EngineSettings
+from engine.errors import BrokenModel
 from tests.engine.test_hub import in_new_process, serving
 from tests.engine.test_models import into_cache
 from tests.engine.test_single_file import cache, header_file, shapes
@@ -117,7 +118,7 @@ def test_adding_a_file(settings: EngineSettings, tmp_path: Path) -> None:
     assert place.read_bytes() == file.read_bytes()
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert sums.place(place).read_text() == f"{digest}  dream.safetensors\n"
-    assert models.sources(settings) == ("starter", str(place))
+    assert source.sources(settings) == ("starter", str(place))
     with pytest.raises(BrokenModel, match="There can't be another model called dream: rename"):
         add(file, settings)
 
@@ -133,7 +134,7 @@ def test_adding_a_folder(tiny: Path, copy: Path, settings: EngineSettings, tmp_p
     names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
     expected = {str(path.relative_to(tiny)) for path in tiny.rglob("*") if path.is_file()}
     assert names == expected | {"SHA256SUMS"}
-    assert models.describe(EngineSettings(model=str(place), spool="x")).title == "Tiny random model"
+    assert describe.describe(EngineSettings(model=str(place), spool="x")).title == "Tiny random model"
     assert not (tmp_path / "models" / "checkpoints" / ".partial").exists()
 
 
@@ -206,7 +207,7 @@ def test_adding_from_the_hub(copy: Path, tmp_path: Path) -> None:
     (copy / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
     code = f"""
 from engine.collection import adding
-from engine.checkpoint import BrokenModel
+from engine.checkpoints.folder import BrokenModel
 from engine.contract import EngineSettings
 settings = EngineSettings(model="starter", spool="x", device="cpu", models={str(tmp_path / "models")!r})
 told = []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
-from engine import colours, decoding, inputs
+from engine.pictures import colours, decoding, inputs
 from tests.engine.support import a_mask, a_photo, encoded
 
 SIZE = (100, 80)

@@ -17,12 +17,16 @@ import pytest
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from engine import compiling, metadata, models, opening, programs
-from engine.compiling import CompiledUnet, Order
 from engine.contract import EngineSettings, Finished, ModelInfo
-from engine.drawing import Manner
+from engine.device import choice
 from engine.families.sd import SdFamily
-from engine.rows import noise
+from engine.loading import opening
+from engine.loop.job import Manner
+from engine.pictures import metadata
+from engine.unet import compiled as compiling
+from engine.unet import compiled_files
+from engine.unet.batch import noise
+from engine.unet.compiled import CompiledUnet, Order
 from tests.engine.support import Bench
 
 pytestmark = [
@@ -278,13 +282,13 @@ def test_what_does_not_pay_is_not_used(pipe: Any, tmp_path: Path, gate: threadin
     family.wait_for_compiler()
     assert not family.is_compiled
     assert not file.exists()
-    share = programs.share_of(file)
+    share = compiled_files.share_of(file)
     assert share is not None
     assert share > 0
-    assert programs.was_slow(file, 0.0)
-    assert not programs.was_slow(file, share)
-    os.utime(programs._note_of(file), (0, 0))
-    assert not programs.was_slow(file, 0.0)
+    assert compiled_files.was_slow(file, 0.0)
+    assert not compiled_files.was_slow(file, share)
+    os.utime(compiled_files._note_of(file), (0, 0))
+    assert not compiled_files.was_slow(file, 0.0)
 
 
 def test_a_missing_compiler_is_told_and_does_no_harm(
@@ -410,24 +414,26 @@ def test_a_model_that_is_let_go_meanwhile_leaves_the_memory(
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     """With room for one more; what a killed compiler left goes, and what is somebody else's stays."""
-    files = [programs.file_of(tmp_path, "a/b", f"{number:016x}") for number in range(programs.KEPT + 1)]
+    files = [
+        compiled_files.file_of(tmp_path, "a/b", f"{number:016x}") for number in range(compiled_files.KEPT + 1)
+    ]
     files[0].parent.mkdir()
     for number, file in enumerate(files):
         file.touch()
-        programs.keep_share(file, 0.5)
+        compiled_files.keep_share(file, 0.5)
         os.utime(file, (number, number))
-    programs.partial_of(files[0]).touch()
+    compiled_files.partial_of(files[0]).touch()
     other = files[0].with_name("other.pt2")
     other.touch()
-    programs.clean(files[0].parent)
-    left = {*files[2:], *map(programs._note_of, files[2:]), other}
+    compiled_files.clean(files[0].parent)
+    left = {*files[2:], *map(compiled_files._note_of, files[2:]), other}
     assert set(files[0].parent.iterdir()) == left
 
 
 def test_the_compiling_process_leaves_with_its_parent(tmp_path: Path) -> None:
     """Whose id it was told: when that is no longer its parent's, it is gone, with all it has begun and written."""
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-m", "engine.ahead", "1"]
+    command = [sys.executable, "-m", "engine.unet.compile", "1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as child:
         assert child.wait(60) == -signal.SIGKILL
     assert not list(tmp_path.iterdir())
@@ -459,7 +465,7 @@ def hasten(tiny: Path, model: ModelInfo, tmp_path: Path) -> Callable[..., tuple[
     def hasten(device: str = "cpu", **changes: Any) -> tuple[Asked, tuple[str, ...]]:
         told: dict[str, Any] = {"mode": "fast", "rows": 8, "data": str(tmp_path), **changes}
         settings = EngineSettings(model=str(tiny), spool="/nowhere", device="cpu", **told)
-        place = replace(models.choose_place(settings), device=torch.device(device))
+        place = replace(choice.choose_place(settings), device=torch.device(device))
         family, manner = Asked(), Manner(mode=settings.mode, rows=settings.rows)
         notes = opening._hasten(family, settings, model, place, {}, manner)  # type: ignore[arg-type]
         return family, notes
@@ -495,18 +501,18 @@ def test_what_an_earlier_start_found_out_counts(hasten: Any, model: ModelInfo) -
     """What was slower is not compiled again unless somebody says so; what lies there is told with its gain."""
     file = hasten()[0].file
     file.parent.mkdir()
-    programs._note_of(file).write_text('{"share": 1.2}')
+    compiled_files._note_of(file).write_text('{"share": 1.2}')
     assert hasten()[0].told == []
     assert hasten(compile="on")[0].told
     file.touch()
-    programs._note_of(file).write_text('{"share": 0.58}')
+    compiled_files._note_of(file).write_text('{"share": 0.58}')
     family, notes = hasten()
     assert family.told
     assert notes == (
         "The model is compiled for this machine: such a forward takes 0.58 of a plain one's time.",
     )
-    assert programs.sentences(file.parent.parent, model.id) == notes
-    assert programs.sentences(file.parent.parent, "another") == ()
+    assert compiled_files.sentences(file.parent.parent, model.id) == notes
+    assert compiled_files.sentences(file.parent.parent, "another") == ()
     assert hasten(rows=4)[0].file != file
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engine import inputs, metadata, process
+from engine import process
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -33,6 +33,7 @@ from engine.contract import (
     Stepped,
     Submit,
 )
+from engine.pictures import inputs, metadata
 from tests.engine.support import NO_IMAGES, a_mask, a_photo, kept, pixels, recv, recv_endings, recv_until
 
 pytestmark = pytest.mark.xdist_group("contract")  # what they share takes long to make

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine import metadata
 from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo, Start
 from engine.families import sd
 from engine.families.sd import SdFamily
+from engine.pictures import metadata
 from tests.engine.support import Bench, a_mask, a_photo, draw, kept, pixels, plain
 
 PROMPTS = (

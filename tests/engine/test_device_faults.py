@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import boot, faults, models, preview, process, tuning
+from engine import boot, contract, errors
 from engine.contract import (
     Broken,
     EngineSettings,
@@ -30,12 +30,14 @@ from engine.contract import (
     Ready,
     Submit,
 )
-from engine.drawing import DeviceLost
+from engine.errors import DeviceLost, NotFinite
 from engine.fake import MODEL, FakeCanvas, FakeFamily
+from engine.families import preview
 from engine.families.sd import SdFamily
-from engine.families.trouble import NotFinite
+from engine.loading import load
+from engine.loop.worker import Worker
 from engine.process import EngineProcess
-from engine.worker import Worker
+from engine.unet import switches
 from tests.engine.support import Bench, recv_until
 
 ILLEGAL = "CUDA error: an illegal memory access was encountered"
@@ -64,10 +66,10 @@ def test_these_are_sticky(error: Exception) -> None:
     wrapped = OSError("could not load")
     wrapped.__cause__ = error
     for seen in (error, wrapped):
-        assert faults.is_sticky(seen)
-        assert not faults.is_out_of_memory(seen)
+        assert errors.is_sticky(seen)
+        assert not errors.is_out_of_memory(seen)
         with pytest.raises(DeviceLost):
-            faults.check_device(seen)
+            errors.check_device(seen)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +87,9 @@ def test_these_are_sticky(error: Exception) -> None:
 )
 def test_these_are_not(error: Exception, short: bool) -> None:
     """A lack of memory, a library's refusal of a shape and ordinary mistakes leave the device usable."""
-    assert not faults.is_sticky(error)
-    assert faults.is_out_of_memory(error) is short
-    faults.check_device(error)
+    assert not errors.is_sticky(error)
+    assert errors.is_out_of_memory(error) is short
+    errors.check_device(error)
 
 
 # ------------------------------------------------------------------ wherever it turns up
@@ -129,7 +131,7 @@ def test_a_sticky_error_in_a_preview(tmp_path: Path) -> None:
             return sticky
 
         def is_out_of_memory(self, error: Exception) -> bool:
-            faults.check_device(error)
+            errors.check_device(error)
             return False
 
     bench = Bench(Lost(FakeSettings(step_s=0.01)), MODEL, tmp_path, preview_every=1)
@@ -160,7 +162,7 @@ def test_measuring_does_not_mistake_it_for_a_lack_of_memory(
     monkeypatch.setattr(pipe.unet, "forward", sticky)
     settings = EngineSettings(model="m", spool="s", mode="fast")
     with pytest.raises(DeviceLost):
-        tuning.choose(pipe, settings, lambda: family.rehearse(2, (64, 64)))
+        switches.choose(pipe, settings, lambda: family.rehearse(2, (64, 64)))
 
 
 def settings_of(tiny: Path, tmp_path: Path, **values: Any) -> EngineSettings:
@@ -169,7 +171,7 @@ def settings_of(tiny: Path, tmp_path: Path, **values: Any) -> EngineSettings:
 
 Where = Callable[[pytest.MonkeyPatch], None]
 STARTS: dict[str, Where] = {
-    "loading a part": lambda patch: patch.setattr(models, "import_module", sticky),
+    "loading a part": lambda patch: patch.setattr(load, "import_module", sticky),
     "fitting previews": lambda patch: patch.setattr(preview, "_fit", sticky),
     "the self-test": lambda patch: patch.setattr(SdFamily, "self_test", sticky),
     "measuring": lambda patch: patch.setattr(SdFamily, "_forward", sticky),
@@ -193,7 +195,7 @@ def test_code_70_from_every_stage(
     STARTS[where](monkeypatch)
     events: list[Event] = []
     settings = settings_of(tiny, tmp_path, data=str(tmp_path), preview_every=1)
-    assert boot.run(settings, queue.Queue(), events.append) == process.EXIT_DEVICE_LOST
+    assert boot.run(settings, queue.Queue(), events.append) == contract.EXIT_DEVICE_LOST
     assert not [event for event in events if isinstance(event, Broken)]
     assert "illegal memory access" in capsys.readouterr().err
 
@@ -207,7 +209,7 @@ def test_the_process_leaves_with_code_70(start: Callable[..., EngineProcess]) ->
     with pytest.raises((EOFError, OSError)):
         recv_until(engine, lambda event: isinstance(event, Failed))
     engine._process.join(10)
-    assert engine.exitcode == process.EXIT_DEVICE_LOST
+    assert engine.exitcode == contract.EXIT_DEVICE_LOST
 
 
 # ------------------------------------------------------------------ before Ready
@@ -228,7 +230,7 @@ def test_every_start_draws_once(tiny: Path, tmp_path: Path, monkeypatch: pytest.
     def note(event: Event) -> None:
         done.extend(["ready"] if isinstance(event, Ready) else [])
 
-    assert boot.run(settings_of(tiny, tmp_path), queue.Queue(), note) == process.EXIT_OK
+    assert boot.run(settings_of(tiny, tmp_path), queue.Queue(), note) == contract.EXIT_OK
     assert done == ["self-test", "ready"]
 
 
@@ -246,17 +248,17 @@ def test_a_model_that_draws_no_numbers_is_broken(
             forward = pipeline.unet.forward
             pipeline.unet.forward = lambda *a, **k: (forward(*a, **k)[0] * torch.inf,)
 
-    real = models.loading
+    real = load.loading
 
     def loading(*args: Any) -> Any:
         pipeline = yield from real(*args)
         spoil(pipeline)
         return pipeline
 
-    monkeypatch.setattr(models, "loading", loading)
+    monkeypatch.setattr(load, "loading", loading)
     events: list[Event] = []
     settings = replace(settings_of(tiny, tmp_path), dtype="bfloat16")
-    assert boot.run(settings, queue.Queue(), events.append) == process.EXIT_BROKEN
+    assert boot.run(settings, queue.Queue(), events.append) == contract.EXIT_BROKEN
     broken = events[-1]
     assert isinstance(broken, Broken)
     assert "draws no numbers in bfloat16 on this device: set dtype to “float32”" in broken.reason
@@ -272,7 +274,7 @@ def test_no_memory_for_the_self_test_is_broken(
 
     monkeypatch.setattr(SdFamily, "self_test", full)
     events: list[Event] = []
-    assert boot.run(settings_of(tiny, tmp_path), queue.Queue(), events.append) == process.EXIT_BROKEN
+    assert boot.run(settings_of(tiny, tmp_path), queue.Queue(), events.append) == contract.EXIT_BROKEN
     assert "There is no memory left to draw" in str(events[-1])
 
 
@@ -281,7 +283,7 @@ def test_slow_measuring_is_told(tiny: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Worker, "run", lambda _: None)
     events: list[Event] = []
     settings = settings_of(tiny, tmp_path, data=str(tmp_path))
-    assert boot.run(settings, queue.Queue(), events.append) == process.EXIT_OK
+    assert boot.run(settings, queue.Queue(), events.append) == contract.EXIT_OK
     told = [event for event in events if isinstance(event, Loading) and "know this machine" in event.stage]
     assert len(told) >= 1 + 2 * 4  # one and two rows at least, each once and then three times
 
@@ -393,7 +395,7 @@ def test_an_engine_that_waits_for_the_device_can_be_stopped(
     second = start(**common)
     recv_until(second, waiting_for(first.pid))
     second.stop(timeout_s=10)
-    assert second.exitcode == process.EXIT_OK
+    assert second.exitcode == contract.EXIT_OK
 
 
 def test_a_folder_that_cannot_be_written_to_stops_nobody(

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from engine import adapter_files
+from engine.checkpoints import adapters as adapter_files
+from engine.checkpoints.describe import describe
 from engine.contract import EngineSettings, GenerationRequest, ModelInfo
 from engine.families.prompts import WINDOWS_MAX, Prompts
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
-from engine.models import describe
 from tests.engine.adapters import WIDTH, numbers, write
 from tests.engine.support import House, draw, pixels, plain
 

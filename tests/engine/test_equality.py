@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from engine.checkpoints.describe import describe
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, ModelInfo
 from engine.families.sd import SdFamily
-from engine.models import describe
 from tests.engine.support import Bench, House, draw, plain
 
 

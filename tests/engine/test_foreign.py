@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import foreign
-from engine.contract import FakeSettings, GenerationRequest, InvalidRequest, from_prompt
+from engine.contract import FakeSettings, GenerationRequest, InvalidRequest, foreign_syntax, from_prompt
+from engine.contract.loras import remarks as tag_remarks
 from engine.fake import MODEL, FakeFamily
-from engine.loras import remarks as tag_remarks
 from tests.engine.support import Bench
 
 TOLD = "read as words, since such signs of other programs mean nothing here: use the options, and (word:1.2) for weights."
@@ -42,10 +41,10 @@ TOLD = "read as words, since such signs of other programs mean nothing here: use
 )
 def test_signs_of_other_programs_are_named(prompt: str, named: str) -> None:
     """In one line, the first three of them, and what to do instead."""
-    (line,) = foreign.remarks(prompt)
+    (line,) = foreign_syntax.remarks(prompt)
     assert named in line
     assert line.endswith(TOLD)
-    assert foreign.remarks("a fox", prompt) == (line,)
+    assert foreign_syntax.remarks("a fox", prompt) == (line,)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_signs_of_other_programs_are_named(prompt: str, named: str) -> None:
 )
 def test_what_only_looks_like_one_is_not_named(prompt: str) -> None:
     """Dashes of prose, emoticons, code and weights are words like any other."""
-    assert foreign.remarks(prompt) == ()
+    assert foreign_syntax.remarks(prompt) == ()
 
 
 @pytest.mark.parametrize(
@@ -139,11 +138,11 @@ def test_the_person_is_told_with_the_picture(tmp_path: Path) -> None:
 )
 def test_long_texts_are_read_at_once(text: str) -> None:
     """Whatever begins and never ends: a search that went back again and again would take minutes."""
-    assert len(foreign.remarks(text)) <= 1
+    assert len(foreign_syntax.remarks(text)) <= 1
 
 
 @given(st.text("-:{}|,_ anorv69.", max_size=40))
 def test_any_text_is_looked_at(prompt: str) -> None:
     """At most one line, of bounded length."""
-    assert all(len(line) < 400 for line in foreign.remarks(prompt))
-    assert len(foreign.remarks(prompt)) <= 1
+    assert all(len(line) < 400 for line in foreign_syntax.remarks(prompt))
+    assert len(foreign_syntax.remarks(prompt)) <= 1

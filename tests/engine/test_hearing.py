@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine import boot, process, upscalers
+from engine import boot, contract, process
 from engine.contract import (
     Control,
     EngineSettings,
@@ -23,11 +23,12 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from engine.drawing import Loaded
 from engine.fake import MODEL, FakeFamily
 from engine.families.sd import SdFamily
-from engine.families.upscale import UpscaleFamily
-from engine.opening import ACQUAINTING, Opener
+from engine.families.upscaler import UpscaleFamily
+from engine.loading import upscalers
+from engine.loading.opening import ACQUAINTING, Opener
+from engine.loop.job import Loaded
 from engine.process import EngineProcess
 from tests.engine.support import Bench, recv, recv_until
 from tests.tiny_upscalers import build as build_upscaler
@@ -61,7 +62,7 @@ class Life:
             if when(event):
                 self.end()
 
-        assert boot.run(settings, self.controls, note) == process.EXIT_OK
+        assert boot.run(settings, self.controls, note) == contract.EXIT_OK
         assert self.told is not None
         return self.events[self.told :]
 
@@ -183,7 +184,7 @@ def left(engine: EngineProcess) -> None:
     """It was told to leave, and did, long before anybody would have killed it."""
     begin = time.monotonic()
     engine.stop(timeout_s=60)
-    assert engine.exitcode == process.EXIT_OK
+    assert engine.exitcode == contract.EXIT_OK
     assert time.monotonic() - begin < 20
 
 

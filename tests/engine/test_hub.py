@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from huggingface_hub import errors
 
-from engine import hub
+from engine.checkpoints import hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -175,7 +175,7 @@ def test_an_unknown_model_is_described_by_its_small_files(
     """For a model nobody knows only JSON files are fetched before its weights."""
     address, asked = hub_server
     code = (
-        "from engine.models import describe; from engine.contract import EngineSettings;"
+        "from engine.loading.load import describe; from engine.contract import EngineSettings;"
         "info = describe(EngineSettings(model='org/tiny', spool='x')); print(info.id, info.width)"
     )
     assert in_new_process(code, tmp_path / "hub", address) == "org/tiny 128"
@@ -214,7 +214,7 @@ def test_refusals_are_sentences(
 ) -> None:
     """What the hub does not have or does not give is said in a sentence."""
     code = (
-        "from engine import hub; from engine.checkpoint import BrokenModel\n"
+        "from engine import hub; from engine.checkpoints.folder import BrokenModel\n"
         "try:\n"
         f"    hub.fetch({model!r}, offline=False, prefer_fp16=False, progress=print)\n"
         "except BrokenModel as error:\n"

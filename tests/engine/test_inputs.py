@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine import decoder, decoding, inputs
 from engine.contract import InvalidRequest
+from engine.pictures import decoder, decoding, inputs
 from tests.engine.support import NO_IMAGES, a_mask, a_photo, encoded, kept
 
 SIZE = (72, 64)

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from engine import metadata
-from engine.compiling import CompiledUnet, call
+from engine.checkpoints.describe import describe
 from engine.contract import EngineSettings, Failed, GenerationRequest, Lora, Mode, ModelInfo
-from engine.families import lora as lora_module
-from engine.families.lora import Loras
+from engine.families import loras as lora_module
+from engine.families.loras import Loras
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
-from engine.models import describe
+from engine.pictures import metadata
+from engine.unet.compiled import CompiledUnet, call
 from tests.engine.adapters import kohya, lora_tensors, write
 from tests.engine.support import Bench, draw, pixels, plain
 
@@ -250,7 +250,7 @@ def test_a_file_that_is_replaced_makes_other_rows(
 
 def test_what_is_told_in_the_file(drawing: Any, info: ModelInfo, models: Path, tmp_path: Path) -> None:
     """The PNG names each LoRA, its weight and its file's digest."""
-    from engine.adapter_files import digests
+    from engine.checkpoints.adapters import digests
 
     bench = Bench(SdFamily(drawing, models=models), info, tmp_path)
     bench.submit(1, a_request(info, loras=TWO))

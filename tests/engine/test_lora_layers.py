@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from engine.contract import InvalidRequest, Lora
-from engine.families.lora import Loras
+from engine.families.loras import Loras
 from tests.engine.adapters import write
 from tests.original_format import unet_name
 

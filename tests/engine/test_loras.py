@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import metadata
 from engine.contract import (
     AdapterInfo,
     GenerationRequest,
@@ -19,7 +18,8 @@ from engine.contract import (
     from_prompt,
     parse_loras,
 )
-from engine.loras import is_name
+from engine.contract.loras import is_name
+from engine.pictures import metadata
 
 MODEL = ModelInfo(
     id="m",

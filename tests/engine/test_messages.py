@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import contract, messages, spool
+from engine import codec, contract
 from engine.contract import (
     Cancelled,
     Event,
@@ -28,6 +28,7 @@ from engine.contract import (
     Stepped,
 )
 from engine.fake import MODEL
+from engine.pictures import spool
 
 FOLDER = Path("/nowhere/spool")
 JPEG = b"\xff\xd8\n and more\n"
@@ -128,7 +129,7 @@ def test_every_event_is_told_here() -> None:
 @given(events)
 def test_what_goes_in_comes_out(event: Event) -> None:
     """Whatever texts, numbers and bytes it holds, an event is equal to what was sent, and of the same types."""
-    found = messages.decode(messages.encode(event), FOLDER)
+    found = codec.decode(codec.encode(event), FOLDER)
     assert found == event
     assert repr(found) == repr(event)
 
@@ -136,7 +137,7 @@ def test_what_goes_in_comes_out(event: Event) -> None:
 def test_names_of_files_that_are_no_text() -> None:
     """A file may have any bytes for a name: its event is told, without what no text can hold."""
     info = dataclasses.replace(MODEL, title="a\udcffb")
-    found = messages.decode(messages.encode(Loading(stage="x", models=(info,))), FOLDER)
+    found = codec.decode(codec.encode(Loading(stage="x", models=(info,))), FOLDER)
     assert isinstance(found, Loading)
     assert found.models[0].title == "a?b"
 
@@ -170,14 +171,14 @@ class Code:
 def test_what_is_no_event(data: bytes) -> None:
     """Other bytes are refused, pickles above all."""
     with pytest.raises((ValueError, RecursionError)):
-        messages.decode(data, FOLDER)
+        codec.decode(data, FOLDER)
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda data: b"Stepped\n" + data + b"\n"))
 def test_any_bytes(data: bytes) -> None:
     """Whatever an engine sends, nothing but a ValueError comes of it."""
     with pytest.raises(ValueError):  # noqa: PT011
-        messages.decode(data, FOLDER)
+        codec.decode(data, FOLDER)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -195,24 +196,24 @@ def changed(value: Any, path: tuple[Any, ...], to: Any) -> Any:
     return parts
 
 
-WRONG: tuple[Any, ...] = ({"a": [1]}, [[None]], True, "x" * (messages.TEXT_MAX + 1), -1, 2**60, 0.5, None)
+WRONG: tuple[Any, ...] = ({"a": [1]}, [[None]], True, "x" * (codec.TEXT_MAX + 1), -1, 2**60, 0.5, None)
 
 
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
 def test_a_field_of_another_type(event: Event) -> None:
     """In every place of every event, a value of another type or beyond all bounds is refused; the rest is read as such."""
-    name, told, preview = messages.encode(event).split(b"\n", 2)
+    name, told, preview = codec.encode(event).split(b"\n", 2)
     values = json.loads(told)
     refused = 0
     for place in places(values):
         for wrong in WRONG:
             data = b"\n".join((name, json.dumps(changed(values, place, wrong)).encode(), preview))
             try:
-                found = messages.decode(data, FOLDER)
+                found = codec.decode(data, FOLDER)
             except ValueError:
                 refused += 1
                 continue
-            again = json.loads(messages.encode(found).split(b"\n", 2)[1])
+            again = json.loads(codec.encode(found).split(b"\n", 2)[1])
             assert again == changed(values, place, wrong), "it is taken as it is or not at all"
     assert refused > 3 * len(values)
 
@@ -226,7 +227,7 @@ OUT_OF_BOUNDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "a step": (Stepped, {"step": -1}),
     "a stage": (Stepped, {"stage": "dreaming"}),
     "no JPEG": (Stepped, {"preview": b"GIF89a"}),
-    "a large preview": (Stepped, {"preview": JPEG + bytes(messages.PREVIEW_MAX)}),
+    "a large preview": (Stepped, {"preview": JPEG + bytes(codec.PREVIEW_MAX)}),
     "no pictures": (Finished, {"images": ()}),
     "no slots": (Ready, {"slots": 0}),
     "no models": (Ready, {"models": ()}),
@@ -243,7 +244,7 @@ def test_numbers_that_the_bot_reckons_with(what: str) -> None:
     kind, changes = OUT_OF_BOUNDS[what]
     (event,) = (each for each in ONE_OF_EACH if type(each) is kind)
     with pytest.raises(ValueError):  # noqa: PT011
-        messages.decode(messages.encode(dataclasses.replace(event, **changes)), FOLDER)
+        codec.decode(codec.encode(dataclasses.replace(event, **changes)), FOLDER)
 
 
 def told(folder: Path, **changes: Any) -> bytes:
@@ -251,7 +252,7 @@ def told(folder: Path, **changes: Any) -> bytes:
     usual: dict[str, Any] = {"seed": 7, "sha256": "a" * 64, "size_bytes": 9, "width": 64, "height": 64}
     usual["path"] = str(folder / "1-2-0.png")
     images = (SpooledImage(**(usual | changes)),)
-    return messages.encode(Finished(job_id=1, attempt=2, images=images, seconds=1.0))
+    return codec.encode(Finished(job_id=1, attempt=2, images=images, seconds=1.0))
 
 
 @pytest.mark.parametrize(
@@ -259,16 +260,16 @@ def told(folder: Path, **changes: Any) -> bytes:
 )  # fmt: skip
 def test_pictures_lie_where_they_have_to(tmp_path: Path, path: str) -> None:
     """A finished picture is its job's own file in the spool, by its very name."""
-    assert isinstance(messages.decode(told(tmp_path), tmp_path), Finished)
+    assert isinstance(codec.decode(told(tmp_path), tmp_path), Finished)
     with pytest.raises(ValueError, match="Finished"):
-        messages.decode(told(tmp_path, path=path.format(tmp_path)), tmp_path)
+        codec.decode(told(tmp_path, path=path.format(tmp_path)), tmp_path)
 
 
 def test_a_picture_is_no_link(tmp_path: Path) -> None:
     """Nor does its name lead elsewhere."""
     (tmp_path / "1-2-0.png").symlink_to("/etc/passwd")
     with pytest.raises(ValueError, match="Finished"):
-        messages.decode(told(tmp_path), tmp_path)
+        codec.decode(told(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -277,4 +278,4 @@ def test_a_picture_is_no_link(tmp_path: Path) -> None:
 def test_what_is_said_of_pictures(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Digest, size and seed are such as pictures have here."""
     with pytest.raises(ValueError, match="Finished"):
-        messages.decode(told(tmp_path, **changes), tmp_path)
+        codec.decode(told(tmp_path, **changes), tmp_path)

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from engine import metadata
 from engine.contract import SAMPLERS, SEEDS, GenerationRequest
+from engine.pictures import metadata
 from tests.engine.support import NO_IMAGES
 
 PIXEL = Image.new("RGB", (2, 2), (1, 2, 3))

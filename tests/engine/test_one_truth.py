@@ -15,10 +15,15 @@ from typing import Any
 import pytest
 import torch
 
-from engine import checkpoint, foresight, hub, models, opening, placing, programs, upscalers
-from engine.checkpoint import BrokenModel
+from engine import report
+from engine.checkpoints import folder as checkpoint
+from engine.checkpoints import hub
 from engine.contract import STARTER, EngineSettings
-from engine.models import Place
+from engine.device import fingerprint, layout
+from engine.device.choice import Place
+from engine.errors import BrokenModel
+from engine.loading import load, opening, upscalers
+from engine.unet import compiled_files
 from tests.engine.test_hub import COMMIT
 from tests.engine.test_single_file import header_file, shapes
 from tests.tiny import build_xl
@@ -79,7 +84,7 @@ def test_what_lies_in_such_a_cache_is_found(
     shutil.copytree(tiny, repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
-    assert models.digest(settings("org/tiny")) == models.digest(settings(tiny))
+    assert fingerprint.digest(settings("org/tiny")) == fingerprint.digest(settings(tiny))
     assert hub.fetch("org/tiny", offline=True, prefer_fp16=False, progress=print).samefile(
         repository / "snapshots" / COMMIT
     )
@@ -96,14 +101,14 @@ def test_what_is_missing_has_no_digest(copy: Path, tmp_path: Path, monkeypatch: 
     """A model that is not here, a folder without its core's weights, a file that is gone: never the digest of nothing."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     file = header_file(tmp_path / "one.safetensors", shapes("1"))
-    assert models.digest(settings(file))
+    assert fingerprint.digest(settings(file))
     file.unlink()
-    assert models.digest(settings(copy))
+    assert fingerprint.digest(settings(copy))
     for weights in (copy / "unet").glob("*.safetensors"):
         weights.unlink()
     for missing in ("nobody/nothing", "stabilityai/sd-turbo", tmp_path / "none", file, copy):
         with pytest.raises(BrokenModel, match=r"^The weights of the model .+: .+\.$"):
-            models.digest(settings(missing))
+            fingerprint.digest(settings(missing))
 
 
 @pytest.mark.parametrize("text", ["", "processor\t: 0\nisa\t\t: rv64imafdc\n", None])
@@ -111,10 +116,10 @@ def test_a_processor_that_tells_little_has_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:
     """Where Linux tells it in other words, or nothing at all, it is not the digest of nothing either."""
-    monkeypatch.setattr(programs, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(compiled_files, "CPUINFO", tmp_path / "cpuinfo")
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
-    assert not programs.processor().startswith("e3b0c442")
+    assert not compiled_files.processor().startswith("e3b0c442")
 
 
 # ------------------------------------------------------------------ what a file is
@@ -144,11 +149,11 @@ def test_a_checkpoint_among_upscalers_is_opened_as_one(
         raise BrokenModel("as a checkpoint")
         yield
 
-    monkeypatch.setattr(models, "loading", loading)
+    monkeypatch.setattr(load, "loading", loading)
     opener = opening.Opener(settings(file, models=str(tmp_path)), {"dream": str(file)})
     assert opener.size_of("dream") < upscalers.size_of(file)
     with pytest.raises(BrokenModel, match="as a checkpoint"):
-        models.wholly(opener.open("dream"))
+        load.wholly(opener.open("dream"))
     assert seen == [file]
 
 
@@ -161,11 +166,11 @@ def test_an_xl_vae_is_foreseen(tmp_path: Path, dtype: torch.dtype, force_upcast:
     """Doctor counts SDXL's VAE in the numbers in which the engine has it: float32 beside float16, else as all the rest."""
     folder = build_xl(tmp_path / "xl", force_upcast=force_upcast)
     place = Place(device=torch.device("cpu"), dtype=dtype)
-    pipeline = models.load(settings(folder), place, models.untold)
+    pipeline = load.load(settings(folder), place, load.untold)
     found = checkpoint.check(folder, prefer_fp16=dtype is torch.float16)
-    weights, needs = foresight._of(found, place)
-    assert weights == placing.of(pipeline).weights
-    assert needs == placing._needs(pipeline, weights)
+    weights, needs = report._of(found, place)
+    assert weights == layout.of(pipeline).weights
+    assert needs == layout._needs(pipeline, weights)
 
 
 @pytest.mark.parametrize("sizes", [{}, {"width": 64, "height": 64}])
@@ -176,8 +181,8 @@ def test_the_same_size_has_to_fit(copy: Path, sizes: Mapping[str, int], sample_s
     (copy / "unet" / "config.json").write_text(json.dumps({**config, "sample_size": sample_size}))
     (copy / "easel.json").write_text(json.dumps(sizes))
     place = Place(device=torch.device("cpu"), dtype=torch.float32)
-    pipeline = models.load(settings(copy), place, models.untold)
-    assert foresight._size(checkpoint.check(copy, prefer_fp16=False)) == placing._size(pipeline)
+    pipeline = load.load(settings(copy), place, load.untold)
+    assert report._size(checkpoint.check(copy, prefer_fp16=False)) == layout._size(pipeline)
 
 
 def test_the_model_that_an_engine_would_take_is_foreseen(
@@ -188,5 +193,5 @@ def test_the_model_that_an_engine_would_take_is_foreseen(
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "owner--tiny").symlink_to(tiny)
     told = settings("owner/tiny", models=str(tmp_path))
-    assert foresight.foreseen(told) == "Profile full: this device has no memory of its own."
-    assert foresight.foreseen(replace(told, models=None)).startswith("Chosen at the start")
+    assert report.foreseen(told) == "Profile full: this device has no memory of its own."
+    assert report.foreseen(replace(told, models=None)).startswith("Chosen at the start")

@@ -16,8 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin, features
 
-from engine import metadata, other_programs, picture_texts
-from engine.metadata import PictureInfo
+from engine.pictures import metadata, other_programs
+from engine.pictures import texts as picture_texts
+from engine.pictures.metadata import PictureInfo
 
 A1111 = (
     "a castle, 漢字 é\nNegative prompt: fog\nSteps: 30, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, "

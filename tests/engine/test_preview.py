@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from engine import samplers
-from engine.checkpoint import BrokenModel
 from engine.contract import ModelInfo
+from engine.errors import BrokenModel
+from engine.families.preview import LinearSketcher, TinySketcher
 from engine.families.sd import SdFamily
-from engine.preview import LinearSketcher, TinySketcher
-from engine.starter.scenes import COLOURS, Placed, Scene
+from workshop.starter.scenes import COLOURS, Placed, Scene
 
 
 def opened(jpeg: bytes) -> Image.Image:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import memory, probe
-from engine.checkpoint import BrokenModel
 from engine.contract import ModelInfo
-from engine.memory import Needs
-from engine.probe import Costs
+from engine.device import memory
+from engine.device.memory import Needs
+from engine.errors import BrokenModel
+from engine.unet import costs
+from engine.unet.costs import Costs
 
 LAW = Costs(seconds={1: 0.015, 2: 0.02, 4: 0.03, 8: 0.05, 16: 0.1})
 
@@ -44,10 +45,10 @@ def test_measuring_keeps_to_its_budget() -> None:
         asked.append(rows)
         time.sleep(0.002 * rows)
 
-    assert set(probe.measure(forward, budget_s=0.0).seconds) == {1, 2}
+    assert set(costs.measure(forward, budget_s=0.0).seconds) == {1, 2}
     asked.clear()
-    assert set(probe.measure(forward, budget_s=60.0).seconds) == set(probe.ROWS)
-    assert asked.count(32) == 1 + probe.RUNS
+    assert set(costs.measure(forward, budget_s=60.0).seconds) == set(costs.ROWS)
+    assert asked.count(32) == 1 + costs.RUNS
 
 
 def test_no_memory_ends_the_measuring() -> None:
@@ -58,34 +59,34 @@ def test_no_memory_ends_the_measuring() -> None:
             raise MemoryError
 
     limit = 4
-    assert set(probe.measure(forward).seconds) == {1, 2, 4}
+    assert set(costs.measure(forward).seconds) == {1, 2, 4}
     limit = 1
     with pytest.raises(MemoryError):
-        probe.measure(forward)
+        costs.measure(forward)
 
 
 def test_what_was_measured_is_kept(tmp_path: Path) -> None:
     """Kept under its facts, beside others; a damaged file counts as empty."""
     facts = {"torch": "2", "model": "x"}
-    key, other = probe.key_of(facts), probe.key_of({**facts, "model": "y"})
-    probe.keep(tmp_path / "new", key, LAW, facts)
-    probe.keep(tmp_path / "new", other, Costs(seconds={1: 1.0, 2: 1.5}), facts)
-    assert probe.read(tmp_path / "new", key) == LAW
-    assert probe.read(tmp_path / "new", other) != LAW
-    (tmp_path / "new" / probe.FILE).write_text("{")
-    assert probe.read(tmp_path / "new", key) is None
-    probe.keep(tmp_path / "new", key, LAW, facts)
-    assert probe.read(tmp_path / "new", key) == LAW
+    key, other = costs.key_of(facts), costs.key_of({**facts, "model": "y"})
+    costs.keep(tmp_path / "new", key, LAW, facts)
+    costs.keep(tmp_path / "new", other, Costs(seconds={1: 1.0, 2: 1.5}), facts)
+    assert costs.read(tmp_path / "new", key) == LAW
+    assert costs.read(tmp_path / "new", other) != LAW
+    (tmp_path / "new" / costs.FILE).write_text("{")
+    assert costs.read(tmp_path / "new", key) is None
+    costs.keep(tmp_path / "new", key, LAW, facts)
+    assert costs.read(tmp_path / "new", key) == LAW
 
 
 def test_sentences_mark_the_mode() -> None:
     """Every mode is told with its cost and gain, the configured one marked."""
-    exact, wide, fast = probe.sentences(LAW, "wide", 4, 4)
+    exact, wide, fast = costs.sentences(LAW, "wide", 4, 4)
     assert "20 ms" in exact
     assert wide.startswith("▶ wide with 4 rows: 1.33x")
     assert "1.50x as long" in wide
     assert "up to 8 rows: 1.60x" in fast
-    _, wide, fast = probe.sentences(LAW, "wide", 8, 2)
+    _, wide, fast = costs.sentences(LAW, "wide", 8, 2)
     assert "wide with 8 rows: 0.80x" in wide, "two slots fill four of eight rows"
     assert "up to 4 rows: 1.33x" in fast
 
@@ -93,19 +94,19 @@ def test_sentences_mark_the_mode() -> None:
 def test_a_folder_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path: Path) -> None:
     """Where nothing can be kept nothing is, and what is there but damaged counts as nothing."""
     (tmp_path / "file").write_text("")
-    probe.keep(tmp_path / "file" / "below", "key", LAW, {})
-    assert probe.read(tmp_path / "file" / "below", "key") is None
-    (tmp_path / probe.FILE).write_text('{"key": {"seconds": "x"}, "other": 5}')
-    assert probe.read(tmp_path, "key") is None
-    assert probe.newest(tmp_path, "model") is None
+    costs.keep(tmp_path / "file" / "below", "key", LAW, {})
+    assert costs.read(tmp_path / "file" / "below", "key") is None
+    (tmp_path / costs.FILE).write_text('{"key": {"seconds": "x"}, "other": 5}')
+    assert costs.read(tmp_path, "key") is None
+    assert costs.newest(tmp_path, "model") is None
 
 
 def test_switches_are_kept_beside_the_costs(tmp_path: Path) -> None:
     """What was on when it was measured is on again tomorrow."""
-    probe.keep(tmp_path, "key", LAW, {"model": "m"}, {"channels_last": "on"})
-    assert probe.read_switches(tmp_path, "key") == {"channels_last": "on"}
-    assert probe.read_switches(tmp_path, "none") == {}
-    assert probe.newest(tmp_path, "m") == LAW
+    costs.keep(tmp_path, "key", LAW, {"model": "m"}, {"channels_last": "on"})
+    assert costs.read_switches(tmp_path, "key") == {"channels_last": "on"}
+    assert costs.read_switches(tmp_path, "none") == {}
+    assert costs.newest(tmp_path, "m") == LAW
 
 
 # ------------------------------------------------------------------ memory

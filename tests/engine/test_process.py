@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from engine import process
+from engine import contract, process
 from engine.contract import Broken, Cancel, FakeSettings, Ready, Started, Submit
 from engine.fake import MODEL
 from engine.process import EngineProcess
@@ -260,7 +260,7 @@ def test_a_broken_engine_says_so_and_ends(start: Start) -> None:
     events = recv_until(engine, lambda event: isinstance(event, Broken))
     assert events[-1] == Broken(reason="The model is missing: fetch it.")
     engine._process.join(5)
-    assert engine.exitcode == process.EXIT_BROKEN
+    assert engine.exitcode == contract.EXIT_BROKEN
 
 
 def test_a_broken_model_in_a_real_process(start: Start, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_broken_model_in_a_real_process(start: Start, tmp_path: Path) -> None:
     assert "There is no model folder “nothing”" in event.reason
     assert time.monotonic() - begin < 3
     engine._process.join(5)
-    assert engine.exitcode == process.EXIT_BROKEN
+    assert engine.exitcode == contract.EXIT_BROKEN
 
 
 def test_a_spool_that_cannot_be_made(start: Start, tiny: Path, tmp_path: Path) -> None:

@@ -12,25 +12,20 @@ from typing import Any
 import pytest
 import torch
 
-from engine import (
-    arithmetic,
-    checkpoint,
-    foresight,
-    inputs,
-    memory,
-    metadata,
-    models,
-    opening,
-    placing,
-    profiles,
-)
+from engine import report
+from engine.checkpoints import describe
+from engine.checkpoints import folder as checkpoint
 from engine.contract import EngineSettings, InvalidRequest, Lora, ModelInfo, Ready
-from engine.decoding import Inputs
+from engine.device import choice, fingerprint, memory, profiles
+from engine.device import layout as placing
+from engine.device.memory import Cut, Needs
+from engine.device.profiles import Plan, Profile, Weights
 from engine.families import vae as tiles
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
-from engine.memory import Cut, Needs
-from engine.profiles import Plan, Profile, Weights
+from engine.loading import load, opening
+from engine.pictures import inputs, metadata
+from engine.pictures.decoding import Inputs
 from tests.engine.support import Bench, a_mask, a_photo, announced, draw, kept, pixels
 from tests.tiny_any import BUILDERS
 
@@ -90,7 +85,7 @@ def test_called_pipelines_know_two_profiles() -> None:
 
 def assembled(name: str) -> Any:
     """A real architecture as a GPU would have it, without numbers."""
-    from engine.bench import sd15, sdxl
+    from workshop.bench import sd15, sdxl
 
     pipeline = {"sd15": sd15, "sdxl": sdxl}[name].assemble(torch.device("meta"))
     for part in placing._parts(pipeline).values():
@@ -160,9 +155,9 @@ def loaded(folder: Path, profile: Any) -> Any:
     settings = EngineSettings(
         model=str(folder), spool="/nowhere", device="cpu", hub_offline=True, profile=profile
     )
-    info = models.describe(settings)
-    arithmetic.pin(info)
-    return models.load(settings, models.choose_place(settings, info.family), lambda _stage, _share: None)
+    info = describe.describe(settings)
+    fingerprint.pin(info)
+    return load.load(settings, choice.choose_place(settings, info.family), lambda _stage, _share: None)
 
 
 def layer_by_layer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +221,7 @@ def test_loras_are_switched_in_low(tiny: Path, tmp_path: Path, monkeypatch: pyte
 
     full, low = loaded(tiny, "full"), loaded(tiny, "low")
     write(tmp_path / "loras", "detail", lora_tensors(full, seed=1))
-    info = models.describe(EngineSettings(model=str(tiny), spool="/nowhere", models=str(tmp_path)))
+    info = describe.describe(EngineSettings(model=str(tiny), spool="/nowhere", models=str(tmp_path)))
     plain = info.request(prompt="a fox", seed=3, steps=2, size=(64, 64))
     request = replace(plain, loras=(Lora(name="detail", weight=1.0),))
     drawn = [draw(SdFamily(pipeline, models=tmp_path), request).latents for pipeline in (full, low)]
@@ -258,7 +253,7 @@ def test_called_pipelines_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyP
     if leaves:
         layer_by_layer(monkeypatch)
     settings = EngineSettings(model=str(folder), spool="/nowhere", device="cpu")
-    info = models.describe(settings)
+    info = describe.describe(settings)
     drawn: list[list[bytes]] = []
     for name, pipeline in (("full", plain), ("low", loaded(folder, "balanced"))):
         assert placing.of(pipeline).plan.profile == name
@@ -402,20 +397,20 @@ def test_the_profile_is_foreseen(
     """By its files alone the same bytes are counted as when the model is loaded."""
     folder = BUILDERS["sd3"](tmp_path / "sd3") if name == "sd3" else request.getfixturevalue(name)
     settings = EngineSettings(model=str(folder), spool="", device="cpu", hub_offline=True)
-    place = models.choose_place(settings)
-    weights, needs = foresight._of(checkpoint.check(folder, prefer_fp16=False), place)
+    place = choice.choose_place(settings)
+    weights, needs = report._of(checkpoint.check(folder, prefer_fp16=False), place)
     pipeline = loaded(folder, "full")
     assert weights == placing.of(pipeline).weights
     assert needs.row == placing._needs(pipeline, weights).row
-    assert foresight.foreseen(settings) == "Profile full: this device has no memory of its own."
-    told = foresight.foreseen(replace(settings, profile="low"))
+    assert report.foreseen(settings) == "Profile full: this device has no memory of its own."
+    told = report.foreseen(replace(settings, profile="low"))
     assert told == "Profile low: as the configuration says."
 
 
 def test_an_unknown_model_is_chosen_for_later() -> None:
     """What is not on this disk yet is not guessed."""
     settings = EngineSettings(model="nobody/nothing", spool="", hub_offline=True)
-    assert foresight.foreseen(settings) == "Chosen at the start, when the model's weights are known."
+    assert report.foreseen(settings) == "Chosen at the start, when the model's weights are known."
 
 
 def test_apples_gpu_counts_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,7 +420,7 @@ def test_apples_gpu_counts_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "empty", lambda *_args, **_options: None)
     settings = EngineSettings(model="m", spool="")
     for family in ("sd", "sdxl", "any"):
-        place = models.choose_place(settings, family)
+        place = choice.choose_place(settings, family)
         assert (place.device.type, place.dtype, place.warnings) == ("mps", torch.float32, ())
-    assert models.choose_place(replace(settings, dtype="float16")).dtype is torch.float16
+    assert choice.choose_place(replace(settings, dtype="float16")).dtype is torch.float16
     assert memory.free_bytes(torch.device("mps")) is None

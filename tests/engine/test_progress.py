@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from engine import worker as worker_module
 from engine.contract import Cancelled, FakeSettings, Finished, GenerationRequest, Mode, Stepped
-from engine.decoding import Inputs
-from engine.drawing import Loaded, Manner
 from engine.fake import MODEL, FakeCanvas, FakeFamily
+from engine.loop import worker as worker_module
+from engine.loop.job import Loaded, Manner
+from engine.pictures.decoding import Inputs
 from tests.engine.support import Bench
 
 SLOW = replace(MODEL, id="slow", title="Slow")

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine import metadata
+from engine.checkpoints.source import STARTER_FOLDER
 from engine.contract import ModelInfo
 from engine.families.prompts import LIGHT_MAX, WINDOWS_MAX, Prompts
 from engine.families.sd import SdFamily
-from engine.places import STARTER_FOLDER
+from engine.pictures import metadata
 from tests.engine.support import Bench
 from tests.tiny_words import counting_pipe
 

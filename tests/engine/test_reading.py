@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from engine import decoding, inputs, worker
 from engine.contract import Cancelled, Failed, GenerationRequest, Start, Started, Stepped
 from engine.fake import MODEL
+from engine.loop import worker
+from engine.pictures import decoding, inputs
 from tests.engine.support import Bench, a_photo, kept
 
 

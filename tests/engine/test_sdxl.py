@@ -12,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import ahead, compiling
-from engine.compiling import CompiledUnet, Order
+from engine.checkpoints.describe import describe
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.families.sdxl import SdxlFamily
-from engine.models import describe, load
-from engine.rows import noise
+from engine.loading.load import load
+from engine.unet import compile, compiled
+from engine.unet.batch import noise
+from engine.unet.compiled import CompiledUnet, Order
 from tests.engine.support import Bench, House, plain
 
 
@@ -127,7 +128,7 @@ def test_crowd_equals_pipe(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path) ->
 @pytest.mark.parametrize("mode", ["exact", "wide"])
 def test_alone_and_in_a_crowd(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path, mode: Mode) -> None:
     """Neighbours, and one of them cancelled on the way, never show; nothing was served in another mode."""
-    from engine import metadata
+    from engine.pictures import metadata
 
     requests = {number: request for number, request in crowd_of(model_xl).items() if request.images == 1}
 
@@ -172,7 +173,7 @@ def test_slots_that_differ_are_found(pipe_xl: Any, model_xl: ModelInfo) -> None:
 def test_previews_and_tiles(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path) -> None:
     """Previews come on the way; decoded in tiles, the picture has the size it should have."""
     from engine.contract import Stepped
-    from engine.preview import LinearSketcher
+    from engine.families.preview import LinearSketcher
 
     family = SdxlFamily(pipe_xl, LinearSketcher(pipe_xl.vae))
     bench = Bench(family, model_xl, tmp_path, preview_every=2)
@@ -189,14 +190,14 @@ def test_what_is_compiled_knows_what_rows_carry(pipe_xl: Any, tmp_path: Path) ->
     like = SdxlFamily(pipe_xl)._blank(2, (72, 64))
     unet = CompiledUnet(pipe_xl.unet, like, counts=(2, 4), file=tmp_path / "a.pt2", switches={})
     order = Order(**json.loads(json.dumps(asdict(unet._order()))))
-    made = ahead._unet(order)
+    made = compile._unet(order)
     made.unet.load_state_dict(pipe_xl.unet.state_dict())
     batch = noise(like, 3)
     assert [None if part is None else part.shape[1:] for part in batch.parts] == [
         part and torch.Size(part[0]) for part in order.parts
     ]
     with torch.inference_mode():
-        assert torch.equal(made(*batch.parts), compiling.call(pipe_xl.unet, batch))
+        assert torch.equal(made(*batch.parts), compiled.call(pipe_xl.unet, batch))
 
 
 # ------------------------------------------------------------------ folders
@@ -206,7 +207,7 @@ def test_what_is_compiled_knows_what_rows_carry(pipe_xl: Any, tmp_path: Path) ->
 @pytest.mark.parametrize(("force_upcast", "vae"), [(True, "float32"), (False, "float16")])
 def test_the_vae_does_not_overflow(tmp_path: Path, force_upcast: bool, vae: str) -> None:
     """In float16 a VAE that is too large for it computes in float32; one that was mended stays in float16."""
-    from engine.models import Place
+    from engine.device.choice import Place
     from tests.tiny import build_xl
 
     folder = build_xl(tmp_path / "xl", force_upcast=force_upcast)

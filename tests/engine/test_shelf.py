@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine import arithmetic, models, opening
-from engine import shelf as shelf_module
-from engine.checkpoint import BrokenModel
+from engine.checkpoints import describe
 from engine.contract import (
     EngineSettings,
     Failed,
@@ -22,9 +20,13 @@ from engine.contract import (
     ModelInfo,
     Stepped,
 )
-from engine.drawing import Loaded, Manner
+from engine.device import fingerprint
+from engine.errors import BrokenModel
 from engine.fake import MODEL, FakeFamily
-from engine.shelf import Shelf
+from engine.loading import load, opening
+from engine.loop import shelf as shelf_module
+from engine.loop.job import Loaded, Manner
+from engine.loop.shelf import Shelf
 from tests.engine.support import SIZE_BYTES, Bench, House, pixels, plain
 
 FIRST, SECOND, THIRD = (replace(MODEL, id=name, title=name.title()) for name in ("first", "second", "third"))
@@ -240,7 +242,7 @@ def ask(model: ModelInfo, prompt: str = "a boat", **options: Any) -> GenerationR
 
 
 def drawn_by(event: Finished) -> str | None:
-    from engine import metadata
+    from engine.pictures import metadata
 
     found = metadata.read(Path(str(event.images[0].path)))
     return found.fingerprint.get("model") if found else None
@@ -357,10 +359,10 @@ def test_two_real_models_in_one_engine(tiny: Path, house: House, load_pipe: Call
 def test_what_a_model_takes(tiny: Path, tmp_path: Path) -> None:
     """By its files it takes what it takes when it is loaded, and a picture's worth more."""
     settings = EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu")
-    info = models.describe(settings)
-    arithmetic.pin(info)
+    info = describe.describe(settings)
+    fingerprint.pin(info)
     opener = opening.Opener(settings, {info.id: str(tiny)})
-    found = models.wholly(opener.open(info.id))
+    found = load.wholly(opener.open(info.id))
     picture = info.width * info.height * 6 * 128 * 4
     assert opener.size_of(info.id) - picture == pytest.approx(found.size_bytes, rel=0.01)
     free = opener.free()
@@ -376,10 +378,10 @@ def test_whatever_is_wrong_is_a_sentence(
     def fail(*_: object) -> None:
         raise ValueError("nobody foresaw this")
 
-    monkeypatch.setattr(models, "loading", fail)
+    monkeypatch.setattr(load, "loading", fail)
     opener = opening.Opener(
         EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu"), {"tiny": str(tiny)}
     )
     with pytest.raises(BrokenModel, match=r"The model tiny can't be loaded \(ValueError\)"):
-        models.wholly(opener.open("tiny"))
+        load.wholly(opener.open("tiny"))
     assert "nobody foresaw this" in caplog.text

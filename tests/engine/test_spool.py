@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import spool
+from engine.pictures import spool
 
 
 def test_what_is_written_is_what_was_given(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import inputs
+from engine.checkpoints.describe import describe
 from engine.contract import (
     SAMPLERS,
     Cancelled,
@@ -25,10 +25,10 @@ from engine.contract import (
     Start,
     Stepped,
 )
+from engine.families.first_latents import IN_TILES
+from engine.families.preview import LinearSketcher
 from engine.families.sd import SdFamily
-from engine.families.starting import IN_TILES
-from engine.models import describe
-from engine.preview import LinearSketcher
+from engine.pictures import inputs
 from tests.engine.support import (
     Bench,
     House,

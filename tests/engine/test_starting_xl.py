@@ -10,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import inputs
+from engine.checkpoints.describe import describe
 from engine.contract import SAMPLERS, EngineSettings, Failed, GenerationRequest, Mode, ModelInfo, Start
+from engine.device.choice import Place
 from engine.families.sdxl import SdxlFamily
 from engine.families.vae import unscaled
-from engine.models import Place, describe, load
+from engine.loading.load import load
+from engine.pictures import inputs
 from tests.engine.support import NO_IMAGES, Bench, a_mask, a_photo, draw, kept, pixels, plain
 
 SIZE = (72, 64)

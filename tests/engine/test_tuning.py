@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from engine import models, probe, tuning
 from engine.contract import EngineSettings, ModelInfo, Ready
+from engine.device import fingerprint
 from engine.families.sd import SdFamily
+from engine.unet import costs, switches
 from tests.engine.support import announced
 
 
@@ -37,14 +38,14 @@ def test_exact_is_left_alone(own_pipe: Any, tmp_path: Path) -> None:
     def rehearse() -> None:
         raise AssertionError("measured")
 
-    assert tuning.choose(own_pipe, settings(tmp_path), rehearse) == {}
+    assert switches.choose(own_pipe, settings(tmp_path), rehearse) == {}
 
 
 def test_what_is_told_is_done(own_pipe: Any, model: ModelInfo, tmp_path: Path) -> None:
     """Told to, both are on in any mode, and the prediction is the same but for rounding."""
     before = prediction(own_pipe, model)
     told = settings(tmp_path, channels_last="on", fused_qkv="on")
-    assert tuning.choose(own_pipe, told, lambda: None) == {"channels_last": "on", "fused_qkv": "on"}
+    assert switches.choose(own_pipe, told, lambda: None) == {"channels_last": "on", "fused_qkv": "on"}
     assert own_pipe.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     assert any(hasattr(module, "to_qkv") for module in own_pipe.unet.modules())
     assert torch.allclose(prediction(own_pipe, model), before, atol=1e-4)
@@ -56,14 +57,14 @@ def test_what_does_not_pay_is_undone(
 ) -> None:
     """A switch that is slower, or has no memory, leaves no trace: the same bits, and no fused weights kept."""
     before, calls = prediction(own_pipe, model), []
-    monkeypatch.setattr(tuning, "seconds", lambda rehearse: (rehearse(), 1.0)[1])
+    monkeypatch.setattr(switches, "seconds", lambda rehearse: (rehearse(), 1.0)[1])
 
     def rehearse() -> None:
         calls.append(1)
         if error is not None and len(calls) % 2 == 0:
             raise error
 
-    assert tuning.choose(own_pipe, settings(tmp_path, mode="fast"), rehearse) == {}
+    assert switches.choose(own_pipe, settings(tmp_path, mode="fast"), rehearse) == {}
     assert not any(
         hasattr(module, name) for module in own_pipe.unet.modules() for name in ("to_qkv", "to_kv")
     )
@@ -73,10 +74,10 @@ def test_what_does_not_pay_is_undone(
 def test_what_pays_is_kept_for_tomorrow(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first start in fast measures and chooses; the second one has the same switches and measures nothing."""
     seconds = iter([1.0, 0.5, 1.0, 2.0])
-    monkeypatch.setattr(tuning, "bfloat16_pays", lambda: False)
-    monkeypatch.setattr(tuning, "seconds", lambda _: next(seconds))
+    monkeypatch.setattr(switches, "bfloat16_pays", lambda: False)
+    monkeypatch.setattr(switches, "seconds", lambda _: next(seconds))
     first = ready(tiny, tmp_path)
-    monkeypatch.setattr(probe, "measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(costs, "measure", lambda *_: pytest.fail("measured again"))
     second = ready(tiny, tmp_path)
     assert (first.fingerprint["channels_last"], "fused_qkv" in first.fingerprint) == ("on", False)
     assert first.fingerprint == second.fingerprint
@@ -103,22 +104,22 @@ def test_rows_that_no_slot_can_fill_are_told(tiny: Path, tmp_path: Path) -> None
 def test_weights_have_a_name(tiny: Path, copy: Path) -> None:
     """Equal weights have equal digests; one changed byte gives another."""
     own, other = (EngineSettings(model=str(folder), spool="") for folder in (tiny, copy))
-    assert models.digest(own) == models.digest(other)
+    assert fingerprint.digest(own) == fingerprint.digest(other)
     file = next((copy / "unet").glob("*.safetensors"))
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    assert models.digest(own) != models.digest(other)
+    assert fingerprint.digest(own) != fingerprint.digest(other)
 
 
 @pytest.mark.parametrize(("bf16_s", "pays"), [(0.5, True), (0.9, False), (60.0, False)])
 def test_bf16_has_to_bring_much(monkeypatch: pytest.MonkeyPatch, bf16_s: float, pays: bool) -> None:
     """It is worth its lost precision only where a product takes far less of fp32's time."""
     seconds = iter([bf16_s, 1.0])
-    monkeypatch.setattr(tuning, "seconds", lambda _rehearse: next(seconds))
-    assert tuning.bfloat16_pays() is pays
+    monkeypatch.setattr(switches, "seconds", lambda _rehearse: next(seconds))
+    assert switches.bfloat16_pays() is pays
 
 
 def test_this_processor_answers_twice_alike() -> None:
     """What is measured decides, and decides the same again."""
-    assert tuning.bfloat16_pays() is tuning.bfloat16_pays()
+    assert switches.bfloat16_pays() is switches.bfloat16_pays()

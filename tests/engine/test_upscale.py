@@ -18,8 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from engine import decoding, inputs, metadata, models, tiles, upscalers
-from engine.checkpoint import BrokenModel
 from engine.contract import (
     Cancelled,
     EngineSettings,
@@ -30,11 +28,15 @@ from engine.contract import (
     Start,
     Stepped,
 )
+from engine.device import choice
+from engine.errors import BrokenModel, NotFinite
+from engine.families import tiles
 from engine.families.sd import SdFamily
-from engine.families.trouble import NotFinite
-from engine.families.upscale import UpscaleCanvas, UpscaleFamily
-from engine.opening import Opener
-from engine.tiles import MARGIN
+from engine.families.tiles import MARGIN
+from engine.families.upscaler import UpscaleCanvas, UpscaleFamily
+from engine.loading import load, upscalers
+from engine.loading.opening import Opener
+from engine.pictures import decoding, inputs, metadata
 from tests.engine.support import (
     NO_IMAGES,
     Bench,
@@ -47,7 +49,7 @@ from tests.engine.support import (
 )
 from tests.tiny_upscalers import build, spoiled
 
-PLACE = models.choose_place(EngineSettings(model="none", spool="/nowhere", device="cpu"))
+PLACE = choice.choose_place(EngineSettings(model="none", spool="/nowhere", device="cpu"))
 
 
 class Studio:
@@ -440,9 +442,9 @@ def test_one_that_makes_no_numbers_is_not_opened(crowd: Bench, studio: Studio, t
     settings = EngineSettings(model="none", spool=str(tmp_path), device="cpu")
     opener = Opener(settings, {"bad": str(bad)})
     with pytest.raises(BrokenModel, match="bad draws no numbers in float32"):
-        models.wholly(opener.open("bad"))
+        load.wholly(opener.open("bad"))
     bad.unlink()
-    for act in (opener.size_of, lambda name: models.wholly(opener.open(name))):
+    for act in (opener.size_of, lambda name: load.wholly(opener.open(name))):
         with pytest.raises(BrokenModel):
             act("bad")
     crowd.submit(1, studio.request())

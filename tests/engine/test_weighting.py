@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.families.weighting import WEIGHT_MAX, parse, remarks
+from engine.families.prompt_weights import WEIGHT_MAX, parse, remarks
 
 texts = st.lists(st.sampled_from([*"()[]\\:., 0139aé\u200b", ":1.3)"]), max_size=60).map("".join)
 words = st.text("ab, :+.5\\é", min_size=1, max_size=12)

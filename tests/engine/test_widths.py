@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from engine import drawing, metadata, widths
 from engine.contract import FakeSettings, Finished, Lora, Mode, ModelInfo
 from engine.fake import MODEL, FakeCanvas, FakeFamily
 from engine.families.sd import SdFamily
-from engine.widths import NotNow, Widths
+from engine.loop import job, widths
+from engine.loop.widths import NotNow, Widths
+from engine.pictures import metadata
 from tests.engine.support import Bench
 
 ROWS = 4
@@ -151,7 +152,7 @@ def test_a_shortage_is_said_and_passes(tmp_path: Path, caplog: pytest.LogCapture
     bench = Bench(family := Short(trials=[1]), MODEL, tmp_path, mode="wide", rows=ROWS)
     with caplog.at_level(logging.WARNING, "easel.engine"):
         ((first, mode),) = finished(bench, 1)
-    assert (mode, first.notes) == ("exact", (drawing.SHORT,))
+    assert (mode, first.notes) == ("exact", (job.SHORT,))
     assert [record.getMessage() for record in caplog.records] == [
         "widths could not be tried for fake, and will be again: no room"
     ]
@@ -166,7 +167,7 @@ def test_who_began_in_wide_goes_on_in_exact(tmp_path: Path, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING, "easel.engine"):
         drawn = finished(bench, 1, 2)
     assert [mode for _, mode in drawn] == ["exact and wide"] * 2
-    assert {ending.notes for ending, _ in drawn} == {(drawing.SHORT,)}
+    assert {ending.notes for ending, _ in drawn} == {(job.SHORT,)}
     assert "memory was too short for 4 rows of fake" in caplog.text
     assert family.forwards[0] == ([1, 2], ROWS)
     assert {padded for _, padded in family.forwards[1:]} == {None}

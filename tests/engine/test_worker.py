@@ -12,8 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import metadata, widths
-from engine import worker as worker_module
 from engine.contract import (
     Cancelled,
     Failed,
@@ -24,9 +22,12 @@ from engine.contract import (
     Started,
     Stepped,
 )
-from engine.drawing import DeviceLost
+from engine.errors import DeviceLost
 from engine.fake import MODEL, FakeCanvas, FakeFamily
 from engine.families.sd import SdFamily
+from engine.loop import widths
+from engine.loop import worker as worker_module
+from engine.pictures import metadata
 from tests.engine.support import Bench
 
 
@@ -592,8 +593,8 @@ def test_prompts_are_encoded_once(
 @pytest.mark.parametrize(("safety", "flagged"), [("flags", True), ("passes", False)])
 def test_the_safety_checker_decides(tmp_path: Path, load_pipe: Any, safety: Any, flagged: bool) -> None:
     """A flagged picture is reported as such and never written; a passed one equals pipe's."""
+    from engine.checkpoints.describe import describe
     from engine.contract import EngineSettings
-    from engine.models import describe
     from tests.tiny import build
 
     folder = build(tmp_path / "model", safety=safety)

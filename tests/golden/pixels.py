@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from engine import inputs, process
+from engine import process
 from engine.contract import (
     SAMPLERS,
     STARTER,
@@ -29,6 +29,7 @@ from engine.contract import (
     Start,
     Submit,
 )
+from engine.pictures import inputs
 from tests import tiny, tiny_any, tiny_upscalers
 from tests.engine import adapters
 from tests.engine.support import a_mask, a_photo, kept, pixels, recv_endings, recv_until

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from engine import failpoints
+from engine.contract import failpoints
 from rehearsal import easel_child
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.failpoints import Failpoint
+from engine.contract.failpoints import Failpoint
 from rehearsal.easel import Evening, easel_evening, png
 from rehearsal.loopback import Upload
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.starter import captions, checker, train
-from engine.starter.parts import TOKENS, tokenizer
-from engine.starter.scenes import (
+from workshop.starter import captions, checker, train
+from workshop.starter.parts import TOKENS, tokenizer
+from workshop.starter.scenes import (
     COLOURS,
     RADII,
     RELATIONS,

@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
+from engine.checkpoints.source import STARTER_FOLDER
 from engine.contract import GenerationRequest, ModelInfo
 from engine.families.sd import SdFamily
-from engine.places import STARTER_FOLDER
-from engine.starter import checker
-from engine.starter.captions import plain
-from engine.starter.checker import Reading
-from engine.starter.evaluate import held_out_scenes, is_placed
-from engine.starter.scenes import Scene
 from tests.engine.support import Bench
+from workshop.starter import checker
+from workshop.starter.captions import plain
+from workshop.starter.checker import Reading
+from workshop.starter.evaluate import held_out_scenes, is_placed
+from workshop.starter.scenes import Scene
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("starter")]
 

@@ -1,0 +1,113 @@
+"""`easel.json` in a model's folder, or the like beside a file: what its owner tells, checked; knows no weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from engine.checkpoints import folder as checkpoint
+from engine.contract import (
+    EVERY_SAMPLER,
+    OWN_SAMPLER,
+    SAMPLERS,
+    SIDE_MULTIPLE,
+    InvalidRequest,
+    ModelInfo,
+    Start,
+)
+from engine.errors import BrokenModel
+
+FILE = "easel.json"
+_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask", "loras", "embeddings", "scale")
+_ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
+"""For models that draw nothing without."""
+
+
+def read(
+    folder: Path, name: str = FILE, also: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> dict[str, Any]:
+    """What such a file says, each value of its right kind; `also`: further keys and their values. Raises BrokenModel."""
+    if not (folder / name).exists():
+        return {}
+    values = checkpoint.read_json(folder, name)
+    allowed = {
+        entry.name: getattr(_SAMPLE, entry.name) for entry in fields(ModelInfo) if entry.name not in _FIXED
+    }
+    for key, value in values.items():
+        if key in also:
+            if value not in also[key]:
+                raise BrokenModel(
+                    f"{name} has a wrong value for “{key}”: it may be {' or '.join(also[key])}."
+                )
+        elif key not in allowed:
+            raise BrokenModel(f"{name} knows no “{key[:40]}”: it may hold {', '.join((*allowed, *also))}.")
+        elif key == "samplers" and isinstance(value, list):
+            values[key] = tuple(str(name) for name in cast("list[object]", value))
+        elif isinstance(value, bool) or not isinstance(value, _accepted(allowed[key])):
+            raise BrokenModel(f"{name} has a wrong value for “{key}”: {json.dumps(value)[:60]}.")
+    return values
+
+
+def overridden(info: ModelInfo, values: Mapping[str, Any], name: str = FILE) -> ModelInfo:
+    """With the values of the file of this name, each of which must make sense."""
+    for key, fits, rule in _rules(replace(info, **values)):
+        if key in values and not fits:
+            raise BrokenModel(
+                f"{name} has a wrong value for “{key}”: {json.dumps(values[key])[:60]} is not {rule}."
+            )
+    return checked(info, values)
+
+
+def _rules(info: ModelInfo) -> Iterator[tuple[str, bool, str]]:
+    """(key, whether it holds, what the value has to be); a later rule relies on the earlier ones."""
+    for key in _NUMBERS:
+        yield key, getattr(info, key) > 0, "a positive number"
+    yield "title", bool(info.title.strip()), "a name"
+    yield "side_multiple", info.side_multiple % SIDE_MULTIPLE == 0, f"a multiple of {SIDE_MULTIPLE}"
+    ordered = info.side_min <= info.side_max
+    yield "side_min", ordered, f"at most side_max, which is {info.side_max}"
+    yield "side_max", ordered, f"at least side_min, which is {info.side_min}"
+    known = (OWN_SAMPLER.name,) if info.family == "any" else tuple(SAMPLERS)
+    yield "sampler", info.sampler in known, f"one of {', '.join(known)}"
+    yield "samplers", set(info.samplers) <= set(known), f"a choice from {', '.join(known)}"
+    sampler = EVERY_SAMPLER[info.sampler]
+    fits = sampler.steps_min <= info.steps <= sampler.steps_max
+    yield "steps", fits, f"from {sampler.steps_min} to {sampler.steps_max}, as {sampler.name} wants"
+
+
+_NUMBERS = (
+    "width",
+    "height",
+    "steps",
+    "guidance_scale",
+    "side_min",
+    "side_max",
+    "side_multiple",
+    "pixels_max",
+    "steps_max",
+)
+_SAMPLE = ModelInfo(id="sample", title="sample")
+
+
+def _accepted(example: object) -> tuple[type, ...]:
+    return (int, float) if isinstance(example, float) else (type(example),)
+
+
+def checked(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
+    """With these values, checked: a model's own defaults must be within its own bounds."""
+    changed = replace(info, **changes)
+    unknown = [name for name in changed.samplers if name not in {*SAMPLERS, OWN_SAMPLER.name}]
+    try:
+        if unknown:
+            raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")
+        start = _ANY if changed.needs_mask else None
+        changed.request(prompt="a check", seed=0, steps=changed.steps, start=start)
+    except InvalidRequest as error:
+        raise BrokenModel(
+            f"The defaults of the model “{info.title}” contradict themselves: {error}"
+        ) from None
+    return changed

@@ -1,0 +1,243 @@
+"""What one model offers, with its own defaults and bounds; knows no files. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.contract import foreign_syntax
+from engine.contract import loras as lora_words
+from engine.contract.limits import (
+    SIDE_MAX,
+    SIDE_MIN,
+    SIDE_MULTIPLE,
+    UPSCALE_MAX,
+    UPSCALED_SIDE_MAX,
+    check_enlarging,
+    parse_aspect,
+    side_problem,
+    usual_strength,
+)
+from engine.contract.loras import AdapterInfo, Lora, from_prompt
+from engine.contract.requests import GenerationRequest, Start
+from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, SAMPLERS, spelled
+from engine.contract.sizes import Shape, enlarged, rounded, too_large
+from engine.errors import InvalidRequest
+
+STARTER = "starter"
+"""The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What one model offers, with its own defaults and bounds (pixels per side and in all, steps)."""
+
+    id: str
+    title: str
+    family: str = "sd"
+    description: str = ""
+    width: int = 512
+    height: int = 512
+    steps: int = 30
+    guidance_scale: float = 7.5
+    sampler: str = "PNDM"
+    side_min: int = SIDE_MIN
+    side_max: int = SIDE_MAX
+    side_multiple: int = SIDE_MULTIPLE
+    pixels_max: int = SIDE_MAX * SIDE_MAX
+    steps_max: int = 150
+    samplers: tuple[str, ...] = tuple(SAMPLERS)
+    safety_checker: bool = False
+    takes_images: bool = False
+    """Whether it can start from an image, and draw within a mask."""
+    needs_mask: bool = False
+    """Whether it can do nothing else."""
+    loras: tuple[AdapterInfo, ...] = ()
+    embeddings: tuple[AdapterInfo, ...] = ()
+    """Words that its prompts may hold besides those of its language, by the files that taught them."""
+    scale: int = 1
+    """Of an upscaler: how many times as wide and as high its network makes a picture; 1 for all other models."""
+
+    def size_for(self, aspect: str) -> tuple[int, int]:
+        """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
+        return self.size_like(*parse_aspect(aspect))
+
+    def size_like(self, across: int, down: int) -> tuple[int, int]:
+        """The same with the ratio of `across` to `down`, both above 0: always a size that `check` takes."""
+        return Shape(across=across, down=down).fitted(
+            self.width * self.height, least=self.side_min, most=self.side_max,
+            multiple=self.side_multiple, pixels_max=self.pixels_max,
+        )  # fmt: skip
+
+    def request(  # noqa: PLR0913 - one for each option
+        self,
+        *,
+        prompt: str,
+        seed: int,
+        negative_prompt: str | None = None,
+        size: tuple[int, int] | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        sampler: str | None = None,
+        images: int | None = None,
+        start: Start | None = None,
+        loras: tuple[Lora, ...] = (),
+    ) -> GenerationRequest:
+        """A request for this model; every option left out takes the model's own default. Raises InvalidRequest.
+
+        Tags of LoRAs are taken out of the prompt and count like `loras`.
+        """
+        text, tagged = from_prompt(prompt)
+        against = lora_words.without_tags(negative_prompt or "")
+        told = (*lora_words.remarks(prompt, negative_prompt or ""), *foreign_syntax.remarks(text, against))
+        width, height = size or (self.width, self.height)
+        asked = sampler is not None and spelled(sampler) == LANCZOS.name
+        plain = start is not None and start.upscale > 1 and (asked or not self.enlarges(width, height))
+        if plain:
+            sampler, steps, guidance_scale = LANCZOS.name, 1, 1.0
+        elif self.scale > 1:
+            sampler = steps = guidance_scale = None
+        if plain or self.scale > 1:  # what takes an image and nothing else
+            against, told, loras, tagged = "", (), (), ()
+        chosen = spelled(sampler) if sampler else self.sampler
+        if not plain:
+            self._check_sampler(chosen, steps)
+            if start is None or start.upscale == 1:
+                self._check_size(width, height)
+        if steps is None:  # a default never breaks a chosen sampler's own range
+            steps = min(self.steps, EVERY_SAMPLER[chosen].steps_max)
+        begun: dict[str, Any] = {}
+        if start is not None:
+            given = 1.0 if plain or self.scale > 1 else start.strength
+            usual = usual_strength(start.upscale, steps)
+            begun = {**asdict(start), "strength": usual if given is None else given}
+        request = GenerationRequest(
+            prompt=text,
+            negative_prompt=against,
+            width=width,
+            height=height,
+            steps=steps,
+            guidance_scale=self.guidance_scale if guidance_scale is None else guidance_scale,
+            sampler=chosen,
+            seed=seed,
+            images=1 if images is None else images,
+            model=self.id,
+            loras=lora_words.spelled((*loras, *tagged), self.loras),
+            remarks=told,
+            **begun,
+        )
+        self.check(request)
+        return request
+
+    def upscaled(self, across: int, down: int, times: int) -> tuple[int, int]:
+        """(width, height) of a picture of `across` x `down` pixels, enlarged; raises InvalidRequest beyond the bounds.
+
+        What is too large for a model that draws is refused where a smaller scale is not; else Lanczos makes it.
+        """
+        size = across, down
+        if (found := self._upscaled(size, times)) is not None:
+            return found
+        scales = range(times - 1, 1, -1)
+        fits = next((scale for scale in scales if self._upscaled(size, scale)), 1)
+        if fits == 1 and self.scale == 1:
+            if (found := _plainly(size, times)) is not None:
+                return found
+            fits = next((scale for scale in scales if _plainly(size, scale)), 1)
+        raise InvalidRequest(too_large(size, times, fits, UPSCALED_SIDE_MAX // 2))
+
+    def _upscaled(self, size: tuple[int, int], times: int) -> tuple[int, int] | None:
+        """None where it can't do that itself."""
+        if times > (UPSCALE_MAX if self.scale == 1 else self.scale) or not self._takes_whole_images:
+            return None
+        return enlarged(
+            size,
+            times,
+            least=self.side_min,
+            most=self.side_max,
+            multiple=self.side_multiple,
+            pixels_max=self.pixels_max,
+        )
+
+    def enlarges(self, width: int, height: int) -> bool:
+        """Whether a picture of that size, enlarged already, is what this model draws anew or makes itself."""
+        return self.scale > 1 or (self._takes_whole_images and not self._size_problem(width, height))
+
+    @property
+    def _takes_whole_images(self) -> bool:
+        return self.takes_images and not self.needs_mask
+
+    def check(self, request: GenerationRequest) -> None:
+        """Raises InvalidRequest where the request is outside what this model can draw."""
+        if request.is_plain:
+            check_enlarging(LANCZOS.name, UPSCALE_MAX, request.upscale, request.images)
+            return
+        self._check_kind(request)
+        self._check_size(request.width, request.height, enlarged=request.upscale > 1)
+        self._check_sampler(request.sampler, request.steps)
+
+    def _check_size(self, width: int, height: int, *, enlarged: bool = False) -> None:
+        """Raises InvalidRequest with a size that is accepted, as near as there is one."""
+        shared = () if enlarged else (side_problem("width", width), side_problem("height", height))
+        problem = next(filter(None, shared), "") or self._size_problem(width, height)
+        if not problem:
+            return
+        near = self.nearest(width, height)
+        if width != near[0] and height != near[1]:
+            raise InvalidRequest(f"{problem}: use {near[0]}x{near[1]} instead of {width}x{height}.")
+        use, side = (near[0], width) if width != near[0] else (near[1], height)
+        raise InvalidRequest(f"{problem}: use {use} instead of {side}.")
+
+    def _size_problem(self, width: int, height: int) -> str:
+        """What is wrong with a size for this model alone, as the beginning of a sentence; empty where nothing is."""
+        multiple = self.side_multiple
+        for name, side in (("width", width), ("height", height)):
+            if not self.side_min <= side <= self.side_max:
+                least, most = -(-self.side_min // multiple) * multiple, self.side_max // multiple * multiple
+                return f"{self.title} draws {least} to {most} pixels a side, and the {name} {side} is outside"
+            if side % multiple:
+                return f"{self.title} needs sides that are multiples of {multiple}"
+        if width * height > self.pixels_max:
+            return f"{width}x{height} is too large for {self.title}, which draws at most {self.pixels_max} pixels"
+        return ""
+
+    def nearest(self, width: int, height: int) -> tuple[int, int]:
+        """The accepted size that is nearest to this one."""
+        multiple = self.side_multiple
+        least, most = -(-self.side_min // multiple) * multiple, self.side_max // multiple * multiple
+        across, down = (min(most, max(least, rounded(side, multiple))) for side in (width, height))
+        if across * down <= self.pixels_max:
+            return across, down
+        return Shape(across=across, down=down).fitted(
+            self.pixels_max, least=least, most=most, multiple=multiple, pixels_max=self.pixels_max
+        )
+
+    def _check_sampler(self, sampler: str, steps: int | None) -> None:
+        """Raises InvalidRequest where this model does not work with a sampler of that name, or it not with so many steps."""
+        if sampler not in EVERY_SAMPLER:
+            offered = ", ".join(self.samplers)
+            raise InvalidRequest(f"There is no sampler “{sampler[:60]}”: use one of {offered}.")
+        if sampler not in self.samplers:
+            raise InvalidRequest(
+                f"{self.title} does not work with {sampler}: use one of {', '.join(self.samplers)}."
+            )
+        own = EVERY_SAMPLER[sampler]
+        most = min(own.steps_max, self.steps_max)
+        if steps is not None and not own.steps_min <= steps <= most:
+            taker = self.title if self.steps_max < own.steps_max else own.name
+            raise InvalidRequest(f"{taker} takes {own.steps_min} to {most} steps, not {steps}.")
+
+    def _check_kind(self, request: GenerationRequest) -> None:
+        """Whether it is a request for this kind of model at all."""
+        if request.image is not None and not self.takes_images:
+            raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
+        if request.mask is None and self.needs_mask:
+            raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
+        lora_words.check_offered(request.loras, self.loras, title=self.title)
+        if self.scale > 1:
+            check_enlarging(self.title, self.scale, request.upscale, request.images)
+
+
+def _plainly(size: tuple[int, int], times: int) -> tuple[int, int] | None:
+    """(width, height) of a picture of that size that Lanczos makes so many times as large; None beyond its bounds."""
+    most = UPSCALED_SIDE_MAX
+    return enlarged(size, times, least=SIDE_MIN, most=most, multiple=1, pixels_max=most * most)

@@ -1,0 +1,54 @@
+"""How an engine is started: all that its process is told before anything else. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.contract.fake_settings import FakeSettings
+
+Mode = Literal["exact", "wide", "fast"]
+"""One image a forward, equal to `pipe()` | filled up to equal rows, equal in any crowd | as many as pay, equal to the eye."""
+Switch = Literal["auto", "on", "off"]
+Profile = Literal["full", "balanced", "low"]
+"""How much of a model lies on the device while it draws; what each means says `engine.device.profiles`."""
+WIDE_ROWS = (2, 4, 8, 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """All that one engine process is told when it starts. Paths are absolute."""
+
+    model: str
+    """Hub id, also with "@revision", local folder in the hub's layout, .safetensors file, or STARTER."""
+    spool: str
+    """Folder for finished images."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    slots: int = 4
+    """Images under way at the same time."""
+    hub_offline: bool = False
+    hub_patience_s: float | None = None
+    """For how long a hub that can't be reached is tried again; None: for ever, as a bot does."""
+    mode: Mode = "exact"
+    rows: int = 4
+    """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
+    data: str | None = None
+    """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
+    models: str | None = None
+    """Folder with `checkpoints`, `loras`, `embeddings` and `upscalers` in it, each of which may be missing; None: none."""
+    models_bytes: int | None = None
+    """The most that loaded models may take together; None: what is free."""
+    preview_every: int = 0
+    """UNet calls of one image between two previews; 0: none are made."""
+    preview_model: str | None = None
+    """Local folder of an AutoencoderTiny for sharper previews; None: a linear map of the latents."""
+    channels_last: Switch = "auto"
+    fused_qkv: Switch = "auto"
+    compile: Switch = "auto"
+    """Not in exact; goes on behind the first images."""
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    profile: Profile | Literal["auto"] = "auto"
+    set_aside: tuple[str, ...] = ()
+    """Ids of models that killed engines while they were loaded: left out."""
+    fake: FakeSettings | None = None

@@ -1,0 +1,84 @@
+"""What a family of models promises to whoever lets it draw, and what a picture under way says of itself; knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from PIL import Image
+
+from engine.contract import GenerationRequest
+from engine.pictures.decoding import Inputs
+
+
+class Canvas(Protocol):
+    """One picture under way; what else it holds is its family's business."""
+
+    @property
+    def shape(self) -> Hashable:
+        """Of one of its rows: pictures of equal shapes and equal adapters, weights included, may share a forward."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """UNet rows that it takes: two with guidance, otherwise one."""
+        ...
+
+    @property
+    def left(self) -> int:
+        """UNet calls still to make."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the person who asked."""
+        ...
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        """What its pixels depend on besides the engine's fingerprint, for its own: digests of adapters."""
+        ...
+
+
+Painted = TypeVar("Painted", bound=Canvas)
+
+
+class Family(Protocol[Painted]):
+    """How one model draws."""
+
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> Painted:
+        """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator.
+
+        `inputs` is what the request starts from, decoded, if from an image.
+        """
+        ...
+
+    def predict(self, canvases: Sequence[Painted], *, padded: int | None) -> Sequence[Any]:
+        """One UNet forward over all of them, filled up to `padded` rows; what each one's `advance` wants."""
+        ...
+
+    def advance(self, canvas: Painted, prediction: Any, *, look: bool) -> None:
+        """One step of the sampler; `look` keeps what `sketch` will need."""
+        ...
+
+    def sketch(self, canvas: Painted) -> Callable[[], bytes] | None:
+        """What makes a small JPEG of the picture as far as it is, on another thread; None where there is nothing."""
+        ...
+
+    def decode(self, canvas: Painted, *, sparing: bool) -> Image.Image | None:
+        """The picture; None where the safety checker withholds it. `sparing` takes less memory and more time."""
+        ...
+
+    def equal_widths(self, canvas: Painted, rows: int) -> Sequence[int] | None:
+        """How many rows a forward may have for a row of this shape to get the bits that it gets among `rows`, which is one
+        of them; none where even those slots differ among each other. None: not known yet.
+        """
+        ...
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether less at a time could help; frees what can be freed. Raises DeviceLost where nobody's could go on."""
+        ...
+
+    def explain(self, error: Exception, request: GenerationRequest) -> str:
+        """A sentence for the person whose request met this error; raises DeviceLost as `is_out_of_memory` does."""
+        ...

@@ -1,0 +1,1 @@
+"""Who draws next: the engine's tick; knows no torch."""

@@ -1,0 +1,1 @@
+"""Programs that measure, attack and teach Easel; no running bot loads them."""

@@ -1,0 +1,230 @@
+"""The model on its device, for all sides alike, and what this machine can do; knows no workload and no worker."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.checkpoints import describe
+from engine.contract import EngineSettings, GenerationRequest, Mode, ModelInfo
+from engine.device import choice, fingerprint, memory
+from engine.errors import BrokenModel
+from engine.loading import load as models
+from engine.loading import opening
+from engine.pictures import inputs
+from engine.unet import costs as probe
+from workshop.bench import workloads
+
+if TYPE_CHECKING:
+    from engine.device.choice import Place
+    from engine.families.preview import Sketcher
+    from engine.families.sd import SdFamily
+
+SD15_RANDOM, SDXL_RANDOM = "sd15-random", "sdxl-random"
+"""The architectures of Stable Diffusion 1.5 and XL with random weights: as fast as the real ones, nothing to download."""
+_RANDOM_BYTES = {SD15_RANDOM: 6 * 10**9, SDXL_RANDOM: 20 * 10**9}
+"""What making them in float32, and then several pictures at once, takes of a GPU."""
+_SQUARE = {"cuda": 8192}
+_SQUARE_ELSEWHERE = 2048
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One pipeline, loaded as the engine loads it."""
+
+    pipeline: Any
+    info: ModelInfo
+    place: Place
+    switches: Mapping[str, str]
+    """What is turned on, for all sides alike."""
+    facts: Mapping[str, str]
+    """Everything that the pixels and the speed depend on."""
+    sketcher: Sketcher
+    inputs: Path
+    """Folder of the images that pictures start from."""
+    images: tuple[str, ...]
+    """Their digests."""
+
+    @property
+    def kind(self) -> type[SdFamily]:
+        from engine.families.sd import SdFamily
+        from engine.families.sdxl import SdxlFamily
+
+        return SdxlFamily if self.info.family == "sdxl" else SdFamily
+
+    def family(self) -> SdFamily:
+        """A family of its own for each worker: it keeps the texts that it has encoded."""
+        return self.kind(self.pipeline, self.sketcher)
+
+    def compiled_family(self, mode: Mode, rows: int) -> SdFamily:
+        """The same with forwards of up to `rows` rows compiled, which takes minutes the first time: nobody draws meanwhile.
+
+        Raises RuntimeError where it can't be compiled.
+        """
+        family, size = self.family(), (self.info.width, self.info.height)
+        file = self.inputs.parent / f"{rows}.pt2"
+        counts = opening.compiled_counts(mode, rows)
+        family.compile_behind(counts, size, file=file, switches=self.switches)
+        family.wait_for_compiler()
+        if not family.is_compiled:
+            raise RuntimeError("the log says why")
+        return family
+
+    def pipeline_from_images(self) -> Any:
+        """diffusers' own pipeline for images, made of the same parts."""
+        diffusers: Any = import_module("diffusers")
+        name = f"StableDiffusion{'XL' if self.info.family == 'sdxl' else ''}Img2ImgPipeline"
+        unchecked = {} if self.info.family == "sdxl" else {"requires_safety_checker": False}
+        pipeline = getattr(diffusers, name)(**self.pipeline.components, **unchecked)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def synchronize(self) -> None:
+        if self.place.device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self.place.device)
+
+    def rows_of(self, request: GenerationRequest) -> int:
+        """UNet rows of one picture: a call with guidance has two, unless the model takes the scale as an input."""
+        is_guided = request.guidance_scale > 1 and self.pipeline.unet.config.time_cond_proj_dim is None
+        return request.evaluations * (2 if is_guided else 1)
+
+
+def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
+    """The model where the settings want it. Raises BrokenModel or Unreachable with a sentence."""
+    fingerprint.prepare_environment(settings)
+    place = choice.choose_place(settings)
+    if settings.model in _RANDOM_BYTES:
+        from workshop.bench import sd15, sdxl
+
+        _check_room(settings, place)
+        kind = sd15 if settings.model == SD15_RANDOM else sdxl
+        info = kind.describe()
+        fingerprint.pin(info)
+        pipeline = kind.build(place)
+    else:
+        info = describe.describe(settings)
+        if info.family == "any":
+            raise BrokenModel("The benchmark draws with Stable Diffusion and SDXL only: choose such a model.")
+        fingerprint.pin(info)
+        pipeline = models.load(settings, place, tell)
+        info = describe.describe(settings)  # now by the files themselves
+    return _assembled(settings, pipeline, info, place)
+
+
+def _check_room(settings: EngineSettings, place: Place) -> None:
+    """SDXL on a processor would take hours, and its making more memory than most machines have."""
+    if settings.profile not in {"auto", "full"}:
+        return  # made with the processor, for a card that is known to be small
+    free, wanted = memory.free_bytes(place.device), _RANDOM_BYTES[settings.model]
+    if settings.model == SDXL_RANDOM and place.device.type != "cuda":
+        raise BrokenModel(f"{SDXL_RANDOM} is drawn with a GPU only: choose a smaller model.")
+    if place.device.type == "cuda" and free is not None and free < wanted:
+        raise BrokenModel(
+            f"{settings.model} needs {wanted / 1e9:.0f} GB of the GPU's memory, of which {free / 1e9:.1f} GB are free."
+        )
+
+
+def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: Place) -> Machine:
+    from engine.device import layout
+    from engine.families import preview
+    from engine.unet import switches as tuning
+
+    folder = Path(settings.spool) / inputs.FOLDER
+    takes = (
+        [inputs.keep(folder, data) for data in workloads.pictures((info.width, info.height))]
+        if info.takes_images
+        else []
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    switches = tuning.told(settings)  # nothing is chosen here: both sides run what the command line says
+    tuning.turn_on(pipeline, switches)
+    return Machine(
+        pipeline=pipeline,
+        info=info,
+        place=place,
+        switches=switches,
+        facts={**fingerprint.fingerprint(place), **switches},
+        sketcher=preview.LinearSketcher(pipeline.vae, layout.of(pipeline).device),
+        inputs=folder,
+        images=tuple(takes),
+    )
+
+
+# ------------------------------------------------------------------ what it can do
+
+
+def costs(machine: Machine, budget_s: float) -> probe.Costs:
+    """Seconds of a forward by its rows."""
+    family = machine.family()
+    size = machine.info.width, machine.info.height
+    return probe.measure(lambda rows: family.rehearse(rows, size), budget_s=budget_s)
+
+
+def flops_of_row(machine: Machine) -> float:
+    """Floating-point operations of a forward per row, a multiply-add counted as two."""
+    counter: Any = import_module("torch.utils.flop_counter").FlopCounterMode(display=False)
+    with counter:
+        machine.family().rehearse(2, (machine.info.width, machine.info.height))
+    return counter.get_total_flops() / 2
+
+
+def matmul_flops(machine: Machine) -> float:
+    """Operations a second of the best of some large matrix products in the model's dtype: the roof of this machine."""
+    import torch
+
+    side = _SQUARE.get(machine.place.device.type, _SQUARE_ELSEWHERE)
+    one, other = (torch.randn(side, side).to(machine.place.device, machine.place.dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(1 + _TRIES):
+        begin = time.perf_counter()
+        torch.matmul(one, other)
+        machine.synchronize()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * side**3 / best
+
+
+# ------------------------------------------------------------------ memory
+
+
+def peak_bytes(machine: Machine, act: Callable[[], object]) -> int | None:
+    """The most that was reserved while `act` ran: by CUDA's allocator, on a CPU by how much the process grew.
+
+    None where nobody can tell.
+    """
+    if machine.place.device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(machine.place.device)
+        act()
+        return torch.cuda.max_memory_reserved(machine.place.device)
+    before = _forget_peak()
+    act()
+    after = _status("VmHWM")
+    return None if before is None or after is None else max(0, after - before)
+
+
+def _forget_peak() -> int | None:
+    """Linux only: what the process holds now, which is its peak from now on."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def _status(key: str) -> int | None:
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(rf"(?m)^{key}:\s+(\d+) kB$", text)
+    return int(found[1]) * 1024 if found else None

@@ -1,0 +1,117 @@
+"""The model card of a starter model: what it is, how it was made, and how well it does, from the two JSON files beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoints.source import STARTER_FOLDER
+from engine.contract import STARTER
+from workshop.starter.export import FACTS, write_json
+from workshop.starter.scenes import COLOURS, RADII, RELATIONS, THINGS
+
+FIGURES = "evaluation.json"
+CARD = "README.md"
+
+_TEXT = """# Easel's starter model
+
+A very small latent diffusion model that draws simple things in plain colours, and nothing else. It is there so that
+Easel works at once, without a GPU or a download, and so that tests can ask whether a prompt was obeyed. For real
+pictures name Stable Diffusion 1.5 or another checkpoint as `model` in `easel.toml`.
+
+- **Things**: {things}.
+- **Colours and backgrounds**: {colours}.
+- **Sizes**: {sizes} ("medium" is what is not said). **Relations of two things**: {relations}.
+- **Prompts** such as "a small red circle on a blue background", "red circle, blue background" or "a yellow heart left of
+  a purple square". Anything else still gives a picture, only not the one you meant.
+
+## What it is
+
+An ordinary `StableDiffusionPipeline` in fp16: a CLIP text model of two layers ({tokens} tokens, one for each word it
+knows), a UNet of three levels that predicts v, and a VAE whose latents are the picture's own colours
+at an eighth of its size. {size_mb:.1f} MB in all. It was made from nothing by `python -m workshop.starter.train WORK`: random starting weights, seed {seed}, and
+{pictures:,} pictures that `workshop/starter/scenes.py` draws with Pillow. No other pictures, captions or weights were used.
+
+| training | |
+|---|---|
+| text model, asked what lies where | {text_steps:,} steps of {text_batch} captions, {text_minutes:g} minutes |
+| VAE | {vae_steps:,} steps of {vae_pixels:,} pixels, {vae_minutes:g} minutes |
+| UNet | {unet_steps:,} steps of {unet_batch} pictures, {unet_minutes:g} minutes |
+| on | {device}; torch {torch} |
+{remarks}
+## How well it does
+
+{figures}
+
+## Limits
+
+It knows no other words, no counting beyond two things, no positions on the page, no sizes for pairs, no style and no
+people. Pairs share one plain background. Corners are often round. Pictures are best at 128x128; at 192x192 a third of the
+things are not recognised.
+
+Licence: MIT, as all of Easel.
+"""
+_UNKNOWN = "Not examined yet: `python -m workshop.starter.evaluate FOLDER --write`."
+
+
+def folder_of(model: str) -> Path:
+    """The folder that `--model` names; the shipped one for STARTER."""
+    return STARTER_FOLDER if model == STARTER else Path(model)
+
+
+def keep(folder: Path, results: Mapping[str, Any]) -> None:
+    """Writes the figures beside the weights, and the card anew."""
+    write_json(folder / FIGURES, results)
+    write(folder)
+
+
+def write(folder: Path) -> None:
+    """README.md, from what the folder holds."""
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    figures, remarks = folder / FIGURES, facts.pop("remarks", "")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    text = _TEXT.format(
+        **facts["plan"],
+        **{key: value for key, value in facts.items() if key != "plan"},
+        things=", ".join(THINGS),
+        colours=", ".join(COLOURS),
+        sizes=", ".join(RADII),
+        relations=", ".join(RELATIONS),
+        size_mb=size / 1e6,
+        remarks=f"\n{remarks}\n" if remarks else "",
+        figures=table(json.loads(figures.read_text(encoding="utf-8"))) if figures.is_file() else _UNKNOWN,
+    )
+    (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The figures as Markdown."""
+    default, unguided = results["default"], results["unguided"]
+    rows = [
+        ("background right", "background", "≥ 98 %"),
+        ("colour of the thing right", "colour", "≥ 95 %"),
+        ("thing recognised, of 16", "thing", "≥ 90 %"),
+        ("both things, both colours and their relation right", "pair", "≥ 85 %"),
+        ("relation of the two colours right", "relation", ""),
+    ]
+    how = (
+        f"`python -m workshop.starter.evaluate`: {results['singles']} prompts with one thing and {results['pairs']} with two, "
+        "whose combinations of thing, colour and background were held out of training; fixed seeds, through the engine, "
+        f"{results['steps']} steps of {results['sampler']}; read by a checker that knows only pixels and geometry."
+    )
+    lines = [
+        how,
+        "",
+        f"| held-out prompts | guidance {results['guidance_scale']:g} | goal | guidance 1 |",
+        "|---|---|---|---|",
+        *(f"| {words} | {default[key]:g} % | {goal} | {unguided[key]:g} % |" for words, key, goal in rows),
+        "",
+        "| other figures | |",
+        "|---|---|",
+        f"| pictures that keep a colour once it is named in the negative prompt | {results['negative']:g} % |",
+        *(f"| one thing in its colour at {size} | {value:g} % |" for size, value in results["sizes"].items()),
+        f"| seconds for one picture of 20 steps at 128x128 | {results['seconds']:g} |",
+    ]
+    return "\n".join(lines)
