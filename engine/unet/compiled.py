@@ -1,6 +1,6 @@
 """The UNet, compiled behind the first images: whatever it is not ready for is drawn as it is. Knows no requests.
 
-Compiling is a process of its own (`engine.unet.compile`) and never a thread: torch's compiler needs minutes of Python, and while
+Compiling is a process of its own (`engine.unet.compiler`) and never a thread: torch's compiler needs minutes of Python, and while
 it traces a model it changes what calling a module means, for everybody in its process. What comes out is kept: later
 starts have it within a second, and it draws the same bits as today.
 """
@@ -51,7 +51,7 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """All that `engine.unet.compile` is told, as JSON."""
+    """All that `engine.unet.compiler` is told, as JSON."""
 
     file: str
     """Where it writes what it made."""
@@ -280,7 +280,7 @@ def compile_ahead(order: Order) -> None:
             return
         compiled_files.clean(file.parent)
         done = subprocess.run(
-            [sys.executable, "-m", "engine.unet.compile", str(os.getpid())],
+            [sys.executable, "-m", "engine.unet.compiler", str(os.getpid())],
             input=json.dumps(asdict(order)),
             check=False,
             capture_output=True,

@@ -433,7 +433,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 def test_the_compiling_process_leaves_with_its_parent(tmp_path: Path) -> None:
     """Whose id it was told: when that is no longer its parent's, it is gone, with all it has begun and written."""
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-m", "engine.unet.compile", "1"]
+    command = [sys.executable, "-m", "engine.unet.compiler", "1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as child:
         assert child.wait(60) == -signal.SIGKILL
     assert not list(tmp_path.iterdir())

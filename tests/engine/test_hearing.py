@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine import boot, contract, process
+from engine import boot, child, contract
 from engine.contract import (
     Control,
     EngineSettings,
@@ -52,7 +52,7 @@ class Life:
         if self._why == "shutdown":
             self.controls.put(Shutdown())
         else:
-            self._patch.setattr(process, "parent_alive", lambda: False)
+            self._patch.setattr(child, "parent_alive", lambda: False)
 
     def run(self, settings: EngineSettings, when: Callable[[Event], bool] = lambda _: False) -> list[Event]:
         """What it still tells then."""

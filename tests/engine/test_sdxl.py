@@ -16,7 +16,7 @@ from engine.checkpoints.describe import describe
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.families.sdxl import SdxlFamily
 from engine.loading.load import load
-from engine.unet import compile, compiled
+from engine.unet import compiled, compiler
 from engine.unet.batch import noise
 from engine.unet.compiled import CompiledUnet, Order
 from tests.engine.support import Bench, House, plain
@@ -190,7 +190,7 @@ def test_what_is_compiled_knows_what_rows_carry(pipe_xl: Any, tmp_path: Path) ->
     like = SdxlFamily(pipe_xl)._blank(2, (72, 64))
     unet = CompiledUnet(pipe_xl.unet, like, counts=(2, 4), file=tmp_path / "a.pt2", switches={})
     order = Order(**json.loads(json.dumps(asdict(unet._order()))))
-    made = compile._unet(order)
+    made = compiler._unet(order)
     made.unet.load_state_dict(pipe_xl.unet.state_dict())
     batch = noise(like, 3)
     assert [None if part is None else part.shape[1:] for part in batch.parts] == [

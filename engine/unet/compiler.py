@@ -1,4 +1,4 @@
-"""Compiles a UNet ahead of time: `python -m engine.unet.compile PARENT`, an `engine.unet.compiled.Order` on stdin; a process of its own.
+"""Compiles a UNet ahead of time: `python -m engine.unet.compiler PARENT`, an `engine.unet.compiled.Order` on stdin; a process of its own.
 
 It knows the model's architecture and none of its weights but the few numbers that become part of the program: the others
 are never written, and on a processor take no memory. It stands behind everybody else, and leaves when its parent does.
