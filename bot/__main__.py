@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.cli import main
+from bot.shell.cli import main
 
 if __name__ == "__main__":  # the spawned engine imports this file again, under another name
     main()

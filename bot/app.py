@@ -4,46 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
-import os
-import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
-import discord
 import structlog
-from discord import app_commands
 
-from bot import logs
-from bot.config import EXIT_CONFIG, Settings, make_private
-from bot.core.dispatcher import Dispatcher
-from bot.core.engine_client import EngineClient
+from bot.chat.client import Desk, EaselClient
+from bot.chat.delivery.writer import DiscordDelivery
+from bot.chat.features import mine
+from bot.chat.ids import JobButton
+from bot.chat.router import press
+from bot.chat.sources import Fetch, Intake, from_discord
+from bot.chat.tree import make_tree, push_commands
+from bot.config import Settings, make_private
+from bot.core.engines.client import EngineClient
 from bot.core.housekeeping import Tell, keep_house
+from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Clock
-from bot.exits import EXIT_FAILED, EXIT_OK, explained
-from bot.health import Health, Signs, notify
-from bot.lock import EXIT_ALREADY_RUNNING, lock_data
-from bot.models import engine_settings
-from bot.stopping import Stop
 from bot.store import Store
-from bot.store.errors import Unusable
-from bot.ui.attachments import Fetch, Intake, from_discord
-from bot.ui.buttons import JobButton
-from bot.ui.client import Desk, EaselClient, EaselTree
-from bot.ui.commands import imagine, limits, mine
-from bot.ui.delivery import DiscordDelivery
-from bot.ui.outages import NOT_LET_IN, TROUBLES, Outage, is_weather, outage_of, pauses
-from bot.ui.presses import press
-from bot.ui.rival import RIVAL
+from bot.vitals.health import Health, Signs, notify
 from engine.contract import EngineSettings
 
 log = structlog.get_logger(__name__)
 
-PERMISSIONS = discord.Permissions(
-    view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
-)
 SYNC_WITHIN_S = 10.0
 """So long a start waits for the commands to be pushed; then it goes on with those that Discord knows."""
 
@@ -197,205 +181,4 @@ def create_app(
     )
 
 
-def make_tree(client: EaselClient) -> EaselTree:
-    """For servers only, whatever the application's page says: where the bot itself is not, it can't post."""
-    tree = EaselTree(
-        client,
-        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
-        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
-    )
-    for module in (imagine, mine, limits):
-        module.add_to(tree)
-    return tree
-
-
-async def sync_commands(client: EaselClient, tree: EaselTree, store: Store, *, force: bool = False) -> bool:
-    """Pushes the commands when they changed since the last time (Discord allows 200 creates a day)."""
-    payload = [command.to_dict(tree) for command in tree.get_commands()]
-    digest = hashlib.sha256(json.dumps(payload, sort_keys=True, default=str).encode()).hexdigest()
-    key = f"commands of {client.application_id}"
-    if not force and await store.settings.note(key) == digest:
-        return False
-    await tree.sync()
-    await store.settings.set_note(key, digest)
-    log.info("commands_synced", count=len(payload))
-    return True
-
-
-async def push_commands(
-    client: EaselClient, tree: EaselTree, store: Store, *, tell_owner: Tell, tried: asyncio.Event
-) -> None:
-    """Until Discord has them, with growing pauses; `tried` is set after the first try."""
-    for pause in pauses():
-        try:
-            await sync_commands(client, tree, store)
-        except TROUBLES as error:
-            outage = outage_of(error)
-        else:
-            return
-        finally:
-            tried.set()
-        if outage.sentence == NOT_LET_IN:
-            client.end_for_its_token()
-            return
-        wait_s = max(pause, outage.asked_s)
-        log.error("commands_not_synced", problem=outage.sentence, again_s=wait_s)
-        await tell_owner(
-            f"Easel's commands could not be pushed to Discord and stay as they are. {outage.sentence}"
-        )
-        await asyncio.sleep(wait_s)
-
-
-def invite_link(application_id: int) -> str:
-    return discord.utils.oauth_url(
-        application_id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
-    )
-
-
 # ------------------------------------------------------------------ commands of the shell
-
-
-def run(
-    settings: Settings,
-    *,
-    engine: EngineSettings | None = None,
-    client_options: Callable[[], Mapping[str, Any]] = dict,
-) -> int:
-    """`easel run`: the real bot until it is told to stop; the exit code says why it ended.
-
-    `client_options` is called inside the event loop; what it returns goes to discord.Client.
-    """
-    stop = Stop()
-    stop.listen()
-    token = settings.discord.read_token()
-    os.environ.pop("DISCORD_TOKEN", None)  # nothing that is started from here has a use for it
-    logs.configure(settings.log.level, settings.log.format, secrets=(token,), one_line=is_weather)
-
-    def serve() -> int:
-        with lock_data(settings):
-            return asyncio.run(
-                _serve(settings, engine or engine_settings(settings), token, client_options, stop)
-            )
-
-    return _explained(serve)
-
-
-def _explained(act: Callable[[], int]) -> int:
-    """As `exits.explained`, with what Discord and the network may say."""
-
-    def online() -> int:
-        try:
-            return act()
-        except TROUBLES as problem:
-            outage = outage_of(problem)
-            print(
-                f"{outage.sentence} Try again later." if outage.may_pass else outage.sentence, file=sys.stderr
-            )
-            return EXIT_FAILED if outage.may_pass else EXIT_CONFIG
-
-    return explained(online)
-
-
-async def _serve(
-    settings: Settings,
-    engine: EngineSettings,
-    token: str,
-    client_options: Callable[[], Mapping[str, Any]],
-    stop: Stop,
-) -> int:
-    """Tries to come in until Discord lets it, and stays until it is told to stop. Raises what can't pass."""
-    loop, told_to_stop = asyncio.get_running_loop(), asyncio.Event()
-    clients: list[EaselClient] = []
-
-    def leave() -> None:
-        told_to_stop.set()
-        for client in clients:
-            client.leave()
-
-    stop.does(lambda: loop.call_soon_threadsafe(leave))
-    try:
-        for pause in pauses():
-            clients[:] = [create_app(settings, engine, **client_options())]
-            outage = await _stay(clients[0], token)
-            if outage is None:
-                break
-            clients.clear()
-            if not await _wait(told_to_stop, max(pause, outage.asked_s), outage.sentence):
-                break
-    finally:
-        stop.is_heard()
-    return max(map(_as_exit_code, clients), default=EXIT_OK)
-
-
-def _as_exit_code(client: EaselClient) -> int:
-    """Why it left, told where nobody asked it to."""
-    if client.token_was_refused:
-        print(NOT_LET_IN, file=sys.stderr)
-        return EXIT_CONFIG
-    if client.has_rival:
-        print(RIVAL, file=sys.stderr)
-        return EXIT_ALREADY_RUNNING
-    return EXIT_OK
-
-
-async def _stay(client: EaselClient, token: str) -> Outage | None:
-    """Serves until it is told to leave; the outage that kept it from coming in, if it may pass."""
-
-    @client.event
-    async def on_ready() -> None:  # pyright: ignore[reportUnusedFunction] - discord.py finds it by name
-        log.info("ready", user=str(client.user), servers=len(client.guilds))
-        await client.let_go_of_servers()
-        if not client.guilds and client.application_id is not None:
-            print(f"Easel is in no server yet. Invite it: {invite_link(client.application_id)}", flush=True)
-
-    try:
-        async with client:
-            await client.serve(token)
-    except TROUBLES as error:
-        outage = outage_of(error)
-        if not outage.may_pass:
-            raise
-        return outage
-    if client.damage:
-        raise Unusable(f"Easel had to end: {client.damage.removesuffix('.')}.")
-    return None
-
-
-async def _wait(told_to_stop: asyncio.Event, pause_s: float, why: str) -> bool:
-    """Whether to try once more afterwards; not, once it is told to stop."""
-    print(f"{why} Trying again in {pause_s:.0f} s.", file=sys.stderr, flush=True)
-    notify(f"STATUS={why}")
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(pause_s):
-            await told_to_stop.wait()
-    return not told_to_stop.is_set()
-
-
-def sync(settings: Settings, force: bool) -> int:
-    """`easel sync`: pushes the slash commands without starting the bot."""
-    token = settings.discord.read_token()
-    logs.configure(settings.log.level, settings.log.format, secrets=(token,), one_line=is_weather)
-
-    def push() -> int:
-        with lock_data(settings):  # a running bot writes to the same database, and has pushed them itself
-            pushed = asyncio.run(_sync(settings, token, force=force))
-        print(
-            "The commands were pushed." if pushed else "The commands have not changed (--force pushes them)."
-        )
-        return EXIT_OK
-
-    return _explained(push)
-
-
-async def _sync(settings: Settings, token: str, *, force: bool) -> bool:
-    async def nothing(*_: object) -> None:
-        return None
-
-    client = EaselClient(on_setup=nothing, on_close=nothing, on_drain=nothing)
-    store = await Store.open(settings.database, backups=settings.backups)
-    try:
-        async with client:
-            await client.login(token)
-            return await sync_commands(client, make_tree(client), store, force=force)
-    finally:
-        await store.close()

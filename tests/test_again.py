@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from bot import imagine, info
-from bot.cli import app
+from bot.chat.look import safe
+from bot.chat.look.picture_info import describe
 from bot.config import Settings
-from bot.imagine import Wish
-from bot.ui import messages
-from bot.ui.info import describe
+from bot.shell import imagine, info
+from bot.shell.cli import app
+from bot.shell.imagine import Wish
 from engine.contract import (
     SAMPLERS,
     SEEDS,
@@ -286,7 +286,7 @@ def test_the_chats_command_is_exact_or_says_no(request_: GenerationRequest) -> N
     """Whatever drew a picture: ℹ️ Info's command asks for it again, or the text beside it says that it can't."""
     text, command = of_job(request_)
 
-    assert messages.utf16_length(text) <= 950
+    assert safe.utf16_length(text) <= 950
     if REFUSED not in text:
         assert pasted(command, request_) == request_
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from bot import config
-from bot.jobs import TRANSITIONS, JobState
+from bot.job import TRANSITIONS, JobState
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for name in ("bot", "engine", "rehearsal") for path in (ROOT / name).rglob("*.py"))
+SOURCES = sorted(
+    path for name in ("bot", "engine", "workshop.rehearsal") for path in (ROOT / name).rglob("*.py")
+)
 TESTS = sorted(
     path for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py" or path.stat().st_size
 )
@@ -30,7 +32,7 @@ FROM_ENGINE = {
     "engine.pictures.inputs",
     "engine.contract.failpoints",
 }
-"""The only engine modules that the bot and its rehearsal may name."""
+"""The only engine modules that the bot and its workshop.rehearsal may name."""
 
 
 def ids(paths: list[Path]) -> list[str]:
@@ -112,7 +114,7 @@ def test_no_two_tests_of_a_file_share_a_name() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
 def test_the_bot_names_few_engine_modules(path: Path) -> None:
-    """The bot and its rehearsal reach the engine through few modules, and the engine never reaches back."""
+    """The bot and its workshop.rehearsal reach the engine through few modules, and the engine never reaches back."""
     names = set(imported(tree_of(path)))
     if not path.is_relative_to(ROOT / "engine"):
         of_engine = {name for name in names if name.split(".")[0] == "engine"}
@@ -120,7 +122,7 @@ def test_the_bot_names_few_engine_modules(path: Path) -> None:
     else:
         assert {name.split(".")[0] for name in names} & {
             "bot",
-            "rehearsal",
+            "workshop.rehearsal",
             "discord",
             "aiosqlite",
             "sqlite3",

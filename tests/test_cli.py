@@ -20,12 +20,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import bot
-from bot import demo, imagine, info
-from bot.child import ask_child
-from bot.cli import app
 from bot.config import EngineSection, Settings
-from bot.imagine import Wish
-from bot.models import engine_settings
+from bot.config.engine import engine_settings
+from bot.shell import demo, imagine, info
+from bot.shell.child import ask_child
+from bot.shell.cli import app
+from bot.shell.imagine import Wish
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo, encode_png
@@ -86,7 +86,7 @@ def test_the_version_is_printed() -> None:
     assert (done.returncode, done.stdout) == (0, f"easel {bot.__version__}\n")
 
 
-@pytest.mark.parametrize("module", ["bot.cli", "bot.__main__"])
+@pytest.mark.parametrize("module", ["bot.shell.cli", "bot.__main__"])
 def test_the_entry_is_light(module: str) -> None:
     """What the console script loads holds no Discord, no database, no torch and no settings."""
     heavy = {"discord", "aiosqlite", "sqlite3", "torch", "diffusers", "pydantic", "simcord"}
@@ -127,13 +127,13 @@ def test_the_folder_of_models(tmp_path: Path) -> None:
     "module",
     [
         "bot.app",
-        "bot.demo",
-        "bot.imagine",
-        "bot.doctor",
-        "bot.info",
-        "bot.collection",
+        "bot.shell.demo",
+        "bot.shell.imagine",
+        "bot.shell.doctor.report",
+        "bot.shell.info",
+        "bot.shell.models",
         "engine.process",
-        "rehearsal.chaos.storms",
+        "workshop.rehearsal.chaos.storms",
     ],
 )
 def test_the_bot_never_loads_torch(module: str) -> None:

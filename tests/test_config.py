@@ -9,7 +9,7 @@ import pytest
 
 from bot import config
 from bot.config import ConfigError, Settings, load
-from bot.jobs import Limits
+from bot.limits import Limits
 from engine.contract import STARTER, WIDE_ROWS, EngineSettings
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def test_no_file_means_defaults() -> None:
 
 
 def test_limits_and_ceilings_have_the_names_of_limits() -> None:
-    """A field added to bot.jobs.Limits needs its key in both sections."""
+    """A field added to bot.job.Limits needs its key in both sections."""
     assert tuple(config.LimitsSection.model_fields) == Limits.names()
     assert tuple(config.CeilingsSection.model_fields) == Limits.names()
 

@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bot import child, doctor, online
-from bot.child import ask_child
-from bot.cli import app
 from bot.config import Settings, load
-from bot.doctor import Finding, Status
+from bot.shell import child
+from bot.shell.child import ask_child
+from bot.shell.cli import app
+from bot.shell.doctor import online
+from bot.shell.doctor import report as doctor
+from bot.shell.doctor.report import Finding, Status
 from bot.store import Store
 from bot.store.backup import back_up, name_for
 from bot.store.db import Database

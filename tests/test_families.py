@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bot.cli import app
-from bot.jobs import JobState
+from bot.job import JobState
+from bot.shell.cli import app
 from tests.tiny import build_xl
 from tests.tiny_any import build_flux
 from tests.ui.world import World, text_of

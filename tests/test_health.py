@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import health
-from bot.health import Health, Signs, look
+from bot.chat.client import EaselClient
 from bot.store.db import DatabaseError
-from bot.ui.client import EaselClient
+from bot.vitals import health
+from bot.vitals.health import Health, Signs, look
 
 
 async def fine() -> None:

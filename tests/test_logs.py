@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from bot import logs
+from bot.vitals import logs
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789ab"
 

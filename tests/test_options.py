@@ -18,13 +18,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import bot
-from bot import bench, imagine, info, models
-from bot.cli import app
-from bot.config import Settings
+from bot.config import Settings, engine
+from bot.shell import imagine, info
+from bot.shell.cli import app
 from engine import process
 from engine.contract import EngineSettings, FakeSettings, ModelInfo, limits
 from engine.pictures.metadata import encode_png
 from tests.test_cli import REQUEST
+from workshop.bench import bot_figures
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +119,7 @@ def test_bench_looks_where_it_is_to_write_first(
     option: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Minutes of measuring never end in a file that can't be written."""
-    monkeypatch.setattr(bench, "main", started)
+    monkeypatch.setattr(bot_figures, "main", started)
     monkeypatch.setattr(os, "access", lambda path, _: str(path) != "/proc" and Path(path).is_dir())
     done = CliRunner().invoke(app, ["bench", option, place])
 
@@ -128,9 +129,9 @@ def test_bench_looks_where_it_is_to_write_first(
 
 def test_bench_without_its_model_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An engine that can't start is told by its own words."""
-    monkeypatch.setattr(bench, "HUB_PATIENCE_S", 0.0)
-    with pytest.raises(bench.CannotMeasure, match="model folder"):
-        bench.measure_engine_start(str(tmp_path / "gone"), tmp_path, runs=1)
+    monkeypatch.setattr(bot_figures, "HUB_PATIENCE_S", 0.0)
+    with pytest.raises(bot_figures.CannotMeasure, match="model folder"):
+        bot_figures.measure_engine_start(str(tmp_path / "gone"), tmp_path, runs=1)
 
 
 def numbers() -> list[Any]:
@@ -217,8 +218,8 @@ def test_told_to_end_it_leaves_nothing_behind(number: signal.Signals, moment: st
 
 def test_the_starters_note_is_one_line() -> None:
     """Of a terminal of 80 columns."""
-    assert len(models.STARTER_NOTE) < 80
-    assert "--model" in models.STARTER_NOTE
+    assert len(engine.STARTER_NOTE) < 80
+    assert "--model" in engine.STARTER_NOTE
 
 
 def test_a_hub_that_is_out_of_reach_ends_after_a_stated_time(
@@ -236,7 +237,7 @@ def test_a_hub_that_is_out_of_reach_ends_after_a_stated_time(
     assert "trying again in 5 s, for 7 s in all" in done.stderr
     assert "owner/name is not on this machine and the hub can't be reached" in done.stderr
     assert "It was tried for" in done.stderr.splitlines()[-1]
-    assert models.engine_settings(Settings()).hub_patience_s is None
+    assert engine.engine_settings(Settings()).hub_patience_s is None
 
 
 def test_info_compares_machines_only_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_nobody_is_warned_of_packages_that_a_bot_has_no_use_for() -> None:
     """discord.py's client warns of PyNaCl and davey, which voice would take."""
     code = (
         "import logging; logging.basicConfig()\n"
-        "from bot.ui.client import EaselClient\n"
+        "from bot.chat.client import EaselClient\n"
         "EaselClient(on_setup=None, on_close=None, on_drain=None)"
     )
     done = subprocess.run(

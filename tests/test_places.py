@@ -15,7 +15,7 @@ from PIL import Image
 
 import bot
 from bot.config import KEYS, ConfigError, Settings, load
-from bot.models import engine_settings
+from bot.config.engine import engine_settings
 from bot.store import Store
 from engine.checkpoints import hub
 from engine.pictures.metadata import encode_png

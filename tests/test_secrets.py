@@ -11,9 +11,9 @@ import pytest
 
 import bot
 from bot.config import KEYS, SECTIONS, VARIABLES, ConfigError, load
-from bot.config_words import shown
-from bot.doctor import bad, check_token, ok, warn
-from bot.redaction import REMOVED, cleaned
+from bot.config.problems import shown
+from bot.config.redaction import REMOVED, cleaned
+from bot.shell.doctor.report import bad, check_token, ok, warn
 
 TOKEN = "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"
 TOKENS = (

@@ -16,9 +16,9 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
-from bot.config_words import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
-from bot.jobs import Limits
-from bot.redaction import cleaned, holds_token
+from bot.config.problems import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
+from bot.config.redaction import cleaned, holds_token
+from bot.limits import Limits
 from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch
 from engine.pictures import inputs
 
@@ -26,10 +26,6 @@ FILE_NAME = "easel.toml"
 PREFIX = "EASEL_"
 OTHER_VARIABLES = frozenset({"EASEL_CONFIG", "EASEL_CI"})
 """Variables with our prefix that are no settings: which file to read, and the tests' "nothing may be skipped"."""
-
-
-EXIT_CONFIG = 78
-"""sysexits.h: a configuration error; supervisors should not start us again."""
 
 
 def make_private(folder: Path) -> None:
@@ -161,7 +157,7 @@ class ModelsSection(Section):
 
 
 class LimitsSection(Section):
-    """What everyone may use until an admin sets something else; the names are those of `bot.jobs.Limits`."""
+    """What everyone may use until an admin sets something else; the names are those of `bot.job.Limits`."""
 
     credits_per_day: int = Field(default=100, ge=0, le=1_000_000)
     pending: int = Field(default=3, ge=1, le=1000)

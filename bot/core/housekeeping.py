@@ -11,11 +11,11 @@ from pathlib import Path
 import structlog
 
 from bot.config import Settings
-from bot.core.gate import free_mb
+from bot.core.asking.admission import free_mb
 from bot.core.ports import Clock
-from bot.core.spooled import inputs_of
+from bot.core.spool import inputs_of
 from bot.core.words import of_damage
-from bot.jobs import TOKEN_LIFE_S
+from bot.job import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune, sweep
 from bot.store.db import DatabaseError, Unusable

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bot.core.words import why
-from bot.jobs import Job, Reason
+from bot.job import Job, Reason
 from engine.contract import Stepped
 
 

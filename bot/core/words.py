@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.core.engine_client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineStatus, Phase
-from bot.jobs import Reason, ReasonCode
+from bot.core.engines.client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineStatus, Phase
+from bot.job import Reason, ReasonCode
 
 CLOSING = "Easel is being restarted: ask again in a minute."
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.store import health
+from bot.store import checks
 from bot.store.errors import DatabaseError, Unusable
 
 PATIENCE_S = 30.0
@@ -79,7 +79,7 @@ def back_up(database: Path, target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _partial(target) as partial:
             _copy(database, partial)
-            if problems := health.verify(partial):
+            if problems := checks.verify(partial):
                 raise DatabaseError(f"The copy of {database} does not hold: {'; '.join(problems[:3])}.")
             partial.replace(target)
             sync_folder(target.parent)
@@ -98,7 +98,7 @@ def _check_target(database: Path, target: Path) -> None:
     own = (database.with_name(f"{database.name}{suffix}") for suffix in ("", *_BESIDE))
     if any(target.samefile(each) for each in own if each.exists()):
         raise DatabaseError(f"{target} belongs to the database itself: name another file for the copy.")
-    if health.verify(target):
+    if checks.verify(target):
         raise DatabaseError(
             f"{target} is there, and no good copy of Easel's: name another file, or remove it first."
         )
@@ -173,7 +173,7 @@ def _copy(database: Path, target: Path) -> None:
 
     uri = f"{database.absolute().as_uri()}?mode=ro"
     with (
-        contextlib.closing(sqlite3.connect(uri, uri=True, timeout=health.BUSY_TIMEOUT_S)) as source,
+        contextlib.closing(sqlite3.connect(uri, uri=True, timeout=checks.BUSY_TIMEOUT_S)) as source,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         source.backup(copy, progress=patiently)
@@ -226,7 +226,7 @@ def restore(database: Path, source: Path, *, now: float) -> Path | None:
         database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _partial(database) as partial:
             shutil.copyfile(source, partial)
-            if problems := health.verify(partial):
+            if problems := checks.verify(partial):
                 raise DatabaseError(f"{source} can't be used: {'; '.join(problems[:3])}.")
             was_interrupted = _arriving(database).exists()
             _skip_ids(partial, last_used=None if was_interrupted else _last_id(database))
@@ -263,7 +263,7 @@ def _keep(database: Path, now: float) -> Path | None:
 def _last_id(database: Path) -> int | None:
     """The newest job's number, None where it can't be read any more."""
     try:
-        with health.look(database) as connection:
+        with checks.look(database) as connection:
             row = connection.execute("SELECT MAX(seq) FROM sqlite_sequence WHERE name = 'job'").fetchone()
             return int(row[0] or 0)
     except sqlite3.Error:

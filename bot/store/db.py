@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import aiosqlite
 
-from bot.store import backup, health, schema
+from bot.store import backup, checks, schema
 from bot.store.errors import DatabaseError, Unusable, plain_errors
 from bot.store.threads import unawaited
 
@@ -152,12 +152,12 @@ def _prepare(path: Path, backups: Path) -> None:
     if not path.exists():
         path.touch(mode=0o600)
         return
-    if problems := health.damage(path):
+    if problems := checks.damage(path):
         raise Unusable(
             f"it is damaged ({problems[0]}) and was left as it is; "
             "`easel restore` puts the newest backup in its place"
         )
-    found, newest = health.version(path), schema.newest()
+    found, newest = checks.version(path), schema.newest()
     if found > newest:
         raise Unusable(f"its schema {found} is newer than this program's {newest}: install the newer Easel")
     if 0 < found < newest:

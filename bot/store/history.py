@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.jobs import Job, JobState
+from bot.job import Job, JobState
+from bot.store.checks import audit
 from bot.store.db import Database
 from bot.store.errors import plain_errors
-from bot.store.health import audit
 from bot.store.jobs import job_of
 
 

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bot.jobs import LIVE, TRANSITIONS, WAITING, Admission, Job, JobState, Reason, Refusal, Usage
+from bot.job import LIVE, TRANSITIONS, WAITING, Admission, Job, JobState, Reason, Refusal
+from bot.limits import Usage
 from bot.store.db import Database
 from engine.contract import GenerationRequest, SpooledImage
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.jobs import LimitEntry, Subject
+from bot.limits import LimitEntry, Subject
 from bot.store.db import Database
 
 

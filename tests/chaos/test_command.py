@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 import bot
-from bot.cli import app
-from rehearsal.chaos import storms
-from rehearsal.chaos.plan import Plan, victims_in
-from rehearsal.chaos.strikes import Strike
-from rehearsal.chaos.verdict import Verdict
+from bot.shell.cli import app
+from workshop.rehearsal.chaos import storms
+from workshop.rehearsal.chaos.plan import Plan, victims_in
+from workshop.rehearsal.chaos.strikes import Strike
+from workshop.rehearsal.chaos.verdict import Verdict
 
 PACKAGES = str(Path(bot.__file__).parents[1])
 PLAN = Plan(jobs=1, kills=0, seed=7)
@@ -41,7 +41,7 @@ def test_a_storm_from_the_command_line(tmp_path: Path) -> None:
     """It prints a line and exits 0; it neither heeds the owner's variables nor touches the folder of data they name."""
     done = in_process(
         tmp_path,
-        "from bot.cli import main; main()",
+        "from bot.shell.cli import main; main()",
         *("chaos", "--jobs", "4", "--kills", "1", "--seed", "5", "--victims", "engine"),
         EASEL_DATA_DIR=str(tmp_path / "data"),
         EASEL_QUEUE_MAX="not a number",
@@ -107,11 +107,12 @@ def test_victims_are_named_with_commas() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "package", "extra"), [("chaos", "cryptography", "rehearsal"), ("demo", "simcord", "demo")]
+    ("command", "package", "extra"),
+    [("chaos", "cryptography", "workshop.rehearsal"), ("demo", "simcord", "demo")],
 )
 def test_a_missing_extra_is_told(tmp_path: Path, command: str, package: str, extra: str) -> None:
     """Where an extra's package is not installed, the command names it and what brings it, and exits 1."""
-    code = f"import sys; sys.modules[{package!r}] = None; from bot.cli import main; main()"
+    code = f"import sys; sys.modules[{package!r}] = None; from bot.shell.cli import main; main()"
     done = in_process(tmp_path, code, command)
 
     assert (done.returncode, done.stdout) == (1, "")

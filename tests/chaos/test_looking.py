@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
-from rehearsal.chaos.files import leftovers, let_a_year_pass, of_deleted
-from rehearsal.chaos.strikes import OF_THE_ENGINE, draw
-from rehearsal.chaos.verdict import tracebacks
+from workshop.rehearsal.chaos.files import leftovers, let_a_year_pass, of_deleted
+from workshop.rehearsal.chaos.strikes import OF_THE_ENGINE, draw
+from workshop.rehearsal.chaos.verdict import tracebacks
 
 
 def data_with_a_row(folder: Path, *, deleted: bool = False) -> Path:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from rehearsal.chaos.plan import Plan
-from rehearsal.chaos.storm import storm
-from rehearsal.chaos.verdict import judge
+from workshop.rehearsal.chaos.plan import Plan
+from workshop.rehearsal.chaos.storm import storm
+from workshop.rehearsal.chaos.verdict import judge
 
 pytestmark = pytest.mark.timeout(300)
 

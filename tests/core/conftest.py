@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.core import endings
-from bot.core import engine_client as client_module
-from bot.core.watch import Deadlines
+from bot.core.engines import client as client_module
+from bot.core.engines.watch import Deadlines
+from bot.core.line import endings
 from bot.store import db as database_module
 from engine.contract import FakeSettings
 from tests.core.rig import QUICK, MakeRig, Rig, settings_for

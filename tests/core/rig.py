@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
-from bot.core.dispatcher import Dispatcher
-from bot.core.engine_client import EngineClient
-from bot.core.policy import Refused
+from bot.core.asking.policy import Refused
+from bot.core.engines.client import EngineClient
+from bot.core.engines.watch import Deadlines
+from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Progress, Undeliverable
-from bot.core.watch import Deadlines
 from bot.core.words import why
-from bot.jobs import Action, Job, JobState, Origin, Owner, Reason
+from bot.job import Action, Job, JobState, Origin, Owner, Reason
 from bot.store import Store
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest
 

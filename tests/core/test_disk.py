@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from bot.core.policy import Refused
-from bot.jobs import Job, JobState
-from bot.store import health
+from bot.core.asking.policy import Refused
+from bot.job import Job, JobState
+from bot.store import checks
 from bot.store.db import DatabaseError
 from engine.contract import FakeSettings
 from tests.core.rig import SLOW, MakeRig, eventually
@@ -74,5 +74,5 @@ async def test_a_database_without_room_loses_nothing(disk: FaultyDisk, rig_of: M
     assert [(row.state, row.charged, row.faults) for row in rows] == [(JobState.DELIVERED, 1, 0)] * 4
     await eventually(lambda: len(rig.delivery.finished) == len(jobs))
     assert await rig.used(user=9) == 0
-    assert health.damage(rig.file, thorough=True) == []
+    assert checks.damage(rig.file, thorough=True) == []
     await rig.assert_books()

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from bot.core.dispatcher import PLACES_SHOWN
-from bot.core.engine_client import EngineStatus, Phase
-from bot.core.policy import Refused
+from bot.core.asking.policy import Refused
+from bot.core.engines.client import EngineStatus, Phase
+from bot.core.line.dispatcher import PLACES_SHOWN
 from bot.core.ports import Progress
-from bot.jobs import Job, JobState, LimitEntry, Owner, Subject
+from bot.job import Job, JobState, Owner
+from bot.limits import LimitEntry, Subject
 from engine.contract import (
     Cancelled,
     Event,

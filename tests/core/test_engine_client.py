@@ -14,8 +14,8 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from bot.core.engine_client import EngineClient, Lost, Paused, Phase, _log_ready
-from bot.core.watch import Deadlines
+from bot.core.engines.client import EngineClient, Lost, Paused, Phase, _log_ready
+from bot.core.engines.watch import Deadlines
 from engine import process as process_module
 from engine.contract import (
     Broken,
@@ -234,7 +234,7 @@ async def test_lost_says_how_it_ended(launch: Launch) -> None:
 
 async def test_restarts_wait_longer_each_time(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that dies again and again is restarted after the pauses of the list, the last one repeated."""
-    from bot.core import engine_client
+    from bot.core.engines import client as engine_client
 
     monkeypatch.setattr(engine_client, "BACKOFF_S", (0.0, 0.01, 0.03))
     monkeypatch.setattr(engine_client, "DEATHS_MAX", 9)
@@ -291,7 +291,7 @@ async def test_what_is_sent_to_a_dead_engine_is_dropped(launch: Launch) -> None:
 
 async def test_stop_between_two_generations(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped while a restart is planned, the client starts no process any more."""
-    from bot.core import engine_client
+    from bot.core.engines import client as engine_client
 
     monkeypatch.setattr(engine_client, "BACKOFF_S", (0.2,))
     ship = await launch()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.core.fairness import FairQueue
+from bot.core.line.fairness import FairQueue
 
 PEOPLE = st.integers(1, 5)
 COSTS = st.integers(1, 20)

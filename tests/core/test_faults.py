@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from bot.core import dispatcher as dispatcher_module
-from bot.core import engine_client as client_module
-from bot.core.engine_client import Phase
-from bot.core.watch import Deadlines
-from bot.jobs import Job, JobState
+from bot.core.engines import client as client_module
+from bot.core.engines.client import Phase
+from bot.core.engines.watch import Deadlines
+from bot.core.line import dispatcher as dispatcher_module
+from bot.job import Job, JobState
 from bot.store.db import DatabaseError
 from engine.contract import FakeSettings
 from tests.core.rig import SLOW, MakeRig, Rig, end_of, eventually

@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 
 from bot.config import Settings
 from bot.core import housekeeping
-from bot.jobs import JobState
+from bot.job import JobState
 from bot.store.backup import backups, name_for
+from bot.store.checks import verify
 from bot.store.db import DatabaseError
-from bot.store.health import verify
 from engine.contract import FakeSettings
 from tests.core.rig import SLOW, MakeRig, Rig, eventually
 

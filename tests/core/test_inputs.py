@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from bot.core import housekeeping
-from bot.core.gate import INPUT_GONE
-from bot.core.policy import Refused
-from bot.core.spooled import hold_inputs
-from bot.jobs import Job, JobState, Owner
+from bot.core.asking.admission import INPUT_GONE
+from bot.core.asking.policy import Refused
+from bot.core.spool import hold_inputs
+from bot.job import Job, JobState, Owner
 from engine.contract import FakeSettings
 from engine.pictures import inputs
-from rehearsal.easel import png
 from tests.core.rig import GUILD, MakeRig, Rig, eventually, picture
 from tests.core.test_housekeeping import DAY_S, HELD, kept, with_days
+from workshop.rehearsal.bot import png
 
 
 @pytest.fixture

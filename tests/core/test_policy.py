@@ -12,8 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.policy import Admitted, Refused, Window, credit, day_of, explain, foresee, judge, limits_for
-from bot.jobs import LimitEntry, Limits, Owner, Refusal, Subject, Usage, cost_of, work_of
+from bot.core.asking.policy import (
+    Admitted,
+    Refused,
+    Window,
+    credit,
+    day_of,
+    explain,
+    foresee,
+    judge,
+    limits_for,
+)
+from bot.job import Owner, Refusal, cost_of, work_of
+from bot.limits import LimitEntry, Limits, Subject, Usage
 from engine.contract import SAMPLERS, GenerationRequest
 from tests.store.books import GUILD, request
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bot.core.ports import Irremovable
-from bot.jobs import Job, JobState, LimitEntry, Subject
+from bot.job import Job, JobState
+from bot.limits import LimitEntry, Subject
 from engine.contract import FakeSettings, Finished, SpooledImage, Started, Stepped
 from tests.core.rig import GUILD, QUICK, SLOW, MakeRig, RecordingDelivery, Rig, end_of, eventually
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.engine_client import Phase
-from bot.jobs import TOKEN_LIFE_S, Job, JobState
+from bot.core.engines.client import Phase
+from bot.job import TOKEN_LIFE_S, Job, JobState
 from engine.contract import FakeSettings
 from tests.core.rig import QUICK, SLOW, MakeRig, Rig, eventually
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from bot.core import housekeeping
-from bot.core.policy import Refused
-from bot.jobs import Job, JobState, Owner, Subject
+from bot.core.asking.policy import Refused
+from bot.job import Job, JobState, Owner
+from bot.limits import Subject
 from bot.store import Store
 from bot.store.errors import DatabaseError, Unusable
 from engine.contract import FakeSettings, GenerationRequest, InvalidRequest, SpooledImage

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from bot.core import engine_client as client_module
-from bot.core.engine_client import EngineClient, EngineStatus, Lost, Paused, Phase, pinned
-from bot.core.policy import Refused
-from bot.core.watch import Deadlines
+from bot.core.asking.policy import Refused
+from bot.core.engines import client as client_module
+from bot.core.engines.client import EngineClient, EngineStatus, Lost, Paused, Phase, pinned
+from bot.core.engines.watch import Deadlines
 from bot.core.words import for_the_owner, held_up_by, model_set_aside
-from bot.jobs import Job, JobState
+from bot.job import Job, JobState
 from engine import process as process_module
 from engine.contract import (
     EXIT_DEVICE_LOST,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.watch import Deadlines, Watch
+from bot.core.engines.watch import Deadlines, Watch
 from engine.contract import (
     Cancel,
     Cancelled,

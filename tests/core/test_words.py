@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bot.core.words import why
-from bot.jobs import Reason, ReasonCode
+from bot.job import Reason, ReasonCode
 
 VALUES = {
     ReasonCode.TOLD: {"text": "The engine says {why}."},

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.core.policy import Admitted, Refused, judge
-from bot.jobs import Limits
-from bot.models import for_upscaling
+from bot.core.asking.catalogue import for_upscaling
+from bot.core.asking.policy import Admitted, Refused, judge
+from bot.limits import Limits
 from engine.contract import (
     LANCZOS,
     OWN_SAMPLER,

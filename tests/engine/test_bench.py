@@ -472,7 +472,7 @@ def test_rows_are_counted_as_the_unet_sees_them(subject: Machine) -> None:
 def test_the_bare_call_prints_json(
     environ: None, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`tests.bench.wire` reads seconds of a plain pipe() call from it."""
+    """`workshop.bench.wire` reads seconds of a plain pipe() call from it."""
     monkeypatch.setattr(sys, "argv", ["bare", str(small), "--runs", "2"])
     bare.main()
     values = json.loads(capsys.readouterr().out)
@@ -487,7 +487,7 @@ def test_the_bare_call_prints_json(
 
 def test_easel_bench_hands_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`easel bench --engine-only` runs the engine's program with the settings, without the token, and keeps its JSON."""
-    from bot.cli import app
+    from bot.shell.cli import app
 
     seen: list[tuple[list[str], dict[str, str]]] = []
 
@@ -496,7 +496,7 @@ def test_easel_bench_hands_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         Path(command[command.index("--json") + 1]).write_text('{"goals": []}')
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr("bot.bench.subprocess.run", child)
+    monkeypatch.setattr("workshop.bench.bot_figures.subprocess.run", child)
     monkeypatch.setenv("DISCORD_TOKEN", "secret")
     words = ["--engine-only", "--quick", "--model", "sd15-random", "--json", str(tmp_path / "out.json")]
     done = CliRunner().invoke(app, ["bench", *words, "--plot", "plot.png"])

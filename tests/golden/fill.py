@@ -12,19 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bot.jobs import (
-    Action,
-    Admission,
-    Job,
-    LimitEntry,
-    Limits,
-    Origin,
-    Owner,
-    Reason,
-    ReasonCode,
-    Subject,
-    cost_of,
-)
+from bot.job import Action, Admission, Job, Origin, Owner, Reason, ReasonCode, cost_of
+from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
 from engine.contract import GenerationRequest, SpooledImage
 from tests.store.books import NOON, sure

@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
+from bot.chat.features.mine import TurnPage
+from bot.chat.ids import JobButton
 from bot.core.words import why
-from bot.jobs import Job, JobState, Subject
-from bot.store import Store, health, schema
+from bot.job import Job, JobState
+from bot.limits import Subject
+from bot.store import Store, checks, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
-from bot.ui.buttons import JobButton
-from bot.ui.commands.mine import TurnPage
 from tests.store.books import admission
 
 GOLDEN = Path(__file__).parent
@@ -74,10 +75,10 @@ async def test_an_old_database_is_migrated_once_with_a_backup(file: Path, versio
     for _ in range(2):
         await (await Store.open(file)).close()
         kept = backups(file.parent / "backups")
-        assert [health.version(copy.path) for copy in kept] == ([version] if version < NEWEST else [])
+        assert [checks.version(copy.path) for copy in kept] == ([version] if version < NEWEST else [])
         assert all(table(copy.path, "job") == before for copy in kept)
-    assert health.version(file) == NEWEST
-    assert health.check(file) == health.damage(file, thorough=True) == health.audit(file) == []
+    assert checks.version(file) == NEWEST
+    assert checks.check(file) == checks.damage(file, thorough=True) == checks.audit(file) == []
 
 
 async def test_a_migrated_schema_is_the_new_one_word_for_word(file: Path, tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ async def test_version_3_may_have_an_index_more(file: Path) -> None:
                WHERE state = 'cancelled' AND message_id IS NULL AND shown_at IS NULL"""
         )
     await (await Store.open(file)).close()
-    assert (health.version(file), health.damage(file, thorough=True)) == (NEWEST, [])
+    assert (checks.version(file), checks.damage(file, thorough=True)) == (NEWEST, [])
 
 
 @pytest.mark.parametrize("version", [1], indirect=True)
@@ -178,10 +179,10 @@ async def test_kill_9_while_an_old_database_is_migrated(file: Path, version: int
     command = [sys.executable, "-m", "tests.store.dying", str(file), str(after)]
     ended = await asyncio.to_thread(subprocess.run, command, check=False)
     assert ended.returncode == -signal.SIGKILL
-    assert health.version(file) == version
+    assert checks.version(file) == version
     assert table(file, "job") == before
     await (await Store.open(file)).close()
-    assert health.version(file) == NEWEST
+    assert checks.version(file) == NEWEST
     assert len(backups(file.parent / "backups")) <= 2
 
 
@@ -227,7 +228,7 @@ async def test_a_migration_that_loses_a_parent_is_undone(file: Path, monkeypatch
         Unusable, match=rf"schema {NEWEST + 1} was undone, since row 2 of job would refer to none"
     ):
         await Database.open(file)
-    assert (health.version(file), table(file, "job")) == (NEWEST, before)
+    assert (checks.version(file), table(file, "job")) == (NEWEST, before)
 
 
 # ------------------------------------------------------------------ ids

@@ -18,8 +18,8 @@ import pytest
 from playwright.async_api import Page, expect
 from playwright.async_api import TimeoutError as TooLate
 
-from bot import demo
 from bot.config import Settings
+from bot.shell import demo
 from tests.page.conftest import running_demo
 
 IMAGE_MS, TYPING_MS = 60_000, 5_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.dispatcher import Dispatcher
-from bot.core.endings import Endings
-from bot.jobs import Job
-from tests.simulation.play import play
+from bot.core.line.dispatcher import Dispatcher
+from bot.core.line.endings import Endings
+from bot.job import Job
+from workshop.rehearsal.simulation.play import play
 
 BLOCK, BLOCKS = 50, 8
 ONCE_BROKEN = (17, 34, 36, 103, 264, 298, 2098, 2834, 2846, 5092, 5155)

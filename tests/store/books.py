@@ -6,7 +6,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from bot.jobs import Action, Admission, Job, Limits, Origin, Owner, cost_of
+from bot.job import Action, Admission, Job, Origin, Owner, cost_of
+from bot.limits import Limits
 from bot.store import Store
 from engine.contract import GenerationRequest, SpooledImage
 

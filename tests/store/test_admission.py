@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.jobs import Job, JobState, Reason, Refusal, Usage
+from bot.job import Job, JobState, Reason, Refusal
+from bot.limits import Usage
 from bot.store import Store
 from tests.store.books import GUILD, NOON, admission, admitted, delivered, queued, rendered, running, sure
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.jobs import JobState
-from bot.store import Store, backup, health, schema
+from bot.job import JobState
+from bot.store import Store, backup, checks, schema
 from bot.store.backup import back_up, backups, name_for, prune, restore
 from bot.store.db import Database, DatabaseError, Unusable
 from tests.store.books import NOON, admitted, delivered, rendered, running, sure
@@ -32,7 +32,7 @@ async def filled(file: Path, *, jobs: int = 20) -> None:
 
 
 def ids(file: Path) -> list[int]:
-    with health.look(file) as connection:
+    with checks.look(file) as connection:
         return [row[0] for row in connection.execute("SELECT id FROM job ORDER BY id")]
 
 
@@ -67,7 +67,7 @@ async def test_a_backup_made_under_load_is_one_moment(store: Store, file: Path, 
     await busy
     counts = []
     for copy in copies:
-        assert health.verify(copy) == []
+        assert checks.verify(copy) == []
         assert ids(copy) == list(range(1, len(ids(copy)) + 1))
         counts.append(len(ids(copy)))
     assert counts == sorted(counts)
@@ -217,8 +217,8 @@ async def test_a_migration_keeps_a_verified_copy_first(file: Path, monkeypatch: 
     (kept,) = backups(file.parent / "backups")
     assert kept.path.name.endswith(f"-before-schema-{NEWEST + 1}.sqlite3")
     assert not kept.is_regular
-    assert (health.version(kept.path), health.version(file)) == (NEWEST, NEWEST + 1)
-    assert health.damage(kept.path, thorough=True) == []
+    assert (checks.version(kept.path), checks.version(file)) == (NEWEST, NEWEST + 1)
+    assert checks.damage(kept.path, thorough=True) == []
     assert ids(kept.path) == ids(file)
     await (await Database.open(file)).close()
     assert len(backups(file.parent / "backups")) == 1
@@ -231,7 +231,7 @@ async def test_without_a_copy_there_is_no_migration(file: Path, monkeypatch: pyt
     monkeypatch.setattr(schema, "migrations", lambda: LATER)
     with pytest.raises(DatabaseError, match="could not be copied"):
         await Database.open(file)
-    assert health.version(file) == NEWEST
+    assert checks.version(file) == NEWEST
 
 
 async def test_killed_migrations_leave_one_copy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ async def test_killed_migrations_leave_one_copy(file: Path, monkeypatch: pytest.
     kept = [found.path for found in backups(folder)]
     assert len(kept) == 2
     assert kept[-1] == older
-    assert [health.verify(path) for path in kept] == [[], []]
+    assert [checks.verify(path) for path in kept] == [[], []]
     assert len(ids(kept[0])) == len(ids(file)) == 21
 
 
@@ -320,13 +320,13 @@ async def test_an_existing_database_survives_kill_9_at_every_statement(
     command = [sys.executable, "-m", "tests.store.dying", str(file), str(after), json.dumps(LATER[-1:])]
     ended = await asyncio.to_thread(subprocess.run, command, check=False)
     assert ended.returncode == -signal.SIGKILL
-    assert health.version(file) == NEWEST
-    assert health.damage(file, thorough=True) == []
+    assert checks.version(file) == NEWEST
+    assert checks.damage(file, thorough=True) == []
     assert ids(file) == before
-    assert [health.verify(kept.path) for kept in backups(file.parent / "backups")] == [[]]
+    assert [checks.verify(kept.path) for kept in backups(file.parent / "backups")] == [[]]
     monkeypatch.setattr(schema, "migrations", lambda: LATER)
     await (await Database.open(file)).close()
-    assert health.version(file) == NEWEST + 1
+    assert checks.version(file) == NEWEST + 1
     assert ids(file) == before
 
 
@@ -479,7 +479,7 @@ async def test_a_stranger_who_holds_the_whole_file_is_not_waited_for_for_ever(
     """A copy gives up with a sentence instead of hanging in its thread."""
     await filled(file, jobs=1)
     monkeypatch.setattr(backup, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(health, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(checks, "BUSY_TIMEOUT_S", 0.05)
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as stranger:
         stranger.execute("PRAGMA locking_mode=EXCLUSIVE")
         stranger.execute("BEGIN IMMEDIATE")

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.policy import day_of
-from bot.jobs import Job, Reason, Refusal
+from bot.core.asking.policy import day_of
+from bot.job import Job, Reason, Refusal
 from bot.store import Store
 from tests.core.test_policy import MOMENTS, ZONES, changes_of
 from tests.store.books import GUILD, NOON, admission, admitted

@@ -18,11 +18,11 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from bot.jobs import LimitEntry, Subject
+from bot.limits import LimitEntry, Subject
 from bot.store import Store, schema
 from bot.store import db as database_module
+from bot.store.checks import check
 from bot.store.db import Database, DatabaseError
-from bot.store.health import check
 from bot.store.schema import migrations, statements
 from tests.store.books import GUILD, NOON, admission, admitted, delivered
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from bot.jobs import Job, JobState, LimitEntry, Reason, Refusal, Subject
-from bot.store import Store, health, schema
+from bot.job import Job, JobState, Reason, Refusal
+from bot.limits import LimitEntry, Subject
+from bot.store import Store, checks, schema
 from bot.store.db import Database, DatabaseError
 from tests.faulty_disk import FaultyDisk, faulty_disk
 from tests.store import books
@@ -100,8 +101,8 @@ def power_cut(file: Path, folder: Path) -> Path:
 
 
 def assert_sound(file: Path) -> None:
-    assert health.damage(file, thorough=True) == []
-    assert health.audit(file) == []
+    assert checks.damage(file, thorough=True) == []
+    assert checks.audit(file) == []
 
 
 @pytest.mark.parametrize(
@@ -267,14 +268,14 @@ async def test_a_disk_that_fails_during_a_start_harms_nothing(
             disk.injected = injected_so_far
         injected = disk.disarm()
         total += injected
-        assert health.damage(file, thorough=True) == []
-        assert health.version(file) in (newest, newest + 1)
+        assert checks.damage(file, thorough=True) == []
+        assert checks.version(file) in (newest, newest + 1)
         if not injected:
             break
         again = await Database.open(file)
         assert [row["id"] for row in await again.read("SELECT id FROM job", {})] == [job.id]
         await again.close()
-        assert health.version(file) == newest + 1
+        assert checks.version(file) == newest + 1
     print(f"start: {total} faults injected at {at - 1} places, {failed} of them stopped the start")
     record_property("faults_injected", total)
     assert failed > 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.jobs import Job, JobState, Reason, price_of
+from bot.job import Job, JobState, Reason, price_of
 from bot.store import Store
 from tests.store.books import GUILD, NOON, admitted, delivered, rendered, running, sure
 

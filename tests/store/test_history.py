@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.jobs import Reason
+from bot.job import Reason
 from bot.store import Store
 from tests.store.books import GUILD, NOON, delivered, queued, rendered, running, sure
 

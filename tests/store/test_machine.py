@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from bot.jobs import LIVE, TRANSITIONS, WAITING, Job, JobState, Reason, Refusal, Usage
+from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, Reason, Refusal
+from bot.limits import Usage
 from bot.store import Store
 from tests.store.books import NOON, admission, images_of
 

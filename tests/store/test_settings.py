@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from bot.jobs import LimitEntry, Subject
+from bot.limits import LimitEntry, Subject
 from bot.store import Store
 from bot.store.settings import LimitChange
 from tests.store.books import GUILD, NOON

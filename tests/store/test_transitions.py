@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.jobs import LIVE, TRANSITIONS, WAITING, Job, JobState, Reason
+from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, Reason
 from bot.store import Store
 from bot.store.schema import migrations
 from tests.store.books import NOON, admitted, delivered, images_of, queued, rendered, running, sure

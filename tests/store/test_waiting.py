@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bot.jobs import Job, Reason
-from bot.store import Store, health
+from bot.job import Job, Reason
+from bot.store import Store, checks
 from tests.store.books import GUILD, NOON, admission, delivered, queued, rendered, running, sure
 
 PATIENCE_S = 10.0
@@ -43,7 +43,7 @@ async def test_an_answer_does_not_wait_for_the_audit(store: Store, monkeypatch: 
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", connect)
-    monkeypatch.setattr(health, "AUDIT", {"waits": "wait()"})
+    monkeypatch.setattr(checks, "AUDIT", {"waits": "wait()"})
     auditing = asyncio.ensure_future(store.history.audit())
     try:
         await asyncio.to_thread(entered.wait, PATIENCE_S)
@@ -147,11 +147,11 @@ async def test_the_audit_reads_every_row_once_in_small_looks(
     store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wrong rows are found in whichever look they fall, each sentence twenty times at most."""
-    monkeypatch.setattr(health, "AUDITED_AT_ONCE", 7)
+    monkeypatch.setattr(checks, "AUDITED_AT_ONCE", 7)
     wrong = [(await queued(store, user=number)).id for number in range(30)][::3]
     for job_id in wrong:
         await store.database.write("UPDATE job SET charged = 0 WHERE id = :id", {"id": job_id})
     told = [f"Job {job_id} is alive but holds less than its cost." for job_id in wrong]
-    assert await store.history.audit() == told == health.audit(file)
+    assert await store.history.audit() == told == checks.audit(file)
     await store.database.write("UPDATE job SET charged = 0", {})
     assert len(await store.history.audit()) == 20

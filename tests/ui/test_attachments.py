@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.jobs import JobState
-from rehearsal.easel import png
+from bot.job import JobState
 from tests.ui.world import World, text_of
+from workshop.rehearsal.bot import png
 
 CAT = ("cat.png", png(128, 128))
 

@@ -7,7 +7,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.jobs import JobState
+from bot.job import JobState
 from engine.contract import FakeSettings
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World, text_of

@@ -11,8 +11,8 @@ from typing import Any
 import discord
 import pytest
 
-from bot.jobs import Action, JobState
-from bot.ui.buttons import JobButton, Press
+from bot.chat.ids import JobButton, Press
+from bot.job import Action, JobState
 from engine.contract import FakeSettings
 from tests.golden.test_golden import GOLDEN
 from tests.ui.conftest import StartWorld

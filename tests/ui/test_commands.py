@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot.core.policy import BLOCKED
-from bot.jobs import JobState, Subject
+from bot.core.asking.policy import BLOCKED
+from bot.job import JobState
+from bot.limits import Subject
 from engine.contract import FakeSettings
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World, text_of

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.engine_client import Phase
-from bot.jobs import JobState
-from bot.ui.info import describe
+from bot.chat.look.picture_info import describe
+from bot.core.engines.client import Phase
+from bot.job import JobState
 from engine.contract import FakeSettings, Lora
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World, labels, text_of

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import simcord
 
-from bot.core.watch import Deadlines
-from bot.jobs import JobState
-from bot.live_page import ANSWER_S, LiveEnv, LivePage
+from bot.core.engines.watch import Deadlines
+from bot.job import JobState
+from bot.shell.live_page import ANSWER_S, LiveEnv, LivePage
 from engine.contract import FakeSettings
 from tests.ui.world import World
 

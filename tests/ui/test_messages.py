@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.chat.look import job_view, safe
+from bot.chat.look.picture_info import INLINE_MAX, describe
 from bot.core.ports import Progress
-from bot.jobs import Action, Job, JobState, Reason
-from bot.ui import messages
-from bot.ui.info import INLINE_MAX, describe
+from bot.job import Action, Job, JobState, Reason
 from engine.contract import GenerationRequest, SpooledImage, Stage, Stepped
 
 PROMPTS = st.text(min_size=1, max_size=400).map(lambda text: "x" + text) | st.sampled_from(
@@ -75,7 +75,7 @@ def pictures(view: Any) -> list[tuple[str, str]]:
 
 async def test_a_delivered_job_tells_everything_needed_to_draw_it_again() -> None:
     """Seed, size, steps, guidance, sampler, model and seconds stand under the picture, markdown defused."""
-    shown = texts(messages.final_view(job(), ["a.png"]))
+    shown = texts(job_view.final_view(job(), ["a.png"]))
 
     assert "seed `42` · 512×768 · 30 steps · guidance 7.5 · Euler a · some/model\\_v1 · 3.2 s" in shown
 
@@ -93,7 +93,7 @@ async def test_a_picture_from_a_picture_says_so(start: dict[str, Any], words: st
     made = dataclasses.replace(made, request=dataclasses.replace(made.request, **start))
     text, command = describe(made)
 
-    assert words in texts(messages.final_view(made, ["a.png"]))
+    assert words in texts(job_view.final_view(made, ["a.png"]))
     assert words in text
     assert f"Attach the same {'image and mask' if 'mask' in start else 'image'} to the command." in text
     assert command.endswith(f"strength:{start['strength']:g}")
@@ -125,13 +125,13 @@ async def test_an_enlarged_picture_says_so(
     made = dataclasses.replace(
         made, request=dataclasses.replace(made.request, image="a" * 64, upscale=2, **how)
     )
-    view = messages.final_view(made, ["a.png"])
+    view = job_view.final_view(made, ["a.png"])
 
     assert line in texts(view)
     assert labels(view) == buttons
     assert describe(made)[1].endswith(command)
     assert "size:" not in describe(made)[1]
-    failed = messages.final_view(
+    failed = job_view.final_view(
         dataclasses.replace(made, state=JobState.FAILED, reason=Reason.told("x"), charged=0), []
     )
     assert "Reroll" in labels(failed)
@@ -142,22 +142,22 @@ async def test_no_message_exceeds_discords_limits(prompt: str, notes: list[str])
     """Texts stay under 4,000 UTF-16 units in sum and alt texts under 1,024, whatever was asked."""
     asked = job(prompt, notes=tuple(notes))
     for view in (
-        messages.final_view(asked, ["a.png"]),
-        messages.final_view(
+        job_view.final_view(asked, ["a.png"]),
+        job_view.final_view(
             dataclasses.replace(asked, state=JobState.FAILED, reason=Reason.told("x"), charged=0), []
         ),
-        messages.live_view(asked, Progress(place=3, eta_s=10.0, hint="loading")),
-        messages.live_view(dataclasses.replace(asked, state=JobState.RUNNING), Progress(preview=b"x")),
+        job_view.live_view(asked, Progress(place=3, eta_s=10.0, hint="loading")),
+        job_view.live_view(dataclasses.replace(asked, state=JobState.RUNNING), Progress(preview=b"x")),
     ):
-        assert messages.utf16_length(texts(view)) < 4000
-        assert all(messages.utf16_length(alt) <= 1024 for _, alt in pictures(view))
-    assert messages.utf16_length(messages.alt_text(asked.request)) <= 1024
+        assert safe.utf16_length(texts(view)) < 4000
+        assert all(safe.utf16_length(alt) <= 1024 for _, alt in pictures(view))
+    assert safe.utf16_length(job_view.alt_text(asked.request)) <= 1024
 
 
 @given(prompt=PROMPTS)
 async def test_a_prompt_never_leaves_its_code_marks(prompt: str) -> None:
     """Between the marks there is no back tick, no line break and no bidi control."""
-    shown = messages.code(prompt, 1000)
+    shown = safe.code(prompt, 1000)
 
     assert shown[0] == shown[-1] == "`"
     assert not set(shown[1:-1]) & set("`\n\r\u202e\u2066")
@@ -174,14 +174,14 @@ async def test_a_prompt_never_leaves_its_code_marks(prompt: str) -> None:
 )
 async def test_a_waiting_job_tells_place_time_and_what_holds_it_up(progress: Progress, expected: str) -> None:
     """The line under the prompt names the place, the time once known, and the reason for waiting."""
-    assert expected in texts(messages.live_view(job(state=JobState.QUEUED), progress))
+    assert expected in texts(job_view.live_view(job(state=JobState.QUEUED), progress))
 
 
 async def test_a_running_job_tells_step_seconds_and_time_left() -> None:
     """A bar, the step, the seconds so far and about how many are left."""
     step = Stepped(job_id=7, attempt=1, stage="denoising", step=15, steps=30)
     shown = texts(
-        messages.live_view(job(state=JobState.RUNNING), Progress(step=step, elapsed_s=4.2, eta_s=4.0))
+        job_view.live_view(job(state=JobState.RUNNING), Progress(step=step, elapsed_s=4.2, eta_s=4.0))
     )
 
     assert "`████████░░░░░░░░` step 15 of 30 · 4.2 s · about 4 s left" in shown
@@ -199,7 +199,7 @@ async def test_a_running_job_tells_step_seconds_and_time_left() -> None:
 async def test_every_stage_has_its_words(stage: Stage, expected: str) -> None:
     """What the engine does with a running job is told beside the bar, with the seconds so far and those left."""
     step = Stepped(job_id=7, attempt=1, stage=stage, step=5, steps=20)
-    view = messages.live_view(job(state=JobState.RUNNING), Progress(step=step, elapsed_s=4.2, eta_s=9.0))
+    view = job_view.live_view(job(state=JobState.RUNNING), Progress(step=step, elapsed_s=4.2, eta_s=9.0))
 
     assert expected in texts(view)
 
@@ -208,8 +208,8 @@ async def test_a_running_job_shows_its_newest_preview() -> None:
     """A preview is an attachment of its own name, with a description for those who can't see it."""
     running = job("a red circle", state=JobState.RUNNING)
 
-    assert pictures(messages.live_view(running, Progress())) == []
-    assert pictures(messages.live_view(running, Progress(preview=b"x"))) == [
+    assert pictures(job_view.live_view(running, Progress())) == []
+    assert pictures(job_view.live_view(running, Progress(preview=b"x"))) == [
         ("attachment://preview.jpg", "Unfinished: a red circle")
     ]
 
@@ -219,8 +219,8 @@ async def test_no_end_shows_a_preview(state: JobState) -> None:
     """Whatever became of the job, its last message knows finished pictures alone."""
     ended = job(state=state, reason=Reason.told("Because."))
 
-    assert "attachment://preview.jpg" not in dict(pictures(messages.final_view(ended, ["a.png"])))
-    assert pictures(messages.final_view(ended, [])) == []
+    assert "attachment://preview.jpg" not in dict(pictures(job_view.final_view(ended, ["a.png"])))
+    assert pictures(job_view.final_view(ended, [])) == []
 
 
 async def test_a_long_command_is_not_cut() -> None:
@@ -235,7 +235,7 @@ async def test_a_long_command_is_not_cut() -> None:
 @given(text=st.text(max_size=300), limit=st.integers(1, 50))
 def test_cutting_counts_as_discord_counts(text: str, limit: int) -> None:
     """A cut text is within the limit in UTF-16 units, a prefix, and marked where something is missing."""
-    short = messages.cut(text, limit)
+    short = safe.cut(text, limit)
 
-    assert messages.utf16_length(short) <= limit
+    assert safe.utf16_length(short) <= limit
     assert short == text or (short.endswith("…") and text.startswith(short[:-1]))

@@ -15,9 +15,9 @@ import discord
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from bot import logs
-from bot.ui.gateway import FREE, LIVED_S, PAUSE_MAX_S, GatewayPace, TooSoon
-from bot.ui.outages import is_weather, outage_of, pauses
+from bot.chat.gateway import FREE, LIVED_S, PAUSE_MAX_S, GatewayPace, TooSoon
+from bot.chat.outages import is_weather, outage_of, pauses
+from bot.vitals import logs
 
 KEY = ConnectionKey("discord.com", 443, True, True, None, None, None)
 CERTIFICATE = ssl.SSLCertVerificationError("certificate verify failed: certificate has expired")

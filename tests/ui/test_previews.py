@@ -14,7 +14,7 @@ import discord
 import pytest
 from PIL import Image
 
-from bot.jobs import JobState
+from bot.job import JobState
 from engine.contract import Event, Failed, FakeSettings, Finished, SpooledImage, Stepped
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World, text_of

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot import app
-from bot.jobs import JobState
+from bot.job import JobState
 from bot.store.db import Unusable
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World

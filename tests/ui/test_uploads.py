@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.ui import uploads
+from bot.chat.delivery import uploads
 from engine.contract import SpooledImage
 
 

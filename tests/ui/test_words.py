@@ -7,16 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.engine_client import EngineStatus, Phase
-from bot.core.gate import Allowance
-from bot.core.policy import BLOCKED, Window, area, explain
+from bot.chat.features.limits import _change
+from bot.chat.features.mine import quota_lines
+from bot.chat.look import job_view, picture_info, safe
+from bot.core.asking.admission import Allowance
+from bot.core.asking.policy import BLOCKED, Window, area, explain
+from bot.core.engines.client import EngineStatus, Phase
 from bot.core.ports import Progress
 from bot.core.words import EVERYBODYS, held_up_by
-from bot.jobs import JobState, Limits, Refusal, Subject, Usage
+from bot.job import JobState, Refusal
+from bot.limits import Limits, Subject, Usage
 from bot.store.settings import LimitChange
-from bot.ui import info, messages
-from bot.ui.commands.limits import _change
-from bot.ui.commands.mine import quota_lines
 from engine.contract import FakeSettings, Stepped
 from tests.ui.conftest import StartWorld
 from tests.ui.world import World
@@ -105,7 +106,7 @@ async def test_the_line_tells_that_easel_is_being_restarted(world: World) -> Non
 
 async def test_a_full_disk_starts_nothing_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Why a request would be refused is said instead of a promise."""
-    monkeypatch.setattr("bot.core.gate.free_mb", lambda _: 0)
+    monkeypatch.setattr("bot.core.asking.admission.free_mb", lambda _: 0)
     told = (await world.alice.slash(world.channel, "queue")).response.content
     assert "almost full" in told
     assert "start at once" not in told
@@ -120,7 +121,7 @@ async def test_a_long_line_is_counted_once(start_world: StartWorld) -> None:
     assert len(re.findall(r"^\d+\. .* 128×128", told, re.MULTILINE)) == 15
     assert re.findall(r"… and (\d+) more", told) == ["3"]
     lines = [f"{number} {'x' * 300}" for number in range(10)]
-    assert messages.fitting(lines, more=7).endswith("… and 11 more")
+    assert safe.fitting(lines, more=7).endswith("… and 11 more")
 
 
 # ------------------------------------------------------------------ limits in words
@@ -210,10 +211,10 @@ def test_a_number_of_pixels_is_told_as_sides(pixels: int, words: str) -> None:
 def test_somebody_overtaken_reads_why() -> None:
     """The line says that a shorter request goes first, beside seconds that go on."""
     step = Stepped(job_id=1, attempt=1, stage="denoising", step=5, steps=20)
-    shown = messages.running_line(Progress(step=step, elapsed_s=12.5, is_overtaken=True))
+    shown = job_view.running_line(Progress(step=step, elapsed_s=12.5, is_overtaken=True))
     assert "step 5 of 20 · 12.5 s" in shown
     assert "shorter request is drawn first" in shown
-    assert "shorter" not in messages.running_line(Progress(step=step, elapsed_s=12.5))
+    assert "shorter" not in job_view.running_line(Progress(step=step, elapsed_s=12.5))
 
 
 async def test_no_number_of_ours_is_told(world: World) -> None:
@@ -221,6 +222,6 @@ async def test_no_number_of_ours_is_told(world: World) -> None:
     await world.imagined()
     await world.alice.click(world.message(1), label="Reroll")
     await world.reaches(2, JobState.DELIVERED)
-    text = "".join(info.describe(await world.job(2)))
+    text = "".join(picture_info.describe(await world.job(2)))
     assert not re.search(r"\bjob\b", text, re.IGNORECASE)
     assert f"<@{world.alice.id}>" in text

@@ -16,14 +16,14 @@ import discord
 import simcord
 
 from bot.app import create_app
+from bot.chat.client import EaselClient
 from bot.config import Settings
-from bot.core.dispatcher import Dispatcher
-from bot.core.engine_client import Phase
-from bot.demo import from_simulation, measure_images
-from bot.jobs import Job, JobState
-from bot.models import engine_settings
+from bot.config.engine import engine_settings
+from bot.core.engines.client import Phase
+from bot.core.line.dispatcher import Dispatcher
+from bot.job import Job, JobState
+from bot.shell.demo import from_simulation, measure_images
 from bot.store import Store
-from bot.ui.client import EaselClient
 from engine.contract import EngineSettings, FakeSettings
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.ui import delivery as delivery_module
-from rehearsal.loopback import LoopbackDiscord
+from bot.chat.delivery import writer as delivery_module
 from tests.wire.studio import Studio, open_studio
 from tests.wire.toybot import Evening, running
+from workshop.rehearsal.loopback.driver import LoopbackDiscord
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.store.errors import plain_errors
 from bot.store.jobs import Jobs
-from rehearsal import easel_child
+from workshop.rehearsal import bot_child
 
 
 async def rendered(*_: Any, **__: Any) -> None:
@@ -21,4 +21,4 @@ async def rendered(*_: Any, **__: Any) -> None:
 
 if __name__ == "__main__":
     Jobs.rendered = rendered  # type: ignore[method-assign]
-    raise SystemExit(easel_child.main(*sys.argv[1:]))
+    raise SystemExit(bot_child.main(*sys.argv[1:]))

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from engine.contract import failpoints
-from rehearsal import easel_child
+from workshop.rehearsal import bot_child
 
 
 def main() -> int:
     if name := os.environ.get("FAILPOINT"):
         failpoints.arm(failpoints.dies_once(name, Path(sys.argv[1]).with_name("bot-crashed")))
-    return easel_child.main(*sys.argv[1:])
+    return bot_child.main(*sys.argv[1:])
 
 
 if __name__ == "__main__":

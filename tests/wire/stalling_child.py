@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from bot.store import schema
-from rehearsal import easel_child
+from workshop.rehearsal import bot_child
 
 ENDLESS = """
 CREATE TABLE endless (x);
@@ -35,7 +35,7 @@ def main() -> int:
             threading.Event().wait()
 
         setattr(importlib.import_module(module), name, stall)
-    return easel_child.main(*sys.argv[1:])
+    return bot_child.main(*sys.argv[1:])
 
 
 if __name__ == "__main__":

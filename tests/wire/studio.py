@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from bot.chat.delivery.writer import DiscordDelivery
 from bot.core.ports import Progress
-from bot.jobs import Action, Job, JobState, Reason
-from bot.ui.delivery import DiscordDelivery
+from bot.job import Action, Job, JobState, Reason
 from engine.contract import GenerationRequest, SpooledImage, Stepped
-from rehearsal.loopback import Interaction, LoopbackDiscord, Message, Request, User
 from tests.wire.toybot import Evening
+from workshop.rehearsal.loopback.driver import Interaction, LoopbackDiscord, Message, Request, User
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rehearsal.easel import Bot, Evening, easel_evening, png
-from rehearsal.loopback import MIB, Upload
 from tests.wire.test_troubles import CALLBACK, charges, ends, shown, start
+from workshop.rehearsal.bot import Bot, Evening, easel_evening, png
+from workshop.rehearsal.loopback.driver import MIB, Upload
 
 LONG_S = 16 * 60
 """Longer than an interaction's token lives."""

@@ -10,13 +10,13 @@ from typing import Any, cast
 import discord
 import pytest
 
-from bot.ui import attachments
-from bot.ui.attachments import Attached, Fetch, Intake, from_discord
-from bot.ui.errors import UserError
+from bot.chat import sources
+from bot.chat.errors import UserError
+from bot.chat.sources import Attached, Fetch, Intake, from_discord
 from engine.contract import GenerationRequest, Start
-from rehearsal.loopback import Attachment, Upload
 from tests.core.rig import picture
 from tests.wire.toybot import Evening
+from workshop.rehearsal.loopback.driver import Attachment, Upload
 
 MIB = 1 << 20
 PICTURE = b"a picture, as far as the bot knows" * 1000
@@ -80,7 +80,7 @@ async def test_a_redirect_leads_nowhere(evening: Evening, fetch: Fetch) -> None:
     """Not even to another file of the same CDN."""
     other = lies_there(evening)
     there = lies_there(evening, moved_to=other.url)
-    assert await refusal(fetch, there.url) == attachments.NOT_FETCHED
+    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
     assert len(evening.discord.requests_to("GET", "attachments/")) == 1
 
 
@@ -89,14 +89,14 @@ async def test_what_the_cdn_refuses(evening: Evening, fetch: Fetch, status: int)
     """Gone, forbidden or out of order: one sentence that says what to do."""
     there = lies_there(evening)
     evening.discord.fail_next("GET", "attachments/", status=status)
-    assert await refusal(fetch, there.url) == attachments.NOT_FETCHED
+    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
 
 
 async def test_a_connection_that_is_cut(evening: Evening, fetch: Fetch) -> None:
     """No traceback, and the next attempt works."""
     there = lies_there(evening)
     evening.discord.fail_next("GET", "attachments/", reset=True, times=9)
-    assert await refusal(fetch, there.url) == attachments.NOT_FETCHED
+    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
     evening.discord.state.faults.clear()
     assert await fetch(there.url, MIB) == PICTURE
 
@@ -105,10 +105,10 @@ async def test_a_cdn_that_does_not_answer(
     evening: Evening, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is waited for, but not for ever."""
-    monkeypatch.setattr(attachments, "WITHIN_S", 0.1)
+    monkeypatch.setattr(sources, "WITHIN_S", 0.1)
     there = lies_there(evening)
     hold = evening.discord.hold_next("GET", "attachments/")
-    assert await refusal(fetch, there.url) == attachments.TOO_SLOW
+    assert await refusal(fetch, there.url) == sources.TOO_SLOW
     hold.release()
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from bot.chat.delivery import poster
 from bot.core.ports import Progress
-from bot.jobs import Job, JobState
-from bot.ui import poster
-from rehearsal.loopback import Message
+from bot.job import Job, JobState
 from tests.wire.studio import Studio, running_job
 from tests.wire.toybot import Evening
+from workshop.rehearsal.loopback.driver import Message
 
 
 @pytest.fixture(autouse=True)

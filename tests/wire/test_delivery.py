@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from bot.chat.delivery import poster
+from bot.chat.delivery import writer as delivery_module
+from bot.chat.delivery.breaker import REST_S
+from bot.chat.errors import answer_error
+from bot.chat.operator import SAME_TEXT_EVERY_S
 from bot.core.ports import Undeliverable
-from bot.jobs import Job
-from bot.ui import delivery as delivery_module
-from bot.ui import poster
-from bot.ui.breaker import REST_S
-from bot.ui.errors import answer_error
-from bot.ui.owner import SAME_TEXT_EVERY_S
-from rehearsal.loopback import Message, Permission
+from bot.job import Job
 from tests.wire.studio import Studio
 from tests.wire.toybot import Evening
+from workshop.rehearsal.loopback.driver import Message, Permission
 
 EDIT, CREATE = ("PATCH", "/channels/"), ("POST", "/channels/")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.easel import easel_evening
-from rehearsal.loopback import Permission
+from workshop.rehearsal.bot import easel_evening
+from workshop.rehearsal.loopback.driver import Permission
 
 
 async def test_a_whole_evening(tmp_path: Path) -> None:

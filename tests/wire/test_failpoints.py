@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from engine.contract.failpoints import Failpoint
-from rehearsal.easel import Evening, easel_evening, png
-from rehearsal.loopback import Upload
+from workshop.rehearsal.bot import Evening, easel_evening, png
+from workshop.rehearsal.loopback.driver import Upload
 
 OF_ENGINE = (Failpoint.FORWARDED, Failpoint.DECODED, Failpoint.SPOOLED)
 OF_FAILURE = (Failpoint.ENDED,)

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from bot.core.gate import INPUT_GONE
-from bot.ui.attachments import NOT_FETCHED
-from rehearsal.easel import Evening, easel_evening, png
-from rehearsal.loopback import Answer, Upload
+from bot.chat.sources import NOT_FETCHED
+from bot.core.asking.admission import INPUT_GONE
+from workshop.rehearsal.bot import Evening, easel_evening, png
+from workshop.rehearsal.loopback.driver import Answer, Upload
 
 CAT = png(300, 200)
 MASK = png(300, 200, "white")

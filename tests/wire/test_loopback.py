@@ -7,12 +7,8 @@ from typing import Any
 import discord
 import pytest
 
-from rehearsal.loopback import (
-    CannotDo,
-    Permission,
-    Upload,
-)
 from tests.wire.toybot import PNG, Evening, card, picture, running
+from workshop.rehearsal.loopback.driver import CannotDo, Permission, Upload
 
 
 async def test_slash_command_shows_a_v2_message(evening: Evening) -> None:

@@ -10,13 +10,9 @@ import aiohttp
 import discord
 import pytest
 
-from rehearsal.loopback import (
-    LoopbackDiscord,
-    NoAnswer,
-    client_options,
-)
 from tests.wire import toybot
 from tests.wire.toybot import Evening, ToyBot, card
+from workshop.rehearsal.loopback.driver import LoopbackDiscord, NoAnswer, client_options
 
 
 async def test_dropped_gateway_resumes_and_loses_nothing(evening: Evening) -> None:

@@ -10,9 +10,9 @@ import discord
 import pytest
 from discord.http import Route
 
-from rehearsal.discordd import interactions
-from rehearsal.loopback import LoopbackDiscord, Message, client_options
 from tests.wire.toybot import PNG, ToyBot, picture, running
+from workshop.rehearsal.loopback import interactions
+from workshop.rehearsal.loopback.driver import LoopbackDiscord, Message, client_options
 
 V2 = 1 << 15
 Json = dict[str, Any]

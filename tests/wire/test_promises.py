@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rehearsal.easel import Evening, easel_evening
-from rehearsal.loopback import Permission
 from tests.wire.test_troubles import charges, ends, start
+from workshop.rehearsal.bot import Evening, easel_evening
+from workshop.rehearsal.loopback.driver import Permission
 
 LOST: dict[str, dict[str, Any]] = {
     "reset before": {"reset": True, "apply": False},
@@ -205,6 +205,6 @@ async def test_a_database_that_breaks_under_the_bot_ends_it_with_78(tmp_path: Pa
         (told,) = discord.messages(discord.dm(discord.owner))
         assert "the database is damaged" in told.text
         await discord.wait_gone()
-        evening.bot.module = ["rehearsal.easel_child"]
+        evening.bot.module = ["workshop.rehearsal.bot_child"]
         await start(evening)
         await ends(evening, "delivered")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.easel import Bot, Evening, easel_evening
+from workshop.rehearsal.bot import Bot, Evening, easel_evening
 
 BANNED = "<html><head><title>Access denied</title></head><body><h1>Error 1015</h1><p>You are being rate limited</p></body></html>"
 SIGN_IN = "<html><body>Welcome to the hotel's network: please sign in.</body></html>"
@@ -100,7 +100,7 @@ async def test_told_to_stop_while_it_takes_up_what_was_alive(
         await evening.discord.until(lambda: outage.hits >= 1, timeout_s=30)
         await evening.bot.kill()
         outage.times = 0
-        monkeypatch.setenv("STALL", "bot.core.dispatcher:all_intact")
+        monkeypatch.setenv("STALL", "bot.core.line.dispatcher:all_intact")
         await evening.bot.start(ready=False)
         await evening.discord.until((tmp_path / "stalled").exists, timeout_s=30)
         assert await ends(evening.bot, *signals) == 0

@@ -7,12 +7,12 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from bot import rescue
 from bot.config import load
+from bot.shell import backup
 from bot.store import schema
 from bot.store.backup import backups
-from bot.store.health import verify
-from rehearsal.easel import Bot, easel_evening
+from bot.store.checks import verify
+from workshop.rehearsal.bot import Bot, easel_evening
 
 
 def damage(bot: Bot) -> Path:
@@ -32,11 +32,11 @@ async def test_a_restored_bot_goes_on_where_the_backup_was(tmp_path: Path) -> No
         first = await evening.finished(await evening.imagine())
         waiting = await evening.imagine(prompt="a blue star", steps=40)
         settings = load(bot.folder / "easel.toml", {})
-        assert await asyncio.to_thread(rescue.back_up, settings, tmp_path / "mine.sqlite3") == 0
-        assert await asyncio.to_thread(rescue.restore, settings, tmp_path / "mine.sqlite3") == 75
+        assert await asyncio.to_thread(backup.back_up, settings, tmp_path / "mine.sqlite3") == 0
+        assert await asyncio.to_thread(backup.restore, settings, tmp_path / "mine.sqlite3") == 75
         await bot.kill()
         damage(bot)
-        assert await asyncio.to_thread(rescue.restore, settings, tmp_path / "mine.sqlite3") == 0
+        assert await asyncio.to_thread(backup.restore, settings, tmp_path / "mine.sqlite3") == 0
 
         await bot.start()
         await evening.finished(waiting)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot import health
-from rehearsal.easel import Evening, easel_evening
+from bot.vitals import health
+from workshop.rehearsal.bot import Evening, easel_evening
 
 CALLBACK = ("POST", "/callback")
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import discord
 from discord import app_commands, ui
 
-from rehearsal.loopback import (
+from workshop.rehearsal.loopback.driver import (
     Channel,
     Guild,
     LoopbackDiscord,

@@ -1,0 +1,1 @@
+"""One writer for each message: live edits, the finished pictures, and who hears of an outage."""

@@ -1,0 +1,283 @@
+"""Keeps every job's message up to date: one writer per message, progress that may be lost, an end that may not.
+
+Progress travels through the interaction's own webhook while its token lives (a rate limit of its own). The
+end is the poster's: with the bot's token, which knows no 15-minute limit, as an edit with the full list of
+attachments. A progress edit that may arrive late is outlived: the end waits for those that run, and is
+written again where one's outcome is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import discord
+import structlog
+
+from bot.chat.delivery.breaker import Breaker, Way, why_shut
+from bot.chat.delivery.poster import (
+    GIVE_UP_AFTER_S,
+    PASSING,
+    Poster,
+    is_passing,
+    retries,
+    token_lives,
+    webhook_of,
+)
+from bot.chat.delivery.previews import PreviewSlot, may_be_about_the_file, stamp
+from bot.chat.errors import AUTOMOD, LOST, is_blocked
+from bot.chat.look import job_view
+from bot.chat.operator import OwnerLine
+from bot.chat.outages import told
+from bot.chat.rival import Rival
+from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
+from bot.job import TOKEN_LIFE_S, Job, JobState
+
+log = structlog.get_logger(__name__)
+
+TOKEN_GONE = (10015, 50027)
+"""It is over, or Discord has never taken an answer."""
+PROGRESS_TIMEOUT_S = 10.0
+TOO_FAST_PAUSE_S = 30.0
+"""Progress rests this long after Discord found it too fast."""
+SETTLE_S = 3.0
+"""How long a request with an unknown outcome may still be under way before the end is written again."""
+
+
+class _Unknown(Enum):
+    """Whether there is an answer, the interaction's token does not tell."""
+
+    UNKNOWN = 1
+
+
+UNKNOWN = _Unknown.UNKNOWN
+
+
+@dataclass(slots=True)
+class _Writer:
+    """The one place from which a message is edited."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    pending: tuple[Job, Progress] | None = None
+    timer: asyncio.TimerHandle | None = None
+    task: asyncio.Task[None] | None = None
+    next_at: float = float("-inf")
+    """Before this (loop time) no further edit."""
+    last_shown: Any = None
+    preview: PreviewSlot = field(default_factory=PreviewSlot)
+    doubtful: bool = False
+    """Some edit's outcome is unknown: Discord may still apply it after a later one."""
+    mute: bool = False
+
+
+class DiscordDelivery:
+    """Implements `bot.core.ports.Delivery` with discord.py."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        *,
+        clock: Clock,
+        interval_s: float,
+        on_token_refused: Callable[[], None],
+        rival: Rival | None = None,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._interval_s = interval_s
+        self._writers: dict[int, _Writer] = {}
+        self._is_closed = False
+        self._breaker = Breaker(clock)
+        self._rival = rival
+        self._poster = Poster(client, clock=clock, breaker=self._breaker, on_token_refused=on_token_refused)
+        self._owner = OwnerLine(client, clock=clock)
+
+    # -------------------------------------------------------------- progress
+
+    def show(self, job: Job, progress: Progress, *, now: bool = False) -> None:
+        writer = self._writers.setdefault(job.id, _Writer())
+        if (
+            self._is_closed
+            or writer.mute
+            or not (now or token_lives(job, self._clock.now()))
+            or self._breaker.why_not(job, Way.PROGRESS)
+        ):
+            return
+        writer.pending = (job, progress)
+        if writer.task is not None and not writer.task.done():
+            return  # its end looks for what is pending
+        loop = asyncio.get_running_loop()
+        wait = 0.0 if now else writer.next_at - loop.time()
+        if wait <= 0:
+            self._start_edit(writer)
+        elif writer.timer is None:
+            writer.timer = loop.call_later(wait, self._start_edit, writer)
+
+    def _start_edit(self, writer: _Writer) -> None:
+        if writer.timer is not None:
+            writer.timer.cancel()
+            writer.timer = None
+        if not writer.mute and writer.pending is not None:
+            writer.task = asyncio.get_running_loop().create_task(self._edit_progress(writer))
+
+    async def _edit_progress(self, writer: _Writer) -> None:
+        loop = asyncio.get_running_loop()
+        async with writer.lock:
+            if writer.mute or writer.pending is None:
+                return
+            (job, progress), writer.pending = writer.pending, None
+            if writer.preview.is_refused:
+                progress = replace(progress, preview=None)
+            shown = job_view.live_view(job, progress).to_components(), stamp(progress.preview)
+            if shown != writer.last_shown:
+                writer.last_shown, writer.next_at = shown, loop.time() + self._interval_s
+                await self._try_progress(writer, job, progress)
+        if writer.pending is not None and not writer.mute:
+            wait = max(self._interval_s, writer.next_at - loop.time())
+            writer.timer = loop.call_later(wait, self._start_edit, writer)
+
+    async def _try_progress(self, writer: _Writer, job: Job, progress: Progress) -> None:
+        """An edit that may fail: what counts is whether it can still arrive later."""
+        try:
+            async with asyncio.timeout(PROGRESS_TIMEOUT_S):
+                await self._send_progress(writer, job, progress)
+        except discord.HTTPException as error:
+            self._take_refusal(writer, job, error)
+            log.info("progress_refused", job=job.id, status=error.status, code=error.code)
+        except LOST as error:
+            writer.doubtful = True
+            log.info("progress_lost", job=job.id, error=told(error))
+
+    def _take_refusal(self, writer: _Writer, job: Job, error: discord.HTTPException) -> None:
+        if error.status >= 500:
+            writer.doubtful = True
+        elif error.status == 429:
+            writer.next_at = asyncio.get_running_loop().time() + TOO_FAST_PAUSE_S
+        else:  # it was refused for good: the next ones would be too
+            writer.mute = True
+            if (why := why_shut(error)) is not None:
+                self._breaker.shut(job.channel_id, Way.PROGRESS, why)
+
+    async def _send_progress(self, writer: _Writer, job: Job, progress: Progress) -> None:
+        """What may have been refused for its preview is sent again: with the file, then without any preview."""
+        slot, preview = writer.preview, progress.preview
+        try:
+            await self._edit_live(job, progress, slot.attachments(job, preview))
+        except discord.HTTPException as error:
+            if preview is None or writer.mute or not may_be_about_the_file(error):
+                raise
+            log.info("preview_refused", job=job.id, status=error.status, code=error.code)
+            slot.demand_less(preview)
+            less = replace(progress, preview=None) if slot.is_refused else progress
+            await self._send_progress(writer, job, less)
+        else:
+            slot.is_now(preview)
+
+    async def _edit_live(self, job: Job, progress: Progress, attachments: Sequence[discord.File]) -> None:
+        view = job_view.live_view(job, progress)
+        if token_lives(job, self._clock.now()):
+            assert job.message_id is not None
+            await webhook_of(self._client, job).edit_message(
+                job.message_id, view=view, attachments=attachments
+            )
+        else:
+            await self._poster.message_of(job).edit(view=view, attachments=attachments)
+
+    async def close(self) -> None:
+        """No edit of progress is under way any more, and none begins: Discord's session is about to end."""
+        self._is_closed = True
+        for writer in self._writers.values():
+            writer.mute = True
+            if writer.timer is not None:
+                writer.timer.cancel()
+        tasks = [writer.task for writer in self._writers.values() if writer.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -------------------------------------------------------------- the end
+
+    async def finish(self, job: Job) -> int:
+        """Also for a job of an earlier process, whose last progress edit may still be under way."""
+        known = job.id in self._writers or job.state is not JobState.RENDERED
+        writer = self._writers.setdefault(job.id, _Writer(doubtful=not known))
+        writer.mute = True
+        writer.pending = None
+        if writer.timer is not None:
+            writer.timer.cancel()
+        try:
+            async with writer.lock:
+                message_id = await self._poster.post(job)
+            if writer.doubtful:
+                await asyncio.sleep(SETTLE_S)
+                with contextlib.suppress(Undeliverable):  # it was shown: that counts
+                    message_id = await self._poster.post(job)
+        finally:
+            self._writers.pop(job.id, None)
+        return message_id
+
+    # -------------------------------------------------------------- other ports
+
+    async def find_answer(self, job: Job) -> int | None:
+        """By the interaction's token while it lives, then among the channel's messages, however long an outage lasts."""
+        message_id = await self._find_by_token(job)
+        return await self._poster.find_in_channel(job) if message_id is UNKNOWN else message_id
+
+    async def _find_by_token(self, job: Job) -> int | _Unknown | None:
+        if not token_lives(job, self._clock.now()):
+            return UNKNOWN
+        try:
+            async for attempt in retries(timeout=TOKEN_LIFE_S):
+                with attempt:
+                    message = await webhook_of(self._client, job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
+                    return await self._taken(job, message)
+        except (discord.HTTPException, *PASSING) as error:
+            log.info("answer_not_found", job=job.id, error=told(error))
+            may_be_there = is_passing(error) or getattr(error, "code", 0) in TOKEN_GONE
+            return UNKNOWN if may_be_there else None
+        raise AssertionError("the retries end by returning or raising")
+
+    async def _taken(self, job: Job, message: discord.WebhookMessage) -> int | None:
+        """Its id, if it is the job's answer; a deferred one becomes that first."""
+        if message.flags.loading:
+            await self._fill(job, message)
+        elif not job_view.is_of(message, job):
+            if self._rival is not None:
+                self._rival.seen(job.interaction_id)
+            return None
+        if self._rival is not None:
+            self._rival.cleared(job.interaction_id)
+        return message.id
+
+    async def _fill(self, job: Job, message: discord.WebhookMessage) -> None:
+        """Makes a deferred answer a real message; an edit from before that is still under way is outlived."""
+        try:
+            await message.edit(view=job_view.live_view(job, Progress()))
+        except discord.HTTPException as error:
+            if is_blocked(error):
+                await message.edit(content=f"{AUTOMOD} Nothing was charged.")
+            raise
+        self._writers.setdefault(job.id, _Writer()).doubtful = True
+
+    async def remove(self, job: Job) -> None:
+        if job.message_id is None:
+            return
+        try:
+            async for attempt in retries(timeout=GIVE_UP_AFTER_S):
+                with attempt:
+                    await self._poster.message_of(job).delete()
+        except discord.NotFound:
+            pass
+        except discord.Forbidden:
+            raise Irremovable("I may not delete messages in this channel any more: ask an admin.") from None
+        except LOST as error:
+            if isinstance(error, discord.HTTPException) and error.status == 401:
+                await self._poster.end_with_the_process()
+            raise Irremovable("Discord did not delete the message: try again later.") from error
+
+    async def tell_owner(self, text: str) -> None:
+        await self._owner.tell(text)

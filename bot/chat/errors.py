@@ -1,0 +1,120 @@
+"""What a person reads when something is refused or goes wrong: one ephemeral sentence, never a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import discord
+import structlog
+from discord import app_commands
+
+from bot.chat.outages import is_weather, told
+from bot.chat.rival import ALREADY_ACKNOWLEDGED
+from bot.core.words import why
+from bot.job import Reason, ReasonCode
+from bot.store.db import DatabaseError, Unusable
+from engine.contract import InvalidRequest
+
+log = structlog.get_logger(__name__)
+
+BUSY = "Easel is busy right now and nothing was charged: try again in a moment."
+REPAIR = "Easel's database needs repair and nothing was charged: please tell an admin."
+BLOCKED_BY_AUTOMOD = Reason.of(ReasonCode.BLOCKED)
+AUTOMOD = why(BLOCKED_BY_AUTOMOD)
+UNREACHABLE = "Discord did not answer Easel in time: try again in a moment."
+BLOCKED = frozenset({200000, 200001, 240000})
+"""By AutoMod: for a text, a title, a harmful link."""
+TEXT_MAX = 2000
+"""Characters of a message, as Discord counts them."""
+LOST = (discord.HTTPException, aiohttp.ClientError, OSError)
+"""How an answer gets lost: refused, too late, or on the way (a timeout is an OSError)."""
+
+
+class UserError(Exception):
+    """A refusal; its text is the sentence that is shown."""
+
+
+def is_blocked(error: discord.HTTPException) -> bool:
+    """Whether AutoMod, or whoever runs the server, does not want this text there."""
+    return error.code in BLOCKED
+
+
+def sentence_for(error: BaseException) -> str | None:
+    """The sentence for an error that is no bug of ours; None for one that is."""
+    match error:
+        case app_commands.CommandInvokeError():
+            return sentence_for(error.original)
+        case UserError() | InvalidRequest():
+            return str(error)
+        case DatabaseError():
+            return REPAIR if isinstance(error, Unusable) else BUSY
+        case app_commands.NoPrivateMessage():
+            return "Use this command in a server, not in a direct message."
+        case app_commands.TransformerError():
+            return f"“{str(error.value)[:60]}” is not something this option takes."
+        case app_commands.CheckFailure():
+            return "You may not use this command here."
+        case app_commands.CommandNotFound() | app_commands.CommandSignatureMismatch():
+            return "Discord still shows an older form of this command: reload Discord and try again."
+        case _:
+            return _of_discord(error)
+
+
+def _of_discord(error: BaseException) -> str | None:
+    if isinstance(error, discord.HTTPException) and is_blocked(error):
+        return f"{AUTOMOD} Say it in other words."
+    return UNREACHABLE if is_weather(error) else None
+
+
+async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
+    """Tells the person; logs only what nobody expected, and warns the operator of a damaged database."""
+    cause = _cause(error)
+    if interaction.client.is_closed():  # there is no session any more in which anybody could be told
+        log.info("answer_lost", interaction=interaction.id, error=str(cause), reason="the bot ends")
+        return
+    if isinstance(cause, discord.HTTPException) and cause.code == ALREADY_ACKNOWLEDGED:
+        log.warning("answer_lost", interaction=interaction.id, status=cause.status, code=cause.code)
+        if (rival := getattr(interaction.client, "rival", None)) is not None:
+            rival.was_faster(interaction.id)
+        return
+    sentence = sentence_for(error)
+    if sentence is None:
+        log.error("interaction_failed", exc_info=error, interaction=interaction.id)
+        sentence = "Something went wrong on our side and was logged: please try again."
+    await tell(interaction, sentence)
+    if isinstance(cause, Unusable):
+        await interaction.client.desk.dispatcher.warn_of_damage(str(cause))
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error.original if isinstance(error, app_commands.CommandInvokeError) else error
+
+
+async def say_done(interaction: discord.Interaction[Any], text: str | None = None) -> None:
+    """Answers for something that is done, without a text as a mere press: that the answer got lost undoes nothing."""
+    try:
+        if text is None:
+            await interaction.response.defer()
+        else:
+            await interaction.response.send_message(text, ephemeral=True)
+    except LOST as problem:
+        log.info("done_but_not_told", interaction=interaction.id, error=told(problem))
+
+
+async def tell(interaction: discord.Interaction[Any], text: str) -> None:
+    """One text, cut where Discord would refuse it, whether or not the interaction was answered before; a lost interaction is no error.
+
+    Only its person sees it, unless others saw already that the answer was deferred: then it becomes that answer.
+    """
+    text = text[:TEXT_MAX]
+    try:
+        match interaction.response.type:
+            case None:
+                await interaction.response.send_message(text, ephemeral=True)
+            case discord.InteractionResponseType.deferred_channel_message:
+                await interaction.edit_original_response(content=text)
+            case _:
+                await interaction.followup.send(text, ephemeral=True)
+    except LOST as problem:
+        log.warning("answer_lost", interaction=interaction.id, error=told(problem))

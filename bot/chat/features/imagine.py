@@ -1,0 +1,183 @@
+"""/imagine: slash options become a request; what is left out takes the model's own default, or the image's shape."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Literal
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice, Range
+
+from bot.chat.client import EaselClient, Interaction
+from bot.chat.errors import UserError
+from bot.chat.order import check_order, place_order
+from bot.chat.sources import Attached, attached
+from bot.chat.tree import EaselTree
+from bot.job import Wish
+from engine.contract import (
+    GUIDANCE_MAX,
+    GUIDANCE_MIN,
+    IMAGES_MAX,
+    PROMPT_CHARS_MAX,
+    SAMPLERS,
+    SEEDS,
+    UPSCALE_MAX,
+    AdapterInfo,
+    InvalidRequest,
+    ModelInfo,
+    parse_loras,
+    parse_size,
+)
+
+CHOICES_MAX = 25
+CHOICE_CHARS_MAX = 100
+LORA_CHARS_MAX = 400
+Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
+
+
+def add_to(tree: EaselTree) -> None:
+    tree.add_command(imagine)  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
+
+
+@app_commands.command(description="Draw a picture from words")
+@app_commands.describe(
+    prompt="What to draw; (word:1.3) counts more, [word] less",
+    negative_prompt="What to keep out of the picture",
+    image="Picture to start from",
+    mask="White is drawn anew, black stays; needs an image",
+    strength="How much of the image is drawn anew: 0.01 to 1, 0.75 if left out (0.2 to upscale)",
+    upscale="How many times as large the image is to be; an upscaler draws nothing anew",
+    aspect="Shape of the picture, at about the model's native size",
+    size="Exact size in pixels, such as 512x768 (instead of an aspect)",
+    steps="Denoising steps: more is slower and often finer",
+    guidance="How closely to follow the prompt; 1 switches guidance off",
+    seed="The same seed draws the same picture; -1 or nothing is random",
+    sampler="How the noise is removed",
+    images="How many pictures; each has the next seed",
+    model="Which model draws",
+    lora="LoRA files and their weights, such as detail:0.8, pixel",
+)
+@app_commands.guild_only()
+async def imagine(
+    interaction: discord.Interaction[EaselClient],
+    prompt: Range[str, 1, PROMPT_CHARS_MAX],
+    negative_prompt: Range[str, 0, PROMPT_CHARS_MAX] | None = None,
+    image: discord.Attachment | None = None,
+    mask: discord.Attachment | None = None,
+    strength: Range[float, 0.01, 1.0] | None = None,
+    upscale: Range[int, 2, UPSCALE_MAX] | None = None,
+    aspect: Aspect | None = None,
+    size: Range[str, 1, 20] | None = None,
+    steps: Range[int, 1, 150] | None = None,
+    guidance: Range[float, GUIDANCE_MIN, GUIDANCE_MAX] | None = None,
+    seed: Range[int, -1, SEEDS - 1] | None = None,
+    sampler: Range[str, 1, 60] | None = None,
+    images: Range[int, 1, IMAGES_MAX] | None = None,
+    model: Range[str, 1, 100] | None = None,
+    lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
+) -> None:
+    await check_order(interaction)
+    desk = interaction.client.desk
+    chosen = desk.dispatcher.gate.model(model, upscale=upscale or 1)
+    times = upscale or chosen.scale
+    files = attached(image, mask, strength, times, max_mb=desk.settings.images_in.max_mb)
+    request = chosen.request(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        size=_size(chosen, size, aspect, files),
+        steps=steps,
+        guidance_scale=guidance,
+        sampler=sampler,
+        seed=secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed,
+        images=images,
+        start=files.start if files is not None else None,
+        loras=parse_loras(lora or ""),
+    )
+    await place_order(interaction, request, wish=_wish(interaction), files=files)
+
+
+def _wish(interaction: Interaction) -> Wish:
+    """What was filled in, as typed; of a file its name."""
+    return {
+        name: value.filename if isinstance(value, discord.Attachment) else value
+        for name, value in interaction.namespace
+    }
+
+
+def _size(
+    model: ModelInfo, size: str | None, aspect: str | None, files: Attached | None
+) -> tuple[int, int] | None:
+    """What was asked for, else the shape of the image; None leaves it to the model."""
+    shape = files.shape if files is not None else None
+    if files is not None and files.upscale > 1:
+        if size or aspect:
+            raise UserError("Upscaling keeps the image's shape: leave out size and aspect.")
+        if shape is None:
+            raise UserError("Discord can't tell how large this image is: save it anew and attach that.")
+        return model.upscaled(*shape, files.upscale)
+    if size and aspect:
+        raise UserError("Give either a size or an aspect, not both.")
+    if size:
+        return parse_size(size)
+    if aspect:
+        return model.size_for(aspect)
+    return model.size_like(*shape) if shape is not None else None
+
+
+def _filled_in(interaction: Interaction) -> ModelInfo | None:
+    """The model that draws; None while nothing is offered, or its name is still being typed."""
+    try:
+        return interaction.client.desk.dispatcher.gate.model(interaction.namespace.model)
+    except InvalidRequest:
+        return None
+
+
+@imagine.autocomplete("sampler")
+async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choice[str]]:
+    model = _filled_in(interaction)
+    offered = model.samplers if model is not None else tuple(SAMPLERS)
+    wanted = current.casefold()
+    return [Choice(name=name, value=name) for name in offered if wanted in name.casefold()][:CHOICES_MAX]
+
+
+@imagine.autocomplete("model")
+async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[str]]:
+    models = interaction.client.desk.dispatcher.engine.status.models
+    titles = {
+        model.id: f"{model.title} – {model.description}" if model.description else model.title
+        for model in models
+    }
+    wanted = current.casefold()
+    return [
+        Choice(name=title[:100], value=model_id)
+        for model_id, title in titles.items()
+        if wanted in title.casefold() or wanted in model_id.casefold()
+    ][:CHOICES_MAX]
+
+
+@imagine.autocomplete("lora")
+async def _suggest_lora(interaction: Interaction, current: str) -> list[Choice[str]]:
+    """What may follow the last comma, with its trigger words; what stands before it stays."""
+    model = _filled_in(interaction)
+    return lora_choices(model.loras, current) if model is not None else []
+
+
+def lora_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[str]]:
+    """One for each fitting file whose name or words hold the text after the last comma; a weight typed there is kept."""
+    before, comma, last = current.rpartition(",")
+    typed, _, weight = last.strip().partition(":")
+    told = f":{weight.strip()}" if weight.strip() else ""
+    wanted, kept = typed.strip().casefold(), f"{before}{comma} " if comma else ""
+    taken = {part.partition(":")[0].strip().casefold() for part in before.split(",")}
+    choices: list[Choice[str]] = []
+    for info in offered:
+        texts = [info.name.casefold(), *(word.casefold() for word in info.words)]
+        if info.problem or info.name.casefold() in taken or not any(wanted in text for text in texts):
+            continue
+        value = f"{kept}{info.name}{told}"
+        if len(value) <= CHOICE_CHARS_MAX:  # Discord takes no longer ones
+            words = f" – {', '.join(info.words)}" if info.words else ""
+            choices.append(Choice(name=f"{value}{words}"[:CHOICE_CHARS_MAX], value=value))
+    return choices[:CHOICES_MAX]

@@ -1,0 +1,1 @@
+"""How a job looks in the chat: texts made safe, and messages put together."""

@@ -1,0 +1,181 @@
+"""From a checked request to a job in line: admit, answer with a real message, hand over. One way for all.
+
+A picture that is attached has to be fetched first, which may take longer than the 3 s within which Discord wants an
+answer, and the row can't name what is not here yet. So such an order is deferred: Discord shows that we are at it, and
+the real message is an edit of that. Killed before the row is there, the bot has promised, stored and charged nothing,
+and Discord itself says after 15 minutes that we did not respond; killed later, the next start finds the row and the
+deferred answer, fills it, and the job runs. Admitting first would charge for what may never arrive, and a message of our
+own in place of Discord's would stay for ever if we died. Every order that is refused for what is known before the
+download is refused before it is deferred, and so for one pair of eyes; what fails afterwards is said in the deferred
+answer, since a second message could come twice.
+"""
+
+from __future__ import annotations
+
+import aiohttp
+import discord
+import structlog
+
+from bot.chat.client import Interaction
+from bot.chat.errors import AUTOMOD, BLOCKED_BY_AUTOMOD, UserError, is_blocked
+from bot.chat.look.job_view import live_view
+from bot.chat.rival import ALREADY_ACKNOWLEDGED
+from bot.chat.sources import Attached
+from bot.core.asking.policy import BLOCKED, Refused
+from bot.job import Action, Job, Origin, Owner, Wish
+from engine.contract import GenerationRequest
+from engine.contract.failpoints import Failpoint, reach
+
+log = structlog.get_logger(__name__)
+
+
+def owner_of(interaction: Interaction) -> Owner:
+    """Who asks; raises UserError outside a server."""
+    user = interaction.user
+    if interaction.guild_id is None or not isinstance(user, discord.Member):
+        raise UserError("Use this in a server, not in a direct message.")
+    return Owner(
+        user_id=user.id, guild_id=interaction.guild_id, role_ids=tuple(role.id for role in user.roles)
+    )
+
+
+async def check_order(interaction: Interaction) -> None:
+    """What must hold before a request is even read: who, where, and an engine that said what it offers."""
+    owner, gate = owner_of(interaction), interaction.client.desk.dispatcher.gate
+    check_place(interaction)
+    if await gate.is_blocked(owner):
+        raise UserError(BLOCKED)
+    await gate.described()
+
+
+def check_place(interaction: Interaction) -> None:
+    """Raises UserError where the finished images could not be posted."""
+    allowed = interaction.app_permissions
+    missing = [
+        name
+        for name, granted in (("View Channel", allowed.view_channel), ("Attach Files", allowed.attach_files))
+        if not granted
+    ]
+    if missing:
+        raise UserError(
+            f"I may not post images here: ask an admin to give me {' and '.join(missing)} in this channel."
+        )
+    if _is_shut_out(interaction):
+        raise UserError(
+            "I am not in this private thread: mention me here, so that I am added, and ask again."
+        )
+
+
+def _is_shut_out(interaction: Interaction) -> bool:
+    """A private thread takes commands for bots that are not in it, but not their own edits; of ours Discord tells us."""
+    place, guild = interaction.channel, interaction.client.get_guild(interaction.guild_id or 0)
+    if not isinstance(place, discord.Thread) or not place.is_private() or guild is None or guild.unavailable:
+        return False
+    is_in = place.me is not None or guild.get_thread(place.id) is not None
+    return not is_in and not interaction.app_permissions.manage_threads
+
+
+async def place_order(
+    interaction: Interaction,
+    request: GenerationRequest,
+    *,
+    wish: Wish | None,
+    action: Action = Action.IMAGINE,
+    parent_id: int | None = None,
+    files: Attached | None = None,
+) -> None:
+    """Stores, answers and queues a job; raises UserError with the reason when it is refused.
+
+    `wish`: what the request was resolved from. `files`: what it starts from and is not here yet.
+    """
+    await check_order(interaction)
+    owner = owner_of(interaction)
+    dispatcher = interaction.client.desk.dispatcher
+    dispatcher.gate.check_offered(request)
+    if files is not None:
+        if (refused := await dispatcher.gate.why_not(request, owner=owner)) is not None:
+            raise UserError(refused.reason)
+        if not await _defer(interaction):
+            return
+        request = await interaction.client.desk.intake.complete(request, files)
+    job = await dispatcher.gate.admit(
+        request,
+        owner=owner,
+        origin=_origin(interaction),
+        action=action,
+        parent_id=parent_id,
+        wish=wish,
+    )
+    if isinstance(job, Refused):
+        if job.is_repetition:
+            log.info("interaction_repeated", interaction=interaction.id)
+            return
+        raise UserError(job.reason)
+    await _hand_over(interaction, job, is_deferred=files is not None)
+
+
+async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -> None:
+    """Answers with the job's message; then it waits in line, or is taken back where nobody can have seen one."""
+    dispatcher = interaction.client.desk.dispatcher
+    try:
+        view = live_view(job, dispatcher.progress_of(job))
+        message_id = await _answer(interaction, view, is_deferred=is_deferred)
+    except discord.HTTPException as error:
+        log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
+        if is_blocked(error):
+            await dispatcher.unanswered(job, reason=BLOCKED_BY_AUTOMOD)
+            raise UserError(f"{AUTOMOD} Nothing was charged.") from error
+        if error.code == ALREADY_ACKNOWLEDGED:
+            interaction.client.rival.was_faster(interaction.id)
+            dispatcher.answer_unknown(job)  # or it was us, and the reply was lost: the message there tells
+        elif error.status < 500:
+            await dispatcher.unanswered(job)
+        else:
+            dispatcher.answer_unknown(job)
+    except (aiohttp.ClientError, OSError) as error:
+        log.warning("answer_lost", job=job.id, error=repr(error))
+        dispatcher.answer_unknown(job)
+    except Exception:  # a bug of ours: the job must not stay behind unseen and charged
+        await dispatcher.unanswered(job)
+        raise
+    else:
+        reach(Failpoint.ANSWERED)
+        await dispatcher.answered(job, message_id)
+
+
+async def _answer(interaction: Interaction, view: discord.ui.LayoutView, *, is_deferred: bool) -> int:
+    """The id of the message that now shows the job."""
+    if is_deferred:
+        return (await interaction.edit_original_response(view=view)).id
+    response = await interaction.response.send_message(view=view)
+    assert response.message_id is not None
+    return response.message_id
+
+
+async def _defer(interaction: Interaction) -> bool:
+    """Says within 3 s that an answer will come; False where Discord does not take that, so that none can.
+
+    Goes on where the outcome is unknown, also where the same order came twice: admission tells those apart.
+    """
+    try:
+        await interaction.response.defer(thinking=True)
+    except discord.HTTPException as error:
+        log.warning("deferral_failed", interaction=interaction.id, status=error.status, code=error.code)
+        if error.code == ALREADY_ACKNOWLEDGED:
+            return not interaction.client.rival.was_faster(interaction.id)
+        return error.status >= 500
+    except (aiohttp.ClientError, OSError) as error:
+        log.warning("deferral_lost", interaction=interaction.id, error=repr(error))
+    reach(Failpoint.DEFERRED)
+    return True
+
+
+def _origin(interaction: Interaction) -> Origin:
+    assert interaction.channel_id is not None
+    return Origin(
+        interaction_id=interaction.id,
+        application_id=interaction.application_id,
+        token=interaction.token,
+        channel_id=interaction.channel_id,
+        locale=str(interaction.locale.value),
+    )

@@ -1,0 +1,202 @@
+"""Pictures that people attach: what is refused unseen, and how the rest is fetched and kept. Never looks into one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import discord
+import structlog
+from yarl import URL
+
+from bot.chat.errors import UserError
+from engine.contract import GenerationRequest, Start
+from engine.contract.failpoints import Failpoint, reach
+from engine.pictures import inputs
+
+log = structlog.get_logger(__name__)
+
+HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+KINDS = ("image/png", "image/jpeg", "image/webp")
+WITHIN_S = 20.0
+"""For one file; the interaction's token, by which we answer then, lives for 15 minutes."""
+AT_ONCE = 4
+CHUNK = 1 << 16
+UNKNOWN = "0" * 64
+"""Stands for a digest until the file is here."""
+
+NOT_FETCHED = "The picture could not be fetched from Discord and nothing was charged: attach it again."
+TOO_SLOW = "Discord took too long to hand over the picture and nothing was charged: try again in a moment."
+NOT_KEPT = (
+    "The picture could not be stored and nothing was charged: please ask an admin to look at Easel's disk."
+)
+
+Fetch = Callable[[str, int], Awaitable[bytes]]
+"""(address, most bytes) -> what lies there; raises UserError."""
+
+
+# ------------------------------------------------------------------ before anything is fetched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """What a person attached to /imagine, as far as Discord's words about it go."""
+
+    image: discord.Attachment
+    mask: discord.Attachment | None = None
+    strength: float | None = None
+    """None: what suits the model."""
+    upscale: int = 1
+
+    @property
+    def start(self) -> Start:
+        """For a request that is judged before its files are here."""
+        mask = UNKNOWN if self.mask else None
+        return Start(image=UNKNOWN, mask=mask, strength=self.strength, upscale=self.upscale)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """The image's (width, height); None where Discord does not tell."""
+        width, height = self.image.width, self.image.height
+        return (width, height) if width and height else None
+
+
+def attached(
+    image: discord.Attachment | None,
+    mask: discord.Attachment | None,
+    strength: float | None,
+    upscale: int,
+    *,
+    max_mb: int,
+) -> Attached | None:
+    """What is attached, if anything; raises UserError where it can't be used, whatever its bytes turn out to be.
+
+    `upscale`: how many times as large the picture is to be as the image, 1 where it is not to be enlarged.
+    """
+    if image is None:
+        if upscale > 1:
+            raise UserError("Upscaling needs an image: attach the picture to enlarge.")
+        if mask is not None:
+            raise UserError("A mask needs an image: attach the picture it belongs to as well.")
+        if strength is not None:
+            raise UserError("Strength needs an image: attach the picture to start from as well.")
+        return None
+    _check("image", image, max_mb)
+    if mask is not None:
+        _check("mask", mask, max_mb)
+        if _size_of(mask) != _size_of(image):
+            raise UserError(
+                f"The mask has {_size_of(mask)} and the image {_size_of(image)}: make them alike."
+            )
+    return Attached(image=image, mask=mask, strength=strength, upscale=upscale)
+
+
+def _check(what: str, file: discord.Attachment, max_mb: int) -> None:
+    kind = (file.content_type or "").partition(";")[0].strip().lower()
+    if kind not in KINDS:
+        raise UserError(f"The {what} has to be a PNG, JPEG or WebP picture: attach one of these.")
+    if file.size > max_mb << 20:
+        raise _too_large(max_mb << 20)
+
+
+def _size_of(file: discord.Attachment) -> str:
+    return (
+        f"{file.width}×{file.height} pixels"
+        if file.width and file.height
+        else "a size that Discord can't read"
+    )
+
+
+def _too_large(bytes_max: int) -> UserError:
+    return UserError(f"The picture is larger than {bytes_max >> 20} MB: attach a smaller one.")
+
+
+# ------------------------------------------------------------------ the files themselves
+
+
+class Intake:
+    """Fetches what was attached and keeps it in the spool, where the engine finds it by its digest."""
+
+    def __init__(self, fetch: Fetch, *, folder: Path, bytes_max: int) -> None:
+        self._fetch = fetch
+        self._folder = folder
+        self._bytes_max = bytes_max
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
+        """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""
+        wanted = [files.image, *([files.mask] if files.mask is not None else [])]
+        async with self._turns:
+            fetched = [await self._fetch(file.url, self._bytes_max) for file in wanted]
+            try:
+                digests = [await asyncio.to_thread(inputs.keep, self._folder, data) for data in fetched]
+            except OSError as error:
+                log.error("input_not_kept", error=str(error))
+                raise UserError(NOT_KEPT) from error
+        reach(Failpoint.KEPT)
+        image, mask = [*digests, None][:2]
+        return replace(request, image=image, mask=mask)
+
+
+def from_discord(client: discord.Client) -> Fetch:
+    """Fetches through the client's own connections and proxy, once it has logged in."""
+
+    async def fetch(address: str, bytes_max: int) -> bytes:
+        url = _checked(address)
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                return await _download(client, url, bytes_max)
+        except TimeoutError as error:
+            log.info("attachment_too_slow", host=url.host)
+            raise UserError(TOO_SLOW) from error
+        except (aiohttp.ClientError, OSError) as error:
+            log.info("attachment_not_fetched", host=url.host, error=repr(error))
+            raise UserError(NOT_FETCHED) from error
+
+    return fetch
+
+
+def _checked(address: str) -> URL:
+    """The address, if it is one of Discord's own CDN: nobody sends us anywhere else."""
+    try:
+        url = URL(address)
+        own = url.scheme == "https" and url.host in HOSTS and url.port == 443 and url.user is None
+    except ValueError:
+        own, url = False, URL()
+    if not own:
+        raise UserError("Only pictures that were uploaded to Discord are taken: attach it as a file.")
+    return url
+
+
+async def _download(client: discord.Client, url: URL, bytes_max: int) -> bytes:
+    """Reads no further than `bytes_max`, whatever the other side says of its size, and follows no redirect."""
+    http = client.http
+    session = aiohttp.ClientSession(
+        connector=http.connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
+    )
+    asked = partial(session.get, url, allow_redirects=False, proxy=http.proxy, proxy_auth=http.proxy_auth)
+    data = bytearray()
+    async with session, asked() as response:
+        if response.status != 200:
+            log.info("attachment_refused", host=url.host, status=response.status)
+            raise UserError(NOT_FETCHED)
+        async for chunk in response.content.iter_chunked(CHUNK):
+            data += chunk
+            if len(data) > bytes_max:
+                _hang_up(response)
+                raise _too_large(bytes_max)
+    return bytes(data)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """At once: TLS says goodbye in good manners otherwise, and reads on until that is answered."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()

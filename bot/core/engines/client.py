@@ -1,0 +1,377 @@
+"""One engine seen from the bot: generations of a process, its queue and its event pipe, replaced when they die.
+
+Knows no jobs, only controls and events; `bot.core.engines.watch` tells when an engine hangs. Everything here runs on the event
+loop, but for one daemon thread per generation that reads the pipe and kills an engine which has stopped making progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import structlog
+
+from bot.core.engines.watch import Deadlines, Watch
+from engine.contract import (
+    EXIT_DEVICE_LOST,
+    Broken,
+    Control,
+    EngineSettings,
+    Event,
+    Finished,
+    Loading,
+    ModelInfo,
+    Ready,
+)
+from engine.process import GONE_S, EngineProcess, Garbled, start
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_S = (1.0, 2.0, 5.0)
+DEATHS_MAX = 3
+"""So many deaths within WINDOW_S, and the engine is paused."""
+WINDOW_S = 600.0
+"""Seconds of work: what loading and waiting took does not count, or an engine that loads slowly could die for ever."""
+PAUSE_S = 600.0
+"""Then one engine is tried; until one has worked for WINDOW_S, its death is the next pause."""
+LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """The engine's process is gone; what it had taken is unfinished."""
+
+    exitcode: int | None
+    """None for a process that not even SIGKILL has ended so far."""
+    generation: int
+    hung: bool = False
+    garbled: bool = False
+    """It was ended for what it sent, which no engine sends."""
+    reading: str | None = None
+    """The id of the model that it was reading before it got ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """The engine died too often: none is started for a while."""
+
+    reason: str
+    """How it ended the last time: a sentence."""
+    again: bool = False
+    """The engine that was tried after the last pause died as well."""
+
+
+class Phase(StrEnum):
+    STARTING = "starting"
+    LOADING = "loading"
+    READY = "ready"
+    BROKEN = "broken"
+    RESTARTING = "restarting"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """What people are told about an engine."""
+
+    phase: Phase = Phase.STARTING
+    stage: str = ""
+    fraction: float | None = None
+    reason: str = ""
+    """Why it is broken or paused: a sentence."""
+    models: tuple[ModelInfo, ...] = ()
+    ready: Ready | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.phase is Phase.READY
+
+    @property
+    def slots(self) -> int:
+        return self.ready.slots if self.ready and self.is_ready else 0
+
+
+class EngineClient:
+    """Starts an engine, passes its events on in order, and starts the next generation when one dies."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        deadlines: Deadlines | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`monotonic` decides over a real process, so it is a real clock, even where a simulation replaces time's."""
+        self.status = EngineStatus()
+        self.generation = 0
+        """Counts the processes that were started."""
+        self.described = asyncio.Event()
+        """Set once it is known what the engine offers, or that it is broken."""
+        self._settings: EngineSettings = settings
+        self._now = monotonic
+        self._watch = Watch(deadlines or Deadlines())
+        self._process: EngineProcess | None = None
+        self._reader: threading.Thread | None = None
+        self._on_event: Callable[[Event | Lost | Paused], None] = lambda _event: None
+        self._deaths: list[float] = []
+        """When it died, by the seconds that it had worked until then."""
+        self._worked_s = 0.0
+        self._ready_at: float | None = None
+        self._was_ready = False
+        self._forgiving = True
+        self._last_words = ""
+        self._reading: str | None = None
+        self._stopping = False
+        self._restart: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self, on_event: Callable[[Event | Lost | Paused], None]) -> None:
+        """Starts the first generation. Call it on the main thread, inside the loop that wants the events."""
+        self._on_event = on_event
+        self._spawn()
+
+    def send(self, control: Control) -> None:
+        """Into the current generation's queue; without one the control is dropped, since Lost was told."""
+        if self._process is not None:
+            self._watch.sent(control, self._now())
+            with contextlib.suppress(ValueError, OSError):  # buried in this moment: Lost is on its way
+                self._process.send(control)
+
+    def blame_a_job(self) -> None:
+        """A job has killed two engines alone, and is out: those two deaths were not the device's.
+
+        Once only until a job is finished again: a device that kills every job would find a culprit each time.
+        """
+        if self._forgiving:
+            self._forgiving = False
+            del self._deaths[-2:]
+
+    def set_aside(self, model_id: str) -> bool:
+        """Later generations do without that model, whose loading has killed two: not the device's fault. May be called again.
+
+        False, and nothing is done, where no other model draws.
+        """
+        if model_id in self._settings.set_aside:
+            return True
+        left = tuple(model for model in self.status.models if model.id != model_id)
+        if all(model.scale > 1 for model in left):
+            return False
+        log.error("model_set_aside", model=model_id)
+        self._settings = replace(self._settings, set_aside=(*self._settings.set_aside, model_id))
+        self.status = replace(self.status, models=left)
+        del self._deaths[-2:]
+        return True
+
+    def _offered(self, models: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:
+        return tuple(model for model in models if model.id not in self._settings.set_aside)
+
+    async def stop(self, *, timeout_s: float = 5.0) -> None:
+        """Shutdown, then SIGKILL; no further generation."""
+        self.status = EngineStatus(phase=Phase.STOPPED, models=self.status.models)
+        if self._restart is not None:
+            self._restart.cancel()
+        self._stopping = True
+        process, self._process = self._process, None
+        if process is not None:
+            await asyncio.to_thread(self._end, process, timeout_s)
+
+    def _end(self, process: EngineProcess, timeout_s: float) -> None:
+        with contextlib.suppress(ValueError):  # the reader buried it in this moment
+            process.stop(timeout_s)
+        if self._reader is not None:  # it meets the end of the pipe, which must not be closed under it
+            self._reader.join(GONE_S)
+            if self._reader.is_alive():
+                process.abandon()
+                return
+        process.close()
+
+    # -------------------------------------------------------------- one generation
+
+    def _spawn(self) -> None:
+        self._restart = None
+        self.generation += 1
+        self._ready_at, self._last_words, self._reading = None, "", None
+        self.status = EngineStatus(models=self.status.models)
+        self._watch.started(self._now())
+        try:
+            process = self._process = start(self._settings)
+        except OSError as error:  # no memory or no process number left: that may pass
+            log.error("engine_not_started", error=str(error))
+            self._last_words = f"Its process could not be started ({error})."
+            self._count_death()
+            self._plan_restart()
+            return
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+
+        def hand_over(event: Event | Lost) -> None:
+            loop.call_soon_threadsafe(self._receive, process, event, context=context)
+
+        self._reader = threading.Thread(
+            target=self._listen,
+            args=(process, self.generation, hand_over),
+            name=f"engine-{process.pid}",
+            daemon=True,
+        )
+        self._reader.start()
+
+    def _listen(
+        self, process: EngineProcess, generation: int, hand_over: Callable[[Event | Lost], None]
+    ) -> None:
+        """The reader thread: events in order, then Lost."""
+        try:
+            why = self._pass_on(process, hand_over)
+            if not self._stopping:  # a dying process may take seconds, which the loop has not
+                process.close()
+            hung, garbled = why == "hung", why == "garbled"
+            hand_over(Lost(exitcode=process.exitcode, generation=generation, hung=hung, garbled=garbled))
+        except RuntimeError:  # the loop is closed: nobody is left to be told
+            pass
+
+    def _pass_on(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> str:
+        """Until there are no more events. Why it was killed, if it was: "hung" or "garbled"."""
+        why = "hung"
+        try:
+            while self._wait_for_event(process):
+                event = process.events.recv()
+                self._watch.told(event, self._now())
+                hand_over(event)
+        except Garbled as error:
+            log.error("engine_garbled", pid=process.pid, cause=repr(error.__cause__)[:500])
+            why = "garbled"
+        except (EOFError, OSError):
+            return ""
+        else:
+            log.error("engine_hung", pid=process.pid)
+        process.kill()
+        return why
+
+    def _wait_for_event(self, process: EngineProcess) -> bool:
+        """Until there is something to read, were it the pipe's end; False for an engine that hangs."""
+        while not process.events.poll(LOOK_S):
+            if self._watch.is_overdue(self._now()):
+                return False
+        return True
+
+    def _receive(self, process: EngineProcess, event: Event | Lost) -> None:
+        if process is not self._process:  # a discarded generation, or we are stopping
+            return
+        match event:
+            case Loading():
+                self._reading = event.reading
+                self.status = EngineStatus(
+                    phase=Phase.LOADING,
+                    stage=event.stage,
+                    fraction=event.fraction,
+                    models=self._offered(event.models) or self.status.models,
+                )
+            case Ready():
+                self._receive_ready(event)
+            case Broken():
+                self._receive_broken(event)
+            case Finished():
+                self._forgiving = True
+            case Lost():
+                event = replace(event, reading=self._reading)
+                self._bury(event)
+            case _:
+                pass
+        if self.status.models or self.status.phase is Phase.BROKEN:
+            self.described.set()
+        self._on_event(event)
+
+    def _receive_ready(self, ready: Ready) -> None:
+        self.status = EngineStatus(phase=Phase.READY, models=self._offered(ready.models), ready=ready)
+        self._ready_at, self._was_ready, self._last_words = self._now(), True, ""
+        self._reading = None
+        self._settings = pinned(self._settings, ready)
+        _log_ready(ready)
+
+    def _receive_broken(self, broken: Broken) -> None:
+        log.error("engine_broken", reason=broken.reason)
+        self._last_words = broken.reason
+        # What worked before may work again: a card that was gone, a disk that was not mounted.
+        if not self._was_ready:
+            self.status = EngineStatus(phase=Phase.BROKEN, reason=broken.reason, models=self.status.models)
+
+    # -------------------------------------------------------------- death
+
+    def _bury(self, lost: Lost) -> None:
+        """Plans the next generation, unless starting again would not help."""
+        self._process = None
+        self._watch.started(self._now())
+        if self.status.phase is Phase.BROKEN:
+            return
+        log.warning("engine_died", exitcode=lost.exitcode, reading=lost.reading)
+        if self.status.is_ready or not self._last_words:
+            self._last_words = _how_it_ended(lost)
+        self._count_death()
+        self._plan_restart()
+
+    def _count_death(self) -> None:
+        if self._ready_at is not None:
+            self._worked_s += self._now() - self._ready_at
+        self._deaths = [worked for worked in self._deaths if self._worked_s - worked < WINDOW_S]
+        self._deaths.append(self._worked_s)
+
+    def _plan_restart(self) -> None:
+        self.status = EngineStatus(phase=Phase.RESTARTING, models=self.status.models)
+        delay = BACKOFF_S[min(len(self._deaths), len(BACKOFF_S)) - 1]
+        self._restart = asyncio.get_running_loop().call_later(delay, self._spawn_or_pause)
+
+    def _spawn_or_pause(self) -> None:
+        """Decided after the first pause for breath, since a job may have been found guilty meanwhile."""
+        if len(self._deaths) < DEATHS_MAX:
+            self._spawn()
+            return
+        log.error("engine_paused", deaths=len(self._deaths), for_s=PAUSE_S, reason=self._last_words)
+        self.status = EngineStatus(phase=Phase.PAUSED, reason=self._last_words, models=self.status.models)
+        self._restart = asyncio.get_running_loop().call_later(PAUSE_S, self._spawn)
+        self._on_event(Paused(reason=self._last_words, again=len(self._deaths) > DEATHS_MAX))
+
+
+def pinned(settings: EngineSettings, ready: Ready) -> EngineSettings:
+    """The settings of the next generation: where "auto" found a GPU, a later one without it must not draw on the CPU."""
+    found = ready.fingerprint.get("device", "cpu")
+    if settings.device != "auto" or found in ("cpu", "mps"):
+        return settings
+    return replace(settings, device="cuda")
+
+
+def _how_it_ended(lost: Lost) -> str:
+    loading = f" It was loading the model {lost.reading}: check its files." if lost.reading else ""
+    return f"{_end_of(lost)}{loading}"
+
+
+def _end_of(lost: Lost) -> str:
+    match lost:
+        case Lost(exitcode=None):
+            return "It hangs inside its driver, and can't even be killed."
+        case Lost(hung=True):
+            return "It made no progress any more."
+        case Lost(garbled=True):
+            return "It sent what no engine sends: check its files and what it was given."
+        case Lost(exitcode=int(code)) if code == EXIT_DEVICE_LOST:
+            return "The GPU reported an error after which only a new process can use it."
+        case Lost(exitcode=int(code)) if code < 0:
+            return f"Its process was ended by signal {-code}."
+        case _:
+            return f"Its process ended with exit code {lost.exitcode}."
+
+
+def _log_ready(ready: Ready) -> None:
+    models = ", ".join(model.id for model in ready.models)
+    log.info("engine_ready", device=ready.device, dtype=ready.dtype, models=models, slots=ready.slots)
+    for note in ready.notes:
+        log.info("engine_note", text=note)
+    for warning in ready.warnings:
+        log.warning("engine_warning", text=warning)

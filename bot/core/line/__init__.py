@@ -1,0 +1,1 @@
+"""The life of a job once it is admitted: whose turn it is, what is aboard, how it ends."""

@@ -1,0 +1,582 @@
+"""The life of a job once it is admitted: queue, submit, track, deliver, settle, recover. Knows no Discord and no SQL.
+
+Every change of state is a guarded statement in the store; what is held in memory here (the line, who is
+aboard the engine) is rebuilt from the rows when the bot starts. Events are handled one after the other by
+`_drain`, which exists only while there is something to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from bot.config import Settings
+from bot.core.asking.admission import Gate
+from bot.core.engines.client import EngineClient, Lost, Paused
+from bot.core.line import endings
+from bot.core.line.aboard import Aboard, Deadly, judge, loaded_alone
+from bot.core.line.endings import REMOVED, Endings, persistent
+from bot.core.line.estimates import Pace
+from bot.core.line.fairness import FairQueue
+from bot.core.ports import Clock, Delivery, Progress
+from bot.core.spool import all_intact
+from bot.core.words import for_the_owner, held_up_by, model_set_aside, of_damage, why
+from bot.job import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, Reason, ReasonCode, price_of, work_of
+from bot.store import Store
+from bot.store.db import DatabaseError, Unusable
+from bot.store.threads import unawaited
+from engine.contract import (
+    Broken,
+    Cancel,
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    InvalidRequest,
+    Loading,
+    Ready,
+    Started,
+    Stepped,
+    Submit,
+)
+from engine.contract.failpoints import Failpoint, reach
+
+log = structlog.get_logger(__name__)
+
+FAULTS_MAX = 2
+REFUSALS_MAX = 60
+"""So often in a row may the store refuse one event; then the operator hears of it, and it is tried on."""
+NOT_ANSWERED, TOO_LATE = Reason.of(ReasonCode.NOT_ANSWERED), Reason.of(ReasonCode.TOO_LATE)
+PLACES_SHOWN = 10
+"""Only the front of the line sees its place move: a long line must not become a storm of edits."""
+
+
+class Dispatcher:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        engine: EngineClient,
+        delivery: Delivery,
+        clock: Clock,
+        settings: Settings,
+        on_damage: Callable[[str], None] = lambda _sentence: None,
+    ) -> None:
+        """`on_damage` is called, once, when promises can't be kept any more since the database is damaged."""
+        self.gate = Gate(store=store, engine=engine, clock=clock, settings=settings)
+        self.engine = engine
+        self._store = store
+        self._delivery = delivery
+        self._clock = clock
+        self._endings = Endings(store=store, delivery=delivery, clock=clock, spool=settings.spool)
+        self._on_damage = on_damage
+        self._is_damaged = False
+        self._line = FairQueue()
+        self._waiting: dict[int, Job] = {}
+        self._aboard: dict[int, Aboard] = {}
+        self._suspects: set[int] = set()
+        self._deadly, self._deadly_at_start = Deadly(), Deadly()
+        self._cancelled: set[int] = set()
+        """Jobs that are (or just come) aboard, though their rows say that they are over."""
+        self._pace = Pace()
+        self._last_step_at = 0.0
+        self._inbox: deque[Event | Lost | Paused | None] = deque()
+        self._drainer: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._moved = asyncio.Event()
+        """Set whenever a job or a task has ended."""
+
+    # -------------------------------------------------------------- answers
+
+    async def answered(self, job: Job, message_id: int) -> None:
+        """The person sees a message for the job: it joins the line."""
+        queued: Job | None = None
+        async for attempt in persistent():
+            with attempt:
+                queued = await self._store.jobs.queued(job, message_id=message_id, now=self._clock.now())
+        reach(Failpoint.QUEUED)
+        if queued is None:
+            await self._endings.show_late(job, message_id)
+        else:
+            self._enqueue(queued)
+            if self._endings.is_out_of_reach(queued):  # removed in this moment
+                await self.guild_left(queued.guild_id)
+            self._post(None)
+
+    async def unanswered(
+        self, job: Job, *, reason: Reason = NOT_ANSWERED, message_id: int | None = None
+    ) -> None:
+        """The answer could not be given: a job that nobody was told of never runs and costs nothing.
+
+        `message_id`: where somebody was told of it after all, but too long ago. That message gets an end.
+        """
+        ended: Job | None = None
+        async for attempt in persistent():
+            with attempt:
+                now = self._clock.now()
+                if message_id is None:
+                    await self._store.jobs.unanswered(job, reason=reason, now=now)
+                else:
+                    ended = await self._store.jobs.cancelled(
+                        job, reason=reason, charged=0, now=now, message_id=message_id
+                    )
+        log.warning("job_unanswered", job=job.id)
+        if ended is not None and message_id is not None:
+            self._background(self._endings.show(ended))
+
+    def _enqueue(self, job: Job) -> None:
+        if job.attempt:  # it was aboard when the bot ended, or came back from an engine that had died before
+            self._suspects.add(job.id)
+        self._waiting[job.id] = job
+        self._line.add(job.id, user_id=job.user_id, cost=job.cost)
+
+    # -------------------------------------------------------------- what people may ask
+
+    def progress_of(self, job: Job) -> Progress:
+        """Place, time left and step of a live job."""
+        hint = held_up_by(self.engine.status, is_closing=self.gate.is_closing)
+        if (aboard := self._aboard.get(job.id)) is not None:
+            now = self._clock.now()
+            return Progress(
+                eta_s=self._seconds_left(aboard, now),
+                step=aboard.step,
+                elapsed_s=aboard.elapsed_s(now),
+                is_overtaken=aboard.is_overtaken(self._aboard.values(), now),
+                preview=aboard.preview,
+                hint=hint,
+            )
+        order = self._line.order()
+        ahead = (
+            order[: order.index(job.id)]
+            if job.id in self._line
+            else order[: self._line.place_for(job.user_id) - 1]
+        )
+        work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
+        work += sum(other.work_left for other in self._aboard.values())
+        eta = None if hint else self._pace.seconds_for(work)
+        return Progress(place=len(ahead) + 1, eta_s=eta, hint=hint)
+
+    def line(self) -> list[Job]:
+        """The waiting jobs in the order in which they will run."""
+        return [self._waiting[job_id] for job_id in self._line.order()]
+
+    def running(self) -> list[Job]:
+        return [aboard.job for aboard in self._aboard.values()]
+
+    def _seconds_left(self, aboard: Aboard, now: float) -> float | None:
+        """The engine's own word where it gave one, since it knows what else it draws; else what history says."""
+        if aboard.is_overtaken(self._aboard.values(), now):  # its word is from before the others came
+            return self._pace.seconds_for(sum(other.work_left for other in self._aboard.values()))
+        if aboard.step is not None and aboard.step.seconds_left is not None:
+            return aboard.step.seconds_left
+        return self._pace.seconds_for(aboard.work_left * len(self._aboard))
+
+    async def cancel(self, job_id: int, *, by: str) -> bool:
+        """Cancels a job before it is drawn; `by` is named in the message. False when it is over already.
+
+        A running one costs the share already done. The row says so before anybody is told: from then on neither what
+        the engine still sends nor a restart changes it.
+        """
+        while (job := await self._store.jobs.get(job_id)) is not None:
+            if JobState.CANCELLED not in TRANSITIONS[job.state]:
+                return False
+            charged, now = math.ceil(job.cost * self._share_done(job)), self._clock.now()
+            reason = Reason.of(ReasonCode.CANCELLED, by=by)
+            ended = await self._store.jobs.cancelled(job, reason=reason, charged=charged, now=now)
+            if ended is not None:  # else it went on in this moment
+                self._let_go(ended)
+                return True
+        return False
+
+    def _share_done(self, job: Job) -> float:
+        aboard = self._aboard.get(job.id)
+        return aboard.step.fraction if aboard is not None and aboard.step is not None else 0.0
+
+    def _let_go(self, ended: Job) -> None:
+        """Its row says that it is over: line, engine and message follow."""
+        if ended.id in self._aboard:
+            self._cancelled.add(ended.id)
+            self.engine.send(Cancel(job_id=ended.id, attempt=ended.attempt))
+        elif ended.id in self._waiting and ended.started_at is not None:  # just being taken
+            self._cancelled.add(ended.id)
+        else:
+            self._forget(ended.id)
+        if ended.message_id is not None and ended.shown_at is None:
+            self._background(self._endings.show(ended))
+
+    async def withdraw(self, *, guild_id: int, user_id: int) -> int:
+        """Cancels what a person who was just blocked has waiting, refunded; what is drawn already goes on. How many."""
+        reason = Reason.of(ReasonCode.WITHDRAWN)
+        ended = await self._store.jobs.withdrawn(
+            guild_id=guild_id, user_id=user_id, reason=reason, now=self._clock.now()
+        )
+        for job in ended:
+            self._let_go(job)
+        return len(ended)
+
+    async def guild_left(self, guild_id: int) -> None:
+        """Removed from a server: what waits is cancelled, what runs ends; none of it is posted or charged."""
+        self._endings.guild_left(guild_id)
+        ended: list[Job] = []
+        try:
+            async for attempt in persistent():
+                with attempt:
+                    now = self._clock.now()
+                    ended = await self._store.jobs.abandoned(guild_id=guild_id, reason=REMOVED, now=now)
+        except Unusable as error:
+            self._meet_damage(error)
+        for job in ended:
+            self._let_go(job)
+
+    def guild_joined(self, guild_id: int) -> None:
+        self._endings.guild_joined(guild_id)
+
+    async def delete(self, job: Job) -> None:
+        """Takes a finished job's message and images away for good; it stays charged. Raises Irremovable.
+
+        What takes longer than an answer may goes on behind it, and after a restart.
+        """
+        if (rest := await self._endings.delete(job)) is not None:
+            self._background(rest)
+
+    # -------------------------------------------------------------- start and stop
+
+    async def start(self) -> None:
+        """Takes up everything that was alive when the bot ended, then starts the engine."""
+        self._pace = Pace(await self._store.history.recent(count=50))
+        await self._store.jobs.purge_tokens(before=self._clock.now() - TOKEN_LIFE_S)
+        for guild_id, user_id in await self._store.jobs.blocked():  # the bot was killed while they were
+            await self.withdraw(guild_id=guild_id, user_id=user_id)
+        for job in await self._store.jobs.live():
+            await self._recover(job)
+        for work in await self._endings.owed():
+            self._background(work)
+        self.engine.start(self._post)
+
+    async def _recover(self, job: Job) -> None:
+        match job.state:
+            case JobState.ACCEPTED:
+                self._background(self._recover_accepted(job))
+            case JobState.QUEUED:
+                self._enqueue(job)
+            case JobState.RUNNING:  # a restart of the bot is nobody's fault
+                await self._back_in_line(job, faults=job.faults)
+            case JobState.RENDERED:
+                if await unawaited(lambda: all_intact(job.images)):
+                    self._background(self._endings.deliver(job))
+                else:
+                    await self._back_in_line(job, faults=job.faults)
+            case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
+                pass
+
+    def answer_unknown(self, job: Job) -> None:
+        """Discord may or may not have taken the answer: it is looked for, and the job runs or is refunded."""
+        self._background(self._recover_accepted(job))
+
+    async def _recover_accepted(self, job: Job) -> None:
+        message_id = await self._delivery.find_answer(job)
+        if message_id is None:
+            await self.unanswered(job)
+        elif job.token is None:
+            await self.unanswered(job, reason=TOO_LATE, message_id=message_id)
+        else:
+            await self.answered(job, message_id)
+
+    async def _back_in_line(self, job: Job, *, faults: int) -> None:
+        queued = await self._store.jobs.requeued(job, faults=faults)
+        was_aboard = self._aboard.pop(job.id, None) is not None
+        if queued is None:  # cancelled in this moment
+            self._forget(job.id)
+        elif was_aboard:
+            self._waiting[job.id] = queued
+            self._line.put_back(job.id)
+        else:
+            self._enqueue(queued)
+
+    async def drain(self, *, limit_s: float) -> None:
+        """Nothing new is taken or begun; returns when what was begun has ended and was told, or after `limit_s`."""
+        self.gate.is_closing = True
+        self._show_line()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                if self._drainer is not None:  # it may be about to begin one
+                    await asyncio.wait({self._drainer})
+                while self._aboard or self._tasks:
+                    self._moved.clear()
+                    await self._moved.wait()
+
+    async def stop(self) -> None:
+        """Ends the engine and our own tasks. Rows keep their states, so that the next start resumes."""
+        await self.engine.stop()
+        tasks = [*self._tasks, *([self._drainer] if self._drainer else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._inbox.clear()
+
+    # -------------------------------------------------------------- events
+
+    def _post(self, event: Event | Lost | Paused | None) -> None:
+        """Queues an event (None: only look who may run) behind those that are being handled."""
+        self._inbox.append(event)
+        if self._drainer is None or self._drainer.done():
+            self._drainer = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        refusals = 0
+        while self._inbox:
+            event = self._inbox[0]
+            try:
+                await (self._fill() if event is None else self._handle(event))
+            except Unusable as error:  # it would never be handled, and must not hold up all others
+                self._meet_damage(error)
+                if isinstance(event, Finished | Failed | Cancelled):
+                    self._forget(event.job_id)
+            except DatabaseError as error:  # a stranger's lock, a full disk: the event waits, in order
+                log.error("store_unavailable", error=str(error))
+                refusals += 1
+                if refusals % REFUSALS_MAX == 0:
+                    self._background(self.warn_of_damage(f"{error}, again and again"))
+                await asyncio.sleep(endings.BUSY_RETRY_S)
+                continue
+            except Exception:  # a bug in one event must not stop all others
+                log.exception("event_failed", event_type=type(event).__name__)
+            refusals = 0
+            self._inbox.popleft()
+
+    async def _handle(self, event: Event | Lost | Paused) -> None:
+        match event:
+            case Loading() | Broken():
+                self._show_line()
+            case Ready():
+                self._deadly_at_start = Deadly()
+                self._inbox.append(None)
+            case Lost():
+                await self._lost(event)
+            case Paused():
+                self._show_line()
+                if not event.again:
+                    text = for_the_owner(event.reason, waiting=len(self._waiting))
+                    self._background(self._delivery.tell_owner(text))
+            case Started() | Stepped() | Finished() | Failed() | Cancelled():
+                aboard = self._aboard.get(event.job_id)
+                if aboard is not None and aboard.job.attempt == event.attempt:
+                    await self._handle_job(aboard, event)
+
+    async def _handle_job(
+        self, aboard: Aboard, event: Started | Stepped | Finished | Failed | Cancelled
+    ) -> None:
+        now = self._clock.now()
+        match event:
+            case Started():
+                self._deadly.acquit(aboard.job.request.model)
+                aboard.since = self._last_step_at = aboard.told_at = now
+                reach(Failpoint.STARTED)
+                self._show(aboard.job, now=True)
+            case Stepped():
+                reach(Failpoint.STEPPED)
+                if event.stage != "waiting":  # till its turn the engine worked for others, or not at all
+                    aboard.engine_s += max(0.0, now - self._last_step_at)
+                    self._last_step_at = now
+                aboard.step, aboard.preview = event, event.preview or aboard.preview
+                aboard.told_at = now
+                self._show(aboard.job)
+                self._show_overtaken(now)
+            case Finished() if len(event.images) == aboard.job.request.images:
+                await self._finished(aboard, event)
+            case Finished():
+                await self._fail(aboard.job, Reason.of(ReasonCode.OTHER_NUMBER))
+            case Failed():
+                await self._fail(aboard.job, Reason.told(event.reason))
+            case Cancelled():
+                if aboard.job.id in self._cancelled:
+                    self._leave(aboard.job)
+                else:
+                    await self._fail(aboard.job, Reason.of(ReasonCode.GIVEN_UP))
+
+    async def _finished(self, aboard: Aboard, event: Finished) -> None:
+        reach(Failpoint.FINISHED)
+        job = aboard.job
+        rendered = await self._store.jobs.rendered(
+            job,
+            images=event.images,
+            seconds=event.seconds,
+            engine_seconds=aboard.engine_s,
+            notes=event.notes,
+            charged=price_of(job.cost, event.images),
+        )
+        reach(Failpoint.RENDERED)
+        self._pace.observe(work_of(job.request), aboard.engine_s)
+        if rendered is None and job.id in self._cancelled:
+            self._leave(replace(job, images=event.images))
+            return
+        self._forget(job.id)
+        if rendered is not None:
+            log.info("job_rendered", job=job.id, seconds=round(event.seconds, 2))
+            self._background(self._endings.deliver(rendered))
+
+    async def _fail(self, job: Job, reason: Reason) -> None:
+        failed = await self._store.jobs.failed(job, reason=reason, now=self._clock.now())
+        self._forget(job.id)
+        if failed is not None:
+            log.warning("job_failed", job=job.id, reason=why(reason))
+            self._background(self._endings.show(failed))
+
+    def _leave(self, job: Job) -> None:
+        """The engine has let go of a job whose row was over before."""
+        self._forget(job.id)
+        self._background(self._endings.forget_files(job))
+
+    async def _lost(self, lost: Lost) -> None:
+        """An engine died. A job that was alone carries a fault; of several, each must clear itself alone.
+
+        Its successor may have guests already: a job that was taken while the death was on its way here.
+        """
+        guests = [guest for guest in self._aboard.values() if guest.generation <= lost.generation]
+        judge(guests)
+        model = lost.reading or loaded_alone(guests)
+        deadly = self._deadly_at_start if lost.reading else self._deadly
+        if model and deadly.is_culprit(model, lost.generation) and self.engine.set_aside(model):
+            await self._end_all_of(model, guests)
+        for guest in guests:
+            if guest.job.id in self._aboard:
+                await self._lost_guest(guest)
+        self._show_line()
+
+    async def _end_all_of(self, model: str, guests: list[Aboard]) -> None:
+        """Whoever wanted a model that kills its engines is refunded, and who runs the bot is told."""
+        wanted = [
+            *self.line(),
+            *(guest.job for guest in guests),
+        ]  # as they are known here, should the store be busy
+        for job in wanted:
+            if job.request.model == model and job.id not in self._cancelled:
+                await self._fail(job, Reason.of(ReasonCode.SET_ASIDE, model=model))
+        self._background(self._delivery.tell_owner(model_set_aside(model)))
+
+    async def _lost_guest(self, guest: Aboard) -> None:
+        job, faults = guest.job, guest.job.faults + bool(guest.was_alone)
+        if job.id in self._cancelled:
+            self._leave(job)
+        elif faults >= FAULTS_MAX:
+            await self._fail(job, Reason.of(ReasonCode.DIED_TWICE))
+            self.engine.blame_a_job()
+        else:
+            if guest.is_begun:
+                self._suspects.add(job.id)
+            await self._back_in_line(job, faults=faults)
+
+    # -------------------------------------------------------------- the line moves
+
+    async def _fill(self) -> None:
+        """Hands jobs to the engine while it has a free slot; after a crash, suspects go one at a time."""
+        while self.engine.status.is_ready and not self.gate.is_closing and self._has_room():
+            job_id = self._line.next()
+            if job_id is None:
+                break
+            running = await self._take(job_id)
+            if running is None:
+                continue
+            reach(Failpoint.TAKEN)
+            self._aboard[job_id] = Aboard(job=running, generation=self.engine.generation)
+            self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
+            reach(Failpoint.SUBMITTED)
+        self._show_line()
+
+    async def _take(self, job_id: int) -> Job | None:
+        """The job whose turn it is, now running; None where it was cancelled in this moment, or can't be drawn any more."""
+        job = self._waiting[job_id]
+        try:
+            if (problem := _why_not_drawn(job)) is not None:
+                await self._fail(job, Reason.told(problem))
+                return None
+            running = await self._store.jobs.running(job, now=self._clock.now())
+        except Unusable:  # its turn will never come: the others' shall
+            self._forget(job_id)
+            raise
+        except DatabaseError:
+            if job_id in self._waiting:  # not cancelled in this moment: its turn will come again
+                self._line.put_back(job_id)
+            raise
+        self._waiting.pop(job_id, None)
+        if running is None or job_id in self._cancelled:
+            self._forget(job_id)
+            return None
+        return running
+
+    def _has_room(self) -> bool:
+        if self._suspects:
+            return not self._aboard
+        return sum(aboard.job.request.images for aboard in self._aboard.values()) < self.engine.status.slots
+
+    def _forget(self, job_id: int) -> None:
+        """The engine and the line have nothing more to do with this job."""
+        self._waiting.pop(job_id, None)
+        self._aboard.pop(job_id, None)
+        self._suspects.discard(job_id)
+        self._cancelled.discard(job_id)
+        self._line.ended(job_id)
+        self._moved.set()
+        self._post(None)
+
+    # -------------------------------------------------------------- telling people
+
+    def _show(self, job: Job, *, now: bool = False) -> None:
+        if job.id not in self._cancelled:  # its message shows the end
+            self._delivery.show(job, self.progress_of(job), now=now)
+
+    def _show_overtaken(self, now: float) -> None:
+        """Of them the engine says nothing, but their seconds go on, and why they stand still is to be read."""
+        for aboard in self._aboard.values():
+            if aboard.is_overtaken(self._aboard.values(), now):
+                self._show(aboard.job)
+
+    def _show_line(self) -> None:
+        for job in self.line()[:PLACES_SHOWN]:
+            self._show(job)
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._moved.set()
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, Unusable):
+            self._meet_damage(error)
+        else:
+            log.error("background_task_failed", exc_info=error)
+
+    def _meet_damage(self, error: Unusable) -> None:
+        """What was promised can't be written down any more: the operator is told, once, and has to act."""
+        log.error("store_damaged", error=str(error))
+        if not self._is_damaged:
+            self._is_damaged = True
+            self._background(self._tell_damage(str(error)))
+
+    async def _tell_damage(self, problem: str) -> None:
+        await self.warn_of_damage(problem)
+        self._on_damage(problem)
+
+    async def warn_of_damage(self, problem: str) -> None:
+        """Tells the operator what is the matter with the database: the same problem at most once an hour."""
+        await self._delivery.tell_owner(of_damage(problem))
+
+
+def _why_not_drawn(job: Job) -> str | None:
+    """What keeps a stored request, perhaps of another version, from being drawn today: a sentence."""
+    try:
+        job.request.check()
+    except InvalidRequest as problem:
+        return str(problem)
+    return None

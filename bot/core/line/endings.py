@@ -1,0 +1,180 @@
+"""How a job ends for the person who asked: its pictures, or why there are none. Knows rows and messages, no engine.
+
+An end is settled in the row first and told then, so a bot that is killed in between owes a message its last words, or a
+deleted job the rest of its removal; `owed` finds them at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+import stamina
+import structlog
+
+from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
+from bot.core.spool import discard
+from bot.core.words import why
+from bot.job import Job, Reason, ReasonCode
+from bot.store import Store
+from bot.store.db import DatabaseError, Unusable
+from engine.contract.failpoints import Failpoint, reach
+
+log = structlog.get_logger(__name__)
+
+BUSY_RETRY_S = 1.0
+DELETED_WITHIN_S = 1.5
+"""What takes longer goes on behind the answer, which is due after 3 s."""
+REMOVED = Reason.of(ReasonCode.REMOVED)
+
+
+class Endings:
+    def __init__(self, *, store: Store, delivery: Delivery, clock: Clock, spool: Path) -> None:
+        self._store = store
+        self._delivery = delivery
+        self._clock = clock
+        self._spool = spool
+        self._left: set[int] = set()
+        """Guilds that the bot was removed from: nothing is posted there, and nothing charged."""
+
+    # -------------------------------------------------------------- servers
+
+    def guild_left(self, guild_id: int) -> None:
+        self._left.add(guild_id)
+
+    def guild_joined(self, guild_id: int) -> None:
+        self._left.discard(guild_id)
+
+    def is_out_of_reach(self, job: Job) -> bool:
+        return job.guild_id in self._left
+
+    # -------------------------------------------------------------- ends
+
+    async def deliver(self, job: Job) -> None:
+        """Ends a rendered job exactly once: delivered where it was shown, else failed, refunded, with the reason.
+
+        Its images stay in the spool, and so in /history, until their retention ends.
+        """
+        try:
+            if self.is_out_of_reach(job):
+                raise Undeliverable(REMOVED)
+            message_id, problem = await self._delivery.finish(job), None
+            reach(Failpoint.SHOWN)
+        except Undeliverable as error:
+            message_id, problem = 0, error.reason
+        ended: Job | None = None
+        async for attempt in persistent():
+            with attempt:
+                now = self._clock.now()
+                if problem is not None:
+                    ended = await self._store.jobs.failed(job, reason=problem, now=now)
+                else:
+                    ended = await self._store.jobs.delivered(job, message_id=message_id, now=now)
+        told = why(problem) if problem is not None else None
+        log.info("job_undeliverable" if told else "job_delivered", job=job.id, problem=told)
+        if problem is not None and ended is not None:
+            await self.show(ended)
+        else:
+            reach(Failpoint.DELIVERED)
+
+    async def show(self, job: Job) -> None:
+        """Tells the end of a failed or cancelled job, whose row is settled: a message nobody can write harms nobody."""
+        reach(Failpoint.ENDED)
+        try:
+            if not self.is_out_of_reach(job):
+                await self._delivery.finish(job)
+        except Undeliverable as problem:
+            log.warning("end_not_shown", job=job.id, reason=str(problem))
+        async for attempt in persistent():
+            with attempt:
+                await self._store.jobs.mark_shown(job.id, now=self._clock.now())
+
+    async def show_late(self, job: Job, message_id: int | None) -> None:
+        """The same for a job that was cancelled while its answer was under way: by now that is known, if there is one."""
+        ended: Job | None = None
+        async for attempt in persistent():
+            with attempt:
+                if message_id is None:
+                    await self._store.jobs.mark_shown(job.id, now=self._clock.now())
+                else:
+                    ended = await self._store.jobs.answered_late(job.id, message_id=message_id)
+        if ended is not None:
+            await self.show(ended)
+
+    async def _find_and_show(self, job: Job) -> None:
+        await self.show_late(job, await self._delivery.find_answer(job))
+
+    # -------------------------------------------------------------- deletions
+
+    async def delete(self, job: Job) -> Coroutine[Any, Any, None] | None:
+        """Takes message and images away for good; the row says so first. What takes longer is returned, to go on with.
+
+        Raises Irremovable where the message can't go: then everything stays what it was.
+        """
+        await self._store.jobs.mark_deleted(job.id, now=self._clock.now())
+        try:
+            async with asyncio.timeout(DELETED_WITHIN_S):
+                await self._delivery.remove(job)
+        except Irremovable:
+            await self._store.jobs.unmark_deleted(job.id)
+            raise
+        except TimeoutError:
+            return self._remove(job)
+        await self._clear(job)
+        return None
+
+    async def _remove(self, job: Job) -> None:
+        """What was promised goes, even if its message has to stay."""
+        try:
+            await self._delivery.remove(job)
+        except Irremovable as problem:
+            log.warning("message_not_removed", job=job.id, reason=str(problem))
+        await self._clear(job)
+
+    async def _clear(self, job: Job) -> None:
+        if not await self._discard(job):  # the next start tries again
+            return
+        async for attempt in persistent():
+            with attempt:
+                await self._store.jobs.mark_removed(job.id, now=self._clock.now())
+        log.info("job_deleted", job=job.id)
+
+    async def forget_files(self, job: Job) -> None:
+        """Nobody will ask for what an engine drew of this job."""
+        await self._discard(job)
+
+    async def _discard(self, job: Job) -> bool:
+        """Whether its files are gone."""
+        try:
+            await asyncio.to_thread(discard, self._spool, job)
+        except OSError as error:
+            log.error("files_not_removed", job=job.id, error=str(error))
+            return False
+        return True
+
+    # -------------------------------------------------------------- after a restart
+
+    async def owed(self) -> list[Coroutine[Any, Any, None]]:
+        """What had been settled when the bot was killed, but not told or not finished: to be begun."""
+        jobs = self._store.jobs
+        untold, unfound, unremoved = (
+            await jobs.ends_to_show(),
+            await jobs.ends_to_find(),
+            await jobs.removals_owed(),
+        )
+        return [
+            *map(self.show, untold),
+            *map(self._find_and_show, unfound),
+            *map(self._remove, unremoved),
+        ]
+
+
+def persistent() -> AsyncIterator[stamina.Attempt]:
+    """Attempts at a write that must not be given up: a stranger's lock passes, damage does not."""
+    return stamina.retry_context(on=_passes, attempts=None, timeout=None, wait_max=BUSY_RETRY_S)
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, DatabaseError) and not isinstance(error, Unusable)

@@ -1,0 +1,236 @@
+"""The nouns of the bot: jobs, their states, owners and limits. Knows neither Discord, SQL nor the engine's process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from bot.limits import Limits
+from engine.contract import GenerationRequest, SpooledImage
+
+CREDIT_WORK = 512 * 512 * 31
+"""Pixels × UNet evaluations that one credit buys: a 512×512 image of 30 steps, PNDM's extra evaluation included."""
+
+
+TOKEN_LIFE_S = 15 * 60.0
+"""How long Discord lets an interaction's token edit the answer."""
+
+
+class JobState(StrEnum):
+    ACCEPTED = "accepted"
+    """Stored and paid for; the person has not been answered yet."""
+    QUEUED = "queued"
+    """Answered with a message; waits for a free slot."""
+    RUNNING = "running"
+    """Handed to an engine, under the row's attempt number."""
+    RENDERED = "rendered"
+    """All images lie in the spool; the message does not show them yet."""
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.ACCEPTED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.RENDERED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RENDERED: frozenset({JobState.DELIVERED, JobState.FAILED, JobState.QUEUED}),
+    JobState.DELIVERED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+LIVE = tuple(state for state in JobState if TRANSITIONS[state])
+WAITING = (JobState.ACCEPTED, JobState.QUEUED, JobState.RUNNING)
+"""States that count against a person's pending limit."""
+
+
+class Action(StrEnum):
+    IMAGINE = "imagine"
+    REROLL = "reroll"
+
+
+class ReasonCode(StrEnum):
+    """Why a job failed or was cancelled; `bot.core.words` has the sentence for each, made when it is shown."""
+
+    TOLD = "told"
+    """`text` is the sentence: an engine's own, or an earlier version's."""
+    NOT_ANSWERED = "not_answered"
+    TOO_LATE = "too_late"
+    CANCELLED = "cancelled"
+    """By whom is `by`, a mention or a name."""
+    WITHDRAWN = "withdrawn"
+    REMOVED = "removed"
+    OTHER_NUMBER = "other_number"
+    GIVEN_UP = "given_up"
+    DIED_TWICE = "died_twice"
+    SET_ASIDE = "set_aside"
+    """`model` killed engines while it was loaded."""
+    BLOCKED = "blocked"
+    CHANNEL_GONE = "channel_gone"
+    THREAD_ARCHIVED = "thread_archived"
+    SHUT_OUT = "shut_out"
+    MESSAGE_GONE = "message_gone"
+    UNREACHABLE = "unreachable"
+    OUT_OF_ORDER = "out_of_order"
+    NOT_TAKEN = "not_taken"
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    code: str
+    """A word of `ReasonCode`, or of another version."""
+    values: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @classmethod
+    def of(cls, code: ReasonCode, **values: str) -> Self:
+        return cls(code=code, values=values)
+
+    @classmethod
+    def told(cls, text: str) -> Self:
+        return cls.of(ReasonCode.TOLD, text=text)
+
+
+def cost_of(request: GenerationRequest) -> int:
+    """Credits a request costs: by pixels and UNet evaluations, at least 1 per image."""
+    return request.images * max(1, math.ceil(request.pixels * request.evaluations / CREDIT_WORK))
+
+
+def price_of(cost: int, images: Sequence[SpooledImage]) -> int:
+    """What a job that reserved `cost` costs with these finished images: those that are withheld are free."""
+    shown = sum(image.path is not None for image in images)
+    return math.ceil(cost * shown / max(1, len(images)))
+
+
+def work_of(request: GenerationRequest) -> float:
+    """Pixels × UNet rows of a whole request: what estimates of time are proportional to."""
+    rows = 2 if request.guidance_scale > 1 else 1
+    return float(request.images * request.pixels * request.evaluations * rows)
+
+
+Wish = Mapping[str, Any]
+"""What a person gave, unresolved: options by their names, what was left out is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who asks, and with which standing in the guild at that moment."""
+
+    user_id: int
+    guild_id: int
+    role_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a job comes from: one Discord interaction, whose token lives for 15 minutes."""
+
+    interaction_id: int
+    application_id: int
+    token: str
+    channel_id: int
+    part: int = 0
+    """Which of the jobs that the interaction asks for."""
+    locale: str | None = None
+    """The language in which the person has their Discord, such as "en-GB"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One durable row. Times are seconds since 1970 (UTC)."""
+
+    id: int
+    state: JobState
+    attempt: int
+    """Fencing number of the current try: messages of an older attempt change nothing."""
+    faults: int
+    """How often an engine died with this job as its only guest."""
+    wish: Wish | None = None
+    """What its person gave, as typed; None where that is not known."""
+    request: GenerationRequest
+    action: str
+    """A word of `Action`, or of another version."""
+    parent_id: int | None
+    """The job whose button asked for this one."""
+    parent_image: int | None = None
+    """Which of its images, counted from 0; None for all of it."""
+    user_id: int
+    guild_id: int
+    channel_id: int
+    message_id: int | None
+    interaction_id: int
+    part: int = 0
+    """Which of the jobs that the interaction asked for."""
+    application_id: int
+    token: str | None
+    """The interaction's token; purged when it has expired."""
+    locale: str | None = None
+    """The language in which its person had their Discord."""
+    cost: int
+    charged: int
+    created_at: float
+    queued_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    shown_at: float | None = None
+    """When its message showed the end, or could not."""
+    render_seconds: float | None = None
+    """From its first step to its last image, others' turns included."""
+    engine_seconds: float | None = None
+    """The engine's time for this job alone."""
+    reason: Reason | None = None
+    """Why it failed or was cancelled."""
+    notes: tuple[str, ...] = ()
+    deleted_at: float | None = None
+    """When somebody asked to take its pictures away: nobody is shown them from then on."""
+    removed_at: float | None = None
+    """When its message and files were gone."""
+    images: tuple[SpooledImage, ...] = ()
+
+    @property
+    def shown_images(self) -> tuple[SpooledImage, ...]:
+        """The images that may be posted."""
+        return tuple(image for image in self.images if image.path is not None)
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Drawn, but refunded since nobody would take it: its person may still have it, for what it costs."""
+        return self.state is JobState.FAILED and bool(self.shown_images)
+
+
+# ------------------------------------------------------------------ limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Everything the one admitting statement needs."""
+
+    request: GenerationRequest
+    owner: Owner
+    origin: Origin
+    action: Action
+    parent_id: int | None
+    parent_image: int | None = None
+    wish: Wish | None = None
+    cost: int
+    limits: Limits
+    window_start: float
+    queue_max: int
+
+
+class Refusal(StrEnum):
+    """Why the admitting statement stored nothing."""
+
+    DUPLICATE = "duplicate"
+    BUTTON = "button"
+    PENDING = "pending"
+    CREDITS = "credits"
+    QUEUE = "queue"

@@ -1,0 +1,56 @@
+"""What a person may use: limits, whom they are set for, and what was used of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one person may use. Credits are per calendar day in the guild's time zone."""
+
+    credits_per_day: int
+    pending: int
+    max_pixels: int
+    max_steps: int
+    max_images: int
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(entry.name for entry in fields(cls))
+
+    @property
+    def is_blocked(self) -> bool:
+        """An admin who sets either to 0 means that nothing is to be drawn at all."""
+        return self.credits_per_day == 0 or self.pending == 0
+
+
+class Subject(StrEnum):
+    EVERYONE = "everyone"
+    ROLE = "role"
+    MEMBER = "member"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitEntry:
+    """What an admin set for everyone (id 0), a role or a member; None leaves a field to the wider entries."""
+
+    subject: Subject
+    subject_id: int = 0
+    values: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @classmethod
+    def of(cls, subject: Subject, subject_id: int, values: Mapping[str, int | None]) -> Self:
+        known = {name: value for name in Limits.names() if (value := values.get(name)) is not None}
+        return cls(subject=subject, subject_id=subject_id, values=known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one person used in the current window."""
+
+    used: int
+    pending: int

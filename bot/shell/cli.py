@@ -1,0 +1,451 @@
+"""`easel …`: parses the command line and hands over to the module that does the work.
+
+Everything else is imported inside its command: a spawned engine imports its parent's main module again, and must load
+no Discord and no database by that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot import __version__
+from bot.shell import streams
+
+if TYPE_CHECKING:
+    from bot.config import Settings
+
+RANDOM_MODELS = ("sd15-random", "sdxl-random")
+"""What `easel bench --engine-only` makes itself: architectures with random weights."""
+app = typer.Typer(
+    help="/imagine for your own Discord server, on your own GPU.",
+    epilog="Exit codes: 0 ended as told, 1 failed, 2 wrong usage, 75 another Easel uses this data folder, "
+    "78 the owner must act first: settings, token, folders or a damaged database.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of those may be the token
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file (default: $EASEL_CONFIG, ./easel.toml, the user's own)."),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Hub id, folder or .safetensors file, instead of the configured model.")
+]
+ImageOption = Annotated[
+    Path | None, typer.Option(help="PNG, JPEG or WebP to start from; it is squeezed into the size.")
+]
+MaskOption = Annotated[
+    Path | None, typer.Option(help="As large as the image: white is drawn anew, black stays.")
+]
+StrengthOption = Annotated[
+    float | None,
+    typer.Option(help="How far from the image, from above 0 to 1 (default: 0.75, 0.2 to upscale)."),
+]
+UpscaleOption = Annotated[
+    int | None,
+    typer.Option(
+        min=2, max=8, help="How many times as large the image is to be: by an upscaler, else drawn anew."
+    ),
+]
+UpscalerOption = Annotated[
+    str | None, typer.Option(help="Which upscaler, by its file's name without .safetensors.")
+]
+
+
+def main() -> None:
+    """The program `easel`: whatever a command prints goes through `bot.shell.streams`."""
+    streams.prepare(os.environ)
+    try:
+        app()
+    finally:
+        if (failed := streams.finish()) is not None:
+            sys.exit(failed)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"easel {__version__}")
+        raise typer.Exit
+
+
+def _writable(file: Path | None) -> Path | None:
+    """A file that can be written, as far as its folder tells: minutes of work must not end in an error."""
+    if file is not None and not os.access(file.absolute().parent, os.W_OK):
+        there = "can't be written to" if file.absolute().parent.is_dir() else "is not there"
+        raise typer.BadParameter(f"The folder {file.absolute().parent} {there}.")
+    if file is not None and file.is_dir():
+        raise typer.BadParameter(f"{file.absolute()} is a folder: name a file in it.")
+    return file
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    del version  # the callback has printed it
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Start the bot."""
+    from bot.shell.stopping import Stop
+
+    Stop().listen()  # before the imports, which take their time
+
+    def body(settings: Settings) -> int:
+        from bot.shell import run
+
+        return run.run(settings)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def demo(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the chat page, 0 for any free one.")
+    ] = 8642,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Start the bot inside a simulated Discord, with a chat page to try it: no token, no GPU."""
+
+    def body(settings: Settings) -> int:
+        with _brought_by("demo"):
+            from bot.shell import demo as bot_demo
+        return bot_demo.run(settings, port)
+
+    _with_settings(config, body, model=model)
+
+
+@app.command()
+def imagine(
+    prompt: Annotated[
+        str,
+        typer.Argument(help="What to draw; (word:1.3) counts more, [word] less. To upscale none is needed."),
+    ] = "",
+    negative: Annotated[str, typer.Option(help="What to avoid.")] = "",
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 150.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How strictly to follow the prompt, 1 (not at all) to 30.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="0 to 4294967295; -1 for a random one.")] = -1,
+    size: Annotated[
+        str | None, typer.Option(help="Width x height in pixels, each 64 to 2048, such as 512x768.")
+    ] = None,
+    aspect: Annotated[str | None, typer.Option(help="Shape instead of a size, such as 3:2.")] = None,
+    sampler: Annotated[str | None, typer.Option(help='Such as "Euler a" or "DPM++ 2M Karras".')] = None,
+    images: Annotated[int, typer.Option("--images", "-n", help="How many images, 1 to 10.")] = 1,
+    image: ImageOption = None,
+    mask: MaskOption = None,
+    strength: StrengthOption = None,
+    upscale: UpscaleOption = None,
+    upscaler: UpscalerOption = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
+    ] = None,
+    model: ModelOption = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Draw one picture without Discord."""
+
+    def body(settings: Settings) -> int:
+        from bot.shell.imagine import Wish, imagine
+
+        wish = Wish(
+            prompt=prompt,
+            negative_prompt=negative,
+            steps=steps,
+            guidance_scale=guidance,
+            seed=seed,
+            size=size,
+            aspect=aspect,
+            sampler=sampler,
+            images=images,
+            image=image,
+            mask=mask,
+            strength=strength,
+            upscale=upscale,
+            upscaler=upscaler,
+            is_model_named=model is not None,
+            loras=tuple(lora or ()),
+            out=out,
+        )
+        return imagine(settings, wish)
+
+    _with_settings(config, body, model=model, device=device)
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read the whole database, its books and the newest backup.")
+    ] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also ask Discord: is it in reach, does it take the token.")
+    ] = False,
+) -> None:
+    """Check everything without writing anything; each red line ends with what fixes it."""
+
+    def body(settings: Settings) -> int:
+        from bot.config import find
+        from bot.shell.doctor import report as bot_doctor
+
+        return bot_doctor.run(settings, find(config, os.environ), as_json=as_json, deep=deep, online=online)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def health(config: ConfigOption = None) -> None:
+    """Say whether the running bot is well; exit code 1 if not. For containers and monitoring."""
+
+    def body(settings: Settings) -> int:
+        import time
+
+        from bot.vitals.health import look
+
+        problems = look(settings.data_dir, now=time.time())
+        print("\n".join(problems) or "Easel is well.")
+        return 1 if problems else 0
+
+    _with_settings(config, body)
+
+
+@app.command()
+def sync(
+    force: Annotated[
+        bool, typer.Option("--force", help="Push the commands even if nothing changed.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Push the slash commands to Discord."""
+
+    def body(settings: Settings) -> int:
+        from bot.shell import run
+
+        return run.sync(settings, force)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def backup(
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to (default: a new file among the backups).")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Copy the database, while the bot runs or not, and check the copy."""
+
+    def body(settings: Settings) -> int:
+        from bot.shell import backup as rescue
+
+        return rescue.back_up(settings, file)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path | None, typer.Argument(help="Which backup (default: the newest good one).")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Put a backup in the database's place; what was there is kept beside it. The bot must be stopped."""
+
+    def body(settings: Settings) -> int:
+        from bot.shell import backup as rescue
+
+        return rescue.restore(settings, file)
+
+    _with_settings(config, body)
+
+
+@app.command()
+def bench(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer repetitions: some minutes, and rough numbers.")
+    ] = False,
+    engine_only: Annotated[
+        bool, typer.Option("--engine-only", help="Only the engine beside plain diffusers, not the bot.")
+    ] = False,
+    compile_too: Annotated[bool, typer.Option("--compile", help="Also measure compiled models.")] = False,
+    json_path: Annotated[
+        Path | None,
+        typer.Option("--json", callback=_writable, help="Also write the figures to this file."),
+    ] = None,
+    plot_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", callback=_writable, help="Also draw latency and throughput against load (PNG)."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of the configured model; with --engine-only also sd15-random and sdxl-random."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Measure Easel on this machine, beside plain diffusers."""
+    is_random = engine_only and model in RANDOM_MODELS
+
+    def body(settings: Settings) -> int:
+        from workshop.bench import bot_figures as bot_bench
+
+        if is_random:
+            settings = settings.model_copy(
+                update={"engine": settings.engine.model_copy(update={"model": model})}
+            )
+        wish = bot_bench.Wish(
+            quick=quick,
+            engine_only=engine_only,
+            compile=compile_too,
+            json_path=json_path,
+            plot_path=plot_path,
+        )
+        return bot_bench.main(settings, wish)
+
+    _with_settings(config, body, model=None if is_random else model)
+
+
+@app.command()
+def chaos(
+    jobs: Annotated[int, typer.Option(min=1, help="How many pictures a storm promises.")] = 200,
+    kills: Annotated[
+        int, typer.Option(min=0, help="How often somebody is killed, stopped or told to end in it.")
+    ] = 20,
+    seed: Annotated[int, typer.Option(help="Of the first storm; the next ones count on.")] = 1,
+    storms: Annotated[int, typer.Option(min=1, help="How many storms, one after the other.")] = 1,
+    victims: Annotated[str, typer.Option(help="Who may be killed: some of bot,engine,both.")] = (
+        "bot,engine,both"
+    ),
+) -> None:
+    """Kill, stop and end a bot and its engine in a Discord of our own; exit code 1 if a promise was broken."""
+    with _brought_by("workshop.rehearsal"):
+        from workshop.rehearsal.chaos.plan import Plan, victims_in
+        from workshop.rehearsal.chaos.storms import run as run_storms
+    try:
+        named = victims_in(victims)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="'--victims'") from None
+    plans = [Plan(jobs=jobs, kills=kills, seed=seed + more, victims=named) for more in range(storms)]
+    raise typer.Exit(run_storms(plans))
+
+
+@app.command()
+def info(
+    image: Annotated[
+        Path, typer.Argument(help="A PNG made by Easel, or another program's PNG, JPEG or WebP.")
+    ],
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Also say whether this machine would draw it again: takes seconds."),
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Print the settings that a picture carries; with --check, whether this machine would draw it again."""
+
+    def body(settings: Settings) -> int:
+        from bot.shell.info import show_info
+
+        return show_info(image, settings, check=check)
+
+    _with_settings(config, body)
+
+
+collection = typer.Typer(help="List, add and verify the models that Easel may load.", no_args_is_help=True)
+app.add_typer(collection, name="models")
+
+
+@collection.command("list")
+def list_models(config: ConfigOption = None) -> None:
+    """Show what is there, and what is wrong with it."""
+    _tend(config, "list")
+
+
+@collection.command("add")
+def add_model(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="owner/name or owner/name@revision on the hub, a folder, or a .safetensors file."
+        ),
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Download or copy a model into the folder of models, complete and checked."""
+    _tend(config, "add", source)
+
+
+@collection.command("verify")
+def verify_models(
+    name: Annotated[str | None, typer.Argument(help="One name of the list (default: everything).")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Read every weight file wholly and compare it with its SHA-256; exit code 1 if anything is broken."""
+    _tend(config, "verify", name)
+
+
+def _tend(config: Path | None, action: str, name: str | None = None) -> None:
+    def body(settings: Settings) -> int:
+        from bot.shell.models import tend
+
+        return tend(settings, action, name)
+
+    _with_settings(config, body)
+
+
+@contextmanager
+def _brought_by(extra: str) -> Generator[None]:
+    """Around imports: where the packages of that extra are not installed, one sentence says how to get them."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        print(
+            f"This command needs {missing.name}: install it with pip install 'easel[{extra}]'.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from None
+
+
+def _with_settings(
+    config: Path | None,
+    body: Callable[[Settings], int],
+    *,
+    model: str | None = None,
+    device: str | None = None,
+) -> None:
+    """Loads the settings (options of the command line win), runs `body` and exits with its code."""
+    from bot.config import ConfigError, WrongOption, load
+    from bot.shell.exits import EXIT_CONFIG
+
+    try:
+        settings = load(config, options={"engine.model": model, "engine.device": device})
+        code = body(settings)
+    except WrongOption as error:
+        raise typer.BadParameter(error.problems[0], param_hint=f"'{error.option}'") from None
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(EXIT_CONFIG) from None
+    raise typer.Exit(code)

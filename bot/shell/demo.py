@@ -1,0 +1,181 @@
+"""The same bot inside a simulated Discord with a chat page: to try Easel without a token, a GPU or a download."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import discord
+import simcord
+from PIL import Image
+
+from bot.app import create_app
+from bot.chat.client import EaselClient
+from bot.chat.sources import Fetch
+from bot.config import Settings
+from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
+from bot.core.engines.client import Phase
+from bot.shell.exits import EXIT_FAILED, EXIT_OK
+from bot.shell.live_page import LiveEnv, LivePage
+from bot.vitals import logs
+from engine.contract import EngineSettings
+from engine.pictures import inputs, metadata
+
+GREETING = (
+    "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and, say, "
+    "`a yellow heart left of a purple star on a white background`.\n"
+    "I know circles, squares, triangles, stars, hearts, diamonds, rings, crosses, moons, clouds, trees, houses, flowers, "
+    "fish, boats and suns in twelve colours. 🔄 draws another one, `/queue`, `/quota` and `/history` tell how things are, "
+    "and theo-admin (“Viewing as”, above) may set `/limits`."
+)
+GREETING_OF_OTHERS = (
+    "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and what you would like "
+    "to see, such as `a lighthouse at dawn, oil painting`.\n"
+    "🔄 draws another one, `/queue`, `/quota` and `/history` tell how things are, "
+    "and theo-admin (“Viewing as”, above) may set `/limits`."
+)
+
+LOOK_S = 0.4
+"""How often the engine is asked whether it is ready."""
+PROGRESS_INTERVAL_S = 0.3
+PREVIEW_EVERY = 15
+"""Steps, at least: a browser that gets the next preview before it has loaded the last one shows none."""
+
+
+def run(settings: Settings, port: int) -> int:
+    """`easel demo`: serves the chat page on 127.0.0.1 until it is interrupted."""
+    if not _is_free(port):
+        print(
+            f"Port {port} is taken: stop what uses it, or choose another one with "
+            f"`easel demo --port {port + 1}` (`make demo PORT={port + 1}`).",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+    logs.configure(settings.log.level if settings.log.level != "info" else "warning", settings.log.format)
+    if is_starter(settings):
+        print(STARTER_NOTE)
+    with tempfile.TemporaryDirectory(prefix="easel-demo-") as folder:
+        own = _settings_for(settings, Path(folder))
+        engine = replace(engine_settings(own), data=None)  # what was measured would be forgotten too
+        return asyncio.run(_serve(own, engine, port))
+
+
+def _settings_for(settings: Settings, folder: Path) -> Settings:
+    """The simulated Discord forgets everything when it ends, and so does this database. Models stay where they are."""
+    every = settings.preview.every and max(settings.preview.every, PREVIEW_EVERY)
+    return settings.model_copy(
+        update={
+            "data": settings.data.model_copy(update={"dir": folder}),
+            "models": settings.models.model_copy(update={"dir": settings.models_dir}),
+            "progress": settings.progress.model_copy(update={"interval_s": PROGRESS_INTERVAL_S}),
+            "preview": settings.preview.model_copy(update={"every": every}),
+        }
+    )
+
+
+async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
+    over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    client = create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: client))
+    env = LiveEnv(client)
+    measure_images(env)
+    await env.start()
+    try:
+        return await _show(env, client, settings, port, over)
+    finally:
+        await client.close()
+        await env.shutdown()
+
+
+async def _show(env: LiveEnv, client: EaselClient, settings: Settings, port: int, over: asyncio.Event) -> int:
+    """Opens the page until `over`, or until it is known that nothing can be drawn."""
+    guild = env.create_guild("Easel demo")
+    admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
+    channel = guild.create_text_channel(
+        "imagine", topic="A simulated Discord: nothing here leaves your machine."
+    )
+    member = guild.add_member(env.create_user("mona"))
+    admin = guild.add_member(env.create_user("theo-admin"), roles=[admins])
+    await _greet(env, client, channel.id, settings)
+    preview = env.preview(channel, viewers=[member, admin], layout="channel", port=port)
+    LivePage(env, preview, title="Easel demo")
+    async with preview:
+        if trouble := await _until_ready(client, over):
+            print(f"Easel can't draw: {trouble}", file=sys.stderr, flush=True)
+            return EXIT_FAILED
+        if not over.is_set():
+            print(f"\nThe chat page is ready: {preview.url}", flush=True)
+            print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
+        await over.wait()
+    return EXIT_OK
+
+
+async def _greet(env: LiveEnv, client: EaselClient, channel_id: int, settings: Settings) -> None:
+    """The first thing on the page: what to do there, with an example that works."""
+    with env.time_context():
+        if client.user is not None:
+            await client.user.edit(username="Easel")
+        channel = client.get_channel(channel_id)
+        assert isinstance(channel, discord.TextChannel)
+        await channel.send(GREETING if is_starter(settings) else GREETING_OF_OTHERS)
+
+
+async def _until_ready(client: EaselClient, over: asyncio.Event) -> str:
+    """Waits for the engine, telling what it does meanwhile; why it will never be ready, empty if it is."""
+    engine, told = client.desk.dispatcher.engine, ""
+    while not over.is_set() and not engine.status.is_ready:
+        if engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
+            return engine.status.reason
+        if engine.status.stage not in ("", told):
+            told = engine.status.stage
+            print(f"{told[0].upper()}{told[1:]} …", flush=True)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), LOOK_S)
+    return ""
+
+
+def measure_images(env: simcord.Env) -> None:
+    """As Discord does: what is uploaded tells its width and height, if it is an image. SimCord 3.2.1 leaves that out."""
+    store = env.backend.cdn.store_attachment
+
+    def measured(
+        attachment_id: int, channel_id: int, filename: str, data: bytes, description: str | None
+    ) -> dict[str, Any]:
+        told = store(attachment_id, channel_id, filename, data, description)
+        # The header alone is read.
+        with contextlib.suppress(Exception), Image.open(io.BytesIO(data), formats=inputs.FORMATS) as image:
+            told["width"], told["height"] = metadata.upright_size(image)
+        return told
+
+    env.backend.cdn.store_attachment = measured
+
+
+def from_simulation(client: Callable[[], discord.Client]) -> Fetch:
+    """What people attach on the page lies in the simulation's memory only."""
+
+    async def fetch(address: str, _bytes_max: int) -> bytes:
+        return await client().http.get_from_cdn(address)
+
+    return fetch
+
+
+def _is_free(port: int) -> bool:
+    if port == 0:
+        return True
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

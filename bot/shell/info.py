@@ -1,0 +1,324 @@
+"""`easel info`: the settings a picture carries, and the command that draws it again. Knows files, nothing of Discord."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from bot.config import EngineSection, Settings
+from bot.shell.child import ask_child
+from engine.contract import STARTER, GenerationRequest, misread, parse_loras
+from engine.pictures import metadata
+from engine.pictures.metadata import PictureInfo
+
+TEXTS_TOLD, TEXT_CHARS_TOLD = 20, 300
+"""Of what a file says that means nothing to us."""
+
+
+def show_info(image: Path, settings: Settings, *, check: bool = True) -> int:
+    """Prints what the file says and, to `check`, whether this machine would draw the same bits; the exit code.
+
+    To tell that, this machine's own fingerprint is taken, which loads torch in a child: seconds instead of an instant.
+    """
+    name = safe(str(image))
+    try:
+        found = metadata.read(image)
+    except OSError as error:  # "this is no picture" is one too
+        print(f"{safe(str(image.absolute()))} can't be read: {error.strerror or error}.", file=sys.stderr)
+        return 1
+    if found is None:
+        print(f"{name} carries no settings: they are lost when a picture is saved anew.", file=sys.stderr)
+        return 1
+    if not (found.prompt or found.negative_prompt or found.fields or found.program or found.request):
+        print(f"{name} carries no settings that Easel can read. {_instead(found)}", file=sys.stderr)
+        _print(_other_texts(found))
+        return 1
+    _print(lines(found, encoding=_encoding()))
+    if check and found.fingerprint and not (found.request is not None and found.request.is_seedless):
+        _print([safe(_judged(found, settings))])
+    return 0
+
+
+def _instead(found: PictureInfo) -> str:
+    if found.other_texts:
+        return "What its texts say:"
+    return "Its text is empty." if found.is_whole else "It holds more than is read of a picture."
+
+
+def _other_texts(found: PictureInfo) -> Iterator[str]:
+    for key, text in list(found.other_texts.items())[:TEXTS_TOLD]:
+        told = f"{key}: {text}"
+        yield safe(told if len(told) <= TEXT_CHARS_TOLD else f"{told[:TEXT_CHARS_TOLD]}…")
+
+
+def _print(told: Iterable[str]) -> None:
+    """Whatever the terminal can write: what it can't becomes a question mark."""
+    text = "".join(f"{line}\n" for line in told)
+    print(text.encode(_encoding(), "replace").decode(_encoding()), end="")
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "utf-8"
+
+
+def safe(line: str) -> str:
+    """One line without what could drive a terminal or hide what is written; joiners inside words and emoji stay."""
+    return "".join(char if char.isprintable() or char in _JOINERS else " " for char in line)
+
+
+_JOINERS = "\u200c\u200d"
+
+
+def _judged(found: PictureInfo, settings: Settings) -> str:
+    engine = settings.engine
+    adapters = json.dumps([key for key in found.fingerprint if key.startswith(_ADAPTERS)])
+    model = found.request.model if found.request is not None else ""
+    here, complaint = ask_child(
+        _HERE,
+        *(engine.model, engine.device, engine.dtype, str(settings.models_dir.absolute())),
+        *(adapters, model, found.fingerprint.get("mode", "exact"), found.fingerprint.get("unet", "")),
+    )
+    if here is None:
+        return f"Whether this machine would draw it again can't be told: {complaint}"
+    size, own = found.request and found.request.size, here.pop("size", None)
+    whole = size == own and not (found.request and found.request.loras)
+    return verdict(found.fingerprint, here, model=model, settings=settings.engine, whole=whole)
+
+
+_HERE = """
+import json, sys
+from engine import adapter_files, arithmetic, checkpoint, models, places
+from engine.contract import EngineSettings
+model, device, dtype, folder, adapters, wanted, mode, unet = sys.argv[1:]
+sources = models.sources(EngineSettings(model=model, spool="", models=folder))
+model = next((source for source in sources if places.model_id(source) == wanted), sources[0])
+settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
+arithmetic.prepare_environment(settings)
+info = models.describe(settings)
+arithmetic.pin(info)
+facts = arithmetic.fingerprint(models.choose_place(settings, info.family))
+try:
+    facts["weights"] = models.digest(settings)
+except checkpoint.BrokenModel as error:
+    sys.exit(str(error))
+facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
+facts.update(adapter_files.digests(folder, json.loads(adapters)))
+if unet:
+    from engine import compiling
+    facts.update({"unet": compiling.words()} if compiling.compiler() else {})
+print(json.dumps(facts))
+"""
+_ADAPTERS = ("lora ", "embedding ")
+"""What begins the keys that tell digests of files."""
+_SWITCHES = ("channels_last", "fused_qkv")
+_OF_MODE = ("mode", "width", "decode", "profile", "model", *_SWITCHES)
+
+
+def verdict(
+    made: Mapping[str, str],
+    here: Mapping[str, str],
+    *,
+    model: str,
+    settings: EngineSection,
+    whole: bool = False,
+) -> str:
+    """Whether a machine with fingerprint `here` and these settings draws a picture with fingerprint `made` again.
+
+    `whole` is one of the model's own size and without LoRA, as what is compiled draws them.
+    """
+    leave = {*_OF_MODE, *(("weights",) if model != here.get("model") else ())}
+    others = [
+        f"{key} {made.get(key, 'none')} there, {here.get(key, 'none')} here"
+        for key in sorted({*made, *here} - leave)
+        if made.get(key) != here.get(key)
+    ]
+    if others:
+        return f"This machine draws it with other bits: {'; '.join(others)}."
+    if made.get("mode") == "fast":
+        return (
+            "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit."
+        )
+    if " and " in made.get("mode", "") or made.get("decode") == "tiles":
+        return "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit."
+    wanted = [*_wanted(made, here, model=model, settings=settings), *_compiled(made, here, settings, whole)]
+    how = f" with {', '.join(wanted)} under [engine]" if wanted else ""
+    if model != here.get("model") and "/" not in model:
+        how += f", once the model “{model}” lies in checkpoints in the folder for models"
+    return f"This machine draws it again to the bit{how}."
+
+
+def _wanted(
+    made: Mapping[str, str], here: Mapping[str, str], *, model: str, settings: EngineSection
+) -> Iterator[str]:
+    """The settings that it takes and that are not so now."""
+    if model != here.get("model") and "/" in model:
+        yield f'model = "{model}"'
+    mode, width = made.get("mode", "exact"), made.get("width", "")
+    if mode != settings.mode:
+        yield f'mode = "{mode}"'
+    if mode == "wide" and width and width != f"{settings.rows} rows":
+        yield f"rows = {width.partition(' ')[0]}"
+    if (profile := _profile(made, settings)) != settings.profile:
+        yield f'profile = "{profile}"'
+    for name in _SWITCHES:
+        configured = getattr(settings, name)
+        if made.get(name) == "on" and configured != "on":
+            yield f'{name} = "on"'
+        elif name not in made and (configured == "on" or (configured == "auto" and mode != "exact")):
+            yield f'{name} = "off"'
+
+
+def _compiled(
+    made: Mapping[str, str], here: Mapping[str, str], settings: EngineSection, whole: bool
+) -> Iterator[str]:
+    compiles = settings.compile == "on" or (settings.compile == "auto" and here.get("device") == "cpu")
+    if "unet" in made and not compiles:
+        yield 'compile = "on"'
+    elif "unet" not in made and compiles and whole and made.get("mode") == "wide":
+        yield 'compile = "off"'
+
+
+def _profile(made: Mapping[str, str], settings: EngineSection) -> str:
+    """The one that draws it again; what "auto" chooses is not known here, so that is left where nothing was special."""
+    if "profile" in made:
+        return made["profile"]
+    return "auto" if settings.profile == "auto" else "full"
+
+
+def lines(found: PictureInfo, *, encoding: str = "utf-8") -> Iterator[str]:
+    """What `easel info` prints, safe for a terminal with this encoding; only what is to be copied stands as it is."""
+    yield from map(safe, _told(found))
+    if found.request is not None:
+        yield from _again(found.request, encoding)
+
+
+def _told(found: PictureInfo) -> Iterator[str]:
+    if found.prompt or found.request is not None or not found.program:
+        yield from f"Prompt: {found.prompt}".split("\n")
+    if found.negative_prompt:
+        yield from f"Negative prompt: {found.negative_prompt}".split("\n")
+    if found.request is None:
+        yield from (f"{key}: {value}" for key, value in found.fields.items())
+        yield from ([f"Made by: {found.program}"] if found.program else [])
+        yield from ([] if found.is_whole else ["(The file holds more than is read of a picture.)"])
+        return
+    request = found.request
+    yield f"Model: {request.model}"
+    yield f"Size: {request.size}"
+    if not request.is_seedless:
+        yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
+        yield f"Seed: {request.seed}"
+    if request.loras:
+        yield f"LoRA: {', '.join(map(str, request.loras))}"
+    if request.image is not None:
+        yield _start(request)
+    yield from found.notes
+    yield f"Made by: Easel {found.version}"
+    yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
+    if not _names_its_model(request) and request.upscale > 1:
+        yield "(MODEL stands for its model's folder or file, which the picture does not tell.)"
+    elif not _names_its_model(request):
+        yield "(The picture does not say where its model's folder is: name it with --model, unless it is configured.)"
+    yield from _files(request)
+
+
+# ------------------------------------------------------------------ the command that draws it again
+
+
+def _again(request: GenerationRequest, encoding: str) -> Iterator[str]:
+    told = command(request)
+    if reason := uncopied(request, encoding):
+        yield f"(The command can't be copied exactly and would draw another picture: {reason}.)"
+        yield from map(safe, f"Alike: {told}".split("\n"))
+        return
+    if _HARD_TO_SELECT.search(told):
+        yield "(Some terminals copy tabs and spaces before a line's end wrongly: let a file or a pipe take the command.)"
+    yield from f"Again: {told}".split("\n")
+
+
+_HARD_TO_SELECT = re.compile(r"\t| \n")
+
+
+def uncopied(request: GenerationRequest, encoding: str = "utf-8") -> str:
+    """Why no command that a terminal shows draws this request again, "" where one does."""
+    told = command(request)
+    driving = {char for char in told if unicodedata.category(char) in {"Cc", "Cs"} and char not in "\n\t"}
+    if driving:
+        return f"it holds {_named(driving)}, which no terminal may be sent"
+    lost = {char for char in told if char.encode(encoding, "ignore") == b""}
+    if lost:
+        return f"it holds {_named(lost)}, which this terminal's {encoding} can't write"
+    if misreading := misread(request.prompt, request.negative_prompt):
+        return misreading
+    if any(parse_loras(str(lora)) != (lora,) for lora in request.loras):
+        return "the weight of a LoRA has more digits than a command takes"
+    return ""
+
+
+def _named(chars: Iterable[str]) -> str:
+    return ", ".join(f"U+{ord(char):04X}" for char in sorted(chars)[:3])
+
+
+def _start(request: GenerationRequest) -> str:
+    if request.is_plain:
+        return f"Upscaled {request.upscale} times from an image, with Lanczos alone"
+    if request.is_seedless:
+        return f"Upscaled {request.upscale} times from an image, by the model's network"
+    if request.upscale > 1:
+        return (
+            f"Upscaled {request.upscale} times from an image, and drawn anew at strength {request.strength:g}"
+        )
+    within = " within a mask" if request.mask is not None else ""
+    return f"Started from an image{within}, strength {request.strength:g}"
+
+
+def _files(request: GenerationRequest) -> Iterator[str]:
+    """What has to take the place of the names in the command: a picture does not hold what it started from."""
+    for name, digest in (("IMAGE", request.image), ("MASK", request.mask)):
+        if digest is not None:
+            yield f"({name} stands for the file with the SHA-256 {digest}.)"
+
+
+def _names_its_model(request: GenerationRequest) -> bool:
+    """Whether the name alone finds it: an id of the hub, the model that ships with Easel, or an upscaler."""
+    own = request.is_seedless and not request.is_plain
+    return "/" in request.model or request.model == STARTER or own
+
+
+def command(request: GenerationRequest) -> str:
+    """What draws this request again when pasted into a shell, unless `uncopied` says why not.
+
+    A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
+    """
+    words = ["easel", "imagine"]
+    if request.upscale > 1:
+        words.append(f"--upscale={request.upscale}")
+    else:
+        words.append(f"--size={request.size}")
+    if request.is_plain:  # whatever the model: without one an upscaler would do it
+        words += ["--image=IMAGE", f"--sampler={request.sampler}"]
+        model = request.model if _names_its_model(request) else "MODEL"
+        return shlex.join([*words, f"--model={model}", "--", request.prompt])
+    if request.is_seedless:
+        return shlex.join([*words, "--image=IMAGE", f"--upscaler={request.model}", "--", request.prompt])
+    words += [f"--seed={request.seed}", f"--steps={request.steps}"]
+    words += [f"--guidance={request.guidance_scale!r}", f"--sampler={request.sampler}"]
+    if _names_its_model(request):
+        words.append(f"--model={request.model}")
+    elif request.upscale > 1:
+        words.append("--model=MODEL")  # without any an upscaler would do it
+    if request.negative_prompt:
+        words.append(f"--negative={request.negative_prompt}")
+    words += [f"--lora={lora}" for lora in request.loras]
+    if request.images > 1:
+        words.append(f"--images={request.images}")
+    if request.image is not None:
+        words += ["--image=IMAGE", f"--strength={request.strength!r}"]
+    if request.mask is not None:
+        words.append("--mask=MASK")
+    return shlex.join([*words, "--", request.prompt])  # after "--" a prompt may begin with a dash

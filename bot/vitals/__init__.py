@@ -1,0 +1,1 @@
+"""How the running bot says how it is: logs and health."""

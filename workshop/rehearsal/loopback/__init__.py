@@ -1,0 +1,1 @@
+"""The parts of the loopback Discord; others use them through `workshop/rehearsal/loopback/driver.py`."""
