@@ -11,7 +11,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 RUN if [ -n "$TORCH_INDEX" ]; then pip install --quiet --no-deps -c constraints.txt --index-url "$TORCH_INDEX" torch; fi
 COPY bot bot
 COPY engine engine
-COPY workshop.rehearsal workshop.rehearsal
+COPY workshop workshop
 RUN pip install --quiet -c constraints.txt . && pip install --quiet --no-deps -c constraints.txt spandrel
 
 # Everything Easel keeps lies in /data: the database, finished images, downloaded models.

@@ -49,7 +49,7 @@ chaos: $(STAMP)
 	@$(BIN)/easel chaos --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) --storms $(STORMS)
 
 simulation: $(STAMP)
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+	@$(BIN)/python -m workshop.rehearsal.simulation --seeds $(SEEDS)
 
 load: $(STAMP)
 	@$(BIN)/python -m workshop.rehearsal.load --rate $(RATE) --minutes $(MINUTES)
@@ -59,14 +59,14 @@ soak: $(STAMP)
 
 lint: $(STAMP)
 	@echo "Lint, types, import contracts …"
-	@$(BIN)/ruff check --quiet bot engine workshop.rehearsal tests
-	@$(BIN)/ruff format --quiet --check bot engine workshop.rehearsal tests || { echo "Run: make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet bot engine workshop tests
+	@$(BIN)/ruff format --quiet --check bot engine workshop tests || { echo "Run: make format" >&2; exit 1; }
 	@$(BIN)/pyright --warnings
 	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
 
 format: $(STAMP)
-	@$(BIN)/ruff check --quiet --fix-only bot engine workshop.rehearsal tests
-	@$(BIN)/ruff format --quiet bot engine workshop.rehearsal tests
+	@$(BIN)/ruff check --quiet --fix-only bot engine workshop tests
+	@$(BIN)/ruff format --quiet bot engine workshop tests
 
 venv: $(STAMP)
 	@echo "Easel is set up in $(VENV): try $(BIN)/easel --help, or make demo."
@@ -96,4 +96,4 @@ $(STAMP): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache easel.egg-info build dist
-	find bot engine workshop.rehearsal tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bot engine workshop tests -name __pycache__ -type d -prune -exec rm -rf {} +

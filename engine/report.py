@@ -1,22 +1,169 @@
-"""Tells which profile an engine would choose, by the model's files alone; loads no weights and starts nothing."""
+"""`python -m engine.report QUESTION [JSON]`: what `easel doctor` and `easel info` ask of the engine, answered as JSON.
+
+The questions are the functions in QUESTIONS, and JSON holds their keyword arguments. No model's weights are loaded and
+nothing is started. A process of its own answers, since nobody else may load torch.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+import warnings
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from math import prod
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from engine.checkpoints import describe, header, source
+from engine.checkpoints import adapters, describe, header, hub, source
 from engine.checkpoints import folder as checkpoint
 from engine.checkpoints.folder import Checkpoint
-from engine.contract import EngineSettings
-from engine.device import choice, memory, profiles
+from engine.contract import EngineSettings, Mode
+from engine.device import choice, fingerprint, memory, profiles
 from engine.device.memory import Needs
 from engine.device.profiles import Weights
+from engine.errors import BrokenModel
 
 if TYPE_CHECKING:
     from engine.device.choice import Place
+
+Answer = dict[str, Any]
+
+
+def torch() -> Answer:
+    """Which torch this is, and the cards that it sees."""
+    torch: Any = import_module("torch")
+    warnings.simplefilter("ignore")
+    complaint = ""
+    if torch.version.cuda or torch.version.hip:
+        try:
+            torch.cuda.init()
+        except Exception as error:  # noqa: BLE001 - whatever it says is told
+            complaint = str(error).splitlines()[0]
+    cuda = torch.cuda.is_available()
+    cards: list[Any] = (
+        [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())] if cuda else []
+    )
+    return {
+        "torch": torch.__version__,
+        "built_for_cuda": torch.version.cuda,
+        "hip": torch.version.hip,
+        "cuda": [card.name for card in cards],
+        "bytes": [card.total_memory for card in cards],
+        "generations": [[card.major, card.minor] for card in cards],
+        "built_for": torch.cuda.get_arch_list(),
+        "complaint": complaint,
+        "mps": torch.backends.mps.is_available(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def model(*, model: str, models: str | None, offline: bool) -> Answer:
+    """Where the model is that an engine would load, None where it has to be fetched, and what is wrong with it."""
+    from engine.loading import load
+
+    chosen = source.sources(EngineSettings(model=model, spool="", models=models))[0]
+    local, problem = source.local_path(chosen), ""
+    is_id = local is None
+    folder = hub.cached(chosen) if is_id else local
+    try:
+        if folder is not None:
+            load.check(folder, offline=offline)
+    except BrokenModel as error:
+        problem = str(error)
+    return {"is_id": is_id, "folder": None if folder is None else str(folder), "problem": problem}
+
+
+def models(*, model: str, models: str) -> Answer:
+    """How many further models in that folder are sound, and what is wrong with the others."""
+    from engine.collection import listing
+
+    settings = EngineSettings(model=model, spool="", models=models, hub_offline=True)
+    found = [*listing.entries(settings)][1:]
+    problems = [(entry.name, entry.problem) for entry in found if entry.problem]
+    return {"problems": problems, "sound": len(found) - len(problems)}
+
+
+def preview(*, folder: str) -> Answer:
+    """What is wrong with a decoder for previews."""
+    from engine.families.preview import TinySketcher
+
+    try:
+        TinySketcher(folder, 4)
+    except BrokenModel as error:
+        return {"problem": str(error)}
+    return {"problem": ""}
+
+
+def profile(**settings: Any) -> Answer:
+    """Which profile an engine with these settings would choose, as a sentence, or why it could not start."""
+    try:
+        return {"why": foreseen(EngineSettings(spool="", hub_offline=True, **settings)), "problem": ""}
+    except BrokenModel as error:
+        return {"why": "", "problem": str(error)}
+
+
+def modes(*, model: str, mode: Mode, rows: int, slots: int, compile: str, data: str) -> Answer:  # noqa: A002
+    """Sentences on what each mode costs and brings, as an engine measured it at its first start."""
+    from engine.unet import compiled_files, costs
+
+    try:
+        name = describe.describe(EngineSettings(model=model, spool="", hub_offline=True)).id
+    except Exception:  # noqa: BLE001 - another question says what is wrong with the model
+        name = model
+    known = costs.newest(Path(data), name)
+    if known is None:
+        return {"sentences": []}
+    compiles = mode != "exact" and compile != "off"
+    told = costs.sentences(known, mode, rows, slots)
+    return {"sentences": [*told, *(compiled_files.sentences(Path(data), name) if compiles and told else ())]}
+
+
+def here(
+    *,
+    model: str,
+    device: str,
+    dtype: Any,
+    models: str,
+    adapter_keys: Sequence[str],
+    wanted: str,
+    mode: Mode,
+    compiled: bool,
+) -> Answer:
+    """The fingerprint of this machine with the model `wanted`, where that is here, else with the configured one."""
+    sources = source.sources(EngineSettings(model=model, spool="", models=models))
+    chosen = next((each for each in sources if source.model_id(each) == wanted), sources[0])
+    settings = EngineSettings(model=chosen, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
+    fingerprint.prepare_environment(settings)
+    info = describe.describe(settings)
+    fingerprint.pin(info)
+    facts: Answer = fingerprint.fingerprint(choice.choose_place(settings, info.family))
+    try:
+        facts["weights"] = fingerprint.digest(settings)
+    except BrokenModel as error:
+        sys.exit(str(error))
+    facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
+    facts.update(adapters.digests(models, adapter_keys))
+    if compiled:
+        from engine.unet import compiled as compiling
+
+        facts.update({"unet": compiling.words()} if compiling.compiler() else {})
+    return facts
+
+
+QUESTIONS: Mapping[str, Callable[..., Answer]] = {
+    question.__name__: question for question in (torch, model, models, preview, profile, modes, here)
+}
+
+
+def main() -> None:
+    question, *told = sys.argv[1:]
+    print(json.dumps(QUESTIONS[question](**(json.loads(told[0]) if told else {}))))  # noqa: T201
+
+
+# ------------------------------------------------------------------ which profile an engine would choose
 
 
 def foreseen(settings: EngineSettings) -> str:
@@ -61,3 +208,7 @@ def _size(found: Checkpoint) -> tuple[int, int]:
         return profiles.trained_on(None, None)
     unet, vae = (checkpoint.read_json(found.folder, f"{part}/config.json") for part in ("unet", "vae"))
     return profiles.trained_on(unet.get("sample_size"), 2 ** (len(vae["block_out_channels"]) - 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,15 +7,17 @@ import hashlib
 import json
 
 import discord
+import structlog
 from discord import app_commands
 
-from bot.app import log
 from bot.chat.client import EaselClient
 from bot.chat.errors import answer_error
 from bot.chat.features import imagine, limits, mine
 from bot.chat.outages import NOT_LET_IN, TROUBLES, outage_of, pauses
 from bot.core.housekeeping import Tell
 from bot.store import Store
+
+log = structlog.get_logger(__name__)
 
 
 def make_tree(client: EaselClient) -> EaselTree:

@@ -1,4 +1,4 @@
-"""Asks a Python child what only the engine's packages know, so that they are never loaded here; knows JSON alone."""
+"""Asks the engine's packages what only they know, in a process of its own; they are never loaded here. Knows JSON alone."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ import sys
 from typing import Any
 
 CHILD_TIMEOUT_S = 180.0
+REPORT = (sys.executable, "-m", "engine.report")
 
 
-def ask_child(code: str, *arguments: str) -> tuple[dict[str, Any] | None, str]:
-    """(answer, "") or (None, why not) of a Python child that prints JSON: what it loads never gets into this process."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
-    command = [sys.executable, "-c", code, *arguments]
+def environment() -> dict[str, str]:
+    """Ours without the bot's token, which no child gets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
+
+
+def ask_engine(question: str, **told: Any) -> tuple[dict[str, Any] | None, str]:
+    """(answer, "") or (None, why not): one of the questions that `engine.report` answers, and what it is told."""
     try:
         done = subprocess.run(
-            command,
+            [*REPORT, question, json.dumps(told)],
             check=False,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=CHILD_TIMEOUT_S,
-            env=environ,
+            env=environment(),
         )
     except subprocess.TimeoutExpired:
         return None, f"no answer within {CHILD_TIMEOUT_S:.0f} s"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,8 +22,8 @@ from bot.shell import streams
 if TYPE_CHECKING:
     from bot.config import Settings
 
-RANDOM_MODELS = ("sd15-random", "sdxl-random")
-"""What `easel bench --engine-only` makes itself: architectures with random weights."""
+PROGRAMS = "easel.commands"
+"""The group of entry points by which packages bring further commands: functions as typer takes them."""
 app = typer.Typer(
     help="/imagine for your own Discord server, on your own GPU.",
     epilog="Exit codes: 0 ended as told, 1 failed, 2 wrong usage, 75 another Easel uses this data folder, "
@@ -64,6 +65,7 @@ UpscalerOption = Annotated[
 def main() -> None:
     """The program `easel`: whatever a command prints goes through `bot.shell.streams`."""
     streams.prepare(os.environ)
+    add_programs(app)
     try:
         app()
     finally:
@@ -71,20 +73,17 @@ def main() -> None:
             sys.exit(failed)
 
 
+def add_programs(to: typer.Typer) -> None:
+    """Commands of other packages that were installed with us, such as `easel bench`: none of them is known here."""
+    with suppress(PackageNotFoundError):
+        for program in distribution("easel").entry_points.select(group=PROGRAMS):
+            to.command(program.name)(program.load())
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"easel {__version__}")
         raise typer.Exit
-
-
-def _writable(file: Path | None) -> Path | None:
-    """A file that can be written, as far as its folder tells: minutes of work must not end in an error."""
-    if file is not None and not os.access(file.absolute().parent, os.W_OK):
-        there = "can't be written to" if file.absolute().parent.is_dir() else "is not there"
-        raise typer.BadParameter(f"The folder {file.absolute().parent} {there}.")
-    if file is not None and file.is_dir():
-        raise typer.BadParameter(f"{file.absolute()} is a folder: name a file in it.")
-    return file
 
 
 @app.callback()
@@ -109,7 +108,7 @@ def run(config: ConfigOption = None) -> None:
 
         return run.run(settings)
 
-    _with_settings(config, body)
+    with_settings(config, body)
 
 
 @app.command()
@@ -123,11 +122,11 @@ def demo(
     """Start the bot inside a simulated Discord, with a chat page to try it: no token, no GPU."""
 
     def body(settings: Settings) -> int:
-        with _brought_by("demo"):
+        with brought_by("demo"):
             from bot.shell import demo as bot_demo
         return bot_demo.run(settings, port)
 
-    _with_settings(config, body, model=model)
+    with_settings(config, body, model=model)
 
 
 @app.command()
@@ -190,7 +189,7 @@ def imagine(
         )
         return imagine(settings, wish)
 
-    _with_settings(config, body, model=model, device=device)
+    with_settings(config, body, model=model, device=device)
 
 
 @app.command()
@@ -212,7 +211,7 @@ def doctor(
 
         return bot_doctor.run(settings, find(config, os.environ), as_json=as_json, deep=deep, online=online)
 
-    _with_settings(config, body)
+    with_settings(config, body)
 
 
 @app.command()
@@ -228,7 +227,7 @@ def health(config: ConfigOption = None) -> None:
         print("\n".join(problems) or "Easel is well.")
         return 1 if problems else 0
 
-    _with_settings(config, body)
+    with_settings(config, body)
 
 
 @app.command()
@@ -245,7 +244,7 @@ def sync(
 
         return run.sync(settings, force)
 
-    _with_settings(config, body)
+    with_settings(config, body)
 
 
 @app.command()
@@ -262,7 +261,7 @@ def backup(
 
         return rescue.back_up(settings, file)
 
-    _with_settings(config, body)
+    with_settings(config, body)
 
 
 @app.command()
@@ -277,80 +276,7 @@ def restore(
 
         return rescue.restore(settings, file)
 
-    _with_settings(config, body)
-
-
-@app.command()
-def bench(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer repetitions: some minutes, and rough numbers.")
-    ] = False,
-    engine_only: Annotated[
-        bool, typer.Option("--engine-only", help="Only the engine beside plain diffusers, not the bot.")
-    ] = False,
-    compile_too: Annotated[bool, typer.Option("--compile", help="Also measure compiled models.")] = False,
-    json_path: Annotated[
-        Path | None,
-        typer.Option("--json", callback=_writable, help="Also write the figures to this file."),
-    ] = None,
-    plot_path: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot", callback=_writable, help="Also draw latency and throughput against load (PNG)."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Instead of the configured model; with --engine-only also sd15-random and sdxl-random."
-        ),
-    ] = None,
-    config: ConfigOption = None,
-) -> None:
-    """Measure Easel on this machine, beside plain diffusers."""
-    is_random = engine_only and model in RANDOM_MODELS
-
-    def body(settings: Settings) -> int:
-        from workshop.bench import bot_figures as bot_bench
-
-        if is_random:
-            settings = settings.model_copy(
-                update={"engine": settings.engine.model_copy(update={"model": model})}
-            )
-        wish = bot_bench.Wish(
-            quick=quick,
-            engine_only=engine_only,
-            compile=compile_too,
-            json_path=json_path,
-            plot_path=plot_path,
-        )
-        return bot_bench.main(settings, wish)
-
-    _with_settings(config, body, model=None if is_random else model)
-
-
-@app.command()
-def chaos(
-    jobs: Annotated[int, typer.Option(min=1, help="How many pictures a storm promises.")] = 200,
-    kills: Annotated[
-        int, typer.Option(min=0, help="How often somebody is killed, stopped or told to end in it.")
-    ] = 20,
-    seed: Annotated[int, typer.Option(help="Of the first storm; the next ones count on.")] = 1,
-    storms: Annotated[int, typer.Option(min=1, help="How many storms, one after the other.")] = 1,
-    victims: Annotated[str, typer.Option(help="Who may be killed: some of bot,engine,both.")] = (
-        "bot,engine,both"
-    ),
-) -> None:
-    """Kill, stop and end a bot and its engine in a Discord of our own; exit code 1 if a promise was broken."""
-    with _brought_by("workshop.rehearsal"):
-        from workshop.rehearsal.chaos.plan import Plan, victims_in
-        from workshop.rehearsal.chaos.storms import run as run_storms
-    try:
-        named = victims_in(victims)
-    except ValueError as problem:
-        raise typer.BadParameter(str(problem), param_hint="'--victims'") from None
-    plans = [Plan(jobs=jobs, kills=kills, seed=seed + more, victims=named) for more in range(storms)]
-    raise typer.Exit(run_storms(plans))
+    with_settings(config, body)
 
 
 @app.command()
@@ -371,7 +297,7 @@ def info(
 
         return show_info(image, settings, check=check)
 
-    _with_settings(config, body)
+    with_settings(config, body)
 
 
 collection = typer.Typer(help="List, add and verify the models that Easel may load.", no_args_is_help=True)
@@ -413,11 +339,11 @@ def _tend(config: Path | None, action: str, name: str | None = None) -> None:
 
         return tend(settings, action, name)
 
-    _with_settings(config, body)
+    with_settings(config, body)
 
 
 @contextmanager
-def _brought_by(extra: str) -> Generator[None]:
+def brought_by(extra: str) -> Generator[None]:
     """Around imports: where the packages of that extra are not installed, one sentence says how to get them."""
     try:
         yield
@@ -429,7 +355,7 @@ def _brought_by(extra: str) -> Generator[None]:
         raise typer.Exit(1) from None
 
 
-def _with_settings(
+def with_settings(
     config: Path | None,
     body: Callable[[Settings], int],
     *,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bot.config import EngineSection, Settings
-from bot.shell.child import ask_child
+from bot.shell.child import ask_engine
 from engine.contract import STARTER, GenerationRequest, misread, parse_loras
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo
@@ -76,12 +75,17 @@ _JOINERS = "\u200c\u200d"
 
 def _judged(found: PictureInfo, settings: Settings) -> str:
     engine = settings.engine
-    adapters = json.dumps([key for key in found.fingerprint if key.startswith(_ADAPTERS)])
     model = found.request.model if found.request is not None else ""
-    here, complaint = ask_child(
-        _HERE,
-        *(engine.model, engine.device, engine.dtype, str(settings.models_dir.absolute())),
-        *(adapters, model, found.fingerprint.get("mode", "exact"), found.fingerprint.get("unet", "")),
+    here, complaint = ask_engine(
+        "here",
+        model=engine.model,
+        device=engine.device,
+        dtype=engine.dtype,
+        models=str(settings.models_dir.absolute()),
+        adapter_keys=[key for key in found.fingerprint if key.startswith(_ADAPTERS)],
+        wanted=model,
+        mode=found.fingerprint.get("mode", "exact"),
+        compiled="unet" in found.fingerprint,
     )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
@@ -90,29 +94,6 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
     return verdict(found.fingerprint, here, model=model, settings=settings.engine, whole=whole)
 
 
-_HERE = """
-import json, sys
-from engine import adapter_files, arithmetic, checkpoint, models, places
-from engine.contract import EngineSettings
-model, device, dtype, folder, adapters, wanted, mode, unet = sys.argv[1:]
-sources = models.sources(EngineSettings(model=model, spool="", models=folder))
-model = next((source for source in sources if places.model_id(source) == wanted), sources[0])
-settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
-arithmetic.prepare_environment(settings)
-info = models.describe(settings)
-arithmetic.pin(info)
-facts = arithmetic.fingerprint(models.choose_place(settings, info.family))
-try:
-    facts["weights"] = models.digest(settings)
-except checkpoint.BrokenModel as error:
-    sys.exit(str(error))
-facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
-facts.update(adapter_files.digests(folder, json.loads(adapters)))
-if unet:
-    from engine import compiling
-    facts.update({"unet": compiling.words()} if compiling.compiler() else {})
-print(json.dumps(facts))
-"""
 _ADAPTERS = ("lora ", "embedding ")
 """What begins the keys that tell digests of files."""
 _SWITCHES = ("channels_last", "fused_qkv")

@@ -181,7 +181,7 @@ class LiveServer(PreviewServer):
 
     async def _static(self, request: Any) -> Any:
         if (kind := self._OURS.get(request.path)) is not None:
-            text = (files("bot") / "static" / request.path[1:]).read_text("utf-8")
+            text = (files("bot.shell") / "static" / request.path[1:]).read_text("utf-8")
             return web.Response(text=text, content_type=kind, headers=self._SECURITY_HEADERS)
         answer = await super()._static(request)
         if request.path == "/text.js":  # our script moves relative times on, and must know which are

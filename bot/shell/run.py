@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import discord
+import structlog
 
-from bot.app import create_app, log
+from bot.app import create_app
 from bot.chat.client import EaselClient
 from bot.chat.outages import NOT_LET_IN, TROUBLES, Outage, is_weather, outage_of, pauses
 from bot.chat.rival import RIVAL
@@ -26,6 +27,8 @@ from bot.store.errors import Unusable
 from bot.vitals import logs
 from bot.vitals.health import notify
 from engine.contract import EngineSettings
+
+log = structlog.get_logger(__name__)
 
 PERMISSIONS = discord.Permissions(
     view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True

@@ -29,6 +29,10 @@ AUDITED_AT_ONCE = 10_000
 TOLD_MAX = 20
 """Of each sentence."""
 
+Error = sqlite3.Error
+SQLITE_VERSION: tuple[int, ...] = sqlite3.sqlite_version_info
+"""Of the library that Python brings."""
+
 
 @contextmanager
 def look(path: Path) -> Generator[sqlite3.Connection]:

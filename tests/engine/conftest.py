@@ -14,7 +14,7 @@ from engine import process
 from engine.checkpoints import describe
 from engine.contract import STARTER, EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
-from tests.engine.support import Bench, House
+from tests.kit.engines import Bench, House
 
 if TYPE_CHECKING:
     from engine.families.sd import SdFamily
@@ -28,7 +28,7 @@ os.environ.setdefault(
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny random model's folder. Copy it before changing it."""
-    from tests.tiny import build
+    from tests.kit.tiny import build
 
     return build(tmp_path_factory.mktemp("models") / "tiny")
 
@@ -74,7 +74,7 @@ def model(tiny: Path) -> ModelInfo:
 @pytest.fixture(scope="session")
 def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny random SDXL model's folder. Copy it before changing it."""
-    from tests.tiny import build_xl
+    from tests.kit.tiny import build_xl
 
     return build_xl(tmp_path_factory.mktemp("models") / "tiny-xl")
 
@@ -155,7 +155,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., EngineProcess]]:
 @pytest.fixture(scope="session")
 def adapters(tmp_path_factory: pytest.TempPathFactory, pipe: Any) -> Path:
     """Embeddings in each format, a LoRA, and files that fit nothing; they fit the tiny models. Change nothing here."""
-    from tests.engine.adapters import write_many
+    from tests.kit.adapters import write_many
 
     return write_many(tmp_path_factory.mktemp("adapters"), pipe)
 
@@ -165,9 +165,9 @@ def house(
     tiny: Path, tiny_xl: Path, adapters: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[House]:
     """One real process for all tests of `xdist_group("house")`: importing torch takes it longer than all they ask."""
-    from tests.tiny import build
-    from tests.tiny_any import build_flux
-    from tests.tiny_upscalers import build as build_upscaler
+    from tests.kit.tiny import build
+    from tests.kit.tiny_any import build_flux
+    from tests.kit.tiny_upscalers import build as build_upscaler
 
     folder = Path(shutil.copytree(adapters, tmp_path_factory.mktemp("house") / "models"))
     checkpoints, upscalers = folder / "checkpoints", folder / "upscalers"

@@ -24,8 +24,8 @@ from engine.device import fingerprint
 from engine.errors import DeviceLost, Unreachable
 from engine.loading import load
 from engine.loop.worker import Worker
-from tests.engine.support import announced
-from tests.tiny_upscalers import build as build_upscaler
+from tests.kit.engines import announced
+from tests.kit.tiny_upscalers import build as build_upscaler
 
 HOMES: dict[str, Any] = {"describe": describe, "loading": load}
 
@@ -215,7 +215,7 @@ def test_the_driver_is_part_of_the_fingerprint(tmp_path: Path) -> None:
 
 def test_torch_is_not_needed_to_say_what_is_offered() -> None:
     """The bot answers /imagine as soon as the models are described: nothing before that loads torch, which takes seconds."""
-    code = "import sys; from engine import boot, models; sys.exit('torch' in sys.modules)"
+    code = "import sys; from engine import boot; from engine.loading import load; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -34,7 +34,7 @@ from engine.contract import (
     Submit,
 )
 from engine.pictures import inputs, metadata
-from tests.engine.support import NO_IMAGES, a_mask, a_photo, kept, pixels, recv, recv_endings, recv_until
+from tests.kit.engines import NO_IMAGES, a_mask, a_photo, kept, pixels, recv, recv_endings, recv_until
 
 pytestmark = pytest.mark.xdist_group("contract")  # what they share takes long to make
 KINDS = ("fake", "real")

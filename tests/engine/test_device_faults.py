@@ -38,7 +38,7 @@ from engine.loading import load
 from engine.loop.worker import Worker
 from engine.process import EngineProcess
 from engine.unet import switches
-from tests.engine.support import Bench, recv_until
+from tests.kit.engines import Bench, recv_until
 
 ILLEGAL = "CUDA error: an illegal memory access was encountered"
 

@@ -30,8 +30,8 @@ from engine.loading import upscalers
 from engine.loading.opening import ACQUAINTING, Opener
 from engine.loop.job import Loaded
 from engine.process import EngineProcess
-from tests.engine.support import Bench, recv, recv_until
-from tests.tiny_upscalers import build as build_upscaler
+from tests.kit.engines import Bench, recv, recv_until
+from tests.kit.tiny_upscalers import build as build_upscaler
 
 OTHER = replace(MODEL, id="other", title="Other")
 Start = Callable[..., EngineProcess]

@@ -24,10 +24,10 @@ from engine.device.choice import Place
 from engine.errors import BrokenModel
 from engine.loading import load, opening, upscalers
 from engine.unet import compiled_files
-from tests.engine.test_hub import COMMIT
-from tests.engine.test_single_file import header_file, shapes
-from tests.tiny import build_xl
-from tests.tiny_upscalers import build as build_upscaler
+from tests.engine.checkpoints.test_hub import COMMIT
+from tests.engine.checkpoints.test_single_file import header_file, shapes
+from tests.kit.tiny import build_xl
+from tests.kit.tiny_upscalers import build as build_upscaler
 
 # ------------------------------------------------------------------ the hub's cache
 
@@ -56,7 +56,7 @@ def test_the_cache_is_where_huggingface_hub_has_it() -> None:
     """In whatever way its place is told, in new variables or old ones."""
     code = (
         "import importlib, json, os, sys\nfrom pathlib import Path\nfrom huggingface_hub import constants\n"
-        "from engine import hub\nkept = dict(os.environ)\nanswers = []\n"
+        "from engine.checkpoints import hub\nkept = dict(os.environ)\nanswers = []\n"
         "for told in json.load(sys.stdin):\n"
         "    os.environ.clear(), os.environ.update(kept | told), importlib.reload(constants)\n"
         "    answers.append([str(Path(constants.HF_HUB_CACHE)), str(hub._cache())])\n"

@@ -19,8 +19,8 @@ from engine import contract, process
 from engine.contract import Broken, Cancel, FakeSettings, Ready, Started, Submit
 from engine.fake import MODEL
 from engine.process import EngineProcess
-from tests.engine import child
-from tests.engine.support import recv, recv_endings, recv_until
+from tests.kit import engine_child
+from tests.kit.engines import recv, recv_endings, recv_until
 
 Start = Callable[..., EngineProcess]
 
@@ -159,7 +159,7 @@ def test_the_childs_modules(start: Start, monkeypatch: pytest.MonkeyPatch) -> No
     """Up to the choice of an engine the child has loaded neither the bot, discord, SQL, torch nor the tests' runner."""
     import_module("discord")
     import_module("aiosqlite")
-    monkeypatch.setattr(process, "_child", child.tell_modules)
+    monkeypatch.setattr(process, "_child", engine_child.tell_modules)
     engine = start(model="fake", fake=FakeSettings())
     told = recv(engine)
     assert isinstance(told, Broken)

@@ -12,8 +12,8 @@ import torch
 
 from engine import samplers
 from engine.contract import SAMPLERS
-from tests.engine.support import TUTORIAL
-from tests.tiny import SCHEDULER
+from tests.kit.engines import TUTORIAL
+from tests.kit.tiny import SCHEDULER
 
 OWN: Mapping[str, dict[str, Any]] = {
     "Stable Diffusion 1.5": SCHEDULER,

@@ -16,7 +16,7 @@ from bot.job import Action, Admission, Job, Origin, Owner, Reason, ReasonCode, c
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
 from engine.contract import GenerationRequest, SpooledImage
-from tests.store.books import NOON, sure
+from tests.kit.books import NOON, sure
 
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
 ROOMY = Limits(credits_per_day=1000, pending=1000, max_pixels=2048 * 2048, max_steps=150, max_images=10)

@@ -30,9 +30,8 @@ from engine.contract import (
     Submit,
 )
 from engine.pictures import inputs
-from tests import tiny, tiny_any, tiny_upscalers
-from tests.engine import adapters
-from tests.engine.support import a_mask, a_photo, kept, pixels, recv_endings, recv_until
+from tests.kit import adapters, tiny, tiny_any, tiny_upscalers
+from tests.kit.engines import a_mask, a_photo, kept, pixels, recv_endings, recv_until
 
 COUNT, STOP_S = 24, 10.0
 WEIGHTED = "DPM++ 2M"

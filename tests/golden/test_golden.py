@@ -26,7 +26,7 @@ from bot.limits import Subject
 from bot.store import Store, checks, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
-from tests.store.books import admission
+from tests.kit.books import admission
 
 GOLDEN = Path(__file__).parent
 VERSIONS = sorted(int(path.stem.removeprefix("schema-")) for path in GOLDEN.glob("schema-*.sqlite3"))
@@ -176,7 +176,7 @@ async def test_kill_9_while_an_old_database_is_migrated(file: Path, version: int
     before = table(file, "job")
     script = schema._from_early(version, dict(schema.migrations())[schema.FIRST])
     after = min(after, len(list(schema.statements(script))))
-    command = [sys.executable, "-m", "tests.store.dying", str(file), str(after)]
+    command = [sys.executable, "-m", "tests.kit.dying_store", str(file), str(after)]
     ended = await asyncio.to_thread(subprocess.run, command, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert checks.version(file) == version

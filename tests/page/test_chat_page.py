@@ -10,22 +10,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
-from playwright.async_api import TimeoutError as TooLate
 
 from bot.config import Settings
 from bot.shell import demo
-from tests.page.conftest import running_demo
+from workshop.rehearsal.load.chat_page import MESSAGES, TYPING_MS, running_demo, taken, type_command
 
-IMAGE_MS, TYPING_MS = 60_000, 5_000
+IMAGE_MS = 60_000
 SLOW = {"steps": "60", "size": "256x256", "sampler": "Heun", "images": "4"}
 """Takes the starter model long enough to be watched."""
-MESSAGES = "#channel-message-list"
 STANDS_S = 3.0
 """Nobody takes a page for dead within this."""
 LOOK_S = 0.5
@@ -37,42 +35,8 @@ async def become(page: Page, name: str) -> None:
     await asyncio.sleep(1.5)  # the page starts over for another viewer and drops what is typed meanwhile
 
 
-async def type_command(page: Page, command: str, **options: str) -> None:
-    """As a person does, who starts again when the page redraws itself under their fingers."""
-    for _ in range(4):
-        with contextlib.suppress(TooLate):
-            await _fill_in(page, command, options)
-            await taken(page, page.keyboard.press("Enter"))
-            return
-        await page.keyboard.press("Escape")
-    raise AssertionError(f"/{command} could not be typed")
-
-
-async def _fill_in(page: Page, command: str, options: dict[str, str]) -> None:
-    """The command's name, Enter, then the options one after the other."""
-    composer = page.locator("#channel-composer-input")
-    await composer.fill("", timeout=TYPING_MS)
-    await composer.press_sequentially(f"/{command}")
-    await page.locator(".command-popup").get_by_text(f"/{command}").first.wait_for(timeout=TYPING_MS)
-    await page.keyboard.press("Enter")
-    for name, value in options.items():
-        field = page.locator(f"input.command-option-input[data-option={name}]")
-        if not await field.count():
-            await page.locator(".command-ghost").first.click(timeout=TYPING_MS)
-            await page.locator(".command-popup").get_by_text(name, exact=True).first.click(timeout=TYPING_MS)
-        await field.fill(value, timeout=TYPING_MS)
-
-
 async def press(page: Page, button: str) -> None:
     await taken(page, page.get_by_role("button", name=button).first.click())
-
-
-async def taken(page: Page, act: Awaitable[None]) -> None:
-    """Acts, and sees that the page neither refuses it nor loses sight of it, whatever the bot edits meanwhile."""
-    await act
-    status = page.locator("#action-status")
-    await expect(status).not_to_have_text(re.compile("ompleting"), timeout=60_000)
-    assert not re.search("not completed|uncertain", await status.inner_text())
 
 
 async def pictures(page: Page, count: int) -> None:

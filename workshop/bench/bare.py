@@ -26,7 +26,7 @@ def main() -> None:
     fingerprint.prepare_environment(settings)
     request = describe.describe(settings).request(prompt="a red circle", seed=42)
     seconds = time_pipe(settings, request, options.runs)
-    print(json.dumps({"pipe_s": statistics.median(seconds), "runs": seconds, "request": request.to_dict()}))  # noqa: T201
+    print(json.dumps({"pipe_s": statistics.median(seconds), "runs": seconds, "request": request.to_dict()}))
 
 
 def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -> list[float]:

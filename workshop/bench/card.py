@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings = EngineSettings(
                 model=options.model, spool=folder, device=options.device, profile=options.profile
             )
-            print(_drawn(settings, options.limit_gb))  # noqa: T201
+            print(_drawn(settings, options.limit_gb))
     except (BrokenModel, Unreachable, MemoryError, RuntimeError) as error:  # torch's out of memory is one
-        print(f"It could not be drawn: {error}", file=sys.stderr)  # noqa: T201
+        print(f"It could not be drawn: {error}", file=sys.stderr)
         return EXIT_FAILED
     return 0
 

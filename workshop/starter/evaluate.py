@@ -216,10 +216,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="easel-") as spool:
         examiner = Examiner(arguments.model, arguments.device, spool)
         try:
-            results = examine(examiner, arguments.part, lambda text: print(text, flush=True))  # noqa: T201
+            results = examine(examiner, arguments.part, lambda text: print(text, flush=True))
         finally:
             examiner.close()
-    print(card.table(results))  # noqa: T201
+    print(card.table(results))
     if arguments.write:
         card.keep(card.folder_of(arguments.model), results)
 

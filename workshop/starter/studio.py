@@ -61,7 +61,7 @@ class Studio:
 
     def say(self, text: str) -> None:
         line = f"{time.strftime('%H:%M:%S')} {text}"
-        print(line, flush=True)  # noqa: T201
+        print(line, flush=True)
         with (self.folder / "train.log").open("a") as log:
             log.write(line + "\n")
 

@@ -167,6 +167,11 @@ class Dispatcher:
         """The waiting jobs in the order in which they will run."""
         return [self._waiting[job_id] for job_id in self._line.order()]
 
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether some job may be what an engine died of."""
+        return bool(self._suspects)
+
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
 

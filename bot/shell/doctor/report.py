@@ -8,7 +8,6 @@ import platform
 import re
 import shlex
 import shutil
-import sqlite3
 import stat
 import sys
 import time
@@ -23,11 +22,10 @@ from rich.text import Text
 
 from bot.config import ConfigError, Settings
 from bot.config.engine import STARTER_NOTE
-from bot.shell.child import ask_child
+from bot.shell.child import ask_engine
 from bot.shell.doctor.finding import Finding, Status, bad, ok, warn
 from bot.shell.doctor.online import check_discord
-from bot.store import checks as health
-from bot.store import schema
+from bot.store import checks, schema
 from bot.store.backup import backups, check_whole
 from bot.store.errors import Unusable
 from engine.contract import STARTER
@@ -148,8 +146,8 @@ def _normal(name: str) -> str:
 
 
 def check_sqlite(_settings: Settings) -> Iterator[Finding]:
-    version = sqlite3.sqlite_version
-    if has_wal_bug(sqlite3.sqlite_version_info):
+    version = ".".join(map(str, checks.SQLITE_VERSION))
+    if has_wal_bug(checks.SQLITE_VERSION):
         # https://sqlite.org/wal.html#walresetbug: needs two connections that write and checkpoint at the same moment
         yield warn(
             "SQLite",
@@ -168,27 +166,8 @@ def has_wal_bug(version: tuple[int, ...]) -> bool:
 # ------------------------------------------------------------------ device and model
 
 
-_TORCH = """
-import json, warnings, torch
-warnings.simplefilter("ignore")
-complaint = ""
-if torch.version.cuda or torch.version.hip:
-    try:
-        torch.cuda.init()
-    except Exception as error:
-        complaint = str(error).splitlines()[0]
-cuda = torch.cuda.is_available()
-cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())] if cuda else []
-print(json.dumps({"torch": torch.__version__, "built_for_cuda": torch.version.cuda, "hip": torch.version.hip,
-                  "cuda": [card.name for card in cards], "bytes": [card.total_memory for card in cards],
-                  "generations": [[card.major, card.minor] for card in cards], "built_for": torch.cuda.get_arch_list(),
-                  "complaint": complaint, "mps": torch.backends.mps.is_available(),
-                  "threads": torch.get_num_threads()}))
-"""
-
-
 def check_device(settings: Settings) -> Iterator[Finding]:
-    facts, complaint = ask_child(_TORCH)
+    facts, complaint = ask_engine("torch")
     if facts is None:
         yield bad("Device", f"torch can't be loaded: {complaint}", INSTALL)
     else:
@@ -277,7 +256,9 @@ def judge_model(model: str, *, offline: bool, folder: Path | None = None) -> Fin
     """Whether a model in `folder`, elsewhere, or in the hub's cache is complete. The engine's own check decides."""
     name, _, revision = model.partition("@")
     fetch = shlex.join(["hf", "download", name, *(["--revision", revision] if revision else [])])
-    facts, complaint = ask_child(_CHECK_MODEL, model, str(folder or ""), *(["offline"] if offline else []))
+    facts, complaint = ask_engine(
+        "model", model=model, models=None if folder is None else str(folder), offline=offline
+    )
     if facts is None:
         return bad("Model", f"the model can't be checked: {complaint}", INSTALL)
     if facts["folder"] is None:
@@ -289,24 +270,6 @@ def judge_model(model: str, *, offline: bool, folder: Path | None = None) -> Fin
     if facts["is_id"] and not offline:
         return warn("Model", f"{facts['problem']} The next start tries that.", fetch)
     return bad("Model", facts["problem"], fetch if facts["is_id"] else "set another model under [engine]")
-
-
-_CHECK_MODEL = """
-import json, sys
-from engine import checkpoint, hub, models, places
-from engine.contract import EngineSettings
-model, more, *offline = sys.argv[1:]
-model = models.sources(EngineSettings(model=model, spool="", models=more or None))[0]
-local, problem = places.local_path(model), ""
-is_id = local is None
-folder = hub.cached(model) if is_id else local
-try:
-    if folder is not None:
-        models.check(folder, offline=bool(offline))
-except checkpoint.BrokenModel as error:
-    problem = str(error)
-print(json.dumps({"is_id": is_id, "folder": None if folder is None else str(folder), "problem": problem}))
-"""
 
 
 def check_models(settings: Settings) -> Iterator[Finding]:
@@ -322,7 +285,7 @@ def check_models(settings: Settings) -> Iterator[Finding]:
     if not os.access(folder, os.R_OK | os.X_OK):
         yield bad("Models", f"{folder} can't be read.", _own_fix(folder))
         return
-    facts, complaint = ask_child(_MODELS, settings.engine.model, str(folder))
+    facts, complaint = ask_engine("models", model=settings.engine.model, models=str(folder))
     if facts is None:
         yield warn("Models", f"What lies in {folder} is not known: {complaint}")
         return
@@ -332,23 +295,12 @@ def check_models(settings: Settings) -> Iterator[Finding]:
         yield ok("Models", f"{facts['sound']} further files and folders to draw with in {folder}")
 
 
-_MODELS = """
-import json, sys
-from engine.collection import listing
-from engine.contract import EngineSettings
-model, folder = sys.argv[1:]
-found = list(listing.entries(EngineSettings(model=model, spool="", models=folder, hub_offline=True)))[1:]
-problems = [(entry.name, entry.problem) for entry in found if entry.problem]
-print(json.dumps({"problems": problems, "sound": len(found) - len(problems)}))
-"""
-
-
 def check_preview(settings: Settings) -> Iterator[Finding]:
     """The decoder of previews, where one is configured: without it the engine does not start."""
     folder = settings.preview.model
     if folder is None or not settings.preview.every:
         return
-    facts, complaint = ask_child(_PREVIEW, str(folder))
+    facts, complaint = ask_engine("preview", folder=str(folder))
     if facts is None:
         yield bad("Preview", f"{folder} can't be checked: {complaint}", INSTALL)
     elif facts["problem"]:
@@ -357,24 +309,18 @@ def check_preview(settings: Settings) -> Iterator[Finding]:
         yield ok("Preview", f"{folder}")
 
 
-_PREVIEW = """
-import json, sys
-from engine import checkpoint, preview
-problem = ""
-try:
-    preview.TinySketcher(sys.argv[1], 4)
-except checkpoint.BrokenModel as error:
-    problem = str(error)
-print(json.dumps({"problem": problem}))
-"""
-
-
 def check_profile(settings: Settings) -> Iterator[Finding]:
     """How much of the model would lie on the device, if the engine were started now."""
     engine = settings.engine
-    told = {"device": engine.device, "dtype": engine.dtype, "profile": engine.profile, "mode": engine.mode}
-    told |= {"model": engine.model, "models": str(settings.models_dir.absolute())}
-    facts, complaint = ask_child(_PROFILE, json.dumps(told))
+    facts, complaint = ask_engine(
+        "profile",
+        model=engine.model,
+        models=str(settings.models_dir.absolute()),
+        device=engine.device,
+        dtype=engine.dtype,
+        profile=engine.profile,
+        mode=engine.mode,
+    )
     if facts is None:
         yield warn("Profile", f"Which profile holds is not known: {complaint}")
     elif facts["problem"]:
@@ -383,24 +329,18 @@ def check_profile(settings: Settings) -> Iterator[Finding]:
         yield ok("Profile", facts["why"])
 
 
-_PROFILE = """
-import json, sys
-from engine import checkpoint, foresight
-from engine.contract import EngineSettings
-why = problem = ""
-try:
-    why = foresight.foreseen(EngineSettings(spool="", hub_offline=True, **json.loads(sys.argv[1])))
-except checkpoint.BrokenModel as error:
-    problem = str(error)
-print(json.dumps({"why": why, "problem": problem}))
-"""
-
-
 def check_modes(settings: Settings) -> Iterator[Finding]:
     """What each mode costs and brings here, as the engine measured it at its first start."""
     own = settings.engine
-    arguments = own.model, own.mode, str(own.rows), str(own.slots), own.compile, str(settings.data_dir)
-    facts, complaint = ask_child(_MODES, *arguments)
+    facts, complaint = ask_engine(
+        "modes",
+        model=own.model,
+        mode=own.mode,
+        rows=own.rows,
+        slots=own.slots,
+        compile=own.compile,
+        data=str(settings.data_dir),
+    )
     if facts is None:
         yield warn("Modes", f"What the modes bring is not known: {complaint}")
     elif not facts["sentences"]:
@@ -408,23 +348,6 @@ def check_modes(settings: Settings) -> Iterator[Finding]:
     else:
         for sentence in facts["sentences"]:
             yield ok("Modes", sentence)
-
-
-_MODES = """
-import json, sys
-from pathlib import Path
-from engine import models, probe, programs
-from engine.contract import EngineSettings
-model, mode, rows, slots, compiles, folder = sys.argv[1:]
-try:
-    name = models.describe(EngineSettings(model=model, spool="", hub_offline=True)).id
-except Exception:
-    name = model
-costs = probe.newest(Path(folder), name)
-told = probe.sentences(costs, mode, int(rows), int(slots)) if costs else ()
-compiled = programs.sentences(Path(folder), name) if (mode != "exact" and compiles != "off") else ()
-print(json.dumps({"sentences": [*told, *(compiled if told else ())]}))
-"""
 
 
 # ------------------------------------------------------------------ configuration and data
@@ -499,7 +422,7 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         return
     try:
         check_whole(path)
-        problems = health.check(path)
+        problems = checks.check(path)
     except Unusable as problem:
         problems = [str(problem)]
     for problem in problems:
@@ -516,23 +439,23 @@ def check_integrity(settings: Settings) -> Iterator[Finding]:
     if not path.exists():
         return
     try:
-        problems = health.damage(path, thorough=True)
+        problems = checks.damage(path, thorough=True)
         for problem in problems[:20]:
             yield bad("Integrity", f"{path}: {problem}.", RESTORE)
         if not problems:
             yield ok("Integrity", "every page, index and reference of the database agrees")
             yield from _books(path)
-    except sqlite3.Error as error:
+    except checks.Error as error:
         yield bad("Integrity", f"{path} can't be read: {error}.", RESTORE)
 
 
 def _books(path: Path) -> Iterator[Finding]:
-    if health.version(path) != schema.newest():
+    if checks.version(path) != schema.newest():
         yield warn(
             "Books", "The schema is another one than this program's: they are audited after `easel run`."
         )
         return
-    problems = health.audit(path)
+    problems = checks.audit(path)
     for problem in problems:
         yield bad("Books", problem, RESTORE)
     if not problems:
@@ -551,7 +474,7 @@ def check_backups(settings: Settings) -> Iterator[Finding]:
     hours = (time.time() - newest.made_at) / 3600
     text = f"{newest.path}, {hours:.0f} hours old"
     late = max(2 * settings.backup.every_hours, 48)
-    if problems := health.verify(newest.path):
+    if problems := checks.verify(newest.path):
         yield bad("Backup", f"{text}, does not hold: {problems[0]}.", BACKUP)
     elif hours > late:
         yield bad("Backup", f"{text}: no newer one was made for more than {late} hours.", BACKUP)

@@ -22,8 +22,8 @@ from bot.core.engines.client import EngineClient
 from bot.job import Job, Origin, Owner
 from bot.store import Store
 from engine.contract import EngineSettings
-from tests.core.rig import TestClock, picture
 from workshop.rehearsal.load.__main__ import at
+from workshop.rehearsal.props import TestClock, picture
 
 GUILD, CROWD, ONE, DAYS = 7, 1000, 5000, 365
 ASKED, PAGES = 400, 20

@@ -16,8 +16,7 @@ from pathlib import Path
 import psutil
 from playwright.async_api import Page, async_playwright
 
-from tests.page.conftest import Demo, chromium, running_demo
-from tests.page.test_chat_page import MESSAGES, type_command
+from workshop.rehearsal.load.chat_page import MESSAGES, Demo, chromium, running_demo, type_command
 
 FINISHED = """() => [...document.querySelectorAll("#channel-message-list img")]
     .filter(image => image.alt && !image.alt.startsWith("Unfinished") && image.naturalWidth >= 64).length"""

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation --seeds 5000`: so many schedules, and every one that broke a promise."""
+"""`python -m workshop.rehearsal.simulation --seeds 5000`: so many schedules, and every one that broke a promise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workshop.rehearsal.simulation.play import play
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m workshop.rehearsal.simulation", description=__doc__)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1000)
     options = parser.parse_args()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -21,7 +21,8 @@ from bot.store.errors import DatabaseError
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
-from tests.core.rig import GUILD, picture
+from engine.contract import SpooledImage
+from workshop.rehearsal.props import GUILD, picture
 from workshop.rehearsal.simulation.loop import run
 from workshop.rehearsal.simulation.world import (
     CRASH,
@@ -214,7 +215,7 @@ class Play:
             if (row["state"], row["charged"], row["attempt"]) != (JobState.CANCELLED, 0, 0):
                 yield f"job {number} ({row['state']}): nobody knows of it"
         dispatcher = self.dispatcher
-        if dispatcher.line() or dispatcher.running() or dispatcher._suspects or self.engine.busy:
+        if dispatcher.line() or dispatcher.running() or dispatcher.is_suspicious or self.engine.busy:
             yield "something is left in memory"
 
     def _of(self, asked: Asked, row: Any) -> Iterator[str]:
@@ -284,7 +285,10 @@ def play(seed: int) -> list[str]:
 
     async def whole() -> list[str]:
         acted = Play(seed)
-        intact = lambda images: all(image.path in acted.world.spool for image in images)  # noqa: E731
+
+        def intact(images: Iterable[SpooledImage]) -> bool:
+            return all(image.path in acted.world.spool for image in images)
+
         with mock.patch.object(dispatcher_module, "all_intact", intact):
             return await acted.whole()
 

@@ -54,7 +54,7 @@ class Faults:
 class World:
     random: Random
     faults: Faults
-    connection: sqlite3.Connection = field(default_factory=lambda: _database())
+    connection: sqlite3.Connection = field(default_factory=lambda: _database())  # noqa: PLW0108 - it stands below
     spool: set[str] = field(default_factory=set[str])
     answers: dict[int, int] = field(default_factory=dict[int, int])
     """Interaction id -> id of the message that Discord took as its answer."""

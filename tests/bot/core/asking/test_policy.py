@@ -1,0 +1,381 @@
+"""The one gate: which limits hold for whom, what a picture costs, when a day begins. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.asking.policy import (
+    Admitted,
+    Refused,
+    Window,
+    credit,
+    day_of,
+    explain,
+    foresee,
+    judge,
+    limits_for,
+)
+from bot.job import Owner, Refusal, cost_of, work_of
+from bot.limits import LimitEntry, Limits, Subject, Usage
+from engine.contract import SAMPLERS, GenerationRequest
+from tests.kit.books import GUILD, request
+
+DEFAULTS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
+CEILINGS = Limits(credits_per_day=1000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10)
+PERSON = Owner(user_id=1, guild_id=GUILD, role_ids=(5, 6))
+EVERYONE, ROLE, MEMBER = Subject.EVERYONE, Subject.ROLE, Subject.MEMBER
+
+
+def held(*entries: LimitEntry, owner: Owner = PERSON) -> Limits:
+    return limits_for(owner, entries, defaults=DEFAULTS, ceilings=CEILINGS)
+
+
+def entry(subject: Subject, subject_id: int = 0, **values: int) -> LimitEntry:
+    return LimitEntry.of(subject, subject_id, values)
+
+
+def enlarged(times: int, side: int) -> GenerationRequest:
+    """A picture of `side` x `side` pixels, made so many times as large as it was."""
+    return request(
+        width=side, height=side, image="a" * 64, strength=1.0, steps=1, guidance_scale=1.0, upscale=times
+    )
+
+
+def test_an_enlarged_picture_has_the_same_limits() -> None:
+    """It costs by its own pixels, and beyond the limit the sentence names the largest scale that fits."""
+    assert judge(enlarged(2, 1024), DEFAULTS) == Admitted(cost=1)
+    assert cost_of(enlarged(4, 4096)) == 3
+    for times, side, hint in (
+        (4, 2048, "upscale 2 times."),
+        (4, 1400, "upscale 2 times."),
+        (2, 2048, "take a smaller image."),
+    ):
+        verdict = judge(enlarged(times, side), DEFAULTS)
+        assert isinstance(verdict, Refused)
+        assert verdict.reason == f"{side}x{side} is above your limit of 1,048,576 pixels: {hint}"
+
+
+# ------------------------------------------------------------------ limits
+
+
+def test_without_entries_the_configuration_holds() -> None:
+    """Nobody set anything: the defaults of the configuration."""
+    assert held() == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("entries", "pending"),
+    [
+        ([entry(EVERYONE, pending=7)], 7),
+        ([entry(EVERYONE, pending=7), entry(ROLE, 5, pending=2)], 2),
+        ([entry(ROLE, 5, pending=2), entry(ROLE, 6, pending=9)], 9),
+        ([entry(ROLE, 6, pending=9), entry(ROLE, 5, pending=2)], 9),
+        ([entry(ROLE, 5, pending=9), entry(MEMBER, 1, pending=1)], 1),
+        ([entry(MEMBER, 1, pending=0), entry(EVERYONE, pending=7)], 0),
+        ([entry(ROLE, 99, pending=9), entry(MEMBER, 99, pending=9)], DEFAULTS.pending),
+        ([entry(MEMBER, 5, pending=9), entry(ROLE, 1, pending=9)], DEFAULTS.pending),
+    ],
+)
+def test_the_narrower_entry_holds(entries: list[LimitEntry], pending: int) -> None:
+    """A member's own entry beats the most generous role, that beats everyone's, that beats the default."""
+    assert held(*entries) == replace(DEFAULTS, pending=pending)
+
+
+def test_precedence_is_per_field() -> None:
+    """Each field is looked up on its own: a member's entry for one field leaves the roles' for another."""
+    limits = held(
+        entry(MEMBER, 1, pending=1),
+        entry(ROLE, 5, pending=9, max_steps=20),
+        entry(ROLE, 6, max_images=8, max_steps=10),
+        entry(EVERYONE, credits_per_day=11, max_images=1),
+    )
+    assert limits == Limits(
+        credits_per_day=11, pending=1, max_pixels=DEFAULTS.max_pixels, max_steps=20, max_images=8
+    )
+
+
+@pytest.mark.parametrize("subject", list(Subject))
+@pytest.mark.parametrize("name", Limits.names())
+def test_nothing_exceeds_the_owners_ceilings(subject: Subject, name: str) -> None:
+    """It is the owner's GPU: whatever an admin sets for whomever, a ceiling caps it."""
+    subject_id = {EVERYONE: 0, ROLE: 5, MEMBER: 1}[subject]
+    assert getattr(held(entry(subject, subject_id, **{name: 10**9})), name) == getattr(CEILINGS, name)
+
+
+def test_a_ceiling_caps_the_default_too() -> None:
+    """An owner's ceiling below the default needs no admin to act."""
+    ceilings = replace(CEILINGS, max_steps=10)
+    assert limits_for(PERSON, [], defaults=DEFAULTS, ceilings=ceilings).max_steps == 10
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda subject, subject_id, values: entry(subject, subject_id, **values),
+            st.sampled_from(Subject),
+            st.integers(0, 7),
+            st.dictionaries(st.sampled_from(Limits.names()), st.integers(0, 3000)),
+        ),
+        max_size=8,
+    ),
+    st.randoms(),
+)
+def test_the_order_of_entries_does_not_matter(entries: list[LimitEntry], dice) -> None:
+    """Rows come from SQL in any order, and limits are the same for each."""
+    shuffled = entries[:]
+    dice.shuffle(shuffled)
+    assert held(*entries) == held(*shuffled)
+
+
+# ------------------------------------------------------------------ the picture itself
+
+
+def test_what_is_allowed_costs_what_it_costs() -> None:
+    """Exactly at every limit a request is admitted at its cost."""
+    wish = request(width=1024, height=1024, steps=60, images=4)
+    assert judge(wish, replace(DEFAULTS, credits_per_day=cost_of(wish))) == Admitted(cost=cost_of(wish))
+
+
+@pytest.mark.parametrize(
+    ("change", "limits", "words"),
+    [
+        ({"width": 1032, "height": 1024}, {}, ["1032x1024", "1,048,576 pixels", "1024x1024 or smaller"]),
+        ({"width": 512, "height": 520}, {"max_pixels": 512 * 512}, ["512x520", "512x512 or smaller"]),
+        ({"steps": 61}, {}, ["61 steps", "limit of 60"]),
+        ({"images": 5}, {}, ["5 images", "limit of 4"]),
+        ({"images": 4}, {"credits_per_day": 3}, ["4 credits", "3 credits", "fewer"]),
+        ({}, {"credits_per_day": 0}, ["1 credit and", "0 credits"]),
+    ],
+)
+def test_a_refusal_says_what_was_asked_and_what_is_allowed(
+    change: dict[str, int], limits: dict[str, int], words: list[str]
+) -> None:
+    """Each limit has its own sentence with both numbers in it."""
+    verdict = judge(request(**change), replace(DEFAULTS, **limits))
+    assert isinstance(verdict, Refused)
+    for word in words:
+        assert word in verdict.reason, verdict.reason
+
+
+@given(st.integers(64 * 64, 2048 * 2048 - 1))
+def test_the_size_that_a_refusal_proposes_is_allowed(max_pixels: int) -> None:
+    """Whoever follows the sentence is not refused for the size again."""
+    limits = replace(CEILINGS, max_pixels=max_pixels)
+    verdict = judge(request(width=2048, height=2048, steps=1), limits)
+    assert isinstance(verdict, Refused)
+    side = int(verdict.reason.split("ask for ")[1].split("x")[0])
+    assert isinstance(judge(request(width=side, height=side, steps=1), limits), Admitted)
+
+
+def told(refusal: Refusal) -> str:
+    usage, window = Usage(used=98, pending=3), Window(start=0.0, end=86_400.5)
+    return explain(refusal, cost=4, limits=DEFAULTS, usage=usage, window=window).reason
+
+
+def test_every_refusal_has_a_sentence_of_its_own() -> None:
+    """What the admitting statement refuses is explained, and no two refusals read alike."""
+    sentences = [told(refusal) for refusal in Refusal]
+    assert all(sentence[0].isupper() and sentence.endswith(".") for sentence in sentences)
+    assert len(set(sentences)) == len(Refusal)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [(Refusal.CREDITS, ["4 credits", "2 of 100", "<t:86400:R>"]), (Refusal.PENDING, ["3 of 3"])],
+)
+def test_a_limit_is_explained_with_its_numbers(refusal: Refusal, words: list[str]) -> None:
+    """Who ran out is told what it costs, what is left and when it renews."""
+    for word in words:
+        assert word in told(refusal)
+
+
+@pytest.mark.parametrize(
+    ("cost", "used", "pending", "refusal"),
+    [
+        (1, 99, 2, None),
+        (2, 99, 2, Refusal.CREDITS),
+        (1, 100, 0, Refusal.CREDITS),
+        (1, 0, 3, Refusal.PENDING),
+        (1, 100, 4, Refusal.PENDING),
+    ],
+)
+def test_what_the_admitting_statement_would_refuse(
+    cost: int, used: int, pending: int, refusal: Refusal | None
+) -> None:
+    """A person's own rows tell beforehand, in the statement's order and up to its very bounds."""
+    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending)) is refusal
+
+
+def test_credits_left_are_never_negative() -> None:
+    """After an admin lowered the limit below what was used, nothing is left, not less than nothing."""
+    spent = explain(
+        Refusal.CREDITS,
+        cost=1,
+        limits=replace(DEFAULTS, credits_per_day=5),
+        usage=Usage(used=9, pending=0),
+        window=Window(start=0, end=1),
+    )
+    assert "0 of 5" in spent.reason
+
+
+def test_one_credit_is_one() -> None:
+    """Grammar: 1 credit, 2 credits, 0 credits."""
+    assert [credit(count) for count in (0, 1, 2)] == ["0 credits", "1 credit", "2 credits"]
+
+
+# ------------------------------------------------------------------ cost
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, sampler in SAMPLERS.items() if sampler.kind != "second_order"]
+)
+def test_the_usual_picture_costs_one_credit(name: str) -> None:
+    """512×512 at 30 steps is one credit with every sampler that calls the UNet once a step, and with PNDM."""
+    steps = min(30, SAMPLERS[name].steps_max)
+    assert cost_of(request(sampler=name, steps=steps)) == 1
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, sampler in SAMPLERS.items() if sampler.kind == "second_order"]
+)
+def test_samplers_of_second_order_cost_what_they_do(name: str) -> None:
+    """Heun and its like call the UNet twice a step: two credits."""
+    assert cost_of(request(sampler=name)) == 2
+
+
+def test_small_pictures_are_not_free() -> None:
+    """The least a picture costs is one credit each."""
+    assert cost_of(request(width=64, height=64, steps=1)) == 1
+    assert cost_of(request(width=64, height=64, steps=1, images=7)) == 7
+
+
+SIDES = st.integers(8, 256).map(lambda eighth: eighth * 8)
+REQUESTS = st.builds(
+    lambda width, height, steps, images, sampler: request(
+        width=width, height=height, steps=steps, images=images, sampler=sampler
+    ),
+    SIDES,
+    SIDES,
+    st.integers(1, 50),
+    st.integers(1, 10),
+    st.sampled_from(list(SAMPLERS)),
+)
+
+
+@given(REQUESTS)
+def test_cost_grows_with_everything(wish) -> None:
+    """More pixels, steps or images never cost less; n images cost n times one; every image costs at least 1."""
+    cost = cost_of(wish)
+    assert cost >= wish.images
+    assert cost == wish.images * cost_of(replace(wish, images=1))
+    if wish.width < 2048:
+        assert cost_of(replace(wish, width=wish.width + 8)) >= cost
+    if wish.steps < 50:
+        assert cost_of(replace(wish, steps=wish.steps + 1)) >= cost
+    assert cost_of(replace(wish, width=wish.height, height=wish.width)) == cost
+
+
+@given(REQUESTS)
+def test_work_counts_rows(wish) -> None:
+    """Guidance draws two UNet rows per call and none one; work is proportional to images."""
+    guided, plain = replace(wish, guidance_scale=7.5), replace(wish, guidance_scale=1.0)
+    assert work_of(guided) == 2 * work_of(plain) > 0
+    assert work_of(wish) == wish.images * work_of(replace(wish, images=1))
+
+
+# ------------------------------------------------------------------ days
+
+ZONES = sorted(available_timezones())
+FROM, TO = datetime(2012, 1, 1, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
+"""Before 2012 a few zones set their clocks back across midnight, at 00:01."""
+MOMENTS = st.integers(int(FROM.timestamp()), int(TO.timestamp()))
+
+
+@cache
+def changes_of(name: str) -> tuple[int, ...]:
+    """The seconds at which a zone's clocks are set, by a search week by week."""
+    zone, week = ZoneInfo(name), 7 * 86_400
+
+    def offset(at: int) -> object:
+        return datetime.fromtimestamp(at, zone).utcoffset()
+
+    found: list[int] = []
+    for begin in range(int(FROM.timestamp()), int(TO.timestamp()), week):
+        low, high = begin, begin + week
+        if offset(low) == offset(high):
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if offset(middle) == offset(low) else (low, middle)
+        found.append(high)
+    return tuple(found)
+
+
+def assert_day(now: float, name: str) -> Window:
+    """The window around a moment holds it, is one date long, and joins the days before and after without a gap."""
+    zone = ZoneInfo(name)
+    window = day_of(now, zone)
+    date = datetime.fromtimestamp(now, zone).date()
+    assert window.start <= now < window.end, name
+    assert datetime.fromtimestamp(window.start, zone).date() == date, name
+    assert datetime.fromtimestamp(window.end - 1, zone).date() == date, name
+    assert day_of(window.end, zone).start == window.end, name
+    assert day_of(window.start - 1, zone).end == window.start, name
+    return window
+
+
+@given(MOMENTS, st.sampled_from(ZONES))
+def test_a_day_holds_its_moment(now: int, name: str) -> None:
+    """In every zone on earth and at every moment the day is the local calendar day around it."""
+    assert_day(now, name)
+
+
+@given(st.data(), st.sampled_from(ZONES), st.integers(-90_000, 90_000))
+def test_days_on_which_clocks_are_set(data: st.DataObject, name: str, away: int) -> None:
+    """Around every change of a zone's clocks days still hold their moments and join each other."""
+    changes = changes_of(name)
+    if changes:
+        assert_day(data.draw(st.sampled_from(changes)) + away, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "noon", "hours"),
+    [
+        ("Europe/Berlin", datetime(2024, 3, 31, 10, tzinfo=UTC), 23),
+        ("Europe/Berlin", datetime(2024, 10, 27, 10, tzinfo=UTC), 25),
+        ("Europe/Berlin", datetime(2024, 6, 1, 10, tzinfo=UTC), 24),
+        ("Australia/Lord_Howe", datetime(2024, 10, 6, 1, tzinfo=UTC), 23.5),
+        ("America/Sao_Paulo", datetime(2018, 11, 4, 15, tzinfo=UTC), 23),
+        ("Asia/Beirut", datetime(2022, 3, 27, 10, tzinfo=UTC), 23),
+        ("America/Havana", datetime(2024, 11, 3, 17, tzinfo=UTC), 25),
+        ("UTC", datetime(2016, 12, 31, 12, tzinfo=UTC), 24),
+    ],
+)
+def test_days_of_23_and_25_hours(name: str, noon: datetime, hours: float) -> None:
+    """A day on which the clocks are set is as long as it was, also where midnight itself is skipped or comes twice."""
+    window = assert_day(noon.timestamp(), name)
+    assert (window.end - window.start) / 3600 == hours
+
+
+def test_a_year_of_days_is_a_year() -> None:
+    """Walking from day to day through a year meets 365 of them and ends where it should."""
+    zone = ZoneInfo("America/New_York")
+    begin = datetime(2023, 1, 1, tzinfo=zone).timestamp()
+    days = list(itertools.takewhile(lambda start: start < begin + 365 * 86_400, _starts(begin, zone)))
+    assert len(days) == 365
+    assert days[-1] == datetime(2023, 12, 31, tzinfo=zone).timestamp()
+
+
+def _starts(now: float, zone: ZoneInfo):
+    while True:
+        window = day_of(now, zone)
+        yield window.start
+        now = window.end

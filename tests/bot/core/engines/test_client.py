@@ -1,0 +1,384 @@
+"""One engine seen from the bot, with the fake engine in a real process: generations come, hang, die and are replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from structlog.testing import capture_logs
+
+from bot.core.engines.client import EngineClient, Lost, Paused, Phase, _log_ready
+from bot.core.engines.watch import Deadlines
+from engine import process as process_module
+from engine.contract import (
+    Broken,
+    Cancel,
+    Cancelled,
+    EngineSettings,
+    Event,
+    FakeSettings,
+    Finished,
+    Loading,
+    Ready,
+    Started,
+    Submit,
+)
+from tests.kit import engine_child
+from tests.kit.rig import PATIENCE_S, eventually
+from workshop.rehearsal.props import picture
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
+
+class Ship:
+    """A client and everything it told."""
+
+    def __init__(self, client: EngineClient) -> None:
+        self.client = client
+        self.events: list[Event | Lost | Paused] = []
+
+    def count(self, kind: type) -> int:
+        return sum(isinstance(event, kind) for event in self.events)
+
+    def kinds(self) -> list[str]:
+        """The events' names, repetitions left out."""
+        names = [type(event).__name__ for event in self.events]
+        return [name for name, before in zip(names, ["", *names], strict=False) if name != before]
+
+    def submit(self, job_id: int = 1, attempt: int = 1, prompt: str = "a cat", **values: Any) -> None:
+        self.client.send(Submit(job_id=job_id, attempt=attempt, request=picture(prompt, **values)))
+
+    async def ready(self, times: int = 1) -> None:
+        await eventually(lambda: self.count(Ready) >= times and self.client.status.is_ready)
+
+
+Launch = Callable[..., Awaitable[Ship]]
+
+
+@pytest.fixture
+async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
+    ships: list[Ship] = []
+
+    async def start(deadlines: Deadlines | None = None, **fake: Any) -> Ship:
+        settings = EngineSettings(model="fake", spool=str(tmp_path), fake=FakeSettings(**fake))
+        ship = Ship(EngineClient(settings, deadlines=deadlines))
+        ships.append(ship)
+        ship.client.start(ship.events.append)
+        return ship
+
+    yield start
+    for ship in ships:
+        await ship.client.stop()
+
+
+def is_gone(pid: int | None) -> bool:
+    assert pid is not None
+    return not psutil.pid_exists(pid)
+
+
+# ------------------------------------------------------------------ a good life
+
+
+async def test_loading_then_ready(launch: Launch) -> None:
+    """An engine tells that it loads, with its models, and then that it is ready; the status follows."""
+    ship = await launch(load_s=0.3)
+    assert (ship.client.status.phase, ship.client.status.slots) == (Phase.STARTING, 0)
+    await eventually(lambda: ship.client.status.phase is Phase.LOADING)
+    assert [model.id for model in ship.client.status.models] == ["fake"]
+    assert ship.client.status.stage == "loading the fake model"
+    await ship.ready()
+    assert ship.kinds() == ["Loading", "Ready"]
+    fractions = [event.fraction for event in ship.events if isinstance(event, Loading)]
+    assert fractions == sorted(fractions, key=lambda fraction: fraction or 0.0)
+    assert (ship.client.status.phase, ship.client.status.slots) == (Phase.READY, 4)
+
+
+async def test_a_job_goes_in_and_comes_out(launch: Launch) -> None:
+    """What is submitted is started and finished, under its own id and attempt, with its file in the spool."""
+    ship = await launch()
+    await ship.ready()
+    ship.submit(job_id=5, attempt=3, images=2)
+    await eventually(lambda: ship.count(Finished))
+    (started,) = (event for event in ship.events if isinstance(event, Started))
+    (finished,) = (event for event in ship.events if isinstance(event, Finished))
+    assert (started.job_id, started.attempt) == (finished.job_id, finished.attempt) == (5, 3)
+    assert [image.seed for image in finished.images] == [42, 43]
+    assert all(Path(str(image.path)).is_file() for image in finished.images)
+
+
+async def test_cancel_comes_back_with_the_share_done(launch: Launch) -> None:
+    """A cancelled request ends with what was drawn of it, and is never finished."""
+    ship = await launch(step_s=0.02)
+    await ship.ready()
+    ship.submit(job_id=5, steps=100)
+    await eventually(lambda: ship.count(Started))
+    ship.client.send(Cancel(job_id=5, attempt=1))
+    await eventually(lambda: ship.count(Cancelled))
+    (event,) = (event for event in ship.events if isinstance(event, Cancelled))
+    assert 0.0 <= event.done < 1.0
+    assert not ship.count(Finished)
+
+
+async def test_stop_ends_the_child_and_starts_no_other(launch: Launch) -> None:
+    """After stop the process is gone, nothing more is told, and a second stop is fine."""
+    ship = await launch()
+    await ship.ready()
+    pid, told = ship.client.pid, len(ship.events)
+    await ship.client.stop()
+    assert is_gone(pid)
+    assert (ship.client.status.phase, ship.client.pid) == (Phase.STOPPED, None)
+    ship.client.send(Cancel(job_id=1, attempt=1))
+    await ship.client.stop()
+    await asyncio.sleep(0.1)
+    assert len(ship.events) == told
+
+
+async def test_stop_in_the_middle_of_loading(launch: Launch) -> None:
+    """An engine that is still loading when it is stopped is gone afterwards, whether it listened or not."""
+    ship = await launch(load_s=60.0)
+    await eventually(lambda: ship.client.status.phase is Phase.LOADING)
+    pid = ship.client.pid
+    await ship.client.stop(timeout_s=0.1)
+    assert is_gone(pid)
+
+
+async def test_stop_in_the_middle_of_a_storm_of_events(launch: Launch) -> None:
+    """Events that are under way when the engine is stopped trouble nobody."""
+    ship = await launch()
+    await ship.ready()
+    for number in range(200):
+        ship.submit(job_id=number, steps=2)
+    await eventually(lambda: ship.count(Finished) >= 3)
+    pid = ship.client.pid
+    await ship.client.stop(timeout_s=0.05)
+    told = len(ship.events)
+    assert is_gone(pid)
+    await asyncio.sleep(0.05)
+    assert len(ship.events) == told
+
+
+def test_a_loop_that_ends_without_stop_is_no_error(tmp_path: Path) -> None:
+    """A bot that ends without saying goodbye leaves no exception in the thread that reads its engine's events."""
+
+    async def evening() -> EngineClient:
+        settings = EngineSettings(model="fake", spool=str(tmp_path), fake=FakeSettings(step_s=0.001))
+        ship = Ship(EngineClient(settings))
+        ship.client.start(ship.events.append)
+        await ship.ready()
+        for number in range(50):
+            ship.submit(job_id=number, steps=20)
+        await eventually(lambda: ship.count(Started))
+        return ship.client
+
+    client = asyncio.run(evening())
+    process = client._process
+    assert process is not None
+    readers = [thread for thread in threading.enumerate() if thread.name == f"engine-{process.pid}"]
+    assert len(readers) <= 1
+    try:
+        for reader in readers:  # an exception in it fails this test
+            reader.join(PATIENCE_S)
+            assert not reader.is_alive()
+    finally:
+        process.close()
+
+
+def test_what_the_engine_notes_is_logged() -> None:
+    """Each of its notes about this machine is a line of its own at the level info, its warnings at theirs."""
+    ready = Ready(
+        device="", dtype="", models=(), slots=1, fingerprint={}, notes=("One.", "Two."), warnings=("Three.",)
+    )
+    with capture_logs() as lines:
+        _log_ready(ready)
+    told = [(line["log_level"], line.get("text")) for line in lines]
+    assert told == [("info", None), ("info", "One."), ("info", "Two."), ("warning", "Three.")]
+
+
+# ------------------------------------------------------------------ death
+
+
+async def test_a_killed_engine_is_lost_once_and_replaced(launch: Launch) -> None:
+    """SIGKILL: told once, with how it ended; a new process gets ready; models stay known meanwhile."""
+    ship = await launch()
+    await ship.ready()
+    pid = ship.client.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: ship.count(Lost))
+    assert not ship.client.status.is_ready
+    assert ship.client.status.models
+    await ship.ready(times=2)
+    assert ship.count(Lost) == 1
+    assert ship.client.pid != pid
+    assert ship.kinds() == ["Loading", "Ready", "Lost", "Loading", "Ready"]
+    ship.submit()
+    await eventually(lambda: ship.count(Finished))
+
+
+async def test_lost_says_how_it_ended(launch: Launch) -> None:
+    """The exit code of a killed engine is the signal's, every time."""
+    ship = await launch()
+    for times in range(1, 6):
+        await ship.ready(times=times)
+        os.kill(ship.client.pid or 0, signal.SIGKILL)
+        await eventually(lambda times=times: ship.count(Lost) == times)
+    codes = [event.exitcode for event in ship.events if isinstance(event, Lost)]
+    assert codes == [-signal.SIGKILL] * 5
+
+
+async def test_restarts_wait_longer_each_time(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that dies again and again is restarted after the pauses of the list, the last one repeated."""
+    from bot.core.engines import client as engine_client
+
+    monkeypatch.setattr(engine_client, "BACKOFF_S", (0.0, 0.01, 0.03))
+    monkeypatch.setattr(engine_client, "DEATHS_MAX", 9)
+    ship = await launch()
+    delays: list[float] = []
+    loop = asyncio.get_running_loop()
+    real = loop.call_later
+
+    def call_later(delay: float, callback: Any, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        if callback == ship.client._spawn_or_pause:
+            delays.append(delay)
+        return real(delay, callback, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    for times in range(1, 5):
+        await ship.ready(times=times)
+        os.kill(ship.client.pid or 0, signal.SIGKILL)
+        await eventually(lambda times=times: ship.count(Lost) == times)
+    assert delays == [0.0, 0.01, 0.03, 0.03]
+
+
+async def test_events_of_a_discarded_generation_are_dropped(launch: Launch) -> None:
+    """What an engine said before it was replaced is nobody's business afterwards, should it come late."""
+    ship = await launch()
+    await ship.ready()
+    old = ship.client._process
+    assert old is not None
+    os.kill(old.pid, signal.SIGKILL)
+    await ship.ready(times=2)
+    told = len(ship.events)
+    late = Finished(job_id=1, attempt=1, images=(), seconds=1.0)
+    for event in (
+        Ready(device="", dtype="", models=(), slots=9, fingerprint={}),
+        late,
+        Lost(generation=1, exitcode=0),
+    ):
+        ship.client._receive(old, event)
+    assert len(ship.events) == told
+    assert (ship.client.status.slots, ship.count(Lost)) == (4, 1)
+
+
+async def test_what_is_sent_to_a_dead_engine_is_dropped(launch: Launch) -> None:
+    """Between two generations a control goes nowhere: the next engine never hears of it."""
+    ship = await launch()
+    await ship.ready()
+    os.kill(ship.client.pid or 0, signal.SIGKILL)
+    await eventually(lambda: ship.count(Lost))
+    ship.submit(job_id=1)
+    await ship.ready(times=2)
+    ship.submit(job_id=2)
+    await eventually(lambda: ship.count(Finished))
+    assert {event.job_id for event in ship.events if isinstance(event, Started | Finished)} == {2}
+
+
+async def test_stop_between_two_generations(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped while a restart is planned, the client starts no process any more."""
+    from bot.core.engines import client as engine_client
+
+    monkeypatch.setattr(engine_client, "BACKOFF_S", (0.2,))
+    ship = await launch()
+    await ship.ready()
+    os.kill(ship.client.pid or 0, signal.SIGKILL)
+    await eventually(lambda: ship.client.status.phase is Phase.RESTARTING)
+    await ship.client.stop()
+    await asyncio.sleep(0.3)
+    assert ship.client.pid is None
+    assert ship.client.status.phase is Phase.STOPPED
+
+
+async def test_broken_is_not_restarted(launch: Launch) -> None:
+    """An engine that says a retry can't help is believed: the reason stays, no process follows."""
+    ship = await launch(broken="There is no model here.")
+    await eventually(lambda: ship.count(Lost))
+    await asyncio.sleep(0.2)
+    assert (ship.count(Broken), ship.count(Lost)) == (1, 1)
+    assert ship.client.status.phase is Phase.BROKEN
+    assert ship.client.status.reason == "There is no model here."
+    assert ship.client.pid is None
+
+
+# ------------------------------------------------------------------ hanging
+
+
+async def test_a_hung_engine_is_killed_and_replaced(launch: Launch) -> None:
+    """An engine with work that tells nothing for longer than its deadline is killed; its successor works."""
+    ship = await launch(Deadlines(first_job_s=1.0))
+    await ship.ready()
+    pid = ship.client.pid
+    ship.submit(prompt="HANG")
+    await eventually(lambda: ship.count(Lost))
+    assert is_gone(pid)
+    await ship.ready(times=2)
+    ship.submit(job_id=2)
+    await eventually(lambda: ship.count(Finished))
+
+
+async def test_an_engine_that_never_loads_is_killed(launch: Launch) -> None:
+    """Loading has its own deadline: an engine that stands still before it is ready is replaced."""
+    ship = await launch(Deadlines(loading_s=4.0), load_freezes=True)
+    await eventually(lambda: ship.client.status.phase is Phase.LOADING)
+    pid = ship.client.pid
+    await eventually(lambda: ship.count(Lost))
+    assert is_gone(pid)
+    assert [event.hung for event in ship.events if isinstance(event, Lost)] == [True]
+
+
+async def test_an_idle_engine_may_be_silent(launch: Launch) -> None:
+    """A ready engine without work is left alone however long it says nothing."""
+    ship = await launch(Deadlines(first_job_s=1.0))
+    await ship.ready()
+    pid = ship.client.pid
+    await asyncio.sleep(2.5)
+    assert (ship.client.pid, ship.count(Lost)) == (pid, 0)
+    ship.submit()
+    await eventually(lambda: ship.count(Finished))
+
+
+async def test_work_after_long_idleness_gets_its_whole_deadline(launch: Launch) -> None:
+    """The clock of the deadline starts with the work, not with the last thing the engine said."""
+    ship = await launch(Deadlines(first_job_s=2.0), step_s=0.3)
+    await ship.ready()
+    await asyncio.sleep(2.5)
+    ship.submit(steps=4)
+    await eventually(lambda: ship.count(Finished))
+    assert ship.count(Lost) == 0
+
+
+# ------------------------------------------------------------------ engines that were taken over
+
+
+@pytest.mark.parametrize("say", [engine_child.send_code, engine_child.send_too_much])
+async def test_what_no_engine_sends(
+    launch: Launch, tmp_path: Path, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an engine is ended and counts as dead; nothing that it sends becomes code, and the next one works."""
+    honest = process_module._child
+    monkeypatch.setattr(process_module, "_child", say)
+    with capture_logs() as logs:
+        ship = await launch()
+        monkeypatch.setattr(process_module, "_child", honest)
+        await ship.ready()
+    (lost,) = (event for event in ship.events if isinstance(event, Lost))
+    assert lost.generation == 1
+    assert lost.garbled == (say is engine_child.send_code)
+    assert bool([entry for entry in logs if entry["event"] == "engine_garbled"]) == lost.garbled
+    assert not tmp_path.with_name(f"{tmp_path.name}-mark").exists()

@@ -1,0 +1,286 @@
+"""The real bot process while it starts: told to stop at any moment, and whatever Discord answers instead of letting it in."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workshop.rehearsal.bot import Bot, Evening, easel_evening
+
+BANNED = "<html><head><title>Access denied</title></head><body><h1>Error 1015</h1><p>You are being rate limited</p></body></html>"
+SIGN_IN = "<html><body>Welcome to the hotel's network: please sign in.</body></html>"
+
+
+async def ends(bot: Bot, *signals: signal.Signals) -> int:
+    """The exit code after these signals, one after the other."""
+    assert bot.process is not None
+    for number in signals:
+        bot.process.send_signal(number)
+        await asyncio.sleep(0)
+    return await asyncio.wait_for(bot.process.wait(), 30)
+
+
+def ended_quietly(evening: Evening, code: int) -> None:
+    assert code == 0, evening.bot.log()
+    assert "Traceback" not in evening.bot.log()
+    assert "rror" not in evening.bot.log()
+
+
+SIGNALS = {
+    "SIGTERM": [signal.SIGTERM],
+    "SIGINT": [signal.SIGINT],
+    "SIGTERM twice": [signal.SIGTERM] * 2,
+    "SIGINT thrice": [signal.SIGINT] * 3,
+}
+MOMENTS = {
+    "login": ("GET", "/users/@me"),
+    "asking who it is": ("GET", "/oauth2/"),
+    "pushing the commands": ("PUT", "/commands"),
+    "connecting": ("GET", "/gateway"),
+}
+
+
+@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+async def test_told_to_stop_while_discord_is_asked(
+    tmp_path: Path, moment: tuple[str, str], signals: list[signal.Signals]
+) -> None:
+    """Whatever answer is waited for: it is not waited for any more, and the process ends with 0."""
+    async with easel_evening(tmp_path) as evening:
+        hold = evening.discord.hold_next(*moment)
+        await evening.bot.start(ready=False)
+        await evening.discord.until(lambda: hold.entered, timeout_s=30, what=evening.bot.log())
+        ended_quietly(evening, await ends(evening.bot, *signals))
+
+
+@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
+async def test_told_to_stop_before_the_login(tmp_path: Path, signals: list[signal.Signals]) -> None:
+    """As soon as it holds its data folder, and before it has said anything to Discord."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start(ready=False)
+        await evening.discord.until((tmp_path / "data" / "easel.lock").exists, timeout_s=30)
+        ended_quietly(evening, await ends(evening.bot, *signals))
+
+
+@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
+@pytest.mark.parametrize(
+    "where", ["bot.store.db:_prepare", "bot.store.backup:_copy", "bot.core.housekeeping:prune", "migration"]
+)
+async def test_told_to_stop_in_slow_work_on_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, signals: list[signal.Signals]
+) -> None:
+    """Checking the database, copying it, clearing up and migrating may take minutes: none of them is waited for."""
+    async with easel_evening(tmp_path, module=["tests.kit.stalling_child"]) as evening:
+        if where == "migration":
+            await evening.bot.start()
+            assert await evening.bot.stop() == 0
+        monkeypatch.setenv("STALL", where)
+        await evening.bot.start(ready=False)
+        await evening.discord.until(lambda: is_stalled(tmp_path, where), timeout_s=30)
+        ended_quietly(evening, await ends(evening.bot, *signals))
+        if where == "migration":
+            monkeypatch.delenv("STALL")
+            await evening.bot.start()
+
+
+@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
+async def test_told_to_stop_while_it_takes_up_what_was_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]
+) -> None:
+    """Reading finished pictures that are still owed may take long on a bad disk; they are owed all the same."""
+    async with easel_evening(tmp_path, module=["tests.kit.stalling_child"]) as evening:
+        await evening.bot.start()
+        outage = evening.discord.fail_next("PATCH", "/channels/", status=503, times=10_000)
+        answer = await evening.imagine()
+        await evening.discord.until(lambda: outage.hits >= 1, timeout_s=30)
+        await evening.bot.kill()
+        outage.times = 0
+        monkeypatch.setenv("STALL", "bot.core.line.dispatcher:all_intact")
+        await evening.bot.start(ready=False)
+        await evening.discord.until((tmp_path / "stalled").exists, timeout_s=30)
+        assert await ends(evening.bot, *signals) == 0
+        assert "Traceback" not in evening.bot.log()
+        monkeypatch.delenv("STALL")
+        await evening.bot.start()
+        await evening.finished(answer)
+
+
+def is_stalled(folder: Path, where: str) -> bool:
+    if where == "migration":
+        return any((folder / "data" / "backups").glob("*-before-schema-*.sqlite3"))
+    return (folder / "stalled").exists()
+
+
+async def test_told_to_stop_while_the_gateway_is_away(tmp_path: Path) -> None:
+    """discord.py's pause before the next try, which may be a quarter of an hour, is not waited for."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        away = evening.discord.fail_next("GET", "/gateway", status=503, times=1_000)
+        await evening.discord.drop_gateway()
+        await evening.discord.until(lambda: away.hits >= 3, timeout_s=60)
+        assert await ends(evening.bot, signal.SIGTERM) == 0
+        assert "Traceback" not in evening.bot.log()
+
+
+# ------------------------------------------------------------------ not let in
+
+
+AT_LOGIN: dict[str, tuple[dict[str, Any], str]] = {
+    "503": ({"status": 503}, "Discord is out of order (503)."),
+    "429": ({"status": 429, "via": False}, "keeps this machine's address out for a while"),
+    "Cloudflare's 1015": (
+        {"status": 429, "page": BANNED},
+        "keeps this machine's address out for a while, since it asked too often (Cloudflare's error 1015).",
+    ),
+    "1015 with a pause": ({"status": 429, "page": BANNED, "retry_after": 3}, "Trying again in 3 s."),
+    "403 as a page": ({"status": 403, "page": "<h1>Forbidden</h1>"}, "Discord answered 403: Forbidden."),
+    "403": ({"status": 403}, "Discord answered 403: loopback fault."),
+    "502 as a page": ({"status": 503, "page": "<h1>Bad gateway</h1>"}, "Discord is out of order (503)."),
+    "a sign-in page": ({"status": 200, "page": SIGN_IN}, "Something else answers in Discord's place"),
+    "reset": ({"reset": True, "times": 2}, "Discord can't be reached"),
+}
+
+
+@pytest.mark.parametrize("asked", ["/users/@me", "/oauth2/"])
+@pytest.mark.parametrize(("fault", "sentence"), AT_LOGIN.values(), ids=AT_LOGIN)
+async def test_not_let_in_at_first(tmp_path: Path, asked: str, fault: dict[str, Any], sentence: str) -> None:
+    """It says why in a sentence, waits, and comes in once it may: the process does not end for it."""
+    async with easel_evening(tmp_path) as evening:
+        evening.discord.fail_next("GET", asked, **fault)
+        await evening.bot.start(ready=False)
+        await evening.discord.wait_ready(40)
+        assert sentence in evening.bot.log()
+        assert "Traceback" not in evening.bot.log()
+        assert "<" not in evening.bot.log()
+        assert "Unclosed" not in evening.bot.log()
+        await evening.finished(await evening.imagine())
+
+
+async def test_the_pauses_grow(tmp_path: Path) -> None:
+    """A ban that lasts is asked about ever more seldom, and told to stop in such a pause it ends at once, with 0."""
+    async with easel_evening(tmp_path) as evening:
+        banned = evening.discord.fail_next(
+            "GET", "/users/@me", status=429, page=BANNED, times=9, retry_after=0
+        )
+        await evening.bot.start(ready=False)
+        await evening.discord.until(lambda: evening.bot.log().count("Trying again in") == 3, timeout_s=40)
+        assert re.findall(r"Trying again in (\d+) s", evening.bot.log()) == ["2", "4", "8"]
+        assert banned.hits == 3
+        assert await ends(evening.bot, signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("asked", ["/users/@me", "/oauth2/", "/commands"])
+async def test_a_token_refused_anywhere_in_the_start(tmp_path: Path, asked: str) -> None:
+    """401: 78 and the sentence, and not one further request of that kind."""
+    async with easel_evening(tmp_path) as evening:
+        refused = evening.discord.fail_next("*", asked, status=401, times=9)
+        await evening.bot.start(ready=False)
+        assert await ends(evening.bot) == 78
+        assert "Discord refused the token" in evening.bot.log()
+        assert "Traceback" not in evening.bot.log()
+        assert refused.hits == 1
+
+
+# ------------------------------------------------------------------ commands that are not taken
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "30034 too many created": {"status": 400, "code": 30034},
+    "Cloudflare's 1015": {"status": 429, "page": BANNED, "retry_after": 0},
+    "50035 invalid": {"status": 400, "code": 50035},
+    "403": {"status": 403, "code": 50001},
+    "503": {"status": 503},
+    "reset": {"reset": True, "times": 2},
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED.values(), ids=REFUSED)
+async def test_commands_that_are_not_taken(tmp_path: Path, fault: dict[str, Any]) -> None:
+    """It starts with those that Discord knows, tells the operator, and pushes them as soon as Discord takes them."""
+    async with easel_evening(tmp_path) as evening:
+        discord = evening.discord
+        refused = discord.fail_next("PUT", "/commands", **fault)
+        await evening.bot.start()
+        assert refused.hits == fault.get("times", 1)
+        await discord.until(lambda: discord.syncs == 1, timeout_s=30, what=evening.bot.log())
+        await evening.finished(await evening.imagine())
+        (told,) = discord.messages(discord.dm(discord.owner))
+        assert "commands could not be pushed" in told.text
+        assert "Traceback" not in evening.bot.log()
+
+
+async def test_commands_that_are_never_answered(tmp_path: Path) -> None:
+    """Discord may hold the request for an hour (a rate limit): nobody waits for that."""
+    async with easel_evening(tmp_path) as evening:
+        hold = evening.discord.hold_next("PUT", "/commands")
+        await evening.bot.start(ready=False)
+        await evening.discord.wait_ready(40)
+        assert evening.discord.syncs == 0
+        hold.release()
+        await evening.discord.until(lambda: evening.discord.syncs == 1)
+
+
+async def test_commands_are_for_servers_only(tmp_path: Path) -> None:
+    """Whatever the application's page allows: every command says that it belongs to servers the bot is in."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        (pushed,) = evening.discord.requests_to("PUT", "/commands")
+        assert {(*c["integration_types"], "of", *c["contexts"]) for c in pushed.json["_"]} == {(0, "of", 0)}
+
+
+# ------------------------------------------------------------------ the gateway's codes
+
+
+@pytest.mark.parametrize("code", [4004, 4010, 4011, 4012, 4013, 4014])
+async def test_codes_that_never_pass_end_with_78(tmp_path: Path, code: int) -> None:
+    """One sentence that says what to do, and no second session."""
+    async with easel_evening(tmp_path) as evening:
+        evening.discord.close_sessions(code, times=9)
+        await evening.bot.start(ready=False)
+        assert await ends(evening.bot) == 78
+        assert "Discord" in evening.bot.log()
+        assert "token" in evening.bot.log() if code == 4004 else f"code {code}" in evening.bot.log()
+        assert "Traceback" not in evening.bot.log()
+        assert len(evening.discord.gateway.identifies) == 1
+
+
+@pytest.mark.parametrize(
+    "code", [1000, 1001, 1008, 1011, 1012, 1013, 3000, 4000, 4001, 4002, 4003, 4005, 4007, 4008, 4009]
+)
+async def test_codes_that_pass(tmp_path: Path, code: int) -> None:
+    """It connects again and serves people."""
+    async with easel_evening(tmp_path) as evening:
+        evening.discord.close_sessions(code)
+        await evening.bot.start(ready=False)
+        await evening.discord.wait_ready(40)
+        assert "Traceback" not in evening.bot.log()
+        await evening.finished(await evening.imagine())
+
+
+async def test_a_gateway_that_is_away_at_the_start(tmp_path: Path) -> None:
+    """The very first connection fails, twice: it is tried again."""
+    async with easel_evening(tmp_path) as evening:
+        evening.discord.fail_next("GET", "/gateway", status=503)
+        evening.discord.fail_next("GET", "/gateway", reset=True)
+        await evening.bot.start(ready=False)
+        await evening.discord.wait_ready(40)
+        assert "Traceback" not in evening.bot.log()
+
+
+async def test_a_gateway_that_ends_every_session(tmp_path: Path) -> None:
+    """No hot loop: 1,000 sessions a day, and Discord would take the token away."""
+    async with easel_evening(tmp_path) as evening:
+        evening.discord.close_sessions(4008, times=10_000)
+        await evening.bot.start(ready=False)
+        await evening.discord.until(
+            lambda: "in a row, so the next one waits" in evening.bot.log(),
+            timeout_s=60,
+            what=evening.bot.log(),
+        )
+        assert len(evening.discord.requests_to("GET", "/gateway")) <= 6
+        assert await ends(evening.bot, signal.SIGTERM) == 0

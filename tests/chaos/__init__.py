@@ -1,1 +1,0 @@
-"""Kills real processes at random while people use the bot, and then counts what became of every request."""

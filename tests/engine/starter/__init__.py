@@ -1,1 +1,0 @@
-"""The starter model: its pictures, its examiner, its training and its weights."""

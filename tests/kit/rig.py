@@ -1,0 +1,240 @@
+"""A dispatcher with everything real around it but Discord: a SQLite file, the fake engine's process, a delivery that
+only takes notes. Times are short, and whatever was started is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
+from bot.core.asking.policy import Refused
+from bot.core.engines.client import EngineClient
+from bot.core.engines.watch import Deadlines
+from bot.core.line.dispatcher import Dispatcher
+from bot.core.ports import Progress, Undeliverable
+from bot.core.words import why
+from bot.job import Action, Job, JobState, Origin, Owner, Reason
+from bot.store import Store
+from engine.contract import EngineSettings, FakeSettings
+from workshop.rehearsal.props import GUILD, TestClock, picture
+
+PATIENCE_S = 20.0
+_interactions = itertools.count(1)
+QUICK = FakeSettings()
+SLOW = FakeSettings(step_s=0.02, slots=1)
+"""A picture of 20 steps takes 0.4 s, one at a time: long enough to meddle with it."""
+
+
+async def eventually(condition: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
+    """Returns once the condition holds; fails when it never does."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "this never became true"
+        await asyncio.sleep(0.005)
+
+
+@dataclass(slots=True)
+class Showing:
+    job: Job
+    progress: Progress
+    now: bool
+
+
+@dataclass(slots=True)
+class RecordingDelivery:
+    """Implements `Delivery` by taking notes; obeys what a test tells it."""
+
+    shown: list[Showing] = field(default_factory=list[Showing])
+    finished: list[Job] = field(default_factory=list[Job])
+    removed: list[int] = field(default_factory=list[int])
+    told: list[str] = field(default_factory=list[str])
+    """What the owner was told."""
+    answers: dict[int, int] = field(default_factory=dict[int, int])
+    """What `find_answer` finds: interaction id -> message id."""
+    undeliverable: str | None = None
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is clear, `finish` waits."""
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def show(self, job: Job, progress: Progress, *, now: bool = False) -> None:
+        self.shown.append(Showing(job, progress, now))
+
+    async def finish(self, job: Job) -> int:
+        await self.gate.wait()
+        self.finished.append(job)
+        if self.undeliverable is not None:
+            raise Undeliverable(Reason.told(self.undeliverable))
+        return job.message_id or 0
+
+    async def find_answer(self, job: Job) -> int | None:
+        return self.answers.get(job.interaction_id)
+
+    async def remove(self, job: Job) -> None:
+        self.removed.append(job.id)
+
+    async def tell_owner(self, text: str) -> None:
+        self.told.append(text)
+
+    def of(self, job: Job) -> list[Showing]:
+        return [showing for showing in self.shown if showing.job.id == job.id]
+
+    def ends_of(self, job: Job) -> list[Job]:
+        return [end for end in self.finished if end.id == job.id]
+
+
+def end_of(job: Job) -> str | None:
+    """The sentence with which it failed or was cancelled."""
+    return None if job.reason is None else why(job.reason)
+
+
+class Rig:
+    """One bot on one data folder; `restart` is the next process on the same folder."""
+
+    def __init__(self, folder: Path, *, fake: FakeSettings, deadlines: Deadlines, settings: Settings) -> None:
+        self.folder = folder
+        self.clock = TestClock()
+        self.delivery = RecordingDelivery()
+        self.settings = settings
+        self.deadlines = deadlines
+        self.fake = fake
+        self.store: Store
+        self.dispatcher: Dispatcher
+        self._open = False
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "easel.sqlite3"
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "spool"
+
+    @property
+    def engine(self) -> EngineClient:
+        return self.dispatcher.engine
+
+    # -------------------------------------------------------------- its life
+
+    async def start(self, *, ready: bool = True) -> None:
+        self.store = await Store.open(self.file)
+        self._open = True
+        engine = EngineClient(
+            EngineSettings(model="fake", spool=str(self.spool), fake=self.fake), deadlines=self.deadlines
+        )
+        self.dispatcher = Dispatcher(
+            store=self.store,
+            engine=engine,
+            delivery=self.delivery,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        await self.dispatcher.start()
+        if ready:
+            await eventually(lambda: engine.status.is_ready)
+
+    async def stop(self) -> None:
+        if self._open:
+            self._open = False
+            if self.engine.pid is not None and not self.engine.status.is_ready:
+                os.kill(self.engine.pid, signal.SIGKILL)  # a fake engine that loads does not listen
+            await self.dispatcher.stop()
+            await self.store.close()
+
+    async def restart(self, *, fake: FakeSettings | None = None, ready: bool = True) -> None:
+        """A new process: nothing but the folder is known, and messages are written by a new delivery."""
+        await self.stop()
+        self.fake = fake or self.fake
+        self.delivery = RecordingDelivery(answers=self.delivery.answers)
+        await self.start(ready=ready)
+
+    # -------------------------------------------------------------- what people do
+
+    async def admit(
+        self,
+        prompt: str = "a red circle",
+        *,
+        user: int = 1,
+        roles: tuple[int, ...] = (),
+        parent_id: int | None = None,
+        **values: Any,
+    ) -> Job | Refused:
+        number = next(_interactions)
+        return await self.dispatcher.gate.admit(
+            picture(prompt, **values),
+            owner=Owner(user_id=user, guild_id=GUILD, role_ids=roles),
+            origin=Origin(interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5),
+            action=Action.IMAGINE if parent_id is None else Action.REROLL,
+            parent_id=parent_id,
+        )
+
+    async def accepted(self, prompt: str = "a red circle", **values: Any) -> Job:
+        job = await self.admit(prompt, **values)
+        assert isinstance(job, Job), job
+        return job
+
+    async def imagine(self, prompt: str = "a red circle", **values: Any) -> Job:
+        """Asked and answered: the job is in line."""
+        job = await self.accepted(prompt, **values)
+        await self.dispatcher.answered(job, 1000 + job.id)
+        return job
+
+    # -------------------------------------------------------------- what became of it
+
+    async def row(self, job: Job) -> Job:
+        row = await self.store.jobs.get(job.id)
+        assert row is not None
+        return row
+
+    async def until(self, job: Job, *states: JobState, also: Callable[[Job], bool] = lambda _: True) -> Job:
+        """The row once it is in one of the states."""
+        row = await self.row(job)
+        deadline = time.monotonic() + PATIENCE_S
+        while row.state not in states or not also(row):
+            assert time.monotonic() < deadline, f"{row} never became {states}"
+            await asyncio.sleep(0.005)
+            row = await self.row(job)
+        return row
+
+    async def ended(self, job: Job) -> Job:
+        return await self.until(job, JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED)
+
+    async def all_ended(self, jobs: list[Job]) -> list[Job]:
+        return [await self.ended(job) for job in jobs]
+
+    async def used(self, user: int = 1) -> int:
+        usage = await self.store.jobs.usage(guild_id=GUILD, user_id=user, window_start=0)
+        return usage.used
+
+    async def assert_books(self) -> None:
+        """What must always hold: the audit is silent, and nothing is left behind in memory once all is over."""
+        assert await self.store.history.audit() == []
+        if not await self.store.jobs.live():
+            dispatcher = self.dispatcher
+            await eventually(lambda: not dispatcher.running())
+            assert dispatcher.line() == []
+            assert not dispatcher._suspects
+            assert not dispatcher.engine._watch.busy
+
+
+def settings_for(folder: Path, **limits: int) -> Settings:
+    """Roomy limits, but for those named; `queue_max` is the length of the line."""
+    queue_max = limits.pop("queue_max", 200)
+    roomy = {"credits_per_day": 1000, "pending": 50, "max_images": 10} | limits
+    return Settings(
+        limits=LimitsSection(**roomy),
+        ceilings=CeilingsSection(),
+        queue=QueueSection(max=queue_max),
+        data=DataSection(dir=folder),
+    )
+
+
+MakeRig = Callable[..., Awaitable[Rig]]
