@@ -12,7 +12,9 @@ from typing import Any
 import aiohttp
 import discord
 import structlog
+from discord import app_commands
 
+from bot.chat.errors import answer_error
 from bot.chat.gateway import GatewayPace
 from bot.chat.ids import Press
 from bot.chat.outages import NotDiscord, pauses, told
@@ -236,6 +238,13 @@ class EaselClient(discord.Client):
 
 async def _nobody(_text: str) -> None:
     return None
+
+
+class EaselTree(app_commands.CommandTree[EaselClient]):
+    async def on_error(
+        self, interaction: discord.Interaction[EaselClient], error: app_commands.AppCommandError, /
+    ) -> None:
+        await answer_error(interaction, error)
 
 
 Interaction = discord.Interaction[EaselClient]

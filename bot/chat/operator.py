@@ -5,8 +5,7 @@ from __future__ import annotations
 import discord
 import structlog
 
-from bot.chat.look.job_view import PLAIN_MAX
-from bot.chat.look.safe import cut
+from bot.chat.look.safe import PLAIN_MAX, cut
 from bot.core.ports import Clock
 
 log = structlog.get_logger(__name__)

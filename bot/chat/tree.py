@@ -6,12 +6,10 @@ import asyncio
 import hashlib
 import json
 
-import discord
 import structlog
 from discord import app_commands
 
-from bot.chat.client import EaselClient
-from bot.chat.errors import answer_error
+from bot.chat.client import EaselClient, EaselTree
 from bot.chat.features import imagine, limits, mine
 from bot.chat.outages import NOT_LET_IN, TROUBLES, outage_of, pauses
 from bot.core.housekeeping import Tell
@@ -67,10 +65,3 @@ async def push_commands(
             f"Easel's commands could not be pushed to Discord and stay as they are. {outage.sentence}"
         )
         await asyncio.sleep(wait_s)
-
-
-class EaselTree(app_commands.CommandTree[EaselClient]):
-    async def on_error(
-        self, interaction: discord.Interaction[EaselClient], error: app_commands.AppCommandError, /
-    ) -> None:
-        await answer_error(interaction, error)

@@ -10,11 +10,10 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat.client import EaselClient, Interaction
+from bot.chat.client import EaselClient, EaselTree, Interaction
 from bot.chat.errors import UserError
 from bot.chat.order import check_order, place_order
 from bot.chat.sources import Attached, attached
-from bot.chat.tree import EaselTree
 from bot.job import Wish
 from engine.contract import (
     GUIDANCE_MAX,

@@ -11,10 +11,9 @@ import structlog
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat.client import EaselClient, Interaction
+from bot.chat.client import EaselClient, EaselTree, Interaction
 from bot.chat.errors import UserError, say_done
 from bot.chat.look.safe import fitting
-from bot.chat.tree import EaselTree
 from bot.core.asking.policy import area
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange

@@ -8,13 +8,12 @@ from typing import Any, Self
 import discord
 from discord import app_commands, ui
 
-from bot.chat.client import EaselClient, Interaction
+from bot.chat.client import EaselClient, EaselTree, Interaction
 from bot.chat.errors import UserError, answer_error
 from bot.chat.ids import JobButton, Press
 from bot.chat.look.job_view import duration, start_words
 from bot.chat.look.safe import code, fitting, plain
 from bot.chat.order import owner_of
-from bot.chat.tree import EaselTree
 from bot.core.asking.admission import Allowance
 from bot.core.asking.policy import BLOCKED, Refused, area, credit
 from bot.core.words import EVERYBODYS, held_up_by

@@ -22,7 +22,6 @@ from engine.contract import GenerationRequest, Stepped, misread, parse_loras
 GRAY, BLURPLE, GREEN, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF23F43
 PROMPT_SHOWN = 1000
 ALT_TEXT_MAX = 1024
-PLAIN_MAX = 2000
 REASON_MAX = 1000
 BAR_CELLS = 16
 OVERTAKEN = "-# ⏸ Somebody's shorter request is drawn first; then this one goes on where it is."

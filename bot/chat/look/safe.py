@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import discord
 
-from bot.chat.look.job_view import PLAIN_MAX
+PLAIN_MAX = 2000
+"""UTF-16 units of a message's plain text."""
 
 
 def shown(text: str) -> str:
