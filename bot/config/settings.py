@@ -1,0 +1,303 @@
+"""The settings that an owner can decide, section by section, validated. Knows no file, no Discord and no SQL."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+
+from bot.config.redaction import cleaned, holds_token
+from bot.limits import Limits
+from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch
+from engine.pictures import inputs
+
+PREFIX = "EASEL_"
+"""What the settings' environment variables begin with."""
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder that only its owner can look into; one that exists stays as it is. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True, mode=0o700)
+
+
+def expanded(path: Path | str) -> Path:
+    """With ~ and ~user written out; where there is no such user it stays, as in a shell."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises there
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; the text holds one line per problem, each for a person to act on."""
+
+    def __init__(self, *problems: str, source: str | None = None) -> None:
+        self.problems = tuple(map(cleaned, problems))
+        count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        head = f"Easel found {count} in {cleaned(source or 'its configuration')}:"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+
+class WrongOption(ConfigError):
+    """What was typed on the command line is wrong, not the settings."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(problem)
+        self.option = option
+
+
+# ------------------------------------------------------------------ the sections
+
+
+class Section(BaseModel):
+    """Frozen and strict: "4" is no number, and a key nobody knows is a mistake to be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DiscordSection(Section):
+    token_file: Path | None = Field(default=None, strict=False, description="the path of a file")
+    _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict[str, SecretStr])
+
+    def with_environment(self, environ: Mapping[str, str]) -> Self:
+        """A copy that also knows DISCORD_TOKEN and DISCORD_TOKEN_FILE, without ever showing them."""
+        copy = self.model_copy()
+        names = ("DISCORD_TOKEN", "DISCORD_TOKEN_FILE")
+        copy._variables = {
+            name: SecretStr(value) for name in names if (value := environ.get(name, "").strip())
+        }
+        return copy
+
+    @property
+    def is_token_in_environment(self) -> bool:
+        return "DISCORD_TOKEN" in self._variables
+
+    @property
+    def token_path(self) -> Path | None:
+        """The file the token is read from, if it comes from a file."""
+        if self.is_token_in_environment:
+            return None
+        if named := self._variables.get("DISCORD_TOKEN_FILE"):
+            return expanded(named.get_secret_value())
+        return self.token_file
+
+    def read_token(self) -> str:
+        """The bot's token; raises ConfigError with a sentence when there is none."""
+        if self.is_token_in_environment:
+            return _sendable(self._variables["DISCORD_TOKEN"].get_secret_value(), "DISCORD_TOKEN")
+        path = self.token_path
+        if path is None:
+            raise ConfigError(
+                "There is no Discord token: set DISCORD_TOKEN, or name a file that holds it in "
+                "DISCORD_TOKEN_FILE or as token_file under [discord]."
+            )
+        if holds_token(str(path)):  # of the file's key `load` has told already
+            raise ConfigError(
+                "DISCORD_TOKEN_FILE holds a token: set that as DISCORD_TOKEN, or name a file that holds it."
+            )
+        try:
+            token = path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not text"
+            raise ConfigError(f"The token file {path} can't be read: {why}.") from None
+        if not token:
+            raise ConfigError(f"The token file {path} is empty: put the bot's token into it.")
+        return _sendable(token, f"The token file {path}")
+
+
+def _sendable(token: str, place: str) -> str:
+    """The token, which goes out as a header; raises ConfigError where that takes no such letters."""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(
+            f"{place} holds white space or letters that no token has: copy it again, the bot's token alone."
+        )
+    return token
+
+
+class EngineSection(Section):
+    model: str = Field(
+        default=STARTER,
+        min_length=1,
+        description=f'a model id of the hub, a local folder or .safetensors file, or "{STARTER}"',
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
+        description='"auto", "cpu", "cuda", "cuda:0", "cuda:1", … or "mps"',
+    )
+    slots: int = Field(default=4, ge=1, le=64)
+    mode: Mode = "exact"
+    rows: Literal[2, 4, 8, 16] = 4
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    channels_last: Switch = "auto"
+    fused_qkv: Switch = "auto"
+    compile: Switch = "auto"
+    profile: Literal["auto", "full", "balanced", "low"] = "auto"
+    offline: bool = False
+
+
+class ModelsSection(Section):
+    dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
+    memory_gb: int = Field(default=0, ge=0, le=10_000)
+
+    @property
+    def bytes_max(self) -> int | None:
+        return self.memory_gb << 30 or None
+
+
+class LimitsSection(Section):
+    """What everyone may use until an admin sets something else; the names are those of `bot.job.Limits`."""
+
+    credits_per_day: int = Field(default=100, ge=0, le=1_000_000)
+    pending: int = Field(default=3, ge=1, le=1000)
+    max_pixels: int = Field(default=1024 * 1024, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
+    max_steps: int = Field(default=60, ge=1, le=150)
+    max_images: int = Field(default=4, ge=1, le=IMAGES_MAX)
+
+    def to_limits(self) -> Limits:
+        return Limits(**self.model_dump())
+
+
+class CeilingsSection(LimitsSection):
+    """What no admin of a server can exceed: it is the owner's GPU."""
+
+    credits_per_day: int = Field(default=10_000, ge=0, le=1_000_000)
+    pending: int = Field(default=50, ge=1, le=1000)
+    max_pixels: int = Field(default=SIDE_MAX**2, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
+    max_steps: int = Field(default=150, ge=1, le=150)
+    max_images: int = Field(default=10, ge=1, le=IMAGES_MAX)
+
+
+class QueueSection(Section):
+    max: int = Field(default=200, ge=1, le=100_000)
+    drain_s: float = Field(default=8.0, ge=0, le=600)
+
+
+class ServerSection(Section):
+    time_zone: str = Field(default="UTC", description='a time zone such as "Europe/Berlin"')
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            near = difflib.get_close_matches(name, sorted(available_timezones()), 1)
+            raise ValueError(f"did you mean {near[0]!r}?" if near else "") from None
+        return name
+
+
+class DataSection(Section):
+    dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
+    retention_days: int = Field(default=30, ge=0, le=36_500)
+    free_mb: int = Field(default=512, ge=0, le=1_000_000)
+
+
+class ImagesInSection(Section):
+    max_mb: int = Field(default=10, ge=1, le=inputs.BYTES_MAX >> 20)
+
+    @property
+    def bytes_max(self) -> int:
+        return self.max_mb << 20
+
+
+class BackupSection(Section):
+    every_hours: int = Field(default=24, ge=0, le=8760)
+    keep: int = Field(default=7, ge=1, le=1000)
+    dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
+
+
+class ProgressSection(Section):
+    interval_s: float = Field(default=2.0, ge=0.2, le=60.0)
+
+
+class PreviewSection(Section):
+    every: int = Field(default=5, ge=0, le=150)
+    model: Path | None = Field(default=None, strict=False, description="the path of a folder")
+
+
+class LogSection(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(Section):
+    """Everything an owner can decide, validated."""
+
+    discord: DiscordSection = DiscordSection()
+    engine: EngineSection = EngineSection()
+    models: ModelsSection = ModelsSection()
+    limits: LimitsSection = LimitsSection()
+    ceilings: CeilingsSection = CeilingsSection()
+    queue: QueueSection = QueueSection()
+    server: ServerSection = ServerSection()
+    data: DataSection = DataSection()
+    images_in: ImagesInSection = ImagesInSection()
+    backup: BackupSection = BackupSection()
+    progress: ProgressSection = ProgressSection()
+    preview: PreviewSection = PreviewSection()
+    log: LogSection = LogSection()
+
+    @property
+    def data_dir(self) -> Path:
+        """Raises ConfigError where nobody says which, and this process has no home."""
+        folder = self.data.dir or own_folder(platformdirs.user_data_dir)
+        if folder is None:
+            raise ConfigError("There is no home folder to keep data in: set dir under [data], or HOME.")
+        return folder
+
+    @property
+    def has_data_dir(self) -> bool:
+        """Whether there is one, for what can do without."""
+        return self.data.dir is not None or own_folder(platformdirs.user_data_dir) is not None
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "easel.sqlite3"
+
+    @property
+    def backups(self) -> Path:
+        return self.backup.dir or self.data_dir / "backups"
+
+    @property
+    def models_dir(self) -> Path:
+        """More of what the engine may load: `checkpoints`, `loras`, `embeddings` and `upscalers` lie in it."""
+        return self.models.dir or self.data_dir / "models"
+
+    @property
+    def spool(self) -> Path:
+        return self.data_dir / "spool"
+
+    @property
+    def inputs(self) -> Path:
+        """What people uploaded for their pictures to start from, by SHA-256."""
+        return self.spool / inputs.FOLDER
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.server.time_zone)
+
+
+def own_folder(folder: Callable[..., str]) -> Path | None:
+    """The user's own folder of a kind; None for a user without a home, as in containers."""
+    try:
+        path = Path(folder("easel", appauthor=False))
+    except RuntimeError:
+        return None
+    return path if path.is_absolute() else None
+
+
+def _section_types() -> Mapping[str, type[Section]]:
+    annotations = typing.get_type_hints(Settings)
+    return {name: annotations[name] for name in Settings.model_fields}
+
+
+SECTIONS = _section_types()
+KEYS = tuple(f"{section}.{key}" for section, model in SECTIONS.items() for key in model.model_fields)
+VARIABLES: Mapping[str, str] = {PREFIX + key.replace(".", "_").upper(): key for key in KEYS}
+"""Environment variable -> key, such as EASEL_LIMITS_PENDING -> limits.pending."""
