@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from bot.chat.client import Desk, EaselClient
+from bot.chat.client import EaselClient, Services
 from bot.chat.delivery.writer import DiscordDelivery
 from bot.chat.features import mine
 from bot.chat.ids import JobButton
@@ -18,6 +18,9 @@ from bot.chat.router import press
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
+from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.housekeeping import Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
@@ -81,16 +84,24 @@ class App:
             rival=client.rival,
         )
         self._tell_owner = delivery.tell_owner
+        doors, catalogue = Doors(), Catalogue(self.engine)
+        admission = Admission(
+            store=store, catalogue=catalogue, clock=self._clock, settings=self.settings, doors=doors
+        )
         dispatcher = self._dispatcher = Dispatcher(
             store=store,
             engine=self.engine,
             delivery=delivery,
             clock=self._clock,
             settings=self.settings,
+            doors=doors,
             on_damage=client.end_for_its_database,
         )
-        client.desk = Desk(
+        client.services = Services(
+            catalogue=catalogue,
+            admission=admission,
             dispatcher=dispatcher,
+            doors=doors,
             store=store,
             settings=self.settings,
             clock=self._clock,

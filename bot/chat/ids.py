@@ -64,4 +64,4 @@ class JobButton(
         return cls(item, Press(match["press"]), int(match["job"]), None if image is None else int(image))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.desk.press(interaction, self.press, self.job_id)
+        await interaction.client.services.press(interaction, self.press, self.job_id)

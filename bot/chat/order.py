@@ -41,11 +41,12 @@ def owner_of(interaction: Interaction) -> Owner:
 
 async def check_order(interaction: Interaction) -> None:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
-    owner, gate = owner_of(interaction), interaction.client.desk.dispatcher.gate
+    services = interaction.client.services
+    owner = owner_of(interaction)
     check_place(interaction)
-    if await gate.is_blocked(owner):
+    if await services.admission.is_blocked(owner):
         raise UserError(BLOCKED)
-    await gate.described()
+    await services.catalogue.described()
 
 
 def check_place(interaction: Interaction) -> None:
@@ -90,16 +91,18 @@ async def place_order(
     """
     await check_order(interaction)
     owner = owner_of(interaction)
-    dispatcher = interaction.client.desk.dispatcher
-    dispatcher.gate.check_offered(request)
+    services = interaction.client.services
+    model = services.catalogue.model(request.model)
+    model.check(request)
     if files is not None:
-        if (refused := await dispatcher.gate.why_not(request, owner=owner)) is not None:
+        if (refused := await services.admission.why_not(request, owner=owner, model=model)) is not None:
             raise UserError(refused.reason)
         if not await _defer(interaction):
             return
-        request = await interaction.client.desk.intake.complete(request, files)
-    job = await dispatcher.gate.admit(
+        request = await services.intake.complete(request, files)
+    job = await services.admission.admit(
         request,
+        model=model,
         owner=owner,
         origin=_origin(interaction),
         action=action,
@@ -116,7 +119,7 @@ async def place_order(
 
 async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -> None:
     """Answers with the job's message; then it waits in line, or is taken back where nobody can have seen one."""
-    dispatcher = interaction.client.desk.dispatcher
+    dispatcher = interaction.client.services.dispatcher
     try:
         view = live_view(job, dispatcher.progress_of(job))
         message_id = await _answer(interaction, view, is_deferred=is_deferred)

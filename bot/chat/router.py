@@ -43,7 +43,7 @@ async def press(interaction: Interaction, which: Press, job_id: int) -> None:
 
 
 async def _job_here(interaction: Interaction, job_id: int) -> Job:
-    job = await interaction.client.desk.store.jobs.get(job_id)
+    job = await interaction.client.services.store.jobs.get(job_id)
     if job is None or job.guild_id != interaction.guild_id:
         raise UserError("This button belongs to an image that this server does not know.")
     return job
@@ -84,7 +84,7 @@ async def _delete(interaction: Interaction, job: Job) -> None:
     if not job.state.is_final:
         raise UserError("This image is not finished yet: cancel it instead.")
     try:
-        await interaction.client.desk.dispatcher.delete(job)
+        await interaction.client.services.dispatcher.delete(job)
     except Irremovable as problem:
         raise UserError(str(problem)) from problem
     await say_done(interaction)
@@ -94,7 +94,7 @@ async def _cancel(interaction: Interaction, job: Job) -> None:
     if not _may_moderate(interaction, job):
         raise UserError("Only the person who asked for this image or a moderator may cancel it.")
     by = f"<@{interaction.user.id}>"
-    if not await interaction.client.desk.dispatcher.cancel(job.id, by=by):
+    if not await interaction.client.services.dispatcher.cancel(job.id, by=by):
         done = job.state in (JobState.RENDERED, JobState.DELIVERED)
         raise UserError("It is finished already." if done else "It is over already.")
     await say_done(interaction)
@@ -110,7 +110,7 @@ async def _fetch(interaction: Interaction, job: Job) -> None:
         raise UserError("This image is not kept any more: ask for a new one with /imagine.")
     await interaction.response.defer(ephemeral=True, thinking=True)
     files = await uploads.files_of(job, job.images, file_bytes_max=interaction.filesize_limit)
-    paid = await interaction.client.desk.dispatcher.gate.settle_fetch(job, owner=owner_of(interaction))
+    paid = await interaction.client.services.admission.settle_fetch(job, owner=owner_of(interaction))
     if isinstance(paid, Refused):
         raise UserError(paid.reason)
     view = fetched_view(paid, [file.filename for file in files])

@@ -78,10 +78,10 @@ async def imagine(
     lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
 ) -> None:
     await check_order(interaction)
-    desk = interaction.client.desk
-    chosen = desk.dispatcher.gate.model(model, upscale=upscale or 1)
+    services = interaction.client.services
+    chosen = services.catalogue.model(model, upscale=upscale or 1)
     times = upscale or chosen.scale
-    files = attached(image, mask, strength, times, max_mb=desk.settings.images_in.max_mb)
+    files = attached(image, mask, strength, times, max_mb=services.settings.images_in.max_mb)
     request = chosen.request(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -128,7 +128,7 @@ def _size(
 def _filled_in(interaction: Interaction) -> ModelInfo | None:
     """The model that draws; None while nothing is offered, or its name is still being typed."""
     try:
-        return interaction.client.desk.dispatcher.gate.model(interaction.namespace.model)
+        return interaction.client.services.catalogue.model(interaction.namespace.model)
     except InvalidRequest:
         return None
 
@@ -143,7 +143,7 @@ async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choic
 
 @imagine.autocomplete("model")
 async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[str]]:
-    models = interaction.client.desk.dispatcher.engine.status.models
+    models = interaction.client.services.catalogue.models
     titles = {
         model.id: f"{model.title} – {model.description}" if model.description else model.title
         for model in models

@@ -16,7 +16,7 @@ from bot.chat.look.safe import code, fitting, plain
 from bot.chat.order import owner_of
 from bot.core.asking.admission import Allowance
 from bot.core.asking.policy import BLOCKED, Refused, area, credit
-from bot.core.words import EVERYBODYS, held_up_by
+from bot.core.words import EVERYBODYS
 from bot.job import Job, JobState, Owner, price_of
 from bot.store import Store
 
@@ -37,7 +37,7 @@ def add_to(tree: EaselTree) -> None:
 @app_commands.command(description="What you used today, what is left, and when it renews")
 @app_commands.guild_only()
 async def quota(interaction: discord.Interaction[EaselClient]) -> None:
-    allowance = await interaction.client.desk.dispatcher.gate.allowance(owner_of(interaction))
+    allowance = await interaction.client.services.admission.allowance(owner_of(interaction))
     await interaction.response.send_message("\n".join(quota_lines(allowance)), ephemeral=True)
 
 
@@ -68,13 +68,13 @@ def quota_lines(allowance: Allowance) -> list[str]:
 @app_commands.guild_only()
 async def queue(interaction: discord.Interaction[EaselClient]) -> None:
     owner = owner_of(interaction)
-    dispatcher = interaction.client.desk.dispatcher
-    turned_away = await dispatcher.gate.turned_away(owner)  # from here on one moment is told
+    services = interaction.client.services
+    dispatcher = services.dispatcher
+    turned_away = await services.admission.turned_away(owner)  # from here on one moment is told
     running, waiting = dispatcher.running(), dispatcher.line()
-    status, is_closing = dispatcher.engine.status, dispatcher.gate.is_closing
-    hint = held_up_by(status, is_closing=is_closing, kept=EVERYBODYS)
+    hint = dispatcher.held_up(kept=EVERYBODYS)
     lines = [hint] if hint else []
-    sign = "🎨" if status.is_ready else "⏳"  # an engine that is not there draws nothing
+    sign = "🎨" if dispatcher.can_draw else "⏳"  # an engine that is not there draws nothing
     lines += [f"{sign} {_what(job, owner.guild_id)}" for job in running]
     for place, job in enumerate(waiting[:LINE_SHOWN], 1):
         eta = dispatcher.progress_of(job).eta_s
@@ -145,7 +145,7 @@ class TurnPage(
 
 async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
     owner = owner_of(interaction)
-    jobs, total, offset = await _existing(interaction.client.desk.store, owner, offset)
+    jobs, total, offset = await _existing(interaction.client.services.store, owner, offset)
     view = ui.LayoutView(timeout=None)
     shown = f"**Your images** {offset + 1}–{offset + len(jobs)} of {total}"
     view.add_item(ui.TextDisplay("\n".join([shown, *(_entry(job) for job in jobs)])))
