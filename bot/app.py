@@ -12,9 +12,6 @@ import structlog
 
 from bot.chat.client import EaselClient, Services
 from bot.chat.delivery.writer import DiscordDelivery
-from bot.chat.features import mine
-from bot.chat.ids import JobButton
-from bot.chat.router import press
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
@@ -105,14 +102,12 @@ class App:
             store=store,
             settings=self.settings,
             clock=self._clock,
-            press=press,
             intake=Intake(
                 self._fetch or from_discord(client),
                 folder=self.settings.inputs,
                 bytes_max=self.settings.images_in.bytes_max,
             ),
         )
-        client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
         await self._sync(client, store, tell_owner=delivery.tell_owner)
         self._begin(keep_house(store, self.settings, clock=self._clock, tell_owner=delivery.tell_owner))

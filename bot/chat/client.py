@@ -12,11 +12,8 @@ from typing import Any
 import aiohttp
 import discord
 import structlog
-from discord import app_commands
 
-from bot.chat.errors import answer_error
 from bot.chat.gateway import GatewayPace
-from bot.chat.ids import Press
 from bot.chat.outages import NotDiscord, pauses, told
 from bot.chat.rival import RIVAL, Rival
 from bot.chat.sources import Intake
@@ -58,8 +55,6 @@ class Services:
     settings: Settings
     clock: Clock
     intake: Intake
-    press: Callable[[discord.Interaction[EaselClient], Press, int], Awaitable[None]]
-    """What the buttons under a job's message do."""
 
 
 class EaselClient(discord.Client):
@@ -244,13 +239,6 @@ class EaselClient(discord.Client):
 
 async def _nobody(_text: str) -> None:
     return None
-
-
-class EaselTree(app_commands.CommandTree[EaselClient]):
-    async def on_error(
-        self, interaction: discord.Interaction[EaselClient], error: app_commands.AppCommandError, /
-    ) -> None:
-        await answer_error(interaction, error)
 
 
 Interaction = discord.Interaction[EaselClient]

@@ -10,9 +10,11 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat.client import EaselClient, EaselTree, Interaction
+from bot.chat import order
+from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError
-from bot.chat.order import check_order, place_order
+from bot.chat.order import Order
+from bot.chat.router import Feature
 from bot.chat.sources import Attached, attached
 from bot.job import Wish
 from engine.contract import (
@@ -34,10 +36,6 @@ CHOICES_MAX = 25
 CHOICE_CHARS_MAX = 100
 LORA_CHARS_MAX = 400
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
-
-
-def add_to(tree: EaselTree) -> None:
-    tree.add_command(imagine)  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
 
 
 @app_commands.command(description="Draw a picture from words")
@@ -77,7 +75,7 @@ async def imagine(
     model: Range[str, 1, 100] | None = None,
     lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
 ) -> None:
-    await check_order(interaction)
+    owner = await order.check(interaction)
     services = interaction.client.services
     chosen = services.catalogue.model(model, upscale=upscale or 1)
     times = upscale or chosen.scale
@@ -94,7 +92,9 @@ async def imagine(
         start=files.start if files is not None else None,
         loras=parse_loras(lora or ""),
     )
-    await place_order(interaction, request, wish=_wish(interaction), files=files)
+    await order.place(
+        interaction, owner, Order(request=request, model=chosen, wish=_wish(interaction), files=files)
+    )
 
 
 def _wish(interaction: Interaction) -> Wish:
@@ -180,3 +180,6 @@ def lora_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[st
             words = f" – {', '.join(info.words)}" if info.words else ""
             choices.append(Choice(name=f"{value}{words}"[:CHOICE_CHARS_MAX], value=value))
     return choices[:CHOICES_MAX]
+
+
+FEATURE = Feature(commands=(imagine,))  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open

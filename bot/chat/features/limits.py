@@ -11,9 +11,10 @@ import structlog
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat.client import EaselClient, EaselTree, Interaction
+from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, say_done
 from bot.chat.look.safe import fitting
+from bot.chat.router import Feature
 from bot.core.asking.policy import area
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
@@ -36,10 +37,6 @@ SUBJECTS = {
     "max_steps": "steps",
     "max_images": "images a request",
 }
-
-
-def add_to(tree: EaselTree) -> None:
-    tree.add_command(group)
 
 
 group = app_commands.Group(
@@ -243,3 +240,6 @@ def _allowance(name: str, value: int) -> str:
 
 def _number(name: str, value: int) -> str:
     return area(value) if name == "max_pixels" else f"{value:,}"
+
+
+FEATURE = Feature(commands=(group,))

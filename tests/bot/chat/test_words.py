@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.chat.features.limits import _change
-from bot.chat.features.mine import quota_lines
+from bot.chat.features.quota import quota_lines
 from bot.chat.look import job_view, picture_info, safe
 from bot.core.asking.admission import Allowance
 from bot.core.asking.policy import BLOCKED, Window, area, explain
