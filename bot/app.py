@@ -21,6 +21,7 @@ from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.housekeeping import Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.news import News
 from bot.core.ports import Clock
 from bot.store import Store
 from bot.vitals.health import Health, Signs, notify
@@ -139,10 +140,10 @@ class App:
         if self._dispatcher is not None:
             await self._dispatcher.drain(limit_s=self.settings.queue.drain_s)
 
-    async def warn(self, text: str) -> None:
+    async def warn(self, news: News) -> None:
         """Whoever runs the bot."""
         if self._tell_owner is not None:
-            await self._tell_owner(text)
+            await self._tell_owner(news)
 
     async def close(self) -> None:
         """Rows keep their states: the next start resumes them."""

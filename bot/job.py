@@ -57,7 +57,7 @@ class Action(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why a job failed or was cancelled; `bot.core.words` has the sentence for each, made when it is shown."""
+    """Why a job failed or was cancelled; `bot.texts.reasons` has the sentence for each, made when it is shown."""
 
     TOLD = "told"
     """`text` is the sentence: an engine's own, or an earlier version's."""
@@ -97,6 +97,10 @@ class Reason:
     @classmethod
     def told(cls, text: str) -> Self:
         return cls.of(ReasonCode.TOLD, text=text)
+
+    def __str__(self) -> str:
+        """For the log."""
+        return ": ".join([self.code, *self.values.values()])
 
 
 def cost_of(request: GenerationRequest) -> int:

@@ -15,15 +15,18 @@ import structlog
 
 from bot.chat.gateway import GatewayPace
 from bot.chat.outages import NotDiscord, pauses, told
-from bot.chat.rival import RIVAL, Rival
+from bot.chat.rival import Rival
 from bot.chat.sources import Intake
 from bot.config import Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.doors import Doors
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
 from bot.store import Store
+from bot.texts import for_operator
+from bot.texts.language import ENGLISH
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +78,7 @@ class EaselClient(discord.Client):
         on_setup: Callable[[EaselClient], Awaitable[None]],
         on_close: Callable[[], Awaitable[None]],
         on_drain: Callable[[], Awaitable[None]],
-        on_rival: Callable[[str], Awaitable[None]] | None = None,
+        on_rival: Callable[[News], Awaitable[None]] | None = None,
         **options: Any,
     ) -> None:
         self.rival = Rival(self._keep_out)
@@ -192,13 +195,13 @@ class EaselClient(discord.Client):
 
     def _keep_out(self) -> None:
         """Who asks now is served by the other bot; what waits here goes on at the next start."""
-        log.error("rival", problem=RIVAL)
+        log.error("rival", problem=for_operator.rival(ENGLISH))
         self.has_rival = True
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._tell_and_end())
 
     async def _tell_and_end(self) -> None:
-        await self._on_rival(RIVAL)
+        await self._on_rival(RivalFound())
         await self._end()
 
     async def on_connect(self) -> None:
@@ -237,7 +240,7 @@ class EaselClient(discord.Client):
         await super().close()
 
 
-async def _nobody(_text: str) -> None:
+async def _nobody(_news: News) -> None:
     return None
 
 

@@ -15,6 +15,9 @@ from typing import Any
 import discord
 from discord import ui
 
+from bot.texts import labels
+from bot.texts.language import ENGLISH, Language, Say
+
 OURS = "easel:"
 _OF_JOB = re.compile(
     r"easel:(?P<now>1:)?(?P<verb>[a-z_]+):(?P<job>[0-9]{1,18})(?(now)(?::(?P<image>[0-9]{1,3}))?)"
@@ -75,17 +78,19 @@ class Verb(StrEnum):
     """Shows its person the images of a job that could not be posted."""
 
 
-_LOOKS: dict[Verb, tuple[str, str, discord.ButtonStyle]] = {
-    Verb.REROLL: ("Reroll", "🔄", discord.ButtonStyle.primary),
-    Verb.INFO: ("Info", "ℹ️", discord.ButtonStyle.secondary),
-    Verb.DELETE: ("Delete", "🗑️", discord.ButtonStyle.secondary),
-    Verb.CANCEL: ("Cancel", "✖️", discord.ButtonStyle.danger),
-    Verb.FETCH: ("Show", "📥", discord.ButtonStyle.secondary),
+_LOOKS: dict[Verb, tuple[Say, str, discord.ButtonStyle]] = {
+    Verb.REROLL: (labels.reroll, "🔄", discord.ButtonStyle.primary),
+    Verb.INFO: (labels.info, "ℹ️", discord.ButtonStyle.secondary),
+    Verb.DELETE: (labels.delete, "🗑️", discord.ButtonStyle.secondary),
+    Verb.CANCEL: (labels.cancel, "✖️", discord.ButtonStyle.danger),
+    Verb.FETCH: (labels.show, "📥", discord.ButtonStyle.secondary),
 }
 
 
-def button(verb: Verb, job_id: int, image: int | None = None, *, suffix: str = "") -> ui.Button[Any]:
+def button(
+    verb: Verb, job_id: int, image: int | None = None, *, to: Language = ENGLISH, suffix: str = ""
+) -> ui.Button[Any]:
     """A button about a job; `suffix` follows its label."""
     label, emoji, style = _LOOKS[verb]
     custom_id = OfJob(verb=verb, job=job_id, image=image).custom_id
-    return ui.Button[Any](label=label + suffix, emoji=emoji, style=style, custom_id=custom_id)
+    return ui.Button[Any](label=label(to) + suffix, emoji=emoji, style=style, custom_id=custom_id)

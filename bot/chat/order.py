@@ -19,12 +19,13 @@ import discord
 import structlog
 
 from bot.chat.client import Interaction
-from bot.chat.errors import AUTOMOD, BLOCKED_BY_AUTOMOD, UserError, is_blocked
+from bot.chat.errors import BLOCKED_BY_AUTOMOD, UserError, is_blocked
 from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
-from bot.core.asking.policy import BLOCKED, Refused
+from bot.core.asking.refused import Blocked, Refused, Repeated
 from bot.job import Action, Job, Origin, Owner, Wish
+from bot.texts import problems
 from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
@@ -35,7 +36,7 @@ def owner_of(interaction: Interaction) -> Owner:
     """Who asks; raises UserError outside a server."""
     user = interaction.user
     if interaction.guild_id is None or not isinstance(user, discord.Member):
-        raise UserError("Use this in a server, not in a direct message.")
+        raise UserError(problems.only_in_servers)
     return Owner(
         user_id=user.id, guild_id=interaction.guild_id, role_ids=tuple(role.id for role in user.roles)
     )
@@ -61,7 +62,7 @@ async def check(interaction: Interaction) -> Owner:
     services, owner = interaction.client.services, owner_of(interaction)
     _check_place(interaction)
     if await services.admission.is_blocked(owner):
-        raise UserError(BLOCKED)
+        raise UserError.of(Blocked())
     await services.catalogue.described()
     return owner
 
@@ -71,17 +72,13 @@ def _check_place(interaction: Interaction) -> None:
     allowed = interaction.app_permissions
     missing = [
         name
-        for name, granted in (("View Channel", allowed.view_channel), ("Attach Files", allowed.attach_files))
+        for name, granted in (("view_channel", allowed.view_channel), ("attach_files", allowed.attach_files))
         if not granted
     ]
     if missing:
-        raise UserError(
-            f"I may not post images here: ask an admin to give me {' and '.join(missing)} in this channel."
-        )
+        raise UserError(problems.may_not_post(missing))
     if _is_shut_out(interaction):
-        raise UserError(
-            "I am not in this private thread: mention me here, so that I am added, and ask again."
-        )
+        raise UserError(problems.not_in_thread)
 
 
 def _is_shut_out(interaction: Interaction) -> bool:
@@ -99,7 +96,7 @@ async def place(interaction: Interaction, owner: Owner, order: Order) -> None:
     if order.files is not None:
         refused = await services.admission.why_not(request, owner=owner, model=order.model)
         if refused is not None:
-            raise UserError(refused.reason)
+            raise UserError.of(refused)
         if not await _defer(interaction):
             return
         request = await services.intake.complete(request, order.files)
@@ -113,10 +110,10 @@ async def place(interaction: Interaction, owner: Owner, order: Order) -> None:
         wish=order.wish,
     )
     if isinstance(job, Refused):
-        if job.is_repetition:
+        if isinstance(job, Repeated):  # the first one answers, and only one answer is possible
             log.info("interaction_repeated", interaction=interaction.id)
             return
-        raise UserError(job.reason)
+        raise UserError.of(job)
     await _hand_over(interaction, job, is_deferred=order.files is not None)
 
 
@@ -130,7 +127,7 @@ async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -
         log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
         if is_blocked(error):
             await dispatcher.unanswered(job, reason=BLOCKED_BY_AUTOMOD)
-            raise UserError(f"{AUTOMOD} Nothing was charged.") from error
+            raise UserError(problems.blocked_order) from error
         if error.code == ALREADY_ACKNOWLEDGED:
             interaction.client.rival.was_faster(interaction.id)
             dispatcher.answer_unknown(job)  # or it was us, and the reply was lost: the message there tells

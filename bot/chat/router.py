@@ -19,6 +19,7 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, answer_error
 from bot.chat.ids import OfJob, OfPage
 from bot.job import Job
+from bot.texts import problems
 
 OnJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
 """(interaction, job of this server, which of its images or None for all of it)."""
@@ -90,10 +91,7 @@ class Router(app_commands.CommandTree[EaselClient]):
             case OfPage(pages=pages, offset=offset) if not is_form and pages in self._pages:
                 await self._pages[pages](interaction, offset)
             case _:
-                what = "form" if is_form else "button"
-                raise UserError(
-                    f"This {what} was made by a newer version of Easel, and this one does not know it."
-                )
+                raise UserError(problems.newer_form if is_form else problems.newer_button)
 
 
 def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
@@ -110,5 +108,5 @@ def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
 async def _job_here(interaction: Interaction, job_id: int) -> Job:
     job = await interaction.client.services.store.jobs.get(job_id)
     if job is None or job.guild_id != interaction.guild_id:
-        raise UserError("This button belongs to an image that this server does not know.")
+        raise UserError(problems.unknown_image)
     return job

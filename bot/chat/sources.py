@@ -14,6 +14,7 @@ import structlog
 from yarl import URL
 
 from bot.chat.errors import UserError
+from bot.texts import problems
 from engine.contract import GenerationRequest, Start
 from engine.contract.failpoints import Failpoint, reach
 from engine.pictures import inputs
@@ -28,12 +29,6 @@ AT_ONCE = 4
 CHUNK = 1 << 16
 UNKNOWN = "0" * 64
 """Stands for a digest until the file is here."""
-
-NOT_FETCHED = "The picture could not be fetched from Discord and nothing was charged: attach it again."
-TOO_SLOW = "Discord took too long to hand over the picture and nothing was charged: try again in a moment."
-NOT_KEPT = (
-    "The picture could not be stored and nothing was charged: please ask an admin to look at Easel's disk."
-)
 
 Fetch = Callable[[str, int], Awaitable[bytes]]
 """(address, most bytes) -> what lies there; raises UserError."""
@@ -61,8 +56,7 @@ class Attached:
     @property
     def shape(self) -> tuple[int, int] | None:
         """The image's (width, height); None where Discord does not tell."""
-        width, height = self.image.width, self.image.height
-        return (width, height) if width and height else None
+        return _size_of(self.image)
 
 
 def attached(
@@ -79,40 +73,35 @@ def attached(
     """
     if image is None:
         if upscale > 1:
-            raise UserError("Upscaling needs an image: attach the picture to enlarge.")
+            raise UserError(problems.upscaling_needs_image)
         if mask is not None:
-            raise UserError("A mask needs an image: attach the picture it belongs to as well.")
+            raise UserError(problems.mask_needs_image)
         if strength is not None:
-            raise UserError("Strength needs an image: attach the picture to start from as well.")
+            raise UserError(problems.strength_needs_image)
         return None
-    _check("image", image, max_mb)
+    _check(image, max_mb)
     if mask is not None:
-        _check("mask", mask, max_mb)
+        _check(mask, max_mb, is_mask=True)
         if _size_of(mask) != _size_of(image):
-            raise UserError(
-                f"The mask has {_size_of(mask)} and the image {_size_of(image)}: make them alike."
-            )
+            raise UserError(problems.unlike(_size_of(mask), _size_of(image)))
     return Attached(image=image, mask=mask, strength=strength, upscale=upscale)
 
 
-def _check(what: str, file: discord.Attachment, max_mb: int) -> None:
+def _check(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
     kind = (file.content_type or "").partition(";")[0].strip().lower()
     if kind not in KINDS:
-        raise UserError(f"The {what} has to be a PNG, JPEG or WebP picture: attach one of these.")
+        raise UserError(problems.wrong_kind(is_mask=is_mask))
     if file.size > max_mb << 20:
         raise _too_large(max_mb << 20)
 
 
-def _size_of(file: discord.Attachment) -> str:
-    return (
-        f"{file.width}×{file.height} pixels"
-        if file.width and file.height
-        else "a size that Discord can't read"
-    )
+def _size_of(file: discord.Attachment) -> tuple[int, int] | None:
+    """(width, height); None where Discord can't tell."""
+    return (file.width, file.height) if file.width and file.height else None
 
 
 def _too_large(bytes_max: int) -> UserError:
-    return UserError(f"The picture is larger than {bytes_max >> 20} MB: attach a smaller one.")
+    return UserError(problems.too_large(bytes_max >> 20))
 
 
 # ------------------------------------------------------------------ the files themselves
@@ -136,7 +125,7 @@ class Intake:
                 digests = [await asyncio.to_thread(inputs.keep, self._folder, data) for data in fetched]
             except OSError as error:
                 log.error("input_not_kept", error=str(error))
-                raise UserError(NOT_KEPT) from error
+                raise UserError(problems.not_kept) from error
         reach(Failpoint.KEPT)
         image, mask = [*digests, None][:2]
         return replace(request, image=image, mask=mask)
@@ -152,10 +141,10 @@ def from_discord(client: discord.Client) -> Fetch:
                 return await _download(client, url, bytes_max)
         except TimeoutError as error:
             log.info("attachment_too_slow", host=url.host)
-            raise UserError(TOO_SLOW) from error
+            raise UserError(problems.fetched_too_slowly) from error
         except (aiohttp.ClientError, OSError) as error:
             log.info("attachment_not_fetched", host=url.host, error=repr(error))
-            raise UserError(NOT_FETCHED) from error
+            raise UserError(problems.not_fetched) from error
 
     return fetch
 
@@ -168,7 +157,7 @@ def _checked(address: str) -> URL:
     except ValueError:
         own, url = False, URL()
     if not own:
-        raise UserError("Only pictures that were uploaded to Discord are taken: attach it as a file.")
+        raise UserError(problems.not_uploaded)
     return url
 
 
@@ -187,7 +176,7 @@ async def _download(client: discord.Client, url: URL, bytes_max: int) -> bytes:
     async with session, asked() as response:
         if response.status != 200:
             log.info("attachment_refused", host=url.host, status=response.status)
-            raise UserError(NOT_FETCHED)
+            raise UserError(problems.not_fetched)
         async for chunk in response.content.iter_chunked(CHUNK):
             data += chunk
             if len(data) > bytes_max:

@@ -13,6 +13,7 @@ from bot.chat.features import ending, history, imagine, info, limits, queue, quo
 from bot.chat.outages import NOT_LET_IN, TROUBLES, outage_of, pauses
 from bot.chat.router import Router
 from bot.core.housekeeping import Tell
+from bot.core.news import CommandsNotPushed
 from bot.store import Store
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,5 @@ async def push_commands(
             return
         wait_s = max(pause, outage.asked_s)
         log.error("commands_not_synced", problem=outage.sentence, again_s=wait_s)
-        await tell_owner(
-            f"Easel's commands could not be pushed to Discord and stay as they are. {outage.sentence}"
-        )
+        await tell_owner(CommandsNotPushed(outage=outage.sentence))
         await asyncio.sleep(wait_s)

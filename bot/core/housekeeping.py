@@ -12,9 +12,9 @@ import structlog
 
 from bot.config import Settings
 from bot.core.asking.admission import free_mb
+from bot.core.news import DatabaseContradicts, DatabaseDamaged, News, NoRoom, NotBackedUp
 from bot.core.ports import Clock
 from bot.core.spool import inputs_of
-from bot.core.words import of_damage
 from bot.job import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune, sweep
@@ -32,7 +32,7 @@ BACKUP_LOOKS_EVERY = 60
 DAY_S, HOUR_S = 86_400.0, 3600.0
 _IMAGE = re.compile(r"\.?(\d{1,18})-(\d{1,18})-\d+\.png")
 
-Tell = Callable[[str], Awaitable[None]]
+Tell = Callable[[News], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,8 @@ class Chore:
     do: Callable[[], Awaitable[None]]
     failure: str
     """The event that is logged, at error level, when it fails."""
-    news: str = ""
-    """What the owner is told then, with `{error}` in it; empty: nothing."""
+    news: Callable[[str], News] | None = None
+    """What the owner is told then, of the error's text; None: nothing."""
 
 
 async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_owner: Tell) -> None:
@@ -58,13 +58,13 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_own
             every=BACKUP_LOOKS_EVERY,
             do=lambda: back_up_when_due(store, settings, clock.now()),
             failure="backup_failed",
-            news="Easel's database could not be backed up: {error}. It is tried again in an hour.",
+            news=lambda problem: NotBackedUp(problem=problem),
         ),
         Chore(
             every=1,
             do=lambda: _look_for_room(settings),
             failure="disk_full",
-            news="Easel takes no new requests, to have room for those in line: {error}.",
+            news=lambda problem: NoRoom(problem=problem),
         ),
         Chore(every=SWEEPS_EVERY, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
         Chore(every=AUDITS_EVERY, do=lambda: _audit(store, tell_owner), failure="audit_failed"),
@@ -89,7 +89,7 @@ async def _audit(store: Store, tell_owner: Tell) -> None:
     """What contradicts the books: at the start, and every hour."""
     for problem in await store.history.audit():
         log.error("audit", problem=problem)
-        await tell_owner(f"Easel's database contradicts itself: {problem}")
+        await tell_owner(DatabaseContradicts(problem=problem))
 
 
 async def _try(chore: Chore, tell_owner: Tell) -> None:
@@ -97,10 +97,10 @@ async def _try(chore: Chore, tell_owner: Tell) -> None:
         await chore.do()
     except (DatabaseError, OSError) as error:  # it is tried again at its next turn
         log.error(chore.failure, error=str(error))
-        if chore.news:
-            await tell_owner(chore.news.format(error=str(error).rstrip(".")))
+        if chore.news is not None:
+            await tell_owner(chore.news(str(error)))
         elif isinstance(error, Unusable):
-            await tell_owner(of_damage(str(error)))
+            await tell_owner(DatabaseDamaged(problem=str(error)))
 
 
 # ------------------------------------------------------------------ backups

@@ -15,7 +15,6 @@ import structlog
 from bot.app import create_app
 from bot.chat.client import EaselClient
 from bot.chat.outages import NOT_LET_IN, TROUBLES, Outage, is_weather, outage_of, pauses
-from bot.chat.rival import RIVAL
 from bot.chat.tree import make_tree, sync_commands
 from bot.config import Settings
 from bot.config.engine import engine_settings
@@ -24,6 +23,8 @@ from bot.shell.lock import lock_data
 from bot.shell.stopping import Stop
 from bot.store import Store
 from bot.store.errors import Unusable
+from bot.texts import for_operator
+from bot.texts.language import ENGLISH
 from bot.vitals import logs
 from bot.vitals.health import notify
 from engine.contract import EngineSettings
@@ -119,7 +120,7 @@ def _as_exit_code(client: EaselClient) -> int:
         print(NOT_LET_IN, file=sys.stderr)
         return EXIT_CONFIG
     if client.has_rival:
-        print(RIVAL, file=sys.stderr)
+        print(for_operator.rival(ENGLISH), file=sys.stderr)
         return EXIT_ALREADY_RUNNING
     return EXIT_OK
 

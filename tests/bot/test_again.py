@@ -24,6 +24,7 @@ from bot.config import Settings
 from bot.shell import imagine, info
 from bot.shell.cli import app
 from bot.shell.imagine import Wish
+from bot.texts.language import ENGLISH
 from engine.contract import (
     SAMPLERS,
     SEEDS,
@@ -273,7 +274,7 @@ def pasted(command: str, request: GenerationRequest) -> GenerationRequest:
 
 
 def of_job(request: GenerationRequest) -> tuple[str, str]:
-    return describe(replace(job(), request=request))
+    return describe(replace(job(), request=request), ENGLISH)
 
 
 @settings(max_examples=300, deadline=None)

@@ -20,12 +20,12 @@ import pytest
 
 from bot.chat import ids
 from bot.chat.tree import FEATURES
-from bot.core.words import why
 from bot.job import Job, JobState
 from bot.limits import Subject
 from bot.store import Store, checks, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
+from tests.kit import said
 from tests.kit.books import admission
 
 GOLDEN = Path(__file__).parent
@@ -100,7 +100,7 @@ async def test_nothing_is_lost(file: Path) -> None:
             assert job is not None
             (new,) = ask(file, f"SELECT * FROM job WHERE id = {old['id']}")
             if "reason" in old:
-                assert (why(job.reason) if job.reason else None) == old.pop("reason")
+                assert (said.why(job.reason) if job.reason else None) == old.pop("reason")
             if job.message_id is None and job.state is JobState.CANCELLED:
                 old.pop("shown_at", None)
             assert {name: new[name] for name in old} == old
@@ -122,7 +122,7 @@ async def test_every_row_is_read_as_it_always_was(store: Store, version: int) ->
 
 def facts(job: Job) -> dict[str, Any]:
     """A job as JSON has it, its reason as the sentence that is shown."""
-    return json.loads(json.dumps({**asdict(job), "reason": why(job.reason) if job.reason else None}))
+    return json.loads(json.dumps({**asdict(job), "reason": said.why(job.reason) if job.reason else None}))
 
 
 async def test_an_old_database_lives_on(store: Store) -> None:

@@ -16,16 +16,17 @@ from typing import Any
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
-from bot.core.asking.policy import Refused
+from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.engines.watch import Deadlines
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
-from bot.core.words import why
 from bot.job import Action, Job, JobState, Origin, Owner, Reason
 from bot.store import Store
 from engine.contract import EngineSettings, FakeSettings
+from tests.kit import said
 from workshop.rehearsal.props import GUILD, TestClock, picture
 
 PATIENCE_S = 20.0
@@ -84,8 +85,8 @@ class RecordingDelivery:
     async def remove(self, job: Job) -> None:
         self.removed.append(job.id)
 
-    async def tell_owner(self, text: str) -> None:
-        self.told.append(text)
+    async def tell_owner(self, news: News) -> None:
+        self.told.append(said.news(news))
 
     def of(self, job: Job) -> list[Showing]:
         return [showing for showing in self.shown if showing.job.id == job.id]
@@ -96,7 +97,7 @@ class RecordingDelivery:
 
 def end_of(job: Job) -> str | None:
     """The sentence with which it failed or was cancelled."""
-    return None if job.reason is None else why(job.reason)
+    return None if job.reason is None else said.why(job.reason)
 
 
 class Rig:

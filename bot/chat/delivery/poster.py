@@ -27,7 +27,6 @@ from bot.chat.errors import BLOCKED_BY_AUTOMOD, is_blocked
 from bot.chat.look import job_view
 from bot.chat.outages import told
 from bot.core.ports import Clock, Undeliverable
-from bot.core.words import why
 from bot.job import TOKEN_LIFE_S, Job, JobState, Reason, ReasonCode
 from engine.contract import SpooledImage
 
@@ -221,7 +220,7 @@ class Poster:
             if await self._posted_before(channel, job) is not None:
                 return
             files = await errand.files()
-            view = job_view.direct_view(job, [file.filename for file in files], why(reason))
+            view = job_view.direct_view(job, [file.filename for file in files], reason)
             await channel.send(view=view, files=files, nonce=errand.nonce)
         except (discord.Forbidden, discord.NotFound) as error:
             log.info("no_direct_message", job=job.id, status=error.status, code=error.code)

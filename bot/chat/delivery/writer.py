@@ -29,13 +29,16 @@ from bot.chat.delivery.poster import (
     webhook_of,
 )
 from bot.chat.delivery.previews import PreviewSlot, may_be_about_the_file, stamp
-from bot.chat.errors import AUTOMOD, LOST, is_blocked
+from bot.chat.errors import LOST, is_blocked
 from bot.chat.look import job_view
 from bot.chat.operator import OwnerLine
 from bot.chat.outages import told
 from bot.chat.rival import Rival
+from bot.core.news import News
 from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
 from bot.job import TOKEN_LIFE_S, Job, JobState
+from bot.texts import for_operator, problems
+from bot.texts.language import ENGLISH, language
 
 log = structlog.get_logger(__name__)
 
@@ -259,7 +262,7 @@ class DiscordDelivery:
             await message.edit(view=job_view.live_view(job, Progress()))
         except discord.HTTPException as error:
             if is_blocked(error):
-                await message.edit(content=f"{AUTOMOD} Nothing was charged.")
+                await message.edit(content=problems.blocked_order(language(job.locale)))
             raise
         self._writers.setdefault(job.id, _Writer()).doubtful = True
 
@@ -273,11 +276,11 @@ class DiscordDelivery:
         except discord.NotFound:
             pass
         except discord.Forbidden:
-            raise Irremovable("I may not delete messages in this channel any more: ask an admin.") from None
+            raise Irremovable(is_forbidden=True) from None
         except LOST as error:
             if isinstance(error, discord.HTTPException) and error.status == 401:
                 await self._poster.end_with_the_process()
-            raise Irremovable("Discord did not delete the message: try again later.") from error
+            raise Irremovable(is_forbidden=False) from error
 
-    async def tell_owner(self, text: str) -> None:
-        await self._owner.tell(text)
+    async def tell_owner(self, news: News) -> None:
+        await self._owner.tell(for_operator.news(news, ENGLISH))

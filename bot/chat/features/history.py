@@ -8,15 +8,16 @@ import discord
 from discord import app_commands, ui
 
 from bot.chat.client import EaselClient, Interaction
-from bot.chat.errors import UserError
+from bot.chat.errors import UserError, language_of
 from bot.chat.ids import OfPage, Verb, button
-from bot.chat.look.job_view import start_words
 from bot.chat.look.safe import code, plain
 from bot.chat.order import owner_of
 from bot.chat.router import Feature
-from bot.core.asking.policy import credit
 from bot.job import Job, JobState, Owner, price_of
 from bot.store import Store
+from bot.texts import commands, labels, problems
+from bot.texts import request as texts
+from bot.texts.language import Language
 
 PAGES = "history"
 """What the ids of its pages say."""
@@ -24,7 +25,7 @@ PAGE = 8
 ROW = 5
 
 
-@app_commands.command(description="Your images, newest first")
+@app_commands.command(description=commands.HISTORY)
 @app_commands.guild_only()
 async def history(interaction: discord.Interaction[EaselClient]) -> None:
     await interaction.response.send_message(view=await _page(interaction, 0), ephemeral=True)
@@ -39,16 +40,19 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
     owner = owner_of(interaction)
     jobs, total, offset = await _existing(interaction.client.services.store, owner, offset)
     view = ui.LayoutView(timeout=None)
-    shown = f"**Your images** {offset + 1}–{offset + len(jobs)} of {total}"
-    view.add_item(ui.TextDisplay("\n".join([shown, *(_entry(job) for job in jobs)])))
+    to = language_of(interaction)
+    shown = texts.page(offset + 1, offset + len(jobs), total, to)
+    view.add_item(ui.TextDisplay("\n".join([shown, *(_entry(job, to) for job in jobs)])))
     row = ui.ActionRow[Any](
-        _page_button("◀ Newer", "newer", offset - PAGE, disabled=offset == 0),
-        _page_button("Older ▶", "older", offset + PAGE, disabled=offset + PAGE >= total),
+        _page_button(labels.newer(to), "newer", offset - PAGE, disabled=offset == 0),
+        _page_button(labels.older(to), "older", offset + PAGE, disabled=offset + PAGE >= total),
     )
     view.add_item(row)
     kept = [job for job in jobs if _was_never_posted(job)]
     for start in range(0, len(kept), ROW):
-        buttons = (button(Verb.FETCH, job.id, suffix=f" {job.id}") for job in kept[start : start + ROW])
+        buttons = (
+            button(Verb.FETCH, job.id, to=to, suffix=f" {job.id}") for job in kept[start : start + ROW]
+        )
         view.add_item(ui.ActionRow[Any](*buttons))
     view.stop()  # its buttons are known by their ids; discord.py would keep a task for fifteen minutes for each page
     return view
@@ -71,24 +75,21 @@ async def _existing(store: Store, owner: Owner, offset: int) -> tuple[list[Job],
             guild_id=owner.guild_id, user_id=owner.user_id, offset=offset, count=PAGE
         )
         if not total:
-            raise UserError("You have no images here yet: try /imagine.")
+            raise UserError(problems.no_images_yet)
         if jobs:
             return jobs, total, offset
         offset = (total - 1) // PAGE * PAGE
 
 
-def _entry(job: Job) -> str:
+def _entry(job: Job, to: Language) -> str:
     """A link to the message; what was never posted has a number instead, for the button that shows it."""
     prompt, link = code(job.request.prompt, 80), f"{job.guild_id}/{job.channel_id}/{job.message_id}"
     title = f"[{prompt}](https://discord.com/channels/{link})"
     if job.state is JobState.FAILED:
-        price = credit(price_of(job.cost, job.images))
-        title = f"{prompt} (could not be posted, not charged: 📥 {job.id} for {price})"
+        title = texts.unpaid(prompt, job, price_of(job.cost, job.images), to)
     elif _was_never_posted(job):
-        title = f"{prompt} (could not be posted: 📥 {job.id})"
-    request = job.request
-    facts = [f"seed {request.seed}", request.size, start_words(request), plain(request.model)]
-    return f"{title} <t:{int(job.created_at)}:R> · {', '.join(filter(None, facts))}"
+        title = texts.unposted(prompt, job, to)
+    return texts.entry(title, job, to, shown=plain)
 
 
 FEATURE = Feature(commands=(history,), pages={PAGES: turn})  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open

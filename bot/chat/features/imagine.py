@@ -16,7 +16,9 @@ from bot.chat.errors import UserError
 from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, attached
+from bot.core.asking.refused import Unmet
 from bot.job import Wish
+from bot.texts import commands, problems
 from engine.contract import (
     GUIDANCE_MAX,
     GUIDANCE_MIN,
@@ -26,7 +28,6 @@ from engine.contract import (
     SEEDS,
     UPSCALE_MAX,
     AdapterInfo,
-    InvalidRequest,
     ModelInfo,
     parse_loras,
     parse_size,
@@ -38,24 +39,8 @@ LORA_CHARS_MAX = 400
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
 
 
-@app_commands.command(description="Draw a picture from words")
-@app_commands.describe(
-    prompt="What to draw; (word:1.3) counts more, [word] less",
-    negative_prompt="What to keep out of the picture",
-    image="Picture to start from",
-    mask="White is drawn anew, black stays; needs an image",
-    strength="How much of the image is drawn anew: 0.01 to 1, 0.75 if left out (0.2 to upscale)",
-    upscale="How many times as large the image is to be; an upscaler draws nothing anew",
-    aspect="Shape of the picture, at about the model's native size",
-    size="Exact size in pixels, such as 512x768 (instead of an aspect)",
-    steps="Denoising steps: more is slower and often finer",
-    guidance="How closely to follow the prompt; 1 switches guidance off",
-    seed="The same seed draws the same picture; -1 or nothing is random",
-    sampler="How the noise is removed",
-    images="How many pictures; each has the next seed",
-    model="Which model draws",
-    lora="LoRA files and their weights, such as detail:0.8, pixel",
-)
+@app_commands.command(description=commands.IMAGINE)
+@app_commands.describe(**commands.IMAGINE_OPTIONS)
 @app_commands.guild_only()
 async def imagine(
     interaction: discord.Interaction[EaselClient],
@@ -112,12 +97,12 @@ def _size(
     shape = files.shape if files is not None else None
     if files is not None and files.upscale > 1:
         if size or aspect:
-            raise UserError("Upscaling keeps the image's shape: leave out size and aspect.")
+            raise UserError(problems.upscaling_keeps_shape)
         if shape is None:
-            raise UserError("Discord can't tell how large this image is: save it anew and attach that.")
+            raise UserError(problems.upscaling_needs_shape)
         return model.upscaled(*shape, files.upscale)
     if size and aspect:
-        raise UserError("Give either a size or an aspect, not both.")
+        raise UserError(problems.size_or_aspect)
     if size:
         return parse_size(size)
     if aspect:
@@ -129,7 +114,7 @@ def _filled_in(interaction: Interaction) -> ModelInfo | None:
     """The model that draws; None while nothing is offered, or its name is still being typed."""
     try:
         return interaction.client.services.catalogue.model(interaction.namespace.model)
-    except InvalidRequest:
+    except Unmet:
         return None
 
 

@@ -6,18 +6,23 @@ import discord
 from discord import app_commands
 
 from bot.chat.client import EaselClient
-from bot.chat.look.job_view import duration
+from bot.chat.errors import language_of
 from bot.chat.look.safe import fitting
 from bot.chat.order import owner_of
 from bot.chat.router import Feature
-from bot.core.asking.policy import Refused
-from bot.core.words import EVERYBODYS
+from bot.core.asking.refused import Refused
+from bot.core.held_up import HeldUp
 from bot.job import Job
+from bot.texts import commands, progress
+from bot.texts.amounts import size
+from bot.texts.held_up import held_up as held_up_in_words
+from bot.texts.language import Language
+from bot.texts.refusals import refusal
 
 LINE_SHOWN = 15
 
 
-@app_commands.command(description="Who is being served and who waits")
+@app_commands.command(description=commands.QUEUE)
 @app_commands.guild_only()
 async def queue(interaction: discord.Interaction[EaselClient]) -> None:
     owner = owner_of(interaction)
@@ -25,37 +30,36 @@ async def queue(interaction: discord.Interaction[EaselClient]) -> None:
     dispatcher = services.dispatcher
     turned_away = await services.admission.turned_away(owner)  # from here on one moment is told
     running, waiting = dispatcher.running(), dispatcher.line()
-    hint = dispatcher.held_up(kept=EVERYBODYS)
-    lines = [hint] if hint else []
+    held_up, to = dispatcher.held_up(), language_of(interaction)
+    lines = [] if held_up is None else [held_up_in_words(held_up, to, is_own=False)]
     sign = "🎨" if dispatcher.can_draw else "⏳"  # an engine that is not there draws nothing
-    lines += [f"{sign} {_what(job, owner.guild_id)}" for job in running]
+    lines += [f"{sign} {_what(job, owner.guild_id, to)}" for job in running]
     for place, job in enumerate(waiting[:LINE_SHOWN], 1):
         eta = dispatcher.progress_of(job).eta_s
-        about = f" · about {duration(eta)}" if eta is not None else ""
-        lines.append(f"{place}. {_what(job, owner.guild_id)}{about}")
+        lines.append(f"{place}. {progress.in_line(_what(job, owner.guild_id, to), eta, to)}")
     if not running and not waiting:
-        lines += _nobody(hint, turned_away)
+        lines += _nobody(held_up, turned_away, to)
     await interaction.response.send_message(
-        fitting(lines, more=max(0, len(waiting) - LINE_SHOWN)), ephemeral=True
+        fitting(lines, to, more=max(0, len(waiting) - LINE_SHOWN)), ephemeral=True
     )
 
 
-def _nobody(hint: str | None, turned_away: Refused | None) -> list[str]:
+def _nobody(held_up: HeldUp | None, turned_away: Refused | None, to: Language) -> list[str]:
     """What an empty line means for who asks."""
-    if hint:
-        return ["Nobody is waiting."]
+    if held_up is not None:
+        return [progress.nobody_waits(to)]
     if turned_away is not None:
-        return ["Nobody is waiting.", turned_away.reason]
-    return ["Nobody is waiting: your image would start at once."]
+        return [progress.nobody_waits(to), refusal(turned_away, to)]
+    return [progress.starts_at_once(to)]
 
 
-def _what(job: Job, guild_id: int) -> str:
-    return f"{_who(job, guild_id)} {job.request.size.replace('x', '×')}"
+def _what(job: Job, guild_id: int, to: Language) -> str:
+    return f"{_who(job, guild_id, to)} {size(job.request.size)}"
 
 
-def _who(job: Job, guild_id: int) -> str:
+def _who(job: Job, guild_id: int, to: Language) -> str:
     """People of other servers share the line, but not their names."""
-    return f"<@{job.user_id}>" if job.guild_id == guild_id else "somebody in another server"
+    return f"<@{job.user_id}>" if job.guild_id == guild_id else progress.somebody_elsewhere(to)
 
 
 FEATURE = Feature(commands=(queue,))  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open

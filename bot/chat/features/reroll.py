@@ -12,12 +12,13 @@ from bot.chat.ids import Verb
 from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.job import Action, Job, Wish
+from bot.texts import problems
 from engine.contract import SEEDS
 
 
 async def reroll(interaction: Interaction, job: Job, _image: int | None) -> None:
     if job.deleted_at is not None:
-        raise UserError("That image was deleted: ask for a new one with /imagine.")
+        raise UserError(problems.deleted_before)
     owner = await order.check(interaction)
     model = interaction.client.services.catalogue.model(job.request.model)
     request = replace(job.request, seed=secrets.randbelow(SEEDS))

@@ -11,21 +11,19 @@ import structlog
 from bot.config import Settings
 from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.policy import (
-    BLOCKED,
     Admitted,
-    Refused,
     Window,
-    credit,
     day_of,
     explain,
     foresee,
     judge,
     limits_for,
 )
+from bot.core.asking.refused import Blocked, DaySpent, DiskFull, InputGone, Refused
 from bot.core.doors import Doors
+from bot.core.held_up import Closing
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
-from bot.core.words import CLOSING
 from bot.job import Action, Job, JobState, NewJob, Origin, Owner, Refusal, Wish, price_of
 from bot.limits import Limits, Usage
 from bot.store import Store
@@ -33,8 +31,6 @@ from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
-
-INPUT_GONE = "The picture this was made from is no longer kept: use /imagine with it again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +65,7 @@ class Admission:
             return closed
         allowance = await self.allowance(owner)
         if allowance.limits.is_blocked:
-            return Refused(reason=BLOCKED)
+            return Blocked()
         verdict = judge(request, allowance.limits, model=model)
         if isinstance(verdict, Refused):
             return verdict
@@ -80,7 +76,7 @@ class Admission:
         """Why a person could ask for nothing at all now, whatever it were."""
         if (closed := self._closed()) is not None:
             return closed
-        return Refused(reason=BLOCKED) if await self.is_blocked(owner) else None
+        return Blocked() if await self.is_blocked(owner) else None
 
     async def is_blocked(self, owner: Owner) -> bool:
         """Whether an admin lets this person make nothing: said first, since nothing they change would help."""
@@ -89,13 +85,11 @@ class Admission:
     def _closed(self) -> Refused | None:
         """Why nobody's request is taken now."""
         if self._doors.is_closing:
-            return Refused(reason=CLOSING)
+            return Closing()
         if (problem := self._catalogue.why_nothing_is_drawn()) is not None:
-            return Refused(reason=problem)
+            return problem
         if free_mb(self._settings) < self._settings.data.free_mb:
-            return Refused(
-                reason="Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
-            )
+            return DiskFull()
         return None
 
     async def admit(
@@ -110,7 +104,7 @@ class Admission:
         parent_image: int | None = None,
         wish: Wish | None = None,
     ) -> Job | Refused:
-        """Stores and charges the job, or says in a sentence why not. The caller answers next.
+        """Stores and charges the job, or says why not. The caller answers next.
 
         `model` is the one that draws, where that is known: a refusal proposes what it takes.
         """
@@ -118,12 +112,12 @@ class Admission:
             return closed
         allowance = await self.allowance(owner)
         if allowance.limits.is_blocked:
-            return Refused(reason=BLOCKED)
+            return Blocked()
         verdict = judge(request, allowance.limits, model=model)
         if isinstance(verdict, Refused):
             return verdict
         if not hold_inputs(self._settings.inputs, request):
-            return Refused(reason=INPUT_GONE)
+            return InputGone()
         new = NewJob(
             request=request,
             owner=owner,
@@ -159,10 +153,7 @@ class Admission:
         now = paid or await self._store.jobs.get(job.id)
         if now is not None and now.state is JobState.DELIVERED:  # or by a second press in this moment
             return now
-        return Refused(
-            reason=f"It costs {credit(price)}, and those of the day you asked for it are used up: "
-            "ask for a new one with /imagine."
-        )
+        return DaySpent(price=price)
 
     async def allowance(self, owner: Owner) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+from bot.core.asking.refused import NoSuchModel, Unmet
 from bot.core.engines.client import EngineClient, Phase
-from bot.core.words import why_nothing_is_offered
-from engine.contract import InvalidRequest, ModelInfo, choice_of
+from bot.core.held_up import NotOffered, why_nothing_is_offered
+from engine.contract import ModelInfo
 
 DESCRIBED_WITHIN_S = 1.5
 """An engine says what it offers well within this; an answer to Discord is due after 3 s."""
@@ -30,10 +31,10 @@ class Catalogue:
         return self._engine.status.models
 
     def model(self, name: str | None = None, *, upscale: int = 1) -> ModelInfo:
-        """The named model, or the one used when none is named, to upscale or not; raises InvalidRequest."""
+        """The named model, or the one used when none is named, to upscale or not; raises Unmet."""
         models = self.models
         if not models:
-            raise InvalidRequest(why_nothing_is_offered(self._engine.status))
+            raise Unmet(why_nothing_is_offered(self._engine.status))
         if not name:
             return models[0] if upscale == 1 else for_upscaling(models, upscale)
         # Folders of the hub's models are called owner--name.
@@ -41,11 +42,10 @@ class Catalogue:
         for model in models:
             if wanted & {model.id.casefold(), model.title.casefold()}:
                 return model
-        offered = choice_of(name, [model.id for model in models])
-        raise InvalidRequest(f"There is no model “{name[:60]}” here: use {offered}.")
+        raise Unmet(NoSuchModel(name=name, offered=tuple(model.id for model in models)))
 
-    def why_nothing_is_drawn(self) -> str | None:
-        """A sentence where the engine does not work, and nobody knows when it will; None while it does, or starts."""
+    def why_nothing_is_drawn(self) -> NotOffered | None:
+        """Where the engine does not work, and nobody knows when it will; None while it does, or starts."""
         if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
             return why_nothing_is_offered(self._engine.status)
         return None

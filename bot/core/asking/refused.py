@@ -22,6 +22,13 @@ class InputGone:
     """The picture it starts from is no longer kept."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchModel:
+    name: str
+    """As it was asked for."""
+    offered: tuple[str, ...]
+
+
 # ------------------------------------------------------------------ the picture itself
 
 
@@ -114,6 +121,7 @@ Refused = (
     Blocked
     | DiskFull
     | InputGone
+    | NoSuchModel
     | TooManyPixels
     | NoSizeOfModel
     | TooFarUpscaled
@@ -129,3 +137,12 @@ Refused = (
     | Closing
     | NotOffered
 )
+"""One of these is the answer to whoever asked."""
+
+
+class Unmet(Exception):
+    """What a request can't even be read without is not there."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(repr(refused))
+        self.refused: Refused = refused

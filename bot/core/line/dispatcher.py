@@ -19,15 +19,16 @@ import structlog
 
 from bot.config import Settings
 from bot.core.doors import Doors
-from bot.core.engines.client import EngineClient, Lost, Paused
+from bot.core.engines.client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineClient, Lost, Paused
+from bot.core.held_up import HeldUp, held_up_by
 from bot.core.line import endings
 from bot.core.line.aboard import Aboard, Deadly, judge, loaded_alone
 from bot.core.line.endings import REMOVED, Endings, persistent
 from bot.core.line.estimates import Pace
 from bot.core.line.fairness import FairQueue
+from bot.core.news import DatabaseDamaged, GpuPaused, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import all_intact
-from bot.core.words import YOURS, for_the_owner, held_up_by, model_set_aside, of_damage, why
 from bot.job import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, Reason, ReasonCode, price_of, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
@@ -142,7 +143,7 @@ class Dispatcher:
 
     def progress_of(self, job: Job) -> Progress:
         """Place, time left and step of a live job."""
-        hint = self.held_up()
+        held_up = self.held_up()
         if (aboard := self._aboard.get(job.id)) is not None:
             now = self._clock.now()
             return Progress(
@@ -151,7 +152,7 @@ class Dispatcher:
                 elapsed_s=aboard.elapsed_s(now),
                 is_overtaken=aboard.is_overtaken(self._aboard.values(), now),
                 preview=aboard.preview,
-                hint=hint,
+                held_up=held_up,
             )
         order = self._line.order()
         ahead = (
@@ -161,12 +162,12 @@ class Dispatcher:
         )
         work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
         work += sum(other.work_left for other in self._aboard.values())
-        eta = None if hint else self._pace.seconds_for(work)
-        return Progress(place=len(ahead) + 1, eta_s=eta, hint=hint)
+        eta = None if held_up else self._pace.seconds_for(work)
+        return Progress(place=len(ahead) + 1, eta_s=eta, held_up=held_up)
 
-    def held_up(self, *, kept: str = YOURS) -> str | None:
-        """What keeps waiting jobs waiting besides the line: a sentence. `kept`: whose place is."""
-        return held_up_by(self.engine.status, is_closing=self._doors.is_closing, kept=kept)
+    def held_up(self) -> HeldUp | None:
+        """What keeps waiting jobs waiting besides the line."""
+        return held_up_by(self.engine.status, is_closing=self._doors.is_closing)
 
     @property
     def can_draw(self) -> bool:
@@ -358,7 +359,7 @@ class Dispatcher:
                 log.error("store_unavailable", error=str(error))
                 refusals += 1
                 if refusals % REFUSALS_MAX == 0:
-                    self._background(self.warn_of_damage(f"{error}, again and again"))
+                    self._background(self.warn_of_damage(str(error), is_tried_on=True))
                 await asyncio.sleep(endings.BUSY_RETRY_S)
                 continue
             except Exception:  # a bug in one event must not stop all others
@@ -378,8 +379,14 @@ class Dispatcher:
             case Paused():
                 self._show_line()
                 if not event.again:
-                    text = for_the_owner(event.reason, waiting=len(self._waiting))
-                    self._background(self._delivery.tell_owner(text))
+                    news = GpuPaused(
+                        reason=event.reason,
+                        deaths=DEATHS_MAX,
+                        within_s=WINDOW_S,
+                        again_s=PAUSE_S,
+                        waiting=len(self._waiting),
+                    )
+                    self._background(self._delivery.tell_owner(news))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
                 aboard = self._aboard.get(event.job_id)
                 if aboard is not None and aboard.job.attempt == event.attempt:
@@ -441,7 +448,7 @@ class Dispatcher:
         failed = await self._store.jobs.failed(job, reason=reason, now=self._clock.now())
         self._forget(job.id)
         if failed is not None:
-            log.warning("job_failed", job=job.id, reason=why(reason))
+            log.warning("job_failed", job=job.id, reason=str(reason))
             self._background(self._endings.show(failed))
 
     def _leave(self, job: Job) -> None:
@@ -474,7 +481,7 @@ class Dispatcher:
         for job in wanted:
             if job.request.model == model and job.id not in self._cancelled:
                 await self._fail(job, Reason.of(ReasonCode.SET_ASIDE, model=model))
-        self._background(self._delivery.tell_owner(model_set_aside(model)))
+        self._background(self._delivery.tell_owner(ModelSetAside(model=model)))
 
     async def _lost_guest(self, guest: Aboard) -> None:
         job, faults = guest.job, guest.job.faults + bool(guest.was_alone)
@@ -583,9 +590,9 @@ class Dispatcher:
         await self.warn_of_damage(problem)
         self._on_damage(problem)
 
-    async def warn_of_damage(self, problem: str) -> None:
+    async def warn_of_damage(self, problem: str, *, is_tried_on: bool = False) -> None:
         """Tells the operator what is the matter with the database: the same problem at most once an hour."""
-        await self._delivery.tell_owner(of_damage(problem))
+        await self._delivery.tell_owner(DatabaseDamaged(problem=problem, is_tried_on=is_tried_on))
 
 
 def _why_not_drawn(job: Job) -> str | None:

@@ -16,7 +16,6 @@ import structlog
 
 from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
 from bot.core.spool import discard
-from bot.core.words import why
 from bot.job import Job, Reason, ReasonCode
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
@@ -72,8 +71,10 @@ class Endings:
                     ended = await self._store.jobs.failed(job, reason=problem, now=now)
                 else:
                     ended = await self._store.jobs.delivered(job, message_id=message_id, now=now)
-        told = why(problem) if problem is not None else None
-        log.info("job_undeliverable" if told else "job_delivered", job=job.id, problem=told)
+        if problem is None:
+            log.info("job_delivered", job=job.id)
+        else:
+            log.info("job_undeliverable", job=job.id, problem=str(problem))
         if problem is not None and ended is not None:
             await self.show(ended)
         else:

@@ -9,6 +9,7 @@ import pytest
 from bot.chat.look.picture_info import describe
 from bot.core.engines.client import Phase
 from bot.job import JobState
+from bot.texts.language import ENGLISH
 from engine.contract import FakeSettings, Lora
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import World, labels, text_of
@@ -205,7 +206,7 @@ async def test_loras_are_drawn_with_and_told(world: World) -> None:
     assert first.request.loras == (Lora(name="detail", weight=0.8), Lora(name="pixel", weight=-0.5))
     assert again.request.loras == first.request.loras
     assert "Euler a · detail:0.8, pixel:-0.5 · fake" in text_of(message)
-    text, command = describe(first)
+    text, command = describe(first, ENGLISH)
     assert "detail:0.8, pixel:-0.5" in text
     assert "lora:detail:0.8, pixel:-0.5" in command
 

@@ -58,7 +58,7 @@ class Remixing:
     async def refuse(
         self, _interaction: Interaction, _job: Job, _image: int | None, _fields: Mapping[str, Any]
     ) -> None:
-        raise UserError("Not in these words.")
+        raise UserError(lambda _to: "Not in these words.")
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from bot.core import housekeeping
-from bot.core.asking.admission import INPUT_GONE
-from bot.core.asking.policy import Refused
+from bot.core.asking.refused import InputGone, Refused
 from bot.core.spool import hold_inputs
 from bot.job import Job, JobState, Owner
 from engine.contract import FakeSettings
 from engine.pictures import inputs
 from tests.bot.core.test_housekeeping import DAY_S, HELD, kept, with_days
+from tests.kit import said
 from tests.kit.rig import MakeRig, Rig, eventually
 from workshop.rehearsal.bot import png
 from workshop.rehearsal.props import GUILD, picture
@@ -122,7 +122,7 @@ async def test_a_request_whose_input_is_gone_is_refused(rig_of: MakeRig, missing
     files = {"image": given(rig, "red"), "mask": given(rig, "white")}
     files[missing].unlink()
     wish = {"image": files["image"].name, "mask": files["mask"].name, "strength": 0.5}
-    assert await ask(rig, wish) == Refused(reason=INPUT_GONE)
+    assert await ask(rig, wish) == InputGone()
     assert await rig.used() == 0
 
 
@@ -142,6 +142,6 @@ async def test_what_would_be_refused_is_known_before(rig_of: MakeRig) -> None:
     full = await admission.why_not(wish, owner=owner)
     assert full == await rig.admit()
     assert full is not None
-    assert "You have 2 of 2 requests waiting" in full.reason
+    assert "You have 2 of 2 requests waiting" in said.refusal(full)
     rig.doors.is_closing = True
     assert await admission.why_not(wish, owner=owner) == await rig.admit()

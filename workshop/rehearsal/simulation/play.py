@@ -14,7 +14,7 @@ from unittest import mock
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
-from bot.core.asking.policy import Refused
+from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
 from bot.core.line import dispatcher as dispatcher_module
 from bot.core.line.dispatcher import Dispatcher

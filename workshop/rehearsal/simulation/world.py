@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from bot.core.engines.client import EngineStatus, Lost, Phase
+from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
 from bot.job import Job, Reason, ReasonCode
 from bot.store.db import DatabaseError
@@ -160,8 +161,8 @@ class SimDelivery:
     async def remove(self, job: Job) -> None:
         raise NotImplementedError("nobody deletes anything here")
 
-    async def tell_owner(self, text: str) -> None:
-        del text
+    async def tell_owner(self, news: News) -> None:
+        del news
 
 
 class SimEngine:

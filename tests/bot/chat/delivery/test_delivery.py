@@ -16,8 +16,10 @@ from bot.chat.delivery import writer as delivery_module
 from bot.chat.delivery.breaker import REST_S
 from bot.chat.errors import answer_error
 from bot.chat.operator import SAME_TEXT_EVERY_S
+from bot.core.news import ModelSetAside, NoRoom
 from bot.core.ports import Undeliverable
 from bot.job import Job
+from tests.kit import said
 from tests.kit.studio import Studio
 from tests.kit.toybot import Evening
 from workshop.rehearsal.loopback.driver import Message, Permission
@@ -538,26 +540,29 @@ async def test_a_refused_token_ends_everything(studio: Studio) -> None:
     end.cancel()
 
 
+FULL, BAD = NoRoom(problem="the disk is full"), ModelSetAside(model="bad")
+
+
 async def test_the_owner_is_told_the_same_once_an_hour(studio: Studio) -> None:
     """By a direct message; another text comes through at once, the same one after an hour."""
-    for text in ("The disk is full.", "The disk is full.", "No GPU."):
-        await studio.delivery.tell_owner(text)
+    for news in (FULL, FULL, BAD):
+        await studio.delivery.tell_owner(news)
     studio.clock.at += SAME_TEXT_EVERY_S
-    await studio.delivery.tell_owner("The disk is full.")
+    await studio.delivery.tell_owner(FULL)
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
-    assert [message.text for message in told] == ["The disk is full.", "No GPU.", "The disk is full."]
+    assert [message.text for message in told] == [said.news(news) for news in (FULL, BAD, FULL)]
 
 
 async def test_a_clock_that_was_set_back_keeps_nothing_from_the_owner(studio: Studio) -> None:
     """What was told in a future hour is told again, instead of being kept back until then and an hour more."""
     studio.clock.at = 100_000.0
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_owner(BAD)
     studio.clock.at -= 36_000
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_owner(BAD)
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
-    assert [message.text for message in told] == ["No GPU."] * 2
+    assert [message.text for message in told] == [said.news(BAD)] * 2
 
 
 async def test_a_teams_owner_is_told(
@@ -566,9 +571,9 @@ async def test_a_teams_owner_is_told(
     """A team's application is owned by a user that nobody is: its owner gets the message."""
     assert evening.bot.application is not None
     monkeypatch.setattr(evening.bot.application, "team", SimpleNamespace(owner_id=studio.alice.id))
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_owner(BAD)
 
-    assert [m.text for m in studio.discord.messages(studio.discord.dm(studio.alice))] == ["No GPU."]
+    assert [m.text for m in studio.discord.messages(studio.discord.dm(studio.alice))] == [said.news(BAD)]
 
 
 @pytest.mark.parametrize(
@@ -577,7 +582,7 @@ async def test_a_teams_owner_is_told(
 async def test_an_owner_who_can_not_be_told_is_no_error(studio: Studio, weather: dict[str, Any]) -> None:
     """Nothing is raised, and the same text is not tried again at once."""
     fault = studio.discord.fail_next("POST", "/messages", times=9, **weather)
-    await studio.delivery.tell_owner("No GPU.")
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_owner(BAD)
+    await studio.delivery.tell_owner(BAD)
 
     assert fault.hits == 1

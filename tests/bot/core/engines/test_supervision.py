@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from bot.core.asking.policy import Refused
 from bot.core.engines import client as client_module
 from bot.core.engines.client import EngineClient, EngineStatus, Lost, Paused, Phase, pinned
 from bot.core.engines.watch import Deadlines
-from bot.core.words import for_the_owner, held_up_by, model_set_aside
+from bot.core.held_up import held_up_by
+from bot.core.news import ModelSetAside
 from bot.job import Job, JobState
 from engine import process as process_module
 from engine.contract import (
@@ -30,6 +30,7 @@ from engine.contract import (
     Submit,
 )
 from engine.fake import MODEL
+from tests.kit import said
 from tests.kit.rig import SLOW, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import picture
 
@@ -75,14 +76,12 @@ async def test_three_deaths_pause_the_engine_and_keep_the_line(
     await kill_while(rig, Phase.LOADING, 3)
     await eventually(lambda: rig.engine.status.phase is Phase.PAUSED)
     rig.engine._settings = replace(rig.engine._settings, fake=FakeSettings())
-    hint = rig.dispatcher.progress_of(jobs[0]).hint
-    assert hint is not None
+    hint = said.hint(rig.dispatcher.progress_of(jobs[0]).held_up)
     assert "The GPU is paused" in hint
     assert "Your place in line is kept." in hint
     refused = await rig.admit(user=3)
-    assert isinstance(refused, Refused)
-    assert "The GPU is paused" in refused.reason
-    assert "Places in line are kept" in refused.reason
+    assert "The GPU is paused" in said.refusal(refused)
+    assert "Places in line are kept" in said.refusal(refused)
     assert [job.id for job in rig.dispatcher.line()] == [job.id for job in jobs]
     later = rig.engine._restart
     assert later is not None
@@ -112,9 +111,11 @@ async def test_the_owner_is_told_once(rig_of: MakeRig, monkeypatch: pytest.Monke
     await eventually(lambda: len(pauses) == 3)
     assert [pause.again for pause in pauses] == [False, True, True]
     (told,) = rig.delivery.told
-    assert told == for_the_owner("Its process was ended by signal 9.", waiting=1)
-    assert "GPU is paused" in told
-    assert "1 request keeps its place in line" in told
+    assert told == (
+        "Easel's GPU is paused: its image engine died 3 times within 10 minutes. "
+        "The last time: Its process was ended by signal 9. 1 request keeps its place in line. "
+        "The engine is tried again every 10 minutes and when Easel is restarted; the log and `easel doctor` say more."
+    )
 
 
 async def test_a_restart_of_the_bot_ends_the_pause(rig_of: MakeRig, breath: None) -> None:
@@ -293,7 +294,7 @@ async def test_a_model_that_kills_or_stalls_is_set_aside(
         assert (row.state, row.charged, end_of(row)) == (JobState.FAILED, 0, SET_ASIDE.format("bad"))
     assert [(row.state, row.faults) for row in await rig.all_ended(good)] == [(JobState.DELIVERED, 0)] * 2
     await eventually(lambda: rig.delivery.told)
-    assert rig.delivery.told == [model_set_aside("bad")]
+    assert rig.delivery.told == [said.news(ModelSetAside(model="bad"))]
     assert [model.id for model in rig.engine.status.models] == ["fake", "good"]
     with pytest.raises(InvalidRequest, match="There is no model “bad” here"):
         rig.catalogue.model("bad")
@@ -315,7 +316,7 @@ async def test_a_first_model_that_kills_or_stalls_is_set_aside(
     assert (row.state, row.charged, end_of(row)) == (JobState.FAILED, 0, SET_ASIDE.format("fake"))
     assert (await rig.ended(good)).state is JobState.DELIVERED
     assert [model.id for model in rig.engine.status.models] == ["good"]
-    assert rig.delivery.told == [model_set_aside("fake")]
+    assert rig.delivery.told == [said.news(ModelSetAside(model="fake"))]
     assert rig.engine.generation == 3
     await rig.assert_books()
 
@@ -433,8 +434,7 @@ async def test_an_engine_that_cannot_be_killed_is_left_behind(
         (lost,) = (event for event in events if isinstance(event, Lost))
         assert (lost.exitcode, lost.hung) == (None, True)
         await eventually(lambda: f"process {old}" in client.status.stage)
-        hint = held_up_by(client.status)
-        assert hint is not None
+        hint = said.hint(held_up_by(client.status))
         assert f"an earlier engine (process {old}) still holds the device" in hint
         assert sum(isinstance(event, Ready) for event in events) == 1
         os.kill(old, signal.SIGKILL)

@@ -19,6 +19,7 @@ from bot.core.line import dispatcher as dispatcher_module
 from bot.job import Job, JobState
 from bot.store.db import DatabaseError
 from engine.contract import FakeSettings
+from tests.kit import said
 from tests.kit.rig import SLOW, MakeRig, Rig, end_of, eventually
 
 Stranger = Callable[[Rig], AbstractContextManager[sqlite3.Connection]]
@@ -160,8 +161,7 @@ async def test_people_are_told_why_they_wait(rig_of: MakeRig, monkeypatch: pytes
     progress = rig.delivery.of(job)[-1].progress
     assert progress.place == 1
     assert progress.eta_s is None
-    assert progress.hint is not None
-    assert "your place in line is kept" in progress.hint
+    assert "your place in line is kept" in said.hint(progress.held_up)
     await rig.ended(job)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.core import housekeeping
-from bot.core.asking.policy import Refused
+from bot.core.asking.refused import Refused
 from bot.job import Job, JobState, Owner
 from bot.limits import Subject
 from bot.store import Store
