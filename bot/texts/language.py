@@ -53,11 +53,14 @@ def noted(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=256)
-def language(locale: str | None, *, folder: Path = LOCALES) -> Language:
+def language(locale: str | None) -> Language:
     """For a person whose Discord is in `locale`, such as "pt-BR": its own catalogue, the language's, or English."""
-    wanted = (locale or "").replace("-", "_")
-    known = _known(folder)
+    return _language(locale or "", LOCALES)
+
+
+@lru_cache(maxsize=256)
+def _language(locale: str, folder: Path) -> Language:
+    wanted, known = locale.replace("-", "_"), _known(folder)
     name = next((name for name in (wanted, wanted.partition("_")[0]) if name in known), None)
     return ENGLISH if name is None else _read(folder / name / CATALOGUE, name)
 
