@@ -10,14 +10,14 @@ from typing import Any
 
 import structlog
 
-from bot.chat.client import Desk, EaselClient
+from bot.chat.client import EaselClient, Services
 from bot.chat.delivery.writer import DiscordDelivery
-from bot.chat.features import mine
-from bot.chat.ids import JobButton
-from bot.chat.router import press
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
+from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.housekeeping import Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
@@ -81,27 +81,33 @@ class App:
             rival=client.rival,
         )
         self._tell_owner = delivery.tell_owner
+        doors, catalogue = Doors(), Catalogue(self.engine)
+        admission = Admission(
+            store=store, catalogue=catalogue, clock=self._clock, settings=self.settings, doors=doors
+        )
         dispatcher = self._dispatcher = Dispatcher(
             store=store,
             engine=self.engine,
             delivery=delivery,
             clock=self._clock,
             settings=self.settings,
+            doors=doors,
             on_damage=client.end_for_its_database,
         )
-        client.desk = Desk(
+        client.services = Services(
+            catalogue=catalogue,
+            admission=admission,
             dispatcher=dispatcher,
+            doors=doors,
             store=store,
             settings=self.settings,
             clock=self._clock,
-            press=press,
             intake=Intake(
                 self._fetch or from_discord(client),
                 folder=self.settings.inputs,
                 bytes_max=self.settings.images_in.bytes_max,
             ),
         )
-        client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
         await self._sync(client, store, tell_owner=delivery.tell_owner)
         self._begin(keep_house(store, self.settings, clock=self._clock, tell_owner=delivery.tell_owner))

@@ -210,7 +210,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class NewJob:
     """Everything the one admitting statement needs."""
 
     request: GenerationRequest

@@ -12,6 +12,8 @@ answer, since a second message could come twice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import aiohttp
 import discord
 import structlog
@@ -23,7 +25,7 @@ from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
 from bot.core.asking.policy import BLOCKED, Refused
 from bot.job import Action, Job, Origin, Owner, Wish
-from engine.contract import GenerationRequest
+from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
@@ -39,16 +41,32 @@ def owner_of(interaction: Interaction) -> Owner:
     )
 
 
-async def check_order(interaction: Interaction) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What somebody who was checked asks for."""
+
+    request: GenerationRequest
+    model: ModelInfo
+    """The one that draws it."""
+    wish: Wish | None
+    """What the request was resolved from; None where that is not known."""
+    action: Action = Action.IMAGINE
+    parent_id: int | None = None
+    files: Attached | None = None
+    """What the request starts from and is not here yet."""
+
+
+async def check(interaction: Interaction) -> Owner:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
-    owner, gate = owner_of(interaction), interaction.client.desk.dispatcher.gate
-    check_place(interaction)
-    if await gate.is_blocked(owner):
+    services, owner = interaction.client.services, owner_of(interaction)
+    _check_place(interaction)
+    if await services.admission.is_blocked(owner):
         raise UserError(BLOCKED)
-    await gate.described()
+    await services.catalogue.described()
+    return owner
 
 
-def check_place(interaction: Interaction) -> None:
+def _check_place(interaction: Interaction) -> None:
     """Raises UserError where the finished images could not be posted."""
     allowed = interaction.app_permissions
     missing = [
@@ -75,48 +93,36 @@ def _is_shut_out(interaction: Interaction) -> bool:
     return not is_in and not interaction.app_permissions.manage_threads
 
 
-async def place_order(
-    interaction: Interaction,
-    request: GenerationRequest,
-    *,
-    wish: Wish | None,
-    action: Action = Action.IMAGINE,
-    parent_id: int | None = None,
-    files: Attached | None = None,
-) -> None:
-    """Stores, answers and queues a job; raises UserError with the reason when it is refused.
-
-    `wish`: what the request was resolved from. `files`: what it starts from and is not here yet.
-    """
-    await check_order(interaction)
-    owner = owner_of(interaction)
-    dispatcher = interaction.client.desk.dispatcher
-    dispatcher.gate.check_offered(request)
-    if files is not None:
-        if (refused := await dispatcher.gate.why_not(request, owner=owner)) is not None:
+async def place(interaction: Interaction, owner: Owner, order: Order) -> None:
+    """Stores, answers and queues a job for who came through `check`; raises UserError with the reason when it is refused."""
+    services, request = interaction.client.services, order.request
+    if order.files is not None:
+        refused = await services.admission.why_not(request, owner=owner, model=order.model)
+        if refused is not None:
             raise UserError(refused.reason)
         if not await _defer(interaction):
             return
-        request = await interaction.client.desk.intake.complete(request, files)
-    job = await dispatcher.gate.admit(
+        request = await services.intake.complete(request, order.files)
+    job = await services.admission.admit(
         request,
         owner=owner,
         origin=_origin(interaction),
-        action=action,
-        parent_id=parent_id,
-        wish=wish,
+        model=order.model,
+        action=order.action,
+        parent_id=order.parent_id,
+        wish=order.wish,
     )
     if isinstance(job, Refused):
         if job.is_repetition:
             log.info("interaction_repeated", interaction=interaction.id)
             return
         raise UserError(job.reason)
-    await _hand_over(interaction, job, is_deferred=files is not None)
+    await _hand_over(interaction, job, is_deferred=order.files is not None)
 
 
 async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -> None:
     """Answers with the job's message; then it waits in line, or is taken back where nobody can have seen one."""
-    dispatcher = interaction.client.desk.dispatcher
+    dispatcher = interaction.client.services.dispatcher
     try:
         view = live_view(job, dispatcher.progress_of(job))
         message_id = await _answer(interaction, view, is_deferred=is_deferred)

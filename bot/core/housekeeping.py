@@ -79,7 +79,7 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_own
 
 
 async def _look_for_room(settings: Settings) -> None:
-    """Raises OSError below the floor at which the gate refuses what is new."""
+    """Raises OSError below the floor at which nothing new is admitted."""
     floor = settings.data.free_mb
     if free_mb(settings) < floor:
         raise OSError(f"less than {floor} MB are free in {settings.data_dir}")

@@ -132,7 +132,7 @@ async def _greet(env: LiveEnv, client: EaselClient, channel_id: int, settings: S
 
 async def _until_ready(client: EaselClient, over: asyncio.Event) -> str:
     """Waits for the engine, telling what it does meanwhile; why it will never be ready, empty if it is."""
-    engine, told = client.desk.dispatcher.engine, ""
+    engine, told = client.services.dispatcher.engine, ""
     while not over.is_set() and not engine.status.is_ready:
         if engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
             return engine.status.reason

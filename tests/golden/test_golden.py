@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from bot.chat.features.mine import TurnPage
-from bot.chat.ids import JobButton
+from bot.chat import ids
+from bot.chat.tree import FEATURES
 from bot.core.words import why
 from bot.job import Job, JobState
 from bot.limits import Subject
@@ -233,15 +233,21 @@ async def test_a_migration_that_loses_a_parent_is_undone(file: Path, monkeypatch
 
 # ------------------------------------------------------------------ ids
 
+VERBS = {verb for feature in FEATURES for verb in feature.FEATURE.presses}
+LISTS = {pages for feature in FEATURES for pages in feature.FEATURE.pages}
 IDS: list[list[Any]] = json.loads((GOLDEN / "ids.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(("custom_id", "meaning"), IDS, ids=[entry[0] for entry in IDS])
 def test_every_id_ever_posted_means_what_it_meant(custom_id: str, meaning: dict[str, Any] | None) -> None:
     """Buttons of both generations are understood; what never was an id is nobody's."""
-    found: list[dict[str, Any]] = []
-    for item in (JobButton, TurnPage):
-        template: re.Pattern[str] = item.__discord_ui_compiled_template__
-        if (match := template.fullmatch(custom_id)) is not None:
-            found.append({name: match[name] for name in (meaning or {})})
-    assert found == ([meaning] if meaning else [])
+    match ids.read(custom_id):
+        case ids.OfJob(verb=verb, job=job, image=image):
+            told = {"press": verb, "job": str(job), "image": None if image is None else str(image)}
+            assert verb in VERBS
+        case ids.OfPage(pages=pages, way=way, offset=offset):
+            told = {"way": way, "offset": str(offset)}
+            assert pages in LISTS
+        case None:
+            told = None
+    assert told == meaning

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.policy import Refused
+from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.engines.watch import Deadlines
 from bot.core.line.dispatcher import Dispatcher
@@ -107,6 +110,9 @@ class Rig:
         self.deadlines = deadlines
         self.fake = fake
         self.store: Store
+        self.doors: Doors
+        self.catalogue: Catalogue
+        self.admission: Admission
         self.dispatcher: Dispatcher
         self._open = False
 
@@ -130,12 +136,21 @@ class Rig:
         engine = EngineClient(
             EngineSettings(model="fake", spool=str(self.spool), fake=self.fake), deadlines=self.deadlines
         )
+        self.doors, self.catalogue = Doors(), Catalogue(engine)
+        self.admission = Admission(
+            store=self.store,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            settings=self.settings,
+            doors=self.doors,
+        )
         self.dispatcher = Dispatcher(
             store=self.store,
             engine=engine,
             delivery=self.delivery,
             clock=self.clock,
             settings=self.settings,
+            doors=self.doors,
         )
         await self.dispatcher.start()
         if ready:
@@ -168,7 +183,7 @@ class Rig:
         **values: Any,
     ) -> Job | Refused:
         number = next(_interactions)
-        return await self.dispatcher.gate.admit(
+        return await self.admission.admit(
             picture(prompt, **values),
             owner=Owner(user_id=user, guild_id=GUILD, role_ids=roles),
             origin=Origin(interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5),

@@ -102,11 +102,11 @@ class World:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        return self.client.desk.dispatcher
+        return self.client.services.dispatcher
 
     @property
     def store(self) -> Store:
-        return self.client.desk.store
+        return self.client.services.store
 
     async def until(self, condition: Callable[[], Any], *, timeout_s: float = 15.0) -> None:
         deadline = time.monotonic() + timeout_s

@@ -10,9 +10,11 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat.client import EaselClient, EaselTree, Interaction
+from bot.chat import order
+from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError
-from bot.chat.order import check_order, place_order
+from bot.chat.order import Order
+from bot.chat.router import Feature
 from bot.chat.sources import Attached, attached
 from bot.job import Wish
 from engine.contract import (
@@ -34,10 +36,6 @@ CHOICES_MAX = 25
 CHOICE_CHARS_MAX = 100
 LORA_CHARS_MAX = 400
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
-
-
-def add_to(tree: EaselTree) -> None:
-    tree.add_command(imagine)  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
 
 
 @app_commands.command(description="Draw a picture from words")
@@ -77,11 +75,11 @@ async def imagine(
     model: Range[str, 1, 100] | None = None,
     lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
 ) -> None:
-    await check_order(interaction)
-    desk = interaction.client.desk
-    chosen = desk.dispatcher.gate.model(model, upscale=upscale or 1)
+    owner = await order.check(interaction)
+    services = interaction.client.services
+    chosen = services.catalogue.model(model, upscale=upscale or 1)
     times = upscale or chosen.scale
-    files = attached(image, mask, strength, times, max_mb=desk.settings.images_in.max_mb)
+    files = attached(image, mask, strength, times, max_mb=services.settings.images_in.max_mb)
     request = chosen.request(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -94,7 +92,9 @@ async def imagine(
         start=files.start if files is not None else None,
         loras=parse_loras(lora or ""),
     )
-    await place_order(interaction, request, wish=_wish(interaction), files=files)
+    await order.place(
+        interaction, owner, Order(request=request, model=chosen, wish=_wish(interaction), files=files)
+    )
 
 
 def _wish(interaction: Interaction) -> Wish:
@@ -128,7 +128,7 @@ def _size(
 def _filled_in(interaction: Interaction) -> ModelInfo | None:
     """The model that draws; None while nothing is offered, or its name is still being typed."""
     try:
-        return interaction.client.desk.dispatcher.gate.model(interaction.namespace.model)
+        return interaction.client.services.catalogue.model(interaction.namespace.model)
     except InvalidRequest:
         return None
 
@@ -143,7 +143,7 @@ async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choic
 
 @imagine.autocomplete("model")
 async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[str]]:
-    models = interaction.client.desk.dispatcher.engine.status.models
+    models = interaction.client.services.catalogue.models
     titles = {
         model.id: f"{model.title} – {model.description}" if model.description else model.title
         for model in models
@@ -180,3 +180,6 @@ def lora_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[st
             words = f" – {', '.join(info.words)}" if info.words else ""
             choices.append(Choice(name=f"{value}{words}"[:CHOICE_CHARS_MAX], value=value))
     return choices[:CHOICES_MAX]
+
+
+FEATURE = Feature(commands=(imagine,))  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open

@@ -11,9 +11,10 @@ import structlog
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat.client import EaselClient, EaselTree, Interaction
+from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, say_done
 from bot.chat.look.safe import fitting
+from bot.chat.router import Feature
 from bot.core.asking.policy import area
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
@@ -38,10 +39,6 @@ SUBJECTS = {
 }
 
 
-def add_to(tree: EaselTree) -> None:
-    tree.add_command(group)
-
-
 group = app_commands.Group(
     name="limits",
     description="What people may use on this server",
@@ -53,18 +50,18 @@ group = app_commands.Group(
 @group.command(description="Show the limits of this server and who changed them")
 async def show(interaction: discord.Interaction[EaselClient]) -> None:
     guild_id = _checked(interaction)
-    desk = interaction.client.desk
-    zone = await desk.store.settings.time_zone(guild_id) or desk.settings.server.time_zone
-    entries = await desk.store.settings.limits(guild_id)
-    lines = [f"**Default** {_values(vars_of(desk.settings.limits.to_limits()))}"]
+    services = interaction.client.services
+    zone = await services.store.settings.time_zone(guild_id) or services.settings.server.time_zone
+    entries = await services.store.settings.limits(guild_id)
+    lines = [f"**Default** {_values(vars_of(services.settings.limits.to_limits()))}"]
     lines += [f"**{_subject(entry.subject, entry.subject_id)}** {_values(entry.values)}" for entry in entries]
-    defaults = desk.settings.limits.to_limits()
+    defaults = services.settings.limits.to_limits()
     changes = [
         f"<t:{int(change.at)}:R> by <@{change.by_user_id}>: {_change(change, defaults)}."
-        for change in await desk.store.settings.limits_log(guild_id, count=LOG_SHOWN)
+        for change in await services.store.settings.limits_log(guild_id, count=LOG_SHOWN)
     ]
     ends = [
-        f"-# The owner's ceilings: {_values(vars_of(desk.settings.ceilings.to_limits()))}",
+        f"-# The owner's ceilings: {_values(vars_of(services.settings.ceilings.to_limits()))}",
         f"-# Days begin at midnight in {zone}.",
         *changes,
     ]
@@ -103,14 +100,14 @@ async def set_(
     entry = LimitEntry.of(subject, subject_id, given)
     if not entry.values:
         raise UserError("Name at least one limit to set, such as credits or pending.")
-    desk = interaction.client.desk
-    _check_ceilings(entry, desk.settings.ceilings.to_limits())
-    changes = await desk.store.settings.set_limits(
-        guild_id, entry, by_user_id=interaction.user.id, now=desk.clock.now()
+    services = interaction.client.services
+    _check_ceilings(entry, services.settings.ceilings.to_limits())
+    changes = await services.store.settings.set_limits(
+        guild_id, entry, by_user_id=interaction.user.id, now=services.clock.now()
     )
     gone = 0
     if subject is Subject.MEMBER and 0 in (credits, pending):  # that is how a member is blocked
-        gone = await desk.dispatcher.withdraw(guild_id=guild_id, user_id=subject_id)
+        gone = await services.dispatcher.withdraw(guild_id=guild_id, user_id=subject_id)
     await _report(interaction, changes, cancelled=gone)
 
 
@@ -123,9 +120,9 @@ async def reset(
 ) -> None:
     guild_id = _checked(interaction)
     subject, subject_id = _target(guild_id, role, member)
-    desk = interaction.client.desk
-    changes = await desk.store.settings.reset_limits(
-        guild_id, subject, subject_id, by_user_id=interaction.user.id, now=desk.clock.now()
+    services = interaction.client.services
+    changes = await services.store.settings.reset_limits(
+        guild_id, subject, subject_id, by_user_id=interaction.user.id, now=services.clock.now()
     )
     await _report(interaction, changes)
 
@@ -136,7 +133,7 @@ async def timezone(interaction: discord.Interaction[EaselClient], zone: Range[st
     guild_id = _checked(interaction)
     if zone not in _zones():
         raise UserError("There is no such time zone: pick one from the list, such as Europe/Berlin.")
-    await interaction.client.desk.store.settings.set_time_zone(guild_id, zone)
+    await interaction.client.services.store.settings.set_time_zone(guild_id, zone)
     log.info("time_zone_set", guild=guild_id, by=interaction.user.id, zone=zone)
     await say_done(interaction, f"Days now begin at midnight in {zone}.")
 
@@ -185,7 +182,7 @@ def _check_ceilings(entry: LimitEntry, ceilings: Limits) -> None:
 
 
 async def _report(interaction: Interaction, changes: list[LimitChange], *, cancelled: int = 0) -> None:
-    defaults = interaction.client.desk.settings.limits.to_limits()
+    defaults = interaction.client.services.settings.limits.to_limits()
     lines = [f"{_change(change, defaults)}." for change in changes] or [
         "Nothing changed: it was like that already."
     ]
@@ -243,3 +240,6 @@ def _allowance(name: str, value: int) -> str:
 
 def _number(name: str, value: int) -> str:
     return area(value) if name == "max_pixels" else f"{value:,}"
+
+
+FEATURE = Feature(commands=(group,))

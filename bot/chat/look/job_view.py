@@ -11,7 +11,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.chat.ids import JobButton, Press
+from bot.chat.ids import Verb, button
 from bot.chat.look.safe import code, cut, plain, shown, utf16_length
 from bot.core.asking.policy import credit
 from bot.core.ports import Progress
@@ -33,7 +33,7 @@ def live_view(job: Job, progress: Progress) -> ui.LayoutView:
     """A waiting or running job: place in line or progress with the newest preview, and a way to cancel."""
     running = job.state is JobState.RUNNING
     status = running_line(progress) if running else waiting_line(progress)
-    cancel = ui.ActionRow[Any](JobButton.make(Press.CANCEL, job.id))
+    cancel = ui.ActionRow[Any](button(Verb.CANCEL, job.id))
     shown = None if progress.preview is None else _gallery([PREVIEW], preview_alt_text(job.request))
     return _layout(job, BLURPLE if running else GRAY, [header(job), status], rows=[cancel], gallery=shown)
 
@@ -48,13 +48,13 @@ def final_view(job: Job, files: Sequence[str], *, quoting: bool = True) -> ui.La
         case JobState.FAILED:
             kept = " The images wait for you in `/history`." if job.shown_images else ""
             texts = [head, f"✘ {_reason(job)} Nothing was charged.{kept}"]
-            return _layout(job, RED, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
+            return _layout(job, RED, texts, rows=[_row(job, Verb.REROLL, Verb.DELETE)])
         case JobState.CANCELLED:
             charge = f" It cost {credit(job.charged)} for the part already done." if job.charged else ""
             texts = [head, f"✖ {_reason(job)}{charge}"]
-            return _layout(job, GRAY, texts, rows=[_row(job, Press.REROLL, Press.DELETE)])
+            return _layout(job, GRAY, texts, rows=[_row(job, Verb.REROLL, Verb.DELETE)])
         case _:
-            buttons = _row(job, *_again(job), Press.INFO, Press.DELETE)
+            buttons = _row(job, *_again(job), Verb.INFO, Verb.DELETE)
             texts = [header(job), *outcome_lines(job)]
             return _layout(job, GREEN if files else RED, texts, rows=[buttons], gallery=gallery(job, files))
 
@@ -73,7 +73,7 @@ def fetched_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
 def sent_directly_view(job: Job) -> ui.LayoutView:
     """What stays in a channel that takes no images any more."""
     texts = [header(job), "✉ I may not post images here any more: they went to a direct message."]
-    return _layout(job, GRAY, [*texts, settings_line(job)], rows=[_row(job, *_again(job), Press.INFO)])
+    return _layout(job, GRAY, [*texts, settings_line(job)], rows=[_row(job, *_again(job), Verb.INFO)])
 
 
 def _layout(
@@ -95,6 +95,7 @@ def _layout(
     for row in rows:
         container.add_item(row)
     view.add_item(container)
+    view.stop()  # its buttons are known by their ids: discord.py would remember each message for ever
     return view
 
 
@@ -102,13 +103,13 @@ def _reason(job: Job) -> str:
     return cut(why(job.reason), REASON_MAX) if job.reason is not None else ""
 
 
-def _row(job: Job, *presses: Press) -> ui.ActionRow[Any]:
-    return ui.ActionRow[Any](*(JobButton.make(press, job.id) for press in presses))
+def _row(job: Job, *verbs: Verb) -> ui.ActionRow[Any]:
+    return ui.ActionRow[Any](*(button(verb, job.id) for verb in verbs))
 
 
-def _again(job: Job) -> tuple[Press, ...]:
+def _again(job: Job) -> tuple[Verb, ...]:
     """What makes another picture, where it would be another one."""
-    return () if job.request.is_seedless else (Press.REROLL,)
+    return () if job.request.is_seedless else (Verb.REROLL,)
 
 
 # ------------------------------------------------------------------ whose it is

@@ -1,9 +1,7 @@
-"""The way in: what is offered, what a person may use, and the one admission. Knows no Discord and no SQL."""
+"""The one admission: what a person may use, and whether a request is stored and charged. Knows no Discord and no SQL."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import shutil
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -11,7 +9,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from bot.config import Settings
-from bot.core.asking.catalogue import for_upscaling
+from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.policy import (
     BLOCKED,
     Admitted,
@@ -24,21 +22,19 @@ from bot.core.asking.policy import (
     judge,
     limits_for,
 )
-from bot.core.engines.client import EngineClient, Phase
+from bot.core.doors import Doors
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
-from bot.core.words import CLOSING, why_nothing_is_offered
-from bot.job import Action, Admission, Job, JobState, Origin, Owner, Refusal, Wish, price_of
+from bot.core.words import CLOSING
+from bot.job import Action, Job, JobState, NewJob, Origin, Owner, Refusal, Wish, price_of
 from bot.limits import Limits, Usage
 from bot.store import Store
-from engine.contract import GenerationRequest, InvalidRequest, ModelInfo, choice_of
+from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
 INPUT_GONE = "The picture this was made from is no longer kept: use /imagine with it again."
-DESCRIBED_WITHIN_S = 1.5
-"""An engine says what it offers well within this; an answer to Discord is due after 3 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,51 +46,21 @@ class Allowance:
     window: Window
 
 
-class Gate:
+class Admission:
     """Commands and buttons alike come through here."""
 
-    def __init__(self, *, store: Store, engine: EngineClient, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, *, store: Store, catalogue: Catalogue, clock: Clock, settings: Settings, doors: Doors
+    ) -> None:
         self._store = store
-        self._engine = engine
+        self._catalogue = catalogue
         self._clock = clock
         self._settings = settings
-        self.is_closing = False
-        """Nothing new is taken: the bot is about to end."""
+        self._doors = doors
 
-    # -------------------------------------------------------------- what is offered
-
-    async def described(self) -> None:
-        """Waits a moment for an engine that was started just now to say what it offers."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DESCRIBED_WITHIN_S):
-                await self._engine.described.wait()
-
-    def model(self, name: str | None = None, *, upscale: int = 1) -> ModelInfo:
-        """The named model, or the one used when none is named, to upscale or not; raises InvalidRequest."""
-        models = self._engine.status.models
-        if not models:
-            raise InvalidRequest(why_nothing_is_offered(self._engine.status))
-        if not name:
-            return models[0] if upscale == 1 else for_upscaling(models, upscale)
-        # Folders of the hub's models are called owner--name.
-        wanted = {name.casefold(), name.replace("--", "/", 1).casefold()}
-        for model in models:
-            if wanted & {model.id.casefold(), model.title.casefold()}:
-                return model
-        offered = choice_of(name, [model.id for model in models])
-        raise InvalidRequest(f"There is no model “{name[:60]}” here: use {offered}.")
-
-    def _offered(self, name: str) -> ModelInfo | None:
-        """None while nobody knows what is offered, or where that model is not any more."""
-        return next((model for model in self._engine.status.models if model.id == name), None)
-
-    def check_offered(self, request: GenerationRequest) -> None:
-        """Raises InvalidRequest where a request (of an older message, say) can't be drawn here any more."""
-        self.model(request.model).check(request)
-
-    # -------------------------------------------------------------- admission
-
-    async def why_not(self, request: GenerationRequest, *, owner: Owner) -> Refused | None:
+    async def why_not(
+        self, request: GenerationRequest, *, owner: Owner, model: ModelInfo | None = None
+    ) -> Refused | None:
         """Why `admit` would refuse now: for a request that is costly to complete, such as by a download.
 
         Promises nothing and stores nothing; what the request starts from need not be there yet.
@@ -104,7 +70,7 @@ class Gate:
         allowance = await self.allowance(owner)
         if allowance.limits.is_blocked:
             return Refused(reason=BLOCKED)
-        verdict = judge(request, allowance.limits, model=self._offered(request.model))
+        verdict = judge(request, allowance.limits, model=model)
         if isinstance(verdict, Refused):
             return verdict
         refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
@@ -122,10 +88,10 @@ class Gate:
 
     def _closed(self) -> Refused | None:
         """Why nobody's request is taken now."""
-        if self.is_closing:
+        if self._doors.is_closing:
             return Refused(reason=CLOSING)
-        if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
-            return Refused(reason=why_nothing_is_offered(self._engine.status))
+        if (problem := self._catalogue.why_nothing_is_drawn()) is not None:
+            return Refused(reason=problem)
         if free_mb(self._settings) < self._settings.data.free_mb:
             return Refused(
                 reason="Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
@@ -138,23 +104,27 @@ class Gate:
         *,
         owner: Owner,
         origin: Origin,
+        model: ModelInfo | None = None,
         action: Action = Action.IMAGINE,
         parent_id: int | None = None,
         parent_image: int | None = None,
         wish: Wish | None = None,
     ) -> Job | Refused:
-        """Stores and charges the job, or says in a sentence why not. The caller answers next."""
+        """Stores and charges the job, or says in a sentence why not. The caller answers next.
+
+        `model` is the one that draws, where that is known: a refusal proposes what it takes.
+        """
         if (closed := self._closed()) is not None:
             return closed
         allowance = await self.allowance(owner)
         if allowance.limits.is_blocked:
             return Refused(reason=BLOCKED)
-        verdict = judge(request, allowance.limits, model=self._offered(request.model))
+        verdict = judge(request, allowance.limits, model=model)
         if isinstance(verdict, Refused):
             return verdict
         if not hold_inputs(self._settings.inputs, request):
             return Refused(reason=INPUT_GONE)
-        admission = Admission(
+        new = NewJob(
             request=request,
             owner=owner,
             origin=origin,
@@ -167,7 +137,7 @@ class Gate:
             window_start=allowance.window.start,
             queue_max=self._settings.queue.max,
         )
-        admitted = await self._store.jobs.admit(admission, self._clock.now())
+        admitted = await self._store.jobs.admit(new, self._clock.now())
         if isinstance(admitted, Refusal):
             return _explained(admitted, verdict, await self.allowance(owner))
         reach(Failpoint.ADMITTED)

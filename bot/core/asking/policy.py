@@ -1,4 +1,4 @@
-"""The one gate: what a person may have drawn and what it costs. Pure; knows no clock, store or Discord."""
+"""What a person may have drawn and what it costs. Pure; knows no clock, store or Discord."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from bot.config import Settings
-from bot.core.asking.admission import Gate
+from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient, Lost, Paused
 from bot.core.line import endings
 from bot.core.line.aboard import Aboard, Deadly, judge, loaded_alone
@@ -27,7 +27,7 @@ from bot.core.line.estimates import Pace
 from bot.core.line.fairness import FairQueue
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import all_intact
-from bot.core.words import for_the_owner, held_up_by, model_set_aside, of_damage, why
+from bot.core.words import YOURS, for_the_owner, held_up_by, model_set_aside, of_damage, why
 from bot.job import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, Reason, ReasonCode, price_of, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
@@ -67,11 +67,12 @@ class Dispatcher:
         delivery: Delivery,
         clock: Clock,
         settings: Settings,
+        doors: Doors,
         on_damage: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         """`on_damage` is called, once, when promises can't be kept any more since the database is damaged."""
-        self.gate = Gate(store=store, engine=engine, clock=clock, settings=settings)
         self.engine = engine
+        self._doors = doors
         self._store = store
         self._delivery = delivery
         self._clock = clock
@@ -141,7 +142,7 @@ class Dispatcher:
 
     def progress_of(self, job: Job) -> Progress:
         """Place, time left and step of a live job."""
-        hint = held_up_by(self.engine.status, is_closing=self.gate.is_closing)
+        hint = self.held_up()
         if (aboard := self._aboard.get(job.id)) is not None:
             now = self._clock.now()
             return Progress(
@@ -162,6 +163,15 @@ class Dispatcher:
         work += sum(other.work_left for other in self._aboard.values())
         eta = None if hint else self._pace.seconds_for(work)
         return Progress(place=len(ahead) + 1, eta_s=eta, hint=hint)
+
+    def held_up(self, *, kept: str = YOURS) -> str | None:
+        """What keeps waiting jobs waiting besides the line: a sentence. `kept`: whose place is."""
+        return held_up_by(self.engine.status, is_closing=self._doors.is_closing, kept=kept)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether an engine is there."""
+        return self.engine.status.is_ready
 
     def line(self) -> list[Job]:
         """The waiting jobs in the order in which they will run."""
@@ -307,7 +317,7 @@ class Dispatcher:
 
     async def drain(self, *, limit_s: float) -> None:
         """Nothing new is taken or begun; returns when what was begun has ended and was told, or after `limit_s`."""
-        self.gate.is_closing = True
+        self._doors.is_closing = True
         self._show_line()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
@@ -482,7 +492,7 @@ class Dispatcher:
 
     async def _fill(self) -> None:
         """Hands jobs to the engine while it has a free slot; after a crash, suspects go one at a time."""
-        while self.engine.status.is_ready and not self.gate.is_closing and self._has_room():
+        while self.engine.status.is_ready and not self._doors.is_closing and self._has_room():
             job_id = self._line.next()
             if job_id is None:
                 break

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.chat.features.limits import _change
-from bot.chat.features.mine import quota_lines
+from bot.chat.features.quota import quota_lines
 from bot.chat.look import job_view, picture_info, safe
 from bot.core.asking.admission import Allowance
 from bot.core.asking.policy import BLOCKED, Window, area, explain
@@ -59,7 +59,7 @@ async def test_a_blocked_role_and_everybody_read_it_too(world: World) -> None:
 @pytest.mark.parametrize("refusal", [Refusal.PENDING, Refusal.CREDITS])
 @pytest.mark.parametrize("blocked", [{"credits_per_day": 0}, {"pending": 0}])
 def test_blocked_in_the_moment_of_admission(refusal: Refusal, blocked: dict[str, int]) -> None:
-    """Also where the statement refuses, not the gate."""
+    """Also where the statement refuses, not what was foreseen."""
     told = explain(
         refusal, cost=1, limits=replace(LIMITS, **blocked), usage=Usage(used=14, pending=1), window=WINDOW
     )
@@ -99,7 +99,7 @@ async def test_the_line_never_promises_what_the_engine_cannot_keep(
 
 async def test_the_line_tells_that_easel_is_being_restarted(world: World) -> None:
     """Also while it drains."""
-    world.dispatcher.gate.is_closing = True
+    world.client.services.doors.is_closing = True
     told = (await world.alice.slash(world.channel, "queue")).response.content
     assert told == "Easel is being restarted; places in line are kept.\nNobody is waiting."
 

@@ -127,21 +127,21 @@ async def test_a_request_whose_input_is_gone_is_refused(rig_of: MakeRig, missing
 
 
 async def test_what_would_be_refused_is_known_before(rig_of: MakeRig) -> None:
-    """The gate answers as the admission would, stores nothing, and does not ask for files that are still to come."""
+    """`why_not` answers as the admission would, stores nothing, and does not ask for files that are still to come."""
     rig = await rig_of(fake=HELD, ready=False, credits_per_day=3, pending=2)
-    gate, owner = rig.dispatcher.gate, Owner(user_id=1, guild_id=GUILD)
+    admission, owner = rig.admission, Owner(user_id=1, guild_id=GUILD)
     wish = picture(image="0" * 64, strength=0.5)
-    assert await gate.why_not(wish, owner=owner) is None
+    assert await admission.why_not(wish, owner=owner) is None
     for beyond in WISHES:
-        foreseen = await gate.why_not(picture("a red circle", **beyond), owner=owner)
+        foreseen = await admission.why_not(picture("a red circle", **beyond), owner=owner)
         assert foreseen == await ask(rig, beyond)
         assert isinstance(foreseen, Refused)
     assert await rig.used() == 0
 
     await asyncio.gather(rig.accepted(), rig.accepted())
-    full = await gate.why_not(wish, owner=owner)
+    full = await admission.why_not(wish, owner=owner)
     assert full == await rig.admit()
     assert full is not None
     assert "You have 2 of 2 requests waiting" in full.reason
-    gate.is_closing = True
-    assert await gate.why_not(wish, owner=owner) == await rig.admit()
+    rig.doors.is_closing = True
+    assert await admission.why_not(wish, owner=owner) == await rig.admit()

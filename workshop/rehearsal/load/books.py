@@ -17,7 +17,9 @@ from pathlib import Path
 import structlog
 
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
-from bot.core.asking.admission import Gate
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
+from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.job import Job, Origin, Owner
 from bot.store import Store
@@ -86,14 +88,16 @@ class Bench:
         )
         engine = EngineClient(EngineSettings(model="fake", spool=str(folder)))
         self.store = store
-        self.gate = Gate(store=store, engine=engine, clock=TestClock(), settings=settings)
+        self.admission = Admission(
+            store=store, catalogue=Catalogue(engine), clock=TestClock(), settings=settings, doors=Doors()
+        )
         self.audits: list[float] = []
 
     async def ask(self, number: int) -> float:
         """All that is read and written before somebody sees the first answer."""
 
         async def admit() -> None:
-            job = await self.gate.admit(
+            job = await self.admission.admit(
                 picture(),
                 owner=Owner(user_id=ONE if number % 2 else number, guild_id=GUILD),
                 origin=Origin(

@@ -12,7 +12,10 @@ from typing import Any
 from unittest import mock
 
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.policy import Refused
+from bot.core.doors import Doors
 from bot.core.line import dispatcher as dispatcher_module
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import LIVE, Action, Job, JobState, Origin, Owner, ReasonCode
@@ -85,12 +88,17 @@ class Play:
             history=History(database),
         )
         self.life = life
+        doors, clock = Doors(), Clock(world)
+        self.admission = Admission(
+            store=store, catalogue=Catalogue(engine), clock=clock, settings=SETTINGS, doors=doors
+        )
         self.dispatcher = Dispatcher(
             store=store,
             engine=engine,
             delivery=SimDelivery(world, life),
-            clock=Clock(world),
+            clock=clock,
             settings=SETTINGS,
+            doors=doors,
         )
 
     # -------------------------------------------------------------- the schedule
@@ -158,7 +166,7 @@ class Play:
         dispatcher, world = self.dispatcher, self.world
         word = self.random.choices(("", CRASH, FAIL), (14, 1, 1))[0]
         try:
-            job = await dispatcher.gate.admit(
+            job = await self.admission.admit(
                 picture(f"{word} {number}"),
                 owner=Owner(user_id=user, guild_id=GUILD),
                 origin=Origin(interaction_id=number, application_id=9, token=f"{number}", channel_id=5),

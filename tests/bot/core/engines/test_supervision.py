@@ -296,7 +296,7 @@ async def test_a_model_that_kills_or_stalls_is_set_aside(
     assert rig.delivery.told == [model_set_aside("bad")]
     assert [model.id for model in rig.engine.status.models] == ["fake", "good"]
     with pytest.raises(InvalidRequest, match="There is no model “bad” here"):
-        rig.dispatcher.gate.model("bad")
+        rig.catalogue.model("bad")
     later = await rig.ended(await rig.imagine(user=5, model="good"))
     assert (later.state, later.attempt) == (JobState.DELIVERED, 1)
     await rig.assert_books()

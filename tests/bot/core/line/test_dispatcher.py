@@ -24,6 +24,7 @@ from engine.contract import (
     Failed,
     FakeSettings,
     Finished,
+    GenerationRequest,
     InvalidRequest,
     SpooledImage,
     Started,
@@ -494,7 +495,7 @@ async def test_a_role_gives_more_and_the_owners_ceiling_caps_it(rig_of: MakeRig)
     await rig.store.settings.set_limits(GUILD, entry, by_user_id=ADMIN, now=rig.clock.now())
     await rig.imagine("HANG", user=1)
     assert "1 of 1" in await refused(rig, user=1)
-    allowance = await rig.dispatcher.gate.allowance(_owner(1, 5))
+    allowance = await rig.admission.allowance(_owner(1, 5))
     assert allowance.limits.pending == rig.settings.ceilings.pending
     assert isinstance(await rig.admit(user=1, roles=(5,)), Job)
 
@@ -540,10 +541,10 @@ async def test_credits_renew_at_midnight_of_the_guilds_zone(rig_of: MakeRig) -> 
     await rig.store.settings.set_time_zone(GUILD, "Pacific/Kiritimati")
     await rig.ended(await rig.imagine(images=2))
     told = await refused(rig)
-    allowance = await rig.dispatcher.gate.allowance(_owner(1))
+    allowance = await rig.admission.allowance(_owner(1))
     assert f"<t:{int(allowance.window.end)}:R>" in told
     rig.clock.offset += allowance.window.end - rig.clock.now() + 1
-    assert (await rig.dispatcher.gate.allowance(_owner(1))).usage.used == 0
+    assert (await rig.admission.allowance(_owner(1))).usage.used == 0
     await rig.accepted(images=2)
 
 
@@ -577,27 +578,31 @@ async def test_models_are_found_by_id_and_title(rig_of: MakeRig) -> None:
     """A model may be named as its id or title, in any case; without a name it is the first one."""
     rig = await rig_of()
     for name in (None, "", "fake", "FAKE", "fake MODEL"):
-        assert rig.dispatcher.gate.model(name).id == "fake"
+        assert rig.catalogue.model(name).id == "fake"
 
 
 async def test_unknown_models_are_a_sentence(rig_of: MakeRig) -> None:
     """A model that is not here is named, shortened, with those that are."""
     rig = await rig_of()
     with pytest.raises(InvalidRequest, match=r"no model “sdxl” here: use fake\."):
-        rig.dispatcher.gate.model("sdxl")
+        rig.catalogue.model("sdxl")
     with pytest.raises(InvalidRequest) as caught:
-        rig.dispatcher.gate.model("x" * 5000)
+        rig.catalogue.model("x" * 5000)
     assert len(str(caught.value)) < 200
 
 
 async def test_an_old_messages_request_is_checked_against_todays_model(rig_of: MakeRig) -> None:
     """A button of long ago asks for what its message had; what can't be drawn here any more is a sentence."""
     rig = await rig_of()
-    rig.dispatcher.gate.check_offered(picture())
+
+    def check_offered(request: GenerationRequest) -> None:
+        rig.catalogue.model(request.model).check(request)
+
+    check_offered(picture())
     with pytest.raises(InvalidRequest, match="no model “gone”"):
-        rig.dispatcher.gate.check_offered(picture(model="gone"))
+        check_offered(picture(model="gone"))
     with pytest.raises(InvalidRequest, match="2048"):
-        rig.dispatcher.gate.check_offered(picture(width=2048, height=64))
+        check_offered(picture(width=2048, height=64))
 
 
 async def test_before_the_engine_spoke_no_model_is_known(rig_of: MakeRig) -> None:
@@ -605,7 +610,7 @@ async def test_before_the_engine_spoke_no_model_is_known(rig_of: MakeRig) -> Non
     rig = await rig_of(ready=False)
     rig.engine.status = EngineStatus()
     with pytest.raises(InvalidRequest, match="just starting"):
-        rig.dispatcher.gate.model("fake")
+        rig.catalogue.model("fake")
 
 
 # ------------------------------------------------------------------ late messages

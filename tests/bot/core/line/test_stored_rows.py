@@ -185,7 +185,7 @@ async def test_limits_and_zones_of_another_version_leave_the_others_in_force(rig
             values,
         )
     await rig.store.settings.set_time_zone(GUILD, "Atlantis/Capital")
-    allowance = await rig.dispatcher.gate.allowance(Owner(user_id=1, guild_id=GUILD))
+    allowance = await rig.admission.allowance(Owner(user_id=1, guild_id=GUILD))
     assert (allowance.limits.max_images, allowance.limits.credits_per_day) == (2, 3)
     log = await rig.store.settings.limits_log(GUILD, count=9)
     assert {entry.subject for entry in log} == {Subject.EVERYONE}
