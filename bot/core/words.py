@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.core.engines.client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineStatus, Phase
+from bot.core.engines.client import Paused
+from bot.core.engines.status import EngineStatus, Phase
 from bot.job import Reason, ReasonCode
 
 CLOSING = "Easel is being restarted: ask again in a minute."
@@ -75,7 +76,7 @@ def held_up_by(status: EngineStatus, *, is_closing: bool = False, kept: str = YO
         case Phase.RESTARTING:
             return f"The image engine restarts after a crash; {kept}."
         case Phase.PAUSED:
-            return f"{_paused()} {kept.capitalize()}."
+            return f"{_paused(status)} {kept.capitalize()}."
         case Phase.STOPPED:
             return f"Easel is shutting down; {kept}."
 
@@ -86,17 +87,17 @@ def why_nothing_is_offered(status: EngineStatus) -> str:
         case Phase.BROKEN:
             return f"The image engine can't work right now: {status.reason}"
         case Phase.PAUSED:
-            return f"{_paused()} Places in line are kept; please ask again later."
+            return f"{_paused(status)} Places in line are kept; please ask again later."
         case _:
             return "The image engine is just starting: try again in a few seconds."
 
 
-def for_the_owner(reason: str, *, waiting: int) -> str:
-    """What the bot's owner is told of a pause; `reason` is a sentence."""
+def for_the_owner(paused: Paused, *, waiting: int) -> str:
+    """What the bot's owner is told of a pause."""
     places = "1 request keeps its place" if waiting == 1 else f"{waiting} requests keep their places"
     return (
-        f"Easel's GPU is paused: its image engine died {DEATHS_MAX} times within {_minutes(WINDOW_S)}. "
-        f"The last time: {reason} {places} in line. The engine is tried again every {_minutes(PAUSE_S)} and when Easel is "
+        f"Easel's GPU is paused: its image engine died {paused.deaths} times within {_minutes(paused.within_s)}. "
+        f"The last time: {paused.reason} {places} in line. The engine is tried again every {_minutes(paused.again_s)} and when Easel is "
         "restarted; the log and `easel doctor` say more."
     )
 
@@ -106,10 +107,10 @@ def of_damage(problem: str) -> str:
     return f"Easel needs you: {problem.rstrip('.')}."
 
 
-def _paused() -> str:
+def _paused(status: EngineStatus) -> str:
     return (
         "The GPU is paused, since the image engine died again and again; "
-        f"it is tried again every {_minutes(PAUSE_S)}."
+        f"it is tried again every {_minutes(status.again_s)}."
     )
 
 

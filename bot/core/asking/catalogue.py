@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from bot.core.engines.client import EngineClient, Phase
+from bot.core.engines.client import EngineClient
+from bot.core.engines.status import Phase
 from bot.core.words import why_nothing_is_offered
 from engine.contract import InvalidRequest, ModelInfo, choice_of
 
