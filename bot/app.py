@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from bot.chat.client import EaselClient, Services
+from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.writer import DiscordDelivery
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
@@ -19,12 +21,15 @@ from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
-from bot.core.housekeeping import Tell, keep_house
+from bot.core.engines.restarts import Patience
+from bot.core.engines.watch import Deadlines
+from bot.core.housekeeping import Rounds, Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Clock
 from bot.store import Store
-from bot.vitals.health import Health, Signs, notify
+from bot.vitals.health import Health, Signs, Vigilance, notify
 from engine.contract import EngineSettings
 
 log = structlog.get_logger(__name__)
@@ -38,6 +43,18 @@ class SystemClock:
         return time.time()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """How long whom is waited for, in the whole bot; what runs a bot to look at it hands in others."""
+
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    patience: Patience = field(default_factory=Patience)
+    retries: Retries = field(default_factory=Retries)
+    pauses: Pauses = field(default_factory=Pauses)
+    rounds: Rounds = field(default_factory=Rounds)
+    vigilance: Vigilance = field(default_factory=Vigilance)
+
+
 class App:
     """One bot: what it is made of, and the order in which its parts start and stop."""
 
@@ -49,9 +66,11 @@ class App:
         clock: Clock | None = None,
         supervised: bool = True,
         fetch: Fetch | None = None,
+        timings: Timings | None = None,
     ) -> None:
         self.settings = settings
-        self.engine = EngineClient(engine)
+        self._timings = timings = timings or Timings()
+        self.engine = EngineClient(engine, deadlines=timings.deadlines, patience=timings.patience)
         self._clock = clock or SystemClock()
         self._supervised = supervised
         self._fetch = fetch
@@ -80,6 +99,7 @@ class App:
             interval_s=self.settings.progress.interval_s,
             on_token_refused=client.end_for_its_token,
             rival=client.rival,
+            pauses=self._timings.pauses,
         )
         self._tell_owner = delivery.tell_owner
         doors, catalogue = Doors(), Catalogue(self.engine)
@@ -93,6 +113,7 @@ class App:
             clock=self._clock,
             settings=self.settings,
             doors=doors,
+            retries=self._timings.retries,
             on_damage=client.end_for_its_database,
         )
         client.services = Services(
@@ -111,10 +132,17 @@ class App:
         )
         await dispatcher.start()
         await self._sync(client, store, tell_owner=delivery.tell_owner)
-        self._begin(keep_house(store, self.settings, clock=self._clock, tell_owner=delivery.tell_owner))
+        chores = keep_house(
+            store,
+            self.settings,
+            clock=self._clock,
+            tell_owner=delivery.tell_owner,
+            rounds=self._timings.rounds,
+        )
+        self._begin(chores)
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
-            self._begin(Health(self.settings.data_dir, signs).watch())
+            self._begin(Health(self.settings.data_dir, signs, vigilance=self._timings.vigilance).watch())
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
         notify("READY=1")
 
@@ -170,6 +198,7 @@ def create_app(
     clock: Clock | None = None,
     supervised: bool = True,
     fetch: Fetch | None = None,
+    timings: Timings | None = None,
     **client_options: Any,
 ) -> EaselClient:
     """The bot as a client that has not logged in yet; `client_options` go to discord.Client.
@@ -177,7 +206,7 @@ def create_app(
     `supervised` False where nobody asks for its health: a simulated Discord waits for whatever wakes too often.
     `fetch` is for one whose attachments lie nowhere on the net.
     """
-    app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch)
+    app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch, timings=timings)
     return EaselClient(
         on_open=app.open,
         on_setup=app.setup,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.core.engines.client import PAUSE_S, EngineStatus, Phase
+from bot.core.engines.status import EngineStatus, Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def held_up_by(status: EngineStatus, *, is_closing: bool = False) -> HeldUp | No
         case Phase.RESTARTING:
             return EngineRestarts()
         case Phase.PAUSED:
-            return EnginePaused(again_s=PAUSE_S)
+            return EnginePaused(again_s=status.again_s)
         case Phase.STOPPED:
             return EngineStopped()
 
@@ -81,6 +81,6 @@ def why_nothing_is_offered(status: EngineStatus) -> NotOffered:
         case Phase.BROKEN:
             return EngineBroken(reason=status.reason)
         case Phase.PAUSED:
-            return EnginePaused(again_s=PAUSE_S)
+            return EnginePaused(again_s=status.again_s)
         case _:
             return EngineStarts()

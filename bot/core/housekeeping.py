@@ -24,11 +24,6 @@ from bot.store.threads import unawaited
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 60.0
-AUDITS_EVERY = 60
-SWEEPS_EVERY = 360
-BACKUP_LOOKS_EVERY = 60
-"""In minutes, so that a backup that fails is tried again in an hour, and not every minute."""
 DAY_S, HOUR_S = 86_400.0, 3600.0
 _IMAGE = re.compile(r"\.?(\d{1,18})-(\d{1,18})-\d+\.png")
 
@@ -36,9 +31,22 @@ Tell = Callable[[News], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rounds:
+    """How often what is looked after; the first look comes at once."""
+
+    every_s: float = 60.0
+    """One turn."""
+    audits: int = 60
+    """Turns between two of them, as below."""
+    sweeps: int = 360
+    backup_looks: int = 60
+    """A backup that fails is tried again in an hour, and not every minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chore:
     every: int
-    """Turns of EVERY_S between two times; the first comes at once."""
+    """Turns between two times."""
     do: Callable[[], Awaitable[None]]
     failure: str
     """The event that is logged, at error level, when it fails."""
@@ -46,7 +54,9 @@ class Chore:
     """What the owner is told then, of the error's text; None: nothing."""
 
 
-async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_owner: Tell) -> None:
+async def keep_house(
+    store: Store, settings: Settings, *, clock: Clock, tell_owner: Tell, rounds: Rounds
+) -> None:
     """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_owner` takes what a person must mend."""
     chores = (
         Chore(
@@ -55,7 +65,7 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_own
             failure="tokens_not_forgotten",
         ),
         Chore(
-            every=BACKUP_LOOKS_EVERY,
+            every=rounds.backup_looks,
             do=lambda: back_up_when_due(store, settings, clock.now()),
             failure="backup_failed",
             news=lambda problem: NotBackedUp(problem=problem),
@@ -66,8 +76,8 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_own
             failure="disk_full",
             news=lambda problem: NoRoom(problem=problem),
         ),
-        Chore(every=SWEEPS_EVERY, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
-        Chore(every=AUDITS_EVERY, do=lambda: _audit(store, tell_owner), failure="audit_failed"),
+        Chore(every=rounds.sweeps, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
+        Chore(every=rounds.audits, do=lambda: _audit(store, tell_owner), failure="audit_failed"),
     )
     turn = 0
     while True:
@@ -75,7 +85,7 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_own
             if turn % chore.every == 0:
                 await _try(chore, tell_owner)
         turn += 1
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(rounds.every_s)
 
 
 async def _look_for_room(settings: Settings) -> None:

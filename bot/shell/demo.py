@@ -23,7 +23,7 @@ from bot.chat.client import EaselClient
 from bot.chat.sources import Fetch
 from bot.config import Settings
 from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
-from bot.core.engines.client import Phase
+from bot.core.engines.status import Phase
 from bot.shell.exits import EXIT_FAILED, EXIT_OK
 from bot.shell.live_page import LiveEnv, LivePage
 from bot.vitals import logs

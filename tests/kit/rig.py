@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bot.app import Timings
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
-from bot.core.engines.watch import Deadlines
+from bot.core.engines.restarts import Patience
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
 from bot.job import Action, Job, JobState, Origin, Owner, Reason
@@ -30,6 +32,9 @@ from tests.kit import said
 from workshop.rehearsal.props import GUILD, TestClock, picture
 
 PATIENCE_S = 20.0
+BUSY_TIMEOUT_S = 0.05
+SHORT = Timings(patience=Patience(backoff_s=(0.02,), pause_s=0.02), retries=Retries(pause_s=0.02))
+"""Restarts and repeated writes come soon."""
 _interactions = itertools.count(1)
 QUICK = FakeSettings()
 SLOW = FakeSettings(step_s=0.02, slots=1)
@@ -103,12 +108,12 @@ def end_of(job: Job) -> str | None:
 class Rig:
     """One bot on one data folder; `restart` is the next process on the same folder."""
 
-    def __init__(self, folder: Path, *, fake: FakeSettings, deadlines: Deadlines, settings: Settings) -> None:
+    def __init__(self, folder: Path, *, fake: FakeSettings, timings: Timings, settings: Settings) -> None:
         self.folder = folder
         self.clock = TestClock()
         self.delivery = RecordingDelivery()
         self.settings = settings
-        self.deadlines = deadlines
+        self.timings = timings
         self.fake = fake
         self.store: Store
         self.doors: Doors
@@ -132,10 +137,12 @@ class Rig:
     # -------------------------------------------------------------- its life
 
     async def start(self, *, ready: bool = True) -> None:
-        self.store = await Store.open(self.file)
+        self.store = await Store.open(self.file, busy_timeout_s=BUSY_TIMEOUT_S)
         self._open = True
         engine = EngineClient(
-            EngineSettings(model="fake", spool=str(self.spool), fake=self.fake), deadlines=self.deadlines
+            EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
+            deadlines=self.timings.deadlines,
+            patience=self.timings.patience,
         )
         self.doors, self.catalogue = Doors(), Catalogue(engine)
         self.admission = Admission(
@@ -152,6 +159,7 @@ class Rig:
             clock=self.clock,
             settings=self.settings,
             doors=self.doors,
+            retries=self.timings.retries,
         )
         await self.dispatcher.start()
         if ready:

@@ -19,12 +19,11 @@ import discord
 import structlog
 
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
+from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.poster import (
-    GIVE_UP_AFTER_S,
     PASSING,
     Poster,
     is_passing,
-    retries,
     token_lives,
     webhook_of,
 )
@@ -44,11 +43,6 @@ log = structlog.get_logger(__name__)
 
 TOKEN_GONE = (10015, 50027)
 """It is over, or Discord has never taken an answer."""
-PROGRESS_TIMEOUT_S = 10.0
-TOO_FAST_PAUSE_S = 30.0
-"""Progress rests this long after Discord found it too fast."""
-SETTLE_S = 3.0
-"""How long a request with an unknown outcome may still be under way before the end is written again."""
 
 
 class _Unknown(Enum):
@@ -88,15 +82,23 @@ class DiscordDelivery:
         interval_s: float,
         on_token_refused: Callable[[], None],
         rival: Rival | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._interval_s = interval_s
+        self._pauses = pauses or Pauses()
         self._writers: dict[int, _Writer] = {}
         self._is_closed = False
         self._breaker = Breaker(clock)
         self._rival = rival
-        self._poster = Poster(client, clock=clock, breaker=self._breaker, on_token_refused=on_token_refused)
+        self._poster = Poster(
+            client,
+            clock=clock,
+            breaker=self._breaker,
+            pauses=self._pauses,
+            on_token_refused=on_token_refused,
+        )
         self._owner = OwnerLine(client, clock=clock)
 
     # -------------------------------------------------------------- progress
@@ -146,7 +148,7 @@ class DiscordDelivery:
     async def _try_progress(self, writer: _Writer, job: Job, progress: Progress) -> None:
         """An edit that may fail: what counts is whether it can still arrive later."""
         try:
-            async with asyncio.timeout(PROGRESS_TIMEOUT_S):
+            async with asyncio.timeout(self._pauses.progress_within_s):
                 await self._send_progress(writer, job, progress)
         except discord.HTTPException as error:
             self._take_refusal(writer, job, error)
@@ -159,7 +161,7 @@ class DiscordDelivery:
         if error.status >= 500:
             writer.doubtful = True
         elif error.status == 429:
-            writer.next_at = asyncio.get_running_loop().time() + TOO_FAST_PAUSE_S
+            writer.next_at = asyncio.get_running_loop().time() + self._pauses.too_fast_s
         else:  # it was refused for good: the next ones would be too
             writer.mute = True
             if (why := why_shut(error)) is not None:
@@ -216,7 +218,7 @@ class DiscordDelivery:
             async with writer.lock:
                 message_id = await self._poster.post(job)
             if writer.doubtful:
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(self._pauses.settle_s)
                 with contextlib.suppress(Undeliverable):  # it was shown: that counts
                     message_id = await self._poster.post(job)
         finally:
@@ -234,7 +236,7 @@ class DiscordDelivery:
         if not token_lives(job, self._clock.now()):
             return UNKNOWN
         try:
-            async for attempt in retries(timeout=TOKEN_LIFE_S):
+            async for attempt in self._poster.retries(timeout=TOKEN_LIFE_S):
                 with attempt:
                     message = await webhook_of(self._client, job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
                     return await self._taken(job, message)
@@ -270,7 +272,7 @@ class DiscordDelivery:
         if job.message_id is None:
             return
         try:
-            async for attempt in retries(timeout=GIVE_UP_AFTER_S):
+            async for attempt in self._poster.retries(timeout=self._pauses.give_up_after_s):
                 with attempt:
                     await self._poster.message_of(job).delete()
         except discord.NotFound:

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Sequence
 
 from bot.core.asking.refused import NoSuchModel, Unmet
-from bot.core.engines.client import EngineClient, Phase
+from bot.core.engines.client import EngineClient
+from bot.core.engines.status import Phase
 from bot.core.held_up import NotOffered, why_nothing_is_offered
 from engine.contract import ModelInfo
 

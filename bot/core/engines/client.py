@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import structlog
 
+from bot.core.engines.restarts import Patience, Restarts
+from bot.core.engines.status import EngineStatus, Phase
 from bot.core.engines.watch import Deadlines, Watch
 from engine.contract import (
     EXIT_DEVICE_LOST,
@@ -29,17 +30,10 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
-from engine.process import GONE_S, EngineProcess, Garbled, start
+from engine.process import EngineProcess, Garbled, start
 
 log = structlog.get_logger(__name__)
 
-BACKOFF_S = (1.0, 2.0, 5.0)
-DEATHS_MAX = 3
-"""So many deaths within WINDOW_S, and the engine is paused."""
-WINDOW_S = 600.0
-"""Seconds of work: what loading and waiting took does not count, or an engine that loads slowly could die for ever."""
-PAUSE_S = 600.0
-"""Then one engine is tried; until one has worked for WINDOW_S, its death is the next pause."""
 LOOK_S = 0.5
 
 
@@ -63,39 +57,13 @@ class Paused:
 
     reason: str
     """How it ended the last time: a sentence."""
+    deaths: int
+    within_s: float
+    """So often it died in so many seconds of work."""
+    again_s: float
+    """It is tried again every so many seconds."""
     again: bool = False
     """The engine that was tried after the last pause died as well."""
-
-
-class Phase(StrEnum):
-    STARTING = "starting"
-    LOADING = "loading"
-    READY = "ready"
-    BROKEN = "broken"
-    RESTARTING = "restarting"
-    PAUSED = "paused"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStatus:
-    """What people are told about an engine."""
-
-    phase: Phase = Phase.STARTING
-    stage: str = ""
-    fraction: float | None = None
-    reason: str = ""
-    """Why it is broken or paused: a sentence."""
-    models: tuple[ModelInfo, ...] = ()
-    ready: Ready | None = None
-
-    @property
-    def is_ready(self) -> bool:
-        return self.phase is Phase.READY
-
-    @property
-    def slots(self) -> int:
-        return self.ready.slots if self.ready and self.is_ready else 0
 
 
 class EngineClient:
@@ -106,6 +74,8 @@ class EngineClient:
         settings: EngineSettings,
         *,
         deadlines: Deadlines | None = None,
+        patience: Patience | None = None,
+        start: Callable[[EngineSettings], EngineProcess] = start,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`monotonic` decides over a real process, so it is a real clock, even where a simulation replaces time's."""
@@ -115,17 +85,15 @@ class EngineClient:
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
         self._settings: EngineSettings = settings
+        self._start_process = start
         self._now = monotonic
         self._watch = Watch(deadlines or Deadlines())
         self._process: EngineProcess | None = None
         self._reader: threading.Thread | None = None
         self._on_event: Callable[[Event | Lost | Paused], None] = lambda _event: None
-        self._deaths: list[float] = []
-        """When it died, by the seconds that it had worked until then."""
-        self._worked_s = 0.0
-        self._ready_at: float | None = None
+        self._patience = patience or Patience()
+        self._restarts = Restarts(self._patience)
         self._was_ready = False
-        self._forgiving = True
         self._last_words = ""
         self._reading: str | None = None
         self._stopping = False
@@ -148,13 +116,8 @@ class EngineClient:
                 self._process.send(control)
 
     def blame_a_job(self) -> None:
-        """A job has killed two engines alone, and is out: those two deaths were not the device's.
-
-        Once only until a job is finished again: a device that kills every job would find a culprit each time.
-        """
-        if self._forgiving:
-            self._forgiving = False
-            del self._deaths[-2:]
+        """A job has killed two engines alone, and is out: those two deaths were not the device's."""
+        self._restarts.blame_a_job()
 
     def set_aside(self, model_id: str) -> bool:
         """Later generations do without that model, whose loading has killed two: not the device's fault. May be called again.
@@ -169,7 +132,7 @@ class EngineClient:
         log.error("model_set_aside", model=model_id)
         self._settings = replace(self._settings, set_aside=(*self._settings.set_aside, model_id))
         self.status = replace(self.status, models=left)
-        del self._deaths[-2:]
+        self._restarts.forgive()
         return True
 
     def _offered(self, models: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:
@@ -189,7 +152,7 @@ class EngineClient:
         with contextlib.suppress(ValueError):  # the reader buried it in this moment
             process.stop(timeout_s)
         if self._reader is not None:  # it meets the end of the pipe, which must not be closed under it
-            self._reader.join(GONE_S)
+            self._reader.join(process.gone_s)
             if self._reader.is_alive():
                 process.abandon()
                 return
@@ -200,15 +163,15 @@ class EngineClient:
     def _spawn(self) -> None:
         self._restart = None
         self.generation += 1
-        self._ready_at, self._last_words, self._reading = None, "", None
+        self._last_words, self._reading = "", None
+        self._restarts.started()
         self.status = EngineStatus(models=self.status.models)
         self._watch.started(self._now())
         try:
-            process = self._process = start(self._settings)
+            process = self._process = self._start_process(self._settings)
         except OSError as error:  # no memory or no process number left: that may pass
             log.error("engine_not_started", error=str(error))
             self._last_words = f"Its process could not be started ({error})."
-            self._count_death()
             self._plan_restart()
             return
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
@@ -279,7 +242,7 @@ class EngineClient:
             case Broken():
                 self._receive_broken(event)
             case Finished():
-                self._forgiving = True
+                self._restarts.finished()
             case Lost():
                 event = replace(event, reading=self._reading)
                 self._bury(event)
@@ -291,8 +254,8 @@ class EngineClient:
 
     def _receive_ready(self, ready: Ready) -> None:
         self.status = EngineStatus(phase=Phase.READY, models=self._offered(ready.models), ready=ready)
-        self._ready_at, self._was_ready, self._last_words = self._now(), True, ""
-        self._reading = None
+        self._was_ready, self._last_words, self._reading = True, "", None
+        self._restarts.ready(self._now())
         self._settings = pinned(self._settings, ready)
         _log_ready(ready)
 
@@ -314,29 +277,34 @@ class EngineClient:
         log.warning("engine_died", exitcode=lost.exitcode, reading=lost.reading)
         if self.status.is_ready or not self._last_words:
             self._last_words = _how_it_ended(lost)
-        self._count_death()
         self._plan_restart()
 
-    def _count_death(self) -> None:
-        if self._ready_at is not None:
-            self._worked_s += self._now() - self._ready_at
-        self._deaths = [worked for worked in self._deaths if self._worked_s - worked < WINDOW_S]
-        self._deaths.append(self._worked_s)
-
     def _plan_restart(self) -> None:
+        self._restarts.died(self._now())
         self.status = EngineStatus(phase=Phase.RESTARTING, models=self.status.models)
-        delay = BACKOFF_S[min(len(self._deaths), len(BACKOFF_S)) - 1]
-        self._restart = asyncio.get_running_loop().call_later(delay, self._spawn_or_pause)
+        loop = asyncio.get_running_loop()
+        self._restart = loop.call_later(self._restarts.breath_s, self._spawn_or_pause)
 
     def _spawn_or_pause(self) -> None:
         """Decided after the first pause for breath, since a job may have been found guilty meanwhile."""
-        if len(self._deaths) < DEATHS_MAX:
+        if not self._restarts.are_too_many:
             self._spawn()
             return
-        log.error("engine_paused", deaths=len(self._deaths), for_s=PAUSE_S, reason=self._last_words)
-        self.status = EngineStatus(phase=Phase.PAUSED, reason=self._last_words, models=self.status.models)
-        self._restart = asyncio.get_running_loop().call_later(PAUSE_S, self._spawn)
-        self._on_event(Paused(reason=self._last_words, again=len(self._deaths) > DEATHS_MAX))
+        patience, reason, deaths = self._patience, self._last_words, self._restarts.deaths
+        log.error("engine_paused", deaths=deaths, for_s=patience.pause_s, reason=reason)
+        self.status = EngineStatus(
+            phase=Phase.PAUSED, reason=reason, again_s=patience.pause_s, models=self.status.models
+        )
+        self._restart = asyncio.get_running_loop().call_later(patience.pause_s, self._spawn)
+        self._on_event(
+            Paused(
+                reason=reason,
+                deaths=patience.deaths_max,
+                within_s=patience.window_s,
+                again_s=patience.pause_s,
+                again=self._restarts.were_too_many_before,
+            )
+        )
 
 
 def pinned(settings: EngineSettings, ready: Ready) -> EngineSettings:

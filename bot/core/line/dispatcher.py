@@ -19,13 +19,13 @@ import structlog
 
 from bot.config import Settings
 from bot.core.doors import Doors
-from bot.core.engines.client import DEATHS_MAX, PAUSE_S, WINDOW_S, EngineClient, Lost, Paused
+from bot.core.engines.client import EngineClient, Lost, Paused
 from bot.core.held_up import HeldUp, held_up_by
-from bot.core.line import endings
 from bot.core.line.aboard import Aboard, Deadly, judge, loaded_alone
-from bot.core.line.endings import REMOVED, Endings, persistent
+from bot.core.line.endings import REMOVED, Endings
 from bot.core.line.estimates import Pace
 from bot.core.line.fairness import FairQueue
+from bot.core.line.retries import Retries
 from bot.core.news import DatabaseDamaged, GpuPaused, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import all_intact
@@ -52,8 +52,6 @@ from engine.contract.failpoints import Failpoint, reach
 log = structlog.get_logger(__name__)
 
 FAULTS_MAX = 2
-REFUSALS_MAX = 60
-"""So often in a row may the store refuse one event; then the operator hears of it, and it is tried on."""
 NOT_ANSWERED, TOO_LATE = Reason.of(ReasonCode.NOT_ANSWERED), Reason.of(ReasonCode.TOO_LATE)
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
@@ -69,6 +67,7 @@ class Dispatcher:
         clock: Clock,
         settings: Settings,
         doors: Doors,
+        retries: Retries | None = None,
         on_damage: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         """`on_damage` is called, once, when promises can't be kept any more since the database is damaged."""
@@ -77,7 +76,10 @@ class Dispatcher:
         self._store = store
         self._delivery = delivery
         self._clock = clock
-        self._endings = Endings(store=store, delivery=delivery, clock=clock, spool=settings.spool)
+        self._retries = retries or Retries()
+        self._endings = Endings(
+            store=store, delivery=delivery, clock=clock, spool=settings.spool, retries=self._retries
+        )
         self._on_damage = on_damage
         self._is_damaged = False
         self._line = FairQueue()
@@ -100,7 +102,7 @@ class Dispatcher:
     async def answered(self, job: Job, message_id: int) -> None:
         """The person sees a message for the job: it joins the line."""
         queued: Job | None = None
-        async for attempt in persistent():
+        async for attempt in self._retries.persistent():
             with attempt:
                 queued = await self._store.jobs.queued(job, message_id=message_id, now=self._clock.now())
         reach(Failpoint.QUEUED)
@@ -120,7 +122,7 @@ class Dispatcher:
         `message_id`: where somebody was told of it after all, but too long ago. That message gets an end.
         """
         ended: Job | None = None
-        async for attempt in persistent():
+        async for attempt in self._retries.persistent():
             with attempt:
                 now = self._clock.now()
                 if message_id is None:
@@ -242,7 +244,7 @@ class Dispatcher:
         self._endings.guild_left(guild_id)
         ended: list[Job] = []
         try:
-            async for attempt in persistent():
+            async for attempt in self._retries.persistent():
                 with attempt:
                     now = self._clock.now()
                     ended = await self._store.jobs.abandoned(guild_id=guild_id, reason=REMOVED, now=now)
@@ -358,9 +360,9 @@ class Dispatcher:
             except DatabaseError as error:  # a stranger's lock, a full disk: the event waits, in order
                 log.error("store_unavailable", error=str(error))
                 refusals += 1
-                if refusals % REFUSALS_MAX == 0:
+                if refusals % self._retries.refusals_max == 0:
                     self._background(self.warn_of_damage(str(error), is_tried_on=True))
-                await asyncio.sleep(endings.BUSY_RETRY_S)
+                await asyncio.sleep(self._retries.pause_s)
                 continue
             except Exception:  # a bug in one event must not stop all others
                 log.exception("event_failed", event_type=type(event).__name__)
@@ -381,9 +383,9 @@ class Dispatcher:
                 if not event.again:
                     news = GpuPaused(
                         reason=event.reason,
-                        deaths=DEATHS_MAX,
-                        within_s=WINDOW_S,
-                        again_s=PAUSE_S,
+                        deaths=event.deaths,
+                        within_s=event.within_s,
+                        again_s=event.again_s,
                         waiting=len(self._waiting),
                     )
                     self._background(self._delivery.tell_owner(news))

@@ -13,6 +13,8 @@ import pytest
 from bot.chat import sources
 from bot.chat.errors import UserError
 from bot.chat.sources import Attached, Fetch, Intake, from_discord
+from bot.texts import problems
+from bot.texts.language import ENGLISH
 from engine.contract import GenerationRequest, Start
 from tests.kit.toybot import Evening
 from workshop.rehearsal.loopback.driver import Attachment, Upload
@@ -80,7 +82,7 @@ async def test_a_redirect_leads_nowhere(evening: Evening, fetch: Fetch) -> None:
     """Not even to another file of the same CDN."""
     other = lies_there(evening)
     there = lies_there(evening, moved_to=other.url)
-    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
+    assert await refusal(fetch, there.url) == problems.not_fetched(ENGLISH)
     assert len(evening.discord.requests_to("GET", "attachments/")) == 1
 
 
@@ -89,14 +91,14 @@ async def test_what_the_cdn_refuses(evening: Evening, fetch: Fetch, status: int)
     """Gone, forbidden or out of order: one sentence that says what to do."""
     there = lies_there(evening)
     evening.discord.fail_next("GET", "attachments/", status=status)
-    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
+    assert await refusal(fetch, there.url) == problems.not_fetched(ENGLISH)
 
 
 async def test_a_connection_that_is_cut(evening: Evening, fetch: Fetch) -> None:
     """No traceback, and the next attempt works."""
     there = lies_there(evening)
     evening.discord.fail_next("GET", "attachments/", reset=True, times=9)
-    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
+    assert await refusal(fetch, there.url) == problems.not_fetched(ENGLISH)
     evening.discord.state.faults.clear()
     assert await fetch(there.url, MIB) == PICTURE
 
@@ -108,7 +110,7 @@ async def test_a_cdn_that_does_not_answer(
     monkeypatch.setattr(sources, "WITHIN_S", 0.1)
     there = lies_there(evening)
     hold = evening.discord.hold_next("GET", "attachments/")
-    assert await refusal(fetch, there.url) == sources.TOO_SLOW
+    assert await refusal(fetch, there.url) == problems.fetched_too_slowly(ENGLISH)
     hold.release()
 
 

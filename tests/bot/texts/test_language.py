@@ -249,7 +249,7 @@ def looked_up(source: str) -> Iterator[str | None]:
         for text in node.args[:count]:
             if isinstance(text, ast.Name) and name == "gettext" and text.id == "text":  # of `fixed`
                 continue
-            yield text.value if isinstance(text, ast.Constant) else None
+            yield str(text.value) if isinstance(text, ast.Constant) else None
 
 
 # ------------------------------------------------------------------ at the edge

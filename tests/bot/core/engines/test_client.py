@@ -14,7 +14,9 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from bot.core.engines.client import EngineClient, Lost, Paused, Phase, _log_ready
+from bot.core.engines.client import EngineClient, Lost, Paused, _log_ready
+from bot.core.engines.restarts import Patience
+from bot.core.engines.status import Phase
 from bot.core.engines.watch import Deadlines
 from engine import process as process_module
 from engine.contract import (
@@ -31,10 +33,8 @@ from engine.contract import (
     Submit,
 )
 from tests.kit import engine_child
-from tests.kit.rig import PATIENCE_S, eventually
+from tests.kit.rig import PATIENCE_S, SHORT, eventually
 from workshop.rehearsal.props import picture
-
-pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 class Ship:
@@ -66,9 +66,11 @@ Launch = Callable[..., Awaitable[Ship]]
 async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
     ships: list[Ship] = []
 
-    async def start(deadlines: Deadlines | None = None, **fake: Any) -> Ship:
+    async def start(
+        deadlines: Deadlines | None = None, patience: Patience = SHORT.patience, **fake: Any
+    ) -> Ship:
         settings = EngineSettings(model="fake", spool=str(tmp_path), fake=FakeSettings(**fake))
-        ship = Ship(EngineClient(settings, deadlines=deadlines))
+        ship = Ship(EngineClient(settings, deadlines=deadlines, patience=patience))
         ships.append(ship)
         ship.client.start(ship.events.append)
         return ship
@@ -235,11 +237,7 @@ async def test_lost_says_how_it_ended(launch: Launch) -> None:
 
 async def test_restarts_wait_longer_each_time(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that dies again and again is restarted after the pauses of the list, the last one repeated."""
-    from bot.core.engines import client as engine_client
-
-    monkeypatch.setattr(engine_client, "BACKOFF_S", (0.0, 0.01, 0.03))
-    monkeypatch.setattr(engine_client, "DEATHS_MAX", 9)
-    ship = await launch()
+    ship = await launch(patience=Patience(backoff_s=(0.0, 0.01, 0.03), deaths_max=9))
     delays: list[float] = []
     loop = asyncio.get_running_loop()
     real = loop.call_later
@@ -290,12 +288,9 @@ async def test_what_is_sent_to_a_dead_engine_is_dropped(launch: Launch) -> None:
     assert {event.job_id for event in ship.events if isinstance(event, Started | Finished)} == {2}
 
 
-async def test_stop_between_two_generations(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stop_between_two_generations(launch: Launch) -> None:
     """Stopped while a restart is planned, the client starts no process any more."""
-    from bot.core.engines import client as engine_client
-
-    monkeypatch.setattr(engine_client, "BACKOFF_S", (0.2,))
-    ship = await launch()
+    ship = await launch(patience=Patience(backoff_s=(0.2,)))
     await ship.ready()
     os.kill(ship.client.pid or 0, signal.SIGKILL)
     await eventually(lambda: ship.client.status.phase is Phase.RESTARTING)

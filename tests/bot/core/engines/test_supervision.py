@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from bot.core.engines import client as client_module
-from bot.core.engines.client import EngineClient, EngineStatus, Lost, Paused, Phase, pinned
+from bot.core.engines.client import EngineClient, Lost, Paused, pinned
+from bot.core.engines.restarts import Patience
+from bot.core.engines.status import EngineStatus, Phase
 from bot.core.engines.watch import Deadlines
 from bot.core.held_up import held_up_by
 from bot.core.news import ModelSetAside
@@ -31,7 +34,7 @@ from engine.contract import (
 )
 from engine.fake import MODEL
 from tests.kit import said
-from tests.kit.rig import SLOW, MakeRig, Rig, end_of, eventually
+from tests.kit.rig import SHORT, SLOW, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import picture
 
 HANGING = Deadlines(first_job_s=3.0, first_step_s=3.0, step_s=3.0, paces=1.0)
@@ -39,11 +42,8 @@ HANGING = Deadlines(first_job_s=3.0, first_step_s=3.0, step_s=3.0, paces=1.0)
 SET_ASIDE = "The image engine died each time it loaded the model {}: use another one."
 
 
-@pytest.fixture
-def breath(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restarts leave the dispatcher time to find a guilty job, even on a busy machine; pauses do not end in a test."""
-    monkeypatch.setattr(client_module, "BACKOFF_S", (0.7,))
-    monkeypatch.setattr(client_module, "PAUSE_S", 600.0)
+BREATH = replace(SHORT, patience=Patience(backoff_s=(0.7,)))
+"""Restarts leave the dispatcher time to find a guilty job, even on a busy machine; pauses do not end in a test."""
 
 
 def kill(rig: Rig) -> None:
@@ -65,12 +65,10 @@ async def aboard(rig: Rig, *jobs: Job) -> None:
 # ------------------------------------------------------------------ three deaths
 
 
-async def test_three_deaths_pause_the_engine_and_keep_the_line(
-    rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_three_deaths_pause_the_engine_and_keep_the_line(rig_of: MakeRig) -> None:
     """The line is kept and told so, new requests are refused with a sentence, and later everybody is served."""
-    monkeypatch.setattr(client_module, "PAUSE_S", 600.0)
-    rig = await rig_of(fake=FakeSettings(load_s=60.0), ready=False)
+    timings = replace(SHORT, patience=Patience(backoff_s=(0.02,)))
+    rig = await rig_of(fake=FakeSettings(load_s=60.0), ready=False, timings=timings)
     await eventually(lambda: rig.engine.status.models)
     jobs = [await rig.imagine(user=user) for user in (1, 2)]
     await kill_while(rig, Phase.LOADING, 3)
@@ -93,10 +91,10 @@ async def test_three_deaths_pause_the_engine_and_keep_the_line(
     assert isinstance(await rig.admit(user=3), Job)
 
 
-async def test_the_owner_is_told_once(rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_owner_is_told_once(rig_of: MakeRig) -> None:
     """One message for a GPU that stays dead, however often it is tried again."""
-    monkeypatch.setattr(client_module, "PAUSE_S", 0.2)
-    rig = await rig_of(fake=FakeSettings(load_s=60.0), ready=False)
+    timings = replace(SHORT, patience=Patience(backoff_s=(0.02,), pause_s=0.2))
+    rig = await rig_of(fake=FakeSettings(load_s=60.0), ready=False, timings=timings)
     await eventually(lambda: rig.engine.status.models)
     await rig.imagine()
     pauses: list[Paused] = []
@@ -114,13 +112,13 @@ async def test_the_owner_is_told_once(rig_of: MakeRig, monkeypatch: pytest.Monke
     assert told == (
         "Easel's GPU is paused: its image engine died 3 times within 10 minutes. "
         "The last time: Its process was ended by signal 9. 1 request keeps its place in line. "
-        "The engine is tried again every 10 minutes and when Easel is restarted; the log and `easel doctor` say more."
+        "The engine is tried again every 1 minute and when Easel is restarted; the log and `easel doctor` say more."
     )
 
 
-async def test_a_restart_of_the_bot_ends_the_pause(rig_of: MakeRig, breath: None) -> None:
+async def test_a_restart_of_the_bot_ends_the_pause(rig_of: MakeRig) -> None:
     """After a restart of the bot the engine is tried at once, and the line is served."""
-    rig = await rig_of(fake=FakeSettings(load_s=60.0), ready=False)
+    rig = await rig_of(fake=FakeSettings(load_s=60.0), ready=False, timings=BREATH)
     await eventually(lambda: rig.engine.status.models)
     job = await rig.imagine()
     await kill_while(rig, Phase.LOADING, 3)
@@ -129,22 +127,19 @@ async def test_a_restart_of_the_bot_ends_the_pause(rig_of: MakeRig, breath: None
     assert (await rig.ended(job)).state is JobState.DELIVERED
 
 
-async def test_deaths_long_apart_do_not_pause(rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deaths_long_apart_do_not_pause(rig_of: MakeRig) -> None:
     """Three deaths count only within ten minutes of work."""
-    monkeypatch.setattr(client_module, "WINDOW_S", 0.0)
-    rig = await rig_of()
+    timings = replace(SHORT, patience=Patience(backoff_s=(0.02,), window_s=0.0))
+    rig = await rig_of(timings=timings)
     for _ in range(4):
         await kill_while(rig, Phase.READY, 1)
         await eventually(lambda: rig.engine.status.is_ready)
     assert rig.delivery.told == []
 
 
-async def test_what_broke_after_it_had_worked_is_tried_again(
-    rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_broke_after_it_had_worked_is_tried_again(rig_of: MakeRig) -> None:
     """A card that is gone: its sentence is the reason of the pause, and when it is back it draws."""
-    monkeypatch.setattr(client_module, "PAUSE_S", 1.0)
-    rig = await rig_of()
+    rig = await rig_of(timings=replace(SHORT, patience=Patience(backoff_s=(0.02,), pause_s=1.0)))
     works = rig.engine._settings
     reason = "There is no CUDA device here: install NVIDIA's driver."
     rig.engine._settings = replace(works, fake=FakeSettings(broken=reason))
@@ -161,9 +156,9 @@ async def test_what_broke_after_it_had_worked_is_tried_again(
 # ------------------------------------------------------------------ who is to blame
 
 
-async def test_one_poisonous_job_does_not_pause_the_gpu(rig_of: MakeRig, breath: None) -> None:
+async def test_one_poisonous_job_does_not_pause_the_gpu(rig_of: MakeRig) -> None:
     """In company it kills three engines before it is out; the device is not blamed, and nobody else is harmed."""
-    rig = await rig_of(fake=FakeSettings(step_s=0.01, slots=4))
+    rig = await rig_of(fake=FakeSettings(step_s=0.01, slots=4), timings=BREATH)
     jobs = [await rig.imagine("CRASH" if user == 1 else "fine", user=user) for user in (2, 1, 3)]
     rows = await rig.all_ended(jobs)
     assert [(row.state, row.faults) for row in rows] == [
@@ -176,9 +171,9 @@ async def test_one_poisonous_job_does_not_pause_the_gpu(rig_of: MakeRig, breath:
     await rig.assert_books()
 
 
-async def test_a_device_that_kills_every_job_is_found_out(rig_of: MakeRig, breath: None) -> None:
+async def test_a_device_that_kills_every_job_is_found_out(rig_of: MakeRig) -> None:
     """The second culprit in a row, with no picture made in between, acquits nobody: the others keep their places."""
-    rig = await rig_of(fake=FakeSettings(slots=1))
+    rig = await rig_of(fake=FakeSettings(slots=1), timings=BREATH)
     jobs = [await rig.imagine("CRASH", user=user) for user in (1, 2, 3, 4)]
     await eventually(lambda: rig.engine.status.phase is Phase.PAUSED)
     rows = [await rig.row(job) for job in jobs]
@@ -193,9 +188,9 @@ async def test_a_device_that_kills_every_job_is_found_out(rig_of: MakeRig, breat
     assert "2 requests keep their places" in rig.delivery.told[0]
 
 
-async def test_a_job_that_freezes_its_engine_takes_nobody_with_it(rig_of: MakeRig, breath: None) -> None:
+async def test_a_job_that_freezes_its_engine_takes_nobody_with_it(rig_of: MakeRig) -> None:
     """An endless kernel with company: killed by the deadline; only the job that freezes alone twice has failed."""
-    rig = await rig_of(fake=FakeSettings(step_s=0.01, slots=4), deadlines=HANGING)
+    rig = await rig_of(fake=FakeSettings(step_s=0.01, slots=4), timings=replace(BREATH, deadlines=HANGING))
     jobs = [await rig.imagine("FREEZE" if user == 1 else "fine", user=user) for user in (2, 1, 3)]
     rows = await rig.all_ended(jobs)
     assert [(row.state, row.faults) for row in rows] == [
@@ -225,9 +220,9 @@ async def test_suspects_stay_suspects_through_a_restart_of_the_bot(rig_of: MakeR
     await rig.assert_books()
 
 
-async def test_poison_among_others_when_the_bot_dies_too(rig_of: MakeRig, breath: None) -> None:
+async def test_poison_among_others_when_the_bot_dies_too(rig_of: MakeRig) -> None:
     """All were running when the bot ended: afterwards each has its own turn, and poison meets no neighbour again."""
-    rig = await rig_of(fake=FakeSettings(step_s=0.05, slots=4))
+    rig = await rig_of(fake=FakeSettings(step_s=0.05, slots=4), timings=BREATH)
     jobs = [await rig.imagine("HANG" if user == 1 else "fine", user=user) for user in (2, 1, 3)]
     await aboard(rig, jobs[0], jobs[2])
     await rig.restart(fake=FakeSettings(step_s=0.01, slots=4, crash_word="HANG"))
@@ -280,12 +275,12 @@ def harmful(how: str, model: str, **fake: Any) -> FakeSettings:
 
 @pytest.mark.parametrize("how", ["deadly", "frozen"])
 @pytest.mark.parametrize("company", [False, True])
-async def test_a_model_that_kills_or_stalls_is_set_aside(
-    rig_of: MakeRig, breath: None, how: str, company: bool
-) -> None:
+async def test_a_model_that_kills_or_stalls_is_set_aside(rig_of: MakeRig, how: str, company: bool) -> None:
     """After two engines that died of it alone all who want it are refunded; others are drawn, and its owner is told."""
     fake = harmful(how, "bad", others=("bad", "good"), step_s=0.01)
-    rig = await rig_of(fake=fake, deadlines=replace(HANGING, first_job_s=4.0, loading_s=3.0))
+    rig = await rig_of(
+        fake=fake, timings=replace(BREATH, deadlines=replace(HANGING, first_job_s=4.0, loading_s=3.0))
+    )
     bad = [await rig.imagine(user=1, model="bad")]
     good = [await rig.imagine(user=2, model="good" if company else "fake")]
     bad += [await rig.imagine(user=3, model="bad"), await rig.imagine(user=1, model="bad")]
@@ -304,12 +299,10 @@ async def test_a_model_that_kills_or_stalls_is_set_aside(
 
 
 @pytest.mark.parametrize("how", ["deadly", "frozen"])
-async def test_a_first_model_that_kills_or_stalls_is_set_aside(
-    rig_of: MakeRig, breath: None, how: str
-) -> None:
+async def test_a_first_model_that_kills_or_stalls_is_set_aside(rig_of: MakeRig, how: str) -> None:
     """An engine that never got ready goes on with the next model; who waited for the first is refunded."""
     fake = harmful(how, "fake", others=("good",), load_s=0.3)
-    rig = await rig_of(fake=fake, deadlines=Deadlines(loading_s=1.0), ready=False)
+    rig = await rig_of(fake=fake, timings=replace(BREATH, deadlines=Deadlines(loading_s=1.0)), ready=False)
     await eventually(lambda: rig.engine.status.models)
     bad, good = await rig.imagine(user=1), await rig.imagine(user=2, model="good")
     row = await rig.ended(bad)
@@ -321,9 +314,9 @@ async def test_a_first_model_that_kills_or_stalls_is_set_aside(
     await rig.assert_books()
 
 
-async def test_the_only_model_is_never_set_aside(rig_of: MakeRig, breath: None) -> None:
+async def test_the_only_model_is_never_set_aside(rig_of: MakeRig) -> None:
     """Then the engine is paused, which keeps every place in line, and its owner is told which model it was."""
-    rig = await rig_of(fake=FakeSettings(deadly=("fake",), load_s=0.3), ready=False)
+    rig = await rig_of(fake=FakeSettings(deadly=("fake",), load_s=0.3), ready=False, timings=BREATH)
     await eventually(lambda: rig.engine.status.models)
     job = await rig.imagine()
     await eventually(lambda: rig.engine.status.phase is Phase.PAUSED)
@@ -343,12 +336,10 @@ def test_an_upscaler_alone_is_no_model_to_go_on_with(tmp_path: Path) -> None:
     assert client.status.models == (MODEL,)
 
 
-async def test_one_death_while_loading_sets_nothing_aside(
-    rig_of: MakeRig, breath: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_death_while_loading_sets_nothing_aside(rig_of: MakeRig) -> None:
     """A memory killer may have been unlucky: a model that is loaded at the second try counts as sound again."""
-    monkeypatch.setattr(client_module, "WINDOW_S", 0.0)
-    rig = await rig_of(fake=FakeSettings(others=("other",), load_s=0.5))
+    timings = replace(SHORT, patience=replace(BREATH.patience, window_s=0.0))
+    rig = await rig_of(fake=FakeSettings(others=("other",), load_s=0.5), timings=timings)
     for attempt in (1, 2):
         job = await rig.imagine(model="other")
 
@@ -368,11 +359,9 @@ async def test_one_death_while_loading_sets_nothing_aside(
 # ------------------------------------------------------------------ errors inside the engine
 
 
-async def test_a_sticky_error_ends_the_process_and_the_next_job_has_another(
-    rig_of: MakeRig, breath: None
-) -> None:
+async def test_a_sticky_error_ends_the_process_and_the_next_job_has_another(rig_of: MakeRig) -> None:
     """Exit code 70; the job is tried once more in a new process, then refunded; the next is drawn in a third one."""
-    rig = await rig_of(fake=FakeSettings(slots=1))
+    rig = await rig_of(fake=FakeSettings(slots=1), timings=BREATH)
     pids, codes = {rig.engine.pid}, list[int | None]()
     post = rig.engine._on_event
 
@@ -411,18 +400,19 @@ async def test_out_of_memory_costs_one_job_and_no_process(rig_of: MakeRig) -> No
 def immortal(monkeypatch: pytest.MonkeyPatch) -> None:
     """No signal ends an engine, as when it hangs inside its driver."""
     monkeypatch.setattr(BaseProcess, "kill", lambda _: None)
-    monkeypatch.setattr(process_module, "GONE_S", 0.3)
-    monkeypatch.setattr(client_module, "GONE_S", 0.3)
 
 
-async def test_an_engine_that_cannot_be_killed_is_left_behind(
-    tmp_path: Path, short_pauses: None, immortal: None
-) -> None:
+async def test_an_engine_that_cannot_be_killed_is_left_behind(tmp_path: Path, immortal: None) -> None:
     """Nobody waits for it but its successor, which names it and starts to load when it is really gone."""
     settings = EngineSettings(
         model="fake", spool=str(tmp_path / "spool"), data=str(tmp_path), fake=FakeSettings()
     )
-    client = EngineClient(settings, deadlines=Deadlines(first_job_s=2.0))
+    client = EngineClient(
+        settings,
+        deadlines=Deadlines(first_job_s=2.0),
+        patience=SHORT.patience,
+        start=partial(process_module.start, gone_s=0.3),
+    )
     events: list[Event | Lost | Paused] = []
     client.start(events.append)
     await eventually(lambda: client.status.is_ready)
