@@ -74,6 +74,11 @@ def _known(folder: Path) -> frozenset[str]:
 def _read(file: Path, name: str) -> Language:
     with file.open("rb") as opened:
         catalogue = read_po(opened, locale=name)
+    for message in list(
+        catalogue
+    ):  # Babel would fill in English by this language's rule: "0 credit", as in French
+        if message.id and isinstance(message.string, tuple) and not all(message.string):
+            catalogue.delete(message.id)
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)

@@ -99,7 +99,7 @@ def polish(bracketed: Path, monkeypatch: pytest.MonkeyPatch) -> Language:
 
 
 def written(catalogue: Catalog, folder: Path) -> Path:
-    file = folder / "pl" / language_module.CATALOGUE
+    file = folder / str(catalogue.locale) / language_module.CATALOGUE
     file.parent.mkdir(parents=True)
     with file.open("wb") as opened:
         write_po(opened, catalogue)
@@ -131,6 +131,21 @@ def test_what_a_catalogue_leaves_out_is_english(tmp_path: Path, monkeypatch: pyt
     assert to.gettext("Everyone") == "Wszyscy"
     assert to.gettext("In line") == "In line"
     assert [amounts.credit(count, to) for count in (1, 2)] == ["1 credit", "2 credits"]
+
+
+@pytest.mark.parametrize("forms", [("", ""), ("{count} crédit", "")])
+def test_a_plural_that_is_not_translated_is_english_in_its_own_way(
+    forms: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """French has no plural of nothing, and English has: which rule holds goes with the words."""
+    catalogue = Catalog(locale="fr")
+    catalogue.add(("{count} credit", "{count} credits"), forms)
+    monkeypatch.setattr(language_module, "LOCALES", written(catalogue, tmp_path))
+    assert [amounts.credit(count, language("fr")) for count in (0, 1, 2)] == [
+        "0 credits",
+        "1 credit",
+        "2 credits",
+    ]
 
 
 def test_each_number_has_its_form(polish: Language) -> None:
