@@ -22,11 +22,12 @@ from bot.core.asking.policy import (
     judge,
     limits_for,
 )
+from bot.core.asking.wish import Wish
 from bot.core.doors import Doors
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
 from bot.core.words import CLOSING
-from bot.job import Action, Job, JobState, NewJob, Origin, Owner, Refusal, Wish, price_of
+from bot.job import Action, Job, JobState, NewJob, Origin, Owner, Refusal, price_of
 from bot.limits import Limits, Usage
 from bot.store import Store
 from engine.contract import GenerationRequest, ModelInfo
@@ -131,7 +132,7 @@ class Admission:
             action=action,
             parent_id=parent_id,
             parent_image=parent_image,
-            wish=wish,
+            wish=None if wish is None else wish.options(),
             cost=verdict.cost,
             limits=allowance.limits,
             window_start=allowance.window.start,
