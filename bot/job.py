@@ -120,8 +120,8 @@ def work_of(request: GenerationRequest) -> float:
     return float(request.images * request.pixels * request.evaluations * rows)
 
 
-Wish = Mapping[str, Any]
-"""What a person gave, unresolved: options by their names, what was left out is not there."""
+Options = Mapping[str, Any]
+"""What a person gave, as typed: options by their names, what was left out is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ class Job:
     """Fencing number of the current try: messages of an older attempt change nothing."""
     faults: int
     """How often an engine died with this job as its only guest."""
-    wish: Wish | None = None
+    wish: Options | None = None
     """What its person gave, as typed; None where that is not known."""
     request: GenerationRequest
     action: str
@@ -223,7 +223,7 @@ class NewJob:
     action: Action
     parent_id: int | None
     parent_image: int | None = None
-    wish: Wish | None = None
+    wish: Options | None = None
     cost: int
     limits: Limits
     window_start: float

@@ -24,7 +24,8 @@ from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
 from bot.core.asking.refused import Blocked, Refused, Repeated
-from bot.job import Action, Job, Origin, Owner, Wish
+from bot.core.asking.wish import Wish
+from bot.job import Action, Job, Origin, Owner
 from bot.texts import problems
 from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach

@@ -14,8 +14,9 @@ import structlog
 from yarl import URL
 
 from bot.chat.errors import UserError
+from bot.core.asking.wish import Picture, Wish
 from bot.texts import problems
-from engine.contract import GenerationRequest, Start
+from engine.contract import GenerationRequest
 from engine.contract.failpoints import Failpoint, reach
 from engine.pictures import inputs
 
@@ -27,8 +28,6 @@ WITHIN_S = 20.0
 """For one file; the interaction's token, by which we answer then, lives for 15 minutes."""
 AT_ONCE = 4
 CHUNK = 1 << 16
-UNKNOWN = "0" * 64
-"""Stands for a digest until the file is here."""
 
 Fetch = Callable[[str, int], Awaitable[bytes]]
 """(address, most bytes) -> what lies there; raises UserError."""
@@ -39,52 +38,44 @@ Fetch = Callable[[str, int], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """What a person attached to /imagine, as far as Discord's words about it go."""
+    """What a person attached to /imagine, to be fetched."""
 
     image: discord.Attachment
     mask: discord.Attachment | None = None
-    strength: float | None = None
-    """None: what suits the model."""
-    upscale: int = 1
-
-    @property
-    def start(self) -> Start:
-        """For a request that is judged before its files are here."""
-        mask = UNKNOWN if self.mask else None
-        return Start(image=UNKNOWN, mask=mask, strength=self.strength, upscale=self.upscale)
-
-    @property
-    def shape(self) -> tuple[int, int] | None:
-        """The image's (width, height); None where Discord does not tell."""
-        return _size_of(self.image)
 
 
-def attached(
+def told_of(file: discord.Attachment | None) -> Picture | None:
+    """What Discord's words tell of it."""
+    if file is None:
+        return None
+    return Picture(name=file.filename, size=_size_of(file))
+
+
+def check_files(
     image: discord.Attachment | None,
     mask: discord.Attachment | None,
-    strength: float | None,
-    upscale: int,
+    wish: Wish,
     *,
+    times: int,
     max_mb: int,
-) -> Attached | None:
-    """What is attached, if anything; raises UserError where it can't be used, whatever its bytes turn out to be.
+) -> None:
+    """Raises UserError where what is attached can't be used for this wish, whatever its bytes turn out to be.
 
-    `upscale`: how many times as large the picture is to be as the image, 1 where it is not to be enlarged.
+    `times`: how many times as large the picture is to be as the image, 1 where it is not to be enlarged.
     """
     if image is None:
-        if upscale > 1:
+        if times > 1:
             raise UserError(problems.upscaling_needs_image)
         if mask is not None:
             raise UserError(problems.mask_needs_image)
-        if strength is not None:
+        if wish.strength is not None:
             raise UserError(problems.strength_needs_image)
-        return None
+        return
     _check(image, max_mb)
     if mask is not None:
         _check(mask, max_mb, is_mask=True)
         if _size_of(mask) != _size_of(image):
             raise UserError(problems.unlike(_size_of(mask), _size_of(image)))
-    return Attached(image=image, mask=mask, strength=strength, upscale=upscale)
 
 
 def _check(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:

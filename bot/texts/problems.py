@@ -59,9 +59,6 @@ def blocked_order(to: Language) -> str:
 
 # ------------------------------------------------------------------ what is asked for
 
-size_or_aspect = fixed("Give either a size or an aspect, not both.")
-upscaling_keeps_shape = fixed("Upscaling keeps the image's shape: leave out size and aspect.")
-upscaling_needs_shape = fixed("Discord can't tell how large this image is: save it anew and attach that.")
 upscaling_needs_image = fixed("Upscaling needs an image: attach the picture to enlarge.")
 mask_needs_image = fixed("A mask needs an image: attach the picture it belongs to as well.")
 strength_needs_image = fixed("Strength needs an image: attach the picture to start from as well.")

@@ -14,6 +14,9 @@ from bot.core.asking.refused import (
     PressedBefore,
     Refused,
     Repeated,
+    ShapeIsKept,
+    ShapeUnknown,
+    SizeAndAspect,
     TooDear,
     TooFarUpscaled,
     TooManyImages,
@@ -60,14 +63,26 @@ def refusal(refused: Refused, to: Language) -> str:
             return to.gettext("You already pressed this button: that image is still being made.")
         case LineFull():
             return to.gettext("The line is full for everybody: try again in a few minutes.")
+        case NoSuchModel() | SizeAndAspect() | ShapeIsKept() | ShapeUnknown():
+            return _of_the_wish(refused, to)
+        case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
+            return _for_now(refused, to)
+
+
+def _of_the_wish(refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnknown, to: Language) -> str:
+    match refused:
         case NoSuchModel(name=name, offered=offered):
             return to.gettext(
                 "There is no model “{name}” here: use {offered}.",
                 name=name[:NAME_SHOWN],
                 offered=choice_of(name, offered),
             )
-        case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
-            return _for_now(refused, to)
+        case SizeAndAspect():
+            return to.gettext("Give either a size or an aspect, not both.")
+        case ShapeIsKept():
+            return to.gettext("Upscaling keeps the image's shape: leave out size and aspect.")
+        case ShapeUnknown():
+            return to.gettext("Discord can't tell how large this image is: save it anew and attach that.")
 
 
 def _of_the_picture(

@@ -20,11 +20,12 @@ from bot.core.asking.policy import (
     limits_for,
 )
 from bot.core.asking.refused import Blocked, DaySpent, DiskFull, InputGone, Refused
+from bot.core.asking.wish import Wish
 from bot.core.doors import Doors
 from bot.core.held_up import Closing
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
-from bot.job import Action, Job, JobState, NewJob, Origin, Owner, Refusal, Wish, price_of
+from bot.job import Action, Job, JobState, NewJob, Origin, Owner, Refusal, price_of
 from bot.limits import Limits, Usage
 from bot.store import Store
 from engine.contract import GenerationRequest, ModelInfo
@@ -125,7 +126,7 @@ class Admission:
             action=action,
             parent_id=parent_id,
             parent_image=parent_image,
-            wish=wish,
+            wish=None if wish is None else wish.options(),
             cost=verdict.cost,
             limits=allowance.limits,
             window_start=allowance.window.start,

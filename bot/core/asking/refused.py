@@ -29,6 +29,24 @@ class NoSuchModel:
     offered: tuple[str, ...]
 
 
+# ------------------------------------------------------------------ what was asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeAndAspect:
+    """One of them is enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeIsKept:
+    """Who upscales gives neither size nor aspect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeUnknown:
+    """Discord can't tell how large the image is that is to be upscaled."""
+
+
 # ------------------------------------------------------------------ the picture itself
 
 
@@ -122,6 +140,9 @@ Refused = (
     | DiskFull
     | InputGone
     | NoSuchModel
+    | SizeAndAspect
+    | ShapeIsKept
+    | ShapeUnknown
     | TooManyPixels
     | NoSizeOfModel
     | TooFarUpscaled

@@ -174,6 +174,9 @@ REFUSED: list[refused.Refused] = [
     refused.DiskFull(),
     refused.InputGone(),
     refused.NoSuchModel(name="x", offered=("a", "b")),
+    refused.SizeAndAspect(),
+    refused.ShapeIsKept(),
+    refused.ShapeUnknown(),
     refused.TooManyPixels(size="8x8", most=512, side=64),
     refused.NoSizeOfModel(size="8x8", most=512, model="M"),
     refused.TooFarUpscaled(size="8x8", most=512, times=None),
@@ -295,7 +298,7 @@ async def test_an_answer_speaks_the_language_of_who_asks(polish: Language) -> No
     asker: Any = SimpleNamespace(locale=SimpleNamespace(value="pl"))
     to = language_of(asker)
     assert sentence_for(UserError.of(refused.Blocked()), to) == f"⟦{UserError.of(refused.Blocked())}⟧"
-    assert sentence_for(UserError(problems.size_or_aspect), to) == f"⟦{problems.size_or_aspect(ENGLISH)}⟧"
+    assert sentence_for(UserError(problems.mask_needs_image), to) == f"⟦{problems.mask_needs_image(ENGLISH)}⟧"
     assert sentence_for(InvalidRequest("The engine's own."), to) == "The engine's own."
     assert picture_info.describe(job(), to)[0].startswith("⟦**By <@")
 
