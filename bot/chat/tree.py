@@ -40,7 +40,7 @@ async def sync_commands(client: EaselClient, router: Router, store: Store, *, fo
 
 
 async def push_commands(
-    client: EaselClient, router: Router, store: Store, *, tell_owner: Tell, tried: asyncio.Event
+    client: EaselClient, router: Router, store: Store, *, tell_operator: Tell, tried: asyncio.Event
 ) -> None:
     """Until Discord has them, with growing pauses; `tried` is set after the first try."""
     for pause in pauses():
@@ -57,5 +57,5 @@ async def push_commands(
             return
         wait_s = max(pause, outage.asked_s)
         log.error("commands_not_synced", problem=outage.sentence, again_s=wait_s)
-        await tell_owner(CommandsNotPushed(outage=outage.sentence))
+        await tell_operator(CommandsNotPushed(outage=outage.sentence))
         await asyncio.sleep(wait_s)

@@ -70,7 +70,7 @@ class Delivery(Protocol):
         """Deletes the job's message; a message already gone is fine. Waits for outages; raises Irremovable."""
         ...
 
-    async def tell_owner(self, news: News) -> None:
+    async def tell_operator(self, news: News) -> None:
         """Tells whoever runs the bot, the same at most once an hour. Best effort, never raises."""
         ...
 

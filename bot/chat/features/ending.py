@@ -10,7 +10,7 @@ from bot.chat.delivery import uploads
 from bot.chat.errors import UserError, say_done
 from bot.chat.ids import Verb
 from bot.chat.look.job_view import fetched_view
-from bot.chat.order import owner_of
+from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.refused import Refused
 from bot.core.ports import Irremovable
@@ -52,7 +52,7 @@ async def fetch(interaction: Interaction, job: Job, _image: int | None) -> None:
         raise UserError(problems.not_kept_any_more)
     await interaction.response.defer(ephemeral=True, thinking=True)
     files = await uploads.files_of(job, job.images, file_bytes_max=interaction.filesize_limit)
-    paid = await interaction.client.services.admission.settle_fetch(job, owner=owner_of(interaction))
+    paid = await interaction.client.services.admission.settle_fetch(job, asker=asker_of(interaction))
     if isinstance(paid, Refused):
         raise UserError.of(paid)
     view = fetched_view(paid, [file.filename for file in files])

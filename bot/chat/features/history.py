@@ -11,9 +11,9 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
 from bot.chat.ids import OfPage, Verb, button
 from bot.chat.look.safe import code, plain
-from bot.chat.order import owner_of
+from bot.chat.order import asker_of
 from bot.chat.router import Feature
-from bot.job import Job, JobState, Owner, price_of
+from bot.job import Asker, Job, JobState, price_of
 from bot.store import Store
 from bot.texts import commands, labels, problems
 from bot.texts import request as texts
@@ -37,8 +37,8 @@ async def turn(interaction: Interaction, offset: int) -> None:
 
 
 async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
-    owner = owner_of(interaction)
-    jobs, total, offset = await _existing(interaction.client.services.store, owner, offset)
+    asker = asker_of(interaction)
+    jobs, total, offset = await _existing(interaction.client.services.store, asker, offset)
     view = ui.LayoutView(timeout=None)
     to = language_of(interaction)
     shown = texts.page(offset + 1, offset + len(jobs), total, to)
@@ -68,11 +68,11 @@ def _was_never_posted(job: Job) -> bool:
     return job.state is JobState.FAILED or job.reason is not None
 
 
-async def _existing(store: Store, owner: Owner, offset: int) -> tuple[list[Job], int, int]:
+async def _existing(store: Store, asker: Asker, offset: int) -> tuple[list[Job], int, int]:
     """The jobs of a page, how many there are in all, and where it begins: the last page where that one is gone by now."""
     while True:
         jobs, total = await store.history.page(
-            guild_id=owner.guild_id, user_id=owner.user_id, offset=offset, count=PAGE
+            guild_id=asker.guild_id, user_id=asker.user_id, offset=offset, count=PAGE
         )
         if not total:
             raise UserError(problems.no_images_yet)

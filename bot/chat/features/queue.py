@@ -8,7 +8,7 @@ from discord import app_commands
 from bot.chat.client import EaselClient
 from bot.chat.errors import language_of
 from bot.chat.look.safe import fitting
-from bot.chat.order import owner_of
+from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.refused import Refused
 from bot.core.held_up import HeldUp
@@ -25,18 +25,18 @@ LINE_SHOWN = 15
 @app_commands.command(description=commands.QUEUE)
 @app_commands.guild_only()
 async def queue(interaction: discord.Interaction[EaselClient]) -> None:
-    owner = owner_of(interaction)
+    asker = asker_of(interaction)
     services = interaction.client.services
     dispatcher = services.dispatcher
-    turned_away = await services.admission.turned_away(owner)  # from here on one moment is told
+    turned_away = await services.admission.turned_away(asker)  # from here on one moment is told
     running, waiting = dispatcher.running(), dispatcher.line()
     held_up, to = dispatcher.held_up(), language_of(interaction)
     lines = [] if held_up is None else [held_up_in_words(held_up, to, is_own=False)]
     sign = "🎨" if dispatcher.can_draw else "⏳"  # an engine that is not there draws nothing
-    lines += [f"{sign} {_what(job, owner.guild_id, to)}" for job in running]
+    lines += [f"{sign} {_what(job, asker.guild_id, to)}" for job in running]
     for place, job in enumerate(waiting[:LINE_SHOWN], 1):
         eta = dispatcher.progress_of(job).eta_s
-        lines.append(f"{place}. {progress.in_line(_what(job, owner.guild_id, to), eta, to)}")
+        lines.append(f"{place}. {progress.in_line(_what(job, asker.guild_id, to), eta, to)}")
     if not running and not waiting:
         lines += _nobody(held_up, turned_away, to)
     await interaction.response.send_message(

@@ -7,7 +7,7 @@ from discord import app_commands
 
 from bot.chat.client import EaselClient
 from bot.chat.errors import language_of
-from bot.chat.order import owner_of
+from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.texts import allowances, commands
 
@@ -15,7 +15,7 @@ from bot.texts import allowances, commands
 @app_commands.command(description=commands.QUOTA)
 @app_commands.guild_only()
 async def quota(interaction: discord.Interaction[EaselClient]) -> None:
-    allowance = await interaction.client.services.admission.allowance(owner_of(interaction))
+    allowance = await interaction.client.services.admission.allowance(asker_of(interaction))
     await interaction.response.send_message(
         "\n".join(allowances.quota(allowance, language_of(interaction))), ephemeral=True
     )

@@ -388,7 +388,7 @@ class Dispatcher:
                         again_s=event.again_s,
                         waiting=len(self._waiting),
                     )
-                    self._background(self._delivery.tell_owner(news))
+                    self._background(self._delivery.tell_operator(news))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
                 aboard = self._aboard.get(event.job_id)
                 if aboard is not None and aboard.job.attempt == event.attempt:
@@ -483,7 +483,7 @@ class Dispatcher:
         for job in wanted:
             if job.request.model == model and job.id not in self._cancelled:
                 await self._fail(job, Reason.of(ReasonCode.SET_ASIDE, model=model))
-        self._background(self._delivery.tell_owner(ModelSetAside(model=model)))
+        self._background(self._delivery.tell_operator(ModelSetAside(model=model)))
 
     async def _lost_guest(self, guest: Aboard) -> None:
         job, faults = guest.job, guest.job.faults + bool(guest.was_alone)
@@ -594,7 +594,7 @@ class Dispatcher:
 
     async def warn_of_damage(self, problem: str, *, is_tried_on: bool = False) -> None:
         """Tells the operator what is the matter with the database: the same problem at most once an hour."""
-        await self._delivery.tell_owner(DatabaseDamaged(problem=problem, is_tried_on=is_tried_on))
+        await self._delivery.tell_operator(DatabaseDamaged(problem=problem, is_tried_on=is_tried_on))
 
 
 def _why_not_drawn(job: Job) -> str | None:

@@ -161,7 +161,7 @@ class SimDelivery:
     async def remove(self, job: Job) -> None:
         raise NotImplementedError("nobody deletes anything here")
 
-    async def tell_owner(self, news: News) -> None:
+    async def tell_operator(self, news: News) -> None:
         del news
 
 

@@ -536,9 +536,9 @@ FULL, BAD = NoRoom(problem="the disk is full"), ModelSetAside(model="bad")
 async def test_the_owner_is_told_the_same_once_an_hour(studio: Studio) -> None:
     """By a direct message; another text comes through at once, the same one after an hour."""
     for news in (FULL, FULL, BAD):
-        await studio.delivery.tell_owner(news)
+        await studio.delivery.tell_operator(news)
     studio.clock.at += SAME_TEXT_EVERY_S
-    await studio.delivery.tell_owner(FULL)
+    await studio.delivery.tell_operator(FULL)
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
     assert [message.text for message in told] == [said.news(news) for news in (FULL, BAD, FULL)]
@@ -547,9 +547,9 @@ async def test_the_owner_is_told_the_same_once_an_hour(studio: Studio) -> None:
 async def test_a_clock_that_was_set_back_keeps_nothing_from_the_owner(studio: Studio) -> None:
     """What was told in a future hour is told again, instead of being kept back until then and an hour more."""
     studio.clock.at = 100_000.0
-    await studio.delivery.tell_owner(BAD)
+    await studio.delivery.tell_operator(BAD)
     studio.clock.at -= 36_000
-    await studio.delivery.tell_owner(BAD)
+    await studio.delivery.tell_operator(BAD)
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
     assert [message.text for message in told] == [said.news(BAD)] * 2
@@ -561,7 +561,7 @@ async def test_a_teams_owner_is_told(
     """A team's application is owned by a user that nobody is: its owner gets the message."""
     assert evening.bot.application is not None
     monkeypatch.setattr(evening.bot.application, "team", SimpleNamespace(owner_id=studio.alice.id))
-    await studio.delivery.tell_owner(BAD)
+    await studio.delivery.tell_operator(BAD)
 
     assert [m.text for m in studio.discord.messages(studio.discord.dm(studio.alice))] == [said.news(BAD)]
 
@@ -572,7 +572,7 @@ async def test_a_teams_owner_is_told(
 async def test_an_owner_who_can_not_be_told_is_no_error(studio: Studio, weather: dict[str, Any]) -> None:
     """Nothing is raised, and the same text is not tried again at once."""
     fault = studio.discord.fail_next("POST", "/messages", times=9, **weather)
-    await studio.delivery.tell_owner(BAD)
-    await studio.delivery.tell_owner(BAD)
+    await studio.delivery.tell_operator(BAD)
+    await studio.delivery.tell_operator(BAD)
 
     assert fault.hits == 1
