@@ -58,7 +58,7 @@ class App:
         self._dispatcher: Dispatcher | None = None
         self._delivery: DiscordDelivery | None = None
         self._chores: list[asyncio.Task[None]] = []
-        self._tell_owner: Tell | None = None
+        self._tell_operator: Tell | None = None
 
     async def open(self) -> None:
         """Whatever the disk may refuse, before anybody logs in for nothing. Raises DatabaseError and OSError."""
@@ -80,7 +80,7 @@ class App:
             on_token_refused=client.end_for_its_token,
             rival=client.rival,
         )
-        self._tell_owner = delivery.tell_owner
+        self._tell_operator = delivery.tell_operator
         doors, catalogue = Doors(), Catalogue(self.engine)
         admission = Admission(
             store=store, catalogue=catalogue, clock=self._clock, settings=self.settings, doors=doors
@@ -109,18 +109,18 @@ class App:
             ),
         )
         await dispatcher.start()
-        await self._sync(client, store, tell_owner=delivery.tell_owner)
-        self._begin(keep_house(store, self.settings, clock=self._clock, tell_owner=delivery.tell_owner))
+        await self._sync(client, store, tell_operator=delivery.tell_operator)
+        self._begin(keep_house(store, self.settings, clock=self._clock, tell_operator=delivery.tell_operator))
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
             self._begin(Health(self.settings.data_dir, signs).watch())
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
         notify("READY=1")
 
-    async def _sync(self, client: EaselClient, store: Store, *, tell_owner: Tell) -> None:
+    async def _sync(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
         """Pushes the commands; where Discord takes them only later, the bot starts with those it has."""
         tried = asyncio.Event()
-        self._begin(push_commands(client, make_tree(client), store, tell_owner=tell_owner, tried=tried))
+        self._begin(push_commands(client, make_tree(client), store, tell_operator=tell_operator, tried=tried))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SYNC_WITHIN_S):
                 await tried.wait()
@@ -141,8 +141,8 @@ class App:
 
     async def warn(self, text: str) -> None:
         """Whoever runs the bot."""
-        if self._tell_owner is not None:
-            await self._tell_owner(text)
+        if self._tell_operator is not None:
+            await self._tell_operator(text)
 
     async def close(self) -> None:
         """Rows keep their states: the next start resumes them."""

@@ -1,4 +1,4 @@
-"""The nouns of the bot: jobs, their states, owners and limits. Knows neither Discord, SQL nor the engine's process."""
+"""The nouns of the bot: jobs, their states, askers and limits. Knows neither Discord, SQL nor the engine's process."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Asker:
     """Who asks, and with which standing in the guild at that moment."""
 
     user_id: int
@@ -214,7 +214,7 @@ class NewJob:
     """Everything the one admitting statement needs."""
 
     request: GenerationRequest
-    owner: Owner
+    asker: Asker
     origin: Origin
     action: Action
     parent_id: int | None

@@ -89,13 +89,13 @@ async def imagine(
         model=model,
         lora=lora,
     )
-    owner = await order.check(interaction)
+    asker = await order.check(interaction)
     services = interaction.client.services
     chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
     check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
     await order.place(
         interaction,
-        owner,
+        asker,
         Order(
             request=resolve(wish, chosen, seed=secrets.randbelow(SEEDS)),
             model=chosen,

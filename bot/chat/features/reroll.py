@@ -19,14 +19,14 @@ from engine.contract import SEEDS
 async def reroll(interaction: Interaction, job: Job, _image: int | None) -> None:
     if job.deleted_at is not None:
         raise UserError("That image was deleted: ask for a new one with /imagine.")
-    owner = await order.check(interaction)
+    asker = await order.check(interaction)
     model = interaction.client.services.catalogue.model(job.request.model)
     request = replace(job.request, seed=secrets.randbelow(SEEDS))
     model.check(request)  # not resolved anew: it has the settings of its time
     wish = None if job.wish is None else Wish.of(job.wish).unseeded()
     await order.place(
         interaction,
-        owner,
+        asker,
         Order(request=request, model=model, wish=wish, action=Action.REROLL, parent_id=job.id),
     )
 

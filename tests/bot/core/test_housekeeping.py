@@ -36,7 +36,7 @@ def with_days(rig: Rig, days: int) -> Settings:
 async def kept(rig: Rig, settings: Settings | None = None) -> AsyncIterator[None]:
     keeping = asyncio.create_task(
         housekeeping.keep_house(
-            rig.store, settings or rig.settings, clock=rig.clock, tell_owner=rig.delivery.tell_owner
+            rig.store, settings or rig.settings, clock=rig.clock, tell_operator=rig.delivery.tell_operator
         )
     )
     try:
