@@ -209,12 +209,7 @@ def imagine(
             lora=", ".join(lora or ()),
         )
         line = CommandLine(
-            wish=wish,
-            image=image,
-            mask=mask,
-            upscaler=upscaler,
-            is_model_named=model is not None,
-            out=out,
+            wish=wish, image=image, mask=mask, upscaler=upscaler, is_model_named=model is not None, out=out
         )
         return imagine(settings, line)
 
