@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bot.core.asking.refused import Unmet
 from bot.core.engines import client as client_module
 from bot.core.engines.client import EngineClient, Lost, Paused, pinned
 from bot.core.engines.restarts import Patience
@@ -28,7 +29,6 @@ from engine.contract import (
     Event,
     FakeSettings,
     Finished,
-    InvalidRequest,
     Ready,
     Submit,
 )
@@ -291,8 +291,9 @@ async def test_a_model_that_kills_or_stalls_is_set_aside(rig_of: MakeRig, how: s
     await eventually(lambda: rig.delivery.told)
     assert rig.delivery.told == [said.news(ModelSetAside(model="bad"))]
     assert [model.id for model in rig.engine.status.models] == ["fake", "good"]
-    with pytest.raises(InvalidRequest, match="There is no model “bad” here"):
+    with pytest.raises(Unmet) as caught:
         rig.catalogue.model("bad")
+    assert "There is no model “bad” here" in said.refusal(caught.value.refused)
     later = await rig.ended(await rig.imagine(user=5, model="good"))
     assert (later.state, later.attempt) == (JobState.DELIVERED, 1)
     await rig.assert_books()
