@@ -79,7 +79,7 @@ class App:
         self._dispatcher: Dispatcher | None = None
         self._delivery: DiscordDelivery | None = None
         self._chores: list[asyncio.Task[None]] = []
-        self._tell_owner: Tell | None = None
+        self._tell_operator: Tell | None = None
 
     async def open(self) -> None:
         """Whatever the disk may refuse, before anybody logs in for nothing. Raises DatabaseError and OSError."""
@@ -102,7 +102,7 @@ class App:
             rival=client.rival,
             pauses=self._timings.pauses,
         )
-        self._tell_owner = delivery.tell_owner
+        self._tell_operator = delivery.tell_operator
         doors, catalogue = Doors(), Catalogue(self._fleet)
         admission = Admission(
             store=store, catalogue=catalogue, clock=self._clock, settings=self.settings, doors=doors
@@ -132,12 +132,12 @@ class App:
             ),
         )
         await dispatcher.start()
-        await self._sync(client, store, tell_owner=delivery.tell_owner)
+        await self._sync(client, store, tell_operator=delivery.tell_operator)
         chores = keep_house(
             store,
             self.settings,
             clock=self._clock,
-            tell_owner=delivery.tell_owner,
+            tell_operator=delivery.tell_operator,
             rounds=self._timings.rounds,
         )
         self._begin(chores)
@@ -147,10 +147,10 @@ class App:
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
         notify("READY=1")
 
-    async def _sync(self, client: EaselClient, store: Store, *, tell_owner: Tell) -> None:
+    async def _sync(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
         """Pushes the commands; where Discord takes them only later, the bot starts with those it has."""
         tried = asyncio.Event()
-        self._begin(push_commands(client, make_tree(client), store, tell_owner=tell_owner, tried=tried))
+        self._begin(push_commands(client, make_tree(client), store, tell_operator=tell_operator, tried=tried))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SYNC_WITHIN_S):
                 await tried.wait()
@@ -171,8 +171,8 @@ class App:
 
     async def warn(self, text: str) -> None:
         """Whoever runs the bot."""
-        if self._tell_owner is not None:
-            await self._tell_owner(text)
+        if self._tell_operator is not None:
+            await self._tell_operator(text)
 
     async def close(self) -> None:
         """Rows keep their states: the next start resumes them."""

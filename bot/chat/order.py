@@ -24,19 +24,20 @@ from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
 from bot.core.asking.policy import BLOCKED, Refused
-from bot.job import Action, Job, Origin, Owner, Wish
+from bot.core.asking.wish import Wish
+from bot.job import Action, Asker, Job, Origin
 from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
 
-def owner_of(interaction: Interaction) -> Owner:
+def asker_of(interaction: Interaction) -> Asker:
     """Who asks; raises UserError outside a server."""
     user = interaction.user
     if interaction.guild_id is None or not isinstance(user, discord.Member):
         raise UserError("Use this in a server, not in a direct message.")
-    return Owner(
+    return Asker(
         user_id=user.id, guild_id=interaction.guild_id, role_ids=tuple(role.id for role in user.roles)
     )
 
@@ -56,14 +57,14 @@ class Order:
     """What the request starts from and is not here yet."""
 
 
-async def check(interaction: Interaction) -> Owner:
+async def check(interaction: Interaction) -> Asker:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
-    services, owner = interaction.client.services, owner_of(interaction)
+    services, asker = interaction.client.services, asker_of(interaction)
     _check_place(interaction)
-    if await services.admission.is_blocked(owner):
+    if await services.admission.is_blocked(asker):
         raise UserError(BLOCKED)
     await services.catalogue.described()
-    return owner
+    return asker
 
 
 def _check_place(interaction: Interaction) -> None:
@@ -93,11 +94,11 @@ def _is_shut_out(interaction: Interaction) -> bool:
     return not is_in and not interaction.app_permissions.manage_threads
 
 
-async def place(interaction: Interaction, owner: Owner, order: Order) -> None:
+async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
     """Stores, answers and queues a job for who came through `check`; raises UserError with the reason when it is refused."""
     services, request = interaction.client.services, order.request
     if order.files is not None:
-        refused = await services.admission.why_not(request, owner=owner, model=order.model)
+        refused = await services.admission.why_not(request, asker=asker, model=order.model)
         if refused is not None:
             raise UserError(refused.reason)
         if not await _defer(interaction):
@@ -105,7 +106,7 @@ async def place(interaction: Interaction, owner: Owner, order: Order) -> None:
         request = await services.intake.complete(request, order.files)
     job = await services.admission.admit(
         request,
-        owner=owner,
+        asker=asker,
         origin=_origin(interaction),
         model=order.model,
         action=order.action,

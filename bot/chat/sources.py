@@ -14,7 +14,8 @@ import structlog
 from yarl import URL
 
 from bot.chat.errors import UserError
-from engine.contract import GenerationRequest, Start
+from bot.core.asking.wish import Picture, Wish
+from engine.contract import GenerationRequest
 from engine.contract.failpoints import Failpoint, reach
 from engine.pictures import inputs
 
@@ -26,8 +27,6 @@ WITHIN_S = 20.0
 """For one file; the interaction's token, by which we answer then, lives for 15 minutes."""
 AT_ONCE = 4
 CHUNK = 1 << 16
-UNKNOWN = "0" * 64
-"""Stands for a digest until the file is here."""
 
 NOT_FETCHED = "The picture could not be fetched from Discord and nothing was charged: attach it again."
 TOO_SLOW = "Discord took too long to hand over the picture and nothing was charged: try again in a moment."
@@ -44,47 +43,40 @@ Fetch = Callable[[str, int], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """What a person attached to /imagine, as far as Discord's words about it go."""
+    """What a person attached to /imagine, to be fetched."""
 
     image: discord.Attachment
     mask: discord.Attachment | None = None
-    strength: float | None = None
-    """None: what suits the model."""
-    upscale: int = 1
-
-    @property
-    def start(self) -> Start:
-        """For a request that is judged before its files are here."""
-        mask = UNKNOWN if self.mask else None
-        return Start(image=UNKNOWN, mask=mask, strength=self.strength, upscale=self.upscale)
-
-    @property
-    def shape(self) -> tuple[int, int] | None:
-        """The image's (width, height); None where Discord does not tell."""
-        width, height = self.image.width, self.image.height
-        return (width, height) if width and height else None
 
 
-def attached(
+def told_of(file: discord.Attachment | None) -> Picture | None:
+    """What Discord's words tell of it."""
+    if file is None:
+        return None
+    size = (file.width, file.height) if file.width and file.height else None
+    return Picture(name=file.filename, size=size)
+
+
+def check_files(
     image: discord.Attachment | None,
     mask: discord.Attachment | None,
-    strength: float | None,
-    upscale: int,
+    wish: Wish,
     *,
+    times: int,
     max_mb: int,
-) -> Attached | None:
-    """What is attached, if anything; raises UserError where it can't be used, whatever its bytes turn out to be.
+) -> None:
+    """Raises UserError where what is attached can't be used for this wish, whatever its bytes turn out to be.
 
-    `upscale`: how many times as large the picture is to be as the image, 1 where it is not to be enlarged.
+    `times`: how many times as large the picture is to be as the image, 1 where it is not to be enlarged.
     """
     if image is None:
-        if upscale > 1:
+        if times > 1:
             raise UserError("Upscaling needs an image: attach the picture to enlarge.")
         if mask is not None:
             raise UserError("A mask needs an image: attach the picture it belongs to as well.")
-        if strength is not None:
+        if wish.strength is not None:
             raise UserError("Strength needs an image: attach the picture to start from as well.")
-        return None
+        return
     _check("image", image, max_mb)
     if mask is not None:
         _check("mask", mask, max_mb)
@@ -92,7 +84,6 @@ def attached(
             raise UserError(
                 f"The mask has {_size_of(mask)} and the image {_size_of(image)}: make them alike."
             )
-    return Attached(image=image, mask=mask, strength=strength, upscale=upscale)
 
 
 def _check(what: str, file: discord.Attachment, max_mb: int) -> None:

@@ -39,7 +39,7 @@ async def sync_commands(client: EaselClient, router: Router, store: Store, *, fo
 
 
 async def push_commands(
-    client: EaselClient, router: Router, store: Store, *, tell_owner: Tell, tried: asyncio.Event
+    client: EaselClient, router: Router, store: Store, *, tell_operator: Tell, tried: asyncio.Event
 ) -> None:
     """Until Discord has them, with growing pauses; `tried` is set after the first try."""
     for pause in pauses():
@@ -56,7 +56,7 @@ async def push_commands(
             return
         wait_s = max(pause, outage.asked_s)
         log.error("commands_not_synced", problem=outage.sentence, again_s=wait_s)
-        await tell_owner(
+        await tell_operator(
             f"Easel's commands could not be pushed to Discord and stay as they are. {outage.sentence}"
         )
         await asyncio.sleep(wait_s)

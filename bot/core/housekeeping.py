@@ -51,13 +51,13 @@ class Chore:
     failure: str
     """The event that is logged, at error level, when it fails."""
     news: str = ""
-    """What the owner is told then, with `{error}` in it; empty: nothing."""
+    """What the operator is told then, with `{error}` in it; empty: nothing."""
 
 
 async def keep_house(
-    store: Store, settings: Settings, *, clock: Clock, tell_owner: Tell, rounds: Rounds
+    store: Store, settings: Settings, *, clock: Clock, tell_operator: Tell, rounds: Rounds
 ) -> None:
-    """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_owner` takes what a person must mend."""
+    """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_operator` takes what a person must mend."""
     chores = (
         Chore(
             every=1,
@@ -77,13 +77,13 @@ async def keep_house(
             news="Easel takes no new requests, to have room for those in line: {error}.",
         ),
         Chore(every=rounds.sweeps, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
-        Chore(every=rounds.audits, do=lambda: _audit(store, tell_owner), failure="audit_failed"),
+        Chore(every=rounds.audits, do=lambda: _audit(store, tell_operator), failure="audit_failed"),
     )
     turn = 0
     while True:
         for chore in chores:
             if turn % chore.every == 0:
-                await _try(chore, tell_owner)
+                await _try(chore, tell_operator)
         turn += 1
         await asyncio.sleep(rounds.every_s)
 
@@ -95,22 +95,22 @@ async def _look_for_room(settings: Settings) -> None:
         raise OSError(f"less than {floor} MB are free in {settings.data_dir}")
 
 
-async def _audit(store: Store, tell_owner: Tell) -> None:
+async def _audit(store: Store, tell_operator: Tell) -> None:
     """What contradicts the books: at the start, and every hour."""
     for problem in await store.history.audit():
         log.error("audit", problem=problem)
-        await tell_owner(f"Easel's database contradicts itself: {problem}")
+        await tell_operator(f"Easel's database contradicts itself: {problem}")
 
 
-async def _try(chore: Chore, tell_owner: Tell) -> None:
+async def _try(chore: Chore, tell_operator: Tell) -> None:
     try:
         await chore.do()
     except (DatabaseError, OSError) as error:  # it is tried again at its next turn
         log.error(chore.failure, error=str(error))
         if chore.news:
-            await tell_owner(chore.news.format(error=str(error).rstrip(".")))
+            await tell_operator(chore.news.format(error=str(error).rstrip(".")))
         elif isinstance(error, Unusable):
-            await tell_owner(of_damage(str(error)))
+            await tell_operator(of_damage(str(error)))
 
 
 # ------------------------------------------------------------------ backups

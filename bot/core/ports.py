@@ -64,7 +64,7 @@ class Delivery(Protocol):
         """Deletes the job's message; a message already gone is fine. Waits for outages; raises Irremovable."""
         ...
 
-    async def tell_owner(self, text: str) -> None:
+    async def tell_operator(self, text: str) -> None:
         """Tells whoever runs the bot, the same text at most once an hour. Best effort, never raises."""
         ...
 

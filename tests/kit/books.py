@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from bot.job import Action, Job, NewJob, Origin, Owner, cost_of
+from bot.job import Action, Asker, Job, NewJob, Origin, cost_of
 from bot.limits import Limits
 from bot.store import Store
 from engine.contract import GenerationRequest, SpooledImage
@@ -53,7 +53,7 @@ def admission(
     number = next(_interactions) if interaction is None else interaction
     return NewJob(
         request=wish,
-        owner=Owner(user_id=user, guild_id=guild),
+        asker=Asker(user_id=user, guild_id=guild),
         origin=Origin(
             interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5, part=part
         ),

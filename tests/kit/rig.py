@@ -27,7 +27,7 @@ from bot.core.line.retries import Retries
 from bot.core.ports import Progress, Undeliverable
 from bot.core.spool import Spool
 from bot.core.words import why
-from bot.job import Action, Job, JobState, Origin, Owner, Reason
+from bot.job import Action, Asker, Job, JobState, Origin, Reason
 from bot.store import Store
 from engine.contract import EngineSettings, FakeSettings
 from workshop.rehearsal.props import GUILD, TestClock, picture
@@ -65,7 +65,7 @@ class RecordingDelivery:
     finished: list[Job] = field(default_factory=list[Job])
     removed: list[int] = field(default_factory=list[int])
     told: list[str] = field(default_factory=list[str])
-    """What the owner was told."""
+    """What the operator was told."""
     answers: dict[int, int] = field(default_factory=dict[int, int])
     """What `find_answer` finds: interaction id -> message id."""
     undeliverable: str | None = None
@@ -91,7 +91,7 @@ class RecordingDelivery:
     async def remove(self, job: Job) -> None:
         self.removed.append(job.id)
 
-    async def tell_owner(self, text: str) -> None:
+    async def tell_operator(self, text: str) -> None:
         self.told.append(text)
 
     def of(self, job: Job) -> list[Showing]:
@@ -205,7 +205,7 @@ class Rig:
         number = next(_interactions)
         return await self.admission.admit(
             picture(prompt, **values),
-            owner=Owner(user_id=user, guild_id=GUILD, role_ids=roles),
+            asker=Asker(user_id=user, guild_id=GUILD, role_ids=roles),
             origin=Origin(interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5),
             action=Action.IMAGINE if parent_id is None else Action.REROLL,
             parent_id=parent_id,

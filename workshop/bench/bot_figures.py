@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.config import Settings
-from bot.job import Action, NewJob, Origin, Owner
+from bot.job import Action, Asker, NewJob, Origin
 from bot.limits import Limits
 from bot.shell.exits import EXIT_FAILED
 from bot.store import Store
@@ -197,7 +197,7 @@ def _request() -> GenerationRequest:
 def _admission(number: int) -> NewJob:
     return NewJob(
         request=_request(),
-        owner=Owner(user_id=1000 + number % 1000, guild_id=number % 10),
+        asker=Asker(user_id=1000 + number % 1000, guild_id=number % 10),
         origin=Origin(interaction_id=10**15 + number, application_id=5, token="t", channel_id=3),
         action=Action.IMAGINE,
         parent_id=None,

@@ -30,7 +30,7 @@ from bot.chat.delivery.poster import (
 from bot.chat.delivery.previews import PreviewSlot, may_be_about_the_file, stamp
 from bot.chat.errors import AUTOMOD, LOST, is_blocked
 from bot.chat.look import job_view
-from bot.chat.operator import OwnerLine
+from bot.chat.operator import OperatorLine
 from bot.chat.outages import told
 from bot.chat.rival import Rival
 from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
@@ -96,7 +96,7 @@ class DiscordDelivery:
             pauses=self._pauses,
             on_token_refused=on_token_refused,
         )
-        self._owner = OwnerLine(client, clock=clock)
+        self._operator = OperatorLine(client, clock=clock)
 
     # -------------------------------------------------------------- progress
 
@@ -281,5 +281,5 @@ class DiscordDelivery:
                 await self._poster.end_with_the_process()
             raise Irremovable("Discord did not delete the message: try again later.") from error
 
-    async def tell_owner(self, text: str) -> None:
-        await self._owner.tell(text)
+    async def tell_operator(self, text: str) -> None:
+        await self._operator.tell(text)

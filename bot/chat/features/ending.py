@@ -9,7 +9,7 @@ from bot.chat.delivery import uploads
 from bot.chat.errors import UserError, say_done
 from bot.chat.ids import Verb
 from bot.chat.look.job_view import fetched_view
-from bot.chat.order import owner_of
+from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.policy import Refused
 from bot.core.ports import Irremovable
@@ -49,7 +49,7 @@ async def fetch(interaction: Interaction, job: Job, _image: int | None) -> None:
         raise UserError("This image is not kept any more: ask for a new one with /imagine.")
     await interaction.response.defer(ephemeral=True, thinking=True)
     files = await uploads.files_of(job, job.images, file_bytes_max=interaction.filesize_limit)
-    paid = await interaction.client.services.admission.settle_fetch(job, owner=owner_of(interaction))
+    paid = await interaction.client.services.admission.settle_fetch(job, asker=asker_of(interaction))
     if isinstance(paid, Refused):
         raise UserError(paid.reason)
     view = fetched_view(paid, [file.filename for file in files])

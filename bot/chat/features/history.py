@@ -12,10 +12,10 @@ from bot.chat.errors import UserError
 from bot.chat.ids import OfPage, Verb, button
 from bot.chat.look.job_view import start_words
 from bot.chat.look.safe import code, plain
-from bot.chat.order import owner_of
+from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.policy import credit
-from bot.job import Job, JobState, Owner, price_of
+from bot.job import Asker, Job, JobState, price_of
 from bot.store import Store
 
 PAGES = "history"
@@ -36,8 +36,8 @@ async def turn(interaction: Interaction, offset: int) -> None:
 
 
 async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
-    owner = owner_of(interaction)
-    jobs, total, offset = await _existing(interaction.client.services.store, owner, offset)
+    asker = asker_of(interaction)
+    jobs, total, offset = await _existing(interaction.client.services.store, asker, offset)
     view = ui.LayoutView(timeout=None)
     shown = f"**Your images** {offset + 1}–{offset + len(jobs)} of {total}"
     view.add_item(ui.TextDisplay("\n".join([shown, *(_entry(job) for job in jobs)])))
@@ -64,11 +64,11 @@ def _was_never_posted(job: Job) -> bool:
     return job.state is JobState.FAILED or job.reason is not None
 
 
-async def _existing(store: Store, owner: Owner, offset: int) -> tuple[list[Job], int, int]:
+async def _existing(store: Store, asker: Asker, offset: int) -> tuple[list[Job], int, int]:
     """The jobs of a page, how many there are in all, and where it begins: the last page where that one is gone by now."""
     while True:
         jobs, total = await store.history.page(
-            guild_id=owner.guild_id, user_id=owner.user_id, offset=offset, count=PAGE
+            guild_id=asker.guild_id, user_id=asker.user_id, offset=offset, count=PAGE
         )
         if not total:
             raise UserError("You have no images here yet: try /imagine.")

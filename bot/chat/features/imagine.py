@@ -12,11 +12,10 @@ from discord.app_commands import Choice, Range
 
 from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
-from bot.chat.errors import UserError
 from bot.chat.order import Order
 from bot.chat.router import Feature
-from bot.chat.sources import Attached, attached
-from bot.job import Wish
+from bot.chat.sources import Attached, check_files, told_of
+from bot.core.asking.wish import Wish, resolve
 from engine.contract import (
     GUIDANCE_MAX,
     GUIDANCE_MIN,
@@ -28,8 +27,6 @@ from engine.contract import (
     AdapterInfo,
     InvalidRequest,
     ModelInfo,
-    parse_loras,
-    parse_size,
 )
 
 CHOICES_MAX = 25
@@ -75,54 +72,37 @@ async def imagine(
     model: Range[str, 1, 100] | None = None,
     lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
 ) -> None:
-    owner = await order.check(interaction)
-    services = interaction.client.services
-    chosen = services.catalogue.model(model, upscale=upscale or 1)
-    times = upscale or chosen.scale
-    files = attached(image, mask, strength, times, max_mb=services.settings.images_in.max_mb)
-    request = chosen.request(
+    wish = Wish(
         prompt=prompt,
         negative_prompt=negative_prompt,
-        size=_size(chosen, size, aspect, files),
+        image=told_of(image),
+        mask=told_of(mask),
+        strength=strength,
+        upscale=upscale,
+        aspect=aspect,
+        size=size,
         steps=steps,
-        guidance_scale=guidance,
+        guidance=guidance,
+        seed=seed,
         sampler=sampler,
-        seed=secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed,
         images=images,
-        start=files.start if files is not None else None,
-        loras=parse_loras(lora or ""),
+        model=model,
+        lora=lora,
     )
+    asker = await order.check(interaction)
+    services = interaction.client.services
+    chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
+    check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
     await order.place(
-        interaction, owner, Order(request=request, model=chosen, wish=_wish(interaction), files=files)
+        interaction,
+        asker,
+        Order(
+            request=resolve(wish, chosen, seed=secrets.randbelow(SEEDS)),
+            model=chosen,
+            wish=wish,
+            files=Attached(image=image, mask=mask) if image is not None else None,
+        ),
     )
-
-
-def _wish(interaction: Interaction) -> Wish:
-    """What was filled in, as typed; of a file its name."""
-    return {
-        name: value.filename if isinstance(value, discord.Attachment) else value
-        for name, value in interaction.namespace
-    }
-
-
-def _size(
-    model: ModelInfo, size: str | None, aspect: str | None, files: Attached | None
-) -> tuple[int, int] | None:
-    """What was asked for, else the shape of the image; None leaves it to the model."""
-    shape = files.shape if files is not None else None
-    if files is not None and files.upscale > 1:
-        if size or aspect:
-            raise UserError("Upscaling keeps the image's shape: leave out size and aspect.")
-        if shape is None:
-            raise UserError("Discord can't tell how large this image is: save it anew and attach that.")
-        return model.upscaled(*shape, files.upscale)
-    if size and aspect:
-        raise UserError("Give either a size or an aspect, not both.")
-    if size:
-        return parse_size(size)
-    if aspect:
-        return model.size_for(aspect)
-    return model.size_like(*shape) if shape is not None else None
 
 
 def _filled_in(interaction: Interaction) -> ModelInfo | None:

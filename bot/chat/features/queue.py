@@ -8,7 +8,7 @@ from discord import app_commands
 from bot.chat.client import EaselClient
 from bot.chat.look.job_view import duration
 from bot.chat.look.safe import fitting
-from bot.chat.order import owner_of
+from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.policy import Refused
 from bot.core.words import EVERYBODYS
@@ -20,19 +20,19 @@ LINE_SHOWN = 15
 @app_commands.command(description="Who is being served and who waits")
 @app_commands.guild_only()
 async def queue(interaction: discord.Interaction[EaselClient]) -> None:
-    owner = owner_of(interaction)
+    asker = asker_of(interaction)
     services = interaction.client.services
     dispatcher = services.dispatcher
-    turned_away = await services.admission.turned_away(owner)  # from here on one moment is told
+    turned_away = await services.admission.turned_away(asker)  # from here on one moment is told
     running, waiting = dispatcher.running(), dispatcher.line()
     hint = dispatcher.held_up(kept=EVERYBODYS)
     lines = [hint] if hint else []
     sign = "🎨" if dispatcher.can_draw else "⏳"  # an engine that is not there draws nothing
-    lines += [f"{sign} {_what(job, owner.guild_id)}" for job in running]
+    lines += [f"{sign} {_what(job, asker.guild_id)}" for job in running]
     for place, job in enumerate(waiting[:LINE_SHOWN], 1):
         eta = dispatcher.progress_of(job).eta_s
         about = f" · about {duration(eta)}" if eta is not None else ""
-        lines.append(f"{place}. {_what(job, owner.guild_id)}{about}")
+        lines.append(f"{place}. {_what(job, asker.guild_id)}{about}")
     if not running and not waiting:
         lines += _nobody(hint, turned_away)
     await interaction.response.send_message(

@@ -6,7 +6,7 @@ import discord
 from discord import app_commands
 
 from bot.chat.client import EaselClient
-from bot.chat.order import owner_of
+from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.admission import Allowance
 from bot.core.asking.policy import BLOCKED, area, credit
@@ -15,7 +15,7 @@ from bot.core.asking.policy import BLOCKED, area, credit
 @app_commands.command(description="What you used today, what is left, and when it renews")
 @app_commands.guild_only()
 async def quota(interaction: discord.Interaction[EaselClient]) -> None:
-    allowance = await interaction.client.services.admission.allowance(owner_of(interaction))
+    allowance = await interaction.client.services.admission.allowance(asker_of(interaction))
     await interaction.response.send_message("\n".join(quota_lines(allowance)), ephemeral=True)
 
 

@@ -22,11 +22,12 @@ from bot.core.asking.policy import (
     judge,
     limits_for,
 )
+from bot.core.asking.wish import Wish
 from bot.core.doors import Doors
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
 from bot.core.words import CLOSING
-from bot.job import Action, Job, JobState, NewJob, Origin, Owner, Refusal, Wish, price_of
+from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Refusal, price_of
 from bot.limits import Limits, Usage
 from bot.store import Store
 from engine.contract import GenerationRequest, ModelInfo
@@ -59,7 +60,7 @@ class Admission:
         self._doors = doors
 
     async def why_not(
-        self, request: GenerationRequest, *, owner: Owner, model: ModelInfo | None = None
+        self, request: GenerationRequest, *, asker: Asker, model: ModelInfo | None = None
     ) -> Refused | None:
         """Why `admit` would refuse now: for a request that is costly to complete, such as by a download.
 
@@ -67,7 +68,7 @@ class Admission:
         """
         if (closed := self._closed()) is not None:
             return closed
-        allowance = await self.allowance(owner)
+        allowance = await self.allowance(asker)
         if allowance.limits.is_blocked:
             return Refused(reason=BLOCKED)
         verdict = judge(request, allowance.limits, model=model)
@@ -76,15 +77,15 @@ class Admission:
         refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
         return _explained(refusal, verdict, allowance) if refusal is not None else None
 
-    async def turned_away(self, owner: Owner) -> Refused | None:
+    async def turned_away(self, asker: Asker) -> Refused | None:
         """Why a person could ask for nothing at all now, whatever it were."""
         if (closed := self._closed()) is not None:
             return closed
-        return Refused(reason=BLOCKED) if await self.is_blocked(owner) else None
+        return Refused(reason=BLOCKED) if await self.is_blocked(asker) else None
 
-    async def is_blocked(self, owner: Owner) -> bool:
+    async def is_blocked(self, asker: Asker) -> bool:
         """Whether an admin lets this person make nothing: said first, since nothing they change would help."""
-        return (await self._limits(owner)).is_blocked
+        return (await self._limits(asker)).is_blocked
 
     def _closed(self) -> Refused | None:
         """Why nobody's request is taken now."""
@@ -102,7 +103,7 @@ class Admission:
         self,
         request: GenerationRequest,
         *,
-        owner: Owner,
+        asker: Asker,
         origin: Origin,
         model: ModelInfo | None = None,
         action: Action = Action.IMAGINE,
@@ -116,7 +117,7 @@ class Admission:
         """
         if (closed := self._closed()) is not None:
             return closed
-        allowance = await self.allowance(owner)
+        allowance = await self.allowance(asker)
         if allowance.limits.is_blocked:
             return Refused(reason=BLOCKED)
         verdict = judge(request, allowance.limits, model=model)
@@ -126,12 +127,12 @@ class Admission:
             return Refused(reason=INPUT_GONE)
         new = NewJob(
             request=request,
-            owner=owner,
+            asker=asker,
             origin=origin,
             action=action,
             parent_id=parent_id,
             parent_image=parent_image,
-            wish=wish,
+            wish=None if wish is None else wish.options(),
             cost=verdict.cost,
             limits=allowance.limits,
             window_start=allowance.window.start,
@@ -139,19 +140,19 @@ class Admission:
         )
         admitted = await self._store.jobs.admit(new, self._clock.now())
         if isinstance(admitted, Refusal):
-            return _explained(admitted, verdict, await self.allowance(owner))
+            return _explained(admitted, verdict, await self.allowance(asker))
         reach(Failpoint.ADMITTED)
-        log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
+        log.info("job_accepted", job=admitted.id, user=asker.user_id, guild=asker.guild_id, cost=verdict.cost)
         return admitted
 
-    async def settle_fetch(self, job: Job, *, owner: Owner) -> Job | Refused:
+    async def settle_fetch(self, job: Job, *, asker: Asker) -> Job | Refused:
         """The job whose person now gets what could not be posted, paid for by the day on which it was asked for.
 
         What was delivered is paid for, and so is what was fetched before.
         """
         if job.state is JobState.DELIVERED:
             return job
-        limits, zone = await self._limits(owner), await self._zone(owner.guild_id)
+        limits, zone = await self._limits(asker), await self._zone(asker.guild_id)
         day, price = day_of(job.created_at, zone), price_of(job.cost, job.images)
         paid = await self._store.jobs.fetched(
             job, charged=price, day=(day.start, day.end), credits_per_day=limits.credits_per_day
@@ -164,12 +165,12 @@ class Admission:
             "ask for a new one with /imagine."
         )
 
-    async def allowance(self, owner: Owner) -> Allowance:
+    async def allowance(self, asker: Asker) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""
-        limits = await self._limits(owner)
-        window = day_of(self._clock.now(), await self._zone(owner.guild_id))
+        limits = await self._limits(asker)
+        window = day_of(self._clock.now(), await self._zone(asker.guild_id))
         usage = await self._store.jobs.usage(
-            guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
+            guild_id=asker.guild_id, user_id=asker.user_id, window_start=window.start
         )
         return Allowance(limits=limits, usage=usage, window=window)
 
@@ -182,10 +183,10 @@ class Admission:
             log.warning("time_zone_unknown", guild=guild_id, zone=name, error=str(error))
             return ZoneInfo(self._settings.server.time_zone)
 
-    async def _limits(self, owner: Owner) -> Limits:
+    async def _limits(self, asker: Asker) -> Limits:
         return limits_for(
-            owner,
-            await self._store.settings.limits(owner.guild_id),
+            asker,
+            await self._store.settings.limits(asker.guild_id),
             defaults=self._settings.limits.to_limits(),
             ceilings=self._settings.ceilings.to_limits(),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from bot.job import Owner, Refusal, cost_of
+from bot.job import Asker, Refusal, cost_of
 from bot.limits import LimitEntry, Limits, Subject, Usage
 from engine.contract import SIDE_MIN, SIDE_MULTIPLE, GenerationRequest, ModelInfo
 
@@ -42,13 +42,13 @@ def day_of(now: float, zone: ZoneInfo) -> Window:
     return Window(start=start, end=end)
 
 
-def limits_for(owner: Owner, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits) -> Limits:
+def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits) -> Limits:
     """The limits that hold for one person, field by field.
 
     The member's own entry beats the most generous of their roles, which beats the entry for
-    everyone, which beats the configuration's default; nothing exceeds the owner's ceilings.
+    everyone, which beats the configuration's default; nothing exceeds the operator's ceilings.
     """
-    relevant = [entry for entry in entries if _concerns(entry, owner)]
+    relevant = [entry for entry in entries if _concerns(entry, asker)]
 
     def value(name: str) -> int:
         for subject in (Subject.MEMBER, Subject.ROLE, Subject.EVERYONE):
@@ -62,14 +62,14 @@ def limits_for(owner: Owner, entries: Iterable[LimitEntry], *, defaults: Limits,
     return Limits(**{name: min(value(name), int(getattr(ceilings, name))) for name in Limits.names()})
 
 
-def _concerns(entry: LimitEntry, owner: Owner) -> bool:
+def _concerns(entry: LimitEntry, asker: Asker) -> bool:
     match entry.subject:
         case Subject.EVERYONE:
             return True
         case Subject.ROLE:
-            return entry.subject_id in owner.role_ids
+            return entry.subject_id in asker.role_ids
         case Subject.MEMBER:
-            return entry.subject_id == owner.user_id
+            return entry.subject_id == asker.user_id
 
 
 BLOCKED = "You are blocked from making images on this server: only its admins can change that."

@@ -382,7 +382,7 @@ class Dispatcher:
                 self._show_line()
                 if not event.again:
                     text = for_the_owner(event, waiting=len(self._waiting))
-                    self._background(self._delivery.tell_owner(text))
+                    self._background(self._delivery.tell_operator(text))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
                 aboard = self._aboard.get(event.job_id)
                 if aboard is not None and aboard.job.attempt == event.attempt:
@@ -470,7 +470,7 @@ class Dispatcher:
         for job in [*self.line(), *self._jobs_of(victims)]:
             if job.request.model == model and job.id not in self._cancelled:
                 await self._fail(job, Reason.of(ReasonCode.SET_ASIDE, model=model))
-        self._background(self._delivery.tell_owner(model_set_aside(model)))
+        self._background(self._delivery.tell_operator(model_set_aside(model)))
 
     async def _take_back(self, job: Job, victim: Victim) -> None:
         faults = job.faults + victim.was_alone
@@ -574,7 +574,7 @@ class Dispatcher:
 
     async def warn_of_damage(self, problem: str) -> None:
         """Tells the operator what is the matter with the database: the same problem at most once an hour."""
-        await self._delivery.tell_owner(of_damage(problem))
+        await self._delivery.tell_operator(of_damage(problem))
 
 
 def _why_not_drawn(job: Job) -> str | None:

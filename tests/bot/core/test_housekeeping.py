@@ -43,7 +43,7 @@ async def kept(rig: Rig, settings: Settings | None = None, *, rounds: Rounds = U
             rig.store,
             settings or rig.settings,
             clock=rig.clock,
-            tell_owner=rig.delivery.tell_owner,
+            tell_operator=rig.delivery.tell_operator,
             rounds=rounds,
         )
     )

@@ -12,7 +12,7 @@ import pytest
 from bot.core.asking.admission import INPUT_GONE
 from bot.core.asking.policy import Refused
 from bot.core.spool import hold_inputs
-from bot.job import Job, JobState, Owner
+from bot.job import Asker, Job, JobState
 from engine.contract import FakeSettings
 from engine.pictures import inputs
 from tests.bot.core.test_housekeeping import DAY_S, HELD, OFTEN, kept, with_days
@@ -121,19 +121,19 @@ async def test_a_request_whose_input_is_gone_is_refused(rig_of: MakeRig, missing
 async def test_what_would_be_refused_is_known_before(rig_of: MakeRig) -> None:
     """`why_not` answers as the admission would, stores nothing, and does not ask for files that are still to come."""
     rig = await rig_of(fake=HELD, ready=False, credits_per_day=3, pending=2)
-    admission, owner = rig.admission, Owner(user_id=1, guild_id=GUILD)
+    admission, asker = rig.admission, Asker(user_id=1, guild_id=GUILD)
     wish = picture(image="0" * 64, strength=0.5)
-    assert await admission.why_not(wish, owner=owner) is None
+    assert await admission.why_not(wish, asker=asker) is None
     for beyond in WISHES:
-        foreseen = await admission.why_not(picture("a red circle", **beyond), owner=owner)
+        foreseen = await admission.why_not(picture("a red circle", **beyond), asker=asker)
         assert foreseen == await ask(rig, beyond)
         assert isinstance(foreseen, Refused)
     assert await rig.used() == 0
 
     await asyncio.gather(rig.accepted(), rig.accepted())
-    full = await admission.why_not(wish, owner=owner)
+    full = await admission.why_not(wish, asker=asker)
     assert full == await rig.admit()
     assert full is not None
     assert "You have 2 of 2 requests waiting" in full.reason
     rig.doors.is_closing = True
-    assert await admission.why_not(wish, owner=owner) == await rig.admit()
+    assert await admission.why_not(wish, asker=asker) == await rig.admit()

@@ -22,7 +22,7 @@ from bot.core.asking.catalogue import Catalogue
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
-from bot.job import Job, Origin, Owner
+from bot.job import Asker, Job, Origin
 from bot.store import Store
 from engine.contract import EngineSettings
 from workshop.rehearsal.load.__main__ import at
@@ -100,7 +100,7 @@ class Bench:
         async def admit() -> None:
             job = await self.admission.admit(
                 picture(),
-                owner=Owner(user_id=ONE if number % 2 else number, guild_id=GUILD),
+                asker=Asker(user_id=ONE if number % 2 else number, guild_id=GUILD),
                 origin=Origin(
                     interaction_id=10**15 + number, application_id=5, token=f"{number}", channel_id=3
                 ),

@@ -19,7 +19,7 @@ from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
 from bot.core.line.dispatcher import FAULTS_MAX, Dispatcher
-from bot.job import LIVE, Action, Job, JobState, Origin, Owner, ReasonCode
+from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
 from bot.store.errors import DatabaseError
 from bot.store.history import History
@@ -176,7 +176,7 @@ class Play:
         try:
             job = await self.admission.admit(
                 picture(f"{word} {number}"),
-                owner=Owner(user_id=user, guild_id=GUILD),
+                asker=Asker(user_id=user, guild_id=GUILD),
                 origin=Origin(interaction_id=number, application_id=9, token=f"{number}", channel_id=5),
                 action=Action.IMAGINE,
             )

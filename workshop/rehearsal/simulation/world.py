@@ -166,7 +166,7 @@ class SimDelivery:
     async def remove(self, job: Job) -> None:
         raise NotImplementedError("nobody deletes anything here")
 
-    async def tell_owner(self, text: str) -> None:
+    async def tell_operator(self, text: str) -> None:
         del text
 
 

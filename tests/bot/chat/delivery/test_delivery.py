@@ -528,9 +528,9 @@ async def test_a_refused_token_ends_everything(studio: Studio) -> None:
 async def test_the_owner_is_told_the_same_once_an_hour(studio: Studio) -> None:
     """By a direct message; another text comes through at once, the same one after an hour."""
     for text in ("The disk is full.", "The disk is full.", "No GPU."):
-        await studio.delivery.tell_owner(text)
+        await studio.delivery.tell_operator(text)
     studio.clock.at += SAME_TEXT_EVERY_S
-    await studio.delivery.tell_owner("The disk is full.")
+    await studio.delivery.tell_operator("The disk is full.")
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
     assert [message.text for message in told] == ["The disk is full.", "No GPU.", "The disk is full."]
@@ -539,9 +539,9 @@ async def test_the_owner_is_told_the_same_once_an_hour(studio: Studio) -> None:
 async def test_a_clock_that_was_set_back_keeps_nothing_from_the_owner(studio: Studio) -> None:
     """What was told in a future hour is told again, instead of being kept back until then and an hour more."""
     studio.clock.at = 100_000.0
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_operator("No GPU.")
     studio.clock.at -= 36_000
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_operator("No GPU.")
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
     assert [message.text for message in told] == ["No GPU."] * 2
@@ -553,7 +553,7 @@ async def test_a_teams_owner_is_told(
     """A team's application is owned by a user that nobody is: its owner gets the message."""
     assert evening.bot.application is not None
     monkeypatch.setattr(evening.bot.application, "team", SimpleNamespace(owner_id=studio.alice.id))
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_operator("No GPU.")
 
     assert [m.text for m in studio.discord.messages(studio.discord.dm(studio.alice))] == ["No GPU."]
 
@@ -564,7 +564,7 @@ async def test_a_teams_owner_is_told(
 async def test_an_owner_who_can_not_be_told_is_no_error(studio: Studio, weather: dict[str, Any]) -> None:
     """Nothing is raised, and the same text is not tried again at once."""
     fault = studio.discord.fail_next("POST", "/messages", times=9, **weather)
-    await studio.delivery.tell_owner("No GPU.")
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_operator("No GPU.")
+    await studio.delivery.tell_operator("No GPU.")
 
     assert fault.hits == 1

@@ -23,19 +23,19 @@ from bot.core.asking.policy import (
     judge,
     limits_for,
 )
-from bot.job import Owner, Refusal, cost_of, work_of
+from bot.job import Asker, Refusal, cost_of, work_of
 from bot.limits import LimitEntry, Limits, Subject, Usage
 from engine.contract import SAMPLERS, GenerationRequest
 from tests.kit.books import GUILD, request
 
 DEFAULTS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
 CEILINGS = Limits(credits_per_day=1000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10)
-PERSON = Owner(user_id=1, guild_id=GUILD, role_ids=(5, 6))
+PERSON = Asker(user_id=1, guild_id=GUILD, role_ids=(5, 6))
 EVERYONE, ROLE, MEMBER = Subject.EVERYONE, Subject.ROLE, Subject.MEMBER
 
 
-def held(*entries: LimitEntry, owner: Owner = PERSON) -> Limits:
-    return limits_for(owner, entries, defaults=DEFAULTS, ceilings=CEILINGS)
+def held(*entries: LimitEntry, asker: Asker = PERSON) -> Limits:
+    return limits_for(asker, entries, defaults=DEFAULTS, ceilings=CEILINGS)
 
 
 def entry(subject: Subject, subject_id: int = 0, **values: int) -> LimitEntry:

@@ -16,7 +16,7 @@ from bot.core.asking.policy import Refused
 from bot.core.engines.status import EngineStatus, Phase
 from bot.core.line.dispatcher import PLACES_SHOWN
 from bot.core.ports import Progress
-from bot.job import Job, JobState, Owner
+from bot.job import Asker, Job, JobState
 from bot.limits import LimitEntry, Subject
 from engine.contract import (
     Cancelled,
@@ -495,13 +495,13 @@ async def test_a_role_gives_more_and_the_owners_ceiling_caps_it(rig_of: MakeRig)
     await rig.store.settings.set_limits(GUILD, entry, by_user_id=ADMIN, now=rig.clock.now())
     await rig.imagine("HANG", user=1)
     assert "1 of 1" in await refused(rig, user=1)
-    allowance = await rig.admission.allowance(_owner(1, 5))
+    allowance = await rig.admission.allowance(_asker(1, 5))
     assert allowance.limits.pending == rig.settings.ceilings.pending
     assert isinstance(await rig.admit(user=1, roles=(5,)), Job)
 
 
-def _owner(user: int, *roles: int) -> Owner:
-    return Owner(user_id=user, guild_id=GUILD, role_ids=roles)
+def _asker(user: int, *roles: int) -> Asker:
+    return Asker(user_id=user, guild_id=GUILD, role_ids=roles)
 
 
 async def test_two_hundred_requests_at_once_against_a_quota_of_ten(rig_of: MakeRig) -> None:
@@ -541,10 +541,10 @@ async def test_credits_renew_at_midnight_of_the_guilds_zone(rig_of: MakeRig) -> 
     await rig.store.settings.set_time_zone(GUILD, "Pacific/Kiritimati")
     await rig.ended(await rig.imagine(images=2))
     told = await refused(rig)
-    allowance = await rig.admission.allowance(_owner(1))
+    allowance = await rig.admission.allowance(_asker(1))
     assert f"<t:{int(allowance.window.end)}:R>" in told
     rig.clock.offset += allowance.window.end - rig.clock.now() + 1
-    assert (await rig.admission.allowance(_owner(1))).usage.used == 0
+    assert (await rig.admission.allowance(_asker(1))).usage.used == 0
     await rig.accepted(images=2)
 
 
