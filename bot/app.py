@@ -21,6 +21,7 @@ from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
+from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
 from bot.core.engines.watch import Deadlines
 from bot.core.housekeeping import Rounds, Tell, keep_house
@@ -28,6 +29,7 @@ from bot.core.line.dispatcher import Dispatcher
 from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Clock
+from bot.core.spool import Spool
 from bot.store import Store
 from bot.vitals.health import Health, Signs, Vigilance, notify
 from engine.contract import EngineSettings
@@ -70,7 +72,7 @@ class App:
     ) -> None:
         self.settings = settings
         self._timings = timings = timings or Timings()
-        self.engine = EngineClient(engine, deadlines=timings.deadlines, patience=timings.patience)
+        self._fleet = FleetOfOne(EngineClient(engine, deadlines=timings.deadlines, patience=timings.patience))
         self._clock = clock or SystemClock()
         self._supervised = supervised
         self._fetch = fetch
@@ -102,16 +104,16 @@ class App:
             pauses=self._timings.pauses,
         )
         self._tell_operator = delivery.tell_operator
-        doors, catalogue = Doors(), Catalogue(self.engine)
+        doors, catalogue = Doors(), Catalogue(self._fleet)
         admission = Admission(
             store=store, catalogue=catalogue, clock=self._clock, settings=self.settings, doors=doors
         )
         dispatcher = self._dispatcher = Dispatcher(
             store=store,
-            engine=self.engine,
+            fleet=self._fleet,
             delivery=delivery,
             clock=self._clock,
-            settings=self.settings,
+            spool=Spool(self.settings.spool),
             doors=doors,
             retries=self._timings.retries,
             on_damage=client.end_for_its_database,

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from bot.app import Timings
-from bot.core.engines.client import Lost, Paused
+from bot.core.engines.client import Paused
+from bot.core.engines.generation import Lost
 from bot.core.engines.restarts import Patience
 from engine.contract import Event, FakeSettings, Ready, Started
 from tests.kit.rig import Rig, eventually, settings_for

@@ -20,11 +20,13 @@ from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
+from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
+from bot.core.spool import Spool
 from bot.job import Action, Asker, Job, JobState, Origin, Reason
 from bot.store import Store
 from engine.contract import EngineSettings, FakeSettings
@@ -116,6 +118,7 @@ class Rig:
         self.timings = timings
         self.fake = fake
         self.store: Store
+        self.fleet: FleetOfOne
         self.doors: Doors
         self.catalogue: Catalogue
         self.admission: Admission
@@ -132,19 +135,15 @@ class Rig:
 
     @property
     def engine(self) -> EngineClient:
-        return self.dispatcher.engine
+        return self.fleet.engine
 
     # -------------------------------------------------------------- its life
 
     async def start(self, *, ready: bool = True) -> None:
-        self.store = await Store.open(self.file, busy_timeout_s=BUSY_TIMEOUT_S)
+        self.store = await self.open_store()
         self._open = True
-        engine = EngineClient(
-            EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
-            deadlines=self.timings.deadlines,
-            patience=self.timings.patience,
-        )
-        self.doors, self.catalogue = Doors(), Catalogue(engine)
+        self.fleet = FleetOfOne(self.new_engine())
+        self.doors, self.catalogue = Doors(), Catalogue(self.fleet)
         self.admission = Admission(
             store=self.store,
             catalogue=self.catalogue,
@@ -154,16 +153,29 @@ class Rig:
         )
         self.dispatcher = Dispatcher(
             store=self.store,
-            engine=engine,
+            fleet=self.fleet,
             delivery=self.delivery,
             clock=self.clock,
-            settings=self.settings,
+            spool=self.new_spool(),
             doors=self.doors,
             retries=self.timings.retries,
         )
         await self.dispatcher.start()
         if ready:
-            await eventually(lambda: engine.status.is_ready)
+            await eventually(lambda: self.engine.status.is_ready)
+
+    async def open_store(self) -> Store:
+        return await Store.open(self.file, busy_timeout_s=BUSY_TIMEOUT_S)
+
+    def new_spool(self) -> Spool:
+        return Spool(self.spool)
+
+    def new_engine(self) -> EngineClient:
+        return EngineClient(
+            EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
+            deadlines=self.timings.deadlines,
+            patience=self.timings.patience,
+        )
 
     async def stop(self) -> None:
         if self._open:
@@ -238,15 +250,19 @@ class Rig:
         usage = await self.store.jobs.usage(guild_id=GUILD, user_id=user, window_start=0)
         return usage.used
 
+    async def audit(self) -> list[str]:
+        """What contradicts the books."""
+        return await self.store.history.audit()
+
     async def assert_books(self) -> None:
         """What must always hold: the audit is silent, and nothing is left behind in memory once all is over."""
-        assert await self.store.history.audit() == []
+        assert await self.audit() == []
         if not await self.store.jobs.live():
             dispatcher = self.dispatcher
             await eventually(lambda: not dispatcher.running())
             assert dispatcher.line() == []
-            assert not dispatcher._suspects
-            assert not dispatcher.engine._watch.busy
+            assert self.fleet.is_idle
+            assert not self.engine._watch.busy
 
 
 def settings_for(folder: Path, **limits: int) -> Settings:

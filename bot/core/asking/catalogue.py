@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 
 from bot.core.asking.refused import NoSuchModel, Unmet
-from bot.core.engines.client import EngineClient
+from bot.core.engines.fleet import Fleet
 from bot.core.engines.status import Phase
 from bot.core.held_up import NotOffered, why_nothing_is_offered
 from engine.contract import ModelInfo
@@ -17,25 +17,25 @@ DESCRIBED_WITHIN_S = 1.5
 
 
 class Catalogue:
-    def __init__(self, engine: EngineClient) -> None:
-        self._engine = engine
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
 
     async def described(self) -> None:
         """Waits a moment for an engine that was started just now to say what it offers."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DESCRIBED_WITHIN_S):
-                await self._engine.described.wait()
+                await self._fleet.described.wait()
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
         """The first is used where none is named; empty while nobody knows what is offered."""
-        return self._engine.status.models
+        return self._fleet.status.models
 
     def model(self, name: str | None = None, *, upscale: int = 1) -> ModelInfo:
         """The named model, or the one used when none is named, to upscale or not; raises Unmet."""
         models = self.models
         if not models:
-            raise Unmet(why_nothing_is_offered(self._engine.status))
+            raise Unmet(why_nothing_is_offered(self._fleet.status))
         if not name:
             return models[0] if upscale == 1 else for_upscaling(models, upscale)
         # Folders of the hub's models are called owner--name.
@@ -47,8 +47,8 @@ class Catalogue:
 
     def why_nothing_is_drawn(self) -> NotOffered | None:
         """Where the engine does not work, and nobody knows when it will; None while it does, or starts."""
-        if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
-            return why_nothing_is_offered(self._engine.status)
+        if self._fleet.status.phase in (Phase.BROKEN, Phase.PAUSED):
+            return why_nothing_is_offered(self._fleet.status)
         return None
 
 

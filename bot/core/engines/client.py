@@ -1,21 +1,20 @@
-"""One engine seen from the bot: generations of a process, its queue and its event pipe, replaced when they die.
+"""One engine seen from the bot: its generations, replaced when they die, and what people are told of it.
 
-Knows no jobs, only controls and events; `bot.core.engines.watch` tells when an engine hangs. Everything here runs on the event
-loop, but for one daemon thread per generation that reads the pipe and kills an engine which has stopped making progress.
+Knows no jobs, only controls and events, and of a generation how to start, tell and stop it. Everything here runs on the
+event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
 
+from bot.core.engines import generation
+from bot.core.engines.generation import Generation, Lost, Start
 from bot.core.engines.restarts import Patience, Restarts
 from bot.core.engines.status import EngineStatus, Phase
 from bot.core.engines.watch import Deadlines, Watch
@@ -30,25 +29,8 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
-from engine.process import EngineProcess, Garbled, start
 
 log = structlog.get_logger(__name__)
-
-LOOK_S = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
-    """The engine's process is gone; what it had taken is unfinished."""
-
-    exitcode: int | None
-    """None for a process that not even SIGKILL has ended so far."""
-    generation: int
-    hung: bool = False
-    garbled: bool = False
-    """It was ended for what it sent, which no engine sends."""
-    reading: str | None = None
-    """The id of the model that it was reading before it got ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,45 +57,44 @@ class EngineClient:
         *,
         deadlines: Deadlines | None = None,
         patience: Patience | None = None,
-        start: Callable[[EngineSettings], EngineProcess] = start,
+        start: Start = generation.start,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`monotonic` decides over a real process, so it is a real clock, even where a simulation replaces time's."""
+        """`monotonic` is the clock by which `start` tells the watch."""
         self.status = EngineStatus()
         self.generation = 0
-        """Counts the processes that were started."""
+        """Counts the lives that were begun."""
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
         self._settings: EngineSettings = settings
-        self._start_process = start
+        self._start = start
         self._now = monotonic
         self._watch = Watch(deadlines or Deadlines())
-        self._process: EngineProcess | None = None
-        self._reader: threading.Thread | None = None
+        self._current: Generation | None = None
         self._on_event: Callable[[Event | Lost | Paused], None] = lambda _event: None
         self._patience = patience or Patience()
         self._restarts = Restarts(self._patience)
         self._was_ready = False
         self._last_words = ""
         self._reading: str | None = None
-        self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._current.pid if self._current else None
 
     def start(self, on_event: Callable[[Event | Lost | Paused], None]) -> None:
         """Starts the first generation. Call it on the main thread, inside the loop that wants the events."""
         self._on_event = on_event
         self._spawn()
 
-    def send(self, control: Control) -> None:
-        """Into the current generation's queue; without one the control is dropped, since Lost was told."""
-        if self._process is not None:
-            self._watch.sent(control, self._now())
-            with contextlib.suppress(ValueError, OSError):  # buried in this moment: Lost is on its way
-                self._process.send(control)
+    def send(self, control: Control) -> bool:
+        """Into the current generation's queue; False, and it is dropped, where there is none: Lost was told."""
+        if self._current is None:
+            return False
+        self._watch.sent(control, self._now())
+        self._current.send(control)
+        return True
 
     def blame_a_job(self) -> None:
         """A job has killed two engines alone, and is out: those two deaths were not the device's."""
@@ -143,90 +124,31 @@ class EngineClient:
         self.status = EngineStatus(phase=Phase.STOPPED, models=self.status.models)
         if self._restart is not None:
             self._restart.cancel()
-        self._stopping = True
-        process, self._process = self._process, None
-        if process is not None:
-            await asyncio.to_thread(self._end, process, timeout_s)
-
-    def _end(self, process: EngineProcess, timeout_s: float) -> None:
-        with contextlib.suppress(ValueError):  # the reader buried it in this moment
-            process.stop(timeout_s)
-        if self._reader is not None:  # it meets the end of the pipe, which must not be closed under it
-            self._reader.join(process.gone_s)
-            if self._reader.is_alive():
-                process.abandon()
-                return
-        process.close()
+        current, self._current = self._current, None
+        if current is not None:
+            await current.stop(timeout_s)
 
     # -------------------------------------------------------------- one generation
 
     def _spawn(self) -> None:
         self._restart = None
         self.generation += 1
+        number = self.generation
         self._last_words, self._reading = "", None
         self._restarts.started()
         self.status = EngineStatus(models=self.status.models)
         self._watch.started(self._now())
         try:
-            process = self._process = self._start_process(self._settings)
+            self._current = self._start(
+                self._settings, self._watch, lambda event: self._receive(number, event)
+            )
         except OSError as error:  # no memory or no process number left: that may pass
             log.error("engine_not_started", error=str(error))
             self._last_words = f"Its process could not be started ({error})."
             self._plan_restart()
-            return
-        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
 
-        def hand_over(event: Event | Lost) -> None:
-            loop.call_soon_threadsafe(self._receive, process, event, context=context)
-
-        self._reader = threading.Thread(
-            target=self._listen,
-            args=(process, self.generation, hand_over),
-            name=f"engine-{process.pid}",
-            daemon=True,
-        )
-        self._reader.start()
-
-    def _listen(
-        self, process: EngineProcess, generation: int, hand_over: Callable[[Event | Lost], None]
-    ) -> None:
-        """The reader thread: events in order, then Lost."""
-        try:
-            why = self._pass_on(process, hand_over)
-            if not self._stopping:  # a dying process may take seconds, which the loop has not
-                process.close()
-            hung, garbled = why == "hung", why == "garbled"
-            hand_over(Lost(exitcode=process.exitcode, generation=generation, hung=hung, garbled=garbled))
-        except RuntimeError:  # the loop is closed: nobody is left to be told
-            pass
-
-    def _pass_on(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> str:
-        """Until there are no more events. Why it was killed, if it was: "hung" or "garbled"."""
-        why = "hung"
-        try:
-            while self._wait_for_event(process):
-                event = process.events.recv()
-                self._watch.told(event, self._now())
-                hand_over(event)
-        except Garbled as error:
-            log.error("engine_garbled", pid=process.pid, cause=repr(error.__cause__)[:500])
-            why = "garbled"
-        except (EOFError, OSError):
-            return ""
-        else:
-            log.error("engine_hung", pid=process.pid)
-        process.kill()
-        return why
-
-    def _wait_for_event(self, process: EngineProcess) -> bool:
-        """Until there is something to read, were it the pipe's end; False for an engine that hangs."""
-        while not process.events.poll(LOOK_S):
-            if self._watch.is_overdue(self._now()):
-                return False
-        return True
-
-    def _receive(self, process: EngineProcess, event: Event | Lost) -> None:
-        if process is not self._process:  # a discarded generation, or we are stopping
+    def _receive(self, number: int, event: Event | Lost) -> None:
+        if number != self.generation or self._current is None:  # a discarded generation, or we are stopping
             return
         match event:
             case Loading():
@@ -270,7 +192,7 @@ class EngineClient:
 
     def _bury(self, lost: Lost) -> None:
         """Plans the next generation, unless starting again would not help."""
-        self._process = None
+        self._current = None
         self._watch.started(self._now())
         if self.status.phase is Phase.BROKEN:
             return

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from bot.core.line.retries import Retries
 from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
-from bot.core.spool import discard
+from bot.core.spool import Spool
 from bot.job import Job, Reason, ReasonCode
 from bot.store import Store
 from engine.contract.failpoints import Failpoint, reach
@@ -29,7 +28,7 @@ REMOVED = Reason.of(ReasonCode.REMOVED)
 
 class Endings:
     def __init__(
-        self, *, store: Store, delivery: Delivery, clock: Clock, spool: Path, retries: Retries
+        self, *, store: Store, delivery: Delivery, clock: Clock, spool: Spool, retries: Retries
     ) -> None:
         self._store = store
         self._delivery = delivery
@@ -150,7 +149,7 @@ class Endings:
     async def _discard(self, job: Job) -> bool:
         """Whether its files are gone."""
         try:
-            await asyncio.to_thread(discard, self._spool, job)
+            await self._spool.discard(job)
         except OSError as error:
             log.error("files_not_removed", job=job.id, error=str(error))
             return False

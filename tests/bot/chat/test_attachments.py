@@ -45,7 +45,7 @@ async def test_upscaling_what_is_no_image_is_refused(world: World) -> None:
 
 async def test_a_model_without_images_says_so_at_once(world: World) -> None:
     """Nothing is deferred, fetched or stored."""
-    engine = world.dispatcher.engine
+    engine = world.engine
     models = tuple(replace(model, takes_images=False) for model in engine.status.models)
     engine.status = replace(engine.status, models=models)
     result = await world.imagine(image=CAT)

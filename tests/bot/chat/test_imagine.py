@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.chat.look.picture_info import describe
-from bot.core.engines.client import Phase
+from bot.core.engines.status import Phase
 from bot.job import JobState
 from bot.texts.language import ENGLISH
 from engine.contract import FakeSettings, Lora
@@ -112,7 +112,7 @@ async def test_an_engine_that_loads_is_named_in_the_answer(start_world: StartWor
 async def test_a_broken_engine_is_named_instead_of_queueing(start_world: StartWorld) -> None:
     """With an engine that can't work nothing is queued: the person reads why."""
     world = await start_world(fake=FakeSettings(broken="The file x is missing: download it again."))
-    await world.until(lambda: world.dispatcher.engine.status.phase is Phase.BROKEN)
+    await world.until(lambda: world.engine.status.phase is Phase.BROKEN)
     result = await world.imagine()
 
     assert result.ephemeral
@@ -243,7 +243,7 @@ async def test_a_further_model_is_named_and_draws(start_world: StartWorld) -> No
 
 async def test_samplers_are_those_of_the_named_model(world: World) -> None:
     """Autocomplete offers what the model already filled in works with, and all while its name is still being typed."""
-    engine = world.dispatcher.engine
+    engine = world.engine
     await world.until(lambda: engine.status.phase is Phase.READY)
     model = engine.status.models[0]
     other = replace(model, id="other", samplers=("Euler", "DDIM"))

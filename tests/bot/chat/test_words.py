@@ -11,7 +11,7 @@ from bot.chat.look import job_view, picture_info, safe
 from bot.core.asking.admission import Allowance
 from bot.core.asking.policy import Window, explain
 from bot.core.asking.refused import Blocked
-from bot.core.engines.client import EngineStatus, Phase
+from bot.core.engines.status import EngineStatus, Phase
 from bot.core.held_up import held_up_by
 from bot.core.ports import Progress
 from bot.job import JobState, Refusal
@@ -91,9 +91,9 @@ async def test_the_line_never_promises_what_the_engine_cannot_keep(
 ) -> None:
     """While it starts, loads, is broken or paused nothing starts at once, nothing is being drawn, and nobody's place is called theirs."""
     world = await start_world()
-    await world.until(lambda: world.dispatcher.engine.status.is_ready)  # its word comes no later than ours
+    await world.until(lambda: world.engine.status.is_ready)  # its word comes no later than ours
     status = EngineStatus(phase=phase, reason="It is broken.", stage="unet")
-    monkeypatch.setattr(world.dispatcher.engine, "status", status)
+    monkeypatch.setattr(world.engine, "status", status)
     told = (await world.alice.slash(world.channel, "queue")).response.content
     assert "start at once" not in told
     assert "our place" not in told

@@ -21,6 +21,7 @@ from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
+from bot.core.engines.fleet import FleetOfOne
 from bot.job import Asker, Job, Origin
 from bot.store import Store
 from engine.contract import EngineSettings
@@ -86,10 +87,10 @@ class Bench:
             queue=QueueSection(max=10_000),
             data=DataSection(dir=folder, free_mb=0),
         )
-        engine = EngineClient(EngineSettings(model="fake", spool=str(folder)))
+        fleet = FleetOfOne(EngineClient(EngineSettings(model="fake", spool=str(folder))))
         self.store = store
         self.admission = Admission(
-            store=store, catalogue=Catalogue(engine), clock=TestClock(), settings=settings, doors=Doors()
+            store=store, catalogue=Catalogue(fleet), clock=TestClock(), settings=settings, doors=Doors()
         )
         self.audits: list[float] = []
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bot.core.asking.refused import Refused, Unmet
-from bot.core.engines.client import EngineStatus, Phase
+from bot.core.engines.status import EngineStatus, Phase
 from bot.core.line.dispatcher import PLACES_SHOWN
 from bot.core.ports import Progress
 from bot.job import Asker, Job, JobState
@@ -674,7 +674,7 @@ async def test_somebody_overtaken_sees_why_and_the_seconds_go_on(rig_of: MakeRig
     first, second = [await rig.imagine(prompt) for prompt in ("HANG", "HANG")]
     for job in (first, second):
         await rig.until(job, JobState.RUNNING)
-    await eventually(lambda: all(aboard.is_begun for aboard in rig.dispatcher._aboard.values()))
+    await eventually(lambda: all(aboard.since is not None for aboard in rig.dispatcher._aboard.values()))
     assert rig.engine.pid is not None
     os.kill(rig.engine.pid, signal.SIGSTOP)  # from here on the test is the engine
 
