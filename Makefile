@@ -7,6 +7,7 @@
 #   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
 #   make venv                 only set up .venv
 #   make lint / make format / make clean
+#   make catalogues           translations are brought up to date with the sentences in the code
 #
 #   PYTHON=python3.12         which Python makes .venv
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -15,7 +16,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos simulation load soak venv lint format clean
+.PHONY: help demo test chaos simulation load soak venv lint format catalogues clean
 
 PORT ?= 8642
 JOBS ?= 200
@@ -67,6 +68,12 @@ lint: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --quiet --fix-only bot engine workshop tests
 	@$(BIN)/ruff format --quiet bot engine workshop tests
+
+catalogues: $(STAMP)
+	@$(BIN)/pybabel --quiet extract
+	@set -e; for catalogue in bot/texts/locales/*/LC_MESSAGES/easel.po; do \
+	    if [ -e "$$catalogue" ]; then $(BIN)/pybabel --quiet update; break; fi; \
+	done
 
 venv: $(STAMP)
 	@echo "Easel is set up in $(VENV): try $(BIN)/easel --help, or make demo."

@@ -6,24 +6,32 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from bot.chat.client import Desk, EaselClient
+from bot.chat.client import EaselClient, Services
+from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.writer import DiscordDelivery
-from bot.chat.features import mine
-from bot.chat.ids import JobButton
-from bot.chat.router import press
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
+from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
-from bot.core.housekeeping import Tell, keep_house
+from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.restarts import Patience
+from bot.core.engines.watch import Deadlines
+from bot.core.housekeeping import Rounds, Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.line.retries import Retries
+from bot.core.news import News
 from bot.core.ports import Clock
+from bot.core.spool import Spool
 from bot.store import Store
-from bot.vitals.health import Health, Signs, notify
+from bot.vitals.health import Health, Signs, Vigilance, notify
 from engine.contract import EngineSettings
 
 log = structlog.get_logger(__name__)
@@ -37,6 +45,18 @@ class SystemClock:
         return time.time()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """How long whom is waited for, in the whole bot; what runs a bot to look at it hands in others."""
+
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    patience: Patience = field(default_factory=Patience)
+    retries: Retries = field(default_factory=Retries)
+    pauses: Pauses = field(default_factory=Pauses)
+    rounds: Rounds = field(default_factory=Rounds)
+    vigilance: Vigilance = field(default_factory=Vigilance)
+
+
 class App:
     """One bot: what it is made of, and the order in which its parts start and stop."""
 
@@ -48,9 +68,11 @@ class App:
         clock: Clock | None = None,
         supervised: bool = True,
         fetch: Fetch | None = None,
+        timings: Timings | None = None,
     ) -> None:
         self.settings = settings
-        self.engine = EngineClient(engine)
+        self._timings = timings = timings or Timings()
+        self._fleet = FleetOfOne(EngineClient(engine, deadlines=timings.deadlines, patience=timings.patience))
         self._clock = clock or SystemClock()
         self._supervised = supervised
         self._fetch = fetch
@@ -58,7 +80,7 @@ class App:
         self._dispatcher: Dispatcher | None = None
         self._delivery: DiscordDelivery | None = None
         self._chores: list[asyncio.Task[None]] = []
-        self._tell_owner: Tell | None = None
+        self._tell_operator: Tell | None = None
 
     async def open(self) -> None:
         """Whatever the disk may refuse, before anybody logs in for nothing. Raises DatabaseError and OSError."""
@@ -79,42 +101,57 @@ class App:
             interval_s=self.settings.progress.interval_s,
             on_token_refused=client.end_for_its_token,
             rival=client.rival,
+            pauses=self._timings.pauses,
         )
-        self._tell_owner = delivery.tell_owner
+        self._tell_operator = delivery.tell_operator
+        doors, catalogue = Doors(), Catalogue(self._fleet)
+        admission = Admission(
+            store=store, catalogue=catalogue, clock=self._clock, settings=self.settings, doors=doors
+        )
         dispatcher = self._dispatcher = Dispatcher(
             store=store,
-            engine=self.engine,
+            fleet=self._fleet,
             delivery=delivery,
             clock=self._clock,
-            settings=self.settings,
+            spool=Spool(self.settings.spool),
+            doors=doors,
+            retries=self._timings.retries,
             on_damage=client.end_for_its_database,
         )
-        client.desk = Desk(
+        client.services = Services(
+            catalogue=catalogue,
+            admission=admission,
             dispatcher=dispatcher,
+            doors=doors,
             store=store,
             settings=self.settings,
             clock=self._clock,
-            press=press,
             intake=Intake(
                 self._fetch or from_discord(client),
                 folder=self.settings.inputs,
                 bytes_max=self.settings.images_in.bytes_max,
             ),
         )
-        client.add_dynamic_items(JobButton, mine.TurnPage)
         await dispatcher.start()
-        await self._sync(client, store, tell_owner=delivery.tell_owner)
-        self._begin(keep_house(store, self.settings, clock=self._clock, tell_owner=delivery.tell_owner))
+        await self._sync(client, store, tell_operator=delivery.tell_operator)
+        chores = keep_house(
+            store,
+            self.settings,
+            clock=self._clock,
+            tell_operator=delivery.tell_operator,
+            rounds=self._timings.rounds,
+        )
+        self._begin(chores)
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
-            self._begin(Health(self.settings.data_dir, signs).watch())
+            self._begin(Health(self.settings.data_dir, signs, vigilance=self._timings.vigilance).watch())
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
         notify("READY=1")
 
-    async def _sync(self, client: EaselClient, store: Store, *, tell_owner: Tell) -> None:
+    async def _sync(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
         """Pushes the commands; where Discord takes them only later, the bot starts with those it has."""
         tried = asyncio.Event()
-        self._begin(push_commands(client, make_tree(client), store, tell_owner=tell_owner, tried=tried))
+        self._begin(push_commands(client, make_tree(client), store, tell_operator=tell_operator, tried=tried))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SYNC_WITHIN_S):
                 await tried.wait()
@@ -133,10 +170,10 @@ class App:
         if self._dispatcher is not None:
             await self._dispatcher.drain(limit_s=self.settings.queue.drain_s)
 
-    async def warn(self, text: str) -> None:
+    async def warn(self, news: News) -> None:
         """Whoever runs the bot."""
-        if self._tell_owner is not None:
-            await self._tell_owner(text)
+        if self._tell_operator is not None:
+            await self._tell_operator(news)
 
     async def close(self) -> None:
         """Rows keep their states: the next start resumes them."""
@@ -163,6 +200,7 @@ def create_app(
     clock: Clock | None = None,
     supervised: bool = True,
     fetch: Fetch | None = None,
+    timings: Timings | None = None,
     **client_options: Any,
 ) -> EaselClient:
     """The bot as a client that has not logged in yet; `client_options` go to discord.Client.
@@ -170,7 +208,7 @@ def create_app(
     `supervised` False where nobody asks for its health: a simulated Discord waits for whatever wakes too often.
     `fetch` is for one whose attachments lie nowhere on the net.
     """
-    app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch)
+    app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch, timings=timings)
     return EaselClient(
         on_open=app.open,
         on_setup=app.setup,

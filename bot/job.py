@@ -1,4 +1,4 @@
-"""The nouns of the bot: jobs, their states, owners and limits. Knows neither Discord, SQL nor the engine's process."""
+"""The nouns of the bot: jobs, their states, askers and limits. Knows neither Discord, SQL nor the engine's process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Action(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why a job failed or was cancelled; `bot.core.words` has the sentence for each, made when it is shown."""
+    """Why a job failed or was cancelled; `bot.texts.reasons` has the sentence for each, made when it is shown."""
 
     TOLD = "told"
     """`text` is the sentence: an engine's own, or an earlier version's."""
@@ -98,6 +98,10 @@ class Reason:
     def told(cls, text: str) -> Self:
         return cls.of(ReasonCode.TOLD, text=text)
 
+    def __str__(self) -> str:
+        """For the log."""
+        return ": ".join([self.code, *self.values.values()])
+
 
 def cost_of(request: GenerationRequest) -> int:
     """Credits a request costs: by pixels and UNet evaluations, at least 1 per image."""
@@ -116,12 +120,12 @@ def work_of(request: GenerationRequest) -> float:
     return float(request.images * request.pixels * request.evaluations * rows)
 
 
-Wish = Mapping[str, Any]
-"""What a person gave, unresolved: options by their names, what was left out is not there."""
+Options = Mapping[str, Any]
+"""What a person gave, as typed: options by their names, what was left out is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Asker:
     """Who asks, and with which standing in the guild at that moment."""
 
     user_id: int
@@ -153,7 +157,7 @@ class Job:
     """Fencing number of the current try: messages of an older attempt change nothing."""
     faults: int
     """How often an engine died with this job as its only guest."""
-    wish: Wish | None = None
+    wish: Options | None = None
     """What its person gave, as typed; None where that is not known."""
     request: GenerationRequest
     action: str
@@ -210,16 +214,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class NewJob:
     """Everything the one admitting statement needs."""
 
     request: GenerationRequest
-    owner: Owner
+    asker: Asker
     origin: Origin
     action: Action
     parent_id: int | None
     parent_image: int | None = None
-    wish: Wish | None = None
+    wish: Options | None = None
     cost: int
     limits: Limits
     window_start: float

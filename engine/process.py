@@ -54,8 +54,11 @@ _context = multiprocessing.get_context("spawn")
 _start_lock = threading.Lock()
 
 
-def start(settings: EngineSettings) -> EngineProcess:
-    """Starts an engine and returns at once. Call it from the main thread: the child dies with the starting thread."""
+def start(settings: EngineSettings, *, gone_s: float = GONE_S) -> EngineProcess:
+    """Starts an engine and returns at once. Call it from the main thread: the child dies with the starting thread.
+
+    `gone_s`: seconds in which a killed process is gone, or never will be.
+    """
     _lock_up()
     with _start_lock, _without_secrets(), _without_main():
         controls: Queue[Control] = _context.Queue()
@@ -68,7 +71,7 @@ def start(settings: EngineSettings) -> EngineProcess:
             process.start()
         finally:
             child_events.close()  # otherwise our own copy would keep the pipe from ever reaching its end
-    return EngineProcess(process, controls, Events(events, Path(settings.spool)))
+    return EngineProcess(process, controls, Events(events, Path(settings.spool)), gone_s=gone_s)
 
 
 class Garbled(OSError):
@@ -106,6 +109,8 @@ class EngineProcess:
         process: BaseProcess,
         controls: Queue[Control],
         events: Events,
+        *,
+        gone_s: float = GONE_S,
     ) -> None:
         self._process = process
         self._controls = controls
@@ -113,6 +118,7 @@ class EngineProcess:
         self._exitcode: int | None = None
         self.events = events
         self.pid: int = process.pid or 0
+        self.gone_s = gone_s
 
     def send(self, control: Control) -> None:
         """Hands a control over without blocking; what a dead engine is told is lost."""
@@ -134,17 +140,17 @@ class EngineProcess:
             self._process.kill()
 
     def stop(self, timeout_s: float) -> None:
-        """Asks it to leave, waits at most `timeout_s` seconds, then kills it. Blocks until it is gone, or GONE_S more."""
+        """Asks it to leave, waits at most `timeout_s` seconds, then kills it. Blocks until it is gone, or `gone_s` more."""
         if self._closed:
             return
         self.send(Shutdown())
         self._process.join(timeout_s)
         if self._process.is_alive():
             self._process.kill()
-            self._process.join(GONE_S)
+            self._process.join(self.gone_s)
 
     def close(self) -> None:
-        """Kills what still runs, reaps it and frees queue and pipe; what can't be killed is abandoned after GONE_S.
+        """Kills what still runs, reaps it and frees queue and pipe; what can't be killed is abandoned after `gone_s`.
 
         End any thread reading `events` first, by `stop` or `kill`: closing a pipe under a reader is undefined. May be
         called twice.
@@ -152,7 +158,7 @@ class EngineProcess:
         if self._closed:
             return
         self._process.kill()
-        self._process.join(GONE_S)
+        self._process.join(self.gone_s)
         self._exitcode = self._process.exitcode
         self._closed = True
         self._controls.cancel_join_thread()

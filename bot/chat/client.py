@@ -12,18 +12,21 @@ from typing import Any
 import aiohttp
 import discord
 import structlog
-from discord import app_commands
 
-from bot.chat.errors import answer_error
 from bot.chat.gateway import GatewayPace
-from bot.chat.ids import Press
 from bot.chat.outages import NotDiscord, pauses, told
-from bot.chat.rival import RIVAL, Rival
+from bot.chat.rival import Rival
 from bot.chat.sources import Intake
 from bot.config import Settings
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
+from bot.core.doors import Doors
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
 from bot.store import Store
+from bot.texts import for_operator
+from bot.texts.language import ENGLISH
 
 log = structlog.get_logger(__name__)
 
@@ -44,22 +47,23 @@ discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Services:
     """What a handler needs to serve somebody."""
 
+    catalogue: Catalogue
+    admission: Admission
     dispatcher: Dispatcher
+    doors: Doors
     store: Store
     settings: Settings
     clock: Clock
-    press: Callable[[discord.Interaction[EaselClient], Press, int], Awaitable[None]]
-    """What the buttons under a job's message do."""
     intake: Intake
 
 
 class EaselClient(discord.Client):
     """A plain client without privileged intents: slash commands and buttons need none."""
 
-    desk: Desk
+    services: Services
     token_was_refused = False
     """Discord took our token once, and does no more: the reason why this client closed."""
     damage = ""
@@ -74,7 +78,7 @@ class EaselClient(discord.Client):
         on_setup: Callable[[EaselClient], Awaitable[None]],
         on_close: Callable[[], Awaitable[None]],
         on_drain: Callable[[], Awaitable[None]],
-        on_rival: Callable[[str], Awaitable[None]] | None = None,
+        on_rival: Callable[[News], Awaitable[None]] | None = None,
         **options: Any,
     ) -> None:
         self.rival = Rival(self._keep_out)
@@ -191,13 +195,13 @@ class EaselClient(discord.Client):
 
     def _keep_out(self) -> None:
         """Who asks now is served by the other bot; what waits here goes on at the next start."""
-        log.error("rival", problem=RIVAL)
+        log.error("rival", problem=for_operator.rival(ENGLISH))
         self.has_rival = True
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._tell_and_end())
 
     async def _tell_and_end(self) -> None:
-        await self._on_rival(RIVAL)
+        await self._on_rival(RivalFound())
         await self._end()
 
     async def on_connect(self) -> None:
@@ -215,15 +219,15 @@ class EaselClient(discord.Client):
         Discord has told us of all our servers, those in an outage too, when it says that we are ready.
         """
         ours = {guild.id for guild in self.guilds}
-        for guild_id in {job.guild_id for job in await self.desk.store.jobs.live()} - ours:
-            await self.desk.dispatcher.guild_left(guild_id)
+        for guild_id in {job.guild_id for job in await self.services.store.jobs.live()} - ours:
+            await self.services.dispatcher.guild_left(guild_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        self.desk.dispatcher.guild_joined(guild.id)
+        self.services.dispatcher.guild_joined(guild.id)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """We were removed; for a mere outage of the server Discord's library has another event."""
-        await self.desk.dispatcher.guild_left(guild.id)
+        await self.services.dispatcher.guild_left(guild.id)
 
     async def close(self) -> None:
         """Once, whoever asks for it, and to its end."""
@@ -236,15 +240,8 @@ class EaselClient(discord.Client):
         await super().close()
 
 
-async def _nobody(_text: str) -> None:
+async def _nobody(_news: News) -> None:
     return None
-
-
-class EaselTree(app_commands.CommandTree[EaselClient]):
-    async def on_error(
-        self, interaction: discord.Interaction[EaselClient], error: app_commands.AppCommandError, /
-    ) -> None:
-        await answer_error(interaction, error)
 
 
 Interaction = discord.Interaction[EaselClient]

@@ -1,8 +1,8 @@
-"""What a person reads when something is refused or goes wrong: one ephemeral sentence, never a traceback."""
+"""Who is told what when something is refused or goes wrong: one ephemeral sentence, never a traceback."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import discord
@@ -11,18 +11,17 @@ from discord import app_commands
 
 from bot.chat.outages import is_weather, told
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
-from bot.core.words import why
+from bot.core.asking.refused import Refused, Unmet
 from bot.job import Reason, ReasonCode
 from bot.store.db import DatabaseError, Unusable
+from bot.texts import problems
+from bot.texts.language import ENGLISH, Language, Say, language
+from bot.texts.refusals import refusal
 from engine.contract import InvalidRequest
 
 log = structlog.get_logger(__name__)
 
-BUSY = "Easel is busy right now and nothing was charged: try again in a moment."
-REPAIR = "Easel's database needs repair and nothing was charged: please tell an admin."
 BLOCKED_BY_AUTOMOD = Reason.of(ReasonCode.BLOCKED)
-AUTOMOD = why(BLOCKED_BY_AUTOMOD)
-UNREACHABLE = "Discord did not answer Easel in time: try again in a moment."
 BLOCKED = frozenset({200000, 200001, 240000})
 """By AutoMod: for a text, a title, a harmful link."""
 TEXT_MAX = 2000
@@ -32,7 +31,20 @@ LOST = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 
 class UserError(Exception):
-    """A refusal; its text is the sentence that is shown."""
+    """A refusal; what is shown is said in the language of whoever reads it."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(say(ENGLISH))
+        self.say = say
+
+    @classmethod
+    def of(cls, refused: Refused) -> Self:
+        return cls(lambda to: refusal(refused, to))
+
+
+def language_of(interaction: discord.Interaction[Any]) -> Language:
+    """What its person has their Discord in."""
+    return language(str(interaction.locale.value))
 
 
 def is_blocked(error: discord.HTTPException) -> bool:
@@ -40,31 +52,40 @@ def is_blocked(error: discord.HTTPException) -> bool:
     return error.code in BLOCKED
 
 
-def sentence_for(error: BaseException) -> str | None:
+def sentence_for(error: BaseException, to: Language) -> str | None:
     """The sentence for an error that is no bug of ours; None for one that is."""
     match error:
         case app_commands.CommandInvokeError():
-            return sentence_for(error.original)
-        case UserError() | InvalidRequest():
+            return sentence_for(error.original, to)
+        case InvalidRequest():  # the engine's own words
             return str(error)
-        case DatabaseError():
-            return REPAIR if isinstance(error, Unusable) else BUSY
-        case app_commands.NoPrivateMessage():
-            return "Use this command in a server, not in a direct message."
-        case app_commands.TransformerError():
-            return f"“{str(error.value)[:60]}” is not something this option takes."
-        case app_commands.CheckFailure():
-            return "You may not use this command here."
-        case app_commands.CommandNotFound() | app_commands.CommandSignatureMismatch():
-            return "Discord still shows an older form of this command: reload Discord and try again."
+        case Unmet():
+            return refusal(error.refused, to)
+        case UserError():
+            return error.say(to)
         case _:
-            return _of_discord(error)
+            say = _say_for(error)
+            return None if say is None else say(to)
 
 
-def _of_discord(error: BaseException) -> str | None:
-    if isinstance(error, discord.HTTPException) and is_blocked(error):
-        return f"{AUTOMOD} Say it in other words."
-    return UNREACHABLE if is_weather(error) else None
+def _say_for(error: BaseException) -> Say | None:
+    match error:
+        case Unusable():
+            return problems.needs_repair
+        case DatabaseError():
+            return problems.busy
+        case app_commands.NoPrivateMessage():
+            return problems.command_only_in_servers
+        case app_commands.TransformerError():
+            return problems.not_taken_by_option(str(error.value)[:60])
+        case app_commands.CheckFailure():
+            return problems.not_allowed_here
+        case app_commands.CommandNotFound() | app_commands.CommandSignatureMismatch():
+            return problems.older_form
+        case discord.HTTPException() if is_blocked(error):
+            return problems.blocked_text
+        case _:
+            return problems.discord_unreachable if is_weather(error) else None
 
 
 async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
@@ -78,13 +99,14 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
         if (rival := getattr(interaction.client, "rival", None)) is not None:
             rival.was_faster(interaction.id)
         return
-    sentence = sentence_for(error)
+    to = language_of(interaction)
+    sentence = sentence_for(error, to)
     if sentence is None:
         log.error("interaction_failed", exc_info=error, interaction=interaction.id)
-        sentence = "Something went wrong on our side and was logged: please try again."
+        sentence = problems.our_fault(to)
     await tell(interaction, sentence)
     if isinstance(cause, Unusable):
-        await interaction.client.desk.dispatcher.warn_of_damage(str(cause))
+        await interaction.client.services.dispatcher.warn_of_damage(str(cause))
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,20 +1,75 @@
-"""The buttons under a job's message: looks and ids. What a press does is in `presses`.
+"""Ids of buttons, menus, forms and pages, and how the buttons look. What a verb does is in its file in `features`.
 
-Ids carry a verb, the job's number and perhaps that of one of its images, and the class is registered once, so every
-button ever posted works after any restart: `easel:1:VERB:JOB[:IMAGE]`, and those of the first checkouts, without the 1.
+An id is all that is known of what stands in a message of an earlier process: it carries a verb, a job's number and perhaps
+that of one of its images, `easel:1:VERB:JOB[:IMAGE]`, or for leafing `easel:1:LIST:WAY:OFFSET`. Those of the first
+checkouts have no 1, and mean the same for ever.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord import ui
 
+from bot.texts import labels
+from bot.texts.language import ENGLISH, Language, Say
 
-class Press(StrEnum):
+OURS = "easel:"
+_OF_JOB = re.compile(
+    r"easel:(?P<now>1:)?(?P<verb>[a-z_]+):(?P<job>[0-9]{1,18})(?(now)(?::(?P<image>[0-9]{1,3}))?)"
+)
+_OF_PAGE = re.compile(r"easel:(?:1:)?(?P<pages>[a-z_]+):(?P<way>older|newer):(?P<offset>[0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfJob:
+    """Something is to be done about a job."""
+
+    verb: str
+    job: int
+    image: int | None = None
+    """Which of the job's, counted from 0; None for all of it."""
+
+    @property
+    def custom_id(self) -> str:
+        return f"easel:1:{self.verb}:{self.job}" + (f":{self.image}" if self.image is not None else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfPage:
+    """A list is to be leafed through."""
+
+    pages: str
+    """Which list."""
+    way: str
+    """`older` or `newer`: no two buttons of a message may have one id."""
+    offset: int
+
+    @property
+    def custom_id(self) -> str:
+        return f"easel:1:{self.pages}:{self.way}:{self.offset}"
+
+
+def read(custom_id: str) -> OfJob | OfPage | None:
+    """None for what this version does not understand."""
+    if (match := _OF_PAGE.fullmatch(custom_id)) is not None:
+        return OfPage(pages=match["pages"], way=match["way"], offset=int(match["offset"]))
+    if (match := _OF_JOB.fullmatch(custom_id)) is not None:
+        image = match["image"]
+        return OfJob(verb=match["verb"], job=int(match["job"]), image=None if image is None else int(image))
+    return None
+
+
+# ------------------------------------------------------------------ buttons
+
+
+class Verb(StrEnum):
+    """What the buttons under a job's message ask for."""
+
     REROLL = "reroll"
     INFO = "info"
     DELETE = "delete"
@@ -23,45 +78,19 @@ class Press(StrEnum):
     """Shows its person the images of a job that could not be posted."""
 
 
-_LOOKS: dict[Press, tuple[str, str, discord.ButtonStyle]] = {
-    Press.REROLL: ("Reroll", "🔄", discord.ButtonStyle.primary),
-    Press.INFO: ("Info", "ℹ️", discord.ButtonStyle.secondary),
-    Press.DELETE: ("Delete", "🗑️", discord.ButtonStyle.secondary),
-    Press.CANCEL: ("Cancel", "✖️", discord.ButtonStyle.danger),
-    Press.FETCH: ("Show", "📥", discord.ButtonStyle.secondary),
+_LOOKS: dict[Verb, tuple[Say, str, discord.ButtonStyle]] = {
+    Verb.REROLL: (labels.reroll, "🔄", discord.ButtonStyle.primary),
+    Verb.INFO: (labels.info, "ℹ️", discord.ButtonStyle.secondary),
+    Verb.DELETE: (labels.delete, "🗑️", discord.ButtonStyle.secondary),
+    Verb.CANCEL: (labels.cancel, "✖️", discord.ButtonStyle.danger),
+    Verb.FETCH: (labels.show, "📥", discord.ButtonStyle.secondary),
 }
 
 
-class JobButton(
-    ui.DynamicItem[ui.Button[Any]],
-    template=(
-        rf"easel:(?P<now>1:)?(?P<press>{'|'.join(Press)}):(?P<job>[0-9]{{1,18}})(?(now)(?::(?P<image>[0-9]{{1,3}}))?)"
-    ),
-):
-    """One button; registered once, it answers every message ever posted."""
-
-    def __init__(self, button: ui.Button[Any], press: Press, job_id: int, image: int | None = None) -> None:
-        """`image`: which of the job's, counted from 0; None for all of it."""
-        super().__init__(button)
-        self.press = press
-        self.job_id = job_id
-        self.image = image
-
-    @classmethod
-    def make(cls, press: Press, job_id: int, image: int | None = None, *, suffix: str = "") -> JobButton:
-        label, emoji, style = _LOOKS[press]
-        label += suffix
-        custom_id = f"easel:1:{press}:{job_id}" + (f":{image}" if image is not None else "")
-        button = ui.Button[Any](label=label, emoji=emoji, style=style, custom_id=custom_id)
-        return cls(button, press, job_id, image)
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        assert isinstance(item, ui.Button)
-        image = match["image"]
-        return cls(item, Press(match["press"]), int(match["job"]), None if image is None else int(image))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.desk.press(interaction, self.press, self.job_id)
+def button(
+    verb: Verb, job_id: int, image: int | None = None, *, to: Language = ENGLISH, suffix: str = ""
+) -> ui.Button[Any]:
+    """A button about a job; `suffix` follows its label."""
+    label, emoji, style = _LOOKS[verb]
+    custom_id = OfJob(verb=verb, job=job_id, image=image).custom_id
+    return ui.Button[Any](label=label(to) + suffix, emoji=emoji, style=style, custom_id=custom_id)

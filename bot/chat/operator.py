@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 SAME_TEXT_EVERY_S = 3600.0
 
 
-class OwnerLine:
+class OperatorLine:
     def __init__(self, client: discord.Client, *, clock: Clock) -> None:
         self._client = client
         self._clock = clock

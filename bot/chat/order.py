@@ -12,58 +12,74 @@ answer, since a second message could come twice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import aiohttp
 import discord
 import structlog
 
 from bot.chat.client import Interaction
-from bot.chat.errors import AUTOMOD, BLOCKED_BY_AUTOMOD, UserError, is_blocked
+from bot.chat.errors import BLOCKED_BY_AUTOMOD, UserError, is_blocked
 from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
-from bot.core.asking.policy import BLOCKED, Refused
-from bot.job import Action, Job, Origin, Owner, Wish
-from engine.contract import GenerationRequest
+from bot.core.asking.refused import Blocked, Refused, Repeated
+from bot.core.asking.wish import Wish
+from bot.job import Action, Asker, Job, Origin
+from bot.texts import problems
+from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
 
-def owner_of(interaction: Interaction) -> Owner:
+def asker_of(interaction: Interaction) -> Asker:
     """Who asks; raises UserError outside a server."""
     user = interaction.user
     if interaction.guild_id is None or not isinstance(user, discord.Member):
-        raise UserError("Use this in a server, not in a direct message.")
-    return Owner(
+        raise UserError(problems.only_in_servers)
+    return Asker(
         user_id=user.id, guild_id=interaction.guild_id, role_ids=tuple(role.id for role in user.roles)
     )
 
 
-async def check_order(interaction: Interaction) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What somebody who was checked asks for."""
+
+    request: GenerationRequest
+    model: ModelInfo
+    """The one that draws it."""
+    wish: Wish | None
+    """What the request was resolved from; None where that is not known."""
+    action: Action = Action.IMAGINE
+    parent_id: int | None = None
+    files: Attached | None = None
+    """What the request starts from and is not here yet."""
+
+
+async def check(interaction: Interaction) -> Asker:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
-    owner, gate = owner_of(interaction), interaction.client.desk.dispatcher.gate
-    check_place(interaction)
-    if await gate.is_blocked(owner):
-        raise UserError(BLOCKED)
-    await gate.described()
+    services, asker = interaction.client.services, asker_of(interaction)
+    _check_place(interaction)
+    if await services.admission.is_blocked(asker):
+        raise UserError.of(Blocked())
+    await services.catalogue.described()
+    return asker
 
 
-def check_place(interaction: Interaction) -> None:
+def _check_place(interaction: Interaction) -> None:
     """Raises UserError where the finished images could not be posted."""
     allowed = interaction.app_permissions
     missing = [
         name
-        for name, granted in (("View Channel", allowed.view_channel), ("Attach Files", allowed.attach_files))
+        for name, granted in (("view_channel", allowed.view_channel), ("attach_files", allowed.attach_files))
         if not granted
     ]
     if missing:
-        raise UserError(
-            f"I may not post images here: ask an admin to give me {' and '.join(missing)} in this channel."
-        )
+        raise UserError(problems.may_not_post(missing))
     if _is_shut_out(interaction):
-        raise UserError(
-            "I am not in this private thread: mention me here, so that I am added, and ask again."
-        )
+        raise UserError(problems.not_in_thread)
 
 
 def _is_shut_out(interaction: Interaction) -> bool:
@@ -75,48 +91,36 @@ def _is_shut_out(interaction: Interaction) -> bool:
     return not is_in and not interaction.app_permissions.manage_threads
 
 
-async def place_order(
-    interaction: Interaction,
-    request: GenerationRequest,
-    *,
-    wish: Wish | None,
-    action: Action = Action.IMAGINE,
-    parent_id: int | None = None,
-    files: Attached | None = None,
-) -> None:
-    """Stores, answers and queues a job; raises UserError with the reason when it is refused.
-
-    `wish`: what the request was resolved from. `files`: what it starts from and is not here yet.
-    """
-    await check_order(interaction)
-    owner = owner_of(interaction)
-    dispatcher = interaction.client.desk.dispatcher
-    dispatcher.gate.check_offered(request)
-    if files is not None:
-        if (refused := await dispatcher.gate.why_not(request, owner=owner)) is not None:
-            raise UserError(refused.reason)
+async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
+    """Stores, answers and queues a job for who came through `check`; raises UserError with the reason when it is refused."""
+    services, request = interaction.client.services, order.request
+    if order.files is not None:
+        refused = await services.admission.why_not(request, asker=asker, model=order.model)
+        if refused is not None:
+            raise UserError.of(refused)
         if not await _defer(interaction):
             return
-        request = await interaction.client.desk.intake.complete(request, files)
-    job = await dispatcher.gate.admit(
+        request = await services.intake.complete(request, order.files)
+    job = await services.admission.admit(
         request,
-        owner=owner,
+        asker=asker,
         origin=_origin(interaction),
-        action=action,
-        parent_id=parent_id,
-        wish=wish,
+        model=order.model,
+        action=order.action,
+        parent_id=order.parent_id,
+        wish=order.wish,
     )
     if isinstance(job, Refused):
-        if job.is_repetition:
+        if isinstance(job, Repeated):  # the first one answers, and only one answer is possible
             log.info("interaction_repeated", interaction=interaction.id)
             return
-        raise UserError(job.reason)
-    await _hand_over(interaction, job, is_deferred=files is not None)
+        raise UserError.of(job)
+    await _hand_over(interaction, job, is_deferred=order.files is not None)
 
 
 async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -> None:
     """Answers with the job's message; then it waits in line, or is taken back where nobody can have seen one."""
-    dispatcher = interaction.client.desk.dispatcher
+    dispatcher = interaction.client.services.dispatcher
     try:
         view = live_view(job, dispatcher.progress_of(job))
         message_id = await _answer(interaction, view, is_deferred=is_deferred)
@@ -124,7 +128,7 @@ async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -
         log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
         if is_blocked(error):
             await dispatcher.unanswered(job, reason=BLOCKED_BY_AUTOMOD)
-            raise UserError(f"{AUTOMOD} Nothing was charged.") from error
+            raise UserError(problems.blocked_order) from error
         if error.code == ALREADY_ACKNOWLEDGED:
             interaction.client.rival.was_faster(interaction.id)
             dispatcher.answer_unknown(job)  # or it was us, and the reply was lost: the message there tells

@@ -1,35 +1,26 @@
-"""What keeps Discord from us, as a sentence for whoever runs the bot, and whether it may pass. Sends nothing."""
+"""What keeps Discord from us, and whether it may pass. Sends nothing, and leaves the words to `bot.texts`."""
 
 from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import aiohttp
 import discord
 
+from bot.texts import out_of_reach
+from bot.texts.language import ENGLISH
+
 PAUSE_FIRST_S, PAUSE_MAX_S = 2.0, 900.0
 ASKED_MAX_S = 3600.0
 """The longest pause that is kept because Discord asks for it."""
 ANSWER_SHOWN = 200
-NOT_LET_IN = (
-    "Discord refused the token: copy it again from the Bot page of your application at "
-    "https://discord.com/developers/applications."
-)
-AUTHENTICATION_FAILED, DISALLOWED_INTENTS = 4004, 4014
+NOT_LET_IN = out_of_reach.not_let_in(ENGLISH)
+"""Whoever runs the bot reads it where it runs, whose language is not known."""
 TOO_MANY_CREATED = 30034
-CLOSED: Mapping[int | None, str] = {
-    AUTHENTICATION_FAILED: NOT_LET_IN,
-    4010: "Discord's gateway refused our shard (code 4010): install the newest Easel.",
-    4011: "Discord wants a bot in so many servers to connect in parts (code 4011), which Easel can't: leave some servers.",
-    4012: "Discord's gateway no longer speaks Easel's version of its language (code 4012): install the newest Easel.",
-    4013: "Discord's gateway does not know what Easel asks to be told of (code 4013): install the newest Easel.",
-    DISALLOWED_INTENTS: "Discord does not tell this application of its servers (code 4014): look at the Bot page of your "
-    "application at https://discord.com/developers/applications.",
-}
-"""Codes with which the gateway ends a connection for good."""
+DISALLOWED_INTENTS = 4014
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _CLOUDFLARE = re.compile(r"error(?:\s+code)?\s*:?\s*(10\d\d)\b", re.IGNORECASE)
 
@@ -65,48 +56,48 @@ def outage_of(error: Exception) -> Outage:
         case discord.LoginFailure():
             return Outage(sentence=NOT_LET_IN, may_pass=False)
         case discord.PrivilegedIntentsRequired():
-            return Outage(sentence=CLOSED[DISALLOWED_INTENTS], may_pass=False)
+            return _closed(DISALLOWED_INTENTS)
         case discord.ConnectionClosed():
-            final = CLOSED.get(error.code)
-            ended = f"Discord ended the connection with code {error.code}."
-            return Outage(sentence=final or ended, may_pass=final is None)
+            return _closed(error.code)
         case discord.HTTPException():
             return _refused(error)
         case _:
             return Outage(sentence=_unreachable(error))
 
 
+def _closed(code: int | None) -> Outage:
+    final = out_of_reach.closed_for_good(code, ENGLISH)
+    return Outage(sentence=final or out_of_reach.closed(code, ENGLISH), may_pass=final is None)
+
+
 def _unreachable(error: Exception) -> str:
     match error:
         case NotDiscord():
-            return "Something else answers in Discord's place: check this machine's network and proxy."
+            return out_of_reach.not_discord(ENGLISH)
         case aiohttp.ClientSSLError():
-            return f"Discord can't be reached safely: check this machine's clock, certificates and proxy ({error})."
+            return out_of_reach.unsafe(error, ENGLISH)
         case aiohttp.ClientError() if str(error):
-            return f"Discord can't be reached: check this machine's network ({error})."
+            return out_of_reach.unreachable(error, ENGLISH)
         case _:
-            return "Discord can't be reached, it does not answer: check this machine's network."
+            return out_of_reach.no_answer(ENGLISH)
 
 
 def _refused(error: discord.HTTPException) -> Outage:
     if error.status == 401:
         return Outage(sentence=NOT_LET_IN, may_pass=False)
-    asked_s, answer = _asked_s(error), plain_answer(error)
+    return Outage(sentence=_refusal(error), asked_s=_asked_s(error))
+
+
+def _refusal(error: discord.HTTPException) -> str:
+    answer = plain_answer(error)
     if error.code == TOO_MANY_CREATED:
-        return Outage(
-            sentence="Discord takes no more new commands for a day, since 200 were created in one.",
-            asked_s=asked_s,
-        )
+        return out_of_reach.too_many_created(ENGLISH)
     if error.status == 429:
         banned = _CLOUDFLARE.search(answer)
-        by = f" (Cloudflare's error {banned[1]})" if banned else ""
-        return Outage(
-            sentence=f"Discord keeps this machine's address out for a while, since it asked too often{by}.",
-            asked_s=asked_s,
-        )
+        return out_of_reach.kept_out(banned[1] if banned else None, ENGLISH)
     if error.status >= 500:
-        return Outage(sentence=f"Discord is out of order ({error.status}).", asked_s=asked_s)
-    return Outage(sentence=f"Discord answered {error.status}: {answer or 'nothing'}.", asked_s=asked_s)
+        return out_of_reach.out_of_order(error.status, ENGLISH)
+    return out_of_reach.answered(error.status, answer, ENGLISH)
 
 
 def _asked_s(error: discord.HTTPException) -> float:

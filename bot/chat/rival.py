@@ -18,10 +18,6 @@ SURE_AT = 2
 WITHIN_S = 3600.0
 """Discord's own slips come one at a time."""
 REMEMBERED = 1000
-RIVAL = (
-    "Another bot answers with Easel's token, so this one keeps out: stop the other one, "
-    "or reset the token and give the new one to this bot alone."
-)
 _CALLBACK = re.compile(r"/interactions/(\d+)/[^/]+/callback$")
 
 

@@ -1,117 +1,112 @@
-"""What a press of a job's button does. Looks everything up anew: nothing is trusted but the job's number."""
+"""Who answers what: commands by their names, and what is pressed, chosen or filled in by its id. Knows no feature.
+
+discord.py keeps views and forms in memory and forgets them with the process. So none is remembered here: the id alone says
+what is wanted, and the job is looked up anew, whether the message or the form is of this process, of one before a restart
+or of an earlier version. An id of a later version gets a sentence.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from dataclasses import replace
-from io import BytesIO
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import discord
+from discord import app_commands
 
-from bot.chat.client import Interaction
-from bot.chat.delivery import uploads
-from bot.chat.errors import UserError, answer_error, say_done
-from bot.chat.ids import Press
-from bot.chat.look import picture_info
-from bot.chat.look.job_view import fetched_view
-from bot.chat.look.safe import utf16_length
-from bot.chat.order import owner_of, place_order
-from bot.core.asking.policy import Refused
-from bot.core.ports import Irremovable
-from bot.core.spool import all_intact
-from bot.job import Action, Job, JobState, Wish
-from engine.contract import SEEDS
+from bot.chat import ids
+from bot.chat.client import EaselClient, Interaction
+from bot.chat.errors import UserError, answer_error
+from bot.chat.ids import OfJob, OfPage
+from bot.job import Job
+from bot.texts import problems
+
+OnJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
+"""(interaction, job of this server, which of its images or None for all of it)."""
+OnForm = Callable[[Interaction, Job, int | None, Mapping[str, Any]], Awaitable[None]]
+"""The same, and what was filled in: a text, or the chosen values, by the ids of the fields."""
+OnPage = Callable[[Interaction, int], Awaitable[None]]
+"""(interaction, how many entries come before the page)."""
+Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 
 
-async def press(interaction: Interaction, which: Press, job_id: int) -> None:
-    try:
-        job = await _job_here(interaction, job_id)
-        match which:
-            case Press.REROLL:
-                await _reroll(interaction, job)
-            case Press.INFO:
-                await _info(interaction, job)
-            case Press.DELETE:
-                await _delete(interaction, job)
-            case Press.CANCEL:
-                await _cancel(interaction, job)
-            case Press.FETCH:
-                await _fetch(interaction, job)
-    except Exception as error:  # noqa: BLE001 - discord.py would only log it: the person must get a sentence
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """A verb of the chat, as its file in `features` offers it: each handler answers, or raises what keeps it from that."""
+
+    commands: tuple[Command, ...] = ()
+    """Slash commands, their groups, and context menus."""
+    presses: Mapping[str, OnJob] = field(default_factory=dict[str, OnJob])
+    """What buttons and selects about a job do, by the verbs of their ids."""
+    forms: Mapping[str, OnForm] = field(default_factory=dict[str, OnForm])
+    """What filled-in forms about a job do, by the verbs of theirs."""
+    pages: Mapping[str, OnPage] = field(default_factory=dict[str, OnPage])
+    """Lists that can be leafed through."""
+
+
+class Router(app_commands.CommandTree[EaselClient]):
+    """For servers only, whatever the application's page says: where the bot itself is not, it can't post."""
+
+    def __init__(self, client: EaselClient, features: Iterable[Feature]) -> None:
+        super().__init__(
+            client,
+            allowed_contexts=app_commands.AppCommandContext(
+                guild=True, dm_channel=False, private_channel=False
+            ),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        )
+        self._presses: dict[str, OnJob] = {}
+        self._forms: dict[str, OnForm] = {}
+        self._pages: dict[str, OnPage] = {}
+        for feature in features:
+            for command in feature.commands:
+                self.add_command(command)
+            self._presses |= feature.presses
+            self._forms |= feature.forms
+            self._pages |= feature.pages
+        client.event(self.on_interaction)
+
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Commands are answered by the base class, from whose errors those of everything else don't differ."""
+        data: Mapping[str, Any] = interaction.data or {}
+        custom_id = str(data.get("custom_id", ""))
+        if not custom_id.startswith(ids.OURS):
+            return
+        try:
+            await self._answer(interaction, custom_id)
+        except Exception as error:  # noqa: BLE001 - discord.py would only log it: the person must get a sentence
+            await self.on_error(interaction, error)
+
+    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:
         await answer_error(interaction, error)
+
+    async def _answer(self, interaction: Interaction, custom_id: str) -> None:
+        is_form = interaction.type is discord.InteractionType.modal_submit
+        match ids.read(custom_id):
+            case OfJob(verb=verb, job=number, image=image) if is_form and verb in self._forms:
+                job = await _job_here(interaction, number)
+                await self._forms[verb](interaction, job, image, _filled_in(interaction))
+            case OfJob(verb=verb, job=number, image=image) if not is_form and verb in self._presses:
+                await self._presses[verb](interaction, await _job_here(interaction, number), image)
+            case OfPage(pages=pages, offset=offset) if not is_form and pages in self._pages:
+                await self._pages[pages](interaction, offset)
+            case _:
+                raise UserError(problems.newer_form if is_form else problems.newer_button)
+
+
+def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
+    """Fields stand in labels or rows, as deep as Discord likes."""
+    data: Any = interaction.data
+    found, rest = dict[str, Any](), list[Any](data["components"])
+    for part in rest:
+        rest += [*part.get("components", ()), *([part["component"]] if "component" in part else [])]
+        if "custom_id" in part:
+            found[part["custom_id"]] = part["value"] if "value" in part else part.get("values")
+    return found
 
 
 async def _job_here(interaction: Interaction, job_id: int) -> Job:
-    job = await interaction.client.desk.store.jobs.get(job_id)
+    job = await interaction.client.services.store.jobs.get(job_id)
     if job is None or job.guild_id != interaction.guild_id:
-        raise UserError("This button belongs to an image that this server does not know.")
+        raise UserError(problems.unknown_image)
     return job
-
-
-def _may_moderate(interaction: Interaction, job: Job) -> bool:
-    return interaction.user.id == job.user_id or interaction.permissions.manage_messages
-
-
-async def _reroll(interaction: Interaction, job: Job) -> None:
-    if job.deleted_at is not None:
-        raise UserError("That image was deleted: ask for a new one with /imagine.")
-    request = replace(job.request, seed=secrets.randbelow(SEEDS))
-    await place_order(interaction, request, wish=_again(job), action=Action.REROLL, parent_id=job.id)
-
-
-def _again(job: Job) -> Wish | None:
-    """The same wish, but for a seed that its person gave."""
-    if job.wish is None:
-        return None
-    return {option: value for option, value in job.wish.items() if option != "seed"}
-
-
-async def _info(interaction: Interaction, job: Job) -> None:
-    if job.deleted_at is not None:
-        raise UserError("That image was deleted.")
-    text, command = picture_info.describe(job)
-    if utf16_length(command) <= picture_info.INLINE_MAX and "`" not in command:
-        await interaction.response.send_message(f"{text}\n```\n{command}\n```", ephemeral=True)
-    else:
-        file = discord.File(BytesIO(command.encode()), "command.txt")
-        await interaction.response.send_message(text, file=file, ephemeral=True)
-
-
-async def _delete(interaction: Interaction, job: Job) -> None:
-    if not _may_moderate(interaction, job):
-        raise UserError("Only the person who asked for this image or a moderator may delete it.")
-    if not job.state.is_final:
-        raise UserError("This image is not finished yet: cancel it instead.")
-    try:
-        await interaction.client.desk.dispatcher.delete(job)
-    except Irremovable as problem:
-        raise UserError(str(problem)) from problem
-    await say_done(interaction)
-
-
-async def _cancel(interaction: Interaction, job: Job) -> None:
-    if not _may_moderate(interaction, job):
-        raise UserError("Only the person who asked for this image or a moderator may cancel it.")
-    by = f"<@{interaction.user.id}>"
-    if not await interaction.client.desk.dispatcher.cancel(job.id, by=by):
-        done = job.state in (JobState.RENDERED, JobState.DELIVERED)
-        raise UserError("It is finished already." if done else "It is over already.")
-    await say_done(interaction)
-
-
-async def _fetch(interaction: Interaction, job: Job) -> None:
-    """Shows what nobody would take, and charges it once: what was refunded is not handed out for nothing."""
-    if interaction.user.id != job.user_id:
-        raise UserError("Only the person who asked for this image may fetch it.")
-    if job.state is not JobState.DELIVERED and not job.is_unpaid:
-        raise UserError("There is no image of this request to fetch.")
-    if job.deleted_at is not None or not await asyncio.to_thread(all_intact, job.images):
-        raise UserError("This image is not kept any more: ask for a new one with /imagine.")
-    await interaction.response.defer(ephemeral=True, thinking=True)
-    files = await uploads.files_of(job, job.images, file_bytes_max=interaction.filesize_limit)
-    paid = await interaction.client.desk.dispatcher.gate.settle_fetch(job, owner=owner_of(interaction))
-    if isinstance(paid, Refused):
-        raise UserError(paid.reason)
-    view = fetched_view(paid, [file.filename for file in files])
-    await interaction.edit_original_response(view=view, attachments=files)

@@ -14,7 +14,9 @@ import structlog
 from yarl import URL
 
 from bot.chat.errors import UserError
-from engine.contract import GenerationRequest, Start
+from bot.core.asking.wish import Picture, Wish
+from bot.texts import problems
+from engine.contract import GenerationRequest
 from engine.contract.failpoints import Failpoint, reach
 from engine.pictures import inputs
 
@@ -26,14 +28,6 @@ WITHIN_S = 20.0
 """For one file; the interaction's token, by which we answer then, lives for 15 minutes."""
 AT_ONCE = 4
 CHUNK = 1 << 16
-UNKNOWN = "0" * 64
-"""Stands for a digest until the file is here."""
-
-NOT_FETCHED = "The picture could not be fetched from Discord and nothing was charged: attach it again."
-TOO_SLOW = "Discord took too long to hand over the picture and nothing was charged: try again in a moment."
-NOT_KEPT = (
-    "The picture could not be stored and nothing was charged: please ask an admin to look at Easel's disk."
-)
 
 Fetch = Callable[[str, int], Awaitable[bytes]]
 """(address, most bytes) -> what lies there; raises UserError."""
@@ -44,75 +38,61 @@ Fetch = Callable[[str, int], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """What a person attached to /imagine, as far as Discord's words about it go."""
+    """What a person attached to /imagine, to be fetched."""
 
     image: discord.Attachment
     mask: discord.Attachment | None = None
-    strength: float | None = None
-    """None: what suits the model."""
-    upscale: int = 1
-
-    @property
-    def start(self) -> Start:
-        """For a request that is judged before its files are here."""
-        mask = UNKNOWN if self.mask else None
-        return Start(image=UNKNOWN, mask=mask, strength=self.strength, upscale=self.upscale)
-
-    @property
-    def shape(self) -> tuple[int, int] | None:
-        """The image's (width, height); None where Discord does not tell."""
-        width, height = self.image.width, self.image.height
-        return (width, height) if width and height else None
 
 
-def attached(
+def told_of(file: discord.Attachment | None) -> Picture | None:
+    """What Discord's words tell of it."""
+    if file is None:
+        return None
+    return Picture(name=file.filename, size=_size_of(file))
+
+
+def check_files(
     image: discord.Attachment | None,
     mask: discord.Attachment | None,
-    strength: float | None,
-    upscale: int,
+    wish: Wish,
     *,
+    times: int,
     max_mb: int,
-) -> Attached | None:
-    """What is attached, if anything; raises UserError where it can't be used, whatever its bytes turn out to be.
+) -> None:
+    """Raises UserError where what is attached can't be used for this wish, whatever its bytes turn out to be.
 
-    `upscale`: how many times as large the picture is to be as the image, 1 where it is not to be enlarged.
+    `times`: how many times as large the picture is to be as the image, 1 where it is not to be enlarged.
     """
     if image is None:
-        if upscale > 1:
-            raise UserError("Upscaling needs an image: attach the picture to enlarge.")
+        if times > 1:
+            raise UserError(problems.upscaling_needs_image)
         if mask is not None:
-            raise UserError("A mask needs an image: attach the picture it belongs to as well.")
-        if strength is not None:
-            raise UserError("Strength needs an image: attach the picture to start from as well.")
-        return None
-    _check("image", image, max_mb)
+            raise UserError(problems.mask_needs_image)
+        if wish.strength is not None:
+            raise UserError(problems.strength_needs_image)
+        return
+    _check(image, max_mb)
     if mask is not None:
-        _check("mask", mask, max_mb)
+        _check(mask, max_mb, is_mask=True)
         if _size_of(mask) != _size_of(image):
-            raise UserError(
-                f"The mask has {_size_of(mask)} and the image {_size_of(image)}: make them alike."
-            )
-    return Attached(image=image, mask=mask, strength=strength, upscale=upscale)
+            raise UserError(problems.unlike(_size_of(mask), _size_of(image)))
 
 
-def _check(what: str, file: discord.Attachment, max_mb: int) -> None:
+def _check(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
     kind = (file.content_type or "").partition(";")[0].strip().lower()
     if kind not in KINDS:
-        raise UserError(f"The {what} has to be a PNG, JPEG or WebP picture: attach one of these.")
+        raise UserError(problems.wrong_kind(is_mask=is_mask))
     if file.size > max_mb << 20:
         raise _too_large(max_mb << 20)
 
 
-def _size_of(file: discord.Attachment) -> str:
-    return (
-        f"{file.width}×{file.height} pixels"
-        if file.width and file.height
-        else "a size that Discord can't read"
-    )
+def _size_of(file: discord.Attachment) -> tuple[int, int] | None:
+    """(width, height); None where Discord can't tell."""
+    return (file.width, file.height) if file.width and file.height else None
 
 
 def _too_large(bytes_max: int) -> UserError:
-    return UserError(f"The picture is larger than {bytes_max >> 20} MB: attach a smaller one.")
+    return UserError(problems.too_large(bytes_max >> 20))
 
 
 # ------------------------------------------------------------------ the files themselves
@@ -136,7 +116,7 @@ class Intake:
                 digests = [await asyncio.to_thread(inputs.keep, self._folder, data) for data in fetched]
             except OSError as error:
                 log.error("input_not_kept", error=str(error))
-                raise UserError(NOT_KEPT) from error
+                raise UserError(problems.not_kept) from error
         reach(Failpoint.KEPT)
         image, mask = [*digests, None][:2]
         return replace(request, image=image, mask=mask)
@@ -152,10 +132,10 @@ def from_discord(client: discord.Client) -> Fetch:
                 return await _download(client, url, bytes_max)
         except TimeoutError as error:
             log.info("attachment_too_slow", host=url.host)
-            raise UserError(TOO_SLOW) from error
+            raise UserError(problems.fetched_too_slowly) from error
         except (aiohttp.ClientError, OSError) as error:
             log.info("attachment_not_fetched", host=url.host, error=repr(error))
-            raise UserError(NOT_FETCHED) from error
+            raise UserError(problems.not_fetched) from error
 
     return fetch
 
@@ -168,7 +148,7 @@ def _checked(address: str) -> URL:
     except ValueError:
         own, url = False, URL()
     if not own:
-        raise UserError("Only pictures that were uploaded to Discord are taken: attach it as a file.")
+        raise UserError(problems.not_uploaded)
     return url
 
 
@@ -187,7 +167,7 @@ async def _download(client: discord.Client, url: URL, bytes_max: int) -> bytes:
     async with session, asked() as response:
         if response.status != 200:
             log.info("attachment_refused", host=url.host, status=response.status)
-            raise UserError(NOT_FETCHED)
+            raise UserError(problems.not_fetched)
         async for chunk in response.content.iter_chunked(CHUNK):
             data += chunk
             if len(data) > bytes_max:

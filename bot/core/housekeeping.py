@@ -12,9 +12,9 @@ import structlog
 
 from bot.config import Settings
 from bot.core.asking.admission import free_mb
+from bot.core.news import DatabaseContradicts, DatabaseDamaged, News, NoRoom, NotBackedUp
 from bot.core.ports import Clock
 from bot.core.spool import inputs_of
-from bot.core.words import of_damage
 from bot.job import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune, sweep
@@ -24,30 +24,40 @@ from bot.store.threads import unawaited
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 60.0
-AUDITS_EVERY = 60
-SWEEPS_EVERY = 360
-BACKUP_LOOKS_EVERY = 60
-"""In minutes, so that a backup that fails is tried again in an hour, and not every minute."""
 DAY_S, HOUR_S = 86_400.0, 3600.0
 _IMAGE = re.compile(r"\.?(\d{1,18})-(\d{1,18})-\d+\.png")
 
-Tell = Callable[[str], Awaitable[None]]
+Tell = Callable[[News], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rounds:
+    """How often what is looked after; the first look comes at once."""
+
+    every_s: float = 60.0
+    """One turn."""
+    audits: int = 60
+    """Turns between two of them, as below."""
+    sweeps: int = 360
+    backup_looks: int = 60
+    """A backup that fails is tried again in an hour, and not every minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chore:
     every: int
-    """Turns of EVERY_S between two times; the first comes at once."""
+    """Turns between two times."""
     do: Callable[[], Awaitable[None]]
     failure: str
     """The event that is logged, at error level, when it fails."""
-    news: str = ""
-    """What the owner is told then, with `{error}` in it; empty: nothing."""
+    news: Callable[[str], News] | None = None
+    """What the operator is told then, of the error's text; None: nothing."""
 
 
-async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_owner: Tell) -> None:
-    """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_owner` takes what a person must mend."""
+async def keep_house(
+    store: Store, settings: Settings, *, clock: Clock, tell_operator: Tell, rounds: Rounds
+) -> None:
+    """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_operator` takes what a person must mend."""
     chores = (
         Chore(
             every=1,
@@ -55,52 +65,52 @@ async def keep_house(store: Store, settings: Settings, *, clock: Clock, tell_own
             failure="tokens_not_forgotten",
         ),
         Chore(
-            every=BACKUP_LOOKS_EVERY,
+            every=rounds.backup_looks,
             do=lambda: back_up_when_due(store, settings, clock.now()),
             failure="backup_failed",
-            news="Easel's database could not be backed up: {error}. It is tried again in an hour.",
+            news=lambda problem: NotBackedUp(problem=problem),
         ),
         Chore(
             every=1,
             do=lambda: _look_for_room(settings),
             failure="disk_full",
-            news="Easel takes no new requests, to have room for those in line: {error}.",
+            news=lambda problem: NoRoom(problem=problem),
         ),
-        Chore(every=SWEEPS_EVERY, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
-        Chore(every=AUDITS_EVERY, do=lambda: _audit(store, tell_owner), failure="audit_failed"),
+        Chore(every=rounds.sweeps, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
+        Chore(every=rounds.audits, do=lambda: _audit(store, tell_operator), failure="audit_failed"),
     )
     turn = 0
     while True:
         for chore in chores:
             if turn % chore.every == 0:
-                await _try(chore, tell_owner)
+                await _try(chore, tell_operator)
         turn += 1
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(rounds.every_s)
 
 
 async def _look_for_room(settings: Settings) -> None:
-    """Raises OSError below the floor at which the gate refuses what is new."""
+    """Raises OSError below the floor at which nothing new is admitted."""
     floor = settings.data.free_mb
     if free_mb(settings) < floor:
         raise OSError(f"less than {floor} MB are free in {settings.data_dir}")
 
 
-async def _audit(store: Store, tell_owner: Tell) -> None:
+async def _audit(store: Store, tell_operator: Tell) -> None:
     """What contradicts the books: at the start, and every hour."""
     for problem in await store.history.audit():
         log.error("audit", problem=problem)
-        await tell_owner(f"Easel's database contradicts itself: {problem}")
+        await tell_operator(DatabaseContradicts(problem=problem))
 
 
-async def _try(chore: Chore, tell_owner: Tell) -> None:
+async def _try(chore: Chore, tell_operator: Tell) -> None:
     try:
         await chore.do()
     except (DatabaseError, OSError) as error:  # it is tried again at its next turn
         log.error(chore.failure, error=str(error))
-        if chore.news:
-            await tell_owner(chore.news.format(error=str(error).rstrip(".")))
+        if chore.news is not None:
+            await tell_operator(chore.news(str(error)))
         elif isinstance(error, Unusable):
-            await tell_owner(of_damage(str(error)))
+            await tell_operator(DatabaseDamaged(problem=str(error)))
 
 
 # ------------------------------------------------------------------ backups

@@ -5,20 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.core.words import why
+from bot.core.held_up import HeldUp
+from bot.core.news import News
 from bot.job import Job, Reason
 from engine.contract import Stepped
 
 
 class Irremovable(Exception):
-    """A message can't be deleted; the text is a sentence that says why."""
+    """A message can't be deleted."""
+
+    def __init__(self, *, is_forbidden: bool) -> None:
+        super().__init__("forbidden" if is_forbidden else "not taken")
+        self.is_forbidden = is_forbidden
+        """We may not; else trying again later may help."""
 
 
 class Undeliverable(Exception):
     """The images can't be posted anywhere."""
 
     def __init__(self, reason: Reason) -> None:
-        super().__init__(why(reason))
+        super().__init__(str(reason))
         self.reason = reason
 
 
@@ -37,7 +43,7 @@ class Progress:
     """It had begun, and the engine draws others before it goes on."""
     preview: bytes | None = None
     """How far its picture has come: the newest small JPEG, None before the first."""
-    hint: str | None = None
+    held_up: HeldUp | None = None
     """What holds everybody up, such as an engine that is loading."""
 
 
@@ -64,8 +70,8 @@ class Delivery(Protocol):
         """Deletes the job's message; a message already gone is fine. Waits for outages; raises Irremovable."""
         ...
 
-    async def tell_owner(self, text: str) -> None:
-        """Tells whoever runs the bot, the same text at most once an hour. Best effort, never raises."""
+    async def tell_operator(self, news: News) -> None:
+        """Tells whoever runs the bot, the same at most once an hour. Best effort, never raises."""
         ...
 
 

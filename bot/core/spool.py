@@ -1,13 +1,37 @@
-"""What lies in the spool: finished images, and those that people gave. Blocking; knows only paths and hashes."""
+"""What lies in the spool: finished images, and those that people gave. Knows only paths and hashes."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from bot.job import Job
+from bot.store.threads import unawaited
 from engine.contract import GenerationRequest, SpooledImage
+
+
+class Spool:
+    """What engines drew."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def are_intact(self, images: Sequence[SpooledImage]) -> bool:
+        """`all_intact` in a thread of its own, which is not waited for when the bot is told to end."""
+        return await unawaited(lambda: all_intact(images))
+
+    async def discard(self, job: Job) -> None:
+        """Removes all that was drawn for a job, by earlier attempts too and half-written; raises OSError."""
+        await asyncio.to_thread(self._discard, job)
+
+    def _discard(self, job: Job) -> None:
+        images = [Path(str(image.path)) for image in job.shown_images]
+        folder = self._folder
+        for path in [*images, *folder.glob(f"{job.id}-*"), *folder.glob(f".{job.id}-*.part")]:
+            path.unlink(missing_ok=True)
 
 
 def inputs_of(request: GenerationRequest) -> tuple[str, ...]:
@@ -25,16 +49,14 @@ def hold_inputs(folder: Path, request: GenerationRequest) -> bool:
     return True
 
 
-def discard(folder: Path, job: Job) -> None:
-    """Removes all that was drawn for a job, by earlier attempts too and half-written; raises OSError."""
-    images = [Path(str(image.path)) for image in job.shown_images]
-    for path in [*images, *folder.glob(f"{job.id}-*"), *folder.glob(f".{job.id}-*.part")]:
-        path.unlink(missing_ok=True)
-
-
-def all_intact(images: tuple[SpooledImage, ...]) -> bool:
+def all_intact(images: Sequence[SpooledImage]) -> bool:
     """Whether every image that may be shown still lies in the spool as it was written."""
     return all(image.path is None or _sha256(Path(image.path)) == image.sha256 for image in images)
+
+
+async def are_intact(images: Sequence[SpooledImage]) -> bool:
+    """The same in a thread of its own, which is not waited for when the bot is told to end."""
+    return await unawaited(lambda: all_intact(images))
 
 
 def _sha256(path: Path) -> str | None:

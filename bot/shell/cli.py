@@ -191,28 +191,27 @@ def imagine(
     """Draw one picture without Discord."""
 
     def body(settings: Settings) -> int:
-        from bot.shell.imagine import Wish, imagine
+        from bot.core.asking.wish import Wish
+        from bot.shell.imagine import CommandLine, imagine
 
         wish = Wish(
             prompt=prompt,
             negative_prompt=negative,
             steps=steps,
-            guidance_scale=guidance,
+            guidance=guidance,
             seed=seed,
             size=size,
             aspect=aspect,
             sampler=sampler,
             images=images,
-            image=image,
-            mask=mask,
             strength=strength,
             upscale=upscale,
-            upscaler=upscaler,
-            is_model_named=model is not None,
-            loras=tuple(lora or ()),
-            out=out,
+            lora=", ".join(lora or ()),
         )
-        return imagine(settings, wish)
+        line = CommandLine(
+            wish=wish, image=image, mask=mask, upscaler=upscaler, is_model_named=model is not None, out=out
+        )
+        return imagine(settings, line)
 
     with_settings(config, body, model=model, device=device)
 

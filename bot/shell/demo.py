@@ -23,7 +23,7 @@ from bot.chat.client import EaselClient
 from bot.chat.sources import Fetch
 from bot.config import Settings
 from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
-from bot.core.engines.client import Phase
+from bot.core.engines.status import Phase
 from bot.shell.exits import EXIT_FAILED, EXIT_OK
 from bot.shell.live_page import LiveEnv, LivePage
 from bot.vitals import logs
@@ -132,12 +132,12 @@ async def _greet(env: LiveEnv, client: EaselClient, channel_id: int, settings: S
 
 async def _until_ready(client: EaselClient, over: asyncio.Event) -> str:
     """Waits for the engine, telling what it does meanwhile; why it will never be ready, empty if it is."""
-    engine, told = client.desk.dispatcher.engine, ""
-    while not over.is_set() and not engine.status.is_ready:
-        if engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
-            return engine.status.reason
-        if engine.status.stage not in ("", told):
-            told = engine.status.stage
+    fleet, told = client.services.dispatcher.fleet, ""
+    while not over.is_set() and not fleet.status.is_ready:
+        if fleet.status.phase in (Phase.BROKEN, Phase.PAUSED):
+            return fleet.status.reason
+        if fleet.status.stage not in ("", told):
+            told = fleet.status.stage
             print(f"{told[0].upper()}{told[1:]} …", flush=True)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), LOOK_S)

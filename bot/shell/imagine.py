@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, assert_never
@@ -22,6 +21,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from bot.config import Settings
 from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
 from bot.core.asking.catalogue import for_upscaling
+from bot.core.asking.refused import Unmet
+from bot.core.asking.wish import Picture, Wish, resolve, size_of
+from bot.texts.language import ENGLISH
+from bot.texts.refusals import refusal
 from engine.contract import (
     SEEDS,
     UPSCALED_SIDE_MAX,
@@ -39,13 +42,11 @@ from engine.contract import (
     ModelInfo,
     Ready,
     SpooledImage,
-    Start,
     Started,
     Stepped,
     Submit,
     from_prompt,
     parse_loras,
-    parse_size,
 )
 from engine.pictures import inputs, metadata
 from engine.process import EngineProcess, start
@@ -67,41 +68,32 @@ class NoPicture(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """The command line as typed; None leaves a choice to the model."""
+class CommandLine:
+    """What was typed: the wish, and what only a shell has."""
 
-    prompt: str
-    negative_prompt: str = ""
-    steps: int | None = None
-    guidance_scale: float | None = None
-    seed: int = -1
-    size: str | None = None
-    aspect: str | None = None
-    sampler: str | None = None
-    images: int = 1
+    wish: Wish
+    """All of it but the files."""
     image: Path | None = None
     mask: Path | None = None
-    strength: float | None = None
-    upscale: int | None = None
     upscaler: str | None = None
     is_model_named: bool = False
     """Whether the engine was told which model to load, instead of taking the configured one."""
-    loras: tuple[str, ...] = ()
-    """Each as `name:weight`."""
     out: Path | None = None
 
-    def keep(self, folder: Path) -> Start | None:
-        """Puts the image to start from and its mask, if any, where the engine looks. Raises InvalidRequest."""
-        if self.image is None:
-            if (self.mask, self.strength, self.upscale) != (None, None, None):
+    def keep(self, folder: Path) -> Wish:
+        """The wish with the image to start from and its mask, which are put where the engine looks. Raises InvalidRequest."""
+        wish, image, mask = self.wish, self.image, self.mask
+        if image is None:
+            if (mask, wish.strength, wish.upscale) != (None, None, None):
                 raise InvalidRequest("--mask, --strength and --upscale need an image: name one with --image.")
-            return None
-        return Start(
-            image=_kept(folder, self.image, "--image"),
-            mask=None if self.mask is None else _kept(folder, self.mask, "--mask"),
-            strength=self.strength,
-            upscale=self.upscale or 1,
+            return wish
+        given = Picture(
+            name=image.name,
+            size=_shape(image) if wish.upscale is not None else None,
+            digest=_kept(folder, image, "--image"),
         )
+        within = None if mask is None else Picture(name=mask.name, digest=_kept(folder, mask, "--mask"))
+        return replace(wish, image=given, mask=within, upscale=wish.upscale or 1)
 
     def model_among(self, models: Sequence[ModelInfo]) -> ModelInfo:
         """Which one draws; raises InvalidRequest where the named upscaler is not there."""
@@ -113,69 +105,28 @@ class Wish:
                     f"--upscaler: There is no upscaler “{self.upscaler[:60]}” here: {there}."
                 )
             return named[self.upscaler]
-        if self.upscale is None or self.is_model_named:
+        if self.wish.upscale is None or self.is_model_named:
             return models[0]
-        return for_upscaling(models, self.upscale)
+        return for_upscaling(models, self.wish.upscale)
 
-    def request(self, model: ModelInfo, seed: int, source: Start | None) -> GenerationRequest:
-        """The request for `model`; raises InvalidRequest, with the option that is to blame where one alone is."""
-        asked = self._asked(model, seed, source)
-        try:
-            return model.request(prompt=self.prompt, **dict(asked.values()))
-        except InvalidRequest:
-            for option, (name, value) in asked.items():
-                alone: dict[str, Any] = {"prompt": "x", "seed": 0, name: value}
-                with _blamed(option):
-                    model.request(**alone)
-            raise
-
-    def _asked(self, model: ModelInfo, seed: int, source: Start | None) -> dict[str, tuple[str, Any]]:
-        """Option -> (parameter, value) of `ModelInfo.request`."""
-        with _blamed("--aspect" if self.aspect else "--size" if self.size else "--upscale"):
-            size = self._size(model)
-        with _blamed("--lora"):
-            loras = self._asked_loras()
-        return {
-            "--seed": ("seed", seed),
-            "--negative": ("negative_prompt", self.negative_prompt),
-            "--aspect" if self.aspect else "--size": ("size", size),
-            "--steps": ("steps", self.steps),
-            "--guidance": ("guidance_scale", self.guidance_scale),
-            "--sampler": ("sampler", self.sampler),
-            "--images": ("images", self.images),
-            "--image": ("start", None if source is None else replace(source, mask=None, strength=None)),
-            "--strength": ("start", None if source is None else replace(source, mask=None)),
-            "--mask": ("start", source),
-            "--lora": ("loras", loras),
-        }
-
-    def _size(self, model: ModelInfo) -> tuple[int, int] | None:
-        """None leaves it to the model."""
-        if self.upscale is not None and self.image is not None:
-            return model.upscaled(*_shape(self.image), self.upscale)
-        return model.size_for(self.aspect) if self.aspect else parse_size(self.size) if self.size else None
-
-    def _asked_loras(self) -> tuple[Lora, ...]:
-        return tuple(chain.from_iterable(map(parse_loras, self.loras)))
-
-    def check(self, seed: int, source: Start | None) -> None:
+    def check(self, wish: Wish, seed: int) -> None:
         """Finds what no model could draw and no disk could hold, before anything is loaded. Raises InvalidRequest."""
-        if self.size and self.aspect:
+        if wish.size and wish.aspect:
             raise InvalidRequest("Give --size or --aspect, not both.")
-        if self.upscaler is not None and self.upscale is None:
+        if self.upscaler is not None and self.wish.upscale is None:
             raise InvalidRequest("An upscaler has to know how many times: say it with --upscale.")
-        if self.upscale is not None and (self.size or self.aspect):
+        if self.wish.upscale is not None and (wish.size or wish.aspect):
             raise InvalidRequest("Upscaling keeps the image's shape: leave out --size and --aspect.")
-        named = (*self._asked_loras(), *from_prompt(self.prompt)[1])
+        named = (*_loras(wish), *from_prompt(wish.prompt)[1])
         offered = tuple(AdapterInfo(name=lora.name) for lora in named)
-        any_model = _ANY if self.upscale is None else _ANY_LARGE
-        if self.steps is not None and not 1 <= self.steps <= any_model.steps_max:
+        any_model = _ANY if self.wish.upscale is None else _ANY_LARGE
+        if wish.steps is not None and not 1 <= wish.steps <= any_model.steps_max:
             # said here: the sampler that a request would name is nobody's choice
             raise InvalidRequest(
-                f"--steps: A picture takes 1 to {any_model.steps_max} steps, not {self.steps}."
+                f"--steps: A picture takes 1 to {any_model.steps_max} steps, not {wish.steps}."
             )
         if self.upscaler is None:  # which tells how many times it enlarges, and takes nothing else
-            self.request(replace(any_model, loras=offered), seed, source)
+            request_of(wish, replace(any_model, loras=offered), seed)
         with _blamed("--out"):
             self._check_out()
 
@@ -205,7 +156,48 @@ class Wish:
             ]
             return next((folder / name for name in names if not (folder / name).exists()), folder / names[0])
         out = self.out.with_suffix(".png")
-        return out if self.images == 1 else out.with_stem(f"{out.stem}-{number + 1}")
+        return out if self.wish.images == 1 else out.with_stem(f"{out.stem}-{number + 1}")
+
+
+def request_of(wish: Wish, model: ModelInfo, seed: int) -> GenerationRequest:
+    """The request for `model`; raises InvalidRequest, with the option that is to blame where one alone is."""
+    with _blamed("--aspect" if wish.aspect else "--size" if wish.size else "--upscale"):
+        size_of(wish, model)
+    _loras(wish)
+    try:
+        return resolve(wish, model, seed=seed)
+    except InvalidRequest:
+        for option, alone in _alone(wish).items():
+            with _blamed(option):
+                resolve(alone, model, seed=0)
+        raise
+
+
+def _alone(wish: Wish) -> dict[str, Wish]:
+    """Each option as if it were the only one."""
+
+    def only(**options: Any) -> Wish:
+        return Wish(prompt="x", **options)
+
+    begun = {"image": wish.image, "upscale": wish.upscale}
+    return {
+        "--seed": only(seed=wish.seed),
+        "--negative": only(negative_prompt=wish.negative_prompt),
+        "--aspect" if wish.aspect else "--size": only(aspect=wish.aspect, size=wish.size),
+        "--steps": only(steps=wish.steps),
+        "--guidance": only(guidance=wish.guidance),
+        "--sampler": only(sampler=wish.sampler),
+        "--images": only(images=wish.images),
+        "--image": only(**begun),
+        "--strength": only(**begun, strength=wish.strength),
+        "--mask": only(**begun, strength=wish.strength, mask=wish.mask),
+        "--lora": only(lora=wish.lora),
+    }
+
+
+def _loras(wish: Wish) -> tuple[Lora, ...]:
+    with _blamed("--lora"):
+        return parse_loras(wish.lora or "")
 
 
 @contextmanager
@@ -213,6 +205,8 @@ def _blamed(option: str) -> Generator[None]:
     """What is refused inside is told with the option that is to blame, unless one within it has been blamed."""
     try:
         yield
+    except Unmet as error:
+        raise InvalidRequest(f"{option}: {refusal(error.refused, ENGLISH)}") from None
     except InvalidRequest as error:
         raise (error if str(error).startswith("--") else InvalidRequest(f"{option}: {error}")) from None
 
@@ -236,24 +230,25 @@ def _shape(file: Path) -> tuple[int, int]:
         raise InvalidRequest(problem) from None
 
 
-def imagine(settings: Settings, wish: Wish) -> int:
+def imagine(settings: Settings, line: CommandLine) -> int:
     """Draws, writes and prints; returns the exit code."""
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-    seed = secrets.randbelow(SEEDS) if wish.seed == -1 else wish.seed
+    seed = secrets.randbelow(SEEDS)
     try:
         with _told_to_end(), tempfile.TemporaryDirectory(prefix="easel-") as spool:
-            source = wish.keep(Path(spool) / inputs.FOLDER)
-            wish.check(seed, source)
-            if is_starter(settings) and wish.upscaler is None:
+            wish = line.keep(Path(spool) / inputs.FOLDER)
+            line.check(wish, seed)
+            if is_starter(settings) and line.upscaler is None:
                 console.print(STARTER_NOTE)
 
             def to_request(models: Sequence[ModelInfo]) -> GenerationRequest:
-                return wish.request(wish.model_among(models), seed, source)
+                return request_of(wish, line.model_among(models), seed)
 
             def deliver(finished: Finished) -> int:
-                return _deliver(finished, wish, console)
+                return _deliver(finished, line, console)
 
-            return _draw(settings, to_request, deliver, Path(spool), console, early=wish.upscale is None)
+            early = line.wish.upscale is None
+            return _draw(settings, to_request, deliver, Path(spool), console, early=early)
     except InvalidRequest as error:
         console.print(str(error))
         return EXIT_USAGE
@@ -362,7 +357,7 @@ def _next_event(process: EngineProcess) -> Event:
         ) from None
 
 
-def _deliver(finished: Finished, wish: Wish, console: Console) -> int:
+def _deliver(finished: Finished, line: CommandLine, console: Console) -> int:
     """Moves the pictures to where they were wished and prints one line each; the exit code."""
     written = 0
     for number, image in enumerate(finished.images):
@@ -371,7 +366,7 @@ def _deliver(finished: Finished, wish: Wish, console: Console) -> int:
                 f"Image {number + 1} (seed {image.seed}) was withheld by the model's safety checker."
             )
             continue
-        target = wish.target(number, image.seed)
+        target = line.target(number, image.seed)
         _move(image, Path(image.path), target)
         print(f"{target}  seed {image.seed}  {finished.seconds:.1f} s", flush=True)
         written += 1

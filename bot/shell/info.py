@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bot.config import EngineSection, Settings
 from bot.shell.child import ask_engine
+from bot.texts.request import RequestFacts
 from engine.contract import STARTER, GenerationRequest, misread, parse_loras
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo
@@ -188,16 +189,16 @@ def _told(found: PictureInfo) -> Iterator[str]:
         yield from ([f"Made by: {found.program}"] if found.program else [])
         yield from ([] if found.is_whole else ["(The file holds more than is read of a picture.)"])
         return
-    request = found.request
-    yield f"Model: {request.model}"
-    yield f"Size: {request.size}"
-    if not request.is_seedless:
-        yield f"Steps: {request.steps}, sampler {request.sampler}, guidance {request.guidance_scale:g}"
-        yield f"Seed: {request.seed}"
-    if request.loras:
-        yield f"LoRA: {', '.join(map(str, request.loras))}"
-    if request.image is not None:
-        yield _start(request)
+    request, facts = found.request, RequestFacts.of(found.request)
+    yield f"Model: {facts.model}"
+    yield f"Size: {facts.size}"
+    if facts.seed is not None:
+        yield f"Steps: {facts.steps}, sampler {facts.sampler}, guidance {facts.guidance:g}"
+        yield f"Seed: {facts.seed}"
+    if facts.loras:
+        yield f"LoRA: {facts.loras}"
+    if facts.has_image:
+        yield _start(facts)
     yield from found.notes
     yield f"Made by: Easel {found.version}"
     yield from (f"  {key}: {value}" for key, value in found.fingerprint.items())
@@ -245,17 +246,15 @@ def _named(chars: Iterable[str]) -> str:
     return ", ".join(f"U+{ord(char):04X}" for char in sorted(chars)[:3])
 
 
-def _start(request: GenerationRequest) -> str:
-    if request.is_plain:
-        return f"Upscaled {request.upscale} times from an image, with Lanczos alone"
-    if request.is_seedless:
-        return f"Upscaled {request.upscale} times from an image, by the model's network"
-    if request.upscale > 1:
-        return (
-            f"Upscaled {request.upscale} times from an image, and drawn anew at strength {request.strength:g}"
-        )
-    within = " within a mask" if request.mask is not None else ""
-    return f"Started from an image{within}, strength {request.strength:g}"
+def _start(facts: RequestFacts) -> str:
+    if facts.is_plain:
+        return f"Upscaled {facts.upscale} times from an image, with Lanczos alone"
+    if facts.strength is None:
+        return f"Upscaled {facts.upscale} times from an image, by the model's network"
+    if facts.upscale is not None:
+        return f"Upscaled {facts.upscale} times from an image, and drawn anew at strength {facts.strength:g}"
+    within = " within a mask" if facts.has_mask else ""
+    return f"Started from an image{within}, strength {facts.strength:g}"
 
 
 def _files(request: GenerationRequest) -> Iterator[str]:
@@ -276,30 +275,35 @@ def command(request: GenerationRequest) -> str:
 
     A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
     """
+    facts = RequestFacts.of(request)
     words = ["easel", "imagine"]
-    if request.upscale > 1:
-        words.append(f"--upscale={request.upscale}")
+    words.append(f"--size={facts.size}" if facts.upscale is None else f"--upscale={facts.upscale}")
+    if facts.is_plain:  # whatever the model: without one an upscaler would do it
+        model = facts.model if _names_its_model(request) else "MODEL"
+        words += ["--image=IMAGE", f"--sampler={facts.sampler}", f"--model={model}"]
+    elif facts.seed is None:
+        words += ["--image=IMAGE", f"--upscaler={facts.model}"]
     else:
-        words.append(f"--size={request.size}")
-    if request.is_plain:  # whatever the model: without one an upscaler would do it
-        words += ["--image=IMAGE", f"--sampler={request.sampler}"]
-        model = request.model if _names_its_model(request) else "MODEL"
-        return shlex.join([*words, f"--model={model}", "--", request.prompt])
-    if request.is_seedless:
-        return shlex.join([*words, "--image=IMAGE", f"--upscaler={request.model}", "--", request.prompt])
-    words += [f"--seed={request.seed}", f"--steps={request.steps}"]
-    words += [f"--guidance={request.guidance_scale!r}", f"--sampler={request.sampler}"]
+        words += _drawing(request, facts)
+    return shlex.join([*words, "--", facts.prompt])  # after "--" a prompt may begin with a dash
+
+
+def _drawing(request: GenerationRequest, facts: RequestFacts) -> Iterator[str]:
+    yield f"--seed={facts.seed}"
+    yield f"--steps={facts.steps}"
+    yield f"--guidance={facts.guidance!r}"
+    yield f"--sampler={facts.sampler}"
     if _names_its_model(request):
-        words.append(f"--model={request.model}")
-    elif request.upscale > 1:
-        words.append("--model=MODEL")  # without any an upscaler would do it
-    if request.negative_prompt:
-        words.append(f"--negative={request.negative_prompt}")
-    words += [f"--lora={lora}" for lora in request.loras]
-    if request.images > 1:
-        words.append(f"--images={request.images}")
-    if request.image is not None:
-        words += ["--image=IMAGE", f"--strength={request.strength!r}"]
-    if request.mask is not None:
-        words.append("--mask=MASK")
-    return shlex.join([*words, "--", request.prompt])  # after "--" a prompt may begin with a dash
+        yield f"--model={facts.model}"
+    elif facts.upscale is not None:
+        yield "--model=MODEL"  # without any an upscaler would do it
+    if facts.negative_prompt:
+        yield f"--negative={facts.negative_prompt}"
+    yield from (f"--lora={lora}" for lora in request.loras)
+    if facts.images > 1:
+        yield f"--images={facts.images}"
+    if facts.has_image:
+        yield "--image=IMAGE"
+        yield f"--strength={facts.strength!r}"
+    if facts.has_mask:
+        yield "--mask=MASK"

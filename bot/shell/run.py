@@ -12,10 +12,9 @@ from typing import Any
 import discord
 import structlog
 
-from bot.app import create_app
+from bot.app import Timings, create_app
 from bot.chat.client import EaselClient
 from bot.chat.outages import NOT_LET_IN, TROUBLES, Outage, is_weather, outage_of, pauses
-from bot.chat.rival import RIVAL
 from bot.chat.tree import make_tree, sync_commands
 from bot.config import Settings
 from bot.config.engine import engine_settings
@@ -24,6 +23,8 @@ from bot.shell.lock import lock_data
 from bot.shell.stopping import Stop
 from bot.store import Store
 from bot.store.errors import Unusable
+from bot.texts import for_operator
+from bot.texts.language import ENGLISH
 from bot.vitals import logs
 from bot.vitals.health import notify
 from engine.contract import EngineSettings
@@ -46,6 +47,7 @@ def run(
     *,
     engine: EngineSettings | None = None,
     client_options: Callable[[], Mapping[str, Any]] = dict,
+    timings: Timings | None = None,
 ) -> int:
     """`easel run`: the real bot until it is told to stop; the exit code says why it ended.
 
@@ -59,8 +61,9 @@ def run(
 
     def serve() -> int:
         with lock_data(settings):
+            chosen = engine or engine_settings(settings)
             return asyncio.run(
-                _serve(settings, engine or engine_settings(settings), token, client_options, stop)
+                _serve(lambda: create_app(settings, chosen, timings=timings, **client_options()), token, stop)
             )
 
     return _explained(serve)
@@ -82,13 +85,7 @@ def _explained(act: Callable[[], int]) -> int:
     return explained(online)
 
 
-async def _serve(
-    settings: Settings,
-    engine: EngineSettings,
-    token: str,
-    client_options: Callable[[], Mapping[str, Any]],
-    stop: Stop,
-) -> int:
+async def _serve(new_client: Callable[[], EaselClient], token: str, stop: Stop) -> int:
     """Tries to come in until Discord lets it, and stays until it is told to stop. Raises what can't pass."""
     loop, told_to_stop = asyncio.get_running_loop(), asyncio.Event()
     clients: list[EaselClient] = []
@@ -101,7 +98,7 @@ async def _serve(
     stop.does(lambda: loop.call_soon_threadsafe(leave))
     try:
         for pause in pauses():
-            clients[:] = [create_app(settings, engine, **client_options())]
+            clients[:] = [new_client()]
             outage = await _stay(clients[0], token)
             if outage is None:
                 break
@@ -119,7 +116,7 @@ def _as_exit_code(client: EaselClient) -> int:
         print(NOT_LET_IN, file=sys.stderr)
         return EXIT_CONFIG
     if client.has_rival:
-        print(RIVAL, file=sys.stderr)
+        print(for_operator.rival(ENGLISH), file=sys.stderr)
         return EXIT_ALREADY_RUNNING
     return EXIT_OK
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from bot.store.backup import back_up
-from bot.store.db import Database
+from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings
@@ -22,12 +22,14 @@ class Store:
     history: History
 
     @classmethod
-    async def open(cls, path: Path, *, backups: Path | None = None) -> Self:
+    async def open(
+        cls, path: Path, *, backups: Path | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> Self:
         """Opens or creates the database and migrates it; raises `bot.store.db.DatabaseError`.
 
         What a migration changes is copied to `backups` before it, else to that folder beside the file.
         """
-        database = await Database.open(path, backups=backups)
+        database = await Database.open(path, backups=backups, busy_timeout_s=busy_timeout_s)
         return cls(
             database=database, jobs=Jobs(database), settings=Settings(database), history=History(database)
         )

@@ -65,12 +65,13 @@ def name_for(now: float, *, before_schema: int | None = None) -> str:
     return f"easel-{_stamp(now)}{reason}.sqlite3"
 
 
-def back_up(database: Path, target: Path) -> Path:
+def back_up(database: Path, target: Path, *, patience_s: float = PATIENCE_S) -> Path:
     """Copies the database, in use or not; the copy counts only once it has been opened, checked and audited.
 
     It reads through a read-only connection of its own: that sees one moment whatever is written meanwhile, holds up
     nobody's write (as a copy through the one writer would, and answers are due in 3 s), and never writes or checkpoints,
-    which two connections at once must not do (SQLite's WAL-reset bug). Raises DatabaseError.
+    which two connections at once must not do (SQLite's WAL-reset bug). Raises DatabaseError, also where a stranger holds
+    the whole file for longer than `patience_s`.
     """
     if not database.exists():
         raise DatabaseError(f"There is no database {database} yet: nothing to back up.")
@@ -78,7 +79,7 @@ def back_up(database: Path, target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _partial(target) as partial:
-            _copy(database, partial)
+            _copy(database, partial, patience_s)
             if problems := checks.verify(partial):
                 raise DatabaseError(f"The copy of {database} does not hold: {'; '.join(problems[:3])}.")
             partial.replace(target)
@@ -163,9 +164,9 @@ def drop_twins(made: Path) -> None:
                 twin.unlink()
 
 
-def _copy(database: Path, target: Path) -> None:
+def _copy(database: Path, target: Path, patience_s: float) -> None:
     """One moment of a database as one file. Not `health.look`: somebody may begin to write while we read."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
 
     def patiently(status: int, _remaining: int, _total: int) -> None:
         if status not in (sqlite3.SQLITE_OK, sqlite3.SQLITE_DONE) and time.monotonic() > deadline:
@@ -173,7 +174,9 @@ def _copy(database: Path, target: Path) -> None:
 
     uri = f"{database.absolute().as_uri()}?mode=ro"
     with (
-        contextlib.closing(sqlite3.connect(uri, uri=True, timeout=checks.BUSY_TIMEOUT_S)) as source,
+        contextlib.closing(
+            sqlite3.connect(uri, uri=True, timeout=min(checks.BUSY_TIMEOUT_S, patience_s))
+        ) as source,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         source.backup(copy, progress=patiently)

@@ -46,7 +46,9 @@ class Database:
         self._is_closed = False
 
     @classmethod
-    async def open(cls, path: Path, *, backups: Path | None = None) -> Self:
+    async def open(
+        cls, path: Path, *, backups: Path | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> Self:
         """Opens or creates the file and brings it to the newest schema; a copy of the older one goes to `backups`.
 
         Raises DatabaseError; a damaged file is left as it is.
@@ -57,7 +59,7 @@ class Database:
             if path.is_dir():
                 raise Unusable("a folder of that name is in its place")
             await unawaited(lambda: _prepare(path, backups or path.parent / "backups"))
-            writer = await _connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+            writer = await _connect(path, isolation_level=None, timeout=busy_timeout_s)
             opened.append(writer)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 await writer.execute_fetchall(f"PRAGMA {pragma}")
@@ -65,7 +67,7 @@ class Database:
             await schema.migrate(writer)
             for _ in range(2):
                 reader = await _connect(
-                    f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
+                    f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=busy_timeout_s
                 )
                 opened.append(reader)
                 reader.row_factory = sqlite3.Row

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bot.job import LIVE, TRANSITIONS, WAITING, Admission, Job, JobState, Reason, Refusal
+from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal
 from bot.limits import Usage
 from bot.store.db import Database
 from engine.contract import GenerationRequest, SpooledImage
@@ -57,13 +57,13 @@ class Jobs:
 
     # -------------------------------------------------------------- admission
 
-    async def admit(self, admission: Admission, now: float) -> Job | Refusal:
+    async def admit(self, new: NewJob, now: float) -> Job | Refusal:
         """Stores and charges the job if every limit allows it, in one statement."""
-        params = _admission_params(admission, now)
+        params = _params_of(new, now)
         rows = await self._db.write(_ADMIT, params)
-        return job_of(rows[0]) if rows else await self._why_not(admission, params)
+        return job_of(rows[0]) if rows else await self._why_not(new, params)
 
-    async def _why_not(self, admission: Admission, params: dict[str, Any]) -> Refusal:
+    async def _why_not(self, new: NewJob, params: dict[str, Any]) -> Refusal:
         """Which limit refused: read afterwards, so it explains and decides nothing."""
         if await self._db.read(
             "SELECT 1 FROM job WHERE interaction_id = :interaction_id AND part = :part", params
@@ -75,9 +75,9 @@ class Jobs:
         if await self._db.read(button, params):
             return Refusal.BUTTON
         (row,) = await self._db.read(f"SELECT {_PENDING} AS pending, {_WAITING} AS waiting", params)
-        if row["pending"] >= admission.limits.pending:
+        if row["pending"] >= new.limits.pending:
             return Refusal.PENDING
-        if row["waiting"] >= admission.queue_max:
+        if row["waiting"] >= new.queue_max:
             return Refusal.QUEUE
         return Refusal.CREDITS
 
@@ -287,27 +287,27 @@ def _spooled(row: sqlite3.Row) -> Spooled:
     )
 
 
-def _admission_params(admission: Admission, now: float) -> dict[str, Any]:
+def _params_of(new: NewJob, now: float) -> dict[str, Any]:
     return {
-        "wish": None if admission.wish is None else json.dumps(dict(admission.wish)),
-        "request": json.dumps(admission.request.to_dict(), ensure_ascii=False),
-        "action": admission.action,
-        "parent_id": admission.parent_id,
-        "parent_image": admission.parent_image,
-        "user_id": admission.owner.user_id,
-        "guild_id": admission.owner.guild_id,
-        "channel_id": admission.origin.channel_id,
-        "interaction_id": admission.origin.interaction_id,
-        "part": admission.origin.part,
-        "application_id": admission.origin.application_id,
-        "token": admission.origin.token,
-        "locale": admission.origin.locale,
-        "cost": admission.cost,
+        "wish": None if new.wish is None else json.dumps(dict(new.wish)),
+        "request": json.dumps(new.request.to_dict(), ensure_ascii=False),
+        "action": new.action,
+        "parent_id": new.parent_id,
+        "parent_image": new.parent_image,
+        "user_id": new.asker.user_id,
+        "guild_id": new.asker.guild_id,
+        "channel_id": new.origin.channel_id,
+        "interaction_id": new.origin.interaction_id,
+        "part": new.origin.part,
+        "application_id": new.origin.application_id,
+        "token": new.origin.token,
+        "locale": new.origin.locale,
+        "cost": new.cost,
         "now": now,
-        "window_start": admission.window_start,
-        "credits_per_day": admission.limits.credits_per_day,
-        "pending": admission.limits.pending,
-        "queue_max": admission.queue_max,
+        "window_start": new.window_start,
+        "credits_per_day": new.limits.credits_per_day,
+        "pending": new.limits.pending,
+        "queue_max": new.queue_max,
     }
 
 

@@ -25,12 +25,19 @@ log = structlog.get_logger(__name__)
 FILE = "health.json"
 NOTIFY_SOCKET = "NOTIFY_SOCKET"
 """Environment variable in which systemd names its socket."""
-EVERY_S = 10.0
 STALE_S = 45.0
 """A bot that has not written for so long hangs."""
-GATEWAY_S = 900.0
-"""Discord's outages pass by themselves, and results go out meanwhile; after so long a new process may do better."""
-STORE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vigilance:
+    """When the running bot is unwell, and how often it looks."""
+
+    every_s: float = 10.0
+    gateway_s: float = 900.0
+    """Discord's outages pass by themselves, and results go out meanwhile; after so long a new process may do better."""
+    store_s: float = 20.0
+    """So long may the database be silent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +54,17 @@ class Health:
     """Looks every few seconds, from the loop itself: a loop that hangs looks no more, and so feeds nobody."""
 
     def __init__(
-        self, folder: Path, signs: Signs, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        signs: Signs,
+        *,
+        vigilance: Vigilance | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`monotonic` decides when we are replaced, so it is a real clock, even where a simulation replaces time's."""
         self._file = folder / FILE
         self._signs = signs
+        self._vigilance = vigilance or Vigilance()
         self._now = monotonic
         self._connected_at = monotonic()
         self._told: list[str] = []
@@ -60,7 +73,7 @@ class Health:
         """Until it is cancelled."""
         while True:
             await self.beat()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._vigilance.every_s)
 
     async def beat(self) -> None:
         """One look, told to whom it concerns."""
@@ -78,15 +91,15 @@ class Health:
         now = self._now()
         if self._signs.gateway():
             self._connected_at = now
-        elif now - self._connected_at > GATEWAY_S:
+        elif now - self._connected_at > self._vigilance.gateway_s:
             problems.append(
                 f"Discord's gateway has been away for {(now - self._connected_at) / 60:.0f} minutes."
             )
         try:
-            async with asyncio.timeout(STORE_S):
+            async with asyncio.timeout(self._vigilance.store_s):
                 await self._signs.store()
         except TimeoutError:
-            problems.append(f"The database has not answered for {STORE_S:.0f} s.")
+            problems.append(f"The database has not answered for {self._vigilance.store_s:.0f} s.")
         except DatabaseError as error:
             problems.append(f"The database can't be read: {error}.")
         return problems

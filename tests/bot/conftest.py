@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.chat.delivery import writer as delivery_module
 from tests.kit.studio import Studio, open_studio
 from tests.kit.toybot import Evening, running
 from workshop.rehearsal.loopback.driver import LoopbackDiscord
@@ -23,6 +22,5 @@ async def evening() -> AsyncIterator[Evening]:
 
 
 @pytest.fixture
-async def studio(evening: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
-    monkeypatch.setattr(delivery_module, "SETTLE_S", 0.05)
+async def studio(evening: Evening, tmp_path: Path) -> Studio:
     return await open_studio(evening, tmp_path)

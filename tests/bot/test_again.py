@@ -21,9 +21,11 @@ from typer.testing import CliRunner
 from bot.chat.look import safe
 from bot.chat.look.picture_info import describe
 from bot.config import Settings
+from bot.core.asking.wish import Picture, Wish, resolve
 from bot.shell import imagine, info
 from bot.shell.cli import app
-from bot.shell.imagine import Wish
+from bot.shell.imagine import CommandLine, request_of
+from bot.texts.language import ENGLISH
 from engine.contract import (
     SAMPLERS,
     SEEDS,
@@ -31,9 +33,6 @@ from engine.contract import (
     GenerationRequest,
     Lora,
     ModelInfo,
-    Start,
-    parse_loras,
-    parse_size,
 )
 from engine.pictures.inputs import FOLDER
 from engine.pictures.metadata import encode_png
@@ -161,18 +160,18 @@ def typed(
     (tmp_path / "IMAGE").write_bytes(IMAGE)
     (tmp_path / "MASK").write_bytes(MASK)
     (tmp_path / "MODEL").mkdir(exist_ok=True)
-    seen: list[tuple[Settings, Wish]] = []
+    seen: list[tuple[Settings, CommandLine]] = []
     with patch.context() as patched:
         patched.chdir(tmp_path)
-        patched.setattr(imagine, "imagine", lambda found, wish: seen.append((found, wish)) or 0)
+        patched.setattr(imagine, "imagine", lambda found, line: seen.append((found, line)) or 0)
         done = CliRunner().invoke(app, words[1:])
         assert done.exit_code == 0, done.output
-        wished, wish = seen[0]
+        wished, line = seen[0]
         model = offered(request)
         if "/" in request.model and not request.is_seedless:
             assert wished.engine.model == request.model
-        seed = request.seed if request.is_seedless else wish.seed
-        found = wish.request(wish.model_among([model]), seed, wish.keep(tmp_path / FOLDER))
+        seed = request.seed if request.is_seedless else SEEDS  # which is none: the wish has its own
+        found = request_of(line.keep(tmp_path / FOLDER), line.model_among([model]), seed)
         return replace(found, remarks=request.remarks)  # what is said of a text draws nothing
 
 
@@ -249,31 +248,21 @@ def pasted(command: str, request: GenerationRequest) -> GenerationRequest:
     options = {name: value.strip() for name, value in zip(parts[1::2], parts[2::2], strict=True)}
     model = offered(request)
     assert options["model"] == model.id
-    begun = None
-    if request.image is not None:
-        strength = float(options["strength"]) if "strength" in options else None
-        begun = Start(
-            image=request.image, mask=request.mask, strength=strength, upscale=int(options.get("upscale", 1))
-        )
-    size = parse_size(options["size"]) if "size" in options else (request.width, request.height)
     assert ("size" in options) == (request.upscale == 1)
-    found = model.request(
-        prompt=options["prompt"],
-        seed=int(options.get("seed", request.seed)),
-        negative_prompt=options.get("negative_prompt"),
-        size=size,
-        steps=int(options["steps"]) if "steps" in options else None,
-        guidance_scale=float(options["guidance"]) if "guidance" in options else None,
-        sampler=options.get("sampler"),
-        images=int(options["images"]) if "images" in options else None,
-        start=begun,
-        loras=parse_loras(options.get("lora", "")),
-    )
+    given = {name: int(options[name]) for name in ("steps", "seed", "images", "upscale") if name in options}
+    given |= {name: float(options[name]) for name in ("guidance", "strength") if name in options}
+    files: dict[str, Any] = {}
+    if request.image is not None:  # attached anew, as the text beside the command says
+        files["image"] = Picture(name="i.png", size=IMAGE_SIZE, digest=request.image)
+    if request.mask is not None:
+        files["mask"] = Picture(name="m.png", size=IMAGE_SIZE, digest=request.mask)
+    filled: dict[str, Any] = {**options, **given, **files}
+    found = resolve(Wish(**filled), model, seed=request.seed)
     return replace(found, remarks=request.remarks)  # what is said of a text draws nothing
 
 
 def of_job(request: GenerationRequest) -> tuple[str, str]:
-    return describe(replace(job(), request=request))
+    return describe(replace(job(), request=request), ENGLISH)
 
 
 @settings(max_examples=300, deadline=None)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bot.job import Action, Admission, Job, Origin, Owner, Reason, ReasonCode, cost_of
+from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode, cost_of
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
 from engine.contract import GenerationRequest, SpooledImage
@@ -59,10 +59,10 @@ class Book:
     ) -> Job:
         self.count += 1
         wanted = request(**values)
-        admission = Admission(
+        admission = NewJob(
             request=wanted,
             wish={"prompt": "a red circle, “déjà vu” 🎈 <lora:ink:0.5>", "aspect": "2:3", "seed": -1},
-            owner=Owner(user_id=user, guild_id=GUILD),
+            asker=Asker(user_id=user, guild_id=GUILD),
             origin=Origin(
                 interaction_id=850000000000000000 + self.count - bool(part),
                 part=part,

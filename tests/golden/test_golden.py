@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from bot.chat.features.mine import TurnPage
-from bot.chat.ids import JobButton
-from bot.core.words import why
+from bot.chat import ids
+from bot.chat.tree import FEATURES
 from bot.job import Job, JobState
 from bot.limits import Subject
 from bot.store import Store, checks, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
+from tests.kit import said
 from tests.kit.books import admission
 
 GOLDEN = Path(__file__).parent
@@ -100,7 +100,7 @@ async def test_nothing_is_lost(file: Path) -> None:
             assert job is not None
             (new,) = ask(file, f"SELECT * FROM job WHERE id = {old['id']}")
             if "reason" in old:
-                assert (why(job.reason) if job.reason else None) == old.pop("reason")
+                assert (said.why(job.reason) if job.reason else None) == old.pop("reason")
             if job.message_id is None and job.state is JobState.CANCELLED:
                 old.pop("shown_at", None)
             assert {name: new[name] for name in old} == old
@@ -122,7 +122,7 @@ async def test_every_row_is_read_as_it_always_was(store: Store, version: int) ->
 
 def facts(job: Job) -> dict[str, Any]:
     """A job as JSON has it, its reason as the sentence that is shown."""
-    return json.loads(json.dumps({**asdict(job), "reason": why(job.reason) if job.reason else None}))
+    return json.loads(json.dumps({**asdict(job), "reason": said.why(job.reason) if job.reason else None}))
 
 
 async def test_an_old_database_lives_on(store: Store) -> None:
@@ -233,15 +233,21 @@ async def test_a_migration_that_loses_a_parent_is_undone(file: Path, monkeypatch
 
 # ------------------------------------------------------------------ ids
 
+VERBS = {verb for feature in FEATURES for verb in feature.FEATURE.presses}
+LISTS = {pages for feature in FEATURES for pages in feature.FEATURE.pages}
 IDS: list[list[Any]] = json.loads((GOLDEN / "ids.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(("custom_id", "meaning"), IDS, ids=[entry[0] for entry in IDS])
 def test_every_id_ever_posted_means_what_it_meant(custom_id: str, meaning: dict[str, Any] | None) -> None:
     """Buttons of both generations are understood; what never was an id is nobody's."""
-    found: list[dict[str, Any]] = []
-    for item in (JobButton, TurnPage):
-        template: re.Pattern[str] = item.__discord_ui_compiled_template__
-        if (match := template.fullmatch(custom_id)) is not None:
-            found.append({name: match[name] for name in (meaning or {})})
-    assert found == ([meaning] if meaning else [])
+    match ids.read(custom_id):
+        case ids.OfJob(verb=verb, job=job, image=image):
+            told = {"press": verb, "job": str(job), "image": None if image is None else str(image)}
+            assert verb in VERBS
+        case ids.OfPage(pages=pages, way=way, offset=offset):
+            told = {"way": way, "offset": str(offset)}
+            assert pages in LISTS
+        case None:
+            told = None
+    assert told == meaning

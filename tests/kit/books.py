@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from bot.job import Action, Admission, Job, Origin, Owner, cost_of
+from bot.job import Action, Asker, Job, NewJob, Origin, cost_of
 from bot.limits import Limits
 from bot.store import Store
 from engine.contract import GenerationRequest, SpooledImage
@@ -47,13 +47,13 @@ def admission(
     pending: int = 1000,
     queue_max: int = 1000,
     window_start: float = 0.0,
-) -> Admission:
+) -> NewJob:
     """One person's wish for `images` pictures of one credit each, with an interaction of its own."""
     wish = request(images=images)
     number = next(_interactions) if interaction is None else interaction
-    return Admission(
+    return NewJob(
         request=wish,
-        owner=Owner(user_id=user, guild_id=guild),
+        asker=Asker(user_id=user, guild_id=guild),
         origin=Origin(
             interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5, part=part
         ),

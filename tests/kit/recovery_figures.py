@@ -14,9 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from bot.core.engines import client as client_module
-from bot.core.engines.client import Lost, Paused
-from bot.core.engines.watch import Deadlines
+from bot.app import Timings
+from bot.core.engines.client import Paused
+from bot.core.engines.generation import Lost
+from bot.core.engines.restarts import Patience
 from engine.contract import Event, FakeSettings, Ready, Started
 from tests.kit.rig import Rig, eventually, settings_for
 
@@ -28,8 +29,8 @@ async def measure(folder: Path) -> tuple[list[float], list[float]]:
     rig = Rig(
         folder,
         fake=FakeSettings(step_s=0.02, slots=2),
-        deadlines=Deadlines(),
         settings=settings_for(folder),
+        timings=Timings(patience=Patience(backoff_s=(0.05,), pause_s=0.05)),
     )
     times: list[tuple[type, float]] = []
     await rig.start()
@@ -63,8 +64,6 @@ def _after(times: list[tuple[type, float]], wanted: type) -> int:
 
 
 def main() -> None:
-    client_module.BACKOFF_S = (0.05,)
-    client_module.PAUSE_S = 0.05
     with tempfile.TemporaryDirectory() as folder:
         noticed, resumed = asyncio.run(measure(Path(folder)))
     for what, seconds in (("SIGKILL to Lost", noticed), ("Ready to the next job's Started", resumed)):

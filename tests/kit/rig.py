@@ -13,19 +13,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bot.app import Timings
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
-from bot.core.asking.policy import Refused
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
+from bot.core.asking.refused import Refused
+from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
-from bot.core.engines.watch import Deadlines
+from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.restarts import Patience
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.line.retries import Retries
+from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
-from bot.core.words import why
-from bot.job import Action, Job, JobState, Origin, Owner, Reason
+from bot.core.spool import Spool
+from bot.job import Action, Asker, Job, JobState, Origin, Reason
 from bot.store import Store
 from engine.contract import EngineSettings, FakeSettings
+from tests.kit import said
 from workshop.rehearsal.props import GUILD, TestClock, picture
 
 PATIENCE_S = 20.0
+BUSY_TIMEOUT_S = 0.05
+SHORT = Timings(patience=Patience(backoff_s=(0.02,), pause_s=0.02), retries=Retries(pause_s=0.02))
+"""Restarts and repeated writes come soon."""
 _interactions = itertools.count(1)
 QUICK = FakeSettings()
 SLOW = FakeSettings(step_s=0.02, slots=1)
@@ -55,7 +66,7 @@ class RecordingDelivery:
     finished: list[Job] = field(default_factory=list[Job])
     removed: list[int] = field(default_factory=list[int])
     told: list[str] = field(default_factory=list[str])
-    """What the owner was told."""
+    """What the operator was told."""
     answers: dict[int, int] = field(default_factory=dict[int, int])
     """What `find_answer` finds: interaction id -> message id."""
     undeliverable: str | None = None
@@ -81,8 +92,8 @@ class RecordingDelivery:
     async def remove(self, job: Job) -> None:
         self.removed.append(job.id)
 
-    async def tell_owner(self, text: str) -> None:
-        self.told.append(text)
+    async def tell_operator(self, news: News) -> None:
+        self.told.append(said.news(news))
 
     def of(self, job: Job) -> list[Showing]:
         return [showing for showing in self.shown if showing.job.id == job.id]
@@ -93,20 +104,24 @@ class RecordingDelivery:
 
 def end_of(job: Job) -> str | None:
     """The sentence with which it failed or was cancelled."""
-    return None if job.reason is None else why(job.reason)
+    return None if job.reason is None else said.why(job.reason)
 
 
 class Rig:
     """One bot on one data folder; `restart` is the next process on the same folder."""
 
-    def __init__(self, folder: Path, *, fake: FakeSettings, deadlines: Deadlines, settings: Settings) -> None:
+    def __init__(self, folder: Path, *, fake: FakeSettings, timings: Timings, settings: Settings) -> None:
         self.folder = folder
         self.clock = TestClock()
         self.delivery = RecordingDelivery()
         self.settings = settings
-        self.deadlines = deadlines
+        self.timings = timings
         self.fake = fake
         self.store: Store
+        self.fleet: FleetOfOne
+        self.doors: Doors
+        self.catalogue: Catalogue
+        self.admission: Admission
         self.dispatcher: Dispatcher
         self._open = False
 
@@ -120,26 +135,47 @@ class Rig:
 
     @property
     def engine(self) -> EngineClient:
-        return self.dispatcher.engine
+        return self.fleet.engine
 
     # -------------------------------------------------------------- its life
 
     async def start(self, *, ready: bool = True) -> None:
-        self.store = await Store.open(self.file)
+        self.store = await self.open_store()
         self._open = True
-        engine = EngineClient(
-            EngineSettings(model="fake", spool=str(self.spool), fake=self.fake), deadlines=self.deadlines
+        self.fleet = FleetOfOne(self.new_engine())
+        self.doors, self.catalogue = Doors(), Catalogue(self.fleet)
+        self.admission = Admission(
+            store=self.store,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            settings=self.settings,
+            doors=self.doors,
         )
         self.dispatcher = Dispatcher(
             store=self.store,
-            engine=engine,
+            fleet=self.fleet,
             delivery=self.delivery,
             clock=self.clock,
-            settings=self.settings,
+            spool=self.new_spool(),
+            doors=self.doors,
+            retries=self.timings.retries,
         )
         await self.dispatcher.start()
         if ready:
-            await eventually(lambda: engine.status.is_ready)
+            await eventually(lambda: self.engine.status.is_ready)
+
+    async def open_store(self) -> Store:
+        return await Store.open(self.file, busy_timeout_s=BUSY_TIMEOUT_S)
+
+    def new_spool(self) -> Spool:
+        return Spool(self.spool)
+
+    def new_engine(self) -> EngineClient:
+        return EngineClient(
+            EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
+            deadlines=self.timings.deadlines,
+            patience=self.timings.patience,
+        )
 
     async def stop(self) -> None:
         if self._open:
@@ -168,9 +204,9 @@ class Rig:
         **values: Any,
     ) -> Job | Refused:
         number = next(_interactions)
-        return await self.dispatcher.gate.admit(
+        return await self.admission.admit(
             picture(prompt, **values),
-            owner=Owner(user_id=user, guild_id=GUILD, role_ids=roles),
+            asker=Asker(user_id=user, guild_id=GUILD, role_ids=roles),
             origin=Origin(interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5),
             action=Action.IMAGINE if parent_id is None else Action.REROLL,
             parent_id=parent_id,
@@ -214,15 +250,19 @@ class Rig:
         usage = await self.store.jobs.usage(guild_id=GUILD, user_id=user, window_start=0)
         return usage.used
 
+    async def audit(self) -> list[str]:
+        """What contradicts the books."""
+        return await self.store.history.audit()
+
     async def assert_books(self) -> None:
         """What must always hold: the audit is silent, and nothing is left behind in memory once all is over."""
-        assert await self.store.history.audit() == []
+        assert await self.audit() == []
         if not await self.store.jobs.live():
             dispatcher = self.dispatcher
             await eventually(lambda: not dispatcher.running())
             assert dispatcher.line() == []
-            assert not dispatcher._suspects
-            assert not dispatcher.engine._watch.busy
+            assert self.fleet.is_idle
+            assert not self.engine._watch.busy
 
 
 def settings_for(folder: Path, **limits: int) -> Settings:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from PIL import Image
 
+from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.writer import DiscordDelivery
 from bot.core.ports import Progress
 from bot.job import Action, Job, JobState, Reason
 from engine.contract import GenerationRequest, SpooledImage, Stepped
 from tests.kit.toybot import Evening
 from workshop.rehearsal.loopback.driver import Interaction, LoopbackDiscord, Message, Request, User
+
+SHORT = Pauses(retry_max_s=0.01, settle_s=0.05)
 
 
 @dataclass(slots=True)
@@ -33,12 +36,21 @@ class Studio:
     job: Job
     clock: StoppedClock
     delivery: DiscordDelivery
-    new_delivery: Callable[[], DiscordDelivery]
-    """As that of another process."""
+    delivery_with: Callable[[Pauses], DiscordDelivery]
     image: Path
     alice: User
     refused_tokens: list[str] = field(default_factory=list[str])
     step: int = 0
+    pauses: Pauses = SHORT
+
+    def new_delivery(self) -> DiscordDelivery:
+        """As that of another process."""
+        return self.delivery_with(self.pauses)
+
+    def pause(self, **other: float) -> None:
+        """From now on another delivery writes, with other pauses."""
+        self.pauses = replace(SHORT, **other)
+        self.delivery = self.new_delivery()
 
     @property
     def rendered(self) -> Job:
@@ -75,9 +87,13 @@ async def open_studio(evening: Evening, folder: Path) -> Studio:
     clock, refused, image = StoppedClock(), list[str](), folder / "easel.png"
     Image.effect_noise((64, 64), 50).save(image)
 
-    def new_delivery() -> DiscordDelivery:
+    def delivery_with(pauses: Pauses) -> DiscordDelivery:
         return DiscordDelivery(
-            evening.bot, clock=clock, interval_s=0.01, on_token_refused=lambda: refused.append("refused")
+            evening.bot,
+            clock=clock,
+            interval_s=0.01,
+            on_token_refused=lambda: refused.append("refused"),
+            pauses=pauses,
         )
 
     return Studio(
@@ -85,8 +101,8 @@ async def open_studio(evening: Evening, folder: Path) -> Studio:
         message=answer.message,
         job=running_job(evening, answer.interaction, answer.message.id),
         clock=clock,
-        delivery=new_delivery(),
-        new_delivery=new_delivery,
+        delivery=delivery_with(SHORT),
+        delivery_with=delivery_with,
         image=image,
         alice=evening.alice,
         refused_tokens=refused,

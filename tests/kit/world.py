@@ -19,7 +19,9 @@ from bot.app import create_app
 from bot.chat.client import EaselClient
 from bot.config import Settings
 from bot.config.engine import engine_settings
-from bot.core.engines.client import Phase
+from bot.core.engines.client import EngineClient
+from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.status import Phase
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import Job, JobState
 from bot.shell.demo import from_simulation, measure_images
@@ -85,7 +87,7 @@ class World:
         return world
 
     async def stop(self) -> None:
-        engine = self.dispatcher.engine
+        engine = self.engine
         if engine.status.phase is Phase.LOADING and engine.pid is not None:
             os.kill(engine.pid, signal.SIGKILL)  # while it loads it hears nothing: it would be waited for
         await self.client.close()
@@ -102,11 +104,17 @@ class World:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        return self.client.desk.dispatcher
+        return self.client.services.dispatcher
+
+    @property
+    def engine(self) -> EngineClient:
+        fleet = self.dispatcher.fleet
+        assert isinstance(fleet, FleetOfOne)
+        return fleet.engine
 
     @property
     def store(self) -> Store:
-        return self.client.desk.store
+        return self.client.services.store
 
     async def until(self, condition: Callable[[], Any], *, timeout_s: float = 15.0) -> None:
         deadline = time.monotonic() + timeout_s
@@ -115,7 +123,7 @@ class World:
             await asyncio.sleep(0.02)
 
     async def models_known(self) -> None:
-        await self.until(lambda: self.dispatcher.engine.status.models or self.dispatcher.engine.status.reason)
+        await self.until(lambda: self.engine.status.models or self.engine.status.reason)
 
     async def job(self, job_id: int) -> Job:
         job = await self.store.jobs.get(job_id)

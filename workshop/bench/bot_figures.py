@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.config import Settings
-from bot.job import Action, Admission, Origin, Owner
+from bot.job import Action, Asker, NewJob, Origin
 from bot.limits import Limits
 from bot.shell.exits import EXIT_FAILED
 from bot.store import Store
@@ -194,10 +194,10 @@ def _request() -> GenerationRequest:
     return ModelInfo(id="bench", title="Bench").request(prompt="a red circle on a blue background", seed=42)
 
 
-def _admission(number: int) -> Admission:
-    return Admission(
+def _admission(number: int) -> NewJob:
+    return NewJob(
         request=_request(),
-        owner=Owner(user_id=1000 + number % 1000, guild_id=number % 10),
+        asker=Asker(user_id=1000 + number % 1000, guild_id=number % 10),
         origin=Origin(interaction_id=10**15 + number, application_id=5, token="t", channel_id=3),
         action=Action.IMAGINE,
         parent_id=None,

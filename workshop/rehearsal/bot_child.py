@@ -10,13 +10,14 @@ import json
 import sys
 from pathlib import Path
 
+from bot.app import Timings
 from bot.config import load
 from bot.shell import run
 from engine.contract import EngineSettings, FakeSettings
 from workshop.rehearsal.redirect import client_options_from_environment
 
 
-def main(file: str, fake: str | None = None) -> int:
+def main(file: str, fake: str | None = None, *, timings: Timings | None = None) -> int:
     settings = load(Path(file))
     engine = None
     if fake is not None:
@@ -24,7 +25,7 @@ def main(file: str, fake: str | None = None) -> int:
         engine = EngineSettings(
             model="fake", spool=str(settings.spool), preview_every=settings.preview.every, fake=values
         )
-    return run.run(settings, engine=engine, client_options=client_options_from_environment)
+    return run.run(settings, engine=engine, client_options=client_options_from_environment, timings=timings)
 
 
 if __name__ == "__main__":

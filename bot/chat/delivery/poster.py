@@ -22,22 +22,17 @@ import structlog
 
 from bot.chat.delivery import uploads
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
+from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.room import Room
 from bot.chat.errors import BLOCKED_BY_AUTOMOD, is_blocked
 from bot.chat.look import job_view
 from bot.chat.outages import told
 from bot.core.ports import Clock, Undeliverable
-from bot.core.words import why
 from bot.job import TOKEN_LIFE_S, Job, JobState, Reason, ReasonCode
 from engine.contract import SpooledImage
 
 log = structlog.get_logger(__name__)
 
-GIVE_UP_AFTER_S = 24 * 3600.0
-"""The longest outage of Discord that an image waits for, in one process; a restart begins anew."""
-PAUSE_MAX_S = 60.0
-REPLY_WITHIN_S = 300.0
-"""A request without a reply in this time, waiting for a rate limit included, is repeated."""
 LOOK_BACK = 500
 LOOK_NEAR = 200
 """So many messages after it was asked for, its answer stands in the channel, or nowhere."""
@@ -82,11 +77,13 @@ class Poster:
         *,
         clock: Clock,
         breaker: Breaker,
+        pauses: Pauses,
         on_token_refused: Callable[[], None],
     ) -> None:
         self._client = client
         self._clock = clock
         self._breaker = breaker
+        self._pauses = pauses
         self._on_token_refused = on_token_refused
         self._room = Room(client)
 
@@ -103,7 +100,7 @@ class Poster:
         room = await self._room.bytes_in(job.guild_id, wanted=wanted)
         errand = _Errand(job=job, images=images, room=room)
         try:
-            async for attempt in retries(timeout=GIVE_UP_AFTER_S if images else None):
+            async for attempt in self.retries(timeout=self._pauses.give_up_after_s if images else None):
                 with attempt:
                     return await self._post_fitting(errand)
         except _Shut as shut:
@@ -128,7 +125,7 @@ class Poster:
     async def _post_fitting(self, errand: _Errand) -> int:
         while True:
             try:
-                async with asyncio.timeout(REPLY_WITHIN_S):
+                async with asyncio.timeout(self._pauses.reply_within_s):
                     return await self._post_somewhere(errand)
             except discord.HTTPException as error:
                 if not errand.images or not (error.status == 413 or error.code in TOO_LARGE):
@@ -221,7 +218,7 @@ class Poster:
             if await self._posted_before(channel, job) is not None:
                 return
             files = await errand.files()
-            view = job_view.direct_view(job, [file.filename for file in files], why(reason))
+            view = job_view.direct_view(job, [file.filename for file in files], reason)
             await channel.send(view=view, files=files, nonce=errand.nonce)
         except (discord.Forbidden, discord.NotFound) as error:
             log.info("no_direct_message", job=job.id, status=error.status, code=error.code)
@@ -231,7 +228,7 @@ class Poster:
         """The message in the channel, where it can still be edited, says that the images went to the person."""
         view = job_view.sent_directly_view(job)
         try:
-            async for attempt in retries(timeout=GIVE_UP_AFTER_S):
+            async for attempt in self.retries(timeout=self._pauses.give_up_after_s):
                 with attempt:
                     await self._say(job, view)
         except (discord.HTTPException, *PASSING) as error:
@@ -266,7 +263,7 @@ class Poster:
     async def find_in_channel(self, job: Job) -> int | None:
         """The id of the message that answered the job's interaction, once Discord lets us look; None where it does not."""
         try:
-            async for attempt in retries(timeout=None):
+            async for attempt in self.retries(timeout=None):
                 with attempt:
                     return await self._answer_in_channel(job)
         except discord.HTTPException as error:
@@ -288,6 +285,16 @@ class Poster:
         return None
 
     # -------------------------------------------------------------- handles
+
+    def retries(self, *, timeout: float | None) -> AsyncIterator[stamina.Attempt]:
+        """Attempts for as long as an outage lasts: what was drawn lies safely in the spool meanwhile."""
+        return stamina.retry_context(
+            on=is_passing,
+            attempts=None,
+            timeout=timeout,
+            wait_initial=1.0,
+            wait_max=self._pauses.retry_max_s,
+        )
 
     def message_of(self, job: Job) -> discord.PartialMessage:
         assert job.message_id is not None
@@ -316,13 +323,6 @@ def webhook_of(client: discord.Client, job: Job) -> discord.Webhook:
     """The interaction's own way to its answer."""
     assert job.token is not None
     return discord.Webhook.partial(job.application_id, job.token, client=client)
-
-
-def retries(*, timeout: float | None) -> AsyncIterator[stamina.Attempt]:
-    """Attempts for as long as an outage lasts: what was drawn lies safely in the spool meanwhile."""
-    return stamina.retry_context(
-        on=is_passing, attempts=None, timeout=timeout, wait_initial=1.0, wait_max=PAUSE_MAX_S
-    )
 
 
 def is_passing(error: Exception) -> bool:

@@ -43,7 +43,7 @@ class PreviewSlot:
         self._is_known = False
         if preview is None:
             return []
-        return [discord.File(BytesIO(preview), PREVIEW, description=preview_alt_text(job.request))]
+        return [discord.File(BytesIO(preview), PREVIEW, description=preview_alt_text(job))]
 
     def is_now(self, preview: bytes | None) -> None:
         """An edit with this preview was taken."""

@@ -19,33 +19,30 @@ import discord
 import structlog
 
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
+from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.poster import (
-    GIVE_UP_AFTER_S,
     PASSING,
     Poster,
     is_passing,
-    retries,
     token_lives,
     webhook_of,
 )
 from bot.chat.delivery.previews import PreviewSlot, may_be_about_the_file, stamp
-from bot.chat.errors import AUTOMOD, LOST, is_blocked
+from bot.chat.errors import LOST, is_blocked
 from bot.chat.look import job_view
-from bot.chat.operator import OwnerLine
+from bot.chat.operator import OperatorLine
 from bot.chat.outages import told
 from bot.chat.rival import Rival
+from bot.core.news import News
 from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
 from bot.job import TOKEN_LIFE_S, Job, JobState
+from bot.texts import for_operator, problems
+from bot.texts.language import ENGLISH, language
 
 log = structlog.get_logger(__name__)
 
 TOKEN_GONE = (10015, 50027)
 """It is over, or Discord has never taken an answer."""
-PROGRESS_TIMEOUT_S = 10.0
-TOO_FAST_PAUSE_S = 30.0
-"""Progress rests this long after Discord found it too fast."""
-SETTLE_S = 3.0
-"""How long a request with an unknown outcome may still be under way before the end is written again."""
 
 
 class _Unknown(Enum):
@@ -85,16 +82,24 @@ class DiscordDelivery:
         interval_s: float,
         on_token_refused: Callable[[], None],
         rival: Rival | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._interval_s = interval_s
+        self._pauses = pauses or Pauses()
         self._writers: dict[int, _Writer] = {}
         self._is_closed = False
         self._breaker = Breaker(clock)
         self._rival = rival
-        self._poster = Poster(client, clock=clock, breaker=self._breaker, on_token_refused=on_token_refused)
-        self._owner = OwnerLine(client, clock=clock)
+        self._poster = Poster(
+            client,
+            clock=clock,
+            breaker=self._breaker,
+            pauses=self._pauses,
+            on_token_refused=on_token_refused,
+        )
+        self._operator = OperatorLine(client, clock=clock)
 
     # -------------------------------------------------------------- progress
 
@@ -143,7 +148,7 @@ class DiscordDelivery:
     async def _try_progress(self, writer: _Writer, job: Job, progress: Progress) -> None:
         """An edit that may fail: what counts is whether it can still arrive later."""
         try:
-            async with asyncio.timeout(PROGRESS_TIMEOUT_S):
+            async with asyncio.timeout(self._pauses.progress_within_s):
                 await self._send_progress(writer, job, progress)
         except discord.HTTPException as error:
             self._take_refusal(writer, job, error)
@@ -156,7 +161,7 @@ class DiscordDelivery:
         if error.status >= 500:
             writer.doubtful = True
         elif error.status == 429:
-            writer.next_at = asyncio.get_running_loop().time() + TOO_FAST_PAUSE_S
+            writer.next_at = asyncio.get_running_loop().time() + self._pauses.too_fast_s
         else:  # it was refused for good: the next ones would be too
             writer.mute = True
             if (why := why_shut(error)) is not None:
@@ -213,7 +218,7 @@ class DiscordDelivery:
             async with writer.lock:
                 message_id = await self._poster.post(job)
             if writer.doubtful:
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(self._pauses.settle_s)
                 with contextlib.suppress(Undeliverable):  # it was shown: that counts
                     message_id = await self._poster.post(job)
         finally:
@@ -231,7 +236,7 @@ class DiscordDelivery:
         if not token_lives(job, self._clock.now()):
             return UNKNOWN
         try:
-            async for attempt in retries(timeout=TOKEN_LIFE_S):
+            async for attempt in self._poster.retries(timeout=TOKEN_LIFE_S):
                 with attempt:
                     message = await webhook_of(self._client, job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
                     return await self._taken(job, message)
@@ -259,7 +264,7 @@ class DiscordDelivery:
             await message.edit(view=job_view.live_view(job, Progress()))
         except discord.HTTPException as error:
             if is_blocked(error):
-                await message.edit(content=f"{AUTOMOD} Nothing was charged.")
+                await message.edit(content=problems.blocked_order(language(job.locale)))
             raise
         self._writers.setdefault(job.id, _Writer()).doubtful = True
 
@@ -267,17 +272,17 @@ class DiscordDelivery:
         if job.message_id is None:
             return
         try:
-            async for attempt in retries(timeout=GIVE_UP_AFTER_S):
+            async for attempt in self._poster.retries(timeout=self._pauses.give_up_after_s):
                 with attempt:
                     await self._poster.message_of(job).delete()
         except discord.NotFound:
             pass
         except discord.Forbidden:
-            raise Irremovable("I may not delete messages in this channel any more: ask an admin.") from None
+            raise Irremovable(is_forbidden=True) from None
         except LOST as error:
             if isinstance(error, discord.HTTPException) and error.status == 401:
                 await self._poster.end_with_the_process()
-            raise Irremovable("Discord did not delete the message: try again later.") from error
+            raise Irremovable(is_forbidden=False) from error
 
-    async def tell_owner(self, text: str) -> None:
-        await self._owner.tell(text)
+    async def tell_operator(self, news: News) -> None:
+        await self._operator.tell(for_operator.news(news, ENGLISH))

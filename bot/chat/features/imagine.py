@@ -10,11 +10,14 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat.client import EaselClient, EaselTree, Interaction
-from bot.chat.errors import UserError
-from bot.chat.order import check_order, place_order
-from bot.chat.sources import Attached, attached
-from bot.job import Wish
+from bot.chat import order
+from bot.chat.client import EaselClient, Interaction
+from bot.chat.order import Order
+from bot.chat.router import Feature
+from bot.chat.sources import Attached, check_files, told_of
+from bot.core.asking.refused import Unmet
+from bot.core.asking.wish import Wish, resolve
+from bot.texts import commands
 from engine.contract import (
     GUIDANCE_MAX,
     GUIDANCE_MIN,
@@ -24,10 +27,7 @@ from engine.contract import (
     SEEDS,
     UPSCALE_MAX,
     AdapterInfo,
-    InvalidRequest,
     ModelInfo,
-    parse_loras,
-    parse_size,
 )
 
 CHOICES_MAX = 25
@@ -36,28 +36,8 @@ LORA_CHARS_MAX = 400
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
 
 
-def add_to(tree: EaselTree) -> None:
-    tree.add_command(imagine)  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
-
-
-@app_commands.command(description="Draw a picture from words")
-@app_commands.describe(
-    prompt="What to draw; (word:1.3) counts more, [word] less",
-    negative_prompt="What to keep out of the picture",
-    image="Picture to start from",
-    mask="White is drawn anew, black stays; needs an image",
-    strength="How much of the image is drawn anew: 0.01 to 1, 0.75 if left out (0.2 to upscale)",
-    upscale="How many times as large the image is to be; an upscaler draws nothing anew",
-    aspect="Shape of the picture, at about the model's native size",
-    size="Exact size in pixels, such as 512x768 (instead of an aspect)",
-    steps="Denoising steps: more is slower and often finer",
-    guidance="How closely to follow the prompt; 1 switches guidance off",
-    seed="The same seed draws the same picture; -1 or nothing is random",
-    sampler="How the noise is removed",
-    images="How many pictures; each has the next seed",
-    model="Which model draws",
-    lora="LoRA files and their weights, such as detail:0.8, pixel",
-)
+@app_commands.command(description=commands.IMAGINE)
+@app_commands.describe(**commands.IMAGINE_OPTIONS)
 @app_commands.guild_only()
 async def imagine(
     interaction: discord.Interaction[EaselClient],
@@ -77,59 +57,44 @@ async def imagine(
     model: Range[str, 1, 100] | None = None,
     lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
 ) -> None:
-    await check_order(interaction)
-    desk = interaction.client.desk
-    chosen = desk.dispatcher.gate.model(model, upscale=upscale or 1)
-    times = upscale or chosen.scale
-    files = attached(image, mask, strength, times, max_mb=desk.settings.images_in.max_mb)
-    request = chosen.request(
+    wish = Wish(
         prompt=prompt,
         negative_prompt=negative_prompt,
-        size=_size(chosen, size, aspect, files),
+        image=told_of(image),
+        mask=told_of(mask),
+        strength=strength,
+        upscale=upscale,
+        aspect=aspect,
+        size=size,
         steps=steps,
-        guidance_scale=guidance,
+        guidance=guidance,
+        seed=seed,
         sampler=sampler,
-        seed=secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed,
         images=images,
-        start=files.start if files is not None else None,
-        loras=parse_loras(lora or ""),
+        model=model,
+        lora=lora,
     )
-    await place_order(interaction, request, wish=_wish(interaction), files=files)
-
-
-def _wish(interaction: Interaction) -> Wish:
-    """What was filled in, as typed; of a file its name."""
-    return {
-        name: value.filename if isinstance(value, discord.Attachment) else value
-        for name, value in interaction.namespace
-    }
-
-
-def _size(
-    model: ModelInfo, size: str | None, aspect: str | None, files: Attached | None
-) -> tuple[int, int] | None:
-    """What was asked for, else the shape of the image; None leaves it to the model."""
-    shape = files.shape if files is not None else None
-    if files is not None and files.upscale > 1:
-        if size or aspect:
-            raise UserError("Upscaling keeps the image's shape: leave out size and aspect.")
-        if shape is None:
-            raise UserError("Discord can't tell how large this image is: save it anew and attach that.")
-        return model.upscaled(*shape, files.upscale)
-    if size and aspect:
-        raise UserError("Give either a size or an aspect, not both.")
-    if size:
-        return parse_size(size)
-    if aspect:
-        return model.size_for(aspect)
-    return model.size_like(*shape) if shape is not None else None
+    asker = await order.check(interaction)
+    services = interaction.client.services
+    chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
+    check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
+    await order.place(
+        interaction,
+        asker,
+        Order(
+            request=resolve(wish, chosen, seed=secrets.randbelow(SEEDS)),
+            model=chosen,
+            wish=wish,
+            files=Attached(image=image, mask=mask) if image is not None else None,
+        ),
+    )
 
 
 def _filled_in(interaction: Interaction) -> ModelInfo | None:
     """The model that draws; None while nothing is offered, or its name is still being typed."""
     try:
-        return interaction.client.desk.dispatcher.gate.model(interaction.namespace.model)
-    except InvalidRequest:
+        return interaction.client.services.catalogue.model(interaction.namespace.model)
+    except Unmet:
         return None
 
 
@@ -143,7 +108,7 @@ async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choic
 
 @imagine.autocomplete("model")
 async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[str]]:
-    models = interaction.client.desk.dispatcher.engine.status.models
+    models = interaction.client.services.catalogue.models
     titles = {
         model.id: f"{model.title} – {model.description}" if model.description else model.title
         for model in models
@@ -180,3 +145,6 @@ def lora_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[st
             words = f" – {', '.join(info.words)}" if info.words else ""
             choices.append(Choice(name=f"{value}{words}"[:CHOICE_CHARS_MAX], value=value))
     return choices[:CHOICES_MAX]
+
+
+FEATURE = Feature(commands=(imagine,))  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open

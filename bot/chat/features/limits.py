@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from zoneinfo import available_timezones
 
@@ -11,76 +10,50 @@ import structlog
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat.client import EaselClient, EaselTree, Interaction
-from bot.chat.errors import UserError, say_done
+from bot.chat.client import EaselClient, Interaction
+from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
-from bot.core.asking.policy import area
+from bot.chat.router import Feature
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
+from bot.texts import allowances, commands, problems
 from engine.contract import SIDE_MIN
 
 log = structlog.get_logger(__name__)
 
 LOG_SHOWN = 8
-LABELS = {
-    "credits_per_day": "credits per day",
-    "pending": "pending requests",
-    "max_pixels": "per image",
-    "max_steps": "steps",
-    "max_images": "images per request",
-}
-SUBJECTS = {
-    "credits_per_day": "credits a day",
-    "pending": "requests at a time",
-    "max_pixels": "the size of images",
-    "max_steps": "steps",
-    "max_images": "images a request",
-}
-
-
-def add_to(tree: EaselTree) -> None:
-    tree.add_command(group)
 
 
 group = app_commands.Group(
     name="limits",
-    description="What people may use on this server",
+    description=commands.LIMITS,
     guild_only=True,
     default_permissions=discord.Permissions(manage_guild=True),
 )
 
 
-@group.command(description="Show the limits of this server and who changed them")
+@group.command(description=commands.LIMITS_SHOW)
 async def show(interaction: discord.Interaction[EaselClient]) -> None:
     guild_id = _checked(interaction)
-    desk = interaction.client.desk
-    zone = await desk.store.settings.time_zone(guild_id) or desk.settings.server.time_zone
-    entries = await desk.store.settings.limits(guild_id)
-    lines = [f"**Default** {_values(vars_of(desk.settings.limits.to_limits()))}"]
-    lines += [f"**{_subject(entry.subject, entry.subject_id)}** {_values(entry.values)}" for entry in entries]
-    defaults = desk.settings.limits.to_limits()
-    changes = [
-        f"<t:{int(change.at)}:R> by <@{change.by_user_id}>: {_change(change, defaults)}."
-        for change in await desk.store.settings.limits_log(guild_id, count=LOG_SHOWN)
+    services = interaction.client.services
+    zone = await services.store.settings.time_zone(guild_id) or services.settings.server.time_zone
+    entries = await services.store.settings.limits(guild_id)
+    changes = await services.store.settings.limits_log(guild_id, count=LOG_SHOWN)
+    defaults, to = services.settings.limits.to_limits(), language_of(interaction)
+    lines = [
+        allowances.defaults(defaults, to),
+        *(allowances.entry(entry.subject, entry.subject_id, entry.values, to) for entry in entries),
     ]
     ends = [
-        f"-# The owner's ceilings: {_values(vars_of(desk.settings.ceilings.to_limits()))}",
-        f"-# Days begin at midnight in {zone}.",
-        *changes,
+        allowances.ceilings(services.settings.ceilings.to_limits(), to),
+        allowances.day_begins(zone, to),
+        *(allowances.changed_by(change, defaults, to) for change in changes),
     ]
-    await interaction.response.send_message(fitting(lines, ends), ephemeral=True)
+    await interaction.response.send_message(fitting(lines, to, ends=ends), ephemeral=True)
 
 
-@group.command(name="set", description="Set limits for everyone, a role or a member")
-@app_commands.describe(
-    role="Set them for this role (nobody named: for everyone)",
-    member="Set them for this member",
-    credits="Credits per day; one is a 512×512 image of up to 30 steps",
-    pending="Requests one person may have waiting or running",
-    max_pixels="Largest picture, width × height, such as 262144 for 512x512",
-    max_steps="Most steps of a request",
-    max_images="Most images of a request",
-)
+@group.command(name="set", description=commands.LIMITS_SET)
+@app_commands.describe(**commands.LIMITS_SET_OPTIONS)
 async def set_(
     interaction: discord.Interaction[EaselClient],
     role: discord.Role | None = None,
@@ -102,20 +75,20 @@ async def set_(
     }
     entry = LimitEntry.of(subject, subject_id, given)
     if not entry.values:
-        raise UserError("Name at least one limit to set, such as credits or pending.")
-    desk = interaction.client.desk
-    _check_ceilings(entry, desk.settings.ceilings.to_limits())
-    changes = await desk.store.settings.set_limits(
-        guild_id, entry, by_user_id=interaction.user.id, now=desk.clock.now()
+        raise UserError(allowances.nothing_named)
+    services = interaction.client.services
+    _check_ceilings(entry, services.settings.ceilings.to_limits())
+    changes = await services.store.settings.set_limits(
+        guild_id, entry, by_user_id=interaction.user.id, now=services.clock.now()
     )
     gone = 0
     if subject is Subject.MEMBER and 0 in (credits, pending):  # that is how a member is blocked
-        gone = await desk.dispatcher.withdraw(guild_id=guild_id, user_id=subject_id)
+        gone = await services.dispatcher.withdraw(guild_id=guild_id, user_id=subject_id)
     await _report(interaction, changes, cancelled=gone)
 
 
-@group.command(description="Remove the limits set for everyone, a role or a member")
-@app_commands.describe(role="Reset this role (nobody named: everyone)", member="Reset this member")
+@group.command(description=commands.LIMITS_RESET)
+@app_commands.describe(**commands.LIMITS_RESET_OPTIONS)
 async def reset(
     interaction: discord.Interaction[EaselClient],
     role: discord.Role | None = None,
@@ -123,22 +96,22 @@ async def reset(
 ) -> None:
     guild_id = _checked(interaction)
     subject, subject_id = _target(guild_id, role, member)
-    desk = interaction.client.desk
-    changes = await desk.store.settings.reset_limits(
-        guild_id, subject, subject_id, by_user_id=interaction.user.id, now=desk.clock.now()
+    services = interaction.client.services
+    changes = await services.store.settings.reset_limits(
+        guild_id, subject, subject_id, by_user_id=interaction.user.id, now=services.clock.now()
     )
     await _report(interaction, changes)
 
 
-@group.command(name="timezone", description="Set when this server's day begins")
-@app_commands.describe(zone="A time zone such as Europe/Berlin")
+@group.command(name="timezone", description=commands.LIMITS_TIMEZONE)
+@app_commands.describe(**commands.LIMITS_TIMEZONE_OPTIONS)
 async def timezone(interaction: discord.Interaction[EaselClient], zone: Range[str, 1, 60]) -> None:
     guild_id = _checked(interaction)
     if zone not in _zones():
-        raise UserError("There is no such time zone: pick one from the list, such as Europe/Berlin.")
-    await interaction.client.desk.store.settings.set_time_zone(guild_id, zone)
+        raise UserError(allowances.no_such_zone)
+    await interaction.client.services.store.settings.set_time_zone(guild_id, zone)
     log.info("time_zone_set", guild=guild_id, by=interaction.user.id, zone=zone)
-    await say_done(interaction, f"Days now begin at midnight in {zone}.")
+    await say_done(interaction, allowances.day_begins_now(zone, language_of(interaction)))
 
 
 @cache
@@ -159,15 +132,15 @@ async def _suggest_zone(interaction: Interaction, current: str) -> list[Choice[s
 def _checked(interaction: Interaction) -> int:
     """The guild's id; `default_permissions` is only a hint to Discord, so the permission is checked here."""
     if interaction.guild_id is None:
-        raise UserError("Use this in a server, not in a direct message.")
+        raise UserError(problems.only_in_servers)
     if not interaction.permissions.manage_guild:
-        raise UserError("Only people who may manage this server can see or change its limits.")
+        raise UserError(allowances.not_an_admin)
     return interaction.guild_id
 
 
 def _target(guild_id: int, role: discord.Role | None, member: discord.Member | None) -> tuple[Subject, int]:
     if role is not None and member is not None:
-        raise UserError("Name a role or a member, not both.")
+        raise UserError(allowances.role_or_member)
     if member is not None:
         return Subject.MEMBER, member.id
     if role is not None and role.id != guild_id:  # the role @everyone has the guild's own id
@@ -179,67 +152,18 @@ def _check_ceilings(entry: LimitEntry, ceilings: Limits) -> None:
     for name, value in entry.values.items():
         ceiling = int(getattr(ceilings, name))
         if value > ceiling:
-            what = "an image" if name == "max_pixels" else LABELS[name]
-            found, highest = _number(name, value), _number(name, ceiling)
-            raise UserError(f"{found} for {what} is above the owner's ceiling of {highest}.")
+            raise UserError(allowances.above_ceiling(name, value, ceiling))
 
 
 async def _report(interaction: Interaction, changes: list[LimitChange], *, cancelled: int = 0) -> None:
-    defaults = interaction.client.desk.settings.limits.to_limits()
-    lines = [f"{_change(change, defaults)}." for change in changes] or [
-        "Nothing changed: it was like that already."
-    ]
+    defaults = interaction.client.services.settings.limits.to_limits()
+    to = language_of(interaction)
+    lines = [allowances.changed(change, defaults, to) for change in changes]
+    if not changes:
+        lines.append(allowances.nothing_changed(to))
     if cancelled:
-        lines.append(f"Cancelled what they had waiting: {cancelled}, not charged.")
-    await say_done(interaction, fitting(lines))
+        lines.append(allowances.cancelled(cancelled, to))
+    await say_done(interaction, fitting(lines, to))
 
 
-def vars_of(limits: Limits) -> dict[str, int]:
-    return {name: int(getattr(limits, name)) for name in Limits.names()}
-
-
-def _values(values: Mapping[str, int]) -> str:
-    return ", ".join(f"{_number(name, value)} {LABELS[name]}" for name, value in values.items())
-
-
-def _subject(subject: Subject, subject_id: int) -> str:
-    match subject:
-        case Subject.EVERYONE:
-            return "Everyone"
-        case Subject.ROLE:
-            return f"<@&{subject_id}>"
-        case Subject.MEMBER:
-            return f"<@{subject_id}>"
-
-
-def _change(change: LimitChange, defaults: Limits) -> str:
-    """What holds now and what held before, as people would say it; no full stop."""
-    who = _subject(change.subject, change.subject_id)
-    is_everyone = change.subject is Subject.EVERYONE
-    default = int(getattr(defaults, change.field)) if is_everyone else None
-    old = default if change.old_value is None else change.old_value
-    before = "no limit of their own before" if old is None else f"{_number(change.field, old)} before"
-    if change.new_value is not None:
-        return f"{who} now has {_allowance(change.field, change.new_value)} ({before})"
-    if default is not None:
-        return f"{who} has {_allowance(change.field, default)} again ({before})"
-    return f"The own limit of {who} on {SUBJECTS.get(change.field, change.field)} is gone ({before})"
-
-
-def _allowance(name: str, value: int) -> str:
-    number = _number(name, value)
-    match name:
-        case "credits_per_day":
-            return f"{number} {'credit' if value == 1 else 'credits'} a day"
-        case "pending":
-            return f"{number} {'request' if value == 1 else 'requests'} at a time"
-        case "max_pixels":
-            return f"images of up to {number}"
-        case "max_steps":
-            return f"up to {number} {'step' if value == 1 else 'steps'}"
-        case _:
-            return f"up to {number} {'image' if value == 1 else 'images'} a request"
-
-
-def _number(name: str, value: int) -> str:
-    return area(value) if name == "max_pixels" else f"{value:,}"
+FEATURE = Feature(commands=(group,))

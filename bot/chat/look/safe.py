@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 import discord
 
+from bot.texts import progress
+from bot.texts.language import Language
+
 PLAIN_MAX = 2000
 """UTF-16 units of a message's plain text."""
 
@@ -54,7 +57,7 @@ def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def fitting(lines: Sequence[str], ends: Sequence[str] = (), *, more: int = 0) -> str:
+def fitting(lines: Sequence[str], to: Language, *, ends: Sequence[str] = (), more: int = 0) -> str:
     """Lines for a message without a layout (2,000 units): whole lines are left out before `ends`, and counted.
 
     `more` were left out already.
@@ -63,4 +66,4 @@ def fitting(lines: Sequence[str], ends: Sequence[str] = (), *, more: int = 0) ->
     while kept and utf16_length("\n".join([*kept, *ends])) > PLAIN_MAX - 40:
         kept.pop()
     left_out = more + len(lines) - len(kept)
-    return cut("\n".join([*kept, *([f"… and {left_out} more"] if left_out else []), *ends]), PLAIN_MAX)
+    return cut("\n".join([*kept, *([progress.left_out(left_out, to)] if left_out else []), *ends]), PLAIN_MAX)

@@ -1,9 +1,7 @@
-"""The way in: what is offered, what a person may use, and the one admission. Knows no Discord and no SQL."""
+"""The one admission: what a person may use, and whether a request is stored and charged. Knows no Discord and no SQL."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import shutil
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -11,34 +9,29 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from bot.config import Settings
-from bot.core.asking.catalogue import for_upscaling
+from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.policy import (
-    BLOCKED,
     Admitted,
-    Refused,
     Window,
-    credit,
     day_of,
     explain,
     foresee,
     judge,
     limits_for,
 )
-from bot.core.engines.client import EngineClient, Phase
+from bot.core.asking.refused import Blocked, DaySpent, DiskFull, InputGone, Refused
+from bot.core.asking.wish import Wish
+from bot.core.doors import Doors
+from bot.core.held_up import Closing
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
-from bot.core.words import CLOSING, why_nothing_is_offered
-from bot.job import Action, Admission, Job, JobState, Origin, Owner, Refusal, Wish, price_of
+from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Refusal, price_of
 from bot.limits import Limits, Usage
 from bot.store import Store
-from engine.contract import GenerationRequest, InvalidRequest, ModelInfo, choice_of
+from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
-
-INPUT_GONE = "The picture this was made from is no longer kept: use /imagine with it again."
-DESCRIBED_WITHIN_S = 1.5
-"""An engine says what it offers well within this; an answer to Discord is due after 3 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,138 +43,110 @@ class Allowance:
     window: Window
 
 
-class Gate:
+class Admission:
     """Commands and buttons alike come through here."""
 
-    def __init__(self, *, store: Store, engine: EngineClient, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, *, store: Store, catalogue: Catalogue, clock: Clock, settings: Settings, doors: Doors
+    ) -> None:
         self._store = store
-        self._engine = engine
+        self._catalogue = catalogue
         self._clock = clock
         self._settings = settings
-        self.is_closing = False
-        """Nothing new is taken: the bot is about to end."""
+        self._doors = doors
 
-    # -------------------------------------------------------------- what is offered
-
-    async def described(self) -> None:
-        """Waits a moment for an engine that was started just now to say what it offers."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DESCRIBED_WITHIN_S):
-                await self._engine.described.wait()
-
-    def model(self, name: str | None = None, *, upscale: int = 1) -> ModelInfo:
-        """The named model, or the one used when none is named, to upscale or not; raises InvalidRequest."""
-        models = self._engine.status.models
-        if not models:
-            raise InvalidRequest(why_nothing_is_offered(self._engine.status))
-        if not name:
-            return models[0] if upscale == 1 else for_upscaling(models, upscale)
-        # Folders of the hub's models are called owner--name.
-        wanted = {name.casefold(), name.replace("--", "/", 1).casefold()}
-        for model in models:
-            if wanted & {model.id.casefold(), model.title.casefold()}:
-                return model
-        offered = choice_of(name, [model.id for model in models])
-        raise InvalidRequest(f"There is no model “{name[:60]}” here: use {offered}.")
-
-    def _offered(self, name: str) -> ModelInfo | None:
-        """None while nobody knows what is offered, or where that model is not any more."""
-        return next((model for model in self._engine.status.models if model.id == name), None)
-
-    def check_offered(self, request: GenerationRequest) -> None:
-        """Raises InvalidRequest where a request (of an older message, say) can't be drawn here any more."""
-        self.model(request.model).check(request)
-
-    # -------------------------------------------------------------- admission
-
-    async def why_not(self, request: GenerationRequest, *, owner: Owner) -> Refused | None:
+    async def why_not(
+        self, request: GenerationRequest, *, asker: Asker, model: ModelInfo | None = None
+    ) -> Refused | None:
         """Why `admit` would refuse now: for a request that is costly to complete, such as by a download.
 
         Promises nothing and stores nothing; what the request starts from need not be there yet.
         """
         if (closed := self._closed()) is not None:
             return closed
-        allowance = await self.allowance(owner)
+        allowance = await self.allowance(asker)
         if allowance.limits.is_blocked:
-            return Refused(reason=BLOCKED)
-        verdict = judge(request, allowance.limits, model=self._offered(request.model))
+            return Blocked()
+        verdict = judge(request, allowance.limits, model=model)
         if isinstance(verdict, Refused):
             return verdict
         refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
         return _explained(refusal, verdict, allowance) if refusal is not None else None
 
-    async def turned_away(self, owner: Owner) -> Refused | None:
+    async def turned_away(self, asker: Asker) -> Refused | None:
         """Why a person could ask for nothing at all now, whatever it were."""
         if (closed := self._closed()) is not None:
             return closed
-        return Refused(reason=BLOCKED) if await self.is_blocked(owner) else None
+        return Blocked() if await self.is_blocked(asker) else None
 
-    async def is_blocked(self, owner: Owner) -> bool:
+    async def is_blocked(self, asker: Asker) -> bool:
         """Whether an admin lets this person make nothing: said first, since nothing they change would help."""
-        return (await self._limits(owner)).is_blocked
+        return (await self._limits(asker)).is_blocked
 
     def _closed(self) -> Refused | None:
         """Why nobody's request is taken now."""
-        if self.is_closing:
-            return Refused(reason=CLOSING)
-        if self._engine.status.phase in (Phase.BROKEN, Phase.PAUSED):
-            return Refused(reason=why_nothing_is_offered(self._engine.status))
+        if self._doors.is_closing:
+            return Closing()
+        if (problem := self._catalogue.why_nothing_is_drawn()) is not None:
+            return problem
         if free_mb(self._settings) < self._settings.data.free_mb:
-            return Refused(
-                reason="Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
-            )
+            return DiskFull()
         return None
 
     async def admit(
         self,
         request: GenerationRequest,
         *,
-        owner: Owner,
+        asker: Asker,
         origin: Origin,
+        model: ModelInfo | None = None,
         action: Action = Action.IMAGINE,
         parent_id: int | None = None,
         parent_image: int | None = None,
         wish: Wish | None = None,
     ) -> Job | Refused:
-        """Stores and charges the job, or says in a sentence why not. The caller answers next."""
+        """Stores and charges the job, or says why not. The caller answers next.
+
+        `model` is the one that draws, where that is known: a refusal proposes what it takes.
+        """
         if (closed := self._closed()) is not None:
             return closed
-        allowance = await self.allowance(owner)
+        allowance = await self.allowance(asker)
         if allowance.limits.is_blocked:
-            return Refused(reason=BLOCKED)
-        verdict = judge(request, allowance.limits, model=self._offered(request.model))
+            return Blocked()
+        verdict = judge(request, allowance.limits, model=model)
         if isinstance(verdict, Refused):
             return verdict
         if not hold_inputs(self._settings.inputs, request):
-            return Refused(reason=INPUT_GONE)
-        admission = Admission(
+            return InputGone()
+        new = NewJob(
             request=request,
-            owner=owner,
+            asker=asker,
             origin=origin,
             action=action,
             parent_id=parent_id,
             parent_image=parent_image,
-            wish=wish,
+            wish=None if wish is None else wish.options(),
             cost=verdict.cost,
             limits=allowance.limits,
             window_start=allowance.window.start,
             queue_max=self._settings.queue.max,
         )
-        admitted = await self._store.jobs.admit(admission, self._clock.now())
+        admitted = await self._store.jobs.admit(new, self._clock.now())
         if isinstance(admitted, Refusal):
-            return _explained(admitted, verdict, await self.allowance(owner))
+            return _explained(admitted, verdict, await self.allowance(asker))
         reach(Failpoint.ADMITTED)
-        log.info("job_accepted", job=admitted.id, user=owner.user_id, guild=owner.guild_id, cost=verdict.cost)
+        log.info("job_accepted", job=admitted.id, user=asker.user_id, guild=asker.guild_id, cost=verdict.cost)
         return admitted
 
-    async def settle_fetch(self, job: Job, *, owner: Owner) -> Job | Refused:
+    async def settle_fetch(self, job: Job, *, asker: Asker) -> Job | Refused:
         """The job whose person now gets what could not be posted, paid for by the day on which it was asked for.
 
         What was delivered is paid for, and so is what was fetched before.
         """
         if job.state is JobState.DELIVERED:
             return job
-        limits, zone = await self._limits(owner), await self._zone(owner.guild_id)
+        limits, zone = await self._limits(asker), await self._zone(asker.guild_id)
         day, price = day_of(job.created_at, zone), price_of(job.cost, job.images)
         paid = await self._store.jobs.fetched(
             job, charged=price, day=(day.start, day.end), credits_per_day=limits.credits_per_day
@@ -189,17 +154,14 @@ class Gate:
         now = paid or await self._store.jobs.get(job.id)
         if now is not None and now.state is JobState.DELIVERED:  # or by a second press in this moment
             return now
-        return Refused(
-            reason=f"It costs {credit(price)}, and those of the day you asked for it are used up: "
-            "ask for a new one with /imagine."
-        )
+        return DaySpent(price=price)
 
-    async def allowance(self, owner: Owner) -> Allowance:
+    async def allowance(self, asker: Asker) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""
-        limits = await self._limits(owner)
-        window = day_of(self._clock.now(), await self._zone(owner.guild_id))
+        limits = await self._limits(asker)
+        window = day_of(self._clock.now(), await self._zone(asker.guild_id))
         usage = await self._store.jobs.usage(
-            guild_id=owner.guild_id, user_id=owner.user_id, window_start=window.start
+            guild_id=asker.guild_id, user_id=asker.user_id, window_start=window.start
         )
         return Allowance(limits=limits, usage=usage, window=window)
 
@@ -212,10 +174,10 @@ class Gate:
             log.warning("time_zone_unknown", guild=guild_id, zone=name, error=str(error))
             return ZoneInfo(self._settings.server.time_zone)
 
-    async def _limits(self, owner: Owner) -> Limits:
+    async def _limits(self, asker: Asker) -> Limits:
         return limits_for(
-            owner,
-            await self._store.settings.limits(owner.guild_id),
+            asker,
+            await self._store.settings.limits(asker.guild_id),
             defaults=self._settings.limits.to_limits(),
             ceilings=self._settings.ceilings.to_limits(),
         )

@@ -1,10 +1,55 @@
-"""Which models are offered, and which of them is meant. Pure."""
+"""Which models are offered, and which of them is meant. Knows of the engine what it says of itself, and no person."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 
+from bot.core.asking.refused import NoSuchModel, Unmet
+from bot.core.engines.fleet import Fleet
+from bot.core.engines.status import Phase
+from bot.core.held_up import NotOffered, why_nothing_is_offered
 from engine.contract import ModelInfo
+
+DESCRIBED_WITHIN_S = 1.5
+"""An engine says what it offers well within this; an answer to Discord is due after 3 s."""
+
+
+class Catalogue:
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def described(self) -> None:
+        """Waits a moment for an engine that was started just now to say what it offers."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DESCRIBED_WITHIN_S):
+                await self._fleet.described.wait()
+
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        """The first is used where none is named; empty while nobody knows what is offered."""
+        return self._fleet.status.models
+
+    def model(self, name: str | None = None, *, upscale: int = 1) -> ModelInfo:
+        """The named model, or the one used when none is named, to upscale or not; raises Unmet."""
+        models = self.models
+        if not models:
+            raise Unmet(why_nothing_is_offered(self._fleet.status))
+        if not name:
+            return models[0] if upscale == 1 else for_upscaling(models, upscale)
+        # Folders of the hub's models are called owner--name.
+        wanted = {name.casefold(), name.replace("--", "/", 1).casefold()}
+        for model in models:
+            if wanted & {model.id.casefold(), model.title.casefold()}:
+                return model
+        raise Unmet(NoSuchModel(name=name, offered=tuple(model.id for model in models)))
+
+    def why_nothing_is_drawn(self) -> NotOffered | None:
+        """Where the engine does not work, and nobody knows when it will; None while it does, or starts."""
+        if self._fleet.status.phase in (Phase.BROKEN, Phase.PAUSED):
+            return why_nothing_is_offered(self._fleet.status)
+        return None
 
 
 def for_upscaling(models: Sequence[ModelInfo], times: int) -> ModelInfo:

@@ -1,22 +1,22 @@
-"""One engine seen from the bot: generations of a process, its queue and its event pipe, replaced when they die.
+"""One engine seen from the bot: its generations, replaced when they die, and what people are told of it.
 
-Knows no jobs, only controls and events; `bot.core.engines.watch` tells when an engine hangs. Everything here runs on the event
-loop, but for one daemon thread per generation that reads the pipe and kills an engine which has stopped making progress.
+Knows no jobs, only controls and events, and of a generation how to start, tell and stop it. Everything here runs on the
+event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import structlog
 
+from bot.core.engines import generation
+from bot.core.engines.generation import Generation, Lost, Start
+from bot.core.engines.restarts import Patience, Restarts
+from bot.core.engines.status import EngineStatus, Phase
 from bot.core.engines.watch import Deadlines, Watch
 from engine.contract import (
     EXIT_DEVICE_LOST,
@@ -29,32 +29,8 @@ from engine.contract import (
     ModelInfo,
     Ready,
 )
-from engine.process import GONE_S, EngineProcess, Garbled, start
 
 log = structlog.get_logger(__name__)
-
-BACKOFF_S = (1.0, 2.0, 5.0)
-DEATHS_MAX = 3
-"""So many deaths within WINDOW_S, and the engine is paused."""
-WINDOW_S = 600.0
-"""Seconds of work: what loading and waiting took does not count, or an engine that loads slowly could die for ever."""
-PAUSE_S = 600.0
-"""Then one engine is tried; until one has worked for WINDOW_S, its death is the next pause."""
-LOOK_S = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
-    """The engine's process is gone; what it had taken is unfinished."""
-
-    exitcode: int | None
-    """None for a process that not even SIGKILL has ended so far."""
-    generation: int
-    hung: bool = False
-    garbled: bool = False
-    """It was ended for what it sent, which no engine sends."""
-    reading: str | None = None
-    """The id of the model that it was reading before it got ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,39 +39,13 @@ class Paused:
 
     reason: str
     """How it ended the last time: a sentence."""
+    deaths: int
+    within_s: float
+    """So often it died in so many seconds of work."""
+    again_s: float
+    """It is tried again every so many seconds."""
     again: bool = False
     """The engine that was tried after the last pause died as well."""
-
-
-class Phase(StrEnum):
-    STARTING = "starting"
-    LOADING = "loading"
-    READY = "ready"
-    BROKEN = "broken"
-    RESTARTING = "restarting"
-    PAUSED = "paused"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStatus:
-    """What people are told about an engine."""
-
-    phase: Phase = Phase.STARTING
-    stage: str = ""
-    fraction: float | None = None
-    reason: str = ""
-    """Why it is broken or paused: a sentence."""
-    models: tuple[ModelInfo, ...] = ()
-    ready: Ready | None = None
-
-    @property
-    def is_ready(self) -> bool:
-        return self.phase is Phase.READY
-
-    @property
-    def slots(self) -> int:
-        return self.ready.slots if self.ready and self.is_ready else 0
 
 
 class EngineClient:
@@ -106,55 +56,49 @@ class EngineClient:
         settings: EngineSettings,
         *,
         deadlines: Deadlines | None = None,
+        patience: Patience | None = None,
+        start: Start = generation.start,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`monotonic` decides over a real process, so it is a real clock, even where a simulation replaces time's."""
+        """`monotonic` is the clock by which `start` tells the watch."""
         self.status = EngineStatus()
         self.generation = 0
-        """Counts the processes that were started."""
+        """Counts the lives that were begun."""
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
         self._settings: EngineSettings = settings
+        self._start = start
         self._now = monotonic
         self._watch = Watch(deadlines or Deadlines())
-        self._process: EngineProcess | None = None
-        self._reader: threading.Thread | None = None
+        self._current: Generation | None = None
         self._on_event: Callable[[Event | Lost | Paused], None] = lambda _event: None
-        self._deaths: list[float] = []
-        """When it died, by the seconds that it had worked until then."""
-        self._worked_s = 0.0
-        self._ready_at: float | None = None
+        self._patience = patience or Patience()
+        self._restarts = Restarts(self._patience)
         self._was_ready = False
-        self._forgiving = True
         self._last_words = ""
         self._reading: str | None = None
-        self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._current.pid if self._current else None
 
     def start(self, on_event: Callable[[Event | Lost | Paused], None]) -> None:
         """Starts the first generation. Call it on the main thread, inside the loop that wants the events."""
         self._on_event = on_event
         self._spawn()
 
-    def send(self, control: Control) -> None:
-        """Into the current generation's queue; without one the control is dropped, since Lost was told."""
-        if self._process is not None:
-            self._watch.sent(control, self._now())
-            with contextlib.suppress(ValueError, OSError):  # buried in this moment: Lost is on its way
-                self._process.send(control)
+    def send(self, control: Control) -> bool:
+        """Into the current generation's queue; False, and it is dropped, where there is none: Lost was told."""
+        if self._current is None:
+            return False
+        self._watch.sent(control, self._now())
+        self._current.send(control)
+        return True
 
     def blame_a_job(self) -> None:
-        """A job has killed two engines alone, and is out: those two deaths were not the device's.
-
-        Once only until a job is finished again: a device that kills every job would find a culprit each time.
-        """
-        if self._forgiving:
-            self._forgiving = False
-            del self._deaths[-2:]
+        """A job has killed two engines alone, and is out: those two deaths were not the device's."""
+        self._restarts.blame_a_job()
 
     def set_aside(self, model_id: str) -> bool:
         """Later generations do without that model, whose loading has killed two: not the device's fault. May be called again.
@@ -169,7 +113,7 @@ class EngineClient:
         log.error("model_set_aside", model=model_id)
         self._settings = replace(self._settings, set_aside=(*self._settings.set_aside, model_id))
         self.status = replace(self.status, models=left)
-        del self._deaths[-2:]
+        self._restarts.forgive()
         return True
 
     def _offered(self, models: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:
@@ -180,90 +124,31 @@ class EngineClient:
         self.status = EngineStatus(phase=Phase.STOPPED, models=self.status.models)
         if self._restart is not None:
             self._restart.cancel()
-        self._stopping = True
-        process, self._process = self._process, None
-        if process is not None:
-            await asyncio.to_thread(self._end, process, timeout_s)
-
-    def _end(self, process: EngineProcess, timeout_s: float) -> None:
-        with contextlib.suppress(ValueError):  # the reader buried it in this moment
-            process.stop(timeout_s)
-        if self._reader is not None:  # it meets the end of the pipe, which must not be closed under it
-            self._reader.join(GONE_S)
-            if self._reader.is_alive():
-                process.abandon()
-                return
-        process.close()
+        current, self._current = self._current, None
+        if current is not None:
+            await current.stop(timeout_s)
 
     # -------------------------------------------------------------- one generation
 
     def _spawn(self) -> None:
         self._restart = None
         self.generation += 1
-        self._ready_at, self._last_words, self._reading = None, "", None
+        number = self.generation
+        self._last_words, self._reading = "", None
+        self._restarts.started()
         self.status = EngineStatus(models=self.status.models)
         self._watch.started(self._now())
         try:
-            process = self._process = start(self._settings)
+            self._current = self._start(
+                self._settings, self._watch, lambda event: self._receive(number, event)
+            )
         except OSError as error:  # no memory or no process number left: that may pass
             log.error("engine_not_started", error=str(error))
             self._last_words = f"Its process could not be started ({error})."
-            self._count_death()
             self._plan_restart()
-            return
-        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
 
-        def hand_over(event: Event | Lost) -> None:
-            loop.call_soon_threadsafe(self._receive, process, event, context=context)
-
-        self._reader = threading.Thread(
-            target=self._listen,
-            args=(process, self.generation, hand_over),
-            name=f"engine-{process.pid}",
-            daemon=True,
-        )
-        self._reader.start()
-
-    def _listen(
-        self, process: EngineProcess, generation: int, hand_over: Callable[[Event | Lost], None]
-    ) -> None:
-        """The reader thread: events in order, then Lost."""
-        try:
-            why = self._pass_on(process, hand_over)
-            if not self._stopping:  # a dying process may take seconds, which the loop has not
-                process.close()
-            hung, garbled = why == "hung", why == "garbled"
-            hand_over(Lost(exitcode=process.exitcode, generation=generation, hung=hung, garbled=garbled))
-        except RuntimeError:  # the loop is closed: nobody is left to be told
-            pass
-
-    def _pass_on(self, process: EngineProcess, hand_over: Callable[[Event | Lost], None]) -> str:
-        """Until there are no more events. Why it was killed, if it was: "hung" or "garbled"."""
-        why = "hung"
-        try:
-            while self._wait_for_event(process):
-                event = process.events.recv()
-                self._watch.told(event, self._now())
-                hand_over(event)
-        except Garbled as error:
-            log.error("engine_garbled", pid=process.pid, cause=repr(error.__cause__)[:500])
-            why = "garbled"
-        except (EOFError, OSError):
-            return ""
-        else:
-            log.error("engine_hung", pid=process.pid)
-        process.kill()
-        return why
-
-    def _wait_for_event(self, process: EngineProcess) -> bool:
-        """Until there is something to read, were it the pipe's end; False for an engine that hangs."""
-        while not process.events.poll(LOOK_S):
-            if self._watch.is_overdue(self._now()):
-                return False
-        return True
-
-    def _receive(self, process: EngineProcess, event: Event | Lost) -> None:
-        if process is not self._process:  # a discarded generation, or we are stopping
+    def _receive(self, number: int, event: Event | Lost) -> None:
+        if number != self.generation or self._current is None:  # a discarded generation, or we are stopping
             return
         match event:
             case Loading():
@@ -279,7 +164,7 @@ class EngineClient:
             case Broken():
                 self._receive_broken(event)
             case Finished():
-                self._forgiving = True
+                self._restarts.finished()
             case Lost():
                 event = replace(event, reading=self._reading)
                 self._bury(event)
@@ -291,8 +176,8 @@ class EngineClient:
 
     def _receive_ready(self, ready: Ready) -> None:
         self.status = EngineStatus(phase=Phase.READY, models=self._offered(ready.models), ready=ready)
-        self._ready_at, self._was_ready, self._last_words = self._now(), True, ""
-        self._reading = None
+        self._was_ready, self._last_words, self._reading = True, "", None
+        self._restarts.ready(self._now())
         self._settings = pinned(self._settings, ready)
         _log_ready(ready)
 
@@ -307,36 +192,41 @@ class EngineClient:
 
     def _bury(self, lost: Lost) -> None:
         """Plans the next generation, unless starting again would not help."""
-        self._process = None
+        self._current = None
         self._watch.started(self._now())
         if self.status.phase is Phase.BROKEN:
             return
         log.warning("engine_died", exitcode=lost.exitcode, reading=lost.reading)
         if self.status.is_ready or not self._last_words:
             self._last_words = _how_it_ended(lost)
-        self._count_death()
         self._plan_restart()
 
-    def _count_death(self) -> None:
-        if self._ready_at is not None:
-            self._worked_s += self._now() - self._ready_at
-        self._deaths = [worked for worked in self._deaths if self._worked_s - worked < WINDOW_S]
-        self._deaths.append(self._worked_s)
-
     def _plan_restart(self) -> None:
+        self._restarts.died(self._now())
         self.status = EngineStatus(phase=Phase.RESTARTING, models=self.status.models)
-        delay = BACKOFF_S[min(len(self._deaths), len(BACKOFF_S)) - 1]
-        self._restart = asyncio.get_running_loop().call_later(delay, self._spawn_or_pause)
+        loop = asyncio.get_running_loop()
+        self._restart = loop.call_later(self._restarts.breath_s, self._spawn_or_pause)
 
     def _spawn_or_pause(self) -> None:
         """Decided after the first pause for breath, since a job may have been found guilty meanwhile."""
-        if len(self._deaths) < DEATHS_MAX:
+        if not self._restarts.are_too_many:
             self._spawn()
             return
-        log.error("engine_paused", deaths=len(self._deaths), for_s=PAUSE_S, reason=self._last_words)
-        self.status = EngineStatus(phase=Phase.PAUSED, reason=self._last_words, models=self.status.models)
-        self._restart = asyncio.get_running_loop().call_later(PAUSE_S, self._spawn)
-        self._on_event(Paused(reason=self._last_words, again=len(self._deaths) > DEATHS_MAX))
+        patience, reason, deaths = self._patience, self._last_words, self._restarts.deaths
+        log.error("engine_paused", deaths=deaths, for_s=patience.pause_s, reason=reason)
+        self.status = EngineStatus(
+            phase=Phase.PAUSED, reason=reason, again_s=patience.pause_s, models=self.status.models
+        )
+        self._restart = asyncio.get_running_loop().call_later(patience.pause_s, self._spawn)
+        self._on_event(
+            Paused(
+                reason=reason,
+                deaths=patience.deaths_max,
+                within_s=patience.window_s,
+                again_s=patience.pause_s,
+                again=self._restarts.were_too_many_before,
+            )
+        )
 
 
 def pinned(settings: EngineSettings, ready: Ready) -> EngineSettings:

@@ -11,32 +11,31 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from bot.config import Settings
-from bot.core.asking.admission import Gate
-from bot.core.engines.client import EngineClient, Lost, Paused
-from bot.core.line import endings
-from bot.core.line.aboard import Aboard, Deadly, judge, loaded_alone
-from bot.core.line.endings import REMOVED, Endings, persistent
+from bot.core.doors import Doors
+from bot.core.engines.client import Paused
+from bot.core.engines.fleet import Died, Fleet, Told, Victim
+from bot.core.held_up import HeldUp, held_up_by
+from bot.core.line.aboard import Aboard
+from bot.core.line.endings import REMOVED, Endings
 from bot.core.line.estimates import Pace
 from bot.core.line.fairness import FairQueue
+from bot.core.line.retries import Retries
+from bot.core.news import DatabaseDamaged, GpuPaused, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
-from bot.core.spool import all_intact
-from bot.core.words import for_the_owner, held_up_by, model_set_aside, of_damage, why
+from bot.core.spool import Spool
 from bot.job import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, Reason, ReasonCode, price_of, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
-from bot.store.threads import unawaited
 from engine.contract import (
     Broken,
     Cancel,
     Cancelled,
-    Event,
     Failed,
     Finished,
     InvalidRequest,
@@ -51,8 +50,6 @@ from engine.contract.failpoints import Failpoint, reach
 log = structlog.get_logger(__name__)
 
 FAULTS_MAX = 2
-REFUSALS_MAX = 60
-"""So often in a row may the store refuse one event; then the operator hears of it, and it is tried on."""
 NOT_ANSWERED, TOO_LATE = Reason.of(ReasonCode.NOT_ANSWERED), Reason.of(ReasonCode.TOO_LATE)
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
@@ -63,31 +60,35 @@ class Dispatcher:
         self,
         *,
         store: Store,
-        engine: EngineClient,
+        fleet: Fleet,
         delivery: Delivery,
         clock: Clock,
-        settings: Settings,
+        spool: Spool,
+        doors: Doors,
+        retries: Retries | None = None,
         on_damage: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         """`on_damage` is called, once, when promises can't be kept any more since the database is damaged."""
-        self.gate = Gate(store=store, engine=engine, clock=clock, settings=settings)
-        self.engine = engine
+        self.fleet = fleet
+        self._doors = doors
         self._store = store
+        self._spool = spool
         self._delivery = delivery
         self._clock = clock
-        self._endings = Endings(store=store, delivery=delivery, clock=clock, spool=settings.spool)
+        self._retries = retries or Retries()
+        self._endings = Endings(
+            store=store, delivery=delivery, clock=clock, spool=spool, retries=self._retries
+        )
         self._on_damage = on_damage
         self._is_damaged = False
         self._line = FairQueue()
         self._waiting: dict[int, Job] = {}
         self._aboard: dict[int, Aboard] = {}
-        self._suspects: set[int] = set()
-        self._deadly, self._deadly_at_start = Deadly(), Deadly()
         self._cancelled: set[int] = set()
         """Jobs that are (or just come) aboard, though their rows say that they are over."""
         self._pace = Pace()
         self._last_step_at = 0.0
-        self._inbox: deque[Event | Lost | Paused | None] = deque()
+        self._inbox: deque[Told | None] = deque()
         self._drainer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._moved = asyncio.Event()
@@ -98,7 +99,7 @@ class Dispatcher:
     async def answered(self, job: Job, message_id: int) -> None:
         """The person sees a message for the job: it joins the line."""
         queued: Job | None = None
-        async for attempt in persistent():
+        async for attempt in self._retries.persistent():
             with attempt:
                 queued = await self._store.jobs.queued(job, message_id=message_id, now=self._clock.now())
         reach(Failpoint.QUEUED)
@@ -118,7 +119,7 @@ class Dispatcher:
         `message_id`: where somebody was told of it after all, but too long ago. That message gets an end.
         """
         ended: Job | None = None
-        async for attempt in persistent():
+        async for attempt in self._retries.persistent():
             with attempt:
                 now = self._clock.now()
                 if message_id is None:
@@ -133,7 +134,7 @@ class Dispatcher:
 
     def _enqueue(self, job: Job) -> None:
         if job.attempt:  # it was aboard when the bot ended, or came back from an engine that had died before
-            self._suspects.add(job.id)
+            self.fleet.suspect(job.id)
         self._waiting[job.id] = job
         self._line.add(job.id, user_id=job.user_id, cost=job.cost)
 
@@ -141,7 +142,7 @@ class Dispatcher:
 
     def progress_of(self, job: Job) -> Progress:
         """Place, time left and step of a live job."""
-        hint = held_up_by(self.engine.status, is_closing=self.gate.is_closing)
+        held_up = self.held_up()
         if (aboard := self._aboard.get(job.id)) is not None:
             now = self._clock.now()
             return Progress(
@@ -150,7 +151,7 @@ class Dispatcher:
                 elapsed_s=aboard.elapsed_s(now),
                 is_overtaken=aboard.is_overtaken(self._aboard.values(), now),
                 preview=aboard.preview,
-                hint=hint,
+                held_up=held_up,
             )
         order = self._line.order()
         ahead = (
@@ -160,17 +161,21 @@ class Dispatcher:
         )
         work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
         work += sum(other.work_left for other in self._aboard.values())
-        eta = None if hint else self._pace.seconds_for(work)
-        return Progress(place=len(ahead) + 1, eta_s=eta, hint=hint)
+        eta = None if held_up else self._pace.seconds_for(work)
+        return Progress(place=len(ahead) + 1, eta_s=eta, held_up=held_up)
+
+    def held_up(self) -> HeldUp | None:
+        """What keeps waiting jobs waiting besides the line."""
+        return held_up_by(self.fleet.status, is_closing=self._doors.is_closing)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether an engine is there."""
+        return self.fleet.status.is_ready
 
     def line(self) -> list[Job]:
         """The waiting jobs in the order in which they will run."""
         return [self._waiting[job_id] for job_id in self._line.order()]
-
-    @property
-    def is_suspicious(self) -> bool:
-        """Whether some job may be what an engine died of."""
-        return bool(self._suspects)
 
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
@@ -208,7 +213,7 @@ class Dispatcher:
         """Its row says that it is over: line, engine and message follow."""
         if ended.id in self._aboard:
             self._cancelled.add(ended.id)
-            self.engine.send(Cancel(job_id=ended.id, attempt=ended.attempt))
+            self.fleet.send(Cancel(job_id=ended.id, attempt=ended.attempt))
         elif ended.id in self._waiting and ended.started_at is not None:  # just being taken
             self._cancelled.add(ended.id)
         else:
@@ -231,7 +236,7 @@ class Dispatcher:
         self._endings.guild_left(guild_id)
         ended: list[Job] = []
         try:
-            async for attempt in persistent():
+            async for attempt in self._retries.persistent():
                 with attempt:
                     now = self._clock.now()
                     ended = await self._store.jobs.abandoned(guild_id=guild_id, reason=REMOVED, now=now)
@@ -263,7 +268,7 @@ class Dispatcher:
             await self._recover(job)
         for work in await self._endings.owed():
             self._background(work)
-        self.engine.start(self._post)
+        self.fleet.start(self._post)
 
     async def _recover(self, job: Job) -> None:
         match job.state:
@@ -274,7 +279,7 @@ class Dispatcher:
             case JobState.RUNNING:  # a restart of the bot is nobody's fault
                 await self._back_in_line(job, faults=job.faults)
             case JobState.RENDERED:
-                if await unawaited(lambda: all_intact(job.images)):
+                if await self._spool.are_intact(job.images):
                     self._background(self._endings.deliver(job))
                 else:
                     await self._back_in_line(job, faults=job.faults)
@@ -307,7 +312,7 @@ class Dispatcher:
 
     async def drain(self, *, limit_s: float) -> None:
         """Nothing new is taken or begun; returns when what was begun has ended and was told, or after `limit_s`."""
-        self.gate.is_closing = True
+        self._doors.is_closing = True
         self._show_line()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
@@ -319,7 +324,7 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Ends the engine and our own tasks. Rows keep their states, so that the next start resumes."""
-        await self.engine.stop()
+        await self.fleet.stop()
         tasks = [*self._tasks, *([self._drainer] if self._drainer else [])]
         for task in tasks:
             task.cancel()
@@ -328,7 +333,7 @@ class Dispatcher:
 
     # -------------------------------------------------------------- events
 
-    def _post(self, event: Event | Lost | Paused | None) -> None:
+    def _post(self, event: Told | None) -> None:
         """Queues an event (None: only look who may run) behind those that are being handled."""
         self._inbox.append(event)
         if self._drainer is None or self._drainer.done():
@@ -342,34 +347,49 @@ class Dispatcher:
                 await (self._fill() if event is None else self._handle(event))
             except Unusable as error:  # it would never be handled, and must not hold up all others
                 self._meet_damage(error)
-                if isinstance(event, Finished | Failed | Cancelled):
-                    self._forget(event.job_id)
+                self._drop(event)
             except DatabaseError as error:  # a stranger's lock, a full disk: the event waits, in order
                 log.error("store_unavailable", error=str(error))
                 refusals += 1
-                if refusals % REFUSALS_MAX == 0:
-                    self._background(self.warn_of_damage(f"{error}, again and again"))
-                await asyncio.sleep(endings.BUSY_RETRY_S)
+                if refusals % self._retries.refusals_max == 0:
+                    self._background(self.warn_of_damage(str(error), is_tried_on=True))
+                await asyncio.sleep(self._retries.pause_s)
                 continue
             except Exception:  # a bug in one event must not stop all others
                 log.exception("event_failed", event_type=type(event).__name__)
             refusals = 0
             self._inbox.popleft()
 
-    async def _handle(self, event: Event | Lost | Paused) -> None:
+    def _drop(self, event: Told | None) -> None:
+        """What it tells of can't be written down: its jobs are in nobody's hands."""
+        match event:
+            case Finished() | Failed() | Cancelled():
+                self._forget(event.job_id)
+            case Died():
+                for victim in event.victims:
+                    self._forget(victim.job_id)
+            case _:
+                pass
+
+    async def _handle(self, event: Told) -> None:
         match event:
             case Loading() | Broken():
                 self._show_line()
             case Ready():
-                self._deadly_at_start = Deadly()
                 self._inbox.append(None)
-            case Lost():
-                await self._lost(event)
+            case Died():
+                await self._died(event)
             case Paused():
                 self._show_line()
                 if not event.again:
-                    text = for_the_owner(event.reason, waiting=len(self._waiting))
-                    self._background(self._delivery.tell_owner(text))
+                    news = GpuPaused(
+                        reason=event.reason,
+                        deaths=event.deaths,
+                        within_s=event.within_s,
+                        again_s=event.again_s,
+                        waiting=len(self._waiting),
+                    )
+                    self._background(self._delivery.tell_operator(news))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
                 aboard = self._aboard.get(event.job_id)
                 if aboard is not None and aboard.job.attempt == event.attempt:
@@ -381,7 +401,6 @@ class Dispatcher:
         now = self._clock.now()
         match event:
             case Started():
-                self._deadly.acquit(aboard.job.request.model)
                 aboard.since = self._last_step_at = aboard.told_at = now
                 reach(Failpoint.STARTED)
                 self._show(aboard.job, now=True)
@@ -431,7 +450,7 @@ class Dispatcher:
         failed = await self._store.jobs.failed(job, reason=reason, now=self._clock.now())
         self._forget(job.id)
         if failed is not None:
-            log.warning("job_failed", job=job.id, reason=why(reason))
+            log.warning("job_failed", job=job.id, reason=str(reason))
             self._background(self._endings.show(failed))
 
     def _leave(self, job: Job) -> None:
@@ -439,50 +458,42 @@ class Dispatcher:
         self._forget(job.id)
         self._background(self._endings.forget_files(job))
 
-    async def _lost(self, lost: Lost) -> None:
-        """An engine died. A job that was alone carries a fault; of several, each must clear itself alone.
-
-        Its successor may have guests already: a job that was taken while the death was on its way here.
-        """
-        guests = [guest for guest in self._aboard.values() if guest.generation <= lost.generation]
-        judge(guests)
-        model = lost.reading or loaded_alone(guests)
-        deadly = self._deadly_at_start if lost.reading else self._deadly
-        if model and deadly.is_culprit(model, lost.generation) and self.engine.set_aside(model):
-            await self._end_all_of(model, guests)
-        for guest in guests:
-            if guest.job.id in self._aboard:
-                await self._lost_guest(guest)
+    async def _died(self, died: Died) -> None:
+        """An engine died. A job that was alone carries a fault; of several, each must clear itself alone."""
+        if died.set_aside is not None:
+            await self._end_all_of(died.set_aside, died.victims)
+        for victim in died.victims:
+            for job in self._jobs_of([victim]):
+                await self._take_back(job, victim)
         self._show_line()
 
-    async def _end_all_of(self, model: str, guests: list[Aboard]) -> None:
+    def _jobs_of(self, victims: Iterable[Victim]) -> list[Job]:
+        """Those that were not dealt with before, should the store have been busy in between."""
+        found = ((victim, self._aboard.get(victim.job_id)) for victim in victims)
+        return [aboard.job for victim, aboard in found if aboard and aboard.job.attempt == victim.attempt]
+
+    async def _end_all_of(self, model: str, victims: Iterable[Victim]) -> None:
         """Whoever wanted a model that kills its engines is refunded, and who runs the bot is told."""
-        wanted = [
-            *self.line(),
-            *(guest.job for guest in guests),
-        ]  # as they are known here, should the store be busy
-        for job in wanted:
+        for job in [*self.line(), *self._jobs_of(victims)]:
             if job.request.model == model and job.id not in self._cancelled:
                 await self._fail(job, Reason.of(ReasonCode.SET_ASIDE, model=model))
-        self._background(self._delivery.tell_owner(model_set_aside(model)))
+        self._background(self._delivery.tell_operator(ModelSetAside(model=model)))
 
-    async def _lost_guest(self, guest: Aboard) -> None:
-        job, faults = guest.job, guest.job.faults + bool(guest.was_alone)
+    async def _take_back(self, job: Job, victim: Victim) -> None:
+        faults = job.faults + victim.was_alone
         if job.id in self._cancelled:
             self._leave(job)
         elif faults >= FAULTS_MAX:
             await self._fail(job, Reason.of(ReasonCode.DIED_TWICE))
-            self.engine.blame_a_job()
+            self.fleet.blame(job.id)
         else:
-            if guest.is_begun:
-                self._suspects.add(job.id)
             await self._back_in_line(job, faults=faults)
 
     # -------------------------------------------------------------- the line moves
 
     async def _fill(self) -> None:
-        """Hands jobs to the engine while it has a free slot; after a crash, suspects go one at a time."""
-        while self.engine.status.is_ready and not self.gate.is_closing and self._has_room():
+        """Hands jobs to the engines while they have room."""
+        while self.fleet.has_room and not self._doors.is_closing:
             job_id = self._line.next()
             if job_id is None:
                 break
@@ -490,8 +501,8 @@ class Dispatcher:
             if running is None:
                 continue
             reach(Failpoint.TAKEN)
-            self._aboard[job_id] = Aboard(job=running, generation=self.engine.generation)
-            self.engine.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
+            self._aboard[job_id] = Aboard(job=running)
+            self.fleet.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
             reach(Failpoint.SUBMITTED)
         self._show_line()
 
@@ -516,16 +527,11 @@ class Dispatcher:
             return None
         return running
 
-    def _has_room(self) -> bool:
-        if self._suspects:
-            return not self._aboard
-        return sum(aboard.job.request.images for aboard in self._aboard.values()) < self.engine.status.slots
-
     def _forget(self, job_id: int) -> None:
         """The engine and the line have nothing more to do with this job."""
         self._waiting.pop(job_id, None)
         self._aboard.pop(job_id, None)
-        self._suspects.discard(job_id)
+        self.fleet.forget(job_id)
         self._cancelled.discard(job_id)
         self._line.ended(job_id)
         self._moved.set()
@@ -573,9 +579,9 @@ class Dispatcher:
         await self.warn_of_damage(problem)
         self._on_damage(problem)
 
-    async def warn_of_damage(self, problem: str) -> None:
+    async def warn_of_damage(self, problem: str, *, is_tried_on: bool = False) -> None:
         """Tells the operator what is the matter with the database: the same problem at most once an hour."""
-        await self._delivery.tell_owner(of_damage(problem))
+        await self._delivery.tell_operator(DatabaseDamaged(problem=problem, is_tried_on=is_tried_on))
 
 
 def _why_not_drawn(job: Job) -> str | None:

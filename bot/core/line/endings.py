@@ -7,35 +7,34 @@ deleted job the rest of its removal; `owed` finds them at the next start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from pathlib import Path
+from collections.abc import Coroutine
 from typing import Any
 
-import stamina
 import structlog
 
+from bot.core.line.retries import Retries
 from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
-from bot.core.spool import discard
-from bot.core.words import why
+from bot.core.spool import Spool
 from bot.job import Job, Reason, ReasonCode
 from bot.store import Store
-from bot.store.db import DatabaseError, Unusable
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
-BUSY_RETRY_S = 1.0
 DELETED_WITHIN_S = 1.5
 """What takes longer goes on behind the answer, which is due after 3 s."""
 REMOVED = Reason.of(ReasonCode.REMOVED)
 
 
 class Endings:
-    def __init__(self, *, store: Store, delivery: Delivery, clock: Clock, spool: Path) -> None:
+    def __init__(
+        self, *, store: Store, delivery: Delivery, clock: Clock, spool: Spool, retries: Retries
+    ) -> None:
         self._store = store
         self._delivery = delivery
         self._clock = clock
         self._spool = spool
+        self._retries = retries
         self._left: set[int] = set()
         """Guilds that the bot was removed from: nothing is posted there, and nothing charged."""
 
@@ -65,15 +64,17 @@ class Endings:
         except Undeliverable as error:
             message_id, problem = 0, error.reason
         ended: Job | None = None
-        async for attempt in persistent():
+        async for attempt in self._retries.persistent():
             with attempt:
                 now = self._clock.now()
                 if problem is not None:
                     ended = await self._store.jobs.failed(job, reason=problem, now=now)
                 else:
                     ended = await self._store.jobs.delivered(job, message_id=message_id, now=now)
-        told = why(problem) if problem is not None else None
-        log.info("job_undeliverable" if told else "job_delivered", job=job.id, problem=told)
+        if problem is None:
+            log.info("job_delivered", job=job.id)
+        else:
+            log.info("job_undeliverable", job=job.id, problem=str(problem))
         if problem is not None and ended is not None:
             await self.show(ended)
         else:
@@ -87,14 +88,14 @@ class Endings:
                 await self._delivery.finish(job)
         except Undeliverable as problem:
             log.warning("end_not_shown", job=job.id, reason=str(problem))
-        async for attempt in persistent():
+        async for attempt in self._retries.persistent():
             with attempt:
                 await self._store.jobs.mark_shown(job.id, now=self._clock.now())
 
     async def show_late(self, job: Job, message_id: int | None) -> None:
         """The same for a job that was cancelled while its answer was under way: by now that is known, if there is one."""
         ended: Job | None = None
-        async for attempt in persistent():
+        async for attempt in self._retries.persistent():
             with attempt:
                 if message_id is None:
                     await self._store.jobs.mark_shown(job.id, now=self._clock.now())
@@ -136,7 +137,7 @@ class Endings:
     async def _clear(self, job: Job) -> None:
         if not await self._discard(job):  # the next start tries again
             return
-        async for attempt in persistent():
+        async for attempt in self._retries.persistent():
             with attempt:
                 await self._store.jobs.mark_removed(job.id, now=self._clock.now())
         log.info("job_deleted", job=job.id)
@@ -148,7 +149,7 @@ class Endings:
     async def _discard(self, job: Job) -> bool:
         """Whether its files are gone."""
         try:
-            await asyncio.to_thread(discard, self._spool, job)
+            await self._spool.discard(job)
         except OSError as error:
             log.error("files_not_removed", job=job.id, error=str(error))
             return False
@@ -169,12 +170,3 @@ class Endings:
             *map(self._find_and_show, unfound),
             *map(self._remove, unremoved),
         ]
-
-
-def persistent() -> AsyncIterator[stamina.Attempt]:
-    """Attempts at a write that must not be given up: a stranger's lock passes, damage does not."""
-    return stamina.retry_context(on=_passes, attempts=None, timeout=None, wait_max=BUSY_RETRY_S)
-
-
-def _passes(error: Exception) -> bool:
-    return isinstance(error, DatabaseError) and not isinstance(error, Unusable)

@@ -45,7 +45,7 @@ async def test_upscaling_what_is_no_image_is_refused(world: World) -> None:
 
 async def test_a_model_without_images_says_so_at_once(world: World) -> None:
     """Nothing is deferred, fetched or stored."""
-    engine = world.dispatcher.engine
+    engine = world.engine
     models = tuple(replace(model, takes_images=False) for model in engine.status.models)
     engine.status = replace(engine.status, models=models)
     result = await world.imagine(image=CAT)
@@ -59,10 +59,10 @@ async def test_the_deferred_answer_becomes_the_refusal(world: World, monkeypatch
     """Closed while the picture was on its way: the sentence stands where the image would, and nothing is charged."""
 
     async def slow(address: str, bytes_max: int) -> bytes:
-        world.dispatcher.gate.is_closing = True
+        world.client.services.doors.is_closing = True
         return CAT[1]
 
-    monkeypatch.setattr(world.client.desk.intake, "_fetch", slow)
+    monkeypatch.setattr(world.client.services.intake, "_fetch", slow)
     result = await world.imagine(image=CAT)
 
     (message,) = world.channel.history()
@@ -79,7 +79,7 @@ async def test_a_bug_on_the_way_is_told_in_the_deferred_answer(
     async def broken(address: str, bytes_max: int) -> bytes:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(world.client.desk.intake, "_fetch", broken)
+    monkeypatch.setattr(world.client.services.intake, "_fetch", broken)
     await world.imagine(image=CAT)
 
     (message,) = world.channel.history()

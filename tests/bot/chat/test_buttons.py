@@ -11,7 +11,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.chat.ids import JobButton, Press
+from bot.chat.ids import Verb, button
 from bot.job import Action, JobState
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
@@ -195,7 +195,7 @@ async def test_images_that_were_never_posted_are_for_their_person_alone(world: W
     """Somebody else who makes the fetch button's id up is refused."""
     await world.imagined()
     view = discord.ui.LayoutView()
-    view.add_item(discord.ui.ActionRow[Any](JobButton.make(Press.FETCH, 1)))
+    view.add_item(discord.ui.ActionRow[Any](button(Verb.FETCH, 1)))
     await world.client.get_partial_messageable(world.channel.id, guild_id=world.guild.id).send(view=view)
     result = await world.admin.click(world.channel.last_message, label="Show")
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from bot.core.asking.policy import BLOCKED
+from bot.core.asking.refused import Blocked
 from bot.job import JobState
 from bot.limits import Subject
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
+from tests.kit import said
 from tests.kit.world import World, text_of
 
 
@@ -111,7 +112,7 @@ async def test_blocking_a_member_cancels_what_they_have_waiting(start_world: Sta
     await world.until(lambda: "Cancelled by a moderator, not charged." in text_of(world.message(2)))
     assert (await world.job(2)).charged == 0
     await world.reaches(1, JobState.DELIVERED)
-    assert (await world.imagine()).response.content == BLOCKED
+    assert (await world.imagine()).response.content == said.refusal(Blocked())
 
 
 async def test_limits_for_a_role_and_a_member_come_before_everyone(world: World) -> None:

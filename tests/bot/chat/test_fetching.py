@@ -13,7 +13,10 @@ import pytest
 from bot.chat import sources
 from bot.chat.errors import UserError
 from bot.chat.sources import Attached, Fetch, Intake, from_discord
-from engine.contract import GenerationRequest, Start
+from bot.core.asking.wish import UNKNOWN
+from bot.texts import problems
+from bot.texts.language import ENGLISH
+from engine.contract import GenerationRequest
 from tests.kit.toybot import Evening
 from workshop.rehearsal.loopback.driver import Attachment, Upload
 from workshop.rehearsal.props import picture
@@ -80,7 +83,7 @@ async def test_a_redirect_leads_nowhere(evening: Evening, fetch: Fetch) -> None:
     """Not even to another file of the same CDN."""
     other = lies_there(evening)
     there = lies_there(evening, moved_to=other.url)
-    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
+    assert await refusal(fetch, there.url) == problems.not_fetched(ENGLISH)
     assert len(evening.discord.requests_to("GET", "attachments/")) == 1
 
 
@@ -89,14 +92,14 @@ async def test_what_the_cdn_refuses(evening: Evening, fetch: Fetch, status: int)
     """Gone, forbidden or out of order: one sentence that says what to do."""
     there = lies_there(evening)
     evening.discord.fail_next("GET", "attachments/", status=status)
-    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
+    assert await refusal(fetch, there.url) == problems.not_fetched(ENGLISH)
 
 
 async def test_a_connection_that_is_cut(evening: Evening, fetch: Fetch) -> None:
     """No traceback, and the next attempt works."""
     there = lies_there(evening)
     evening.discord.fail_next("GET", "attachments/", reset=True, times=9)
-    assert await refusal(fetch, there.url) == sources.NOT_FETCHED
+    assert await refusal(fetch, there.url) == problems.not_fetched(ENGLISH)
     evening.discord.state.faults.clear()
     assert await fetch(there.url, MIB) == PICTURE
 
@@ -108,7 +111,7 @@ async def test_a_cdn_that_does_not_answer(
     monkeypatch.setattr(sources, "WITHIN_S", 0.1)
     there = lies_there(evening)
     hold = evening.discord.hold_next("GET", "attachments/")
-    assert await refusal(fetch, there.url) == sources.TOO_SLOW
+    assert await refusal(fetch, there.url) == problems.fetched_too_slowly(ENGLISH)
     hold.release()
 
 
@@ -139,19 +142,17 @@ def told(evening: Evening, there: Attachment) -> discord.Attachment:
     return discord.Attachment(data=plain, state=cast("Any", evening.bot._connection))
 
 
-def request_for(start: Start) -> GenerationRequest:
-    return picture(image=start.image, mask=start.mask, strength=start.strength or 0.75)
+def request_for(files: Attached, strength: float = 0.75) -> GenerationRequest:
+    return picture(image=UNKNOWN, mask=UNKNOWN if files.mask else None, strength=strength)
 
 
 async def test_files_are_kept_by_their_digests(evening: Evening, fetch: Fetch, tmp_path: Path) -> None:
     """Image and mask lie in the folder as they came, under names that the request knows."""
     intake = Intake(fetch, folder=tmp_path / "inputs", bytes_max=MIB)
     files = Attached(
-        image=told(evening, lies_there(evening)),
-        mask=told(evening, lies_there(evening, b"mask")),
-        strength=0.5,
+        image=told(evening, lies_there(evening)), mask=told(evening, lies_there(evening, b"mask"))
     )
-    done = await intake.complete(request_for(files.start), files)
+    done = await intake.complete(request_for(files, strength=0.5), files)
 
     assert done.strength == 0.5
     for digest, data in ((done.image, PICTURE), (done.mask, b"mask")):
@@ -165,7 +166,7 @@ async def test_the_same_picture_from_many_at_once(evening: Evening, fetch: Fetch
     intake = Intake(fetch, folder=tmp_path, bytes_max=MIB)
     file = told(evening, lies_there(evening))
     files = Attached(image=file, mask=file)
-    done = await asyncio.gather(*(intake.complete(request_for(files.start), files) for _ in range(12)))
+    done = await asyncio.gather(*(intake.complete(request_for(files), files) for _ in range(12)))
 
     (kept,) = tmp_path.iterdir()
     assert {request.image for request in done} == {request.mask for request in done} == {kept.name}
@@ -179,7 +180,7 @@ async def test_of_a_half_fetched_pair_nothing_is_kept(evening: Evening, fetch: F
     mask.url = mask.url.replace("hm=", "mh=")
     files = Attached(image=image, mask=mask)
     with pytest.raises(UserError, match="could not be fetched"):
-        await intake.complete(request_for(files.start), files)
+        await intake.complete(request_for(files), files)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,4 +190,4 @@ async def test_a_disk_that_takes_nothing(evening: Evening, fetch: Fetch, tmp_pat
     intake = Intake(fetch, folder=tmp_path / "inputs", bytes_max=MIB)
     files = Attached(image=told(evening, lies_there(evening)))
     with pytest.raises(UserError, match="look at Easel's disk"):
-        await intake.complete(request_for(files.start), files)
+        await intake.complete(request_for(files), files)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bot.chat.look.picture_info import describe
-from bot.core.engines.client import Phase
+from bot.core.engines.status import Phase
 from bot.job import JobState
+from bot.texts.language import ENGLISH
 from engine.contract import FakeSettings, Lora
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import World, labels, text_of
@@ -111,7 +112,7 @@ async def test_an_engine_that_loads_is_named_in_the_answer(start_world: StartWor
 async def test_a_broken_engine_is_named_instead_of_queueing(start_world: StartWorld) -> None:
     """With an engine that can't work nothing is queued: the person reads why."""
     world = await start_world(fake=FakeSettings(broken="The file x is missing: download it again."))
-    await world.until(lambda: world.dispatcher.engine.status.phase is Phase.BROKEN)
+    await world.until(lambda: world.engine.status.phase is Phase.BROKEN)
     result = await world.imagine()
 
     assert result.ephemeral
@@ -205,7 +206,7 @@ async def test_loras_are_drawn_with_and_told(world: World) -> None:
     assert first.request.loras == (Lora(name="detail", weight=0.8), Lora(name="pixel", weight=-0.5))
     assert again.request.loras == first.request.loras
     assert "Euler a · detail:0.8, pixel:-0.5 · fake" in text_of(message)
-    text, command = describe(first)
+    text, command = describe(first, ENGLISH)
     assert "detail:0.8, pixel:-0.5" in text
     assert "lora:detail:0.8, pixel:-0.5" in command
 
@@ -242,7 +243,7 @@ async def test_a_further_model_is_named_and_draws(start_world: StartWorld) -> No
 
 async def test_samplers_are_those_of_the_named_model(world: World) -> None:
     """Autocomplete offers what the model already filled in works with, and all while its name is still being typed."""
-    engine = world.dispatcher.engine
+    engine = world.engine
     await world.until(lambda: engine.status.phase is Phase.READY)
     model = engine.status.models[0]
     other = replace(model, id="other", samplers=("Euler", "DDIM"))

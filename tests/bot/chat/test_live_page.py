@@ -87,7 +87,7 @@ async def test_a_simulated_clock_kills_no_engine(tmp_path: Path) -> None:
     """In SimCord time.monotonic() stands near zero for the bot; an idle engine is not silent since the machine's start."""
     assert time.monotonic() > 60, "a machine that has just started could not tell"
     world = await World.start(tmp_path, fake=FakeSettings())
-    engine = world.dispatcher.engine
+    engine = world.engine
     await world.until(lambda: engine.status.is_ready)
     assert engine.pid is not None
     engine._watch._deadlines = Deadlines(

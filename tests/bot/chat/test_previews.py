@@ -125,7 +125,7 @@ async def test_no_end_keeps_a_preview(
 async def test_a_job_back_in_line_loses_its_preview(studio: World) -> None:
     """The engine died: the message of the job, which starts anew, has neither picture nor file any more."""
     await step(studio, 2, FIRST)
-    os.kill(studio.dispatcher.engine.pid or 0, signal.SIGKILL)
+    os.kill(studio.engine.pid or 0, signal.SIGKILL)
     await studio.until(lambda: "step" not in text_of(studio.message(1)))
 
     assert names(studio.message(1)) == shown(studio.message(1)) == []

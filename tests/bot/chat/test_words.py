@@ -7,21 +7,25 @@ from dataclasses import replace
 
 import pytest
 
-from bot.chat.features.limits import _change
-from bot.chat.features.mine import quota_lines
 from bot.chat.look import job_view, picture_info, safe
 from bot.core.asking.admission import Allowance
-from bot.core.asking.policy import BLOCKED, Window, area, explain
-from bot.core.engines.client import EngineStatus, Phase
+from bot.core.asking.policy import Window, explain
+from bot.core.asking.refused import Blocked
+from bot.core.engines.status import EngineStatus, Phase
+from bot.core.held_up import held_up_by
 from bot.core.ports import Progress
-from bot.core.words import EVERYBODYS, held_up_by
 from bot.job import JobState, Refusal
 from bot.limits import Limits, Subject, Usage
 from bot.store.settings import LimitChange
+from bot.texts import allowances
+from bot.texts.amounts import area
+from bot.texts.language import ENGLISH
 from engine.contract import FakeSettings, Stepped
 from tests.bot.chat.conftest import StartWorld
+from tests.kit import said
 from tests.kit.world import World
 
+BLOCKED = said.refusal(Blocked())
 LIMITS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
 WINDOW = Window(start=0, end=86_400)
 
@@ -59,23 +63,23 @@ async def test_a_blocked_role_and_everybody_read_it_too(world: World) -> None:
 @pytest.mark.parametrize("refusal", [Refusal.PENDING, Refusal.CREDITS])
 @pytest.mark.parametrize("blocked", [{"credits_per_day": 0}, {"pending": 0}])
 def test_blocked_in_the_moment_of_admission(refusal: Refusal, blocked: dict[str, int]) -> None:
-    """Also where the statement refuses, not the gate."""
+    """Also where the statement refuses, not what was foreseen."""
     told = explain(
         refusal, cost=1, limits=replace(LIMITS, **blocked), usage=Usage(used=14, pending=1), window=WINDOW
     )
-    assert told.reason == BLOCKED
+    assert told == Blocked()
 
 
 def test_a_limit_that_was_lowered_is_no_riddle() -> None:
     """Nobody reads that they used 14 of 10, or have 5 of 3 waiting."""
     limits = replace(LIMITS, credits_per_day=10)
     allowance = Allowance(limits=limits, usage=Usage(used=14, pending=5), window=WINDOW)
-    told = "\n".join(quota_lines(allowance))
+    told = "\n".join(allowances.quota(allowance, ENGLISH))
     assert "of 10" not in told
     assert "of at most 3" not in told
     assert "Used today: **14**; the limit is 10 by now, so nothing is left; renews" in told
     refused = explain(Refusal.PENDING, cost=1, limits=limits, usage=allowance.usage, window=WINDOW)
-    assert refused.reason.startswith("You have 5 requests waiting, and may have 3: ")
+    assert said.refusal(refused).startswith("You have 5 requests waiting, and may have 3: ")
 
 
 # ------------------------------------------------------------------ the line
@@ -87,19 +91,19 @@ async def test_the_line_never_promises_what_the_engine_cannot_keep(
 ) -> None:
     """While it starts, loads, is broken or paused nothing starts at once, nothing is being drawn, and nobody's place is called theirs."""
     world = await start_world()
-    await world.until(lambda: world.dispatcher.engine.status.is_ready)  # its word comes no later than ours
+    await world.until(lambda: world.engine.status.is_ready)  # its word comes no later than ours
     status = EngineStatus(phase=phase, reason="It is broken.", stage="unet")
-    monkeypatch.setattr(world.dispatcher.engine, "status", status)
+    monkeypatch.setattr(world.engine, "status", status)
     told = (await world.alice.slash(world.channel, "queue")).response.content
     assert "start at once" not in told
     assert "our place" not in told
-    assert held_up_by(status, kept=EVERYBODYS) in told
+    assert said.hint(held_up_by(status), is_own=False) in told
     assert told.endswith("Nobody is waiting.")
 
 
 async def test_the_line_tells_that_easel_is_being_restarted(world: World) -> None:
     """Also while it drains."""
-    world.dispatcher.gate.is_closing = True
+    world.client.services.doors.is_closing = True
     told = (await world.alice.slash(world.channel, "queue")).response.content
     assert told == "Easel is being restarted; places in line are kept.\nNobody is waiting."
 
@@ -121,7 +125,7 @@ async def test_a_long_line_is_counted_once(start_world: StartWorld) -> None:
     assert len(re.findall(r"^\d+\. .* 128×128", told, re.MULTILINE)) == 15
     assert re.findall(r"… and (\d+) more", told) == ["3"]
     lines = [f"{number} {'x' * 300}" for number in range(10)]
-    assert safe.fitting(lines, more=7).endswith("… and 11 more")
+    assert safe.fitting(lines, ENGLISH, more=7).endswith("… and 11 more")
 
 
 # ------------------------------------------------------------------ limits in words
@@ -174,7 +178,7 @@ def test_a_change_is_said_as_people_say_it(
         old_value=old,
         new_value=new,
     )
-    assert _change(change, LIMITS) == words
+    assert allowances.change(change, LIMITS, ENGLISH) == words
 
 
 async def test_limits_show_speaks_so_too(world: World) -> None:
@@ -202,7 +206,7 @@ async def test_limits_show_speaks_so_too(world: World) -> None:
 )
 def test_a_number_of_pixels_is_told_as_sides(pixels: int, words: str) -> None:
     """As people know sizes; where there are none, about which square it is."""
-    assert area(pixels) == words
+    assert area(pixels, ENGLISH) == words
 
 
 # ------------------------------------------------------------------ jobs
@@ -211,10 +215,10 @@ def test_a_number_of_pixels_is_told_as_sides(pixels: int, words: str) -> None:
 def test_somebody_overtaken_reads_why() -> None:
     """The line says that a shorter request goes first, beside seconds that go on."""
     step = Stepped(job_id=1, attempt=1, stage="denoising", step=5, steps=20)
-    shown = job_view.running_line(Progress(step=step, elapsed_s=12.5, is_overtaken=True))
+    shown = job_view.running_line(Progress(step=step, elapsed_s=12.5, is_overtaken=True), ENGLISH)
     assert "step 5 of 20 · 12.5 s" in shown
     assert "shorter request is drawn first" in shown
-    assert "shorter" not in job_view.running_line(Progress(step=step, elapsed_s=12.5))
+    assert "shorter" not in job_view.running_line(Progress(step=step, elapsed_s=12.5), ENGLISH)
 
 
 async def test_no_number_of_ours_is_told(world: World) -> None:
@@ -222,6 +226,6 @@ async def test_no_number_of_ours_is_told(world: World) -> None:
     await world.imagined()
     await world.alice.click(world.message(1), label="Reroll")
     await world.reaches(2, JobState.DELIVERED)
-    text = "".join(picture_info.describe(await world.job(2)))
+    text = "".join(picture_info.describe(await world.job(2), ENGLISH))
     assert not re.search(r"\bjob\b", text, re.IGNORECASE)
     assert f"<@{world.alice.id}>" in text

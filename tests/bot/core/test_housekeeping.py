@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.config import Settings
-from bot.core import housekeeping
+from bot.core.housekeeping import Rounds, keep_house
 from bot.job import JobState
 from bot.store.backup import backups, name_for
 from bot.store.checks import verify
@@ -24,6 +25,9 @@ from tests.kit.rig import SLOW, MakeRig, Rig, eventually
 
 HELD = FakeSettings(load_s=60.0)
 DAY_S = 86_400.0
+USUAL = Rounds()
+OFTEN = Rounds(every_s=0.01, sweeps=1, backup_looks=1)
+"""Every chore comes again at once."""
 
 
 def with_days(rig: Rig, days: int) -> Settings:
@@ -33,10 +37,14 @@ def with_days(rig: Rig, days: int) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def kept(rig: Rig, settings: Settings | None = None) -> AsyncIterator[None]:
+async def kept(rig: Rig, settings: Settings | None = None, *, rounds: Rounds = USUAL) -> AsyncIterator[None]:
     keeping = asyncio.create_task(
-        housekeeping.keep_house(
-            rig.store, settings or rig.settings, clock=rig.clock, tell_owner=rig.delivery.tell_owner
+        keep_house(
+            rig.store,
+            settings or rig.settings,
+            clock=rig.clock,
+            tell_operator=rig.delivery.tell_operator,
+            rounds=rounds,
         )
     )
     try:
@@ -44,14 +52,6 @@ async def kept(rig: Rig, settings: Settings | None = None) -> AsyncIterator[None
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-
-
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every chore comes again at once."""
-    monkeypatch.setattr(housekeeping, "EVERY_S", 0.01)
-    monkeypatch.setattr(housekeeping, "SWEEPS_EVERY", 1)
-    monkeypatch.setattr(housekeeping, "BACKUP_LOOKS_EVERY", 1)
 
 
 # ------------------------------------------------------------------ files
@@ -89,7 +89,7 @@ async def test_half_written_files_of_dead_engines_go_after_an_hour(rig_of: MakeR
     assert image.exists()
 
 
-async def test_what_is_owed_stays_however_old(rig_of: MakeRig, often: None) -> None:
+async def test_what_is_owed_stays_however_old(rig_of: MakeRig) -> None:
     """Images that wait to be posted survive a clock that jumps by a year, and are posted as they were drawn."""
     rig = await rig_of()
     rig.delivery.gate.clear()
@@ -97,7 +97,7 @@ async def test_what_is_owed_stays_however_old(rig_of: MakeRig, often: None) -> N
     paths = [Path(str(image.path)) for image in job.images]
     other = file_of(rig.spool, "900-1-0.png", age_s=0, now=rig.clock.now())
     rig.clock.offset += 365 * DAY_S
-    async with kept(rig, with_days(rig, 1)):
+    async with kept(rig, with_days(rig, 1), rounds=OFTEN):
         await eventually(lambda: not other.exists())
         assert all(path.exists() for path in paths)
         await rig.restart()
@@ -105,20 +105,20 @@ async def test_what_is_owed_stays_however_old(rig_of: MakeRig, often: None) -> N
         assert (await rig.row(job)).attempt == 1
 
 
-async def test_a_file_whose_job_still_runs_stays(rig_of: MakeRig, often: None) -> None:
+async def test_a_file_whose_job_still_runs_stays(rig_of: MakeRig) -> None:
     """An image that lies in the spool before its job's row says so is owed too, and one that is being written."""
     rig = await rig_of(fake=FakeSettings(step_s=0.2, slots=1))
     job = await rig.until(await rig.imagine(), JobState.RUNNING)
     early = file_of(rig.spool, f"{job.id}-1-0.png", age_s=400 * DAY_S, now=rig.clock.now())
     half = file_of(rig.spool, f".{job.id}-1-0.png.1-2.part", age_s=400 * DAY_S, now=rig.clock.now())
     other = file_of(rig.spool, f"{job.id}0-1-0.png", age_s=400 * DAY_S, now=rig.clock.now())
-    async with kept(rig, with_days(rig, 1)):
+    async with kept(rig, with_days(rig, 1), rounds=OFTEN):
         await eventually(lambda: not other.exists())
         assert early.exists()
         assert half.exists()
 
 
-async def test_what_killed_attempts_left_goes_at_once(rig_of: MakeRig, often: None) -> None:
+async def test_what_killed_attempts_left_goes_at_once(rig_of: MakeRig) -> None:
     """An image that its own row does not name belongs to an attempt that died: it goes, however young and long kept."""
     rig = await rig_of(fake=FakeSettings(step_s=0.2, slots=1))
     done = await rig.ended(await rig.imagine())
@@ -140,7 +140,7 @@ async def test_what_killed_attempts_left_goes_at_once(rig_of: MakeRig, often: No
         file_of(rig.spool, "notes.txt", age_s=0, now=now),
         file_of(rig.spool, "900-1-0.png", age_s=0, now=now),
     ]
-    async with kept_house(rig, 0):
+    async with kept_house(rig, 0, rounds=OFTEN):
         await eventually(lambda: not any(path.exists() for path in gone))
         assert [path.name for path in kept if not path.exists()] == []
 
@@ -163,8 +163,10 @@ async def test_half_made_backups_are_swept_too(rig_of: MakeRig) -> None:
         await eventually(lambda: not half.exists())
 
 
-def kept_house(rig: Rig, days: int) -> contextlib.AbstractAsyncContextManager[None]:
-    return kept(rig, with_days(rig, days))
+def kept_house(
+    rig: Rig, days: int, *, rounds: Rounds = USUAL
+) -> contextlib.AbstractAsyncContextManager[None]:
+    return kept(rig, with_days(rig, days), rounds=rounds)
 
 
 # ------------------------------------------------------------------ chores that fail
@@ -185,8 +187,7 @@ async def test_it_goes_on_after_a_busy_store(rig_of: MakeRig, monkeypatch: pytes
         await real(before=before)
 
     monkeypatch.setattr(rig.store.jobs, "purge_tokens", purge)
-    monkeypatch.setattr(housekeeping, "EVERY_S", 0.01)
-    async with kept(rig):
+    async with kept(rig, rounds=Rounds(every_s=0.01)):
         await eventually(lambda: calls >= 3)
     assert (await rig.row(job)).token is None
 
@@ -194,14 +195,12 @@ async def test_it_goes_on_after_a_busy_store(rig_of: MakeRig, monkeypatch: pytes
 # ------------------------------------------------------------------ what a person must mend
 
 
-async def test_the_owner_hears_of_a_full_disk(
-    rig_of: MakeRig, often: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_owner_hears_of_a_full_disk(rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the floor, in one sentence that names the folder; not before, and not after."""
     rig = await rig_of(fake=HELD, ready=False)
     usage = SimpleNamespace(free=512 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await asyncio.sleep(0.1)
         assert rig.delivery.told == []
         usage.free -= 1
@@ -211,22 +210,22 @@ async def test_the_owner_hears_of_a_full_disk(
     }
 
 
-async def test_the_owner_hears_of_a_backup_that_failed(rig_of: MakeRig, often: None) -> None:
+async def test_the_owner_hears_of_a_backup_that_failed(rig_of: MakeRig) -> None:
     """A folder that can't be made costs the backup, and nothing else."""
     rig = await rig_of(fake=HELD, ready=False)
     rig.settings.backups.parent.mkdir(parents=True, exist_ok=True)
     rig.settings.backups.write_text("in the way")
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await eventually(lambda: rig.delivery.told)
     assert rig.delivery.told[0].startswith("Easel's database could not be backed up: ")
 
 
-async def test_the_owner_hears_of_books_that_do_not_agree(rig_of: MakeRig, often: None) -> None:
+async def test_the_owner_hears_of_books_that_do_not_agree(rig_of: MakeRig) -> None:
     """What the audit finds is told as well as logged."""
     rig = await rig_of(fake=HELD, ready=False)
     job = await rig.accepted()
     await rig.store.database.write("UPDATE job SET charged = 0 WHERE id = :id", {"id": job.id})
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await eventually(lambda: len(set(rig.delivery.told)) == 2)
     sentence = f"Job {job.id} is alive but holds less than its cost."
     assert f"Easel's database contradicts itself: {sentence}" in rig.delivery.told
@@ -236,12 +235,10 @@ async def test_the_owner_hears_of_books_that_do_not_agree(rig_of: MakeRig, often
 
 
 async def test_the_running_bot_backs_up_when_it_is_time(
-    rig_of: MakeRig, often: None, monkeypatch: pytest.MonkeyPatch
+    rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One backup at once, the next a day later and not before; each holds, the oldest go, and drawing goes on."""
-    monkeypatch.setattr(
-        housekeeping, "SWEEPS_EVERY", 10**9
-    )  # the moved clock makes files of this moment look old
+    rounds = replace(OFTEN, sweeps=10**9)  # the moved clock makes files of this moment look old
     rig = await rig_of(fake=SLOW)
     rig.settings = rig.settings.model_copy(
         update={"backup": rig.settings.backup.model_copy(update={"keep": 2})}
@@ -254,7 +251,7 @@ async def test_the_running_bot_backs_up_when_it_is_time(
         return len(seen)
 
     jobs = [await rig.imagine(user=user) for user in (1, 2, 3)]
-    async with kept(rig):
+    async with kept(rig, rounds=rounds):
         for day in range(4):
             await eventually(lambda: made() > day)  # noqa: B023 - it is over before the next day
             rig.clock.offset += 0.9 * DAY_S
@@ -267,18 +264,18 @@ async def test_the_running_bot_backs_up_when_it_is_time(
     assert all(verify(one.path) == [] for one in backups(folder))
 
 
-async def test_a_restart_makes_no_second_backup(rig_of: MakeRig, often: None) -> None:
+async def test_a_restart_makes_no_second_backup(rig_of: MakeRig) -> None:
     """When the next one is due is told by the files: a bot that restarts often neither floods nor forgets."""
     rig = await rig_of(fake=HELD, ready=False)
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await eventually(lambda: backups(rig.settings.backups))
     await rig.restart(ready=False)
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await asyncio.sleep(0.2)
     assert len(backups(rig.settings.backups)) == 1
 
 
-async def test_backups_that_an_owner_makes_pile_up_no_higher(rig_of: MakeRig, often: None) -> None:
+async def test_backups_that_an_owner_makes_pile_up_no_higher(rig_of: MakeRig) -> None:
     """With `easel backup` run more often than the bot's own are due, the oldest beyond `keep` go all the same."""
     rig = await rig_of(fake=HELD, ready=False)
     rig.settings = rig.settings.model_copy(
@@ -288,31 +285,31 @@ async def test_backups_that_an_owner_makes_pile_up_no_higher(rig_of: MakeRig, of
     by_hand = [folder / name_for(now - minutes * 60) for minutes in (5, 4, 3, 2)]
     for target in by_hand:
         await rig.store.back_up(target)
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await eventually(lambda: len(backups(folder)) == 2)
     assert [each.path for each in backups(folder)] == [by_hand[3], by_hand[2]]
 
 
-async def test_a_clock_that_was_wrong_stops_no_backup(rig_of: MakeRig, often: None) -> None:
+async def test_a_clock_that_was_wrong_stops_no_backup(rig_of: MakeRig) -> None:
     """A backup dated next year does not keep the bot from backing up today, once."""
     rig = await rig_of(fake=HELD, ready=False)
     rig.clock.offset += 365 * DAY_S
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await eventually(lambda: len(backups(rig.settings.backups)) == 1)
     rig.clock.offset = 0.0
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await eventually(lambda: len(backups(rig.settings.backups)) == 2)
         await asyncio.sleep(0.2)
     assert len(backups(rig.settings.backups)) == 2
 
 
-async def test_a_backup_that_fails_is_told_and_made_up_for(rig_of: MakeRig, often: None) -> None:
+async def test_a_backup_that_fails_is_told_and_made_up_for(rig_of: MakeRig) -> None:
     """Books that disagree: an error in the log, no backup and no half of one; once they agree there is one."""
     rig = await rig_of(fake=HELD, ready=False)
     job = await rig.imagine(images=2)
     await rig.store.database.write("UPDATE job SET charged = 1", {})
     with capture_logs() as lines:
-        async with kept(rig):
+        async with kept(rig, rounds=OFTEN):
             await eventually(lambda: any(line["event"] == "backup_failed" for line in lines))
             assert list(rig.settings.backups.iterdir()) == []
             await rig.store.database.write("UPDATE job SET charged = 2", {})
@@ -322,13 +319,13 @@ async def test_a_backup_that_fails_is_told_and_made_up_for(rig_of: MakeRig, ofte
     assert f"Job {job.id} is alive but holds less" in told["error"]
 
 
-async def test_no_backups_where_none_are_wanted(rig_of: MakeRig, often: None) -> None:
+async def test_no_backups_where_none_are_wanted(rig_of: MakeRig) -> None:
     """every_hours = 0 turns them off."""
     rig = await rig_of(fake=HELD, ready=False)
     rig.settings = rig.settings.model_copy(
         update={"backup": rig.settings.backup.model_copy(update={"every_hours": 0})}
     )
-    async with kept(rig):
+    async with kept(rig, rounds=OFTEN):
         await asyncio.sleep(0.2)
     assert not rig.settings.backups.exists()
 

@@ -9,24 +9,16 @@ from typing import Any
 
 import pytest
 
-from bot.core import housekeeping
-from bot.core.asking.admission import INPUT_GONE
-from bot.core.asking.policy import Refused
+from bot.core.asking.refused import InputGone, Refused
 from bot.core.spool import hold_inputs
-from bot.job import Job, JobState, Owner
+from bot.job import Asker, Job, JobState
 from engine.contract import FakeSettings
 from engine.pictures import inputs
-from tests.bot.core.test_housekeeping import DAY_S, HELD, kept, with_days
+from tests.bot.core.test_housekeeping import DAY_S, HELD, OFTEN, kept, with_days
+from tests.kit import said
 from tests.kit.rig import MakeRig, Rig, eventually
 from workshop.rehearsal.bot import png
 from workshop.rehearsal.props import GUILD, picture
-
-
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every chore comes again at once."""
-    monkeypatch.setattr(housekeeping, "EVERY_S", 0.01)
-    monkeypatch.setattr(housekeeping, "SWEEPS_EVERY", 1)
 
 
 def given(rig: Rig, colour: str = "red", *, age_s: float = 0.0) -> Path:
@@ -59,26 +51,26 @@ async def test_old_inputs_go_and_young_ones_stay(rig_of: MakeRig) -> None:
     assert young.exists()
 
 
-async def test_inputs_are_kept_for_ever_where_images_are(rig_of: MakeRig, often: None) -> None:
+async def test_inputs_are_kept_for_ever_where_images_are(rig_of: MakeRig) -> None:
     """retention_days = 0."""
     rig = await rig_of(fake=HELD, ready=False)
     old = given(rig, age_s=900 * DAY_S)
     half = rig.settings.inputs / ".x.1.part"
     half.write_bytes(b"x")
     os.utime(half, (0, 0))
-    async with kept(rig, with_days(rig, 0)):
+    async with kept(rig, with_days(rig, 0), rounds=OFTEN):
         await eventually(lambda: not half.exists())
     assert old.exists()
 
 
-async def test_what_a_live_job_needs_stays_however_old(rig_of: MakeRig, often: None) -> None:
+async def test_what_a_live_job_needs_stays_however_old(rig_of: MakeRig) -> None:
     """Image and mask of a job that waits outlive a clock that jumps by a year; when it has ended they go."""
     rig = await rig_of(fake=FakeSettings(step_s=0.01, load_s=1.0), ready=False)
     image, mask = given(rig, "red"), given(rig, "white")
     job = await rig.imagine(image=image.name, mask=mask.name, strength=0.5)
     rig.clock.offset += 365 * DAY_S
     stranger = given(rig, "blue", age_s=2 * DAY_S)
-    async with kept(rig, with_days(rig, 1)):
+    async with kept(rig, with_days(rig, 1), rounds=OFTEN):
         await eventually(lambda: not stranger.exists())
         assert image.exists()
         assert mask.exists()
@@ -122,26 +114,26 @@ async def test_a_request_whose_input_is_gone_is_refused(rig_of: MakeRig, missing
     files = {"image": given(rig, "red"), "mask": given(rig, "white")}
     files[missing].unlink()
     wish = {"image": files["image"].name, "mask": files["mask"].name, "strength": 0.5}
-    assert await ask(rig, wish) == Refused(reason=INPUT_GONE)
+    assert await ask(rig, wish) == InputGone()
     assert await rig.used() == 0
 
 
 async def test_what_would_be_refused_is_known_before(rig_of: MakeRig) -> None:
-    """The gate answers as the admission would, stores nothing, and does not ask for files that are still to come."""
+    """`why_not` answers as the admission would, stores nothing, and does not ask for files that are still to come."""
     rig = await rig_of(fake=HELD, ready=False, credits_per_day=3, pending=2)
-    gate, owner = rig.dispatcher.gate, Owner(user_id=1, guild_id=GUILD)
+    admission, asker = rig.admission, Asker(user_id=1, guild_id=GUILD)
     wish = picture(image="0" * 64, strength=0.5)
-    assert await gate.why_not(wish, owner=owner) is None
+    assert await admission.why_not(wish, asker=asker) is None
     for beyond in WISHES:
-        foreseen = await gate.why_not(picture("a red circle", **beyond), owner=owner)
+        foreseen = await admission.why_not(picture("a red circle", **beyond), asker=asker)
         assert foreseen == await ask(rig, beyond)
         assert isinstance(foreseen, Refused)
     assert await rig.used() == 0
 
     await asyncio.gather(rig.accepted(), rig.accepted())
-    full = await gate.why_not(wish, owner=owner)
+    full = await admission.why_not(wish, asker=asker)
     assert full == await rig.admit()
     assert full is not None
-    assert "You have 2 of 2 requests waiting" in full.reason
-    gate.is_closing = True
-    assert await gate.why_not(wish, owner=owner) == await rig.admit()
+    assert "You have 2 of 2 requests waiting" in said.refusal(full)
+    rig.doors.is_closing = True
+    assert await admission.why_not(wish, asker=asker) == await rig.admit()

@@ -6,8 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from bot.chat.sources import NOT_FETCHED
-from bot.core.asking.admission import INPUT_GONE
+from bot.core.asking.refused import InputGone
+from bot.texts import problems
+from bot.texts.language import ENGLISH
+from tests.kit import said
 from workshop.rehearsal.bot import Evening, easel_evening, png
 from workshop.rehearsal.loopback.driver import Answer, Upload
 
@@ -156,7 +158,7 @@ async def test_what_cannot_be_fetched_costs_nothing(tmp_path: Path) -> None:
         elsewhere = "https://cdn.discordapp.com.evil.example/cat.png"
         for file, sentence in (
             (upload(url=elsewhere), "Only pictures that were uploaded to Discord are taken"),
-            (upload(moved_to=elsewhere), NOT_FETCHED),
+            (upload(moved_to=elsewhere), problems.not_fetched(ENGLISH)),
             (upload(served=bytes(2 << 20)), "The picture is larger than 1 MB"),
         ):
             answer = await evening.imagine(image=file)
@@ -166,7 +168,7 @@ async def test_what_cannot_be_fetched_costs_nothing(tmp_path: Path) -> None:
             answer.message.deleted = True
         evening.discord.fail_next("GET", "attachments/", status=404)
         answer = await evening.imagine(image=upload())
-        await evening.discord.until(lambda: answer.message.text == NOT_FETCHED)
+        await evening.discord.until(lambda: answer.message.text == problems.not_fetched(ENGLISH))
 
         assert evening.bot.rows("SELECT * FROM job") == []
         assert inputs(evening) == set()
@@ -187,7 +189,7 @@ async def test_a_reroll_starts_from_the_same_picture_as_long_as_it_is_kept(tmp_p
         answer = await evening.discord.click(evening.admin, message, "Reroll")
         assert answer.message is not None
         assert answer.message.ephemeral
-        assert answer.message.text == INPUT_GONE
+        assert answer.message.text == said.refusal(InputGone())
         assert evening.bot.rows("SELECT COUNT(*), SUM(charged) FROM job") == [(2, 2)]
 
 

@@ -100,7 +100,7 @@ async def test_told_to_stop_while_it_takes_up_what_was_alive(
         await evening.discord.until(lambda: outage.hits >= 1, timeout_s=30)
         await evening.bot.kill()
         outage.times = 0
-        monkeypatch.setenv("STALL", "bot.core.line.dispatcher:all_intact")
+        monkeypatch.setenv("STALL", "bot.core.spool:all_intact")
         await evening.bot.start(ready=False)
         await evening.discord.until((tmp_path / "stalled").exists, timeout_s=30)
         assert await ends(evening.bot, *signals) == 0

@@ -22,10 +22,10 @@ from typer.testing import CliRunner
 import bot
 from bot.config import EngineSection, Settings
 from bot.config.engine import engine_settings
+from bot.core.asking.wish import Wish
 from bot.shell import demo, imagine, info
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
-from bot.shell.imagine import Wish
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo, encode_png
@@ -498,8 +498,9 @@ def test_which_model_enlarges() -> None:
     twice, four = (replace(draws, id=f"{scale}x", scale=scale) for scale in (2, 4))
     models = [words, draws, twice, four]
 
-    def chosen(upscale: int, **wish: Any) -> str:
-        return imagine.Wish(prompt="", upscale=upscale, **wish).model_among(models).id
+    def chosen(upscale: int, **options: Any) -> str:
+        wish = Wish(prompt="", upscale=upscale)
+        return imagine.CommandLine(wish=wish, **options).model_among(models).id
 
     assert [chosen(upscale) for upscale in (2, 3, 4, 8)] == ["2x", "4x", "4x", "draws"]
     assert chosen(2, is_model_named=True) == "words"
@@ -596,7 +597,7 @@ def test_a_wish_leaves_defaults_to_the_model() -> None:
     """Options left out stay out, so that each model's own defaults hold."""
     wish = Wish(prompt="x")
 
-    assert (wish.steps, wish.guidance_scale, wish.size, wish.sampler) == (None, None, None, None)
+    assert (wish.steps, wish.guidance, wish.size, wish.sampler) == (None, None, None, None)
 
 
 # ------------------------------------------------------------------ which model
@@ -713,14 +714,14 @@ def test_the_printed_command_draws_the_same(tmp_path: Path, monkeypatch: pytest.
     script = f"{sys.executable} -c '{show}' {info.command(REQUEST)}"
     done = subprocess.run(["/bin/sh", "-c", script], check=True, capture_output=True, text=True)
     words = json.loads(done.stdout)
-    seen: list[Wish] = []
-    monkeypatch.setattr(imagine, "imagine", lambda _settings, wish: seen.append(wish) or 0)
+    seen: list[imagine.CommandLine] = []
+    monkeypatch.setattr(imagine, "imagine", lambda _settings, line: seen.append(line) or 0)
 
     assert words[0] == "easel"
     assert CliRunner().invoke(app, words[1:]).exit_code == 0
-    wish = seen[0]
+    wish = seen[0].wish
     assert (wish.prompt, wish.negative_prompt, wish.seed) == (REQUEST.prompt, "--blurry", 42)
-    assert (wish.size, wish.steps, wish.guidance_scale, wish.sampler) == ("128x64", 3, 7.25, "Euler a")
+    assert (wish.size, wish.steps, wish.guidance, wish.sampler) == ("128x64", 3, 7.25, "Euler a")
 
 
 def test_the_printed_command_names_a_hub_model_only(monkeypatch: pytest.MonkeyPatch) -> None:

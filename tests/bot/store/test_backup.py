@@ -474,17 +474,15 @@ async def test_jobs_of_a_backup_are_taken_up(file: Path, tmp_path: Path) -> None
 
 
 async def test_a_stranger_who_holds_the_whole_file_is_not_waited_for_for_ever(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, tmp_path: Path
 ) -> None:
     """A copy gives up with a sentence instead of hanging in its thread."""
     await filled(file, jobs=1)
-    monkeypatch.setattr(backup, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(checks, "BUSY_TIMEOUT_S", 0.05)
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as stranger:
         stranger.execute("PRAGMA locking_mode=EXCLUSIVE")
         stranger.execute("BEGIN IMMEDIATE")
         stranger.execute("INSERT INTO note VALUES ('a', 'b')")
         stranger.execute("COMMIT")
         with pytest.raises(DatabaseError):
-            await asyncio.to_thread(back_up, file, tmp_path / "copy.sqlite3")
+            await asyncio.to_thread(back_up, file, tmp_path / "copy.sqlite3", patience_s=0.3)
     assert not (tmp_path / "copy.sqlite3").exists()

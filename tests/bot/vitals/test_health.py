@@ -14,7 +14,7 @@ import pytest
 from bot.chat.client import EaselClient
 from bot.store.db import DatabaseError
 from bot.vitals import health
-from bot.vitals.health import Health, Signs, look
+from bot.vitals.health import Health, Signs, Vigilance, look
 
 
 async def fine() -> None:
@@ -35,9 +35,9 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         yield line
 
 
-async def told(tmp_path: Path, given: Signs) -> list[str]:
+async def told(tmp_path: Path, given: Signs, vigilance: Vigilance | None = None) -> list[str]:
     """What `easel health` says after the first look."""
-    await Health(tmp_path, given).beat()
+    await Health(tmp_path, given, vigilance=vigilance).beat()
     return look(tmp_path, now=time.time())
 
 
@@ -60,10 +60,10 @@ async def test_a_broken_store_starves_the_watchdog(tmp_path: Path, systemd: sock
         systemd.recv(100)
 
 
-async def test_a_store_that_never_answers_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_never_answers_is_noticed(tmp_path: Path) -> None:
     """Silence is a problem too."""
-    monkeypatch.setattr(health, "STORE_S", 0.05)
-    problems = await told(tmp_path, signs(store=lambda: asyncio.Event().wait()))
+    silent = signs(store=lambda: asyncio.Event().wait())
+    problems = await told(tmp_path, silent, Vigilance(store_s=0.05))
     assert problems == ["The database has not answered for 0 s."]
 
 

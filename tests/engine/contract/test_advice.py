@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bot.core.asking.catalogue import for_upscaling
-from bot.core.asking.policy import Admitted, Refused, judge
+from bot.core.asking.policy import Admitted, judge
+from bot.core.asking.refused import Refused
 from bot.limits import Limits
 from engine.contract import (
     LANCZOS,
@@ -23,6 +24,7 @@ from engine.contract import (
     ModelInfo,
     Start,
 )
+from tests.kit import said
 
 IMAGE = "0" * 64
 LIMITS = Limits(credits_per_day=10**6, pending=9, max_pixels=10**9, max_steps=10**6, max_images=10)
@@ -200,12 +202,12 @@ def test_a_size_that_a_limit_advises_is_drawn(
     verdict = judge(request, limits, model=model)
     if isinstance(verdict, Admitted):
         return
-    if found := re.search(r"ask for (\d+)x(\d+) or smaller\.$", verdict.reason):
+    if found := re.search(r"ask for (\d+)x(\d+) or smaller\.$", said.refusal(verdict)):
         size = int(found[1]), int(found[2])
         smaller = model.request(prompt="x", seed=1, size=size)
         assert isinstance(judge(smaller, limits, model=model), Admitted)
     else:
-        assert "name another model" in verdict.reason
+        assert "name another model" in said.refusal(verdict)
 
 
 @given(
@@ -219,6 +221,6 @@ def test_a_scale_that_a_limit_advises_is_allowed(
     exact = replace(model, side_multiple=8)
     assume(not refusal(lambda: enlarged([exact], (width, height), times, None)))
     verdict = judge(enlarged([exact], (width, height), times, None), limits)
-    if isinstance(verdict, Refused) and (found := re.search(r"upscale (\d) times\.$", verdict.reason)):
+    if isinstance(verdict, Refused) and (found := re.search(r"upscale (\d) times\.$", said.refusal(verdict))):
         fewer = enlarged([exact], (width, height), int(found[1]), None)
         assert isinstance(judge(fewer, limits), Admitted)

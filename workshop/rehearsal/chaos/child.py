@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import sys
 
-from bot.core.engines import client
+from bot.app import Timings
+from bot.core.engines.restarts import Patience
 from workshop.rehearsal import bot_child
 
-BACKOFF_S = (0.05, 0.2)
-DEATHS_MAX = 1000
+TIMINGS = Timings(patience=Patience(backoff_s=(0.05, 0.2), deaths_max=1000))
 """Our kills are no reason to let the device rest for ten minutes."""
 
 
 def main() -> int:
-    client.BACKOFF_S = BACKOFF_S
-    client.DEATHS_MAX = DEATHS_MAX
-    return bot_child.main(*sys.argv[1:])
+    return bot_child.main(*sys.argv[1:], timings=TIMINGS)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,12 @@ from pathlib import Path
 import structlog
 
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
-from bot.core.asking.admission import Gate
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
+from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
-from bot.job import Job, Origin, Owner
+from bot.core.engines.fleet import FleetOfOne
+from bot.job import Asker, Job, Origin
 from bot.store import Store
 from engine.contract import EngineSettings
 from workshop.rehearsal.load.__main__ import at
@@ -84,18 +87,20 @@ class Bench:
             queue=QueueSection(max=10_000),
             data=DataSection(dir=folder, free_mb=0),
         )
-        engine = EngineClient(EngineSettings(model="fake", spool=str(folder)))
+        fleet = FleetOfOne(EngineClient(EngineSettings(model="fake", spool=str(folder))))
         self.store = store
-        self.gate = Gate(store=store, engine=engine, clock=TestClock(), settings=settings)
+        self.admission = Admission(
+            store=store, catalogue=Catalogue(fleet), clock=TestClock(), settings=settings, doors=Doors()
+        )
         self.audits: list[float] = []
 
     async def ask(self, number: int) -> float:
         """All that is read and written before somebody sees the first answer."""
 
         async def admit() -> None:
-            job = await self.gate.admit(
+            job = await self.admission.admit(
                 picture(),
-                owner=Owner(user_id=ONE if number % 2 else number, guild_id=GUILD),
+                asker=Asker(user_id=ONE if number % 2 else number, guild_id=GUILD),
                 origin=Origin(
                     interaction_id=10**15 + number, application_id=5, token=f"{number}", channel_id=3
                 ),

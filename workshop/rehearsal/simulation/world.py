@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
-from bot.core.engines.client import EngineStatus, Lost, Phase
+from bot.core.engines.generation import Generation, Lost, Tell
+from bot.core.engines.restarts import Patience
+from bot.core.engines.watch import Watch
+from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
+from bot.core.spool import Spool
 from bot.job import Job, Reason, ReasonCode
 from bot.store.db import DatabaseError
 from bot.store.schema import migrations, statements
 from engine.contract import (
     Cancel,
-    Cancelled,
-    Control,
+    EngineSettings,
     Event,
     Failed,
     Finished,
@@ -33,6 +37,7 @@ from engine.contract import (
     Submit,
 )
 from engine.fake import MODEL
+from workshop.rehearsal.simulation.engine import KILLED, SimGeneration
 
 EPOCH = 1_800_000_000.0
 STEPS = 3
@@ -48,6 +53,8 @@ class Faults:
     busy: float = 0.0
     """Share of writes that meet a stranger's lock."""
     undeliverable: float = 0.0
+    patience: Patience = field(default_factory=Patience)
+    """Mostly without an end: an engine that rests for ten minutes sees little of what goes wrong."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,98 +167,61 @@ class SimDelivery:
     async def remove(self, job: Job) -> None:
         raise NotImplementedError("nobody deletes anything here")
 
-    async def tell_owner(self, text: str) -> None:
-        del text
+    async def tell_operator(self, news: News) -> None:
+        del news
 
 
-class SimEngine:
-    """Stands in for `EngineClient`: generations that load, draw by turns, die and come back."""
+class SimSpool(Spool):
+    """Files that are only names."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(Path("/"))
+        self._world = world
+
+    async def are_intact(self, images: Sequence[SpooledImage]) -> bool:
+        return all(image.path in self._world.spool for image in images)
+
+    async def discard(self, job: Job) -> None:
+        self._world.spool.difference_update(str(image.path) for image in job.shown_images)
+
+
+class SimMachine:
+    """What the engines of one bot run on: starts them, and kills the one that runs."""
 
     def __init__(self, world: World, life: Life, *, slots: int) -> None:
-        self.status = EngineStatus(phase=Phase.LOADING, models=(MODEL,))
-        self.generation = 0
-        self.described = asyncio.Event()
-        self.described.set()
-        self._world, self._life = world, life
-        self._slots = slots
-        self._aboard: dict[int, asyncio.Task[None]] = {}
-        self._attempts: dict[int, int] = {}
-        self._begun: set[int] = set()
-        """Jobs that it has told of beginning."""
-        self._is_dead, self._is_loading = True, False
-        self._unread: list[Control] = []
-        self._on_event: Callable[[Event | Lost], None] = lambda _event: None
+        self._world, self._life, self._slots = world, life, slots
+        self._runs: SimEngine | None = None
 
-    # -------------------------------------------------------------- what the bot does with it
+    def start(self, settings: EngineSettings, watch: Watch, tell: Tell) -> Generation:
+        del settings
 
-    def start(self, on_event: Callable[[Event | Lost], None]) -> None:
-        self._on_event = on_event
-        self._later(self._load())
+        def tell_the_living(event: Event | Lost) -> None:
+            if not self._life.is_over:
+                tell(event)
 
-    def send(self, control: Control) -> None:
-        if self._is_loading:  # the new process will read it
-            self._unread.append(control)
-        elif not self._is_dead:  # of which the bot has perhaps not heard: what it sends is lost
-            self._obey(control)
+        self._runs = SimEngine(self._world, self._life, watch, tell_the_living, slots=self._slots)
+        if not self._life.is_over:  # else a timer of a bot that was killed
+            self._runs.begin()
+        return self._runs
 
-    def _obey(self, control: Control) -> None:
-        match control:
-            case Submit():
-                assert control.job_id not in self._aboard, "a job is aboard twice"
-                assert len(self._aboard) < self._slots, "more jobs than slots"
-                self._attempts[control.job_id] = control.attempt
-                self._aboard[control.job_id] = self._later(self._draw(control))
-            case Cancel():
-                if self._attempts.get(control.job_id) == control.attempt:
-                    self._later(self._cancel(control))
-            case _:
-                raise AssertionError(f"{control} was not expected")
-
-    async def stop(self) -> None:
-        raise NotImplementedError("bots are killed here")
-
-    def blame_a_job(self) -> None:
-        """Nothing is paused here."""
+    def kill(self) -> None:
+        """As by the system's memory killer."""
+        if self._runs is not None:
+            self._runs.die()
 
     @property
-    def busy(self) -> bool:
-        """Whether jobs are aboard."""
-        return bool(self._aboard)
+    def is_busy(self) -> bool:
+        return self._runs is not None and self._runs.busy
 
-    # -------------------------------------------------------------- what happens to it
 
-    def die(self) -> None:
-        """As by the system's memory killer; the bot hears of it a moment later."""
-        if self._is_dead or not self.status.is_ready:
-            return
-        self._is_dead = True
-        if len(self._begun) == 1:
-            (job_id,) = self._begun
-            self._world.deaths_alone[job_id] = self._world.deaths_alone.get(job_id, 0) + 1
-        self._begun.clear()
-        for task in self._aboard.values():
-            task.cancel()
-        self._aboard.clear()
-        self._attempts.clear()
-        self._later(self._bury())
+class SimEngine(SimGeneration):
+    """Draws by turns, with pauses from the dice, and dies of some prompts."""
 
-    async def _bury(self) -> None:
-        await self._world.pause(0.05)
-        await self._life.goes_on()
-        self.status = EngineStatus(phase=Phase.RESTARTING, models=(MODEL,))
-        self._on_event(Lost(exitcode=-9, generation=self.generation))
-        await self._load()
+    def __init__(self, world: World, life: Life, watch: Watch, tell: Tell, *, slots: int) -> None:
+        self._world, self._life, self._slots = world, life, slots
+        super().__init__(watch, tell)
 
-    def _later(self, work: Any) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(work)
-
-    def _emit(self, event: Event) -> None:
-        if not self._life.is_over:
-            self._on_event(event)
-
-    async def _load(self) -> None:
-        self.generation += 1
-        self._is_loading = True
+    async def load(self) -> None:
         await self._world.pause(10.0)
         await self._life.goes_on()
         ready = Ready(
@@ -261,42 +231,40 @@ class SimEngine:
             slots=self._slots,
             fingerprint={"engine": "simulated"},
         )
-        self.status, self._is_dead = EngineStatus(phase=Phase.READY, models=(MODEL,), ready=ready), False
-        self._is_loading, unread, self._unread = False, self._unread, []
-        self._on_event(ready)
-        for control in unread:
-            self._obey(control)
+        self.emit(ready)
 
-    async def _draw(self, control: Submit) -> None:
-        world, job_id, attempt = self._world, control.job_id, control.attempt
-        prompt = control.request.prompt
+    async def draw(self, submit: Submit) -> None:
+        world, job_id, attempt = self._world, submit.job_id, submit.attempt
+        prompt = submit.request.prompt
+        assert len(self._aboard) <= self._slots, "more jobs than slots"
         await world.pause(0.5)
-        self._begun.add(job_id)
-        self._emit(Started(job_id=job_id, attempt=attempt))
+        self.emit(Started(job_id=job_id, attempt=attempt))
         for step in range(1, STEPS + 1):
             await world.pause(1.0)
             if CRASH in prompt:
                 asyncio.get_running_loop().call_soon(self.die)
                 return
-            self._emit(Stepped(job_id=job_id, attempt=attempt, step=step, steps=STEPS, stage="denoising"))
+            self.emit(Stepped(job_id=job_id, attempt=attempt, step=step, steps=STEPS, stage="denoising"))
         if FAIL in prompt:
-            self._leave(job_id, Failed(job_id=job_id, attempt=attempt, reason="It can't be drawn."))
+            self.emit(Failed(job_id=job_id, attempt=attempt, reason="It can't be drawn."))
             return
         name = f"{job_id}-{attempt}.png"
         world.spool.add(name)
         await world.pause(0.2)
-        images = (SpooledImage(path=name, seed=control.request.seed),)
-        self._leave(job_id, Finished(job_id=job_id, attempt=attempt, images=images, seconds=1.0))
+        images = (SpooledImage(path=name, seed=submit.request.seed),)
+        self.emit(Finished(job_id=job_id, attempt=attempt, images=images, seconds=1.0))
 
-    async def _cancel(self, control: Cancel) -> None:
+    async def give_up(self, cancel: Cancel) -> float:
+        del cancel
         await self._world.pause(0.5)
-        if self._attempts.get(control.job_id) == control.attempt:
-            self._aboard[control.job_id].cancel()
-            done = self._world.random.random()
-            self._leave(control.job_id, Cancelled(job_id=control.job_id, attempt=control.attempt, done=done))
+        return self._world.random.random()
 
-    def _leave(self, job_id: int, event: Event) -> None:
-        self._aboard.pop(job_id, None)
-        self._attempts.pop(job_id, None)
-        self._begun.discard(job_id)
-        self._emit(event)
+    async def lag(self) -> None:
+        await self._world.pause(0.05)
+        await self._life.goes_on()
+
+    def die(self, exitcode: int = KILLED, *, hung: bool = False) -> None:
+        if not self.is_dead and len(self.begun) == 1:
+            (job_id,) = self.begun
+            self._world.deaths_alone[job_id] = self._world.deaths_alone.get(job_id, 0) + 1
+        super().die(exitcode, hung=hung)

@@ -6,18 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.chat.delivery import poster
 from bot.core.ports import Progress
 from bot.job import Job, JobState
 from tests.kit.studio import Studio, running_job
 from tests.kit.toybot import Evening
 from workshop.rehearsal.loopback.driver import Message
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between tries are short."""
-    monkeypatch.setattr(poster, "PAUSE_MAX_S", 0.01)
 
 
 async def deferred(evening: Evening) -> tuple[Job, Message]:

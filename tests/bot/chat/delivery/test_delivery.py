@@ -11,24 +11,18 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bot.chat.delivery import poster
-from bot.chat.delivery import writer as delivery_module
 from bot.chat.delivery.breaker import REST_S
 from bot.chat.errors import answer_error
 from bot.chat.operator import SAME_TEXT_EVERY_S
+from bot.core.news import ModelSetAside, NoRoom
 from bot.core.ports import Undeliverable
 from bot.job import Job
+from tests.kit import said
 from tests.kit.studio import Studio
 from tests.kit.toybot import Evening
 from workshop.rehearsal.loopback.driver import Message, Permission
 
 EDIT, CREATE = ("PATCH", "/channels/"), ("POST", "/channels/")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between tries are short."""
-    monkeypatch.setattr(poster, "PAUSE_MAX_S", 0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -127,11 +121,9 @@ async def test_a_new_message_is_created_once(studio: Studio, weather: dict[str, 
 
 @pytest.mark.parametrize("ending", [EDIT, CREATE], ids=["edit", "create"])
 @pytest.mark.parametrize("applied", [True, False])
-async def test_no_reply_at_all(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch, ending: tuple[str, str], applied: bool
-) -> None:
+async def test_no_reply_at_all(studio: Studio, ending: tuple[str, str], applied: bool) -> None:
     """A request that Discord never answers is given up and repeated; arriving late it changes nothing."""
-    monkeypatch.setattr(poster, "REPLY_WITHIN_S", 1.0)
+    studio.pause(reply_within_s=1.0)
     if ending is CREATE:
         studio.discord.delete_message(studio.message)
     hold = studio.discord.hold_next(*ending, apply=applied)
@@ -151,12 +143,13 @@ async def test_an_outage_of_half_an_hour_is_survived(studio: Studio) -> None:
     assert showing(studio) == [studio.message]
 
 
-async def test_an_outage_without_end_is_given_up(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_outage_without_end_is_given_up(studio: Studio) -> None:
     """After a day (shortened here) the job ends with a sentence instead of being tried for ever."""
-    monkeypatch.setattr(poster, "GIVE_UP_AFTER_S", 0.2)
+    studio.pause(give_up_after_s=0.2)
     studio.discord.fail_next(*EDIT, status=503, times=10_000)
-    with pytest.raises(Undeliverable, match=r"^Discord was out of order for too long\.$"):
+    with pytest.raises(Undeliverable) as caught:
         await studio.delivery.finish(studio.rendered)
+    assert said.why(caught.value.reason) == "Discord was out of order for too long."
 
 
 async def test_a_token_that_expired_is_not_missed(studio: Studio) -> None:
@@ -207,7 +200,7 @@ async def test_a_shut_channel_and_shut_direct_messages(studio: Studio, refusal: 
     with pytest.raises(Undeliverable) as nowhere:
         await studio.delivery.finish(studio.rendered)
 
-    assert str(nowhere.value) == SENTENCES[refusal["code"]]
+    assert said.why(nowhere.value.reason) == SENTENCES[refusal["code"]]
     assert showing(studio) == []
     assert len(studio.discord.requests_to(*EDIT)) == 1
 
@@ -235,9 +228,10 @@ async def test_without_attach_files_the_message_says_where_the_image_went(studio
 async def test_words_alone_are_sent_to_nobody(studio: Studio) -> None:
     """A failure whose message is gone is no reason for a direct message or a new message."""
     studio.discord.delete_message(studio.message)
-    with pytest.raises(Undeliverable, match=r"^The message is gone\.$"):
+    with pytest.raises(Undeliverable) as caught:
         await studio.delivery.finish(studio.failed)
 
+    assert said.why(caught.value.reason) == "The message is gone."
     assert studio.discord.requests_to("POST", "") == studio.discord.requests_to("POST", "/interactions/")
 
 
@@ -331,9 +325,10 @@ async def test_every_word_for_too_large(studio: Studio, status: int, code: int) 
 async def test_what_fits_in_no_form_is_a_sentence(studio: Studio) -> None:
     """A limit that no JPEG meets ends the tries, and no one else is asked."""
     studio.message.channel.guild.attachment_size_limit = 100  # type: ignore[union-attr]
-    with pytest.raises(Undeliverable, match="too large for Discord, even as a JPEG"):
+    with pytest.raises(Undeliverable) as caught:
         await studio.delivery.finish(studio.rendered)
 
+    assert "too large for Discord, even as a JPEG" in said.why(caught.value.reason)
     assert showing(studio) == []
 
 
@@ -401,9 +396,9 @@ async def test_a_clock_that_was_set_back_keeps_no_channel_shut(studio: Studio) -
     assert showing(studio, second) == [studio.message]
 
 
-async def test_words_wait_for_an_outage_however_long(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_words_wait_for_an_outage_however_long(studio: Studio) -> None:
     """A message that never says that its job is over would be believed: only images are given up after a day."""
-    monkeypatch.setattr(poster, "GIVE_UP_AFTER_S", 0.0)
+    studio.pause(give_up_after_s=0.0)
     outage = studio.discord.fail_next(*EDIT, status=503, times=20)
     await studio.delivery.finish(studio.failed)
 
@@ -464,9 +459,9 @@ async def test_progress_that_is_refused_silences_the_channel_but_not_the_end(stu
     assert showing(studio, first) == [studio.message]
 
 
-async def test_progress_that_is_too_fast_rests(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progress_that_is_too_fast_rests(studio: Studio) -> None:
     """A 429 that the library does not wait for: progress is quiet for a while, and then goes on."""
-    monkeypatch.setattr(delivery_module, "TOO_FAST_PAUSE_S", 0.3)
+    studio.pause(too_fast_s=0.3)
     studio.discord.fail_next("PATCH", "/webhooks/", status=429, via=False)
     studio.tell(None)
     await studio.discord.until(lambda: [edit.status for edit in studio.edits] == [429])
@@ -484,10 +479,10 @@ async def test_progress_that_is_too_fast_rests(studio: Studio, monkeypatch: pyte
 )
 @pytest.mark.parametrize("applied", [True, False], ids=["applied", "lost"])
 async def test_a_doubtful_progress_edit_never_wipes_a_gallery(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch, weather: dict[str, Any], applied: bool
+    studio: Studio, weather: dict[str, Any], applied: bool
 ) -> None:
     """Its reply was lost, whether it arrived or not: at the end the gallery stands, and was written twice."""
-    monkeypatch.setattr(delivery_module, "PROGRESS_TIMEOUT_S", 0.3)
+    studio.pause(progress_within_s=0.3)
     studio.discord.fail_next("PATCH", "/webhooks/", apply=applied, **weather)
     studio.tell(b"a jpeg")
     await studio.discord.until(lambda: studio.edits and studio.edits[0].status is not None)
@@ -502,12 +497,9 @@ def gallery_stands(studio: Studio) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "next process"])
-async def test_an_edit_that_is_applied_late_is_written_over(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch, restarted: bool
-) -> None:
+async def test_an_edit_that_is_applied_late_is_written_over(studio: Studio, restarted: bool) -> None:
     """Discord applies a progress edit after the gallery, which it wipes: the second writing brings the gallery back."""
-    monkeypatch.setattr(delivery_module, "PROGRESS_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(delivery_module, "SETTLE_S", 1.0)
+    studio.pause(progress_within_s=0.1, settle_s=1.0)
     hold = studio.discord.hold_next("PATCH", "/webhooks/")
     studio.tell(b"a jpeg")
     await studio.discord.until(lambda: hold.entered)
@@ -538,26 +530,29 @@ async def test_a_refused_token_ends_everything(studio: Studio) -> None:
     end.cancel()
 
 
+FULL, BAD = NoRoom(problem="the disk is full"), ModelSetAside(model="bad")
+
+
 async def test_the_owner_is_told_the_same_once_an_hour(studio: Studio) -> None:
     """By a direct message; another text comes through at once, the same one after an hour."""
-    for text in ("The disk is full.", "The disk is full.", "No GPU."):
-        await studio.delivery.tell_owner(text)
+    for news in (FULL, FULL, BAD):
+        await studio.delivery.tell_operator(news)
     studio.clock.at += SAME_TEXT_EVERY_S
-    await studio.delivery.tell_owner("The disk is full.")
+    await studio.delivery.tell_operator(FULL)
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
-    assert [message.text for message in told] == ["The disk is full.", "No GPU.", "The disk is full."]
+    assert [message.text for message in told] == [said.news(news) for news in (FULL, BAD, FULL)]
 
 
 async def test_a_clock_that_was_set_back_keeps_nothing_from_the_owner(studio: Studio) -> None:
     """What was told in a future hour is told again, instead of being kept back until then and an hour more."""
     studio.clock.at = 100_000.0
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_operator(BAD)
     studio.clock.at -= 36_000
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_operator(BAD)
 
     told = studio.discord.messages(studio.discord.dm(studio.discord.owner))
-    assert [message.text for message in told] == ["No GPU."] * 2
+    assert [message.text for message in told] == [said.news(BAD)] * 2
 
 
 async def test_a_teams_owner_is_told(
@@ -566,9 +561,9 @@ async def test_a_teams_owner_is_told(
     """A team's application is owned by a user that nobody is: its owner gets the message."""
     assert evening.bot.application is not None
     monkeypatch.setattr(evening.bot.application, "team", SimpleNamespace(owner_id=studio.alice.id))
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_operator(BAD)
 
-    assert [m.text for m in studio.discord.messages(studio.discord.dm(studio.alice))] == ["No GPU."]
+    assert [m.text for m in studio.discord.messages(studio.discord.dm(studio.alice))] == [said.news(BAD)]
 
 
 @pytest.mark.parametrize(
@@ -577,7 +572,7 @@ async def test_a_teams_owner_is_told(
 async def test_an_owner_who_can_not_be_told_is_no_error(studio: Studio, weather: dict[str, Any]) -> None:
     """Nothing is raised, and the same text is not tried again at once."""
     fault = studio.discord.fail_next("POST", "/messages", times=9, **weather)
-    await studio.delivery.tell_owner("No GPU.")
-    await studio.delivery.tell_owner("No GPU.")
+    await studio.delivery.tell_operator(BAD)
+    await studio.delivery.tell_operator(BAD)
 
     assert fault.hits == 1

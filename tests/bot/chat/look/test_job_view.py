@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from bot.chat.look import job_view, safe
 from bot.chat.look.picture_info import INLINE_MAX, describe
+from bot.core.held_up import EngineLoads, EngineStarts
 from bot.core.ports import Progress
 from bot.job import Action, Job, JobState, Reason
+from bot.texts.language import ENGLISH
 from engine.contract import GenerationRequest, SpooledImage, Stage, Stepped
 
 PROMPTS = st.text(min_size=1, max_size=400).map(lambda text: "x" + text) | st.sampled_from(
@@ -91,7 +93,7 @@ async def test_a_picture_from_a_picture_says_so(start: dict[str, Any], words: st
     """Under the picture and in ℹ️ Info, which asks to attach again what a command can't carry."""
     made = job()
     made = dataclasses.replace(made, request=dataclasses.replace(made.request, **start))
-    text, command = describe(made)
+    text, command = describe(made, ENGLISH)
 
     assert words in texts(job_view.final_view(made, ["a.png"]))
     assert words in text
@@ -129,8 +131,8 @@ async def test_an_enlarged_picture_says_so(
 
     assert line in texts(view)
     assert labels(view) == buttons
-    assert describe(made)[1].endswith(command)
-    assert "size:" not in describe(made)[1]
+    assert describe(made, ENGLISH)[1].endswith(command)
+    assert "size:" not in describe(made, ENGLISH)[1]
     failed = job_view.final_view(
         dataclasses.replace(made, state=JobState.FAILED, reason=Reason.told("x"), charged=0), []
     )
@@ -146,7 +148,7 @@ async def test_no_message_exceeds_discords_limits(prompt: str, notes: list[str])
         job_view.final_view(
             dataclasses.replace(asked, state=JobState.FAILED, reason=Reason.told("x"), charged=0), []
         ),
-        job_view.live_view(asked, Progress(place=3, eta_s=10.0, hint="loading")),
+        job_view.live_view(asked, Progress(place=3, eta_s=10.0, held_up=EngineStarts())),
         job_view.live_view(dataclasses.replace(asked, state=JobState.RUNNING), Progress(preview=b"x")),
     ):
         assert safe.utf16_length(texts(view)) < 4000
@@ -169,7 +171,10 @@ async def test_a_prompt_never_leaves_its_code_marks(prompt: str) -> None:
         (Progress(), "⏳ In line"),
         (Progress(place=1), "⏳ Next in line"),
         (Progress(place=2, eta_s=61.0), "⏳ 2nd in line · done in about 1 min"),
-        (Progress(place=11, hint="The engine is loading."), "⏳ 11th in line\nThe engine is loading."),
+        (
+            Progress(place=11, held_up=EngineLoads(stage="unet")),
+            "⏳ 11th in line\nThe image engine is loading: unet.",
+        ),
     ],
 )
 async def test_a_waiting_job_tells_place_time_and_what_holds_it_up(progress: Progress, expected: str) -> None:
@@ -225,7 +230,7 @@ async def test_no_end_shows_a_preview(state: JobState) -> None:
 
 async def test_a_long_command_is_not_cut() -> None:
     """The command to copy holds the whole prompt; only the text for people is shortened."""
-    text, command = describe(job("word " * 700, notes=("n" * 900,)))
+    text, command = describe(job("word " * 700, notes=("n" * 900,)), ENGLISH)
 
     assert len(command) > INLINE_MAX
     assert command.count("word") == 700

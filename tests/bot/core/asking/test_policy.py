@@ -14,28 +14,29 @@ from hypothesis import strategies as st
 
 from bot.core.asking.policy import (
     Admitted,
-    Refused,
     Window,
-    credit,
     day_of,
     explain,
     foresee,
     judge,
     limits_for,
 )
-from bot.job import Owner, Refusal, cost_of, work_of
+from bot.job import Asker, Refusal, cost_of, work_of
 from bot.limits import LimitEntry, Limits, Subject, Usage
+from bot.texts.amounts import credit
+from bot.texts.language import ENGLISH
 from engine.contract import SAMPLERS, GenerationRequest
+from tests.kit import said
 from tests.kit.books import GUILD, request
 
 DEFAULTS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
 CEILINGS = Limits(credits_per_day=1000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10)
-PERSON = Owner(user_id=1, guild_id=GUILD, role_ids=(5, 6))
+PERSON = Asker(user_id=1, guild_id=GUILD, role_ids=(5, 6))
 EVERYONE, ROLE, MEMBER = Subject.EVERYONE, Subject.ROLE, Subject.MEMBER
 
 
-def held(*entries: LimitEntry, owner: Owner = PERSON) -> Limits:
-    return limits_for(owner, entries, defaults=DEFAULTS, ceilings=CEILINGS)
+def held(*entries: LimitEntry, asker: Asker = PERSON) -> Limits:
+    return limits_for(asker, entries, defaults=DEFAULTS, ceilings=CEILINGS)
 
 
 def entry(subject: Subject, subject_id: int = 0, **values: int) -> LimitEntry:
@@ -59,8 +60,7 @@ def test_an_enlarged_picture_has_the_same_limits() -> None:
         (2, 2048, "take a smaller image."),
     ):
         verdict = judge(enlarged(times, side), DEFAULTS)
-        assert isinstance(verdict, Refused)
-        assert verdict.reason == f"{side}x{side} is above your limit of 1,048,576 pixels: {hint}"
+        assert said.refusal(verdict) == f"{side}x{side} is above your limit of 1,048,576 pixels: {hint}"
 
 
 # ------------------------------------------------------------------ limits
@@ -160,9 +160,9 @@ def test_a_refusal_says_what_was_asked_and_what_is_allowed(
 ) -> None:
     """Each limit has its own sentence with both numbers in it."""
     verdict = judge(request(**change), replace(DEFAULTS, **limits))
-    assert isinstance(verdict, Refused)
+    sentence = said.refusal(verdict)
     for word in words:
-        assert word in verdict.reason, verdict.reason
+        assert word in sentence
 
 
 @given(st.integers(64 * 64, 2048 * 2048 - 1))
@@ -170,14 +170,13 @@ def test_the_size_that_a_refusal_proposes_is_allowed(max_pixels: int) -> None:
     """Whoever follows the sentence is not refused for the size again."""
     limits = replace(CEILINGS, max_pixels=max_pixels)
     verdict = judge(request(width=2048, height=2048, steps=1), limits)
-    assert isinstance(verdict, Refused)
-    side = int(verdict.reason.split("ask for ")[1].split("x")[0])
+    side = int(said.refusal(verdict).split("ask for ")[1].split("x")[0])
     assert isinstance(judge(request(width=side, height=side, steps=1), limits), Admitted)
 
 
 def told(refusal: Refusal) -> str:
     usage, window = Usage(used=98, pending=3), Window(start=0.0, end=86_400.5)
-    return explain(refusal, cost=4, limits=DEFAULTS, usage=usage, window=window).reason
+    return said.refusal(explain(refusal, cost=4, limits=DEFAULTS, usage=usage, window=window))
 
 
 def test_every_refusal_has_a_sentence_of_its_own() -> None:
@@ -223,12 +222,12 @@ def test_credits_left_are_never_negative() -> None:
         usage=Usage(used=9, pending=0),
         window=Window(start=0, end=1),
     )
-    assert "0 of 5" in spent.reason
+    assert "0 of 5" in said.refusal(spent)
 
 
 def test_one_credit_is_one() -> None:
     """Grammar: 1 credit, 2 credits, 0 credits."""
-    assert [credit(count) for count in (0, 1, 2)] == ["0 credits", "1 credit", "2 credits"]
+    assert [credit(count, ENGLISH) for count in (0, 1, 2)] == ["0 credits", "1 credit", "2 credits"]
 
 
 # ------------------------------------------------------------------ cost

@@ -1,4 +1,7 @@
-"""One engine seen from the bot, with the fake engine in a real process: generations come, hang, die and are replaced."""
+"""One engine seen from the bot: generations come, hang, die and are replaced.
+
+With the fake engine in a real process; tests marked `virtual` have a scripted one in the simulation's loop.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,11 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from bot.core.engines.client import EngineClient, Lost, Paused, Phase, _log_ready
+from bot.core.engines import generation
+from bot.core.engines.client import EngineClient, Paused, _log_ready
+from bot.core.engines.generation import Lost
+from bot.core.engines.restarts import Patience
+from bot.core.engines.status import Phase
 from bot.core.engines.watch import Deadlines
 from engine import process as process_module
 from engine.contract import (
@@ -31,18 +39,24 @@ from engine.contract import (
     Submit,
 )
 from tests.kit import engine_child
-from tests.kit.rig import PATIENCE_S, eventually
+from tests.kit.rig import PATIENCE_S, SHORT
+from tests.kit.scripted import Machine
+from tests.kit.virtual import eventually
 from workshop.rehearsal.props import picture
-
-pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 class Ship:
     """A client and everything it told."""
 
-    def __init__(self, client: EngineClient) -> None:
+    def __init__(self, client: EngineClient, machine: Machine | None = None) -> None:
         self.client = client
+        self._machine = machine
         self.events: list[Event | Lost | Paused] = []
+
+    @property
+    def machine(self) -> Machine:
+        assert self._machine is not None
+        return self._machine
 
     def count(self, kind: type) -> int:
         return sum(isinstance(event, kind) for event in self.events)
@@ -63,12 +77,23 @@ Launch = Callable[..., Awaitable[Ship]]
 
 
 @pytest.fixture
-async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
+async def launch(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Launch]:
     ships: list[Ship] = []
+    is_virtual = request.node.get_closest_marker("virtual") is not None
 
-    async def start(deadlines: Deadlines | None = None, **fake: Any) -> Ship:
+    async def start(
+        deadlines: Deadlines | None = None, patience: Patience = SHORT.patience, **fake: Any
+    ) -> Ship:
         settings = EngineSettings(model="fake", spool=str(tmp_path), fake=FakeSettings(**fake))
-        ship = Ship(EngineClient(settings, deadlines=deadlines))
+        machine = Machine(FakeSettings(**fake))
+        client = EngineClient(
+            settings,
+            deadlines=deadlines,
+            patience=patience,
+            start=machine.start if is_virtual else generation.start,
+            monotonic=asyncio.get_running_loop().time if is_virtual else time.monotonic,
+        )
+        ship = Ship(client, machine)
         ships.append(ship)
         ship.client.start(ship.events.append)
         return ship
@@ -178,8 +203,8 @@ def test_a_loop_that_ends_without_stop_is_no_error(tmp_path: Path) -> None:
         return ship.client
 
     client = asyncio.run(evening())
-    process = client._process
-    assert process is not None
+    current: Any = client._current
+    process = current._process
     readers = [thread for thread in threading.enumerate() if thread.name == f"engine-{process.pid}"]
     assert len(readers) <= 1
     try:
@@ -233,55 +258,48 @@ async def test_lost_says_how_it_ended(launch: Launch) -> None:
     assert codes == [-signal.SIGKILL] * 5
 
 
-async def test_restarts_wait_longer_each_time(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.virtual
+async def test_restarts_wait_longer_each_time(launch: Launch) -> None:
     """An engine that dies again and again is restarted after the pauses of the list, the last one repeated."""
-    from bot.core.engines import client as engine_client
-
-    monkeypatch.setattr(engine_client, "BACKOFF_S", (0.0, 0.01, 0.03))
-    monkeypatch.setattr(engine_client, "DEATHS_MAX", 9)
-    ship = await launch()
+    ship = await launch(patience=Patience(deaths_max=9))
+    now = asyncio.get_running_loop().time
+    lost: list[float] = []
     delays: list[float] = []
-    loop = asyncio.get_running_loop()
-    real = loop.call_later
-
-    def call_later(delay: float, callback: Any, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
-        if callback == ship.client._spawn_or_pause:
-            delays.append(delay)
-        return real(delay, callback, *args, **kwargs)
-
-    monkeypatch.setattr(loop, "call_later", call_later)
-    for times in range(1, 5):
+    for times in range(1, 6):
         await ship.ready(times=times)
-        os.kill(ship.client.pid or 0, signal.SIGKILL)
+        ship.machine.kill()
         await eventually(lambda times=times: ship.count(Lost) == times)
-    assert delays == [0.0, 0.01, 0.03, 0.03]
+        lost.append(now())
+        await eventually(lambda times=times: len(ship.machine.engines) == times + 1)
+        delays.append(now() - lost[-1])
+    assert delays == pytest.approx([1.0, 2.0, 5.0, 5.0, 5.0], abs=0.05)
 
 
+@pytest.mark.virtual
 async def test_events_of_a_discarded_generation_are_dropped(launch: Launch) -> None:
     """What an engine said before it was replaced is nobody's business afterwards, should it come late."""
     ship = await launch()
     await ship.ready()
-    old = ship.client._process
-    assert old is not None
-    os.kill(old.pid, signal.SIGKILL)
+    old = ship.machine.newest
+    ship.machine.kill()
     await ship.ready(times=2)
     told = len(ship.events)
-    late = Finished(job_id=1, attempt=1, images=(), seconds=1.0)
     for event in (
         Ready(device="", dtype="", models=(), slots=9, fingerprint={}),
-        late,
-        Lost(generation=1, exitcode=0),
+        Finished(job_id=1, attempt=1, images=(), seconds=1.0),
+        Lost(exitcode=0),
     ):
-        ship.client._receive(old, event)
+        old._tell(event)
     assert len(ship.events) == told
     assert (ship.client.status.slots, ship.count(Lost)) == (4, 1)
 
 
+@pytest.mark.virtual
 async def test_what_is_sent_to_a_dead_engine_is_dropped(launch: Launch) -> None:
     """Between two generations a control goes nowhere: the next engine never hears of it."""
     ship = await launch()
     await ship.ready()
-    os.kill(ship.client.pid or 0, signal.SIGKILL)
+    ship.machine.kill()
     await eventually(lambda: ship.count(Lost))
     ship.submit(job_id=1)
     await ship.ready(times=2)
@@ -290,30 +308,29 @@ async def test_what_is_sent_to_a_dead_engine_is_dropped(launch: Launch) -> None:
     assert {event.job_id for event in ship.events if isinstance(event, Started | Finished)} == {2}
 
 
-async def test_stop_between_two_generations(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.virtual
+async def test_stop_between_two_generations(launch: Launch) -> None:
     """Stopped while a restart is planned, the client starts no process any more."""
-    from bot.core.engines import client as engine_client
-
-    monkeypatch.setattr(engine_client, "BACKOFF_S", (0.2,))
     ship = await launch()
     await ship.ready()
-    os.kill(ship.client.pid or 0, signal.SIGKILL)
+    ship.machine.kill()
     await eventually(lambda: ship.client.status.phase is Phase.RESTARTING)
     await ship.client.stop()
-    await asyncio.sleep(0.3)
-    assert ship.client.pid is None
+    await asyncio.sleep(3600)
+    assert len(ship.machine.engines) == 1
     assert ship.client.status.phase is Phase.STOPPED
 
 
+@pytest.mark.virtual
 async def test_broken_is_not_restarted(launch: Launch) -> None:
     """An engine that says a retry can't help is believed: the reason stays, no process follows."""
     ship = await launch(broken="There is no model here.")
     await eventually(lambda: ship.count(Lost))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(3600)
     assert (ship.count(Broken), ship.count(Lost)) == (1, 1)
     assert ship.client.status.phase is Phase.BROKEN
     assert ship.client.status.reason == "There is no model here."
-    assert ship.client.pid is None
+    assert len(ship.machine.engines) == 1
 
 
 # ------------------------------------------------------------------ hanging
@@ -342,17 +359,18 @@ async def test_an_engine_that_never_loads_is_killed(launch: Launch) -> None:
     assert [event.hung for event in ship.events if isinstance(event, Lost)] == [True]
 
 
+@pytest.mark.virtual
 async def test_an_idle_engine_may_be_silent(launch: Launch) -> None:
     """A ready engine without work is left alone however long it says nothing."""
-    ship = await launch(Deadlines(first_job_s=1.0))
+    ship = await launch()
     await ship.ready()
-    pid = ship.client.pid
-    await asyncio.sleep(2.5)
-    assert (ship.client.pid, ship.count(Lost)) == (pid, 0)
+    await asyncio.sleep(3600)
+    assert (len(ship.machine.engines), ship.count(Lost)) == (1, 0)
     ship.submit()
     await eventually(lambda: ship.count(Finished))
 
 
+@pytest.mark.virtual
 async def test_work_after_long_idleness_gets_its_whole_deadline(launch: Launch) -> None:
     """The clock of the deadline starts with the work, not with the last thing the engine said."""
     ship = await launch(Deadlines(first_job_s=2.0), step_s=0.3)
@@ -378,7 +396,7 @@ async def test_what_no_engine_sends(
         monkeypatch.setattr(process_module, "_child", honest)
         await ship.ready()
     (lost,) = (event for event in ship.events if isinstance(event, Lost))
-    assert lost.generation == 1
+    assert ship.client.generation == 2
     assert lost.garbled == (say is engine_child.send_code)
     assert bool([entry for entry in logs if entry["event"] == "engine_garbled"]) == lost.garbled
     assert not tmp_path.with_name(f"{tmp_path.name}-mark").exists()

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from bot.core.asking.policy import Refused
+from bot.core.asking.refused import Refused
 from bot.job import Job, JobState
 from bot.store import checks
 from bot.store.db import DatabaseError
 from engine.contract import FakeSettings
+from tests.kit import said
 from tests.kit.faulty_disk import FaultyDisk, faulty_disk
 from tests.kit.rig import SLOW, MakeRig, eventually
 
@@ -41,7 +42,7 @@ async def test_below_the_floor_nothing_new_is_taken(rig_of: MakeRig, free: Simpl
     assert (await rig.ended(running)).state is JobState.DELIVERED
     free.free = 512 * 2**20
     taken = await rig.admit(user=2)
-    assert {refusal.reason for refusal in refusals if isinstance(refusal, Refused)} == {
+    assert {said.refusal(refusal) for refusal in refusals if isinstance(refusal, Refused)} == {
         "Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
     }
     assert isinstance(taken, Job)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from bot.core.asking.policy import Refused
-from bot.core.engines.client import EngineStatus, Phase
+from bot.core.asking.refused import Refused, Unmet
+from bot.core.engines.status import EngineStatus, Phase
 from bot.core.line.dispatcher import PLACES_SHOWN
 from bot.core.ports import Progress
-from bot.job import Job, JobState, Owner
+from bot.job import Asker, Job, JobState
 from bot.limits import LimitEntry, Subject
 from engine.contract import (
     Cancelled,
@@ -24,11 +24,13 @@ from engine.contract import (
     Failed,
     FakeSettings,
     Finished,
+    GenerationRequest,
     InvalidRequest,
     SpooledImage,
     Started,
     Stepped,
 )
+from tests.kit import said
 from tests.kit.rig import SLOW, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import GUILD, picture
 
@@ -418,8 +420,7 @@ async def test_a_finished_or_unknown_job_can_not_be_cancelled(rig_of: MakeRig) -
 
 async def refused(rig: Rig, **values: int) -> str:
     answer = await rig.admit(**values)  # type: ignore[arg-type]
-    assert isinstance(answer, Refused), answer
-    return answer.reason
+    return said.refusal(answer)
 
 
 async def test_a_limit_acts_on_the_next_request(rig_of: MakeRig) -> None:
@@ -443,8 +444,7 @@ async def test_a_limit_lowered_while_jobs_wait_leaves_them_alone(rig_of: MakeRig
     entry = LimitEntry.of(Subject.EVERYONE, 0, {"credits_per_day": 1})
     await rig.store.settings.set_limits(GUILD, entry, by_user_id=ADMIN, now=rig.clock.now())
     refused = await rig.admit()
-    assert isinstance(refused, Refused)
-    assert "you have 0 of 1 left today" in refused.reason
+    assert "you have 0 of 1 left today" in said.refusal(refused)
     assert [row.state for row in await rig.all_ended(jobs)] == [JobState.DELIVERED] * 3
     assert await rig.used() == 3
     await rig.assert_books()
@@ -494,13 +494,13 @@ async def test_a_role_gives_more_and_the_owners_ceiling_caps_it(rig_of: MakeRig)
     await rig.store.settings.set_limits(GUILD, entry, by_user_id=ADMIN, now=rig.clock.now())
     await rig.imagine("HANG", user=1)
     assert "1 of 1" in await refused(rig, user=1)
-    allowance = await rig.dispatcher.gate.allowance(_owner(1, 5))
+    allowance = await rig.admission.allowance(_asker(1, 5))
     assert allowance.limits.pending == rig.settings.ceilings.pending
     assert isinstance(await rig.admit(user=1, roles=(5,)), Job)
 
 
-def _owner(user: int, *roles: int) -> Owner:
-    return Owner(user_id=user, guild_id=GUILD, role_ids=roles)
+def _asker(user: int, *roles: int) -> Asker:
+    return Asker(user_id=user, guild_id=GUILD, role_ids=roles)
 
 
 async def test_two_hundred_requests_at_once_against_a_quota_of_ten(rig_of: MakeRig) -> None:
@@ -508,7 +508,7 @@ async def test_two_hundred_requests_at_once_against_a_quota_of_ten(rig_of: MakeR
     rig = await rig_of(credits_per_day=10, pending=1000, start=True, ready=False)
     answers = await asyncio.gather(*(rig.admit() for _ in range(200)))
     assert sum(isinstance(answer, Job) for answer in answers) == 10
-    sentences = {answer.reason for answer in answers if isinstance(answer, Refused)}
+    sentences = {said.refusal(answer) for answer in answers if isinstance(answer, Refused)}
     assert len(sentences) == 1
     assert "0 of 10 left today" in sentences.pop()
     assert await rig.used() == 10
@@ -540,10 +540,10 @@ async def test_credits_renew_at_midnight_of_the_guilds_zone(rig_of: MakeRig) -> 
     await rig.store.settings.set_time_zone(GUILD, "Pacific/Kiritimati")
     await rig.ended(await rig.imagine(images=2))
     told = await refused(rig)
-    allowance = await rig.dispatcher.gate.allowance(_owner(1))
+    allowance = await rig.admission.allowance(_asker(1))
     assert f"<t:{int(allowance.window.end)}:R>" in told
     rig.clock.offset += allowance.window.end - rig.clock.now() + 1
-    assert (await rig.dispatcher.gate.allowance(_owner(1))).usage.used == 0
+    assert (await rig.admission.allowance(_asker(1))).usage.used == 0
     await rig.accepted(images=2)
 
 
@@ -564,8 +564,7 @@ async def test_a_loading_engine_queues_with_a_hint(rig_of: MakeRig) -> None:
     progress = rig.dispatcher.progress_of(job)
     assert progress.place == 1
     assert progress.eta_s is None
-    assert progress.hint is not None
-    assert "loading" in progress.hint
+    assert "loading" in said.hint(progress.held_up)
     await eventually(lambda: rig.delivery.of(job))
     assert (await rig.ended(job)).state is JobState.DELIVERED
 
@@ -577,35 +576,42 @@ async def test_models_are_found_by_id_and_title(rig_of: MakeRig) -> None:
     """A model may be named as its id or title, in any case; without a name it is the first one."""
     rig = await rig_of()
     for name in (None, "", "fake", "FAKE", "fake MODEL"):
-        assert rig.dispatcher.gate.model(name).id == "fake"
+        assert rig.catalogue.model(name).id == "fake"
 
 
 async def test_unknown_models_are_a_sentence(rig_of: MakeRig) -> None:
     """A model that is not here is named, shortened, with those that are."""
     rig = await rig_of()
-    with pytest.raises(InvalidRequest, match=r"no model “sdxl” here: use fake\."):
-        rig.dispatcher.gate.model("sdxl")
-    with pytest.raises(InvalidRequest) as caught:
-        rig.dispatcher.gate.model("x" * 5000)
-    assert len(str(caught.value)) < 200
+    with pytest.raises(Unmet) as caught:
+        rig.catalogue.model("sdxl")
+    assert said.refusal(caught.value.refused).endswith("no model “sdxl” here: use fake.")
+    with pytest.raises(Unmet) as caught:
+        rig.catalogue.model("x" * 5000)
+    assert len(said.refusal(caught.value.refused)) < 200
 
 
 async def test_an_old_messages_request_is_checked_against_todays_model(rig_of: MakeRig) -> None:
     """A button of long ago asks for what its message had; what can't be drawn here any more is a sentence."""
     rig = await rig_of()
-    rig.dispatcher.gate.check_offered(picture())
-    with pytest.raises(InvalidRequest, match="no model “gone”"):
-        rig.dispatcher.gate.check_offered(picture(model="gone"))
+
+    def check_offered(request: GenerationRequest) -> None:
+        rig.catalogue.model(request.model).check(request)
+
+    check_offered(picture())
+    with pytest.raises(Unmet) as caught:
+        check_offered(picture(model="gone"))
+    assert "no model “gone”" in said.refusal(caught.value.refused)
     with pytest.raises(InvalidRequest, match="2048"):
-        rig.dispatcher.gate.check_offered(picture(width=2048, height=64))
+        check_offered(picture(width=2048, height=64))
 
 
 async def test_before_the_engine_spoke_no_model_is_known(rig_of: MakeRig) -> None:
     """In the first moments of a start the answer is to try again, not that there is no such model."""
     rig = await rig_of(ready=False)
     rig.engine.status = EngineStatus()
-    with pytest.raises(InvalidRequest, match="just starting"):
-        rig.dispatcher.gate.model("fake")
+    with pytest.raises(Unmet) as caught:
+        rig.catalogue.model("fake")
+    assert "just starting" in said.refusal(caught.value.refused)
 
 
 # ------------------------------------------------------------------ late messages
@@ -668,7 +674,7 @@ async def test_somebody_overtaken_sees_why_and_the_seconds_go_on(rig_of: MakeRig
     first, second = [await rig.imagine(prompt) for prompt in ("HANG", "HANG")]
     for job in (first, second):
         await rig.until(job, JobState.RUNNING)
-    await eventually(lambda: all(aboard.is_begun for aboard in rig.dispatcher._aboard.values()))
+    await eventually(lambda: all(aboard.since is not None for aboard in rig.dispatcher._aboard.values()))
     assert rig.engine.pid is not None
     os.kill(rig.engine.pid, signal.SIGSTOP)  # from here on the test is the engine
 

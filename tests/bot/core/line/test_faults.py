@@ -9,17 +9,18 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import pytest
 
-from bot.core.engines import client as client_module
-from bot.core.engines.client import Phase
+from bot.core.engines.restarts import Patience
+from bot.core.engines.status import Phase
 from bot.core.engines.watch import Deadlines
-from bot.core.line import dispatcher as dispatcher_module
 from bot.job import Job, JobState
 from bot.store.db import DatabaseError
 from engine.contract import FakeSettings
-from tests.kit.rig import SLOW, MakeRig, Rig, end_of, eventually
+from tests.kit import said
+from tests.kit.rig import SHORT, SLOW, MakeRig, Rig, end_of, eventually
 
 Stranger = Callable[[Rig], AbstractContextManager[sqlite3.Connection]]
 FOUR_SLOW = FakeSettings(step_s=0.01, slots=4)
@@ -140,7 +141,9 @@ async def test_a_cancelled_job_does_not_come_back(rig_of: MakeRig) -> None:
 
 async def test_a_hung_engine_is_replaced_and_its_job_served(rig_of: MakeRig) -> None:
     """A job that hangs its engine twice fails and is refunded; the others are served."""
-    rig = await rig_of(fake=FakeSettings(slots=1), deadlines=Deadlines(first_job_s=2.0))
+    rig = await rig_of(
+        fake=FakeSettings(slots=1), timings=replace(SHORT, deadlines=Deadlines(first_job_s=2.0))
+    )
     bad = await rig.imagine("HANG")
     good = await rig.imagine(user=2)
     row = await rig.ended(bad)
@@ -149,10 +152,9 @@ async def test_a_hung_engine_is_replaced_and_its_job_served(rig_of: MakeRig) -> 
     await rig.assert_books()
 
 
-async def test_people_are_told_why_they_wait(rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_people_are_told_why_they_wait(rig_of: MakeRig) -> None:
     """Between two engines the waiting are shown what holds them up and that their place is kept."""
-    monkeypatch.setattr(client_module, "BACKOFF_S", (0.3,))
-    rig = await rig_of(fake=SLOW)
+    rig = await rig_of(fake=SLOW, timings=replace(SHORT, patience=Patience(backoff_s=(0.3,))))
     job = await rig.imagine()
     await aboard(rig, job)
     kill(rig)
@@ -160,8 +162,7 @@ async def test_people_are_told_why_they_wait(rig_of: MakeRig, monkeypatch: pytes
     progress = rig.delivery.of(job)[-1].progress
     assert progress.place == 1
     assert progress.eta_s is None
-    assert progress.hint is not None
-    assert "your place in line is kept" in progress.hint
+    assert "your place in line is kept" in said.hint(progress.held_up)
     await rig.ended(job)
 
 
@@ -356,11 +357,11 @@ async def test_a_cancel_in_the_moment_of_a_crash_holds(rig_of: MakeRig) -> None:
 
 
 async def test_a_store_that_refuses_for_long_is_told_to_the_operator(
-    rig_of: MakeRig, stranger: Stranger, monkeypatch: pytest.MonkeyPatch
+    rig_of: MakeRig, stranger: Stranger
 ) -> None:
     """The event is tried on, in order, but whoever runs the bot hears of it; then it is handled."""
-    monkeypatch.setattr(dispatcher_module, "REFUSALS_MAX", 3)
-    rig = await rig_of(fake=SLOW)
+    timings = replace(SHORT, retries=replace(SHORT.retries, refusals_max=3))
+    rig = await rig_of(fake=SLOW, timings=timings)
     job = await rig.imagine()
     await aboard(rig, job)
     with stranger(rig) as connection:

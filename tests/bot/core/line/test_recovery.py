@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.engines.client import Phase
+from bot.core.engines.status import Phase
 from bot.job import TOKEN_LIFE_S, Job, JobState
 from engine.contract import FakeSettings
 from tests.kit.rig import QUICK, SLOW, MakeRig, Rig, eventually

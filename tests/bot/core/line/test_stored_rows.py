@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bot.core import housekeeping
-from bot.core.asking.policy import Refused
-from bot.job import Job, JobState, Owner
+from bot.core.asking.refused import Refused
+from bot.job import Asker, Job, JobState
 from bot.limits import Subject
 from bot.store import Store
 from bot.store.errors import DatabaseError, Unusable
@@ -185,7 +185,7 @@ async def test_limits_and_zones_of_another_version_leave_the_others_in_force(rig
             values,
         )
     await rig.store.settings.set_time_zone(GUILD, "Atlantis/Capital")
-    allowance = await rig.dispatcher.gate.allowance(Owner(user_id=1, guild_id=GUILD))
+    allowance = await rig.admission.allowance(Asker(user_id=1, guild_id=GUILD))
     assert (allowance.limits.max_images, allowance.limits.credits_per_day) == (2, 3)
     log = await rig.store.settings.limits_log(GUILD, count=9)
     assert {entry.subject for entry in log} == {Subject.EVERYONE}
@@ -281,6 +281,6 @@ async def test_a_chore_that_meets_damage_tells_the_operator(
         raise Unusable("the database is damaged (malformed): stop Easel and run `easel restore`")
 
     await housekeeping._try(
-        housekeeping.Chore(every=1, do=damaged, failure="audit_failed"), rig.delivery.tell_owner
+        housekeeping.Chore(every=1, do=damaged, failure="audit_failed"), rig.delivery.tell_operator
     )
     assert ["easel restore" in text for text in rig.delivery.told] == [True]

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from bot.core.words import why
 from bot.job import Reason, ReasonCode
+from tests.kit.said import why
 
 VALUES = {
     ReasonCode.TOLD: {"text": "The engine says {why}."},

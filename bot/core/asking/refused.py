@@ -1,0 +1,169 @@
+"""Why a person gets no picture: facts with their numbers, a closed union. Pure; `bot.texts.refusals` has the sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core.held_up import Closing, NotOffered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """An admin lets them make nothing: nothing that they change about the picture would help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFull:
+    """There is no room for what is new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputGone:
+    """The picture it starts from is no longer kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchModel:
+    name: str
+    """As it was asked for."""
+    offered: tuple[str, ...]
+
+
+# ------------------------------------------------------------------ what was asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeAndAspect:
+    """One of them is enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeIsKept:
+    """Who upscales gives neither size nor aspect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeUnknown:
+    """Discord can't tell how large the image is that is to be upscaled."""
+
+
+# ------------------------------------------------------------------ the picture itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyPixels:
+    size: str
+    most: int
+    side: int
+    """A square that is allowed, and that the model takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSizeOfModel:
+    """It has too many pixels, and its model draws no picture that has so few."""
+
+    size: str
+    most: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooFarUpscaled:
+    size: str
+    most: int
+    times: int | None
+    """How many times is allowed; None where the image itself is too large for any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManySteps:
+    steps: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyImages:
+    images: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooDear:
+    """A whole day's credits would not pay for it."""
+
+    cost: int
+    per_day: int
+
+
+# ------------------------------------------------------------------ what else is there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """Discord delivered an event twice: the first one answers, and only one answer is possible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressedBefore:
+    """What this button makes for them is still being made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyWaiting:
+    waiting: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineFull:
+    """For everybody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditsSpent:
+    cost: int
+    left: int
+    per_day: int
+    renew_at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaySpent:
+    """The credits of the day on which it was asked for don't pay for it any more."""
+
+    price: int
+
+
+Refused = (
+    Blocked
+    | DiskFull
+    | InputGone
+    | NoSuchModel
+    | SizeAndAspect
+    | ShapeIsKept
+    | ShapeUnknown
+    | TooManyPixels
+    | NoSizeOfModel
+    | TooFarUpscaled
+    | TooManySteps
+    | TooManyImages
+    | TooDear
+    | Repeated
+    | PressedBefore
+    | TooManyWaiting
+    | LineFull
+    | CreditsSpent
+    | DaySpent
+    | Closing
+    | NotOffered
+)
+"""One of these is the answer to whoever asked."""
+
+
+class Unmet(Exception):
+    """What a request can't even be read without is not there."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(repr(refused))
+        self.refused: Refused = refused

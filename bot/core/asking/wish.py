@@ -1,0 +1,113 @@
+"""What a person asked for, as typed, and the request that it becomes. Pure: knows no Discord, no disk and no person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+from bot.core.asking.refused import ShapeIsKept, ShapeUnknown, SizeAndAspect, Unmet
+from engine.contract import GenerationRequest, ModelInfo, Start, parse_loras, parse_size
+
+UNKNOWN = "0" * 64
+"""Stands for a digest until the file is here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A file that a picture is to start from, as far as it is known before anybody looks into it."""
+
+    name: str
+    size: tuple[int, int] | None = None
+    """(width, height)."""
+    digest: str = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The options by their names in the chat; None is left out: the model's own default holds, or the image's shape."""
+
+    prompt: str
+    negative_prompt: str | None = None
+    image: Picture | None = None
+    mask: Picture | None = None
+    strength: float | None = None
+    upscale: int | None = None
+    """How many times as large the picture is to be as the image; None: what the model does."""
+    aspect: str | None = None
+    size: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    """-1 leaves it out, too."""
+    sampler: str | None = None
+    images: int | None = None
+    model: str | None = None
+    lora: str | None = None
+    """Such as "detail:0.8, pixel"."""
+
+    def options(self) -> Mapping[str, Any]:
+        """What was given, by the options' names, as a row keeps it: of a file its name."""
+        given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {
+            name: value.name if isinstance(value, Picture) else value
+            for name, value in given.items()
+            if value is not None
+        }
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Such a row, perhaps of another version: options that this one does not know are left out."""
+        known: dict[str, Any] = {entry.name: options.get(entry.name) for entry in fields(cls)}
+        for name in ("image", "mask"):
+            known[name] = None if known[name] is None else Picture(name=str(known[name]))
+        known["prompt"] = str(options.get("prompt", ""))
+        return cls(**known)
+
+    def unseeded(self) -> Self:
+        return replace(self, seed=None)
+
+    def times(self, model: ModelInfo) -> int:
+        """How many times as large the picture is to be as the image; 1 where it is not to be enlarged."""
+        return self.upscale or model.scale
+
+
+def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
+    """The request for this model; raises InvalidRequest or Unmet. `seed` is taken where the wish has none."""
+    return model.request(
+        prompt=wish.prompt,
+        negative_prompt=wish.negative_prompt,
+        size=size_of(wish, model),
+        steps=wish.steps,
+        guidance_scale=wish.guidance,
+        sampler=wish.sampler,
+        seed=seed if wish.seed is None or wish.seed == -1 else wish.seed,
+        images=wish.images,
+        start=_start_of(wish, model),
+        loras=parse_loras(wish.lora or ""),
+    )
+
+
+def size_of(wish: Wish, model: ModelInfo) -> tuple[int, int] | None:
+    """What was asked for, else the shape of the image; None leaves it to the model. Raises InvalidRequest or Unmet."""
+    shape = wish.image.size if wish.image is not None else None
+    if wish.image is not None and (times := wish.times(model)) > 1:
+        if wish.size or wish.aspect:
+            raise Unmet(ShapeIsKept())
+        if shape is None:
+            raise Unmet(ShapeUnknown())
+        return model.upscaled(*shape, times)
+    if wish.size and wish.aspect:
+        raise Unmet(SizeAndAspect())
+    if wish.size:
+        return parse_size(wish.size)
+    if wish.aspect:
+        return model.size_for(wish.aspect)
+    return model.size_like(*shape) if shape is not None else None
+
+
+def _start_of(wish: Wish, model: ModelInfo) -> Start | None:
+    if wish.image is None:
+        return None
+    mask = None if wish.mask is None else wish.mask.digest
+    return Start(image=wish.image.digest, mask=mask, strength=wish.strength, upscale=wish.times(model))

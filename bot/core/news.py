@@ -1,0 +1,76 @@
+"""What whoever runs the bot is told: facts, a closed union. Pure; `bot.texts.for_operator` has the sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuPaused:
+    """No engine is started for a while."""
+
+    reason: str
+    """How the last one ended: the engine's own sentence."""
+    deaths: int
+    within_s: float
+    again_s: float
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSetAside:
+    """It kills engines."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseDamaged:
+    """Only they can mend it."""
+
+    problem: str
+    """The store's own words."""
+    is_tried_on: bool = False
+    """It was met again and again, and may pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseContradicts:
+    """Something in it can't be true."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotBackedUp:
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoRoom:
+    """Nothing new is taken."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsNotPushed:
+    outage: str
+    """What keeps Discord from us: a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RivalFound:
+    """Another bot answers with our token."""
+
+
+News = (
+    GpuPaused
+    | ModelSetAside
+    | DatabaseDamaged
+    | DatabaseContradicts
+    | NotBackedUp
+    | NoRoom
+    | CommandsNotPushed
+    | RivalFound
+)

@@ -1,0 +1,212 @@
+"""What a person may use and what an admin changed about it: the words of /quota and /limits. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bot.core.asking.admission import Allowance
+from bot.core.asking.refused import Blocked
+from bot.limits import Limits, Subject
+from bot.store.settings import LimitChange
+from bot.texts.amounts import area, credit, mention, moment
+from bot.texts.language import Language, Say, fixed
+from bot.texts.refusals import refusal
+
+PIXELS = "max_pixels"
+_LABELS: dict[str, Say] = {
+    "credits_per_day": fixed("credits per day"),
+    "pending": fixed("pending requests"),
+    PIXELS: fixed("per image"),
+    "max_steps": fixed("steps"),
+    "max_images": fixed("images per request"),
+}
+_SUBJECTS: dict[str, Say] = {
+    "credits_per_day": fixed("credits a day"),
+    "pending": fixed("requests at a time"),
+    PIXELS: fixed("the size of images"),
+    "max_steps": fixed("steps"),
+    "max_images": fixed("images a request"),
+}
+
+nothing_changed = fixed("Nothing changed: it was like that already.")
+nothing_named = fixed("Name at least one limit to set, such as credits or pending.")
+no_such_zone = fixed("There is no such time zone: pick one from the list, such as Europe/Berlin.")
+not_an_admin = fixed("Only people who may manage this server can see or change its limits.")
+role_or_member = fixed("Name a role or a member, not both.")
+
+
+# ------------------------------------------------------------------ /quota
+
+
+def quota(allowance: Allowance, to: Language) -> list[str]:
+    """What was used, what is left and when it renews: lines."""
+    limits, usage = allowance.limits, allowance.usage
+    if limits.is_blocked:
+        used = to.gettext(
+            "Used today: **{used}**. Waiting or running: {pending}.", used=usage.used, pending=usage.pending
+        )
+        return [refusal(Blocked(), to), used]
+    return [
+        _used(allowance, to),
+        _pending(allowance, to),
+        to.gettext(
+            "Per request: up to {area}, {steps} steps, {images} images.",
+            area=area(limits.max_pixels, to),
+            steps=limits.max_steps,
+            images=limits.max_images,
+        ),
+        to.gettext(
+            "-# One credit is one 512×512 image of up to 30 steps; larger sizes and more steps cost more."
+        ),
+    ]
+
+
+def _used(allowance: Allowance, to: Language) -> str:
+    used, most = allowance.usage.used, allowance.limits.credits_per_day
+    when = moment(allowance.window.end)
+    if used > most:
+        return to.gettext(
+            "Used today: **{used}**; the limit is {most} by now, so nothing is left; renews {when}.",
+            used=used,
+            most=most,
+            when=when,
+        )
+    return to.gettext(
+        "Used today: **{used}** of {most}, left: **{left}**; renews {when}.",
+        used=used,
+        most=credit(most, to),
+        left=most - used,
+        when=when,
+    )
+
+
+def _pending(allowance: Allowance, to: Language) -> str:
+    pending, most = allowance.usage.pending, allowance.limits.pending
+    if pending > most:
+        return to.gettext(
+            "Waiting or running: {pending}; new ones are taken below {most}.", pending=pending, most=most
+        )
+    return to.gettext("Waiting or running: {pending} of at most {most}.", pending=pending, most=most)
+
+
+# ------------------------------------------------------------------ /limits
+
+
+def defaults(limits: Limits, to: Language) -> str:
+    return to.gettext("**Default** {limits}", limits=values(_all(limits), to))
+
+
+def entry(subject: Subject, subject_id: int, limits: Mapping[str, int], to: Language) -> str:
+    return f"**{_who(subject, subject_id, to)}** {values(limits, to)}"
+
+
+def ceilings(limits: Limits, to: Language) -> str:
+    return to.gettext("-# The owner's ceilings: {limits}", limits=values(_all(limits), to))
+
+
+def values(limits: Mapping[str, int], to: Language) -> str:
+    return ", ".join(f"{_number(name, value, to)} {_LABELS[name](to)}" for name, value in limits.items())
+
+
+def _all(limits: Limits) -> dict[str, int]:
+    return {name: int(getattr(limits, name)) for name in Limits.names()}
+
+
+def day_begins(zone: str, to: Language) -> str:
+    return to.gettext("-# Days begin at midnight in {zone}.", zone=zone)
+
+
+def day_begins_now(zone: str, to: Language) -> str:
+    return to.gettext("Days now begin at midnight in {zone}.", zone=zone)
+
+
+def above_ceiling(name: str, value: int, ceiling: int) -> Say:
+    def say(to: Language) -> str:
+        found, highest = _number(name, value, to), _number(name, ceiling, to)
+        if name == PIXELS:
+            return to.gettext(
+                "{found} for an image is above the owner's ceiling of {highest}.",
+                found=found,
+                highest=highest,
+            )
+        return to.gettext(
+            "{found} for {what} is above the owner's ceiling of {highest}.",
+            found=found,
+            what=_LABELS[name](to),
+            highest=highest,
+        )
+
+    return say
+
+
+def changed_by(told: LimitChange, defaults: Limits, to: Language) -> str:
+    """A line of the log."""
+    return to.gettext(
+        "{when} by {who}: {change}.",
+        when=moment(told.at),
+        who=mention(told.by_user_id),
+        change=change(told, defaults, to),
+    )
+
+
+def changed(told: LimitChange, defaults: Limits, to: Language) -> str:
+    return to.gettext("{change}.", change=change(told, defaults, to))
+
+
+def cancelled(count: int, to: Language) -> str:
+    return to.gettext("Cancelled what they had waiting: {count}, not charged.", count=count)
+
+
+def change(told: LimitChange, defaults: Limits, to: Language) -> str:
+    """What holds now and what held before, as people would say it; no full stop."""
+    who, name = _who(told.subject, told.subject_id, to), told.field
+    is_everyone = told.subject is Subject.EVERYONE
+    default = int(getattr(defaults, name)) if is_everyone else None
+    old = default if told.old_value is None else told.old_value
+    if old is None:
+        before = to.gettext("no limit of their own before")
+    else:
+        before = to.gettext("{limit} before", limit=_number(name, old, to))
+    if told.new_value is not None:
+        now = _allowance(name, told.new_value, to)
+        return to.gettext("{who} now has {limit} ({before})", who=who, limit=now, before=before)
+    if default is not None:
+        now = _allowance(name, default, to)
+        return to.gettext("{who} has {limit} again ({before})", who=who, limit=now, before=before)
+    what = _SUBJECTS[name](to) if name in _SUBJECTS else name
+    return to.gettext(
+        "The own limit of {who} on {what} is gone ({before})", who=who, what=what, before=before
+    )
+
+
+def _who(subject: Subject, subject_id: int, to: Language) -> str:
+    match subject:
+        case Subject.EVERYONE:
+            return to.gettext("Everyone")
+        case Subject.ROLE:
+            return f"<@&{subject_id}>"
+        case Subject.MEMBER:
+            return mention(subject_id)
+
+
+def _allowance(name: str, value: int, to: Language) -> str:
+    number = _number(name, value, to)
+    match name:
+        case "credits_per_day":
+            return to.ngettext("{number} credit a day", "{number} credits a day", value, number=number)
+        case "pending":
+            return to.ngettext(
+                "{number} request at a time", "{number} requests at a time", value, number=number
+            )
+        case "max_pixels":
+            return to.gettext("images of up to {area}", area=number)
+        case "max_steps":
+            return to.ngettext("up to {number} step", "up to {number} steps", value, number=number)
+        case _:
+            return to.ngettext(
+                "up to {number} image a request", "up to {number} images a request", value, number=number
+            )
+
+
+def _number(name: str, value: int, to: Language) -> str:
+    return area(value, to) if name == PIXELS else to.number(value)

@@ -1,0 +1,85 @@
+"""One person's language: a catalogue of translations, or none. Knows no sentence, but how one is looked up and filled in."""
+
+from __future__ import annotations
+
+import gettext
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+LOCALES = Path(__file__).with_name("locales")
+CATALOGUE = "LC_MESSAGES/easel.po"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Language:
+    locale: str
+    """As CLDR calls it, such as `pt_BR`."""
+    translations: gettext.NullTranslations
+
+    def gettext(self, text: str, **values: object) -> str:
+        """The sentence with `{name}` filled in."""
+        return self.translations.gettext(text).format(**values)
+
+    def ngettext(self, one: str, many: str, count: int, **values: object) -> str:
+        """The form that goes with `count`, which fills in `{count}`."""
+        return self.translations.ngettext(one, many, count).format(count=count, **values)
+
+    def number(self, value: int) -> str:
+        """A whole number with its thousands apart."""
+        return format_decimal(value, locale=self.locale)
+
+
+ENGLISH = Language(locale="en", translations=gettext.NullTranslations())
+"""What stands in the code: for whoever runs the bot, and where nobody's language is known."""
+
+Say = Callable[[Language], str]
+"""A sentence of which it is not known yet who reads it."""
+
+
+def fixed(text: str) -> Say:
+    """A sentence without values."""
+    return lambda to: to.gettext(text)
+
+
+def noted(text: str) -> str:
+    """The same text, noted for translators: somebody else looks it up."""
+    return text
+
+
+def language(locale: str | None) -> Language:
+    """For a person whose Discord is in `locale`, such as "pt-BR": its own catalogue, the language's, or English."""
+    return _language(locale or "", LOCALES)
+
+
+@lru_cache(maxsize=256)
+def _language(locale: str, folder: Path) -> Language:
+    wanted, known = locale.replace("-", "_"), _known(folder)
+    name = next((name for name in (wanted, wanted.partition("_")[0]) if name in known), None)
+    return ENGLISH if name is None else _read(folder / name / CATALOGUE, name)
+
+
+@cache
+def _known(folder: Path) -> frozenset[str]:
+    """Names of people's locales never become part of a path: they are compared with these."""
+    return frozenset(file.parents[1].name for file in folder.glob(f"*/{CATALOGUE}"))
+
+
+def _read(file: Path, name: str) -> Language:
+    with file.open("rb") as opened:
+        catalogue = read_po(opened, locale=name)
+    for message in list(
+        catalogue
+    ):  # Babel would fill in English by this language's rule: "0 credit", as in French
+        if message.id and isinstance(message.string, tuple) and not all(message.string):
+            catalogue.delete(message.id)
+    compiled = BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Language(locale=name, translations=gettext.GNUTranslations(compiled))

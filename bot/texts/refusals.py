@@ -1,0 +1,192 @@
+"""Why a person gets no picture, as they read it: one sentence that says what would help. Pure."""
+
+from __future__ import annotations
+
+from bot.core.asking.refused import (
+    Blocked,
+    CreditsSpent,
+    DaySpent,
+    DiskFull,
+    InputGone,
+    LineFull,
+    NoSizeOfModel,
+    NoSuchModel,
+    PressedBefore,
+    Refused,
+    Repeated,
+    ShapeIsKept,
+    ShapeUnknown,
+    SizeAndAspect,
+    TooDear,
+    TooFarUpscaled,
+    TooManyImages,
+    TooManyPixels,
+    TooManySteps,
+    TooManyWaiting,
+)
+from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
+from bot.core.ports import Irremovable
+from bot.texts.amounts import credit, moment
+from bot.texts.held_up import paused
+from bot.texts.language import Language
+from engine.contract import choice_of
+
+NAME_SHOWN = 60
+
+
+def refusal(refused: Refused, to: Language) -> str:
+    match refused:
+        case (
+            TooManyPixels()
+            | NoSizeOfModel()
+            | TooFarUpscaled()
+            | TooManySteps()
+            | TooManyImages()
+            | TooDear()
+        ):
+            return _of_the_picture(refused, to)
+        case TooManyWaiting() | CreditsSpent() | DaySpent():
+            return _of_what_was_used(refused, to)
+        case Blocked():
+            return to.gettext(
+                "You are blocked from making images on this server: only its admins can change that."
+            )
+        case DiskFull():
+            return to.gettext(
+                "Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
+            )
+        case InputGone():
+            return to.gettext("The picture this was made from is no longer kept: use /imagine with it again.")
+        case Repeated():
+            return to.gettext("This request is already on its way.")
+        case PressedBefore():
+            return to.gettext("You already pressed this button: that image is still being made.")
+        case LineFull():
+            return to.gettext("The line is full for everybody: try again in a few minutes.")
+        case NoSuchModel() | SizeAndAspect() | ShapeIsKept() | ShapeUnknown():
+            return _of_the_wish(refused, to)
+        case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
+            return _for_now(refused, to)
+
+
+def _of_the_wish(refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnknown, to: Language) -> str:
+    match refused:
+        case NoSuchModel(name=name, offered=offered):
+            return to.gettext(
+                "There is no model “{name}” here: use {offered}.",
+                name=name[:NAME_SHOWN],
+                offered=choice_of(name, offered),
+            )
+        case SizeAndAspect():
+            return to.gettext("Give either a size or an aspect, not both.")
+        case ShapeIsKept():
+            return to.gettext("Upscaling keeps the image's shape: leave out size and aspect.")
+        case ShapeUnknown():
+            return to.gettext("Discord can't tell how large this image is: save it anew and attach that.")
+
+
+def _of_the_picture(
+    refused: TooManyPixels | NoSizeOfModel | TooFarUpscaled | TooManySteps | TooManyImages | TooDear,
+    to: Language,
+) -> str:
+    match refused:
+        case TooManyPixels(size=size, most=most, side=side):
+            return to.gettext(
+                "{size} is above your limit of {most} pixels: ask for {side}x{side} or smaller.",
+                size=size,
+                most=to.number(most),
+                side=side,
+            )
+        case NoSizeOfModel(size=size, most=most, model=model):
+            return to.gettext(
+                "{size} is above your limit of {most} pixels: {model} draws no picture as small as that, so name "
+                "another model.",
+                size=size,
+                most=to.number(most),
+                model=model,
+            )
+        case TooFarUpscaled(size=size, most=most, times=times):
+            if times is None:
+                return to.gettext(
+                    "{size} is above your limit of {most} pixels: take a smaller image.",
+                    size=size,
+                    most=to.number(most),
+                )
+            return to.ngettext(
+                "{size} is above your limit of {most} pixels: upscale {count} time.",
+                "{size} is above your limit of {most} pixels: upscale {count} times.",
+                times,
+                size=size,
+                most=to.number(most),
+            )
+        case TooManySteps(steps=steps, most=most):
+            return to.ngettext(
+                "{count} step is above your limit of {most}.",
+                "{count} steps are above your limit of {most}.",
+                steps,
+                most=most,
+            )
+        case TooManyImages(images=images, most=most):
+            return to.ngettext(
+                "{count} image is above your limit of {most} per request.",
+                "{count} images are above your limit of {most} per request.",
+                images,
+                most=most,
+            )
+        case TooDear(cost=cost, per_day=per_day):
+            return to.gettext(
+                "This costs {cost} and your day has {per_day}: ask for fewer images, fewer steps or a smaller size.",
+                cost=credit(cost, to),
+                per_day=credit(per_day, to),
+            )
+
+
+def _of_what_was_used(refused: TooManyWaiting | CreditsSpent | DaySpent, to: Language) -> str:
+    match refused:
+        case TooManyWaiting(waiting=waiting, most=most) if waiting > most:  # it was lowered since
+            return to.ngettext(
+                "You have {count} request waiting, and may have {most}: wait for one to finish or cancel one.",
+                "You have {count} requests waiting, and may have {most}: wait for one to finish or cancel one.",
+                waiting,
+                most=most,
+            )
+        case TooManyWaiting(waiting=waiting, most=most):
+            return to.gettext(
+                "You have {waiting} of {most} requests waiting: wait for one to finish or cancel one.",
+                waiting=waiting,
+                most=most,
+            )
+        case CreditsSpent(cost=cost, left=left, per_day=per_day, renew_at=renew_at):
+            return to.gettext(
+                "This costs {cost} and you have {left} of {per_day} left today; they renew {when}.",
+                cost=credit(cost, to),
+                left=left,
+                per_day=per_day,
+                when=moment(renew_at),
+            )
+        case DaySpent(price=price):
+            return to.gettext(
+                "It costs {price}, and those of the day you asked for it are used up: ask for a new one with /imagine.",
+                price=credit(price, to),
+            )
+
+
+def _for_now(refused: Closing | EngineBroken | EnginePaused | EngineStarts, to: Language) -> str:
+    match refused:
+        case Closing():
+            return to.gettext("Easel is being restarted: ask again in a minute.")
+        case EngineBroken(reason=reason):
+            return to.gettext("The image engine can't work right now: {reason}", reason=reason)
+        case EnginePaused():
+            return to.gettext(
+                "{paused} Places in line are kept; please ask again later.", paused=paused(refused, to)
+            )
+        case EngineStarts():
+            return to.gettext("The image engine is just starting: try again in a few seconds.")
+
+
+def not_removed(problem: Irremovable, to: Language) -> str:
+    """Why a message stays that somebody wanted to be deleted."""
+    if problem.is_forbidden:
+        return to.gettext("I may not delete messages in this channel any more: ask an admin.")
+    return to.gettext("Discord did not delete the message: try again later.")

@@ -1,0 +1,246 @@
+"""A request in words: what of it matters to its picture, as lines for people and as the command that asks for it again. Pure.
+
+`RequestFacts` decide what matters, for the chat and for the shell alike; the rest of this file says it as the chat does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from bot.job import Job
+from bot.texts import amounts
+from bot.texts.language import Language
+from engine.contract import GenerationRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFacts:
+    """What was asked for, and None or empty for what makes no difference to the picture."""
+
+    prompt: str
+    negative_prompt: str
+    size: str
+    """Of the finished picture."""
+    steps: int | None
+    guidance: float | None
+    seed: int | None
+    last_seed: int | None
+    """Of the last image where there are several."""
+    sampler: str | None
+    images: int
+    model: str
+    loras: str
+    """As an option takes them; empty where there are none."""
+    has_image: bool
+    has_mask: bool
+    strength: float | None
+    """How much of the image is drawn anew."""
+    upscale: int | None
+    """How many times as large it is made; its size follows from that."""
+    is_plain: bool
+    """Enlarged by arithmetic alone."""
+
+    @classmethod
+    def of(cls, request: GenerationRequest) -> Self:
+        is_drawn = not request.is_seedless
+        several = request.images > 1
+        return cls(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt if is_drawn else "",
+            size=request.size,
+            steps=request.steps if is_drawn else None,
+            guidance=request.guidance_scale if is_drawn else None,
+            seed=request.seed if is_drawn else None,
+            last_seed=request.seed_of(request.images - 1) if is_drawn and several else None,
+            sampler=request.sampler if is_drawn or request.is_plain else None,
+            images=request.images if is_drawn else 1,
+            model=request.model,
+            loras=", ".join(map(str, request.loras)),
+            has_image=request.image is not None,
+            has_mask=request.mask is not None,
+            strength=request.strength if is_drawn else None,
+            upscale=request.upscale if request.upscale > 1 else None,
+            is_plain=request.is_plain,
+        )
+
+
+Shown = Callable[[str], str]
+"""What makes a name fit for a message."""
+
+
+# ------------------------------------------------------------------ under a picture
+
+
+def settings(job: Job, to: Language, *, shown: Shown) -> str:
+    """All that matters to a picture and how long it took, on one line."""
+    facts = RequestFacts.of(job.request)
+    parts = [*_drawing(facts, to), start(facts, to), shown(facts.loras), shown(facts.model)]
+    if job.render_seconds is not None:
+        parts.append(amounts.seconds(job.render_seconds, to))
+    return " · ".join(part for part in parts if part)
+
+
+def _drawing(facts: RequestFacts, to: Language) -> Iterator[str]:
+    if facts.seed is not None:
+        seeds = f"`{facts.seed}`" + (f" … `{facts.last_seed}`" if facts.last_seed is not None else "")
+        yield to.gettext("seed {seed}", seed=seeds)
+    yield amounts.size(facts.size)
+    if facts.steps is not None:
+        yield to.gettext("{steps} steps", steps=facts.steps)
+    if facts.guidance is not None:
+        yield to.gettext("guidance {guidance}", guidance=format(facts.guidance, "g"))
+    if facts.sampler is not None and not facts.is_plain:
+        yield facts.sampler
+
+
+def start(facts: RequestFacts, to: Language) -> str:
+    """What a picture was made from besides words; empty where nothing."""
+    times, at = facts.upscale, "" if facts.strength is None else f"{facts.strength:g}"
+    if times is not None and facts.is_plain:
+        return to.gettext("upscaled {times}× with Lanczos", times=times)
+    if times is not None and at:
+        return to.gettext("upscaled {times}× at {strength}", times=times, strength=at)
+    if times is not None:
+        return to.gettext("upscaled {times}×", times=times)
+    if at and facts.has_mask:
+        return to.gettext("within a mask of an image at {strength}", strength=at)
+    return to.gettext("from an image at {strength}", strength=at) if at else ""
+
+
+def withheld(job: Job, to: Language) -> str:
+    """What the safety checker kept back; empty where nothing."""
+    count, of = sum(image.flagged for image in job.images), len(job.images)
+    if not count:
+        return ""
+    if of == 1:
+        return to.gettext("The image was withheld by the model's safety checker and not charged.")
+    return to.ngettext(
+        "{count} of {of} images were withheld by the model's safety checker and not charged.",
+        "{count} of {of} images were withheld by the model's safety checker and not charged.",
+        count,
+        of=of,
+    )
+
+
+def asked_in(header: str, channel: str, to: Language) -> str:
+    """Above a picture that is not where it was asked for."""
+    return to.gettext("{header} in {channel}", header=header, channel=channel)
+
+
+def unfinished(prompt: str, to: Language) -> str:
+    """The alternative text of a preview."""
+    return to.gettext("Unfinished: {prompt}", prompt=prompt)
+
+
+# ------------------------------------------------------------------ ℹ️ Info
+
+
+def asked(job: Job, to: Language) -> str:
+    """By whom and when, what became of it, and what it cost."""
+    when = f"<t:{int(job.created_at)}:f>"
+    return to.gettext(
+        "**By {who}**, asked {when}, {state}, {price}",
+        who=amounts.mention(job.user_id),
+        when=when,
+        state=job.state,
+        price=amounts.credit(job.charged, to),
+    )
+
+
+def seeds(job: Job, to: Language) -> str:
+    told = [image.seed for image in job.images] or [job.request.seed]
+    return to.gettext("Seeds: {seeds}", seeds=", ".join(map(str, told)))
+
+
+def parent(to: Language) -> str:
+    return to.gettext("Made by 🔄 Reroll from another message")
+
+
+def files_to_attach(facts: RequestFacts, to: Language) -> Iterator[str]:
+    """A line for what a command can't carry, if it is to carry anything."""
+    if facts.has_mask:
+        yield to.gettext("Attach the same image and mask to the command.")
+    elif facts.has_image:
+        yield to.gettext("Attach the same image to the command.")
+
+
+# ------------------------------------------------------------------ a command that draws another picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharactersLost:
+    """Discord's form can't hold every character of it."""
+
+    option: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptMissing:
+    """Discord's form wants one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misread:
+    how: str
+    """The contract's words, as the end of a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightTooLong:
+    """That of a LoRA has more digits than the option takes."""
+
+
+Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong
+"""Why the command would draw another picture after it was copied."""
+
+
+def uncopied(why: Uncopied, to: Language) -> str:
+    return to.gettext("The command can't be copied exactly: {reason}.", reason=_reason(why, to))
+
+
+def _reason(why: Uncopied, to: Language) -> str:
+    match why:
+        case CharactersLost(option=option):
+            return to.gettext(
+                "Discord's form can't hold every character of its {option}", option=option.replace("_", " ")
+            )
+        case PromptMissing():
+            return to.gettext("Discord's form wants a prompt, and it has none")
+        case Misread(how=how):
+            return how
+        case WeightTooLong():
+            return to.gettext("the weight of a LoRA has more digits than the option takes")
+
+
+# ------------------------------------------------------------------ /history
+
+
+def page(first: int, last: int, total: int, to: Language) -> str:
+    return to.gettext("**Your images** {first}–{last} of {total}", first=first, last=last, total=total)
+
+
+def unpaid(prompt: str, job: Job, price: int, to: Language) -> str:
+    """An entry of what could not be posted; its person may still have it."""
+    return to.gettext(
+        "{prompt} (could not be posted, not charged: 📥 {number} for {price})",
+        prompt=prompt,
+        number=job.id,
+        price=amounts.credit(price, to),
+    )
+
+
+def unposted(prompt: str, job: Job, to: Language) -> str:
+    return to.gettext("{prompt} (could not be posted: 📥 {number})", prompt=prompt, number=job.id)
+
+
+def entry(title: str, job: Job, to: Language, *, shown: Shown) -> str:
+    facts = RequestFacts.of(job.request)
+    told = [
+        to.gettext("seed {seed}", seed=job.request.seed),
+        facts.size,
+        start(facts, to),
+        shown(facts.model),
+    ]
+    return f"{title} {amounts.moment(job.created_at)} · {', '.join(filter(None, told))}"

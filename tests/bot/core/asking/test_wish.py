@@ -1,0 +1,126 @@
+"""What was typed, how a row keeps it, and the request that it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.asking.refused import Unmet
+from bot.core.asking.wish import UNKNOWN, Picture, Wish, resolve
+from engine.contract import AdapterInfo, InvalidRequest, Lora, ModelInfo
+from tests.kit import said
+
+MODEL = ModelInfo(id="m", title="M", takes_images=True, loras=(AdapterInfo(name="ink"),))
+UPSCALER = replace(MODEL, id="4x", scale=4)
+CAT = Picture(name="cat.png", size=(128, 96))
+OPTIONS: dict[str, st.SearchStrategy[Any]] = {
+    "negative_prompt": st.text(max_size=9),
+    "image": st.text(max_size=9),
+    "mask": st.text(max_size=9),
+    "strength": st.floats(0.01, 1),
+    "upscale": st.integers(2, 8),
+    "aspect": st.sampled_from(["3:2", "1:1"]),
+    "size": st.text(max_size=9),
+    "steps": st.integers(1, 150),
+    "guidance": st.floats(1, 30),
+    "seed": st.integers(-1, 2**32 - 1),
+    "sampler": st.text(max_size=9),
+    "images": st.integers(1, 10),
+    "model": st.text(max_size=9),
+    "lora": st.text(max_size=9),
+}
+
+
+@given(st.fixed_dictionaries({"prompt": st.text(max_size=20)}, optional=OPTIONS))
+def test_a_row_gives_back_what_was_typed(options: dict[str, Any]) -> None:
+    """Option for option, of files their names; what was left out stays out."""
+    assert Wish.of(options).options() == options
+
+
+def test_a_row_of_another_version_is_understood_as_far_as_it_can_be() -> None:
+    """An option that this version does not know is left out, and so is one that was kept as nothing."""
+    kept = {"prompt": "a fox", "style": "ink", "mask": None, "steps": 5}
+
+    assert Wish.of(kept) == Wish(prompt="a fox", steps=5)
+    assert Wish.of({}) == Wish(prompt="")
+
+
+def test_what_is_left_out_is_the_models_own() -> None:
+    """A prompt alone takes every default of the model and the seed that was drawn for it."""
+    request = resolve(Wish(prompt="a fox"), MODEL, seed=5)
+
+    assert request == MODEL.request(prompt="a fox", seed=5)
+    assert (request.width, request.height, request.images) == (MODEL.width, MODEL.height, 1)
+
+
+@pytest.mark.parametrize(("typed", "seed"), [(None, 5), (-1, 5), (0, 0), (7, 7)])
+def test_a_seed_that_was_given_counts(typed: int | None, seed: int) -> None:
+    """-1 and nothing are random."""
+    assert resolve(Wish(prompt="a fox", seed=typed), MODEL, seed=5).seed == seed
+
+
+def test_everything_that_was_given_counts() -> None:
+    """Each option lands in its field of the request."""
+    wish = Wish(
+        prompt="a fox",
+        negative_prompt="blur",
+        size="128x256",
+        steps=9,
+        guidance=3.5,
+        sampler="Euler",
+        images=2,
+        lora="ink:0.5",
+        image=CAT,
+        mask=replace(CAT, name="mask.png", digest="ab" * 32),
+        strength=0.3,
+    )
+    request = resolve(wish, MODEL, seed=5)
+
+    assert (request.prompt, request.negative_prompt, request.size) == ("a fox", "blur", "128x256")
+    assert (request.steps, request.guidance_scale, request.sampler, request.images) == (9, 3.5, "Euler", 2)
+    assert (request.image, request.mask, request.strength) == (UNKNOWN, "ab" * 32, 0.3)
+    assert request.loras == (Lora(name="ink", weight=0.5),)
+
+
+def test_a_picture_has_the_shape_of_its_image_unless_another_was_asked_for() -> None:
+    """Known from its size alone; where that is not known the model's own size holds."""
+
+    def size_with(**options: Any) -> tuple[int, int]:
+        request = resolve(Wish(prompt="a fox", **options), MODEL, seed=5)
+        return request.width, request.height
+
+    assert size_with(image=CAT) == MODEL.size_like(128, 96)
+    assert size_with(image=CAT, aspect="2:1") == MODEL.size_for("2:1")
+    assert size_with(image=replace(CAT, size=None)) == (MODEL.width, MODEL.height)
+
+
+def test_an_upscaler_enlarges_as_often_as_it_does() -> None:
+    """Where nothing was said; else as often as was said."""
+    plain, twice = (
+        resolve(Wish(prompt="", image=CAT, upscale=times), UPSCALER, seed=5) for times in (None, 2)
+    )
+
+    assert (plain.upscale, plain.size) == (4, "512x384")
+    assert (twice.upscale, twice.size) == (2, "256x192")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"size": "64x64", "aspect": "1:1"}, "either a size or an aspect"),
+        ({"image": CAT, "upscale": 2, "aspect": "1:1"}, "leave out size and aspect"),
+        ({"image": Picture(name="x"), "upscale": 2}, "how large this image is"),
+        ({"lora": ":"}, "name:weight"),
+        ({"size": "huge"}, "huge"),
+    ],
+)
+def test_what_contradicts_itself_is_a_sentence(options: dict[str, Any], sentence: str) -> None:
+    """Before anything is fetched or stored."""
+    with pytest.raises((InvalidRequest, Unmet)) as caught:
+        resolve(Wish(prompt="a fox", **options), MODEL, seed=5)
+    error = caught.value
+    assert sentence in (said.refusal(error.refused) if isinstance(error, Unmet) else str(error))

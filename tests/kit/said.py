@@ -1,0 +1,30 @@
+"""What people read of the bot's facts, in English."""
+
+from __future__ import annotations
+
+from bot.core.asking.refused import Refused
+from bot.core.held_up import HeldUp
+from bot.core.news import News
+from bot.job import Reason
+from bot.texts import for_operator, held_up, reasons, refusals
+from bot.texts.language import ENGLISH
+
+
+def refusal(refused: object) -> str:
+    """Of what has to be a refusal."""
+    assert isinstance(refused, Refused), refused
+    return refusals.refusal(refused, ENGLISH)
+
+
+def hint(by: HeldUp | None, *, is_own: bool = True) -> str:
+    """Of what has to be held up."""
+    assert by is not None
+    return held_up.held_up(by, ENGLISH, is_own=is_own)
+
+
+def why(reason: Reason) -> str:
+    return reasons.why(reason, ENGLISH)
+
+
+def news(told: News) -> str:
+    return for_operator.news(told, ENGLISH)
