@@ -26,8 +26,9 @@ from engine.contract import (
 )
 from engine.families.sd import SdCanvas, SdFamily
 from engine.families.sdxl import SdxlFamily
-from engine.loop.job import Loaded, Manner
+from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
+from engine.loop.widths import Widths
 from engine.loop.worker import Worker
 from engine.pictures import metadata, spool
 from engine.pictures.decoding import Inputs
@@ -215,8 +216,8 @@ def turns(machine: Machine, folder: Path, mode: Mode, rows: int) -> Turns:
     family = (WatchedXl if machine.info.family == "sdxl" else Watched)(machine.pipeline)
     controls: queue.Queue[Control] = queue.Queue()
     events: list[Event] = []
-    loaded = Loaded(model=machine.info, family=family, manner=Manner(mode=mode, rows=rows), fingerprint={})
-    worker: Worker[SdCanvas] = Worker(
+    loaded = Loaded(info=machine.info, family=family, widths=Widths(mode, rows), fingerprint={})
+    worker = Worker(
         shelf=Shelf(loaded),
         slots=4,
         folder=folder,

@@ -415,7 +415,9 @@ def test_damaged_hidden_settings_are_none(mark: bytes, data: bytes) -> None:
 def test_little_that_is_hidden_is_unpacked() -> None:
     """What unpacks to more than a text may have is cut there, and no longer what it says it is."""
     assert (
-        metadata.read(hidden(b"stealth_pngcomp", gzip.compress(b'{"a":' + b" " * 3_000_000 + b'"x"}', mtime=0)))
+        metadata.read(
+            hidden(b"stealth_pngcomp", gzip.compress(b'{"a":' + b" " * 3_000_000 + b'"x"}', mtime=0))
+        )
         is None
     )
 
