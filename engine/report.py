@@ -147,9 +147,9 @@ def here(
     facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
     facts.update(adapters.digests(models, adapter_keys))
     if compiled:
-        from engine.unet import compiled
+        from engine.unet.compiled import compiler, words
 
-        facts.update({"unet": compiled.words()} if compiled.compiler() else {})
+        facts.update({"unet": words()} if compiler() else {})
     return facts
 
 

@@ -175,7 +175,7 @@ class Watched(SdFamily):
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
         self.canvases: list[SdCanvas] = []
-        self.forwards: list[Sequence[SdCanvas]] = []
+        self.drawn: list[Sequence[SdCanvas]] = []
         self.decoded: list[SdCanvas] = []
         self.during: dict[int, Callable[[], None]] = {}
         """What happens during forward n, counted from 1."""
@@ -185,8 +185,8 @@ class Watched(SdFamily):
         return self.canvases[-1]
 
     def predict(self, canvases: Sequence[SdCanvas], *, padded: int | None) -> list[Any]:
-        self.forwards.append(list(canvases))
-        if act := self.during.get(len(self.forwards)):
+        self.drawn.append(list(canvases))
+        if act := self.during.get(len(self.drawn)):
             act()
         return super().predict(canvases, padded=padded)
 
@@ -198,7 +198,7 @@ class Watched(SdFamily):
         """The forwards that had this canvas."""
         return [
             number
-            for number, canvases in enumerate(self.forwards, 1)
+            for number, canvases in enumerate(self.drawn, 1)
             if any(one is canvas for one in canvases)
         ]
 

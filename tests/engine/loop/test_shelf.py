@@ -141,7 +141,7 @@ def test_who_is_in_use_is_waited_for() -> None:
         assert shelf.fetch("second", in_use=frozenset({"first"})) is None
     assert shelf.loaded == ("first",)
     assert not shelf.is_opening
-    assert fetched(shelf, "second").model.id == "second"
+    assert fetched(shelf, "second").info.id == "second"
     assert shelf.loaded == ("second",)
 
 
@@ -154,7 +154,7 @@ def test_waiting_costs_no_look_at_each_tick() -> None:
     for _ in range(50):
         assert shelf.fetch("second", in_use=frozenset({"first"})) is None
     assert source.looks <= 2 * looks
-    assert fetched(shelf, "second").model.id == "second"
+    assert fetched(shelf, "second").info.id == "second"
 
 
 def test_memory_that_comes_back_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_memory_that_comes_back_late_is_waited_for(monkeypatch: pytest.MonkeyPat
     assert shelf.fetch("second", in_use=frozenset()) is None
     source.shelf = lambda: shelf.loaded
     now[0] = 4.0
-    assert fetched(shelf, "second").model.id == "second"
+    assert fetched(shelf, "second").info.id == "second"
 
     source.shelf = lambda: ("second",)
     assert shelf.fetch("third", in_use=frozenset()) is None
@@ -190,7 +190,7 @@ def test_what_memory_bounded_once_is_asked_anew() -> None:
     """A model that was opened beside others offers what it did before, for when there is more room."""
     source = Models()
     shelf = a_shelf(source)
-    fetched(shelf, "second").model = replace(SECOND, pixels_max=64)
+    fetched(shelf, "second").info = replace(SECOND, pixels_max=64)
     assert shelf.info("second") == SECOND
 
 
@@ -322,7 +322,7 @@ def test_sizes_that_no_longer_fit_are_refused_after_loading(tmp_path: Path) -> N
     class Smaller(Models):
         def open(self, model_id: str) -> Generator[None, None, Loaded]:
             found = yield from super().open(model_id)
-            found.model = replace(found.model, title="Second", pixels_max=128 * 128)
+            found.info = replace(found.info, title="Second", pixels_max=128 * 128)
             return found
 
     bench = a_bench(tmp_path, Smaller())
