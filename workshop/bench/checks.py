@@ -197,9 +197,7 @@ class Watched(SdFamily):
     def numbers_with(self, canvas: SdCanvas) -> list[int]:
         """The forwards that had this canvas."""
         return [
-            number
-            for number, canvases in enumerate(self.drawn, 1)
-            if any(one is canvas for one in canvases)
+            number for number, canvases in enumerate(self.drawn, 1) if any(one is canvas for one in canvases)
         ]
 
 
