@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, distribution
+from contextlib import contextmanager
+from importlib.metadata import EntryPoints, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from bot import __version__
 from bot.shell import streams
@@ -24,7 +25,39 @@ if TYPE_CHECKING:
 
 PROGRAMS = "easel.commands"
 """The group of entry points by which packages bring further commands: functions as typer takes them."""
+
+
+class Commands(TyperGroup):
+    """Ours, and those of packages that were installed with us, such as `easel bench`: none of them is known here.
+
+    Typer brings a copy of click of its own, whose types have no public names.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *(program.name for program in _programs())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        for program in _programs():
+            if program.name == cmd_name:
+                alone = typer.Typer(
+                    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+                )
+                alone.command(cmd_name)(program.load())
+                return typer.main.get_command(alone)
+        return None
+
+
+def _programs() -> EntryPoints:
+    try:
+        return distribution("easel").entry_points.select(group=PROGRAMS)
+    except PackageNotFoundError:  # run from a folder, not installed
+        return EntryPoints()
+
+
 app = typer.Typer(
+    cls=Commands,
     help="/imagine for your own Discord server, on your own GPU.",
     epilog="Exit codes: 0 ended as told, 1 failed, 2 wrong usage, 75 another Easel uses this data folder, "
     "78 the owner must act first: settings, token, folders or a damaged database.",
@@ -65,19 +98,11 @@ UpscalerOption = Annotated[
 def main() -> None:
     """The program `easel`: whatever a command prints goes through `bot.shell.streams`."""
     streams.prepare(os.environ)
-    add_programs(app)
     try:
         app()
     finally:
         if (failed := streams.finish()) is not None:
             sys.exit(failed)
-
-
-def add_programs(to: typer.Typer) -> None:
-    """Commands of other packages that were installed with us, such as `easel bench`: none of them is known here."""
-    with suppress(PackageNotFoundError):
-        for program in distribution("easel").entry_points.select(group=PROGRAMS):
-            to.command(program.name)(program.load())
 
 
 def _print_version(wanted: bool) -> None:

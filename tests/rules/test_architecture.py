@@ -13,7 +13,7 @@ from bot.job import TRANSITIONS, JobState
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
-    path for name in ("bot", "engine", "workshop.rehearsal") for path in (ROOT / name).rglob("*.py")
+    path for name in ("bot", "engine", "workshop") for path in (ROOT / name).rglob("*.py")
 )
 TESTS = sorted(
     path for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py" or path.stat().st_size

@@ -20,10 +20,10 @@ from bot.chat.look.job_view import PREVIEW
 from workshop.rehearsal.loopback.driver import LoopbackDiscord, Permission
 from workshop.rehearsal.redirect import ADDRESS_VARIABLE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 """Where a child starts, so that it imports the same Easel as we do."""
 OWN_VARIABLES = ("EASEL_", "DISCORD_TOKEN")
-"""How the settings of whoever runs this begin; with them a workshop.rehearsal could play in the real data folder."""
+"""How the settings of whoever runs this begin; with them a rehearsal could play in the real data folder."""
 
 
 def png(width: int, height: int, colour: str = "red") -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import sys
 import threading
@@ -20,9 +21,9 @@ from bot.config import Settings, load
 from bot.shell import child
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
-from bot.shell.doctor import online
+from bot.shell.doctor import data, engine, online, packages
 from bot.shell.doctor import report as doctor
-from bot.shell.doctor.report import Finding, Status
+from bot.shell.doctor.finding import Finding, Status
 from bot.store import Store
 from bot.store.backup import back_up, name_for
 from bot.store.db import Database
@@ -71,7 +72,7 @@ async def test_a_look_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_stays_away(tmp_path: Path) -> None:
     """The data folder is not made by looking for it."""
-    finding = only(doctor.check_data(settings_in(tmp_path / "a" / "b")))
+    finding = only(data.check_data(settings_in(tmp_path / "a" / "b")))
 
     assert finding.status in {Status.OK, Status.WARN}
     assert not (tmp_path / "a").exists()
@@ -115,10 +116,10 @@ def test_json_says_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_packages_are_compared_with_the_pins(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing package is red, another version than the pinned one yellow, a build tag like +cpu neither."""
     installed = {"torch": "2.13.0+cpu", "aiosqlite": "0.1"}
-    monkeypatch.setattr(doctor, "_required", lambda: ("torch", "aiosqlite", "Pillow"))
-    monkeypatch.setattr(doctor, "_installed", installed.get)
+    monkeypatch.setattr(packages, "_required", lambda: ("torch", "aiosqlite", "Pillow"))
+    monkeypatch.setattr(packages, "_installed", installed.get)
 
-    findings = list(doctor.check_packages(Settings()))
+    findings = list(packages.check_packages(Settings()))
 
     assert [(finding.status, finding.text.split()[0]) for finding in findings] == [
         (Status.WARN, "aiosqlite"),
@@ -129,7 +130,7 @@ def test_packages_are_compared_with_the_pins(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_this_machine_has_all_packages() -> None:
     """The environment the tests run in is the pinned one."""
-    assert only(doctor.check_packages(Settings())).status is Status.OK
+    assert only(packages.check_packages(Settings())).status is Status.OK
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_this_machine_has_all_packages() -> None:
 )
 def test_the_wal_bug_is_known_by_version(version: tuple[int, int, int], is_hit: bool) -> None:
     """3.7.0 to 3.51.2 have the bug, except the repaired 3.44.6 and 3.50.7 and what follows them in their branch."""
-    assert doctor.has_wal_bug(version) is is_hit
+    assert packages.has_wal_bug(version) is is_hit
 
 
 # ------------------------------------------------------------------ token, data, database
@@ -158,7 +159,7 @@ def test_the_wal_bug_is_known_by_version(version: tuple[int, int, int], is_hit: 
 
 def test_no_token_is_red(tmp_path: Path) -> None:
     """Without a token the line says where one comes from."""
-    finding = only(doctor.check_token(settings_in(tmp_path)))
+    finding = only(data.check_token(settings_in(tmp_path)))
 
     assert finding.status is Status.BAD
     assert "DISCORD_TOKEN" in finding.fix
@@ -172,7 +173,7 @@ def test_a_token_file_is_for_its_owner_alone(tmp_path: Path, mode: int, status: 
     file = tmp_path / "token"
     file.write_text(TOKEN)
     file.chmod(mode)
-    finding = only(doctor.check_token(settings_in(tmp_path, DISCORD_TOKEN_FILE=str(file))))
+    finding = only(data.check_token(settings_in(tmp_path, DISCORD_TOKEN_FILE=str(file))))
 
     assert finding.status is status
     assert (finding.fix == f"chmod 600 {file}") is (status is Status.BAD)
@@ -181,7 +182,7 @@ def test_a_token_file_is_for_its_owner_alone(tmp_path: Path, mode: int, status: 
 def test_the_token_is_never_printed(tmp_path: Path) -> None:
     """Whatever the token looks like, the report does not repeat it."""
     for token in (TOKEN, "misshapen-token"):
-        finding = only(doctor.check_token(settings_in(tmp_path, DISCORD_TOKEN=token)))
+        finding = only(data.check_token(settings_in(tmp_path, DISCORD_TOKEN=token)))
         assert token not in finding.text + finding.fix
         assert finding.status is (Status.OK if token == TOKEN else Status.WARN)
 
@@ -190,13 +191,13 @@ def test_a_data_folder_that_is_a_file_is_red(tmp_path: Path) -> None:
     """A file in the place of the data folder is told."""
     (tmp_path / "data").write_text("")
 
-    assert only(doctor.check_data(settings_in(tmp_path / "data"))).status is Status.BAD
+    assert only(data.check_data(settings_in(tmp_path / "data"))).status is Status.BAD
 
 
 def test_a_read_only_data_folder_is_red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder we may not write to is red, with the chown that mends it."""
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    finding = only(doctor.check_data(settings_in(tmp_path)))
+    finding = only(data.check_data(settings_in(tmp_path)))
 
     assert finding.status is Status.BAD
     assert finding.fix.startswith("sudo chown")
@@ -212,16 +213,16 @@ def test_a_full_disk_is_told(
 ) -> None:
     """Little room is yellow, next to none red."""
     usage = type("Usage", (), {"free": free})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
-    assert only(doctor.check_data(settings_in(tmp_path))).status is status
+    assert only(data.check_data(settings_in(tmp_path))).status is status
 
 
 def test_a_damaged_database_is_red(tmp_path: Path) -> None:
     """A file that is no database is found and named."""
     settings = settings_in(tmp_path)
     settings.database.write_bytes(b"this is no database at all" * 100)
-    finding = next(iter(doctor.check_database(settings)))
+    finding = next(iter(data.check_database(settings)))
 
     assert finding.status is Status.BAD
     assert str(settings.database) in finding.text
@@ -231,10 +232,10 @@ async def test_a_sound_database_is_green(tmp_path: Path) -> None:
     """A database that the store made passes, while it is open too."""
     settings = settings_in(tmp_path)
     database = await Database.open(settings.database)
-    assert only(doctor.check_database(settings)).status is Status.OK
+    assert only(data.check_database(settings)).status is Status.OK
     await database.close()
 
-    assert only(doctor.check_database(settings)).status is Status.OK
+    assert only(data.check_database(settings)).status is Status.OK
 
 
 def test_a_newer_database_is_red(tmp_path: Path) -> None:
@@ -244,7 +245,7 @@ def test_a_newer_database_is_red(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version=999")
     connection.close()
 
-    assert "999" in next(iter(doctor.check_database(settings))).text
+    assert "999" in next(iter(data.check_database(settings))).text
 
 
 # ------------------------------------------------------------------ device and model
@@ -269,7 +270,7 @@ def test_the_device_is_judged(
     device: str, facts: dict[str, Any], has_driver: bool, status: Status, words: str
 ) -> None:
     """A configured card that torch can't see is red; a card left unused is yellow, with what would use it."""
-    finding = doctor.judge_device(device, facts, has_driver=has_driver)
+    finding = engine.judge_device(device, facts, has_driver=has_driver)
 
     assert finding.status is status
     assert words in finding.text + finding.fix
@@ -293,7 +294,7 @@ def make_model(folder: Path) -> Path:
 
 def test_a_complete_model_folder_is_green(tmp_path: Path) -> None:
     """A folder in which the engine's own check misses nothing passes."""
-    finding = doctor.judge_model(str(make_model(tmp_path)), offline=True)
+    finding = engine.judge_model(str(make_model(tmp_path)), offline=True)
 
     assert (finding.status, finding.text) == (Status.OK, str(tmp_path))
 
@@ -305,7 +306,7 @@ def test_an_incomplete_model_folder_is_red(tmp_path: Path, lost: str) -> None:
     """A missing file is found and named."""
     folder = make_model(tmp_path / "model")
     (folder / lost).unlink()
-    finding = doctor.judge_model(str(folder), offline=False)
+    finding = engine.judge_model(str(folder), offline=False)
 
     assert finding.status is Status.BAD
     assert lost in finding.text
@@ -314,7 +315,7 @@ def test_an_incomplete_model_folder_is_red(tmp_path: Path, lost: str) -> None:
 
 def test_a_folder_that_does_not_exist_is_red(tmp_path: Path) -> None:
     """A path that leads nowhere is told by its last part."""
-    finding = doctor.judge_model(str(tmp_path / "nowhere"), offline=False)
+    finding = engine.judge_model(str(tmp_path / "nowhere"), offline=False)
 
     assert finding.status is Status.BAD
     assert "nowhere" in finding.text
@@ -331,7 +332,7 @@ def test_half_a_download_is_told(
     (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
-    finding = doctor.judge_model("owner/name", offline=offline)
+    finding = engine.judge_model("owner/name", offline=offline)
 
     assert finding.status is status
     assert "vae/diffusion_pytorch_model.safetensors" in finding.text
@@ -344,7 +345,7 @@ def test_a_hub_model_that_is_not_here(
 ) -> None:
     """A model the cache lacks will be downloaded, which offline forbids."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    finding = doctor.judge_model("owner/name", offline=offline)
+    finding = engine.judge_model("owner/name", offline=offline)
 
     assert finding.status is status
     assert finding.fix == "hf download owner/name"
@@ -353,7 +354,7 @@ def test_a_hub_model_that_is_not_here(
 def test_a_revision_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that fetches a pinned model names its revision as that program wants it."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert doctor.judge_model("owner/name@v1", offline=True).fix == "hf download owner/name --revision v1"
+    assert engine.judge_model("owner/name@v1", offline=True).fix == "hf download owner/name --revision v1"
 
 
 def test_a_single_file_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,15 +368,15 @@ def test_a_single_file_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text)
-    assert doctor.judge_model(str(file), offline=False).status is Status.OK
-    finding = doctor.judge_model(str(file), offline=True)
+    assert engine.judge_model(str(file), offline=False).status is Status.OK
+    finding = engine.judge_model(str(file), offline=True)
     assert finding.status is Status.BAD
     assert "needs a few small files of stable-diffusion-v1-5" in finding.text
 
 
 def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
     """Without a model the report says what will draw, and that its files are complete."""
-    told, checked = doctor.check_model(settings_in(tmp_path))
+    told, checked = engine.check_model(settings_in(tmp_path))
 
     assert told.status is Status.WARN
     assert "starter model" in told.text
@@ -385,17 +386,17 @@ def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
 def test_the_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which profile would hold, and why; where that can't be found out, what is in the way."""
     settings = settings_in(tmp_path, EASEL_ENGINE_PROFILE="low", EASEL_ENGINE_DEVICE="cpu")
-    assert only(doctor.check_profile(settings)).text == "Profile low: as the configuration says."
+    assert only(engine.check_profile(settings)).text == "Profile low: as the configuration says."
 
-    monkeypatch.setattr(doctor, "ask_engine", lambda *_, **__: (None, "no torch here"))
-    finding = only(doctor.check_profile(settings))
+    monkeypatch.setattr(engine, "ask_engine", lambda *_, **__: (None, "no torch here"))
+    finding = only(engine.check_profile(settings))
     assert (finding.status, finding.text) == (Status.WARN, "Which profile holds is not known: no torch here")
 
 
 def test_settings_that_the_engine_refuses_are_red(tmp_path: Path) -> None:
     """Nothing else looks at the numbers: here the engine's own word on them is told, without its class."""
     settings = settings_in(tmp_path, EASEL_ENGINE_DTYPE="float16", EASEL_ENGINE_DEVICE="cpu")
-    found = only(doctor.check_profile(settings))
+    found = only(engine.check_profile(settings))
     assert found.status is Status.BAD
     assert found.text.startswith("Processors have no fast float16: set dtype to")
 
@@ -403,11 +404,11 @@ def test_settings_that_the_engine_refuses_are_red(tmp_path: Path) -> None:
 def test_modes_are_told_once_measured(tmp_path: Path) -> None:
     """Before the first start there is nothing to tell; after it, what each mode costs and brings."""
     settings = settings_in(tmp_path, EASEL_ENGINE_MODE="wide")
-    assert "first start measures" in only(doctor.check_modes(settings)).text
+    assert "first start measures" in only(engine.check_modes(settings)).text
 
     facts = {"model": "starter", "torch": "2"}
     costs.keep(tmp_path, costs.key_of(facts), costs.Costs(seconds={1: 0.1, 2: 0.2, 4: 0.25}), facts)
-    exact, wide, fast = doctor.check_modes(settings)
+    exact, wide, fast = engine.check_modes(settings)
     assert "200 ms" in exact.text
     assert wide.text.startswith("▶ wide with 4 rows: 1.60x")
     assert "up to 4 rows" in fast.text
@@ -490,7 +491,7 @@ async def test_deep_finds_what_a_quick_look_does_not(tmp_path: Path) -> None:
         )
     without_log(settings)
 
-    assert only(doctor.check_database(settings)).status is Status.OK
+    assert only(data.check_database(settings)).status is Status.OK
     status, text, fix = deep(settings)["Integrity"]
     assert (status, fix) == (Status.BAD, "stop Easel, then: easel restore")
     assert "index" in text
@@ -532,7 +533,7 @@ def test_an_interrupted_restore_is_red(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     for name in ("easel.sqlite3", "easel.sqlite3.restoring"):
         (tmp_path / name).touch()
-    finding = only(doctor.check_database(settings))
+    finding = only(data.check_database(settings))
     assert finding.status is Status.BAD
     assert "`easel restore` again" in finding.text
 
@@ -570,14 +571,14 @@ def test_the_cards_generation_is_compared_with_torchs_own_list(
     """A card that torch was not built for is red, with what it was built for: else the first picture would say so."""
     facts = {**CUDA, "generations": [list(generation)], "built_for": built_for}
     for device in ("auto", "cuda", "cuda:0"):
-        finding = doctor.judge_device(device, facts, has_driver=True)
+        finding = engine.judge_device(device, facts, has_driver=True)
         assert (finding.status is Status.OK) is runs
         if not runs:
             assert finding.status is Status.BAD
             assert f"sm_{generation[0]}{generation[1]}" in finding.text
             assert ", ".join(built_for) in finding.text
             assert "pytorch.org" in finding.fix
-    assert doctor.judge_device("cpu", facts, has_driver=True).status is Status.WARN
+    assert engine.judge_device("cpu", facts, has_driver=True).status is Status.WARN
 
 
 def test_a_driver_that_is_too_old_is_told_in_torchs_words() -> None:
@@ -585,7 +586,7 @@ def test_a_driver_that_is_too_old_is_told_in_torchs_words() -> None:
     complaint = "The NVIDIA driver on your system is too old (found version 11040). Please update it."
     facts = {**CUDA, "cuda": [], "bytes": [], "generations": [], "complaint": complaint}
     for device, status in (("cuda", Status.BAD), ("auto", Status.WARN)):
-        finding = doctor.judge_device(device, facts, has_driver=True)
+        finding = engine.judge_device(device, facts, has_driver=True)
         assert finding.status is status
         assert "too old (found version 11040)" in finding.text
         assert "a newer NVIDIA driver" in finding.fix
@@ -602,11 +603,11 @@ def test_a_preview_model_is_looked_at_as_the_engine_does(tmp_path: Path) -> None
     """A folder without an AutoencoderTiny, or with something else, is red by its whole path; none is no line."""
     from diffusers import AutoencoderTiny
 
-    assert list(doctor.check_preview(settings_in(tmp_path))) == []
+    assert list(engine.check_preview(settings_in(tmp_path))) == []
     place = tmp_path / "taesd"
 
     def look() -> Finding:
-        return only(doctor.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL=str(place))))
+        return only(engine.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL=str(place))))
 
     assert (look().status, str(place) in look().text) == (Status.BAD, True)
     place.mkdir()
@@ -621,7 +622,7 @@ def test_a_preview_model_is_looked_at_as_the_engine_does(tmp_path: Path) -> None
     ).save_pretrained(place)  # type: ignore[reportCallIssue]
     assert look().status is Status.OK
     assert (
-        list(doctor.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL="x", EASEL_PREVIEW_EVERY="0")))
+        list(engine.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL="x", EASEL_PREVIEW_EVERY="0")))
         == []
     )
 
@@ -631,9 +632,9 @@ def test_a_folder_of_models_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
     place = tmp_path / "models"
 
     def look() -> list[Finding]:
-        return list(doctor.check_models(settings_in(tmp_path, EASEL_MODELS_DIR=str(place))))
+        return list(engine.check_models(settings_in(tmp_path, EASEL_MODELS_DIR=str(place))))
 
-    assert list(doctor.check_models(settings_in(tmp_path))) == []
+    assert list(engine.check_models(settings_in(tmp_path))) == []
     assert (only(look()).status, only(look()).fix) == (Status.BAD, f"mkdir -p {place}")
     place.write_text("in the way")
     assert "is not a folder" in only(look()).text
@@ -657,7 +658,7 @@ def test_a_folder_of_backups_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
 
     def look(**environ: str) -> Finding:
         environ = {"EASEL_BACKUP_DIR": str(place), **environ}
-        return only(doctor.check_backup_folder(settings_in(tmp_path, **environ)))
+        return only(data.check_backup_folder(settings_in(tmp_path, **environ)))
 
     assert look().status is Status.OK
     assert not place.exists()

@@ -13,7 +13,8 @@ import bot
 from bot.config import KEYS, SECTIONS, VARIABLES, ConfigError, load
 from bot.config.problems import shown
 from bot.config.redaction import REMOVED, cleaned
-from bot.shell.doctor.report import bad, check_token, ok, warn
+from bot.shell.doctor.data import check_token
+from bot.shell.doctor.finding import bad, ok, warn
 
 TOKEN = "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"
 TOKENS = (

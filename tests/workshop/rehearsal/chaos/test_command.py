@@ -108,7 +108,7 @@ def test_victims_are_named_with_commas() -> None:
 
 @pytest.mark.parametrize(
     ("command", "package", "extra"),
-    [("chaos", "cryptography", "workshop.rehearsal"), ("demo", "simcord", "demo")],
+    [("chaos", "cryptography", "rehearsal"), ("demo", "simcord", "demo"), ("bench", "psutil", "bench")],
 )
 def test_a_missing_extra_is_told(tmp_path: Path, command: str, package: str, extra: str) -> None:
     """Where an extra's package is not installed, the command names it and what brings it, and exits 1."""
