@@ -30,7 +30,8 @@ def a_picture(index: int = 0) -> Picture:
 
 def done(finishing: Finishing) -> None:
     """Returns when all that was begun is done."""
-    wait([*finishing._saves, *finishing._sketches])
+    wait(finishing._saves)
+    wait(finishing._sketches)
 
 
 def test_a_file_comes_back_with_its_picture(tmp_path: Path) -> None:
