@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from engine.checkpoints import describe
 from engine.checkpoints import source as places
-from engine.child import Controls, Leave, heed, parent_alive, wait
+from engine.child import Controls, Leave, heed, wait
 from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
@@ -32,7 +32,7 @@ from engine.loading import load, upscalers
 from engine.loading.opening import Opened, Opener, opening
 from engine.loop.shelf import Shelf
 from engine.loop.worker import Worker
-from engine.unet import costs as probe
+from engine.unet import costs
 
 if TYPE_CHECKING:
     from engine.device.choice import Place
@@ -132,7 +132,7 @@ def _first_source(settings: EngineSettings) -> str:
 
 def _get_ready(
     settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]
-) -> tuple[Worker[Any], Ready]:
+) -> tuple[Worker, Ready]:
     """Whatever goes wrong here would go wrong again: no new engine is to be started for it."""
     try:
         fingerprint.prepare_environment(settings)
@@ -187,8 +187,8 @@ def _patiently(
 
 def _start(
     settings: EngineSettings, offer: _Offer, controls: Controls, emit: Callable[[Event], None]
-) -> tuple[Worker[Any], Ready]:
-    folder = _make_folder(settings)
+) -> tuple[Worker, Ready]:
+    _make_folder(settings)
 
     def go_on() -> None:
         heed(controls)
@@ -213,22 +213,13 @@ def _start(
         Opener(settings, offer.sources, choice),
         limit=settings.models_bytes,
     )
-    worker = Worker(
-        shelf=shelf,
-        slots=settings.slots,
-        folder=folder,
-        controls=controls,
-        emit=emit,
-        preview_every=settings.preview_every,
-        keep_on=parent_alive,
-    )
+    worker = Worker.of(shelf, settings, controls, emit)
     return worker, _announcement(settings, shelf, opened, place, offer.warnings)
 
 
 def _announcement(
-    settings: EngineSettings, shelf: Shelf[Any], opened: Opened, place: Place, left_out: tuple[str, ...]
+    settings: EngineSettings, shelf: Shelf, opened: Opened, place: Place, left_out: tuple[str, ...]
 ) -> Ready:
-    costs = opened.costs
     return Ready(
         device=fingerprint.device_name(place),
         dtype=str(place.dtype).removeprefix("torch."),
@@ -238,8 +229,12 @@ def _announcement(
         warnings=(*place.warnings, *_idle_rows(settings), *left_out),
         notes=(
             *opened.notes,
-            *(probe.sentences(costs, settings.mode, settings.rows, settings.slots) if costs else ()),
-            *_adapters(opened.loaded.model),
+            *(
+                costs.sentences(opened.costs, settings.mode, settings.rows, settings.slots)
+                if opened.costs
+                else ()
+            ),
+            *_adapters(opened.loaded.info),
         ),
     )
 
@@ -266,12 +261,10 @@ def _idle_rows(settings: EngineSettings) -> Iterator[str]:
         )
 
 
-def _make_folder(settings: EngineSettings) -> Path:
-    folder = Path(settings.spool)
+def _make_folder(settings: EngineSettings) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(settings.spool).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BrokenModel(
             f"The folder for finished pictures can't be made ({error.strerror}): check its path and permissions."
         ) from None
-    return folder

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from engine.child import Controls, parent_alive
+from engine.child import Controls
 from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
@@ -35,8 +35,10 @@ from engine.contract import (
     failpoints,
 )
 from engine.errors import DeviceLost
-from engine.loop.job import Loaded, Manner
+from engine.families.base import Sharing
+from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
+from engine.loop.widths import Widths
 from engine.loop.worker import Worker
 from engine.pictures.decoding import Inputs
 
@@ -99,17 +101,8 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
             fingerprint=opened.fingerprint,
         )
     )
-    worker = Worker(
-        shelf=shelf,
-        slots=fake.slots,
-        folder=folder,
-        controls=controls,
-        emit=emit,
-        preview_every=settings.preview_every,
-        keep_on=parent_alive,
-    )
     try:
-        worker.run()
+        Worker.of(shelf, replace(settings, slots=fake.slots), controls, emit).run()
     except DeviceLost:
         return EXIT_DEVICE_LOST
     return EXIT_OK
@@ -121,15 +114,15 @@ class _Source:
     def __init__(self, settings: EngineSettings, fake: FakeSettings) -> None:
         self._settings, self._fake = settings, fake
 
-    def loaded(self, model: ModelInfo) -> Loaded[FakeCanvas]:
+    def loaded(self, info: ModelInfo) -> Loaded:
         return Loaded(
-            model=model,
+            info=info,
             family=FakeFamily(self._fake),
-            manner=Manner(mode=self._settings.mode, rows=self._settings.rows),
+            widths=Widths(self._settings.mode, self._settings.rows),
             fingerprint={**FINGERPRINT, "mode": self._settings.mode},
         )
 
-    def open(self, model_id: str) -> Generator[None, None, Loaded[FakeCanvas]]:
+    def open(self, model_id: str) -> Generator[None, None, Loaded]:
         time.sleep(self._fake.load_s)
         _meet(self._fake, model_id)
         yield
@@ -142,7 +135,7 @@ class _Source:
     def least_of(self, model_id: str) -> int:
         return self.size_of(model_id)
 
-    def free(self) -> int | None:
+    def reclaim(self) -> int | None:
         return None
 
 
@@ -200,11 +193,20 @@ class FakeCanvas:
         return self.request.size
 
 
+class FakeForwards:
+    """Every row is as good in one width as in another."""
+
+    def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int] | None:
+        del canvas
+        return (rows,)
+
+
 class FakeFamily:
     """Draws ovals; obeys the fault words of FakeSettings."""
 
     def __init__(self, fake: FakeSettings) -> None:
         self._fake = fake
+        self.forwards: Sharing = FakeForwards()
 
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> FakeCanvas:
         return FakeCanvas(request=request, seed=seed, left=request.evaluations, start=inputs)
@@ -238,10 +240,6 @@ class FakeFamily:
 
     def sketch(self, canvas: FakeCanvas) -> Callable[[], bytes] | None:
         return partial(_sketch, canvas) if canvas.looked else None
-
-    def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
-        del canvas
-        return (rows,)
 
     def is_out_of_memory(self, error: Exception) -> bool:
         if isinstance(error, Sticky):

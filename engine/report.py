@@ -147,9 +147,9 @@ def here(
     facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
     facts.update(adapters.digests(models, adapter_keys))
     if compiled:
-        from engine.unet import compiled as compiling
+        from engine.unet.compiled import compiler, words
 
-        facts.update({"unet": compiling.words()} if compiling.compiler() else {})
+        facts.update({"unet": words()} if compiler() else {})
     return facts
 
 
@@ -175,7 +175,7 @@ def foreseen(settings: EngineSettings) -> str:
     place = choice.choose_place(settings, describe.describe(settings).family)
     found = checkpoint.check(folder, prefer_fp16=str(place.dtype) == "torch.float16")
     weights, needs = _of(found, place)
-    free = memory.free_bytes(place.device) if place.device.type == "cuda" else None
+    free = memory.reclaim(place.device) if place.device.type == "cuda" else None
     return profiles.plan(place.profile, weights, needs, size=_size(found), free_bytes=free).why
 
 

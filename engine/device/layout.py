@@ -72,7 +72,7 @@ def settle(pipeline: Any, place: Place, *, called: bool) -> Any:
         weights,
         _needs(pipeline, weights),
         size=_size(pipeline),
-        free_bytes=memory.free_bytes(device) if device.type == "cuda" else None,
+        free_bytes=memory.reclaim(device) if device.type == "cuda" else None,
     )
     if plan.profile == "full":
         pipeline = pipeline.to(device)

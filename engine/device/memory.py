@@ -101,12 +101,12 @@ class Needs:
         return max(0, int(min(drawn, decoded)))
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Memory of the device that is free, None where nobody can tell."""
+def reclaim(device: torch.device) -> int | None:
+    """Gives back what torch keeps for later. Bytes of the device that are then free, None where nobody can tell."""
     import torch
 
     if device.type == "cuda":
-        torch.cuda.empty_cache()  # what torch keeps for later is free, too
+        torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -40,39 +40,45 @@ class Canvas(Protocol):
         ...
 
 
-Painted = TypeVar("Painted", bound=Canvas)
+class Sharing(Protocol):
+    """The forwards of a family whose pictures share them."""
+
+    def equal_widths(self, canvas: Any, rows: int) -> Sequence[int] | None:
+        """How many rows a forward may have for a row of this shape to get the bits that it gets among `rows`, which is one
+        of them; none where even those slots differ among each other. None: not known yet. It takes several forwards.
+        """
+        ...
 
 
-class Family(Protocol[Painted]):
-    """How one model draws."""
+class Family(Protocol):
+    """How one model draws. A canvas that it is given is always one that it prepared."""
 
-    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> Painted:
+    @property
+    def forwards(self) -> Sharing | None:
+        """None where its pictures share none: each has forwards of its own."""
+        ...
+
+    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> Canvas:
         """A canvas full of this seed's noise, with its prompts encoded and its own sampler and generator.
 
         `inputs` is what the request starts from, decoded, if from an image.
         """
         ...
 
-    def predict(self, canvases: Sequence[Painted], *, padded: int | None) -> Sequence[Any]:
+    def predict(self, canvases: Sequence[Any], *, padded: int | None) -> Sequence[Any]:
         """One UNet forward over all of them, filled up to `padded` rows; what each one's `advance` wants."""
         ...
 
-    def advance(self, canvas: Painted, prediction: Any, *, look: bool) -> None:
+    def advance(self, canvas: Any, prediction: Any, *, look: bool) -> None:
         """One step of the sampler; `look` keeps what `sketch` will need."""
         ...
 
-    def sketch(self, canvas: Painted) -> Callable[[], bytes] | None:
+    def sketch(self, canvas: Any) -> Callable[[], bytes] | None:
         """What makes a small JPEG of the picture as far as it is, on another thread; None where there is nothing."""
         ...
 
-    def decode(self, canvas: Painted, *, sparing: bool) -> Image.Image | None:
+    def decode(self, canvas: Any, *, sparing: bool) -> Image.Image | None:
         """The picture; None where the safety checker withholds it. `sparing` takes less memory and more time."""
-        ...
-
-    def equal_widths(self, canvas: Painted, rows: int) -> Sequence[int] | None:
-        """How many rows a forward may have for a row of this shape to get the bits that it gets among `rows`, which is one
-        of them; none where even those slots differ among each other. None: not known yet.
-        """
         ...
 
     def is_out_of_memory(self, error: Exception) -> bool:

@@ -13,7 +13,7 @@ import inspect
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -131,6 +131,9 @@ class AnyCanvas:
 class AnyFamily(Explaining):
     """A pipeline of `checkpoint.FAMILIES` that has no family of its own here. Its pictures share no forward."""
 
+    forwards = None
+    words: Set[str] = frozenset()
+
     def __init__(
         self,
         pipeline: Any,
@@ -194,11 +197,6 @@ class AnyFamily(Explaining):
             (outcome,) = self.predict([canvas], padded=None)
             self.advance(canvas, outcome, look=False)
         return canvas.image
-
-    def equal_widths(self, canvas: AnyCanvas, rows: int) -> Sequence[int]:
-        """Its forwards have no slots."""
-        del canvas, rows
-        return ()
 
     def self_test(self, size: tuple[int, int]) -> None:
         """A picture of two steps at `size` (width, height). Raises NotFinite, or what the device raises."""

@@ -19,6 +19,15 @@ def check_finite(values: torch.Tensor) -> None:
         raise NotFinite
 
 
+def is_out_of_memory(error: Exception, device: torch.device) -> bool:
+    """Whether less at a time could help on this device; frees what can be freed. Raises DeviceLost where it is lost."""
+    errors.check_device(error)
+    short = errors.is_out_of_memory(error)
+    if short and device.type == "cuda":
+        torch.cuda.empty_cache()
+    return short
+
+
 class Explaining:
     """The part of a family that meets errors."""
 
@@ -38,11 +47,7 @@ class Explaining:
         return f"The model could not draw this ({type(error).__name__}): try other settings."
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        errors.check_device(error)
-        short = errors.is_out_of_memory(error)
-        if short and self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        return short
+        return is_out_of_memory(error, self._device)
 
 
 def _smaller(request: GenerationRequest, side_min: int) -> str:

@@ -41,6 +41,8 @@ class PlainCanvas:
 class PlainFamily:
     """No network, and no memory but the processor's."""
 
+    forwards = None
+
     def __init__(self, info: ModelInfo) -> None:
         """`info` is the model that was to draw it."""
         self._info = info
@@ -73,10 +75,6 @@ class PlainFamily:
     def decode(self, canvas: PlainCanvas, *, sparing: bool) -> Image.Image | None:
         del sparing
         return canvas.image
-
-    def equal_widths(self, canvas: PlainCanvas, rows: int) -> Sequence[int]:
-        del canvas, rows
-        return ()
 
     def is_out_of_memory(self, error: Exception) -> bool:
         del error

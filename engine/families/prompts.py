@@ -18,7 +18,7 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
     SplitLongTextMode,
 )
 
-from engine.device import layout as placing
+from engine.device import layout
 from engine.families import prompt_weights
 from engine.families.embeddings import Embeddings, ForCompel
 from engine.families.loras import Loras, Switched
@@ -69,7 +69,7 @@ class Prompts:
         self._pipe = pipeline
         self._loras = loras or Loras(pipeline)
         self._embeddings = embeddings or Embeddings()
-        self._layout = placing.of(pipeline)
+        self._layout = layout.of(pipeline)
         self._device = self._layout.aside
         self._window: int = pipeline.tokenizer.model_max_length
         self._room = self._window - 2  # a mark at each end
@@ -88,11 +88,11 @@ class Prompts:
 
     def _brought(self, found: Encoded) -> Encoded:
         """On the device, in the numbers that the UNet computes with, also where it was encoded elsewhere."""
-        layout = self._layout
-        if layout.aside == layout.device:
+        here = self._layout
+        if here.aside == here.device:
             return found
-        pooled = None if found.pooled is None else found.pooled.to(layout.device, layout.dtype)
-        return replace(found, embeddings=found.embeddings.to(layout.device, layout.dtype), pooled=pooled)
+        pooled = None if found.pooled is None else found.pooled.to(here.device, here.dtype)
+        return replace(found, embeddings=found.embeddings.to(here.device, here.dtype), pooled=pooled)
 
     def embeddings(self, prompt: str, negative_prompt: str | None) -> tuple[Tensor, tuple[str, ...]]:
         """(1 or 2, tokens, width), the negative prompt's first, and a note for all that could not be heeded."""

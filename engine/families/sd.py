@@ -7,36 +7,30 @@ from an image, `engine.families.first_latents` follows the pipelines for that.
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Hashable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Sequence, Set
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import errors, samplers
+from engine import samplers
 from engine.contract import SIDE_MIN, GenerationRequest, Lora
 from engine.device import layout
 from engine.families import embeddings, vae
 from engine.families.explaining import Explaining, check_finite
-from engine.families.first_latents import Blend, Starting, beside
+from engine.families.first_latents import Beginning, Blend, Starting, beside
+from engine.families.forwards import Forwards
 from engine.families.loras import Loras
 from engine.families.preview import Sketcher
 from engine.families.prompts import Prompts
 from engine.pictures.decoding import Inputs
-from engine.unet import batch as rows
-from engine.unet import compiled as compiling
-from engine.unet.batch import noise
+from engine.unet.batch import Rows, mix, of_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
-
-WIDTHS_S = 5.0
-"""More widths are tried only on machines on which that takes no longer, slots and all: an engine that is silent looks hung."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +50,8 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
+    shape: Hashable
+    """LoRAs count by their files: their weights change numbers, but not how they are computed."""
     loras: tuple[Lora, ...] = ()
     made_with: dict[str, str] = field(default_factory=dict[str, str])
     pooled: Tensor | None = None
@@ -75,19 +71,20 @@ class SdCanvas:
         return self.embeddings.shape[0]
 
     @property
-    def shape(self) -> Hashable:
-        """LoRAs count by their files: their weights change numbers, but not how they are computed."""
-        channels = self.latents.shape[1] + (0 if self.condition is None else self.condition.shape[1])
-        return (
-            (channels, *self.latents.shape[2:]),
-            self.embeddings.shape[1],
-            self.guidance is not None,
-            frozenset((lora.name, self.made_with.get(f"lora {lora.name}")) for lora in self.loras),
-        )
-
-    @property
     def timestep(self) -> Tensor:
         return self.timesteps[self.done]
+
+    @property
+    def batch(self) -> Rows:
+        """Its rows of the next forward."""
+        return of_picture(
+            latents=beside(self.latents if self.seen is None else self.seen, self.condition),
+            timestep=self.timestep,
+            embeddings=self.embeddings,
+            guidance=self.guidance,
+            pooled=self.pooled,
+            sizes=self.sizes,
+        )
 
 
 class SdFamily(Explaining):
@@ -109,7 +106,6 @@ class SdFamily(Explaining):
         self._starting = Starting(pipeline, self.is_out_of_memory)
         self._sketcher = sketcher
         self._side_min = side_min
-        self._compiled: compiling.CompiledUnet | None = None
         self._layout = layout.of(pipeline)
         self._device = self._layout.device
         scheduler = pipeline.scheduler
@@ -117,6 +113,7 @@ class SdFamily(Explaining):
         self._loras = Loras(pipeline, models)
         self._embeddings = embeddings.load(pipeline, models)
         self._prompts = Prompts(pipeline, self._loras, self._embeddings)
+        self.forwards = Forwards(pipeline, self._prompts, self._loras)
 
     @property
     def words(self) -> Set[str]:
@@ -136,6 +133,7 @@ class SdFamily(Explaining):
         sampler.set_timesteps(request.steps, device="cpu")
         generator = torch.Generator("cpu").manual_seed(seed)
         start = self._starting.begin(request, inputs, sampler, generator, encoded.dtype)
+        guidance, loras = self._guidance_input(request, encoded.dtype), self._loras.digests(request.loras)
         return SdCanvas(
             sampler=sampler,
             generator=generator,
@@ -145,11 +143,12 @@ class SdFamily(Explaining):
             blend=start.blend,
             embeddings=encoded,
             guidance_scale=request.guidance_scale,
-            guidance=self._guidance_input(request, encoded.dtype),
+            guidance=guidance,
             notes=notes + self._loras.notes(request.loras) + start.notes,
+            shape=(_shown(start), encoded.shape[1], guidance is not None, frozenset(loras.items())),
             loras=request.loras,
             made_with={
-                **self._loras.digests(request.loras),
+                **loras,
                 **self._embeddings.named_in(request.prompt, request.negative_prompt),
                 **vae.planned(self._layout.plan, request.width * request.height),
             },
@@ -160,21 +159,13 @@ class SdFamily(Explaining):
         """The first half of a round of part 7, for several pictures at once: (its rows, …) for each of them."""
         for canvas in canvases:
             canvas.seen = canvas.sampler.scale_model_input(canvas.latents, canvas.timestep)
-        self._loras.see(canvases[0].loras)
-        pictures = [_rows_of(canvas) for canvas in canvases]
-        batch = rows.join(pictures, padded=padded)
-        if (compiled := self._compiled_for(batch)) is not None:
-            for canvas in canvases:
-                canvas.made_with["unet"] = compiled.words
-        predictions = self._forward(batch)
-        ends = itertools.accumulate(len(picture) for picture in pictures)
-        return [predictions[end - canvas.rows : end] for end, canvas in zip(ends, canvases, strict=True)]
+        return self.forwards.predict(canvases, padded=padded)
 
     @torch.inference_mode()
     def advance(self, canvas: SdCanvas, prediction: Tensor, *, look: bool) -> None:
         """The second half: guidance, and the sampler's step."""
         sampler, timestep = canvas.sampler, canvas.timestep
-        mixed = rows.mix(prediction, canvas.guidance_scale)
+        mixed = mix(prediction, canvas.guidance_scale)
         if look:
             check_finite(mixed)
             canvas.guess = samplers.guess(sampler, canvas.seen, mixed, timestep)
@@ -206,120 +197,16 @@ class SdFamily(Explaining):
             return None
         return pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
 
-    # -------------------------------------------------------------- what is measured
-
-    @torch.inference_mode()
-    def equal_widths(self, canvas: SdCanvas, rows: int) -> Sequence[int] | None:
-        """Some rows of noise, the same ones moved on by one and by half of the slots, and the first and the last of them
-        in forwards of 2, 4, 6 … rows: equal bits everywhere? Half of `rows` is tried first, as long as there is time.
-
-        LoRAs have their whole weight in it: with little of it a difference might be too small to be seen. None while the
-        forward that it would be about is still being compiled.
-        """
-        self._loras.see([replace(lora, weight=1.0) for lora in canvas.loras])
-        like, compiled = _rows_of(canvas), self._compiled
-        if compiled is not None and not self._loras.is_seen and compiled.may_take(like, rows):
-            return None
-        batch, begin = noise(like, rows), time.monotonic()
-        used = self._compiled_for(batch)
-        straight = self._forward(batch)
-
-        def moved(shift: int) -> Tensor:
-            return self._forward(batch.each(lambda part: part.roll(shift, 0))).roll(-shift, 0)
-
-        def ends_agree(width: int) -> bool:
-            ends = slice(width), slice(rows - width, rows)
-            if self._compiled_for(batch.cut(ends[0])) is not used:
-                return False
-            return all(torch.equal(self._forward(batch.cut(end)), straight[end]) for end in ends)
-
-        if not all(torch.equal(straight, moved(shift)) for shift in {1, rows // 2}):
-            return ()
-        equal = [rows]
-        for width in sorted(range(2, rows, 2), key=lambda width: width != rows // 2):
-            if time.monotonic() - begin > WIDTHS_S:
-                break
-            try:
-                if ends_agree(width):
-                    equal.append(width)
-            except Exception as error:  # noqa: BLE001 - all slots together went well, and they will do
-                self.is_out_of_memory(error)
-                break
-        return equal if self._compiled_for(batch) is used else ()
-
-    def compile_behind(
-        self,
-        counts: tuple[int, int],
-        size: tuple[int, int],
-        *,
-        file: Path,
-        switches: Mapping[str, str],
-        worth: float | None = None,
-    ) -> None:
-        """Begins to compile forwards of (at least, at most) so many rows at `size`, which are used once they are ready.
-
-        `file` is where they are kept. If they take more than `worth` of the plain ones' time they are not used.
-        """
-        self._compiled = compiling.CompiledUnet(
-            self._pipe.unet, self._blank(2, size), counts=counts, file=file, switches=switches
-        )
-        self._compiled.begin(worth=worth)
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether something was compiled and is in use."""
-        return self._compiled is not None and self._compiled.is_in_use
-
-    def wait_for_compiler(self) -> None:
-        """Returns when nothing is being compiled any more."""
-        if self._compiled is not None:
-            self._compiled.wait()
-
-    @torch.inference_mode()
-    def _blank(self, count: int, size: tuple[int, int]) -> rows.Rows:
-        """Rows of zeros for pictures of `size` (width, height) in pixels, with an empty prompt."""
-        unet, scale = self._pipe.unet, self._pipe.vae_scale_factor
-        encoded = self._prompts.encode("").embeddings.repeat(count, 1, 1)
-        like: dict[str, Any] = {"device": self._device, "dtype": encoded.dtype}
-        condition = unet.config.time_cond_proj_dim
-        return rows.Rows(
-            latents=torch.zeros((count, unet.config.in_channels, size[1] // scale, size[0] // scale), **like),
-            timesteps=torch.full((count,), 500.0, device=self._device),
-            embeddings=encoded,
-            guidance=None if condition is None else torch.zeros((count, condition), **like),
-        )
-
-    @torch.inference_mode()
-    def rehearse(self, rows: int, size: tuple[int, int]) -> None:
-        """One forward of so many rows at `size` (width, height) in pixels; returns when it is done."""
-        try:
-            self._forward(self._blank(rows, size))
-            if self._device.type == "cuda":
-                torch.cuda.synchronize(self._device)
-        except RuntimeError as error:  # who measures takes it for a lack of memory
-            errors.check_device(error)
-            raise
-
     @torch.inference_mode()
     def self_test(self, size: tuple[int, int]) -> None:
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
-        batch = self._blank(1, size)
-        check_finite(self._forward(batch))
+        batch = self.forwards.blank(1, size)
+        check_finite(self.forwards(batch))
         decoder = self._pipe.vae
         latents = vae.unscaled(decoder, batch.latents[:, : decoder.config.latent_channels])
         check_finite(decoder.decode(latents, return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
-
-    def _forward(self, batch: rows.Rows) -> Tensor:
-        if (compiled := self._compiled_for(batch)) is not None:
-            return compiled(batch)
-        return compiling.call(self._pipe.unet, batch)
-
-    def _compiled_for(self, batch: rows.Rows) -> compiling.CompiledUnet | None:
-        """What is compiled knows no LoRA."""
-        compiled = self._compiled
-        return compiled if compiled and not self._loras.is_seen and compiled.takes(batch) else None
 
     def _is_flagged(self, pixels: Tensor) -> bool:
         checker = getattr(self._pipe, "safety_checker", None)
@@ -337,12 +224,7 @@ class SdFamily(Explaining):
         return self._pipe.get_guidance_scale_embedding(scale, embedding_dim=size).to(self._device, dtype)
 
 
-def _rows_of(canvas: SdCanvas) -> rows.Rows:
-    return rows.of_picture(
-        latents=beside(canvas.latents if canvas.seen is None else canvas.seen, canvas.condition),
-        timestep=canvas.timestep,
-        embeddings=canvas.embeddings,
-        guidance=canvas.guidance,
-        pooled=canvas.pooled,
-        sizes=canvas.sizes,
-    )
+def _shown(start: Beginning) -> tuple[int, ...]:
+    """(channels, height / 8, width / 8) of what the UNet is shown of it."""
+    more = 0 if start.condition is None else start.condition.shape[1]
+    return (start.latents.shape[1] + more, *start.latents.shape[2:])

@@ -7,7 +7,6 @@ is given width and height alone: nothing was cropped, and the original was as la
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +14,7 @@ import torch
 from engine.contract import GenerationRequest
 from engine.families.sd import SdCanvas, SdFamily
 from engine.pictures.decoding import Inputs
-from engine.unet import batch
+from engine.unet.batch import told_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,23 +36,11 @@ class SdxlFamily(SdFamily):
         ):
             canvas.embeddings[0].zero_()
             canvas.pooled[0].zero_()
-        canvas.sizes = self._sizes(canvas.embeddings, (request.width, request.height))
+        canvas.sizes = told_sizes(canvas.embeddings, (request.width, request.height))
         return canvas
-
-    @torch.inference_mode()
-    def _blank(self, count: int, size: tuple[int, int]) -> batch.Rows:
-        blank = super()._blank(count, size)
-        pooled = self._pooled("").repeat(count, 1)
-        return replace(blank, pooled=pooled, sizes=self._sizes(blank.embeddings, size))
 
     def _pooled(self, text: str) -> Tensor:
         """(1, width of the second encoder): the text as a whole."""
         pooled = self._prompts.encode(text).pooled
         assert pooled is not None  # an XL pipeline always has it
         return pooled
-
-    def _sizes(self, embeddings: Tensor, size: tuple[int, int]) -> Tensor:
-        """What each of the rows is told of a picture of `size` (width, height)."""
-        width, height = size
-        told = [height, width, 0, 0, height, width]
-        return embeddings.new_tensor([told] * len(embeddings))

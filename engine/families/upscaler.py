@@ -68,6 +68,8 @@ class UpscaleCanvas:
 class UpscaleFamily(Explaining):
     """One upscaler, as spandrel loads it."""
 
+    forwards = None
+
     def __init__(self, network: Any) -> None:
         self._network = network
         self._device: torch.device = network.device
@@ -110,11 +112,6 @@ class UpscaleFamily(Explaining):
     def decode(self, canvas: UpscaleCanvas, *, sparing: bool) -> Image.Image:
         del sparing
         return canvas.image
-
-    def equal_widths(self, canvas: UpscaleCanvas, rows: int) -> Sequence[int]:
-        """Its forwards have no slots."""
-        del canvas, rows
-        return ()
 
     @torch.inference_mode()
     def self_test(self, size: tuple[int, int]) -> None:

@@ -9,42 +9,38 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.checkpoints import describe, header
-from engine.contract import EngineSettings, Mode, ModelInfo
-from engine.device import fingerprint as arithmetic
-from engine.device import memory, profiles
+from engine.contract import EngineSettings, ModelInfo
+from engine.device import fingerprint, memory, profiles
 from engine.device.choice import Choice, choose
 from engine.device.fingerprint import digest
 from engine.errors import BrokenModel, DeviceLost
 from engine.families.base import Family
-from engine.loading import load, upscalers
+from engine.loading import load, speed, upscalers
 from engine.loading.load import OnProgress
-from engine.loop.job import Loaded, Manner
-from engine.unet import compiled_files
-from engine.unet import costs as probe
+from engine.loading.speed import Speed, Subject
+from engine.loop.job import Loaded, Picture
+from engine.loop.widths import Widths
+from engine.unet.costs import Costs
 
 if TYPE_CHECKING:
     from engine.device.choice import Place
+    from engine.families.forwards import Forwards
     from engine.families.preview import Sketcher
-    from engine.families.sd import SdFamily
 
 _log = logging.getLogger("easel.engine")
 WARMED_BYTES = 2**24
 WARMING_S = 0.02
 ACQUAINTING = "getting to know this machine"
-EXACT_ROWS = 2
-"""That a forward has at most where a picture has one of its own."""
-COMPILING = "The model is being compiled for this machine, which takes minutes; images are drawn meanwhile."
-NO_COMPILER = "There is no C++ compiler here: with one (g++) pictures are drawn faster."
 
 
-class Tested(Family[Any], Protocol):
+class Tested(Family, Protocol):
     """A family that can be tried out before anybody draws with it."""
 
     def self_test(self, size: tuple[int, int]) -> None:
@@ -52,12 +48,24 @@ class Tested(Family[Any], Protocol):
         ...
 
 
+class Drawing(Tested, Protocol):
+    """A family that draws from words."""
+
+    @property
+    def forwards(self) -> Forwards | None: ...
+
+    @property
+    def words(self) -> Set[str]:
+        """Those of embedding files that it was taught."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """A model that is ready to draw, and what is known of its forwards."""
 
-    loaded: Loaded[Any]
-    costs: probe.Costs | None
+    loaded: Loaded
+    costs: Costs | None
     notes: tuple[str, ...]
     """What its owner is told of where it lies."""
 
@@ -73,7 +81,7 @@ class Opener:
         self._choice = choice or choose(settings)
         self._sizes: dict[str, tuple[int, int]] = {}
 
-    def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
+    def open(self, model_id: str) -> Generator[None, None, Loaded]:
         """Raises BrokenModel whatever is wrong with it, after some pauses, too; DeviceLost where the device is."""
         settings = self._settings_for(model_id)
         with _broken_alone(model_id):
@@ -99,10 +107,10 @@ class Opener:
                 self._sizes[model_id] = _sizes(self._settings_for(model_id), self._choice)
         return self._sizes[model_id]
 
-    def free(self) -> int | None:
-        """Bytes that are free on the device, once what is left over was given back."""
+    def reclaim(self) -> int | None:
+        """Gives back what is left over. Bytes that are then free on the device, None where nobody can tell."""
         gc.collect()
-        free = memory.free_bytes(self._choice.device)
+        free = memory.reclaim(self._choice.device)
         return None if free is None else round(memory.SPARE * free)
 
     def _settings_for(self, model_id: str) -> EngineSettings:
@@ -177,12 +185,9 @@ def opening(
     Measuring has no pauses; `go_on` is called after each of its forwards instead, and may raise.
     Raises BrokenModel, Unreachable, or what the device raises.
     """
-    from engine.device import layout as placing
-    from engine.families.sd import SdFamily
+    from engine.device import layout
 
-    arithmetic.pin(info)
-    if info.family == "any":
-        settings = replace(settings, mode="exact")  # its pictures share no forward
+    fingerprint.pin(info)
     pipeline = yield from load.loading(settings, place, tell)
     yield from _pause(info)
 
@@ -190,89 +195,81 @@ def opening(
         tell(ACQUAINTING, None)
         go_on()
 
-    settings, layout = placing.allowed(settings, pipeline), placing.of(pipeline)
+    settings, lies = layout.allowed(settings, pipeline), layout.of(pipeline)
     info = _fitted(describe.describe(settings), pipeline, settings, place)  # now by the files themselves
     tell(ACQUAINTING, None)
     family = family_of(pipeline, settings, info)
+    info = replace(info, embeddings=tuple(each for each in info.embeddings if each.name in family.words))
     yield from _pause(info)
     _examine(family, info, place)
     yield from _pause(info)
-    switches, costs = dict[str, str](), None
-    if isinstance(family, SdFamily):
-        taught = tuple(each for each in info.embeddings if each.name in family.words)
-        info = replace(info, embeddings=taught)
-        switches, costs = _acquaint(family, pipeline, settings, info, place, going_on, measures=measures)
+    weights, known = digest(settings), Speed()
+    widths, notes = Widths[Picture](), lies.notes
+    if (forwards := family.forwards) is not None:
+        subject = Subject(
+            settings=settings, info=info, place=place, profile=lies.plan.profile, weights=weights
+        )
+        known = speed.acquaint(subject, forwards, pipeline, going_on, measures=measures)
         yield from _pause(info)
-    manner = _manner(settings, costs)
-    notes = layout.notes
-    if isinstance(family, SdFamily):
-        notes += _hasten(family, settings, info, place, switches, manner)
+        widths = speed.widths_of(settings, known.costs)
+        notes += speed.hasten(forwards, speed.compiling(subject, known, widths))
         yield from _pause(info)
     loaded = Loaded(
-        model=info,
+        info=info,
         family=family,
-        manner=manner,
-        fingerprint={**_fingerprint(settings, place, manner), **layout.changes, **switches},
-        size_bytes=layout.held_bytes,
-        enter=lambda: arithmetic.pin(info),
+        widths=widths,
+        fingerprint={**_fingerprint(place, weights, widths), **lies.changes, **known.switches},
+        size_bytes=lies.held_bytes,
+        enter=lambda: fingerprint.pin(info),
     )
-    return Opened(loaded=loaded, costs=costs, notes=notes)
+    return Opened(loaded=loaded, costs=known.costs, notes=notes)
 
 
-def _fingerprint(settings: EngineSettings, place: Place, manner: Manner) -> dict[str, str]:
-    """Of a model that shares forwards in this manner, but for what is special where it lies."""
+def _fingerprint(place: Place, weights: str, widths: Widths[Picture]) -> dict[str, str]:
+    """Of a model with weights of this digest that shares forwards so, but for what is special where it lies."""
     return {
-        **arithmetic.fingerprint(place),
-        "weights": digest(settings),
-        "mode": manner.mode,
-        "width": _width(manner),
+        **fingerprint.fingerprint(place),
+        "weights": weights,
+        "mode": widths.mode,
+        "width": widths.words,
     }
 
 
 def _pause(info: ModelInfo) -> Generator[None, None, None]:
     """Others may draw meanwhile, with other threads: what this model needs is pinned anew."""
     yield
-    arithmetic.pin(info)
+    fingerprint.pin(info)
 
 
-def _open_upscaler(settings: EngineSettings, choice: Choice) -> Generator[None, None, Loaded[Any]]:
+def _open_upscaler(settings: EngineSettings, choice: Choice) -> Generator[None, None, Loaded]:
     """`settings.model`, ready to enlarge."""
     from engine.families.upscaler import UpscaleFamily
 
     file = Path(settings.model)
     info = upscalers.describe(file)
-    arithmetic.pin(info)
+    fingerprint.pin(info)
     place = choice.place(info.family)
     yield from _pause(info)
     family = UpscaleFamily(upscalers.load(file, place))
     yield from _pause(info)
     _examine(family, info, place)
     yield from _pause(info)
-    fingerprint = _fingerprint(settings, place, Manner())
-    fingerprint |= {"dtype": family.dtype, "spandrel": upscalers.version()}
+    widths = Widths[Picture]()
     return Loaded(
-        model=info,
+        info=info,
         family=family,
-        manner=Manner(),
-        fingerprint=fingerprint,
+        widths=widths,
+        fingerprint={
+            **_fingerprint(place, digest(settings), widths),
+            "dtype": family.dtype,
+            "spandrel": upscalers.version(),
+        },
         size_bytes=upscalers.size_of(file),
-        enter=lambda: arithmetic.pin(info),
+        enter=lambda: fingerprint.pin(info),
     )
 
 
-def _manner(settings: EngineSettings, costs: probe.Costs | None) -> Manner:
-    """How images share forwards; fast fills them up to where more rows no longer pay, if that was measured."""
-    knee = min(costs.knee, 2 * settings.slots) if costs else settings.rows
-    return Manner(mode=settings.mode, rows=knee if settings.mode == "fast" else settings.rows)
-
-
-def _width(manner: Manner) -> str:
-    """Of a forward, as fingerprints name it."""
-    rows = f"{manner.rows} rows"
-    return {"exact": "1 image", "wide": rows, "fast": f"up to {rows}"}[manner.mode]
-
-
-def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Tested:
+def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Drawing:
     from engine.checkpoints.architectures import CALLS
     from engine.families.called import AnyFamily
     from engine.families.sd import SdFamily
@@ -288,25 +285,25 @@ def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Teste
 
 def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:
     """None where no previews are wanted, or the latents are of another kind than pictures in small."""
-    from engine.device import layout as placing
+    from engine.device import layout
     from engine.families import preview
 
     if not settings.preview_every or type(pipeline.vae).__name__ != "AutoencoderKL":
         return None
     if settings.preview_model:
         return preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
-    return preview.LinearSketcher(pipeline.vae, placing.of(pipeline).device)
+    return preview.LinearSketcher(pipeline.vae, layout.of(pipeline).device)
 
 
 def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
     """With the largest size that the free memory has room for."""
-    from engine.device import layout as placing
+    from engine.device import layout
 
-    free = memory.free_bytes(place.device)
+    free = memory.reclaim(place.device)
     if free is None or info.family == "any":  # how much those take nobody knows beforehand
         return info
     rows = settings.rows if settings.mode == "wide" else 2
-    return memory.fitted(info, placing.needs(pipeline).largest(free, rows))
+    return memory.fitted(info, layout.needs(pipeline).largest(free, rows))
 
 
 def _examine(family: Tested, info: ModelInfo, place: Place) -> None:
@@ -329,98 +326,3 @@ def _examine(family: Tested, info: ModelInfo, place: Place) -> None:
                 "end what else uses the device, or choose a smaller model."
             ) from error
         raise
-
-
-def _acquaint(
-    family: SdFamily,
-    pipeline: Any,
-    settings: EngineSettings,
-    info: ModelInfo,
-    place: Place,
-    go_on: Callable[[], None],
-    *,
-    measures: bool,
-) -> tuple[dict[str, str], probe.Costs | None]:
-    """(switches that are on, what forwards cost): as found at an earlier start with the same facts, or found now.
-
-    `go_on` is called after each forward: on a slow machine finding out takes minutes. Unless it `measures`, it leaves
-    that to an earlier or later start.
-    """
-    from engine.device import layout as placing
-    from engine.unet import switches as tuning
-
-    if settings.data is None:
-        tuning.turn_on(pipeline, tuning.told(settings))
-        return tuning.told(settings), None
-    size, folder = (info.width, info.height), Path(settings.data)
-    facts = {
-        **arithmetic.fingerprint(place),
-        "model": info.id,
-        "profile": placing.of(pipeline).plan.profile,
-        "size": "x".join(map(str, size)),
-        "mode": settings.mode,
-        "rows": str(settings.rows),
-        "channels_last": settings.channels_last,
-        "fused_qkv": settings.fused_qkv,
-    }
-    key = probe.key_of(facts)
-    if (costs := probe.read(folder, key)) is not None:
-        switches = probe.read_switches(folder, key)
-        tuning.turn_on(pipeline, switches)
-        return switches, costs
-    if not measures:
-        tuning.turn_on(pipeline, tuning.told(settings))
-        return tuning.told(settings), None
-
-    def rehearse(count: int) -> None:
-        family.rehearse(count, size)
-        go_on()
-
-    rows = 2 if settings.mode == "exact" else min(settings.rows, 2 * settings.slots)
-    switches = tuning.choose(pipeline, settings, lambda: rehearse(rows))
-    costs = probe.measure(rehearse)
-    probe.keep(folder, key, costs, facts, switches)
-    return switches, costs
-
-
-def compiled_counts(mode: Mode, rows: int) -> tuple[int, int]:
-    """At least and at most so many rows of a forward are for a compiled model; in wide none that are served in exact."""
-    return (2 if mode == "fast" else EXACT_ROWS + 1), rows
-
-
-def _hasten(
-    family: SdFamily,
-    settings: EngineSettings,
-    info: ModelInfo,
-    place: Place,
-    switches: Mapping[str, str],
-    manner: Manner,
-) -> tuple[str, ...]:
-    """Compiles it behind the first images where that is wanted; what its owner is told of it.
-
-    "auto" means processors only, where it was tried, and not where an earlier start found that it doesn't pay.
-    """
-    from engine.unet import compiled
-
-    told = settings.compile == "on"
-    if settings.mode == "exact" or settings.data is None or settings.compile == "off":
-        return ()
-    if settings.mode == "wide" and manner.rows <= EXACT_ROWS:
-        return ()  # those that are served in exact must be told from the others
-    if not told and place.device.type != "cpu":
-        return ()
-    if (compiler := compiled.compiler()) is None:
-        return (NO_COMPILER,)
-    size, facts = (info.width, info.height), arithmetic.fingerprint(place)
-    facts |= {**switches, "weights": digest(settings), "size": "x".join(map(str, size))}
-    facts |= {"rows": str(manner.rows), "compiler": compiler, "processor": compiled_files.processor()}
-    file = compiled_files.file_of(Path(settings.data), info.id, probe.key_of(facts))
-    worth = None if told else 1.0
-    if worth is not None and compiled_files.was_slow(file, worth):
-        return ()
-    counts = compiled_counts(manner.mode, manner.rows)
-    family.compile_behind(counts, size, file=file, switches=switches, worth=worth)
-    if not family.is_compiled:
-        return (COMPILING,)
-    share = compiled_files.share_of(file)
-    return () if share is None else (compiled_files.sentence(share),)

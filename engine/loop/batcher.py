@@ -13,7 +13,7 @@ who want the same go on for up to STAY forwards, and only then is it switched.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 STAY = 8
@@ -101,17 +101,25 @@ class Batcher(Generic[Item]):
         self._due[item] += work - self._owed[item]
         self._owed[item] = work
 
-    def pick(self, width: Callable[[Item], int]) -> list[Item]:
-        """The items of the next forward, who leads it first; empty when nobody has a turn to take.
+    @property
+    def leader(self) -> Item | None:
+        """Who leads the next forward, as things stand: None when nobody has a turn to take."""
+        ready = self._ready()
+        return self._leading(ready) if ready else None
 
-        `width(first)` is how many rows the forward may have; the first item runs even if it needs more.
+    def pick(self, width: int) -> list[Item]:
+        """The items of the next forward, the leader first; empty when nobody has a turn to take.
+
+        `width` is how many rows the forward may have; the leader runs even if it needs more.
         """
-        ready = [item for item in self._in_order() if item.left]
+        ready = self._ready()
         if not ready:
             return []
         self._tick += 1
-        first = self._leader(ready)
-        chosen, room = [first], width(first) - first.rows
+        first = self._leading(ready)
+        self._stayed = 0 if first is ready[0] else self._stayed + 1
+        self._adapters = first.adapters
+        chosen, room = [first], width - first.rows
         for item in ready:
             if item is not first and item.group == first.group and item.rows <= room:
                 chosen.append(item)
@@ -121,15 +129,13 @@ class Batcher(Generic[Item]):
             self._due[item] += self._owed[item] < 0
         return chosen
 
-    def _leader(self, ready: list[Item]) -> Item:
+    def _ready(self) -> list[Item]:
+        return [item for item in self._in_order() if item.left]
+
+    def _leading(self, ready: list[Item]) -> Item:
         """The earliest due, or for a while the first who needs no switching."""
-        first = ready[0]
         same = next((item for item in ready if item.adapters == self._adapters), None)
-        if same is None or same is first or self._stayed >= STAY:
-            self._adapters, self._stayed = first.adapters, 0
-            return first
-        self._stayed += 1
-        return same
+        return ready[0] if same is None or self._stayed >= STAY else same
 
     def up_to(self, item: Item) -> list[Item]:
         """The active items that come no later than this one, itself included; empty if it is not active."""

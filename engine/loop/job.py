@@ -2,70 +2,43 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any
 
 import PIL
 
 from engine.contract import GenerationRequest, Mode, ModelInfo, SpooledImage, Stage, Submit
-from engine.families.base import Family, Painted
-from engine.families.lanczos import PlainCanvas, PlainFamily
-from engine.loop.pace import Pace
-from engine.loop.recent import Recent
-from engine.loop.widths import NotNow, Widths
+from engine.families.base import Canvas, Family
+from engine.families.lanczos import PlainFamily
+from engine.loop.widths import Widths
 from engine.pictures import spool
 from engine.pictures.decoding import Inputs
 
-_log = logging.getLogger("easel.engine")
-PACES = 64
-"""Sizes of a model whose pace is remembered."""
 SHORT = "Memory was short while this was drawn: drawn again, it may differ in its last bits."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """How the pictures of a model share forwards."""
-
-    mode: Mode = "exact"
-    rows: int = 2
-    """Rows that a forward has at most in wide and fast."""
-
-
-class Loaded(Generic[Painted]):
+class Loaded:
     """A model that is ready to draw."""
 
     def __init__(
         self,
         *,
-        model: ModelInfo,
-        family: Family[Painted],
-        manner: Manner,
+        info: ModelInfo,
+        family: Family,
         fingerprint: Mapping[str, str],
+        widths: Widths[Picture] | None = None,
         size_bytes: int = 0,
         enter: Callable[[], None] = lambda: None,
     ) -> None:
-        """`size_bytes` is what its weights take where it computes. `enter` is called before the family is asked for
-        anything, where another model was asked last.
-        """
-        self.model, self.family, self.fingerprint = model, family, fingerprint
-        self.size_bytes, self.enter = size_bytes, enter
-        self.paces: Recent[str, Pace] = Recent(Pace, PACES)
-        self.widths: Widths[Picture[Painted]] = Widths(manner.mode, manner.rows, self._equal_widths)
+        """Without `widths` its pictures share no forward. `size_bytes` is what its weights take where it computes.
 
-    def _equal_widths(self, picture: Picture[Painted], rows: int) -> Sequence[int] | None:
-        assert picture.canvas is not None
-        self.enter()  # whoever leads the next forward is asked before it
-        try:
-            return self.family.equal_widths(picture.canvas, rows)
-        except Exception as error:
-            # Frees what it can, and knows when all is lost. The forward in exact, which comes next, meets what is really wrong.
-            if self.family.is_out_of_memory(error):
-                picture.job.note(SHORT)
-            _log.warning("widths could not be tried for %s, and will be again: %s", self.model.id, error)
-            raise NotNow from error
+        `enter` is called before the family is asked for anything, where another model was asked last.
+        """
+        self.info, self.family, self.fingerprint = info, family, fingerprint
+        self.widths: Widths[Picture] = Widths() if widths is None else widths
+        self.size_bytes, self.enter = size_bytes, enter
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -83,13 +56,16 @@ class Job:
     inputs: Future[Inputs | None] | None = None
     """What it starts from, being decoded; None where it is words alone."""
     spooled: dict[int, SpooledImage] = field(default_factory=dict[int, SpooledImage])
+    is_over: bool = False
+    """It has ended, one way or another, and nobody waits for anything of it any more."""
 
     def note(self, *sentences: str) -> None:
         """Tells whoever asked, each sentence once."""
         self.notes += tuple(sentence for sentence in sentences if sentence not in self.notes)
 
     def forget(self) -> None:
-        """Decodes no more for it, and takes away what was made."""
+        """It is over: decodes no more for it, and takes away what was made."""
+        self.is_over = True
         if self.inputs is not None:
             self.inputs.cancel()
         for image in self.spooled.values():
@@ -121,14 +97,14 @@ class Job:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Picture(Generic[Painted]):
+class Picture:
     """One image of a job: what the batcher gives turns to."""
 
     job: Job
     index: int
-    loaded: Loaded[Painted] | None = None
+    loaded: Loaded | None = None
     """Its model, from when it becomes active."""
-    canvas: Painted | None = None
+    canvas: Canvas | None = None
     alone: bool = False
     """It shares no forward: it was aboard one that failed, and has to show whether it was the cause."""
     set_apart: bool = False
@@ -148,7 +124,7 @@ class Picture(Generic[Painted]):
         return self.job.request.model, self.canvas.shape
 
     @property
-    def by(self) -> Loaded[Painted]:
+    def by(self) -> Loaded:
         """The model that draws it."""
         assert self.loaded is not None  # nobody is asked to draw before
         return self.loaded
@@ -180,19 +156,6 @@ class Picture(Generic[Painted]):
         return self.job.work if self.canvas is None else self.canvas.left
 
     @property
-    def pace(self) -> Pace:
-        """Of its model at its size; tiles are of one size for images of all."""
-        request = self.job.request
-        return self.by.paces.of("tile" if request.is_seedless else request.size)
-
-    def seconds(self, forwards: int) -> float:
-        """What so many forwards of it take of the worker's time, at its pace; its share of those that are shared."""
-        guessed = 2 if self.job.request.guidance_scale > 1 else 1
-        rows = guessed if self.canvas is None else self.canvas.rows
-        share = 1.0 if self.by.widths.mode == "exact" else rows / self.pace.rows
-        return forwards * self.pace.forward_s * share
-
-    @property
     def served(self) -> dict[str, str]:
         """What its fingerprint says besides the model's, where it was not drawn in the model's usual way."""
         tiles = {"decode": "tiles"} if self.in_tiles else {}
@@ -201,11 +164,10 @@ class Picture(Generic[Painted]):
         return {"mode": " and ".join(sorted(self.modes)), "width": "1 image", **tiles}
 
 
-def plain(info: ModelInfo) -> Loaded[PlainCanvas]:
+def plain(info: ModelInfo) -> Loaded:
     """What enlarges for this model, without loading it."""
     return Loaded(
-        model=info,
+        info=info,
         family=PlainFamily(info),
-        manner=Manner(),
         fingerprint={"pillow": PIL.__version__, "mode": "exact", "width": "1 image"},
     )

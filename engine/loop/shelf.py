@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Mapping, Sequence, Set
-from typing import Generic, Protocol
+from collections.abc import Generator, Iterable, Sequence, Set
+from typing import Protocol
 
 from engine.contract import InvalidRequest, ModelInfo, choice_of
 from engine.errors import BrokenModel
-from engine.families.base import Painted
 from engine.loop.job import Loaded
 
 _log = logging.getLogger("easel.engine")
@@ -24,10 +23,10 @@ PATIENCE_S = 10.0
 """What was let go may still be held for a moment, by a preview or a compiler."""
 
 
-class Source(Protocol[Painted]):
+class Source(Protocol):
     """Where models come from."""
 
-    def open(self, model_id: str) -> Generator[None, None, Loaded[Painted]]:
+    def open(self, model_id: str) -> Generator[None, None, Loaded]:
         """Loads one part between two pauses; raises BrokenModel, or what the device raises."""
         ...
 
@@ -39,28 +38,28 @@ class Source(Protocol[Painted]):
         """Bytes without which it can't be drawn with at all. Raises BrokenModel."""
         ...
 
-    def free(self) -> int | None:
-        """Bytes that are free where models go, None where nobody can tell; gives back what nobody uses any more."""
+    def reclaim(self) -> int | None:
+        """Gives back what nobody uses any more. Bytes that are then free where models go, None where nobody can tell."""
         ...
 
 
-class Shelf(Generic[Painted]):
+class Shelf:
     """The models of one engine. `first` is loaded from the beginning; the others are when somebody wants them."""
 
     def __init__(
         self,
-        first: Loaded[Painted],
+        first: Loaded,
         others: Sequence[ModelInfo] = (),
-        source: Source[Painted] | None = None,
+        source: Source | None = None,
         *,
         limit: int | None = None,
     ) -> None:
         """`limit`: bytes that all loaded models may take together; without it, what is free."""
-        self._models = {info.id: info for info in (first.model, *others)}
+        self._models = {info.id: info for info in (first.info, *others)}
         self._source, self._limit = source, limit
-        self._loaded = OrderedDict({first.model.id: first})
+        self._loaded = OrderedDict({first.info.id: first})
         """The least recently used first."""
-        self._opening: tuple[str, Generator[None, None, Loaded[Painted]]] | None = None
+        self._opening: tuple[str, Generator[None, None, Loaded]] | None = None
         self._blocked: tuple[str, Set[str], tuple[str, ...]] | None = None
         """What had no room when it was last looked at: the model, those in use and those loaded."""
         self._look_at = self._refuse_at = 0.0
@@ -88,7 +87,7 @@ class Shelf(Generic[Painted]):
             )
         return self._models[model_id]
 
-    def fetch(self, model_id: str, *, in_use: Set[str]) -> Loaded[Painted] | None:
+    def fetch(self, model_id: str, *, in_use: Set[str]) -> Loaded | None:
         """The model; None while it is not loaded yet, and then another part of it is: ask again, in the next tick.
 
         What is `in_use` stays. Raises BrokenModel where it can't be loaded, or what the device raises.
@@ -110,14 +109,12 @@ class Shelf(Generic[Painted]):
             self._opening[1].close()
             self._opening = None
 
-    def _open_further(
-        self, model_id: str, parts: Generator[None, None, Loaded[Painted]]
-    ) -> Loaded[Painted] | None:
+    def _open_further(self, model_id: str, parts: Generator[None, None, Loaded]) -> Loaded | None:
         try:
             next(parts)
         except StopIteration as done:
             self._opening = None
-            loaded: Loaded[Painted] = done.value
+            loaded: Loaded = done.value
             self._loaded[model_id] = loaded
             return loaded
         except BaseException:
@@ -151,27 +148,29 @@ class Shelf(Generic[Painted]):
             raise BrokenModel(
                 f"The model {title} takes more than memory_gb under [models] allows: the bot's owner can raise that."
             )
-        sizes = {name: loaded.size_bytes for name, loaded in self._loaded.items()}
-        if self._loaded and not self._fits(least, {}, gone=sum(sizes.values())):
+        sizes, free = (
+            {name: loaded.size_bytes for name, loaded in self._loaded.items()},
+            self._source.reclaim(),
+        )
+        if self._loaded and free is not None and least > free + sum(sizes.values()):
             raise _no_room(title)
-        for loaded in [loaded for loaded in self._loaded if loaded not in in_use]:
-            if self._fits(wanted, sizes):
+        for leaving in [loaded for loaded in self._loaded if loaded not in in_use]:
+            if self._fits(wanted, sizes.values(), free):
                 return True
-            del self._loaded[loaded], sizes[loaded]
-            _log.info("the model %s left for %s", loaded, model_id)
-        if self._fits(least if not self._loaded else wanted, sizes):
+            del self._loaded[leaving], sizes[leaving]
+            free = self._source.reclaim()
+            _log.info("the model %s left for %s", leaving, model_id)
+        if self._fits(least if not self._loaded else wanted, sizes.values(), free):
             return True
         if not self._loaded and time.monotonic() >= self._refuse_at:
             raise _no_room(title)
         return False
 
-    def _fits(self, wanted: int, sizes: Mapping[str, int], *, gone: int = 0) -> bool:
-        """Beside models of these sizes, once `gone` more bytes were free."""
-        assert self._source is not None
-        if self._limit is not None and sum(sizes.values()) + wanted > self._limit:
+    def _fits(self, wanted: int, beside: Iterable[int], free: int | None) -> bool:
+        """Whether so many bytes have room beside models of these sizes, with so many free."""
+        if self._limit is not None and sum(beside) + wanted > self._limit:
             return False
-        free = self._source.free()
-        return free is None or wanted <= free + gone
+        return free is None or wanted <= free
 
 
 def _no_room(title: str) -> BrokenModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -14,10 +14,6 @@ RELAX_AFTER = 200
 """Forwards."""
 SHAPES = 64
 """About so many it is remembered what was found out."""
-
-
-class NotNow(Exception):
-    """Widths could not be tried, most often for lack of memory; another time they may be."""
 
 
 class Shaped(Turn, Protocol):
@@ -61,34 +57,65 @@ class Widths(Generic[Item]):
     """The rows of a forward that an item leads.
 
     exact: its own. wide: up to `rows`, filled up to a width at which a shape's rows get the bits that they get among
-    `rows` (`equal_widths` is asked which these are until it can tell; it may raise NotNow); where there is none as in exact,
-    and who began so goes on so. fast: up to `rows`. What memory has no room for gets narrower, in wide as in exact, and is
-    tried again after a while: memory comes and goes.
+    `rows`; where there is none as in exact, and who began so goes on so. fast: up to `rows`. What memory has no room for
+    gets narrower, in wide as in exact, and is tried again after a while: memory comes and goes.
+
+    Which widths of a shape have equal bits has to be tried, by whoever lets the model draw: where it `is_untried`, it is
+    to `learn` the outcome before its next forward.
     """
 
-    def __init__(
-        self, mode: Mode, rows: int, equal_widths: Callable[[Item, int], Sequence[int] | None]
-    ) -> None:
+    def __init__(self, mode: Mode = "exact", rows: int = 2) -> None:
+        """A forward has at most so many `rows` in wide and fast."""
         self.mode: Mode = mode
         self.rows = rows
-        self._equal_widths = equal_widths
         self._shapes: Recent[Hashable, _Known] = Recent(_Known, SHAPES)
 
-    def of(self, item: Item) -> int:
-        """Rows that the forward may have."""
-        if self.served(item) == "exact":
-            return item.rows
-        return max(item.rows, min(self.rows, self._shapes.of(item.shape).limit or self.rows))
+    @property
+    def words(self) -> str:
+        """Of a forward, as fingerprints name it."""
+        rows = f"{self.rows} rows"
+        return {"exact": "1 image", "wide": rows, "fast": f"up to {rows}"}[self.mode]
+
+    # -------------------------------------------------------------- looked up
+
+    def is_untried(self, item: Item) -> bool:
+        """Whether it could be drawn in wide, if only it were known which widths have equal bits."""
+        if self.mode != "wide" or item.began_exact or item.rows > self.rows:
+            return False
+        known = self._shapes.of(item.shape)
+        return known.equal is None and not known.wait
 
     def served(self, item: Item) -> Mode:
         """The mode whose promise holds for this item's next forward; in wide it must be `filled`."""
-        if self.mode == "wide" and (item.began_exact or not self._fits_wide(item)):
-            return "exact"
-        return self.mode
+        if self.mode != "wide":
+            return self.mode
+        fits = not item.began_exact and item.rows <= self.rows and self._shapes.of(item.shape).equal
+        return "wide" if fits else "exact"
+
+    def most(self, item: Item, mode: Mode) -> int:
+        """Rows that the forward may have, which is `served` in this mode."""
+        if mode == "exact":
+            return item.rows
+        return max(item.rows, min(self.rows, self._shapes.of(item.shape).limit or self.rows))
 
     def filled(self, item: Item, rows: int) -> int:
         """How many rows a forward in wide that this item leads has, for so many that are in it."""
         return min(width for width in self._shapes.of(item.shape).equal or () if width >= rows)
+
+    # -------------------------------------------------------------- found out
+
+    def learn(self, item: Item, equal: Sequence[int] | None) -> None:
+        """The widths of equal bits for this shape, none where even the slots of `rows` differ; None: nobody can tell yet.
+
+        Then its next forward is one in exact, and after that it is to be tried again.
+        """
+        known = self._shapes.of(item.shape)
+        known.equal = equal
+        known.wait = 1 if equal is None else 0
+
+    def put_off(self, item: Item) -> None:
+        """Widths could not be tried, most often for lack of memory; another time they may be."""
+        self._shapes.of(item.shape).put_off()
 
     def narrow(self, item: Item, rows: int) -> None:
         """There was no memory for so many rows of this shape: the next forwards have half of them, in wide those of exact.
@@ -113,14 +140,3 @@ class Widths(Generic[Item]):
         known.good += 1
         if known.good >= RELAX_AFTER:
             known.limit, known.good = 2 * known.limit, 0
-
-    def _fits_wide(self, item: Item) -> bool:
-        if item.rows > self.rows:
-            return False
-        known = self._shapes.of(item.shape)
-        if known.equal is None and not known.wait:
-            try:
-                known.equal = self._equal_widths(item, self.rows)
-            except NotNow:
-                known.put_off()
-        return bool(known.equal)

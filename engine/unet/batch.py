@@ -1,4 +1,4 @@
-"""Packs what a few pictures need into one UNet batch and takes the answer apart; knows tensors, no requests."""
+"""Packs what a few pictures need into one UNet batch, runs it, and mixes the answer; knows tensors, no requests."""
 
 from __future__ import annotations
 
@@ -74,6 +74,13 @@ def of_picture(
     )
 
 
+def told_sizes(embeddings: Tensor, size: tuple[int, int]) -> Tensor:
+    """(rows, 6): what SDXL's rows of these embeddings are told of a picture of `size` (width, height)."""
+    width, height = size
+    told = [height, width, 0, 0, height, width]
+    return embeddings.new_tensor([told] * len(embeddings))
+
+
 def noise(like: Rows, count: int) -> Rows:
     """So many rows of noise that look like these, at timesteps of all sizes; always the same."""
     import torch
@@ -111,6 +118,19 @@ def _stacked(parts: list[Tensor], missing: int) -> Tensor:
     first = parts[0]
     filler = [first.new_zeros((missing, *first.shape[1:]))] if missing > 0 else []
     return torch.cat([*(part.contiguous() for part in parts), *filler])
+
+
+def forward(unet: Any, rows: Rows) -> Tensor:
+    """The prediction for each row; what only SDXL's UNet takes is left out for others."""
+    added = {"text_embeds": rows.pooled, "time_ids": rows.sizes}
+    return unet(
+        rows.latents,
+        rows.timesteps,
+        encoder_hidden_states=rows.embeddings,
+        timestep_cond=rows.guidance,
+        added_cond_kwargs=None if rows.pooled is None else added,
+        return_dict=False,
+    )[0]
 
 
 def mix(prediction: Tensor, scale: float) -> Tensor:

@@ -28,9 +28,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine import errors
-from engine.unet import batch as rows
 from engine.unet import compiled_files
-from engine.unet.batch import Rows
+from engine.unet.batch import Rows, forward, noise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -202,8 +201,8 @@ class CompiledUnet:
     @torch.inference_mode()
     def _check(self, program: Program) -> None:
         """Raises Differs if it does not predict what the plain UNet predicts."""
-        batch = rows.noise(self._like, self._least)
-        plain = call(self._plain, batch).float()
+        batch = noise(self._like, self._least)
+        plain = forward(self._plain, batch).float()
         apart = (program(batch).float() - plain).abs().mean()
         like = _LIKE.get(self._like.latents.dtype, _LIKE_HALF)
         if not apart <= like * plain.abs().mean():
@@ -212,17 +211,17 @@ class CompiledUnet:
     @torch.inference_mode()
     def _share(self, program: Program) -> float:
         """Of the plain forward's time, with as many rows as there can be; both by turns, since others draw meanwhile."""
-        batch = rows.noise(self._like, self._most)
+        batch = noise(self._like, self._most)
 
-        def seconds(forward: Callable[[Rows], Tensor]) -> float:
+        def seconds(act: Callable[[Rows], Tensor]) -> float:
             begin = time.perf_counter()
-            forward(batch).cpu()
+            act(batch).cpu()
             return time.perf_counter() - begin
 
         turns: list[tuple[float, float]] = []
         enough = time.monotonic() + _TURNS_S
         while len(turns) < 2 or (len(turns) < _TURNS and time.monotonic() < enough):
-            turns.append((seconds(partial(call, self._plain)), seconds(program)))
+            turns.append((seconds(partial(forward, self._plain)), seconds(program)))
         plain, compiled = (min(times) for times in zip(*turns, strict=True))
         return compiled / plain
 
@@ -325,16 +324,3 @@ def _look(batch: Rows) -> tuple[Any, ...]:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def call(unet: Any, batch: Rows) -> Tensor:
-    """One forward of a UNet; what only SDXL's takes is left out for others."""
-    added = {"text_embeds": batch.pooled, "time_ids": batch.sizes}
-    return unet(
-        batch.latents,
-        batch.timesteps,
-        encoder_hidden_states=batch.embeddings,
-        timestep_cond=batch.guidance,
-        added_cond_kwargs=None if batch.pooled is None else added,
-        return_dict=False,
-    )[0]

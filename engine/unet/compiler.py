@@ -103,8 +103,7 @@ def _unet(order: Order) -> Any:
     import diffusers
     import torch
 
-    from engine.unet import compiled, switches
-    from engine.unet.batch import Rows
+    from engine.unet import batch, switches
 
     kind: Any = getattr(diffusers, order.kind)
     with torch.device("meta"):
@@ -121,7 +120,7 @@ def _unet(order: Order) -> Any:
             self.unet = unet
 
         def forward(self, *every: Any) -> Any:
-            return compiled.call(self.unet, Rows.of(every))
+            return batch.forward(self.unet, batch.Rows.of(every))
 
     return Called()
 

@@ -88,7 +88,7 @@ def test_the_downloaded_files_are_described(
     monkeypatch.setattr(describe, "describe", lambda _: next(described))
     workers: list[ModelInfo] = []
 
-    class Seen(Worker[Any]):
+    class Seen(Worker):
         def run(self) -> None:
             workers.extend(self._shelf.models)
 

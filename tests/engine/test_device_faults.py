@@ -31,8 +31,9 @@ from engine.contract import (
     Submit,
 )
 from engine.errors import DeviceLost, NotFinite
-from engine.fake import MODEL, FakeCanvas, FakeFamily
+from engine.fake import MODEL, FakeCanvas, FakeFamily, FakeForwards
 from engine.families import preview
+from engine.families.forwards import Forwards
 from engine.families.sd import SdFamily
 from engine.loading import load
 from engine.loop.worker import Worker
@@ -113,8 +114,10 @@ def test_a_sticky_error_ends_the_worker_at_once(tmp_path: Path, where: str, comp
             raise DeviceLost from error
         return False
 
-    family_class = type("Lost", (FakeFamily,), {where: lost, "is_out_of_memory": is_out_of_memory})
-    bench = Bench(family_class(FakeSettings()), MODEL, tmp_path, mode="wide", rows=8)
+    family = type("Lost", (FakeFamily,), {where: lost, "is_out_of_memory": is_out_of_memory})(FakeSettings())
+    if where == "equal_widths":
+        family.forwards = type("Lost", (FakeForwards,), {where: lost})()
+    bench = Bench(family, MODEL, tmp_path, mode="wide", rows=8)
     for number in range(1, company + 1):
         bench.submit(number, MODEL.request(prompt="x", seed=number, steps=1))
     with pytest.raises(DeviceLost):
@@ -162,7 +165,7 @@ def test_measuring_does_not_mistake_it_for_a_lack_of_memory(
     monkeypatch.setattr(pipe.unet, "forward", sticky)
     settings = EngineSettings(model="m", spool="s", mode="fast")
     with pytest.raises(DeviceLost):
-        switches.choose(pipe, settings, lambda: family.rehearse(2, (64, 64)))
+        switches.choose(pipe, settings, lambda: family.forwards.rehearse(2, (64, 64)))
 
 
 def settings_of(tiny: Path, tmp_path: Path, **values: Any) -> EngineSettings:
@@ -174,7 +177,7 @@ STARTS: dict[str, Where] = {
     "loading a part": lambda patch: patch.setattr(load, "import_module", sticky),
     "fitting previews": lambda patch: patch.setattr(preview, "_fit", sticky),
     "the self-test": lambda patch: patch.setattr(SdFamily, "self_test", sticky),
-    "measuring": lambda patch: patch.setattr(SdFamily, "_forward", sticky),
+    "measuring": lambda patch: patch.setattr(Forwards, "run", sticky),
     "drawing": lambda patch: patch.setattr(Worker, "run", lost),
 }
 

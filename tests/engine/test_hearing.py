@@ -138,7 +138,7 @@ class Endless:
     def __init__(self, free: int | None) -> None:
         self._free = free
 
-    def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
+    def open(self, model_id: str) -> Generator[None, None, Loaded]:
         while True:
             yield
 
@@ -148,7 +148,7 @@ class Endless:
     def least_of(self, model_id: str) -> int:
         return 0
 
-    def free(self) -> int | None:
+    def reclaim(self) -> int | None:
         return self._free
 
 

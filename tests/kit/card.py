@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_iter
 
 from engine.device import layout, profiles
 from engine.device.choice import Place
-from engine.families import sd
+from engine.families import forwards, sd
 from engine.families.sd import SdCanvas, SdFamily
 from engine.families.sdxl import SdxlFamily
 from tests.kit import tiny
@@ -78,7 +78,7 @@ def _apply(module: Any, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
     return module
 
 
-def _sizes(_self: Any, embeddings: torch.Tensor, _size: Any) -> torch.Tensor:
+def _sizes(embeddings: torch.Tensor, _size: Any) -> torch.Tensor:
     return embeddings.new_zeros((len(embeddings), 6))  # there are no numbers
 
 
@@ -106,10 +106,10 @@ def measure(model: str, profile: Any) -> dict[str, Any]:
             dtype = pipeline.vae.dtype
             family._starting._encode(torch.empty(1, 3, side, side, dtype=dtype), dtype)
             pipeline.image_processor.postprocess = lambda *_args, **_options: [None]
-            forward = ledger.most(lambda: family._forward(family._blank(2, (side, side))))
+            forward = ledger.most(lambda: family.forwards(family.forwards.blank(2, (side, side))))
             canvas = _canvas(pipeline, side)
             decode = ledger.most(lambda: family.decode(canvas))
-            again = ledger.most(lambda: family._forward(family._blank(2, (side, side))))
+            again = ledger.most(lambda: family.forwards(family.forwards.blank(2, (side, side))))
     needs = layout._needs(pipeline, layout.of(pipeline).weights)
     return {
         "rest": rest,
@@ -139,6 +139,7 @@ def _canvas(pipeline: Any, side: int) -> SdCanvas:
         guidance_scale=1.0,
         guidance=None,
         notes=(),
+        shape=latents.shape,
     )
 
 
@@ -149,7 +150,7 @@ def main() -> None:
         query
     )  # type: ignore[assignment]
     sd.check_finite = lambda _values: None
-    SdxlFamily._sizes = _sizes  # type: ignore[method-assign]
+    forwards.told_sizes = _sizes
     print(json.dumps([measure(*sys.argv[at : at + 2]) for at in range(1, len(sys.argv), 2)]))
 
 

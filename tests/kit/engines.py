@@ -25,14 +25,17 @@ from engine.contract import (
     Finished,
     GenerationRequest,
     Loading,
+    Mode,
     ModelInfo,
     Ready,
     Shutdown,
     Submit,
 )
 from engine.families.base import Family
-from engine.loop.job import Loaded, Manner
+from engine.loop.job import Loaded
+from engine.loop.progress import TELL_EVERY_S
 from engine.loop.shelf import Shelf
+from engine.loop.widths import Widths
 from engine.loop.worker import Worker
 from engine.pictures import decoding, inputs
 from engine.process import EngineProcess
@@ -49,7 +52,7 @@ class Bench:
 
     def __init__(
         self,
-        family: Family[Any],
+        family: Family,
         model: ModelInfo,
         folder: Path,
         *,
@@ -58,24 +61,27 @@ class Bench:
         others: Sequence[ModelInfo] = (),
         source: Any = None,
         limit: int | None = None,
-        **manner: Any,
+        tell_every_s: float = TELL_EVERY_S,
+        mode: Mode = "exact",
+        rows: int = 2,
     ) -> None:
         self.controls: queue.Queue[Control] = queue.Queue()
         self.events: list[Event] = []
         loaded = Loaded(
-            model=model,
+            info=model,
             family=family,
-            manner=Manner(**manner),
+            widths=Widths(mode, rows),
             fingerprint={"engine": "test"},
             size_bytes=SIZE_BYTES,
         )
-        self.worker: Worker[Any] = Worker(
+        self.worker = Worker(
             shelf=Shelf(loaded, others, source, limit=limit),
             slots=slots,
             folder=folder,
             controls=self.controls,
             emit=self.events.append,
             preview_every=preview_every,
+            tell_every_s=tell_every_s,
         )
 
     def submit(self, job_id: int, request: GenerationRequest, attempt: int = 1) -> None:
@@ -281,7 +287,7 @@ def _from_images(pipe: Any, task: str) -> Any:
     return pipe
 
 
-def draw(family: Family[Any], request: GenerationRequest, folder: Path = Path()) -> Any:
+def draw(family: Family, request: GenerationRequest, folder: Path = Path()) -> Any:
     """A canvas with all its steps, drawn alone; what it starts from lies in `folder`."""
     canvas = family.prepare(request, request.seed, decoding.begun(folder, request))
     while canvas.left:

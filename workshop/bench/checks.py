@@ -26,8 +26,9 @@ from engine.contract import (
 )
 from engine.families.sd import SdCanvas, SdFamily
 from engine.families.sdxl import SdxlFamily
-from engine.loop.job import Loaded, Manner
+from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
+from engine.loop.widths import Widths
 from engine.loop.worker import Worker
 from engine.pictures import metadata, spool
 from engine.pictures.decoding import Inputs
@@ -174,7 +175,7 @@ class Watched(SdFamily):
     def __init__(self, pipeline: Any) -> None:
         super().__init__(pipeline)
         self.canvases: list[SdCanvas] = []
-        self.forwards: list[Sequence[SdCanvas]] = []
+        self.drawn: list[Sequence[SdCanvas]] = []
         self.decoded: list[SdCanvas] = []
         self.during: dict[int, Callable[[], None]] = {}
         """What happens during forward n, counted from 1."""
@@ -184,8 +185,8 @@ class Watched(SdFamily):
         return self.canvases[-1]
 
     def predict(self, canvases: Sequence[SdCanvas], *, padded: int | None) -> list[Any]:
-        self.forwards.append(list(canvases))
-        if act := self.during.get(len(self.forwards)):
+        self.drawn.append(list(canvases))
+        if act := self.during.get(len(self.drawn)):
             act()
         return super().predict(canvases, padded=padded)
 
@@ -197,7 +198,7 @@ class Watched(SdFamily):
         """The forwards that had this canvas."""
         return [
             number
-            for number, canvases in enumerate(self.forwards, 1)
+            for number, canvases in enumerate(self.drawn, 1)
             if any(one is canvas for one in canvases)
         ]
 
@@ -215,8 +216,8 @@ def turns(machine: Machine, folder: Path, mode: Mode, rows: int) -> Turns:
     family = (WatchedXl if machine.info.family == "sdxl" else Watched)(machine.pipeline)
     controls: queue.Queue[Control] = queue.Queue()
     events: list[Event] = []
-    loaded = Loaded(model=machine.info, family=family, manner=Manner(mode=mode, rows=rows), fingerprint={})
-    worker: Worker[SdCanvas] = Worker(
+    loaded = Loaded(info=machine.info, family=family, widths=Widths(mode, rows), fingerprint={})
+    worker = Worker(
         shelf=Shelf(loaded),
         slots=4,
         folder=folder,

@@ -15,9 +15,9 @@ from engine.contract import EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.device import choice, fingerprint, memory
 from engine.errors import BrokenModel
 from engine.loading import load as models
-from engine.loading import opening
+from engine.loading import speed
 from engine.pictures import inputs
-from engine.unet import costs as probe
+from engine.unet.costs import Costs, measure
 from workshop.bench import workloads
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ class Machine:
         """
         family, size = self.family(), (self.info.width, self.info.height)
         file = self.inputs.parent / f"{rows}.pt2"
-        counts = opening.compiled_counts(mode, rows)
-        family.compile_behind(counts, size, file=file, switches=self.switches)
-        family.wait_for_compiler()
-        if not family.is_compiled:
+        counts = speed.compiled_counts(mode, rows)
+        family.forwards.compile_behind(counts, size, file=file, switches=self.switches)
+        family.forwards.wait_for_compiler()
+        if not family.forwards.is_compiled:
             raise RuntimeError("the log says why")
         return family
 
@@ -123,7 +123,7 @@ def _check_room(settings: EngineSettings, place: Place) -> None:
     """SDXL on a processor would take hours, and its making more memory than most machines have."""
     if settings.profile not in {"auto", "full"}:
         return  # made with the processor, for a card that is known to be small
-    free, wanted = memory.free_bytes(place.device), _RANDOM_BYTES[settings.model]
+    free, wanted = memory.reclaim(place.device), _RANDOM_BYTES[settings.model]
     if settings.model == SDXL_RANDOM and place.device.type != "cuda":
         raise BrokenModel(f"{SDXL_RANDOM} is drawn with a GPU only: choose a smaller model.")
     if place.device.type == "cuda" and free is not None and free < wanted:
@@ -135,7 +135,7 @@ def _check_room(settings: EngineSettings, place: Place) -> None:
 def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: Place) -> Machine:
     from engine.device import layout
     from engine.families import preview
-    from engine.unet import switches as tuning
+    from engine.unet import switches
 
     folder = Path(settings.spool) / inputs.FOLDER
     takes = (
@@ -144,14 +144,14 @@ def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: 
         else []
     )
     pipeline.set_progress_bar_config(disable=True)
-    switches = tuning.told(settings)  # nothing is chosen here: both sides run what the command line says
-    tuning.turn_on(pipeline, switches)
+    told = switches.told(settings)  # nothing is chosen here: both sides run what the command line says
+    switches.turn_on(pipeline, told)
     return Machine(
         pipeline=pipeline,
         info=info,
         place=place,
-        switches=switches,
-        facts={**fingerprint.fingerprint(place), **switches},
+        switches=told,
+        facts={**fingerprint.fingerprint(place), **told},
         sketcher=preview.LinearSketcher(pipeline.vae, layout.of(pipeline).device),
         inputs=folder,
         images=tuple(takes),
@@ -161,18 +161,18 @@ def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: 
 # ------------------------------------------------------------------ what it can do
 
 
-def costs(machine: Machine, budget_s: float) -> probe.Costs:
+def costs(machine: Machine, budget_s: float) -> Costs:
     """Seconds of a forward by its rows."""
-    family = machine.family()
+    forwards = machine.family().forwards
     size = machine.info.width, machine.info.height
-    return probe.measure(lambda rows: family.rehearse(rows, size), budget_s=budget_s)
+    return measure(lambda rows: forwards.rehearse(rows, size), budget_s=budget_s)
 
 
 def flops_of_row(machine: Machine) -> float:
     """Floating-point operations of a forward per row, a multiply-add counted as two."""
     counter: Any = import_module("torch.utils.flop_counter").FlopCounterMode(display=False)
     with counter:
-        machine.family().rehearse(2, (machine.info.width, machine.info.height))
+        machine.family().forwards.rehearse(2, (machine.info.width, machine.info.height))
     return counter.get_total_flops() / 2
 
 

@@ -29,8 +29,9 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from engine.loop.job import Loaded, Manner
+from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
+from engine.loop.widths import Widths
 from engine.loop.worker import Worker
 from engine.pictures import decoding
 from workshop.bench import workloads
@@ -146,7 +147,7 @@ def compiled(machine: Machine, *, backend: str = "inductor") -> Any:
     unchecked = {} if machine.info.family == "sdxl" else {"requires_safety_checker": False}
     pipeline = type(machine.pipeline)(**{**machine.pipeline.components, "unet": unet}, **unchecked)
     pipeline.set_progress_bar_config(disable=True)
-    machine.kind(pipeline).rehearse(2, (machine.info.width, machine.info.height))
+    machine.kind(pipeline).forwards.rehearse(2, (machine.info.width, machine.info.height))
     return pipeline
 
 
@@ -172,12 +173,12 @@ class Easel:
         self.mode: Mode = mode
         self._controls: queue.Queue[Control] = queue.Queue()
         loaded = Loaded(
-            model=model,
+            info=model,
             family=family,
-            manner=Manner(mode=mode, rows=rows),
+            widths=Widths(mode, rows),
             fingerprint={"mode": mode, "width": f"{rows} rows"},
         )
-        self._worker: Worker[Any] = Worker(
+        self._worker = Worker(
             shelf=Shelf(loaded),
             slots=slots,
             folder=folder,

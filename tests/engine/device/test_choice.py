@@ -38,7 +38,7 @@ def test_opening_and_looking_for_room_measure_nothing(
     settings = EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu", mode=mode, rows=4)
     opener = Opener(settings, {"tiny": str(tiny), "other": str(other)})
     for name in ("tiny", "other", "tiny"):
-        assert opener.free()
+        assert opener.reclaim()
         assert opener.size_of(name)
         loaded = load.wholly(opener.open(name))
         assert loaded.fingerprint["dtype"] == ("float32" if mode == "exact" else "bfloat16")
@@ -52,7 +52,7 @@ def test_an_engine_chooses_once(
     build(tmp_path / "checkpoints" / "other", seed=7)
     dtypes: list[str] = []
 
-    class Opening(Worker[Any]):
+    class Opening(Worker):
         def run(self) -> None:
             self._shelf._loaded.clear()  # as if they had made room
             for name in ("other", "tiny"):

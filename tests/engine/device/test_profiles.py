@@ -423,4 +423,4 @@ def test_apples_gpu_counts_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
         place = choice.choose_place(settings, family)
         assert (place.device.type, place.dtype, place.warnings) == ("mps", torch.float32, ())
     assert choice.choose_place(replace(settings, dtype="float16")).dtype is torch.float16
-    assert memory.free_bytes(torch.device("mps")) is None
+    assert memory.reclaim(torch.device("mps")) is None

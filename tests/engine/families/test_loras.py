@@ -19,7 +19,8 @@ from engine.families.loras import Loras
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.pictures import metadata
-from engine.unet.compiled import CompiledUnet, call
+from engine.unet.batch import forward
+from engine.unet.compiled import CompiledUnet
 from tests.kit.adapters import kohya, lora_tensors, write
 from tests.kit.engines import Bench, draw, pixels, plain
 
@@ -287,14 +288,14 @@ def test_what_is_compiled_stays_as_it_is(
 
     family = SdFamily(drawing, models=models)
     size = a_request(info).width, a_request(info).height
-    compiled = family._compiled = CompiledUnet(
-        drawing.unet, family._blank(2, size), counts=(2, 4), file=models / "none.pt2", switches={}
+    compiled = family.forwards._compiled = CompiledUnet(
+        drawing.unet, family.forwards.blank(2, size), counts=(2, 4), file=models / "none.pt2", switches={}
     )
     calls: list[int] = []
 
     def program(batch: Any) -> Any:
         calls.append(1)
-        return call(compiled._plain, batch)
+        return forward(compiled._plain, batch)
 
     compiled._program = program  # type: ignore[assignment]
     own = dict(drawing.unet.named_parameters())

@@ -16,8 +16,8 @@ from engine.checkpoints.describe import describe
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.families.sdxl import SdxlFamily
 from engine.loading.load import load
-from engine.unet import compiled, compiler
-from engine.unet.batch import noise
+from engine.unet import compiler
+from engine.unet.batch import forward, noise
 from engine.unet.compiled import CompiledUnet, Order
 from tests.kit.engines import Bench, House, plain
 
@@ -160,14 +160,14 @@ def test_slots_that_differ_are_found(pipe_xl: Any, model_xl: ModelInfo) -> None:
     """The probe of a shape shifts what SDXL's rows carry besides, too."""
     family = SdxlFamily(pipe_xl)
     canvas = family.prepare(a_request(model_xl), 1)
-    assert family.equal_widths(canvas, 4)
-    honest = family._forward
+    assert family.forwards.equal_widths(canvas, 4)
+    honest = family.forwards.run
 
-    def crooked(batch: Any) -> torch.Tensor:
-        return honest(replace(batch, pooled=batch.pooled[:1].expand_as(batch.pooled)))
+    def crooked(batch: Any, runtime: Any) -> torch.Tensor:
+        return honest(replace(batch, pooled=batch.pooled[:1].expand_as(batch.pooled)), runtime)
 
-    family._forward = crooked  # type: ignore[method-assign]
-    assert not family.equal_widths(canvas, 4)
+    family.forwards.run = crooked  # type: ignore[method-assign]
+    assert not family.forwards.equal_widths(canvas, 4)
 
 
 def test_previews_and_tiles(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_previews_and_tiles(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path) -
 
 def test_what_is_compiled_knows_what_rows_carry(pipe_xl: Any, tmp_path: Path) -> None:
     """The architecture that the compiler is given predicts, with the model's weights, what the model does."""
-    like = SdxlFamily(pipe_xl)._blank(2, (72, 64))
+    like = SdxlFamily(pipe_xl).forwards.blank(2, (72, 64))
     unet = CompiledUnet(pipe_xl.unet, like, counts=(2, 4), file=tmp_path / "a.pt2", switches={})
     order = Order(**json.loads(json.dumps(asdict(unet._order()))))
     made = compiler._unet(order)
@@ -197,7 +197,7 @@ def test_what_is_compiled_knows_what_rows_carry(pipe_xl: Any, tmp_path: Path) ->
         part and torch.Size(part[0]) for part in order.parts
     ]
     with torch.inference_mode():
-        assert torch.equal(made(*batch.parts), compiled.call(pipe_xl.unet, batch))
+        assert torch.equal(made(*batch.parts), forward(pipe_xl.unet, batch))
 
 
 # ------------------------------------------------------------------ folders

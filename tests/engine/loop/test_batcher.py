@@ -72,7 +72,7 @@ class Turns(RuleBasedStateMachine):
     @rule(width=st.integers(1, WIDTH))
     def forward(self, width: int) -> None:
         ready = self.batcher.active
-        chosen = self.batcher.pick(lambda _: width)
+        chosen = self.batcher.pick(width)
         self.watch_switching(ready, chosen)
         assert bool(chosen) == bool(self.since)
         assert len(set(map(id, chosen))) == len(chosen)
@@ -136,7 +136,7 @@ def test_a_long_one_ends_although_short_ones_never_stop_coming(long: int, short:
             batcher.add(Image(number, short), short)
         while batcher.promote():
             pass
-        (image,) = batcher.pick(lambda first: first.rows)
+        (image,) = batcher.pick(1)
         image.left -= 1
         if not image.left:
             batcher.remove(image)
@@ -152,8 +152,8 @@ def test_the_shortest_first_and_room_is_filled() -> None:
         batcher.add(image, image.left)
         batcher.promote()
     assert [image.number for image in batcher.active] == [1, 3, 2, 4, 0]
-    assert [image.number for image in batcher.pick(lambda _: 5)] == [1, 3, 4]
-    assert [image.number for image in batcher.pick(lambda first: first.rows)] == [1]
+    assert [image.number for image in batcher.pick(5)] == [1, 3, 4]
+    assert [image.number for image in batcher.pick(1)] == [1]
     assert [image.number for image in batcher.up_to(images[2])] == [1, 3, 2]
 
 
@@ -164,7 +164,7 @@ def test_who_comes_later_overtakes_only_if_it_is_shorter_than_what_is_left() -> 
     batcher.add(first, 5)
     batcher.promote()
     for _ in range(2):
-        (chosen,) = batcher.pick(lambda image: image.rows)
+        (chosen,) = batcher.pick(1)
         chosen.left -= 1
     for number, work in ((1, 2), (2, 3)):
         batcher.add(Image(number, work), work)
@@ -196,11 +196,11 @@ def test_one_that_never_ends_does_not_hold_up_the_others() -> None:
     for image in (endless, other):
         batcher.add(image, image.left)
         batcher.promote()
-    turns = [batcher.pick(lambda _: 2)[0] for _ in range(12)]
+    turns = [batcher.pick(2)[0] for _ in range(12)]
     assert turns[:3] == [endless] * 3
     assert other in turns[3:]
     batcher.remove(other)
-    assert batcher.pick(lambda _: 2) == [endless]
+    assert batcher.pick(2) == [endless]
 
 
 def test_what_turns_out_longer_is_due_later() -> None:
@@ -213,7 +213,7 @@ def test_what_turns_out_longer_is_due_later() -> None:
     batcher.reckon(tiled, 6)
     turns = list[Image]()
     while any(image.left for image in (tiled, other)):
-        (chosen,) = batcher.pick(lambda image: image.rows)
+        (chosen,) = batcher.pick(1)
         chosen.left -= 1
         turns.append(chosen)
     assert turns == [other] * 3 + [tiled] * 6
@@ -227,7 +227,7 @@ def test_adapters_are_switched_seldom() -> None:
     def turns(count: int) -> list[int]:
         numbers: list[int] = []
         for _ in range(count):
-            (image,) = batcher.pick(lambda first: first.rows)
+            (image,) = batcher.pick(1)
             numbers.append(image.number)
             image.left -= 1
             if not image.left:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.contract import SAMPLERS, GenerationRequest, Mode, ModelInfo, Start
-from engine.families import sd
+from engine.families import forwards
 from engine.families.sd import SdFamily
 from engine.pictures import metadata
 from tests.kit.engines import Bench, a_mask, a_photo, draw, kept, pixels, plain
@@ -172,16 +172,16 @@ def test_slots_that_differ_are_found(
     """The probe of a shape passes here, and notices a forward whose last slot is off by the last bit."""
     family = SdFamily(starter)
     canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
-    assert family.equal_widths(canvas, 4)
-    honest = family._forward
+    assert family.forwards.equal_widths(canvas, 4)
+    honest = family.forwards.run
 
-    def crooked(batch: Any) -> torch.Tensor:
-        prediction = honest(batch)
+    def crooked(batch: Any, runtime: Any) -> torch.Tensor:
+        prediction = honest(batch, runtime)
         prediction[-1] = torch.nextafter(prediction[-1], prediction[-1] + 1)
         return prediction
 
-    monkeypatch.setattr(family, "_forward", crooked)
-    assert not family.equal_widths(canvas, 4)
+    monkeypatch.setattr(family.forwards, "run", crooked)
+    assert not family.forwards.equal_widths(canvas, 4)
 
 
 def test_widths_of_equal_bits_are_found(
@@ -191,21 +191,21 @@ def test_widths_of_equal_bits_are_found(
     family = SdFamily(starter)
     canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
     monkeypatch.setattr(
-        family, "_forward", lambda batch: batch.latents * batch.timesteps[:, None, None, None]
+        family.forwards, "run", lambda batch, _runtime: batch.latents * batch.timesteps[:, None, None, None]
     )
-    assert family.equal_widths(canvas, 16) == [16, 8, 2, 4, 6, 10, 12, 14]
+    assert family.forwards.equal_widths(canvas, 16) == [16, 8, 2, 4, 6, 10, 12, 14]
 
-    def crooked(batch: Any) -> torch.Tensor:
+    def crooked(batch: Any, _runtime: Any) -> torch.Tensor:
         prediction = batch.latents + 0
         if len(batch) == 4:  # in the last slot, for later timesteps
             prediction[-1] += 1e-4 * (batch.timesteps[-1] > 900)
         return prediction
 
-    monkeypatch.setattr(family, "_forward", crooked)
-    assert family.equal_widths(canvas, 16) == [16, 8, 2, 6, 10, 12, 14]
-    assert family.equal_widths(canvas, 8) == [8, 2, 6]
-    monkeypatch.setattr(sd, "WIDTHS_S", 0.0)  # a slow machine: people wait
-    assert family.equal_widths(canvas, 16) == [16]
+    monkeypatch.setattr(family.forwards, "run", crooked)
+    assert family.forwards.equal_widths(canvas, 16) == [16, 8, 2, 6, 10, 12, 14]
+    assert family.forwards.equal_widths(canvas, 8) == [8, 2, 6]
+    monkeypatch.setattr(forwards, "WIDTHS_S", 0.0)  # a slow machine: people wait
+    assert family.forwards.equal_widths(canvas, 16) == [16]
 
 
 def test_a_width_that_fails_is_left_out(
@@ -215,13 +215,13 @@ def test_a_width_that_fails_is_left_out(
     family = SdFamily(starter)
     canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
 
-    def fragile(batch: Any) -> torch.Tensor:
+    def fragile(batch: Any, _runtime: Any) -> torch.Tensor:
         if len(batch) == 4:
             raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
         return batch.latents
 
-    monkeypatch.setattr(family, "_forward", fragile)
-    assert family.equal_widths(canvas, 16) == [16, 8, 2]
+    monkeypatch.setattr(family.forwards, "run", fragile)
+    assert family.forwards.equal_widths(canvas, 16) == [16, 8, 2]
 
 
 STARTS: tuple[Literal["noise", "image", "mask"], ...] = ("noise", "image", "mask")

@@ -13,18 +13,16 @@ import pytest
 
 from engine.contract import Cancelled, FakeSettings, Finished, GenerationRequest, Mode, Stepped
 from engine.fake import MODEL, FakeCanvas, FakeFamily
-from engine.loop import worker as worker_module
-from engine.loop.job import Loaded, Manner
+from engine.loop.job import Loaded
 from engine.pictures.decoding import Inputs
 from tests.kit.engines import Bench
 
 SLOW = replace(MODEL, id="slow", title="Slow")
 
 
-@pytest.fixture(autouse=True)
-def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def a_bench(family: FakeFamily, folder: Path, **options: Any) -> Bench:
     """Every step is told."""
-    monkeypatch.setattr(worker_module, "TELL_EVERY_S", 0.0)
+    return Bench(family, MODEL, folder, tell_every_s=0.0, **options)
 
 
 class Anew(FakeFamily):
@@ -56,7 +54,7 @@ def told(bench: Bench, job_id: int, stage: str | None = "denoising") -> list[Ste
 @pytest.mark.parametrize("images", [1, 3])
 def test_begun_anew_is_counted_anew(tmp_path: Path, mode: Mode, fails: tuple[int, ...], images: int) -> None:
     """Steps of a picture that began anew for lack of memory are taken back, so that no share is above 1."""
-    bench = Bench(Anew(*fails), MODEL, tmp_path, mode=mode, rows=4)
+    bench = a_bench(Anew(*fails), tmp_path, mode=mode, rows=4)
     bench.submit(1, MODEL.request(prompt="x", seed=1, steps=8, images=images))
     bench.submit(2, MODEL.request(prompt="x", seed=9, steps=8))
     bench.finish(1, 2)
@@ -70,7 +68,7 @@ def test_begun_anew_is_counted_anew(tmp_path: Path, mode: Mode, fails: tuple[int
 
 def test_begun_anew_after_five_steps(tmp_path: Path) -> None:
     """Who watches sees the steps begin again, and a cancel tells the share that was really made."""
-    bench = Bench(Anew(6), MODEL, tmp_path)
+    bench = a_bench(Anew(6), tmp_path)
     bench.submit(1, MODEL.request(prompt="x", seed=1, steps=8))
     bench.tick(8)
     assert [event.step for event in told(bench, 1)] == [1, 2, 3, 4, 5, 1, 2]
@@ -90,7 +88,7 @@ class Tiled(FakeFamily):
 
 def test_the_number_of_steps_is_told_once(tmp_path: Path) -> None:
     """How many steps an image takes is found out with a job's first image: its share of all never gets smaller again."""
-    bench = Bench(Tiled(FakeSettings()), MODEL, tmp_path, slots=1)
+    bench = a_bench(Tiled(FakeSettings()), tmp_path, slots=1)
     bench.submit(1, MODEL.request(prompt="x", seed=1, steps=2, images=3))
     bench.finish(1)
     assert [(event.step, event.steps) for event in told(bench, 1)] == [(step, 18) for step in range(1, 19)]
@@ -106,7 +104,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = time.monotonic()
-        monkeypatch.setattr(worker_module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 
 class Paced(FakeFamily):
@@ -133,10 +131,10 @@ class Beside:
     def __init__(self, family: FakeFamily) -> None:
         self._family = family
 
-    def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
+    def open(self, model_id: str) -> Generator[None, None, Loaded]:
         assert model_id == SLOW.id
         yield
-        return Loaded(model=SLOW, family=self._family, manner=Manner(), fingerprint={})
+        return Loaded(info=SLOW, family=self._family, fingerprint={})
 
     def size_of(self, model_id: str) -> int:
         del model_id
@@ -144,7 +142,7 @@ class Beside:
 
     least_of = size_of
 
-    def free(self) -> int | None:
+    def reclaim(self) -> int | None:
         return None
 
 
@@ -152,7 +150,7 @@ def pair(clock: Clock, folder: Path, fast_s: float = 0.01, slow_s: float = 1.0) 
     """Two models, one a hundred times as slow as the other, decodes included."""
     slow = Paced(clock, lambda _: slow_s, decode_s=10 * slow_s)
     fast = Paced(clock, lambda _: fast_s, decode_s=10 * fast_s)
-    return Bench(fast, MODEL, folder, others=(SLOW,), source=Beside(slow))
+    return a_bench(fast, folder, others=(SLOW,), source=Beside(slow))
 
 
 def test_each_model_has_a_pace_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +198,7 @@ def test_each_size_has_a_pace_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     """A hundred small pictures say nothing about a large one's time."""
     clock = Clock(monkeypatch)
     family = Paced(clock, lambda request: request.width * request.height / 64**2 / 100)
-    bench = Bench(family, MODEL, tmp_path)
+    bench = a_bench(family, tmp_path)
     bench.submit(1, MODEL.request(prompt="x", seed=1, steps=100, size=(64, 64)))
     bench.finish(1)
     bench.submit(2, MODEL.request(prompt="x", seed=1, steps=4, size=(1024, 1024)))

@@ -12,7 +12,7 @@ import pytest
 
 from engine.contract import Cancelled, Failed, GenerationRequest, Start, Started, Stepped
 from engine.fake import MODEL
-from engine.loop import worker
+from engine.loop import finishing, worker
 from engine.pictures import decoding, inputs
 from tests.kit.engines import Bench, a_photo, kept
 
@@ -64,7 +64,7 @@ def test_an_idle_engine_sleeps_until_it_is_read(
     fake_bench: Bench, gate: threading.Event, from_image: GenerationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With nothing else to do it waits for the image itself, and then takes it."""
-    honest: Any = worker.wait
+    honest: Any = finishing.wait
     waits: list[int] = []
 
     def wait(futures: Any, **_: Any) -> None:
@@ -72,7 +72,7 @@ def test_an_idle_engine_sleeps_until_it_is_read(
         gate.set()
         honest(futures, timeout=30)
 
-    monkeypatch.setattr(worker, "wait", wait)
+    monkeypatch.setattr(finishing, "wait", wait)
     fake_bench.submit(1, from_image)
     fake_bench.tick()
     assert waits == [1]

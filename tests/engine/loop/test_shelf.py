@@ -25,7 +25,7 @@ from engine.errors import BrokenModel
 from engine.fake import MODEL, FakeFamily
 from engine.loading import load, opening
 from engine.loop import shelf as shelf_module
-from engine.loop.job import Loaded, Manner
+from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
 from tests.kit.engines import SIZE_BYTES, Bench, House, pixels, plain
 
@@ -34,12 +34,11 @@ PARTS = 3
 """Pauses while a model is opened."""
 
 
-def loaded(info: ModelInfo, entered: Callable[[], None] = lambda: None) -> Loaded[Any]:
+def loaded(info: ModelInfo, entered: Callable[[], None] = lambda: None) -> Loaded:
     family = FakeFamily(FakeSettings(step_s=0))
     return Loaded(
-        model=info,
+        info=info,
         family=family,
-        manner=Manner(),
         fingerprint={"model": info.id},
         size_bytes=SIZE_BYTES,
         enter=entered,
@@ -60,7 +59,7 @@ class Models:
     """Bytes of models that left and that somebody still holds."""
     looks: int = 0
 
-    def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
+    def open(self, model_id: str) -> Generator[None, None, Loaded]:
         try:
             for _ in range(PARTS):
                 yield
@@ -79,18 +78,18 @@ class Models:
     def least_of(self, model_id: str) -> int:
         return self.size_of(model_id)
 
-    def free(self) -> int | None:
+    def reclaim(self) -> int | None:
         self.looks += 1
         return None if self.room is None else self.room - SIZE_BYTES * len(self.shelf()) - self.held
 
 
-def a_shelf(source: Models, **options: Any) -> Shelf[Any]:
+def a_shelf(source: Models, **options: Any) -> Shelf:
     shelf = Shelf(loaded(FIRST), (SECOND, THIRD), source, **options)
     source.shelf = lambda: shelf.loaded
     return shelf
 
 
-def fetched(shelf: Shelf[Any], model_id: str, in_use: frozenset[str] = frozenset()) -> Loaded[Any]:
+def fetched(shelf: Shelf, model_id: str, in_use: frozenset[str] = frozenset()) -> Loaded:
     for _ in range(2 * PARTS):
         if (found := shelf.fetch(model_id, in_use=in_use)) is not None:
             return found
@@ -142,7 +141,7 @@ def test_who_is_in_use_is_waited_for() -> None:
         assert shelf.fetch("second", in_use=frozenset({"first"})) is None
     assert shelf.loaded == ("first",)
     assert not shelf.is_opening
-    assert fetched(shelf, "second").model.id == "second"
+    assert fetched(shelf, "second").info.id == "second"
     assert shelf.loaded == ("second",)
 
 
@@ -155,7 +154,7 @@ def test_waiting_costs_no_look_at_each_tick() -> None:
     for _ in range(50):
         assert shelf.fetch("second", in_use=frozenset({"first"})) is None
     assert source.looks <= 2 * looks
-    assert fetched(shelf, "second").model.id == "second"
+    assert fetched(shelf, "second").info.id == "second"
 
 
 def test_memory_that_comes_back_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +171,7 @@ def test_memory_that_comes_back_late_is_waited_for(monkeypatch: pytest.MonkeyPat
     assert shelf.fetch("second", in_use=frozenset()) is None
     source.shelf = lambda: shelf.loaded
     now[0] = 4.0
-    assert fetched(shelf, "second").model.id == "second"
+    assert fetched(shelf, "second").info.id == "second"
 
     source.shelf = lambda: ("second",)
     assert shelf.fetch("third", in_use=frozenset()) is None
@@ -191,7 +190,7 @@ def test_what_memory_bounded_once_is_asked_anew() -> None:
     """A model that was opened beside others offers what it did before, for when there is more room."""
     source = Models()
     shelf = a_shelf(source)
-    fetched(shelf, "second").model = replace(SECOND, pixels_max=64)
+    fetched(shelf, "second").info = replace(SECOND, pixels_max=64)
     assert shelf.info("second") == SECOND
 
 
@@ -321,9 +320,9 @@ def test_sizes_that_no_longer_fit_are_refused_after_loading(tmp_path: Path) -> N
     """A model's memory is known once it is loaded: what is too large for it then ends with a sentence."""
 
     class Smaller(Models):
-        def open(self, model_id: str) -> Generator[None, None, Loaded[Any]]:
+        def open(self, model_id: str) -> Generator[None, None, Loaded]:
             found = yield from super().open(model_id)
-            found.model = replace(found.model, title="Second", pixels_max=128 * 128)
+            found.info = replace(found.info, title="Second", pixels_max=128 * 128)
             return found
 
     bench = a_bench(tmp_path, Smaller())
@@ -365,7 +364,7 @@ def test_what_a_model_takes(tiny: Path, tmp_path: Path) -> None:
     found = load.wholly(opener.open(info.id))
     picture = info.width * info.height * 6 * 128 * 4
     assert opener.size_of(info.id) - picture == pytest.approx(found.size_bytes, rel=0.01)
-    free = opener.free()
+    free = opener.reclaim()
     assert free is not None
     assert free > found.size_bytes
 

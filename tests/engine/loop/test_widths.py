@@ -6,15 +6,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from engine.contract import FakeSettings, Finished, Lora, Mode, ModelInfo
-from engine.fake import MODEL, FakeCanvas, FakeFamily
+from engine.fake import MODEL, FakeCanvas, FakeFamily, FakeForwards
 from engine.families.sd import SdFamily
 from engine.loop import job, widths
-from engine.loop.widths import NotNow, Widths
+from engine.loop.widths import Widths
 from engine.pictures import metadata
 from tests.kit.engines import Bench
 
@@ -35,21 +35,25 @@ class Row:
 
 @dataclass
 class Trials:
-    """What `equal_widths` answers, one after the other, the last one for ever."""
+    """What trying widths finds out, one after the other, the last one for ever; "short": nothing, for lack of memory."""
 
-    answers: list[Sequence[int] | Exception | None]
+    answers: list[Sequence[int] | Literal["short"] | None]
     asked: int = field(default=0)
 
-    def __call__(self, item: Row, rows: int) -> Sequence[int] | None:
+    def let(self, wide: Widths[Row], item: Row) -> None:
         self.asked += 1
         answer = self.answers[min(self.asked, len(self.answers)) - 1]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if answer == "short":
+            wide.put_off(item)
+        else:
+            wide.learn(item, answer)
 
 
-def served(wide: Widths[Row], item: Row) -> str:
-    """The mode of its next forward, which goes well."""
+def served(wide: Widths[Row], item: Row, trials: Trials) -> str:
+    """The mode of its next forward, which goes well; where its widths are to be tried before it, they are."""
+    if wide.is_untried(item):
+        trials.let(wide, item)
+        assert not wide.is_untried(item)
     mode = wide.served(item)
     item.began_exact |= mode == "exact"
     wide.relax(item)
@@ -58,50 +62,68 @@ def served(wide: Widths[Row], item: Row) -> str:
 
 def test_a_shortage_passes() -> None:
     """Whoever met it draws in exact to the end; the next one is asked about, and draws in wide."""
-    wide = Widths[Row]("wide", ROWS, trials := Trials([NotNow(), (ROWS,)]))
+    wide, trials = Widths[Row]("wide", ROWS), Trials(["short", (ROWS,)])
     first, second = Row(), Row()
-    assert [wide.of(first), wide.served(first), served(wide, first)] == [2, "exact", "exact"]
+    assert [served(wide, first, trials) for _ in range(4)] == ["exact"] * 4
+    assert wide.most(first, "exact") == 2
     assert trials.asked == 1
-    assert [served(wide, first) for _ in range(3)] == ["exact"] * 3
-    assert served(wide, second) == "wide"
+    assert served(wide, second, trials) == "wide"
+    assert wide.most(second, "wide") == ROWS
     assert wide.filled(second, 2) == ROWS
     assert trials.asked == 2
 
 
 def test_a_shortage_that_lasts_costs_little() -> None:
     """Each time it is tried again after twice as many forwards, at last after RELAX_AFTER: few trials in all."""
-    wide = Widths[Row]("wide", ROWS, trials := Trials([NotNow()]))
-    assert {served(wide, Row()) for _ in range(1000)} == {"exact"}
+    wide, trials = Widths[Row]("wide", ROWS), Trials(["short"])
+    assert {served(wide, Row(), trials) for _ in range(1000)} == {"exact"}
     assert 8 <= trials.asked <= 12
     trials.answers = [(ROWS,)]
-    assert "wide" in {served(wide, Row()) for _ in range(widths.RELAX_AFTER + 1)}
+    assert "wide" in {served(wide, Row(), trials) for _ in range(widths.RELAX_AFTER + 1)}
+
+
+def test_what_nobody_can_tell_yet_is_tried_after_each_forward() -> None:
+    """While a forward is being compiled newcomers draw in exact, one after the other, and none waits longer than it takes."""
+    wide, trials = Widths[Row]("wide", ROWS), Trials([None, None, None, (ROWS,)])
+    newcomers = [Row() for _ in range(5)]
+    assert [served(wide, item, trials) for item in newcomers] == ["exact"] * 3 + ["wide"] * 2
+    assert trials.asked == 4
+    assert not wide.is_untried(newcomers[0])
+
+
+def test_looking_up_tries_nothing() -> None:
+    """Asked before anything was tried, a shape is served in exact and remains to be tried."""
+    wide, item = Widths[Row]("wide", ROWS), Row()
+    assert [wide.served(item), wide.most(item, "exact"), wide.is_untried(item)] == ["exact", 2, True]
+    assert not any(wide.is_untried(one) for one in (Row(rows=ROWS + 1), Row(began_exact=True)))
+    assert not any(Widths[Row](mode, ROWS).is_untried(item) for mode in ("exact", "fast"))
 
 
 def test_slots_that_differ_are_not_tried_again() -> None:
     """That is no shortage: an answer holds, be it that there is no such width."""
-    wide = Widths[Row]("wide", ROWS, trials := Trials([()]))
-    assert {served(wide, Row()) for _ in range(1000)} == {"exact"}
+    wide, trials = Widths[Row]("wide", ROWS), Trials([()])
+    assert {served(wide, Row(), trials) for _ in range(1000)} == {"exact"}
     assert trials.asked == 1
 
 
 def test_a_forward_without_memory_is_no_end_of_wide() -> None:
     """After a forward of the shape that went well its widths are tried anew; another shape never noticed."""
-    wide = Widths[Row]("wide", ROWS, trials := Trials([(ROWS,)]))
+    wide, trials = Widths[Row]("wide", ROWS), Trials([(ROWS,)])
     other = Row(shape="other")
-    assert [served(wide, item) for item in (Row(), other)] == ["wide", "wide"]
+    assert [served(wide, item, trials) for item in (Row(), other)] == ["wide", "wide"]
     wide.narrow(Row(), ROWS)
-    assert [served(wide, other), served(wide, Row()), served(wide, Row())] == ["wide", "exact", "wide"]
+    assert [served(wide, item, trials) for item in (other, Row(), Row())] == ["wide", "exact", "wide"]
     assert trials.asked == 3
 
 
 @pytest.mark.parametrize("mode", ["exact", "wide", "fast"])
 def test_shapes_are_forgotten(mode: Mode) -> None:
     """However many sizes people draw, what is remembered does not grow; what is asked for most often stays."""
-    wide = Widths[Row](mode, ROWS, trials := Trials([(ROWS,)]))
+    wide, trials = Widths[Row](mode, ROWS), Trials([(ROWS,)])
     for number in range(1000):
         for shape in (number, "usual"):
             item = Row(shape=shape)
-            served(wide, item)
+            served(wide, item, trials)
             if mode == "fast":
                 wide.narrow(item, ROWS)
     assert len(wide._shapes) <= widths.SHAPES
@@ -111,26 +133,34 @@ def test_shapes_are_forgotten(mode: Mode) -> None:
 # ------------------------------------------------------------------ with a worker
 
 
+class ShortTrials(FakeForwards):
+    """Those of these numbers find no memory."""
+
+    def __init__(self, short: Sequence[int]) -> None:
+        self._short, self.made = short, 0
+
+    def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int] | None:
+        self.made += 1
+        if self.made in self._short:
+            raise MemoryError("no room")
+        return super().equal_widths(canvas, rows)
+
+
 class Short(FakeFamily):
     """`trials` and `forwards` in wide of these numbers find no memory; keeps the rows of each forward."""
 
     def __init__(self, trials: Sequence[int] = (), forwards: Sequence[int] = ()) -> None:
         super().__init__(FakeSettings())
-        self._short_trials, self._short_forwards = trials, forwards
-        self.trials, self.wide = 0, 0
-        self.forwards: list[tuple[list[int], int | None]] = []
-
-    def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
-        self.trials += 1
-        if self.trials in self._short_trials:
-            raise MemoryError("no room")
-        return super().equal_widths(canvas, rows)
+        self.forwards = self.trials = ShortTrials(trials)
+        self._short_forwards = forwards
+        self.wide = 0
+        self.drawn: list[tuple[list[int], int | None]] = []
 
     def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
         self.wide += padded is not None
         if padded is not None and self.wide in self._short_forwards:
             raise MemoryError("no room")
-        self.forwards.append((sorted(canvas.seed for canvas in canvases), padded))
+        self.drawn.append((sorted(canvas.seed for canvas in canvases), padded))
         return super().predict(canvases, padded=padded)
 
 
@@ -158,7 +188,7 @@ def test_a_shortage_is_said_and_passes(tmp_path: Path, caplog: pytest.LogCapture
     ]
     ((second, mode),) = finished(bench, 2)
     assert (mode, second.notes) == (None, ())
-    assert family.forwards == [([1], None)] * 3 + [([2], ROWS)] * 3
+    assert family.drawn == [([1], None)] * 3 + [([2], ROWS)] * 3
 
 
 def test_who_began_in_wide_goes_on_in_exact(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -169,8 +199,8 @@ def test_who_began_in_wide_goes_on_in_exact(tmp_path: Path, caplog: pytest.LogCa
     assert [mode for _, mode in drawn] == ["exact and wide"] * 2
     assert {ending.notes for ending, _ in drawn} == {(job.SHORT,)}
     assert "memory was too short for 4 rows of fake" in caplog.text
-    assert family.forwards[0] == ([1, 2], ROWS)
-    assert {padded for _, padded in family.forwards[1:]} == {None}
+    assert family.drawn[0] == ([1, 2], ROWS)
+    assert {padded for _, padded in family.drawn[1:]} == {None}
     assert [mode for _, mode in finished(bench, 3, 4)] == [None, None]
 
 
@@ -181,8 +211,8 @@ def test_weights_share_what_is_known_and_no_forward(tmp_path: Path) -> None:
         lora = Lora(name="detail", weight=number / 10)
         bench.submit(number, MODEL.request(prompt="x", seed=number, steps=2, loras=(lora,)))
     bench.finish(*range(1, 7))
-    assert family.trials == 1
-    assert all(len(seeds) == 1 for seeds, _ in family.forwards)
+    assert family.trials.made == 1
+    assert all(len(seeds) == 1 for seeds, _ in family.drawn)
 
 
 @pytest.mark.parametrize("weights", [(0.0, 0.3), (-1.0, 1.0), (1e-6, 0.9999)])
@@ -197,5 +227,5 @@ def test_the_real_shape_knows_files_alone(
         family.prepare(replace(request, loras=(Lora(name=name, weight=weight),)), 1) for weight in weights
     ]
     assert canvases[0].shape == canvases[1].shape != family.prepare(request, 1).shape
-    assert family.equal_widths(canvases[0], 2)
+    assert family.forwards.equal_widths(canvases[0], 2)
     assert [weight for _, weight in family._loras._seen or ()] == [1.0]

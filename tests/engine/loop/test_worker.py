@@ -23,10 +23,11 @@ from engine.contract import (
     Stepped,
 )
 from engine.errors import DeviceLost
-from engine.fake import MODEL, FakeCanvas, FakeFamily
+from engine.fake import MODEL, FakeCanvas, FakeFamily, FakeForwards
 from engine.families.sd import SdFamily
 from engine.loop import widths
 from engine.loop import worker as worker_module
+from engine.loop.progress import TELL_EVERY_S
 from engine.pictures import metadata
 from tests.kit.engines import Bench
 
@@ -35,22 +36,17 @@ def steps(bench: Bench, job_id: int, stage: str = "denoising") -> list[int]:
     return [event.step for event in bench.of(job_id) if isinstance(event, Stepped) and event.stage == stage]
 
 
-@pytest.fixture
-def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every step is told."""
-    monkeypatch.setattr(worker_module, "TELL_EVERY_S", 0.0)
-
-
 class SpiedFamily(FakeFamily):
     """Remembers whose canvas was stepped or decoded, by seed."""
 
-    def __init__(self) -> None:
+    def __init__(self, forwards: FakeForwards | None = None) -> None:
         super().__init__(FakeSettings())
-        self.forwards: list[tuple[list[int], int | None]] = []
+        self.forwards = forwards or FakeForwards()
+        self.drawn: list[tuple[list[int], int | None]] = []
         self.decoded: list[int] = []
 
     def predict(self, canvases: Sequence[FakeCanvas], *, padded: int | None) -> Sequence[None]:
-        self.forwards.append(([canvas.seed for canvas in canvases], padded))
+        self.drawn.append(([canvas.seed for canvas in canvases], padded))
         return super().predict(canvases, padded=padded)
 
     def decode(self, canvas: FakeCanvas, *, sparing: bool = False) -> Any:
@@ -59,16 +55,17 @@ class SpiedFamily(FakeFamily):
 
     @property
     def stepped(self) -> list[int]:
-        return [seed for seeds, _ in self.forwards for seed in seeds]
+        return [seed for seeds, _ in self.drawn for seed in seeds]
 
 
-def test_a_job_in_order(fake_bench: Bench, every_step: None) -> None:
+def test_a_job_in_order(tmp_path: Path) -> None:
     """A job is told as started, every step counted over all its images, then finished."""
-    fake_bench.submit(1, MODEL.request(prompt="x", seed=1, steps=3, images=2))
-    ending = fake_bench.finished(1)
-    events = fake_bench.of(1)
+    bench = Bench(FakeFamily(FakeSettings()), MODEL, tmp_path, tell_every_s=0.0)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=3, images=2))
+    ending = bench.finished(1)
+    events = bench.of(1)
     assert isinstance(events[0], Started)
-    assert steps(fake_bench, 1) == [1, 2, 3, 4, 5, 6]
+    assert steps(bench, 1) == [1, 2, 3, 4, 5, 6]
     assert {event.steps for event in events if isinstance(event, Stepped)} == {6}
     assert events[-1] is ending
     assert [image.seed for image in ending.images] == [1, 2]
@@ -83,7 +80,7 @@ def test_exact_draws_one_picture_a_forward_the_shortest_first(tmp_path: Path) ->
         bench.submit(number, MODEL.request(prompt="x", seed=number, steps=steps_))
     bench.finish(1, 2, 3)
     assert family.stepped == [2, 2, 3, 1, 1, 1, 1, 1]
-    assert {padded for _, padded in family.forwards} == {None}
+    assert {padded for _, padded in family.drawn} == {None}
 
 
 def test_fast_shares_forwards_up_to_its_rows(tmp_path: Path) -> None:
@@ -94,7 +91,7 @@ def test_fast_shares_forwards_up_to_its_rows(tmp_path: Path) -> None:
         bench.submit(number, MODEL.request(prompt="x", seed=number, steps=2, guidance_scale=guidance))
     bench.submit(6, MODEL.request(prompt="x", seed=6, steps=2, size=(64, 64)))
     bench.finish(*range(1, 7))
-    assert family.forwards == [
+    assert family.drawn == [
         ([1, 2, 3, 5], None),
         ([1, 2, 3, 5], None),
         ([4], None),
@@ -109,25 +106,25 @@ def test_wide_is_always_as_wide(tmp_path: Path) -> None:
     family = SpiedFamily()
     bench = Bench(family, MODEL, tmp_path, mode="wide", rows=4)
     bench.submit(1, MODEL.request(prompt="x", seed=1, steps=3))
-    bench.tick()
+    bench.tick(2)  # its widths are tried in the first one
     bench.submit(2, MODEL.request(prompt="x", seed=2, steps=3))
     bench.finish(1, 2)
-    assert family.forwards == [([1], 4), ([1, 2], 4), ([1, 2], 4), ([2], 4)]
+    assert family.drawn == [([1], 4), ([1, 2], 4), ([1, 2], 4), ([2], 4)]
 
 
 def test_wide_fills_up_no_further_than_bits_need(tmp_path: Path) -> None:
     """Where four rows give the bits of eight, up to two pictures are filled up to four, and three to eight."""
 
-    class Halving(SpiedFamily):
+    class Halving(FakeForwards):
         def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
             return (rows, rows // 2)
 
-    family = Halving()
+    family = SpiedFamily(Halving())
     bench = Bench(family, MODEL, tmp_path, mode="wide", rows=8)
     for number, steps_ in ((1, 3), (2, 2), (3, 1)):
         bench.submit(number, MODEL.request(prompt="x", seed=number, steps=steps_))
     bench.finish(1, 2, 3)
-    assert [(sorted(seeds), padded) for seeds, padded in family.forwards] == [
+    assert [(sorted(seeds), padded) for seeds, padded in family.drawn] == [
         ([1, 2, 3], 8),
         ([1, 2], 4),
         ([1], 4),
@@ -137,23 +134,46 @@ def test_wide_fills_up_no_further_than_bits_need(tmp_path: Path) -> None:
 def test_a_shape_whose_slots_differ_is_served_in_exact(tmp_path: Path) -> None:
     """Where the probe finds slots that disagree, wide falls back to one picture a forward, and the file says so."""
 
-    class Differing(SpiedFamily):
+    class Differing(FakeForwards):
         asked = 0
 
         def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
-            Differing.asked += 1
+            self.asked += 1
             return () if canvas.request.width == 64 else (rows,)
 
-    family = Differing()
+    family = SpiedFamily(differing := Differing())
     bench = Bench(family, MODEL, tmp_path, mode="wide", rows=4)
     for number in (1, 2):
         bench.submit(number, MODEL.request(prompt="x", seed=number, steps=1, size=(64, 64)))
     bench.submit(3, MODEL.request(prompt="x", seed=3, steps=1))
     bench.finish(1, 2, 3)
-    assert family.forwards == [([1], None), ([2], None), ([3], 4)]
-    assert Differing.asked == 2
+    assert family.drawn == [([1], None), ([2], None), ([3], 4)]
+    assert differing.asked == 2
     modes = [metadata.read(str(bench.finished(number).images[0].path)) for number in (1, 3)]
     assert [info.fingerprint.get("mode") for info in modes if info] == ["exact", None]
+
+
+def test_widths_are_tried_in_a_tick_of_their_own(tmp_path: Path) -> None:
+    """Who gives up while they are tried is heard before any forward, and what was found out serves the next one."""
+
+    class Slow(FakeForwards):
+        asked = 0
+
+        def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
+            self.asked += 1
+            bench.cancel(1)
+            return (rows,)
+
+    family = SpiedFamily(slow := Slow())
+    bench = Bench(family, MODEL, tmp_path, mode="wide", rows=4)
+    bench.submit(1, MODEL.request(prompt="x", seed=1, steps=2))
+    bench.finish(1)
+    assert bench.ending(1) == Cancelled(job_id=1, attempt=1, done=0.0)
+    assert family.drawn == []
+    bench.submit(2, MODEL.request(prompt="x", seed=2, steps=2))
+    bench.finish(2)
+    assert family.drawn == [([2], 4)] * 2
+    assert slow.asked == 1
 
 
 def test_no_memory_for_many_narrows_and_loses_nobody(tmp_path: Path) -> None:
@@ -171,7 +191,7 @@ def test_no_memory_for_many_narrows_and_loses_nobody(tmp_path: Path) -> None:
         bench.submit(number, MODEL.request(prompt="x", seed=number, steps=1))
     bench.finish(*range(1, 8))
     assert all(isinstance(bench.ending(number), Finished) for number in range(1, 8))
-    assert [seeds for seeds, _ in family.forwards] == [[1, 2, 3], [4, 5, 6], [7]]
+    assert [seeds for seeds, _ in family.drawn] == [[1, 2, 3], [4, 5, 6], [7]]
 
 
 def test_alone_without_memory_there_is_one_more_try(tmp_path: Path) -> None:
@@ -223,9 +243,9 @@ def test_no_memory_for_decoding_is_tried_sparingly(tmp_path: Path) -> None:
     assert asked == [False, True]
 
 
-def test_previews_and_time_left(tmp_path: Path, every_step: None) -> None:
+def test_previews_and_time_left(tmp_path: Path) -> None:
     """Every few steps a small JPEG is told, never after the last one, and every step tells the time left."""
-    bench = Bench(FakeFamily(FakeSettings(step_s=0.01)), MODEL, tmp_path, preview_every=3)
+    bench = Bench(FakeFamily(FakeSettings(step_s=0.01)), MODEL, tmp_path, preview_every=3, tell_every_s=0.0)
     bench.submit(1, MODEL.request(prompt="x", seed=1, steps=10))
     bench.finish(1)
     told = [event for event in bench.of(1) if isinstance(event, Stepped)]
@@ -241,15 +261,15 @@ def test_previews_and_time_left(tmp_path: Path, every_step: None) -> None:
 def test_a_probe_that_fails_ends_nobody(tmp_path: Path) -> None:
     """Where the slots of a shape can't even be compared, it is served in exact."""
 
-    class Fragile(SpiedFamily):
+    class Fragile(FakeForwards):
         def equal_widths(self, canvas: FakeCanvas, rows: int) -> Sequence[int]:
             raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
 
-    family = Fragile()
+    family = SpiedFamily(Fragile())
     bench = Bench(family, MODEL, tmp_path, mode="wide", rows=4)
     bench.submit(1, MODEL.request(prompt="x", seed=1, steps=1))
     assert isinstance(bench.finished(1), Finished)
-    assert family.forwards == [([1], None)]
+    assert family.drawn == [([1], None)]
 
 
 def test_a_narrowed_shape_gets_wider_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +290,7 @@ def test_a_narrowed_shape_gets_wider_again(tmp_path: Path, monkeypatch: pytest.M
     for number in (1, 2):
         bench.submit(number, MODEL.request(prompt="x", seed=number, steps=8))
     bench.finish(1, 2)
-    assert [seeds for seeds, _ in family.forwards][:4] == [[1], [1], [1], [1, 2]]
+    assert [seeds for seeds, _ in family.drawn][:4] == [[1], [1], [1], [1, 2]]
 
 
 def test_a_picture_in_tiles_says_so(tmp_path: Path) -> None:
@@ -343,7 +363,7 @@ def test_cancel_removes_pictures_already_saved(tmp_path: Path) -> None:
     bench.cancel(1)
     bench.submit(2, MODEL.request(prompt="x", seed=9))
     bench.finish(1, 2)
-    bench.worker._saver.shutdown()
+    bench.worker._finishing._saver.shutdown()
     bench.tick(1)
     assert [file.name for file in tmp_path.iterdir()] == ["2-1-0.png"]
 
@@ -376,7 +396,7 @@ def test_steps_are_told_at_most_ten_times_a_second(tmp_path: Path) -> None:
     assert told[0] == 1
     assert told[-1] == 100
     assert told == sorted(set(told))
-    assert len(told) <= seconds / worker_module.TELL_EVERY_S + 2
+    assert len(told) <= seconds / TELL_EVERY_S + 2
 
 
 def test_one_fault_is_ones_own(fake_bench: Bench) -> None:

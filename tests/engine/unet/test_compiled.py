@@ -19,13 +19,14 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from engine.contract import EngineSettings, Finished, ModelInfo
 from engine.device import choice
+from engine.families import forwards
 from engine.families.sd import SdFamily
-from engine.loading import opening
-from engine.loop.job import Manner
+from engine.loading import speed
+from engine.loading.speed import Compiling, Speed, Subject
+from engine.loop.widths import Widths
 from engine.pictures import metadata
-from engine.unet import compiled as compiling
-from engine.unet import compiled_files
-from engine.unet.batch import noise
+from engine.unet import compiled, compiled_files
+from engine.unet.batch import forward, noise
 from engine.unet.compiled import CompiledUnet, Order
 from tests.kit.engines import Bench
 
@@ -75,9 +76,9 @@ def hastened(pipe: Any, package: Path) -> SdFamily:
 def hasten_with(pipe: Any, file: Path) -> SdFamily:
     """A family that uses what is compiled in `file`, once it is there."""
     family = SdFamily(pipe)
-    family.compile_behind((2, MOST), SIZE, file=file, switches={})
-    family.wait_for_compiler()
-    assert family.is_compiled
+    family.forwards.compile_behind((2, MOST), SIZE, file=file, switches={})
+    family.forwards.wait_for_compiler()
+    assert family.forwards.is_compiled
     return family
 
 
@@ -90,7 +91,7 @@ def gate(package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.E
         assert opened.wait(60)
         shutil.copy(package, order.file)
 
-    monkeypatch.setattr(compiling, "compile_ahead", later)
+    monkeypatch.setattr(compiled, "compile_ahead", later)
     yield opened
     opened.set()
 
@@ -114,20 +115,20 @@ def test_it_predicts_what_the_plain_one_does(pipe: Any, hastened: SdFamily) -> N
     """For any number of rows from two on, to rounding; every slot gives the same bits."""
     with torch.inference_mode():
         for count in (2, 3, MOST):
-            batch = noise(hastened._blank(2, SIZE), count)
-            assert hastened._compiled_for(batch) is not None
-            plain = compiling.call(pipe.unet, batch)
-            assert torch.allclose(hastened._forward(batch), plain, atol=1e-4)
+            batch = noise(hastened.forwards.blank(2, SIZE), count)
+            assert hastened.forwards.runtime_for(batch) is not None
+            plain = forward(pipe.unet, batch)
+            assert torch.allclose(hastened.forwards(batch), plain, atol=1e-4)
             assert not torch.equal(plain[0], plain[1])
-        rolled = hastened._forward(batch.each(lambda part: part.roll(1, 0)))
-        assert torch.equal(rolled.roll(-1, 0), hastened._forward(batch))
+        rolled = hastened.forwards(batch.each(lambda part: part.roll(1, 0)))
+        assert torch.equal(rolled.roll(-1, 0), hastened.forwards(batch))
 
 
 def test_on_a_slow_machine_it_is_timed_twice(hastened: SdFamily, monkeypatch: pytest.MonkeyPatch) -> None:
     """People wait for pictures meanwhile: beyond the second turn only as long as time is left."""
-    compiled = hastened._compiled
-    assert compiled is not None
-    honest, calls = compiled._program, []
+    unet = hastened.forwards._compiled
+    assert unet is not None
+    honest, calls = unet._program, []
 
     def counted(batch: Any) -> Any:
         assert honest is not None
@@ -135,41 +136,42 @@ def test_on_a_slow_machine_it_is_timed_twice(hastened: SdFamily, monkeypatch: py
         return honest(batch)
 
     counted_program: Any = counted
-    monkeypatch.setattr(compiling, "_TURNS_S", 0.0)
-    assert compiled._share(counted_program) > 0
+    monkeypatch.setattr(compiled, "_TURNS_S", 0.0)
+    assert unet._share(counted_program) > 0
     assert calls == [MOST] * 2
     monkeypatch.undo()
-    compiled._share(counted_program)
+    unet._share(counted_program)
     assert calls == [MOST] * 6
 
 
 def test_other_rows_are_drawn_plain(pipe: Any, hastened: SdFamily) -> None:
     """One row, too many, another size, a prompt of two windows: the plain forward's own bits."""
     with torch.inference_mode():
-        own = noise(hastened._blank(2, SIZE), 2)
+        own = noise(hastened.forwards.blank(2, SIZE), 2)
         longer = replace(own, embeddings=own.embeddings.repeat(1, 2, 1))
         others = [
-            hastened._blank(count, size) for count, size in ((1, SIZE), (MOST + 1, SIZE), (2, (64, 96)))
+            hastened.forwards.blank(count, size)
+            for count, size in ((1, SIZE), (MOST + 1, SIZE), (2, (64, 96)))
         ]
         for batch in (*others, longer):
-            assert hastened._compiled_for(batch) is None
-            assert torch.equal(hastened._forward(batch), compiling.call(pipe.unet, batch))
+            assert hastened.forwards.runtime_for(batch) is None
+            assert torch.equal(hastened.forwards(batch), forward(pipe.unet, batch))
 
 
 def test_the_weights_are_shared(pipe: Any, hastened: SdFamily) -> None:
     """What is compiled holds no copy of its own: a weight that changes, changes what it predicts."""
-    batch = noise(hastened._blank(2, SIZE), 2)
+    batch = noise(hastened.forwards.blank(2, SIZE), 2)
     weight = pipe.unet.conv_in.weight
     with torch.inference_mode():
-        before = hastened._forward(batch)
+        before = hastened.forwards(batch)
         weight.mul_(2)
         try:
-            changed = hastened._forward(batch)
-            assert torch.allclose(changed, compiling.call(pipe.unet, batch), atol=1e-4)
+            changed = hastened.forwards(batch)
+            assert torch.allclose(changed, forward(pipe.unet, batch), atol=1e-4)
         finally:
             weight.div_(2)
         assert not torch.allclose(changed, before, atol=1e-3)
-        assert torch.equal(hastened._forward(batch), before)
+        assert torch.equal(hastened.forwards(batch), before)
 
 
 def test_small_weights_are_part_of_the_program(pipe: Any, package: Path, tmp_path: Path) -> None:
@@ -180,9 +182,11 @@ def test_small_weights_are_part_of_the_program(pipe: Any, package: Path, tmp_pat
     with torch.no_grad():
         other.conv_out.bias += 0.5
     file = Path(shutil.copy(package, tmp_path / "a.pt2"))
-    unet = CompiledUnet(other, SdFamily(pipe)._blank(2, SIZE), counts=(2, MOST), file=file, switches={})
+    unet = CompiledUnet(
+        other, SdFamily(pipe).forwards.blank(2, SIZE), counts=(2, MOST), file=file, switches={}
+    )
     assert len(unet._order().small["conv_out.bias"]) == 4
-    with pytest.raises(compiling.Differs, match="off by"):
+    with pytest.raises(compiled.Differs, match="off by"):
         unet.finish(None)
     assert not unet.is_in_use
 
@@ -195,14 +199,14 @@ def test_nobody_waits_for_the_compiler(
 ) -> None:
     """In fast a picture is drawn plainly while the compiler works; afterwards the compiled forward is in use."""
     family = SdFamily(pipe)
-    family.compile_behind((2, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
+    family.forwards.compile_behind((2, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
     bench = Bench(family, model, tmp_path, mode="fast", rows=MOST)
     bench.submit(1, model.request(prompt="x", seed=1, steps=2, size=SIZE))
     assert "unet" not in made_with(bench.finished(1))
     gate.set()
-    family.wait_for_compiler()
+    family.forwards.wait_for_compiler()
     bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=SIZE, sampler="Euler"))
-    assert made_with(bench.finished(2))["unet"] == f"compiled with {compiling.compiler()}"
+    assert made_with(bench.finished(2))["unet"] == f"compiled with {compiled.compiler()}"
 
 
 def test_a_compiler_that_gets_ready_during_a_forward_changes_nothing(
@@ -210,19 +214,19 @@ def test_a_compiler_that_gets_ready_during_a_forward_changes_nothing(
 ) -> None:
     """In wide the forward that was begun plainly counts as exact's, so the picture goes on in exact."""
     family = SdFamily(pipe)
-    family.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
-    forward = family._forward
+    family.forwards.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
+    run = family.forwards.run
 
-    def meanwhile(batch: Any) -> Any:
+    def meanwhile(batch: Any, runtime: Any) -> Any:
         gate.set()
-        family.wait_for_compiler()
-        return forward(batch)
+        family.forwards.wait_for_compiler()
+        return run(batch, runtime)
 
-    monkeypatch.setattr(family, "_forward", meanwhile)
+    monkeypatch.setattr(family.forwards, "run", meanwhile)
     bench = Bench(family, model, tmp_path, mode="wide", rows=MOST)
     bench.submit(1, model.request(prompt="x", seed=1, steps=3, size=SIZE))
     made = made_with(bench.finished(1))
-    assert family.is_compiled
+    assert family.forwards.is_compiled
     assert made["mode"] == "exact"
     assert "unet" not in made
 
@@ -232,7 +236,7 @@ def test_in_wide_no_picture_is_half_compiled(
 ) -> None:
     """Until it is ready wide serves as exact does, and who began so ends so; then alone and in a crowd are equal."""
     family = SdFamily(pipe)
-    family.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
+    family.forwards.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
     bench = Bench(family, model, tmp_path, mode="wide", rows=MOST)
 
     def request(seed: int, steps: int = 3) -> Any:
@@ -241,13 +245,13 @@ def test_in_wide_no_picture_is_half_compiled(
     bench.submit(1, request(1, steps=6))
     bench.tick(3)
     gate.set()
-    family.wait_for_compiler()
+    family.forwards.wait_for_compiler()
     bench.submit(2, request(2))  # joins the first, which has steps to make
     early, late = bench.finished(1), bench.finished(2)
     assert made_with(early)["mode"] == "exact"
     assert "unet" not in made_with(early)
     assert "mode" not in made_with(late)
-    assert made_with(late)["unet"] == f"compiled with {compiling.compiler()}"
+    assert made_with(late)["unet"] == f"compiled with {compiled.compiler()}"
     exact = Bench(SdFamily(pipe), model, tmp_path)
     exact.submit(9, request(1, steps=6))
     assert bits(early) == bits(exact.finished(9))
@@ -264,7 +268,7 @@ def test_sizes_that_are_not_compiled_are_wide_at_once(
 ) -> None:
     """Only the shape that is being compiled waits for it."""
     family = SdFamily(pipe)
-    family.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
+    family.forwards.compile_behind((MOST, MOST), SIZE, file=tmp_path / "a.pt2", switches={})
     bench = Bench(family, model, tmp_path, mode="wide", rows=MOST)
     bench.submit(1, model.request(prompt="x", seed=1, steps=2, size=(64, 96)))
     assert not {"mode", "unet"} & made_with(bench.finished(1)).keys()
@@ -278,9 +282,9 @@ def test_what_does_not_pay_is_not_used(pipe: Any, tmp_path: Path, gate: threadin
     gate.set()
     file = tmp_path / "a.pt2"
     family = SdFamily(pipe)
-    family.compile_behind((2, MOST), SIZE, file=file, switches={}, worth=0.0)
-    family.wait_for_compiler()
-    assert not family.is_compiled
+    family.forwards.compile_behind((2, MOST), SIZE, file=file, switches={}, worth=0.0)
+    family.forwards.wait_for_compiler()
+    assert not family.forwards.is_compiled
     assert not file.exists()
     share = compiled_files.share_of(file)
     assert share is not None
@@ -297,15 +301,15 @@ def test_a_missing_compiler_is_told_and_does_no_harm(
     """When the compiling process fails the log says why, nothing is left behind, and forwards stay plain."""
     monkeypatch.setenv("CXX", "/no/such/compiler")
     family = SdFamily(pipe)
-    family.compile_behind((2, MOST), SIZE, file=tmp_path / "x" / "a.pt2", switches={})
-    family.wait_for_compiler()
-    assert not family.is_compiled
+    family.forwards.compile_behind((2, MOST), SIZE, file=tmp_path / "x" / "a.pt2", switches={})
+    family.forwards.wait_for_compiler()
+    assert not family.forwards.is_compiled
     assert "can't be compiled here, and is used as it is" in caplog.text
     assert "there is no C++ compiler" in caplog.text
     assert not (tmp_path / "x").exists()
-    batch = noise(family._blank(2, SIZE), 2)
+    batch = noise(family.forwards.blank(2, SIZE), 2)
     with torch.inference_mode():
-        assert torch.equal(family._forward(batch), compiling.call(pipe.unet, batch))
+        assert torch.equal(family.forwards(batch), forward(pipe.unet, batch))
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"PK\x03\x04 nothing"])
@@ -316,22 +320,22 @@ def test_a_damaged_file_is_made_anew(
     file = tmp_path / "a.pt2"
     file.write_bytes(rubbish)
     family = SdFamily(pipe)
-    family.compile_behind((2, MOST), SIZE, file=file, switches={})
+    family.forwards.compile_behind((2, MOST), SIZE, file=file, switches={})
     assert "a compiled model can't be used any more" in caplog.text
     assert not file.exists()
-    assert not family.is_compiled
+    assert not family.forwards.is_compiled
     gate.set()
-    family.wait_for_compiler()
-    assert family.is_compiled
+    family.forwards.wait_for_compiler()
+    assert family.forwards.is_compiled
 
 
 def test_a_compiled_forward_that_fails_is_taken_for_a_lack_of_memory(
     hastened: SdFamily, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not tell what was wrong: plain forwards follow, in wide by way of exact, and the picture is not lost."""
-    assert hastened._compiled is not None
+    assert hastened.forwards._compiled is not None
 
-    honest, calls = hastened._compiled._program, []
+    honest, calls = hastened.forwards._compiled._program, []
 
     def failing(batch: Any) -> Any:
         assert honest is not None
@@ -340,13 +344,13 @@ def test_a_compiled_forward_that_fails_is_taken_for_a_lack_of_memory(
             raise RuntimeError("aoti_torch_empty_strided(...) API call failed at model.cpp, line 1")
         return honest(batch)
 
-    hastened._compiled._program = failing  # type: ignore[assignment]
-    monkeypatch.setattr(hastened, "equal_widths", lambda _canvas, rows: (rows,))
+    hastened.forwards._compiled._program = failing  # type: ignore[assignment]
+    monkeypatch.setattr(hastened.forwards, "equal_widths", lambda _canvas, rows: (rows,))
     bench = Bench(hastened, model, tmp_path, mode="wide", rows=MOST)
     bench.submit(1, model.request(prompt="x", seed=1, steps=3, size=SIZE))
     assert made_with(bench.finished(1))["mode"] == "exact and wide"
     assert calls == [MOST] * 2
-    assert not hastened.is_compiled
+    assert not hastened.forwards.is_compiled
 
 
 def test_equal_bits_are_the_compiled_ones(
@@ -363,14 +367,14 @@ def test_equal_bits_are_the_compiled_ones(
 
     for least, equal in ((3, [MOST]), (2, ())):
         family = SdFamily(pipe)
-        family.compile_behind((least, MOST), SIZE, file=package, switches={})
+        family.forwards.compile_behind((least, MOST), SIZE, file=package, switches={})
         canvas = family.prepare(model.request(prompt="x", seed=1, size=SIZE), 1)
         calls.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(family._compiled, "_program", counted)
-            patch.setattr(compiling, "call", lambda _unet, batch: batch.latents)
-            assert family.equal_widths(canvas, MOST) == equal
-            assert family.is_compiled == (least == 3)
+            patch.setattr(family.forwards._compiled, "_program", counted)
+            patch.setattr(forwards, "forward", lambda _unet, batch: batch.latents)
+            assert family.forwards.equal_widths(canvas, MOST) == equal
+            assert family.forwards.is_compiled == (least == 3)
 
 
 def test_a_compiled_model_leaves_the_memory(pipe: Any, package: Path) -> None:
@@ -379,14 +383,14 @@ def test_a_compiled_model_leaves_the_memory(pipe: Any, package: Path) -> None:
     import gc
 
     unet = copy.deepcopy(pipe.unet)
-    like = SdFamily(pipe)._blank(2, SIZE)
-    compiled = CompiledUnet(unet, like, counts=(2, MOST), file=package, switches={})
-    compiled.begin()
-    assert compiled.is_in_use
+    like = SdFamily(pipe).forwards.blank(2, SIZE)
+    twin = CompiledUnet(unet, like, counts=(2, MOST), file=package, switches={})
+    twin.begin()
+    assert twin.is_in_use
     weight = StorageWeakRef(unet.conv_in.weight.untyped_storage())
     del unet
     assert not weight.expired()
-    del compiled
+    del twin
     gc.collect()
     assert weight.expired()
 
@@ -399,7 +403,11 @@ def test_a_model_that_is_let_go_meanwhile_leaves_the_memory(
     import weakref
 
     unet = CompiledUnet(
-        pipe.unet, SdFamily(pipe)._blank(2, SIZE), counts=(2, MOST), file=tmp_path / "a.pt2", switches={}
+        pipe.unet,
+        SdFamily(pipe).forwards.blank(2, SIZE),
+        counts=(2, MOST),
+        file=tmp_path / "a.pt2",
+        switches={},
     )
     unet.begin()
     gone, thread = weakref.ref(unet), unet._thread
@@ -443,34 +451,39 @@ def test_the_compiling_process_leaves_with_its_parent(tmp_path: Path) -> None:
 
 
 class Asked:
-    """Stands where a family does, and remembers what it was told to compile."""
+    """Stands where forwards do, and remembers what it was told to compile."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
-        self.file = Path("nowhere")
+        self.told: list[Path] = []
 
     @property
     def is_compiled(self) -> bool:
-        return self.file.exists()
+        return self.told[-1].exists()
 
-    def compile_behind(self, counts: Any, size: Any, *, file: Path, switches: Any, worth: Any) -> None:
-        self.told.append((counts, size, worth))
-        self.file = file
+    def compile_behind(self, _counts: Any, _size: Any, *, file: Path, switches: Any, worth: Any) -> None:
+        del switches, worth
+        self.told.append(file)
 
 
 @pytest.fixture
-def hasten(tiny: Path, model: ModelInfo, tmp_path: Path) -> Callable[..., tuple[Asked, tuple[str, ...]]]:
-    """What the engine does at its start with such settings: whom it told, and its notes."""
+def wanted(tiny: Path, model: ModelInfo, tmp_path: Path) -> Callable[..., Compiling | str | None]:
+    """What the engine has compiled at its start with such settings."""
 
-    def hasten(device: str = "cpu", **changes: Any) -> tuple[Asked, tuple[str, ...]]:
+    def wanted(device: str = "cpu", **changes: Any) -> Compiling | str | None:
         told: dict[str, Any] = {"mode": "fast", "rows": 8, "data": str(tmp_path), **changes}
         settings = EngineSettings(model=str(tiny), spool="/nowhere", device="cpu", **told)
         place = replace(choice.choose_place(settings), device=torch.device(device))
-        family, manner = Asked(), Manner(mode=settings.mode, rows=settings.rows)
-        notes = opening._hasten(family, settings, model, place, {}, manner)  # type: ignore[arg-type]
-        return family, notes
+        subject = Subject(settings=settings, info=model, place=place, profile="full", weights="0")
+        return speed.compiling(subject, Speed(), Widths(settings.mode, settings.rows))
 
-    return hasten
+    return wanted
+
+
+def hastened_by(wanted: Compiling | str | None) -> tuple[list[Path], tuple[str, ...]]:
+    """The files that were begun, and what the owner is told."""
+    asked: Any = Asked()
+    notes = speed.hasten(asked, wanted)
+    return asked.told, notes
 
 
 @pytest.mark.parametrize(
@@ -486,40 +499,40 @@ def hasten(tiny: Path, model: ModelInfo, tmp_path: Path) -> Callable[..., tuple[
         ({"device": "cuda"}, None),
     ],
 )
-def test_what_is_compiled(hasten: Any, model: ModelInfo, changes: dict[str, Any], told: Any) -> None:
+def test_what_is_compiled(wanted: Any, model: ModelInfo, changes: dict[str, Any], told: Any) -> None:
     """By itself on processors, in the modes that promise nothing against it; in wide no rows served in exact."""
-    family, notes = hasten(**changes)
+    found = wanted(**changes)
     if told is None:
-        assert (family.told, notes) == ([], ())
+        assert found is None
+        assert hastened_by(found) == ([], ())
     else:
         counts, worth = told
-        assert family.told == [(counts, (model.width, model.height), worth)]
-        assert notes == (opening.COMPILING,)
+        assert (found.counts, found.size, found.worth) == (counts, (model.width, model.height), worth)
+        assert hastened_by(found) == ([found.file], (speed.COMPILING,))
 
 
-def test_what_an_earlier_start_found_out_counts(hasten: Any, model: ModelInfo) -> None:
+def test_what_an_earlier_start_found_out_counts(wanted: Any, model: ModelInfo) -> None:
     """What was slower is not compiled again unless somebody says so; what lies there is told with its gain."""
-    file = hasten()[0].file
+    file = wanted().file
     file.parent.mkdir()
     compiled_files._note_of(file).write_text('{"share": 1.2}')
-    assert hasten()[0].told == []
-    assert hasten(compile="on")[0].told
+    assert wanted() is None
+    assert wanted(compile="on").file == file
     file.touch()
     compiled_files._note_of(file).write_text('{"share": 0.58}')
-    family, notes = hasten()
-    assert family.told
+    begun, notes = hastened_by(wanted())
+    assert begun == [file]
     assert notes == (
         "The model is compiled for this machine: such a forward takes 0.58 of a plain one's time.",
     )
     assert compiled_files.sentences(file.parent.parent, model.id) == notes
     assert compiled_files.sentences(file.parent.parent, "another") == ()
-    assert hasten(rows=4)[0].file != file
+    assert wanted(rows=4).file != file
 
 
 def test_without_a_compiler_its_owner_is_told_what_to_install(
-    hasten: Any, monkeypatch: pytest.MonkeyPatch
+    wanted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is begun that could only fail."""
     monkeypatch.setenv("CXX", "/no/such/compiler")
-    family, notes = hasten()
-    assert (family.told, notes) == ([], (opening.NO_COMPILER,))
+    assert hastened_by(wanted()) == ([], (speed.NO_COMPILER,))
