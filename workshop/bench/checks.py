@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image, ImageChops
 
+from engine.checkpoints.architectures import SDXL
 from engine.contract import (
     SAMPLERS,
     Cancel,
@@ -197,9 +198,7 @@ class Watched(SdFamily):
     def numbers_with(self, canvas: SdCanvas) -> list[int]:
         """The forwards that had this canvas."""
         return [
-            number
-            for number, canvases in enumerate(self.drawn, 1)
-            if any(one is canvas for one in canvases)
+            number for number, canvases in enumerate(self.drawn, 1) if any(one is canvas for one in canvases)
         ]
 
 
@@ -213,7 +212,7 @@ JOINS_AT, LEAVES_AT, LONG, SHORT = 3, 5, 12, 6
 
 def turns(machine: Machine, folder: Path, mode: Mode, rows: int) -> Turns:
     """One picture is being drawn, a shorter one is asked for and given up again."""
-    family = (WatchedXl if machine.info.family == "sdxl" else Watched)(machine.pipeline)
+    family = (WatchedXl if machine.info.family == SDXL.family else Watched)(machine.pipeline, lies=machine.lies)
     controls: queue.Queue[Control] = queue.Queue()
     events: list[Event] = []
     loaded = Loaded(info=machine.info, family=family, widths=Widths(mode, rows), fingerprint={})
