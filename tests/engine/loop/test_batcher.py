@@ -72,7 +72,9 @@ class Turns(RuleBasedStateMachine):
     @rule(width=st.integers(1, WIDTH))
     def forward(self, width: int) -> None:
         ready = self.batcher.active
+        leaders = [self.batcher.leader for _ in range(2)]
         chosen = self.batcher.pick(width)
+        assert leaders == [chosen[0] if chosen else None] * 2
         self.watch_switching(ready, chosen)
         assert bool(chosen) == bool(self.since)
         assert len(set(map(id, chosen))) == len(chosen)

@@ -157,6 +157,16 @@ def test_waiting_costs_no_look_at_each_tick() -> None:
     assert fetched(shelf, "second").info.id == "second"
 
 
+def test_memory_is_reclaimed_once_for_each_that_leaves() -> None:
+    """Reclaiming takes as long as a step: once before anybody has to leave, and after each one that did."""
+    source = Models(room=SIZE_BYTES)
+    shelf = a_shelf(source)
+    shelf.fetch("second", in_use=frozenset({"first"}))
+    assert source.looks == 1
+    fetched(shelf, "second")
+    assert source.looks == 3
+
+
 def test_memory_that_comes_back_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What left may still be held for a moment: only after some seconds there is said to be no room."""
     now = [0.0]

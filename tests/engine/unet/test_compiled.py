@@ -17,13 +17,9 @@ import pytest
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from engine.contract import EngineSettings, Finished, ModelInfo
-from engine.device import choice
+from engine.contract import Finished, ModelInfo
 from engine.families import forwards
 from engine.families.sd import SdFamily
-from engine.loading import speed
-from engine.loading.speed import Compiling, Speed, Subject
-from engine.loop.widths import Widths
 from engine.pictures import metadata
 from engine.unet import compiled, compiled_files
 from engine.unet.batch import forward, noise
@@ -445,94 +441,3 @@ def test_the_compiling_process_leaves_with_its_parent(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as child:
         assert child.wait(60) == -signal.SIGKILL
     assert not list(tmp_path.iterdir())
-
-
-# ------------------------------------------------------------------ who is compiled
-
-
-class Asked:
-    """Stands where forwards do, and remembers what it was told to compile."""
-
-    def __init__(self) -> None:
-        self.told: list[Path] = []
-
-    @property
-    def is_compiled(self) -> bool:
-        return self.told[-1].exists()
-
-    def compile_behind(self, _counts: Any, _size: Any, *, file: Path, switches: Any, worth: Any) -> None:
-        del switches, worth
-        self.told.append(file)
-
-
-@pytest.fixture
-def wanted(tiny: Path, model: ModelInfo, tmp_path: Path) -> Callable[..., Compiling | str | None]:
-    """What the engine has compiled at its start with such settings."""
-
-    def wanted(device: str = "cpu", **changes: Any) -> Compiling | str | None:
-        told: dict[str, Any] = {"mode": "fast", "rows": 8, "data": str(tmp_path), **changes}
-        settings = EngineSettings(model=str(tiny), spool="/nowhere", device="cpu", **told)
-        place = replace(choice.choose_place(settings), device=torch.device(device))
-        subject = Subject(settings=settings, info=model, place=place, profile="full", weights="0")
-        return speed.compiling(subject, Speed(), Widths(settings.mode, settings.rows))
-
-    return wanted
-
-
-def hastened_by(wanted: Compiling | str | None) -> tuple[list[Path], tuple[str, ...]]:
-    """The files that were begun, and what the owner is told."""
-    asked: Any = Asked()
-    notes = speed.hasten(asked, wanted)
-    return asked.told, notes
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({}, ((2, 8), 1.0)),
-        ({"compile": "on"}, ((2, 8), None)),
-        ({"mode": "wide"}, ((3, 8), 1.0)),  # served in exact are up to two
-        ({"compile": "off"}, None),
-        ({"mode": "exact"}, None),
-        ({"mode": "wide", "rows": 2}, None),
-        ({"data": None}, None),
-        ({"device": "cuda"}, None),
-    ],
-)
-def test_what_is_compiled(wanted: Any, model: ModelInfo, changes: dict[str, Any], told: Any) -> None:
-    """By itself on processors, in the modes that promise nothing against it; in wide no rows served in exact."""
-    found = wanted(**changes)
-    if told is None:
-        assert found is None
-        assert hastened_by(found) == ([], ())
-    else:
-        counts, worth = told
-        assert (found.counts, found.size, found.worth) == (counts, (model.width, model.height), worth)
-        assert hastened_by(found) == ([found.file], (speed.COMPILING,))
-
-
-def test_what_an_earlier_start_found_out_counts(wanted: Any, model: ModelInfo) -> None:
-    """What was slower is not compiled again unless somebody says so; what lies there is told with its gain."""
-    file = wanted().file
-    file.parent.mkdir()
-    compiled_files._note_of(file).write_text('{"share": 1.2}')
-    assert wanted() is None
-    assert wanted(compile="on").file == file
-    file.touch()
-    compiled_files._note_of(file).write_text('{"share": 0.58}')
-    begun, notes = hastened_by(wanted())
-    assert begun == [file]
-    assert notes == (
-        "The model is compiled for this machine: such a forward takes 0.58 of a plain one's time.",
-    )
-    assert compiled_files.sentences(file.parent.parent, model.id) == notes
-    assert compiled_files.sentences(file.parent.parent, "another") == ()
-    assert wanted(rows=4).file != file
-
-
-def test_without_a_compiler_its_owner_is_told_what_to_install(
-    wanted: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is begun that could only fail."""
-    monkeypatch.setenv("CXX", "/no/such/compiler")
-    assert hastened_by(wanted()) == ([], (speed.NO_COMPILER,))
