@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from engine import errors
 from engine.checkpoints import describe
-from engine.checkpoints import source as places
+from engine.checkpoints.source import Source, sources
 from engine.child import Controls, Leave, heed, wait
 from engine.contract import (
     EXIT_BROKEN,
@@ -29,7 +30,7 @@ from engine.device import fingerprint
 from engine.device.choice import choose
 from engine.errors import BrokenModel, DeviceLost, Unreachable
 from engine.loading import load, upscalers
-from engine.loading.opening import Opened, Opener, opening
+from engine.loading.opening import Offered, Opened, Opener, opening
 from engine.loop.shelf import Shelf
 from engine.loop.worker import Worker
 from engine.unet import costs
@@ -50,36 +51,42 @@ _Got = TypeVar("_Got")
 class _Offer:
     """What the engine may draw with."""
 
-    models: tuple[ModelInfo, ...]
+    by_id: Mapping[str, Offered]
     """The configured one first."""
-    sources: Mapping[str, str]
-    """Where each of them lies, by its id."""
     warnings: tuple[str, ...]
     """What is left out, and why."""
 
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        return tuple(offered.info for offered in self.by_id.values())
+
+    @property
+    def first(self) -> Offered:
+        return next(iter(self.by_id.values()))
+
     @classmethod
-    def of(cls, settings: EngineSettings, first: ModelInfo) -> Self:
+    def of(cls, settings: EngineSettings, first: Offered) -> Self:
         """`first` and what lies in the folder for models, as far as it is sound."""
-        infos, sources, warnings = [first], {first.id: settings.model}, list[str]()
-        for source in places.sources(settings)[1:]:
-            if places.model_id(source) in settings.set_aside:
+        by_id, warnings = {first.info.id: first}, list[str]()
+        for source in sources(settings):
+            if source == first.source or source.id in settings.set_aside:
                 continue
             try:
-                info = describe.describe(replace(settings, model=source))
+                info = describe.describe(source, settings)
             except BrokenModel as error:
                 warnings.append(f"A model is left out: {error}")
                 continue
             except Exception as error:  # noqa: BLE001 - what nobody foresaw in a further model must not end the first one
                 traceback.print_exc()
-                name = places.model_id(source)
-                warnings.append(f"The model “{name}” is left out: it can't be read ({type(error).__name__}).")
+                warnings.append(
+                    f"The model “{source.id}” is left out: it can't be read ({type(error).__name__})."
+                )
                 continue
             if len(info.id) > NAME_MAX:
                 warnings.append(f"The model “{info.id[:40]}…” is left out: give it a shorter name.")
                 continue
-            infos.append(info)
-            sources[info.id] = source
-        return cls(models=tuple(infos), sources=sources, warnings=tuple(warnings))
+            by_id[info.id] = Offered(source=source, info=info)
+        return cls(by_id=by_id, warnings=tuple(warnings))
 
     def with_upscalers(
         self, settings: EngineSettings, emit: Callable[[Event], None], go_on: Callable[[], None]
@@ -91,23 +98,23 @@ class _Offer:
             emit(Loading(stage="looking at the upscalers", models=self.models, reading=name))
 
         found = upscalers.find(settings.models, tell=tell, set_aside=settings.set_aside)
-        fresh = {info.id: info for info in found.models if info.id not in self.sources}
         twice = tuple(
             f"An upscaler is left out: there is another model “{info.id}”, so give its file another name."
-            for info in found.models
-            if info.id not in fresh
+            for info, _ in found.models
+            if info.id in self.by_id
         )
+        fresh = {
+            info.id: Offered(source=source, info=info)
+            for info, source in found.models
+            if info.id not in self.by_id
+        }
         return replace(
-            self,
-            models=(*self.models, *fresh.values()),
-            sources={**self.sources, **{name: found.sources[name] for name in fresh}},
-            warnings=(*self.warnings, *found.warnings, *twice),
+            self, by_id={**self.by_id, **fresh}, warnings=(*self.warnings, *found.warnings, *twice)
         )
 
 
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
     """The engine's life in its process; returns the exit code."""
-    settings = replace(settings, model=_first_source(settings))
     try:
         worker, ready = _get_ready(settings, controls, emit)
         emit(ready)
@@ -123,11 +130,10 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     return EXIT_OK
 
 
-def _first_source(settings: EngineSettings) -> str:
+def _first_source(settings: EngineSettings) -> Source:
     """The configured model, but what was added is not fetched anew; the next one where it was set aside."""
-    sources = places.sources(settings)
-    sound = (source for source in sources if places.model_id(source) not in settings.set_aside)
-    return next(sound, sources[0])
+    found = sources(settings)
+    return next((source for source in found if source.id not in settings.set_aside), found[0])
 
 
 def _get_ready(
@@ -136,29 +142,22 @@ def _get_ready(
     """Whatever goes wrong here would go wrong again: no new engine is to be started for it."""
     try:
         fingerprint.prepare_environment(settings)
-        first = _patiently(
-            lambda: describe.describe(settings), controls, emit, limit_s=settings.hub_patience_s
+        source = _first_source(settings)
+        info = _patiently(
+            lambda: describe.describe(source, settings), controls, emit, limit_s=settings.hub_patience_s
         )
-        offer = _Offer.of(settings, first)
+        offer = _Offer.of(settings, Offered(source=source, info=info))
         emit(Loading(stage="starting torch", models=offer.models))
         return _start(settings, offer, controls, emit)
     except (BrokenModel, DeviceLost, ImportError, Leave):
         raise
     except Exception as error:
-        _check_device(error)
+        errors.check_device(error)
         traceback.print_exc()
         raise BrokenModel(
             f"The model can't be loaded ({type(error).__name__}): check the model's files; "
             "the engine's log says where it failed."
         ) from error
-
-
-def _check_device(error: Exception) -> None:
-    """Raises DeviceLost for what a new process may survive; without torch there can't be such an error."""
-    if "torch" in sys.modules:
-        from engine import errors
-
-        errors.check_device(error)
 
 
 def _patiently(
@@ -197,20 +196,20 @@ def _start(
     offer = offer.with_upscalers(settings, emit, go_on)
     go_on()
     choice = choose(settings)
-    place = choice.place(offer.models[0].family)
+    place = choice.place(offer.first.info.family)
 
     def tell(stage: str, share: float | None = None) -> None:
-        emit(Loading(stage=stage, fraction=share, models=offer.models, reading=offer.models[0].id))
+        emit(Loading(stage=stage, fraction=share, models=offer.models, reading=offer.first.info.id))
 
     def open_first() -> Opened:
-        parts = opening(settings, offer.models[0], place, tell, measures=True, go_on=go_on)
+        parts = opening(settings, offer.first, place, tell, measures=True, go_on=go_on)
         return load.wholly(parts, go_on)
 
     opened = _patiently(open_first, controls, emit, offer.models, limit_s=settings.hub_patience_s)
     shelf = Shelf(
         opened.loaded,
         offer.models[1:],
-        Opener(settings, offer.sources, choice),
+        Opener(settings, offer.by_id, choice),
         limit=settings.models_bytes,
     )
     worker = Worker.of(shelf, settings, controls, emit)

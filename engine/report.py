@@ -11,15 +11,14 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.checkpoints import adapters, describe, header, hub, source
-from engine.checkpoints import folder as checkpoint
+from engine.checkpoints import adapters, describe, folder, header
 from engine.checkpoints.folder import Checkpoint
+from engine.checkpoints.source import Kind, Source, sources
 from engine.contract import EngineSettings, Mode
 from engine.device import choice, fingerprint, memory, profiles
 from engine.device.memory import Needs
@@ -64,16 +63,14 @@ def model(*, model: str, models: str | None, offline: bool) -> Answer:
     """Where the model is that an engine would load, None where it has to be fetched, and what is wrong with it."""
     from engine.loading import load
 
-    chosen = source.sources(EngineSettings(model=model, spool="", models=models))[0]
-    local, problem = source.local_path(chosen), ""
-    is_id = local is None
-    folder = hub.cached(chosen) if is_id else local
+    chosen = sources(EngineSettings(model=model, spool="", models=models))[0]
+    place, problem = chosen.on_disk, ""
     try:
-        if folder is not None:
-            load.check(folder, offline=offline)
+        load.check(chosen, offline=offline)
     except BrokenModel as error:
         problem = str(error)
-    return {"is_id": is_id, "folder": None if folder is None else str(folder), "problem": problem}
+    folder = None if place is None else str(place)
+    return {"is_id": chosen.kind is Kind.HUB, "folder": folder, "problem": problem}
 
 
 def models(*, model: str, models: str) -> Answer:
@@ -86,12 +83,12 @@ def models(*, model: str, models: str) -> Answer:
     return {"problems": problems, "sound": len(found) - len(problems)}
 
 
-def preview(*, folder: str) -> Answer:
+def preview(*, place: str) -> Answer:
     """What is wrong with a decoder for previews."""
     from engine.families.preview import TinySketcher
 
     try:
-        TinySketcher(folder, 4)
+        TinySketcher(place, 4)
     except BrokenModel as error:
         return {"problem": str(error)}
     return {"problem": ""}
@@ -110,7 +107,7 @@ def modes(*, model: str, mode: Mode, rows: int, slots: int, compile: str, data: 
     from engine.unet import compiled_files, costs
 
     try:
-        name = describe.describe(EngineSettings(model=model, spool="", hub_offline=True)).id
+        name = describe.describe(Source.of(model), EngineSettings(model=model, spool="", hub_offline=True)).id
     except Exception:  # noqa: BLE001 - another question says what is wrong with the model
         name = model
     known = costs.newest(Path(data), name)
@@ -133,15 +130,15 @@ def here(
     compiled: bool,
 ) -> Answer:
     """The fingerprint of this machine with the model `wanted`, where that is here, else with the configured one."""
-    sources = source.sources(EngineSettings(model=model, spool="", models=models))
-    chosen = next((each for each in sources if source.model_id(each) == wanted), sources[0])
-    settings = EngineSettings(model=chosen, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
+    found = sources(EngineSettings(model=model, spool="", models=models))
+    chosen = next((source for source in found if source.id == wanted), found[0])
+    settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
     fingerprint.prepare_environment(settings)
-    info = describe.describe(settings)
+    info = describe.describe(chosen, settings)
     fingerprint.pin(info)
     facts: Answer = fingerprint.fingerprint(choice.choose_place(settings, info.family))
     try:
-        facts["weights"] = fingerprint.digest(settings)
+        facts["weights"] = fingerprint.digest(chosen)
     except BrokenModel as error:
         sys.exit(str(error))
     facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
@@ -168,12 +165,12 @@ def main() -> None:
 
 def foreseen(settings: EngineSettings) -> str:
     """A sentence: the profile, and why. Raises BrokenModel where model or device can't be used."""
-    settings = replace(settings, model=source.sources(settings)[0])  # as the engine does
-    folder = source.on_disk(settings.model)
-    if folder is None or not (folder / "model_index.json").is_file():
+    source = sources(settings)[0]
+    place_on_disk = source.on_disk
+    if place_on_disk is None or not (place_on_disk / "model_index.json").is_file():
         return "Chosen at the start, when the model's weights are known."
-    place = choice.choose_place(settings, describe.describe(settings).family)
-    found = checkpoint.check(folder, prefer_fp16=str(place.dtype) == "torch.float16")
+    place = choice.choose_place(settings, describe.describe(source, settings).family)
+    found = folder.check(place_on_disk, prefer_fp16=str(place.dtype) == "torch.float16")
     weights, needs = _of(found, place)
     free = memory.reclaim(place.device) if place.device.type == "cuda" else None
     return profiles.plan(place.profile, weights, needs, size=_size(found), free_bytes=free).why
@@ -181,22 +178,22 @@ def foreseen(settings: EngineSettings) -> str:
 
 def _of(found: Checkpoint, place: Place) -> tuple[Weights, Needs]:
     """What the model's files say about its weights, and its configs about activations."""
-    family, itemsize = checkpoint.family(found.index), place.dtype.itemsize
-    vae = checkpoint.read_json(found.folder, "vae/config.json")
-    upcast = checkpoint.upcasts_vae(family, str(place.dtype).removeprefix("torch."), vae)
+    kind, itemsize = folder.architecture(found.index), place.dtype.itemsize
+    vae = folder.read_json(found.folder, "vae/config.json")
+    upcast = kind.upcasts(str(place.dtype).removeprefix("torch."), vae)
     counts = Counter[str]()
-    for file in checkpoint.weight_files(found):
+    for file in folder.weight_files(found):
         counts[file.parent.name] += header.count_numbers(file)
-    core = sum(count for name, count in counts.items() if name in checkpoint.CORES)
+    core = sum(count for name, count in counts.items() if name in folder.CORES)
     weights = Weights(
         core=core * itemsize,
         vae=counts["vae"] * (4 if upcast else itemsize),
         aside=(sum(counts.values()) - core - counts["vae"]) * itemsize,
-        called=family == "any",
+        called=kind.is_called,
     )
     if weights.called:
         return weights, profiles.called_needs(prod(_size(found)))
-    unet = checkpoint.read_json(found.folder, "unet/config.json")
+    unet = folder.read_json(found.folder, "unet/config.json")
     return weights, Needs.of(
         unet, vae, itemsize=itemsize, vae_itemsize=4 if upcast else itemsize, tiles=False
     )
@@ -204,9 +201,9 @@ def _of(found: Checkpoint, place: Place) -> tuple[Weights, Needs]:
 
 def _size(found: Checkpoint) -> tuple[int, int]:
     """(width, height) of the pictures that the model was trained on."""
-    if checkpoint.family(found.index) == "any":
+    if folder.architecture(found.index).is_called:
         return profiles.trained_on(None, None)
-    unet, vae = (checkpoint.read_json(found.folder, f"{part}/config.json") for part in ("unet", "vae"))
+    unet, vae = (folder.read_json(found.folder, f"{part}/config.json") for part in ("unet", "vae"))
     return profiles.trained_on(unet.get("sample_size"), 2 ** (len(vae["block_out_channels"]) - 1))
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 
 from engine.checkpoints import folder as checkpoint
 from engine.checkpoints import lora_names
+from engine.checkpoints.architectures import BY_FAMILY
 from engine.checkpoints.header import read_header
 from engine.checkpoints.lora_names import Layer
 from engine.contract import AdapterInfo
@@ -176,7 +177,7 @@ def _kinds_of(fit: Fit) -> tuple[Kind, ...]:
     """What a model can be, as far as it is known."""
     if fit.width is not None and fit.width in _WIDTHS:
         return (_WIDTHS[fit.width],)
-    return (_WIDTHS[2048],) if fit.family == "sdxl" else (_WIDTHS[768], _WIDTHS[1024])
+    return tuple(_WIDTHS[width] for width in BY_FAMILY[fit.family].text_widths)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

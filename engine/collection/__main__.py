@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine.checkpoints import describe
+from engine.checkpoints import describe, single_file
+from engine.checkpoints.source import Kind, Source
 from engine.collection import adding, listing, verifying
 from engine.contract import EngineSettings
 from engine.device import fingerprint
@@ -78,10 +78,12 @@ def add(settings: EngineSettings, source: str) -> int:
             )
 
         path = adding.add(source, settings, tell)
-    info = describe.describe(EngineSettings(model=str(path), spool="", hub_offline=True))
+    added = Source.of(str(path))
+    info = describe.describe(added, EngineSettings(model=added.named, spool="", hub_offline=True))
     console = _console()
     try:
-        load.bring_base(replace(settings, model=str(path)))
+        if added.kind is Kind.FILE:
+            load.bring_base(single_file.read(path), offline=settings.hub_offline)
     except BrokenModel as error:
         console.print(f"! {error}")
     console.print(f"Added {info.id} ({info.family}, {info.width}x{info.height}): it lies in {path}.")

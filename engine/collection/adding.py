@@ -9,9 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from engine.checkpoints import describe, easel_json, hub, single_file
-from engine.checkpoints import folder as checkpoint
-from engine.checkpoints import source as places
+from engine.checkpoints import describe, easel_json, folder, hub, single_file
+from engine.checkpoints.source import CHECKPOINTS, Source
 from engine.collection import listing, sums
 from engine.contract import STARTER, EngineSettings
 from engine.device import choice
@@ -34,9 +33,9 @@ def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
         )
     if is_here:
         path = path.parent.resolve() / path.name if path.is_file() else path.resolve()
-        load.check(path)
+        load.check(Source.of(str(path)))
     name = path.name if is_here else hub.current_id(source).replace("/", "--")
-    target = Path(settings.models or "").absolute() / places.CHECKPOINTS / name
+    target = Path(settings.models or "").absolute() / CHECKPOINTS / name
     _check_name(target)
     coming = target.parent / _PARTIAL / target.name
     try:
@@ -65,20 +64,20 @@ def add(source: str, settings: EngineSettings, tell: Tell) -> Path:
 
 
 def _check_name(target: Path) -> None:
-    name = places.model_id(str(target))
-    taken = {places.model_id(str(path)) for path in listing.lying(target.parent)}
+    name = Source.of(str(target)).id
+    taken = {Source.of(str(path)).id for path in listing.lying(target.parent)}
     if name in taken or name == STARTER or target.name.startswith("."):
         raise BrokenModel(
             f"There can't be another model called {name}: rename this one, or take the other away."
         )
 
 
-def _wanted(folder: Path, settings: EngineSettings) -> list[str]:
+def _wanted(place: Path, settings: EngineSettings) -> list[str]:
     """Those of a folder's files that drawing needs, by their names relative to it."""
-    index = checkpoint.read_index(folder)
-    files = [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
-    prefer_fp16 = _prefers_fp16(settings, checkpoint.family(index))
-    chosen = hub.wanted(files, prefer_fp16=prefer_fp16, weights=checkpoint.weights(folder, index))
+    index = folder.read_index(place)
+    files = [str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()]
+    prefer_fp16 = _prefers_fp16(settings, folder.architecture(index).family)
+    chosen = hub.wanted(files, prefer_fp16=prefer_fp16, weights=folder.weights(place, index))
     return [*chosen, *(name for name in files if name == easel_json.FILE)]
 
 
@@ -93,16 +92,16 @@ def _prefers_fp16(settings: EngineSettings, family: str) -> bool:
 def _check_copy(came: Path, settings: EngineSettings) -> None:
     """What came is looked at as the engine will. Raises BrokenModel, and then nothing stays of it."""
     try:
-        load.check(came)
-        describe.describe(replace(settings, model=str(came), hub_offline=True))
+        load.check(Source.of(str(came)))
+        describe.describe(Source.of(str(came)), replace(settings, hub_offline=True))
     except BrokenModel:
         shutil.rmtree(came if came.is_dir() else came.parent)
         raise
 
 
-def _copy(folder: Path, names: list[str], coming: Path, tell: Tell) -> None:
+def _copy(place: Path, names: list[str], coming: Path, tell: Tell) -> None:
     """Copies files, and notes the sums of weights."""
-    size, done = sum((folder / name).stat().st_size for name in names), 0
+    size, done = sum((place / name).stat().st_size for name in names), 0
     if size > shutil.disk_usage(coming).free:
         raise BrokenModel(
             f"{coming.parent.parent} has no room for {size / 1e9:.1f} GB: make some, or set another dir under [models]."
@@ -118,7 +117,7 @@ def _copy(folder: Path, names: list[str], coming: Path, tell: Tell) -> None:
     for name in names:
         target = coming / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        found[name] = sums.digest(folder / name, read, into=target)
+        found[name] = sums.digest(place / name, read, into=target)
     _note(coming, found)
 
 
@@ -137,16 +136,16 @@ def _download(model: str, coming: Path, settings: EngineSettings, tell: Tell) ->
             "file and add it."
         )
     hub.fetch_configs(model, offline=False, into=coming)
-    index = checkpoint.read_index(coming)
+    index = folder.read_index(coming)
     hub.fetch(
         model,
         offline=False,
-        prefer_fp16=_prefers_fp16(settings, checkpoint.family(index)),
+        prefer_fp16=_prefers_fp16(settings, folder.architecture(index).family),
         progress=lambda share: tell(stage, share),
-        weights=checkpoint.weights(coming, index),
+        weights=folder.weights(coming, index),
         into=coming,
     )
-    load.check(coming)
+    load.check(Source.of(str(coming)))
     shutil.rmtree(coming / ".cache", ignore_errors=True)  # the hub library's notes for resuming
     found: dict[str, str] = {}
     for file in listing.weights(coming):

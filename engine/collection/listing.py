@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.checkpoints import adapters, describe, header, source
+from engine.checkpoints import adapters, describe, header
 from engine.checkpoints.header import PICKLE, PICKLES
 from engine.checkpoints.single_file import SUFFIX
+from engine.checkpoints.source import CHECKPOINTS, Source, sources
 from engine.contract import EngineSettings
 from engine.errors import BrokenModel
 from engine.loading import load, upscalers
@@ -35,13 +36,14 @@ class Entry:
 
 def entries(settings: EngineSettings) -> Iterator[Entry]:
     """The configured model, the checkpoints, then everything else by folder and name."""
-    offered = source.sources(settings)
-    yield _configured(replace(settings, model=offered[0]))
+    offered = sources(settings)
+    yield _configured(offered[0], settings)
     folder = Path(settings.models or "")
-    for path in lying(folder / source.CHECKPOINTS):
-        if str(path.absolute()) != offered[0]:
-            entry = _model(path, settings)
-            if not entry.problem and str(path.absolute()) not in offered:
+    for path in lying(folder / CHECKPOINTS):
+        source = Source.of(str(path.absolute()))
+        if source != offered[0]:
+            entry = _described(source, settings)
+            if not entry.problem and source not in offered:
                 entry = replace(
                     entry, problem=f"Another model is called {entry.name}, too: give this one another name."
                 )
@@ -73,24 +75,22 @@ def weights(path: Path) -> list[Path]:
     return sorted(path.glob(f"*/*{SUFFIX}")) if path.is_dir() else [path]
 
 
-def _configured(settings: EngineSettings) -> Entry:
-    path = source.on_disk(settings.model)
-    if path is None:
-        name = source.model_id(settings.model)
+def _configured(source: Source, settings: EngineSettings) -> Entry:
+    if source.on_disk is None:
         wait = "offline = true forbids that" if settings.hub_offline else "the next start downloads it"
-        return Entry(name=name, kind="configured", path=None, problem=f"It is not on this disk yet: {wait}.")
-    return replace(_described(settings, path), kind="configured")
+        return Entry(
+            name=source.id, kind="configured", path=None, problem=f"It is not on this disk yet: {wait}."
+        )
+    return replace(_described(source, settings), kind="configured")
 
 
-def _model(path: Path, settings: EngineSettings) -> Entry:
-    return _described(replace(settings, model=str(path.absolute())), path)
-
-
-def _described(settings: EngineSettings, path: Path) -> Entry:
-    entry = Entry(name=source.model_id(settings.model), kind="checkpoint", path=path, bytes=_size(path))
+def _described(source: Source, settings: EngineSettings) -> Entry:
+    """Of one that is on this disk."""
+    path = source.on_disk or Path()
+    entry = Entry(name=source.id, kind="checkpoint", path=path, bytes=_size(path))
     try:
-        info = describe.describe(replace(settings, hub_offline=True))
-        load.check(path)
+        info = describe.describe(source, replace(settings, hub_offline=True))
+        load.check(source)
     except BrokenModel as error:
         return replace(entry, problem=str(error))
     except Exception as error:  # noqa: BLE001 - the others are still to be told

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from engine.checkpoints.architectures import BY_FAMILY
 from engine.contract import EngineSettings
 from engine.contract.settings import Profile
 from engine.errors import BrokenModel
@@ -39,7 +40,7 @@ class Choice:
         slow = ("No graphics card is in use: drawing on the CPU is slow.",)
         return Place(
             device=self.device,
-            dtype=self.called_dtype if family == "any" else self.dtype,
+            dtype=self.called_dtype if BY_FAMILY[family].is_called else self.dtype,
             profile=self.profile,
             warnings=slow if self.device.type == "cpu" else (),
         )

@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.checkpoints import folder, header, single_file
-from engine.checkpoints.source import model_id, on_disk
+from engine.checkpoints import folder, header
+from engine.checkpoints.source import Kind, Source
 from engine.contract import EngineSettings, ModelInfo
 from engine.errors import BrokenModel
 
@@ -115,14 +115,14 @@ def driver(source: Path = Path("/proc/driver/nvidia/version")) -> str:
 _DIGEST_BYTES = 2**18
 
 
-def digest(settings: EngineSettings) -> str:
-    """A few letters for the UNet's or transformer's weights: by the sizes of its files, their beginnings and ends.
+def digest(source: Source) -> str:
+    """A few letters for the weights that draw, the UNet's or transformer's: by the sizes of its files, their beginnings and ends.
 
     Raises BrokenModel where there are none: any two models that are missing would look alike.
     """
     found = hashlib.sha256()
     try:
-        for file in _core_files(settings.model):
+        for file in _core_files(source):
             with file.open("rb") as weights:
                 size = weights.seek(0, os.SEEK_END)
                 found.update(str(size).encode())
@@ -131,21 +131,21 @@ def digest(settings: EngineSettings) -> str:
                     found.update(weights.read(_DIGEST_BYTES))
     except OSError as error:
         raise BrokenModel(
-            f"The weights of the model {model_id(settings.model)} can't be read ({error.strerror}): {header.AGAIN}."
+            f"The weights of the model {source.id} can't be read ({error.strerror}): {header.AGAIN}."
         ) from error
     return found.hexdigest()[:12]
 
 
-def _core_files(model: str) -> list[Path]:
+def _core_files(source: Source) -> list[Path]:
     """Those with the UNet's or transformer's weights, at least one. Raises BrokenModel."""
-    path = on_disk(model)
-    if path is not None and single_file.is_one(path):
-        return [path]
+    if source.path is not None and source.kind is not Kind.FOLDER:
+        return [source.path]
+    place = source.on_disk
     files = (
-        sorted(file for part in folder.CORES for file in path.glob(f"{part}/*.safetensors")) if path else []
+        sorted(file for part in folder.CORES for file in place.glob(f"{part}/*.safetensors")) if place else []
     )
     if not files:
         raise BrokenModel(
-            f"The weights of the model {model_id(model)} are not on this machine: start the engine once, which brings them."
+            f"The weights of the model {source.id} are not on this machine: start the engine once, which brings them."
         )
     return files

@@ -1,4 +1,4 @@
-"""Puts a pipeline's parts where its profile wants them, and remembers where that was; knows no queue and no picture.
+"""Puts a pipeline's parts where its profile wants them, and says where that is; knows no queue and no picture.
 
 Moving parts by turns is done with accelerate's hooks. Its own chain sends away only the one before, as in a call of
 `pipe()`; here pictures at different steps take turns, so whoever comes to the device sends away whoever is there.
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from engine.device.choice import Place
 
 PROCESSOR = torch.device("cpu")
-_MARK = "_easel_layout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,15 @@ class Layout:
         return (self.plan.why,) if self.device.type == "cuda" or self.plan.profile != "full" else ()
 
 
-def settle(pipeline: Any, place: Place, *, called: bool) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A pipeline of diffusers, and where its parts lie."""
+
+    pipeline: Any
+    layout: Layout
+
+
+def settle(pipeline: Any, place: Place, *, called: bool) -> Settled:
     """The pipeline, whose parts come from the processor's memory, where `place` wants it. Raises what the device raises.
 
     `called` says that it will be called as a whole, so that each part has to compute on the device.
@@ -85,15 +92,11 @@ def settle(pipeline: Any, place: Place, *, called: bool) -> Any:
         _share([pipeline.unet, pipeline.vae], device, plan)
     aside = device if called or plan.profile == "full" else PROCESSOR
     layout = Layout(device=device, dtype=place.dtype, aside=aside, plan=plan, weights=weights)
-    setattr(pipeline, _MARK, layout)
-    return pipeline
+    return Settled(pipeline=pipeline, layout=layout)
 
 
-def of(pipeline: Any) -> Layout:
-    """Where a pipeline computes; one that nobody settled lies as a whole where it is."""
-    settled = getattr(pipeline, _MARK, None)
-    if settled is not None:
-        return settled
+def as_it_lies(pipeline: Any) -> Layout:
+    """Of a pipeline that nobody settled: as a whole where it is."""
     device: torch.device = pipeline.device
     return Layout(
         device=device,
@@ -104,9 +107,9 @@ def of(pipeline: Any) -> Layout:
     )
 
 
-def needs(pipeline: Any) -> Needs:
-    """What a settled pipeline with a UNet takes of the memory that is free now, by the sizes of pictures."""
-    layout = of(pipeline)
+def needs(settled: Settled) -> Needs:
+    """What a pipeline with a UNet takes of the memory that is free now, by the sizes of pictures."""
+    pipeline, layout = settled.pipeline, settled.layout
     low = layout.plan.profile == "low"
     forward, decode = layout.weights.held("low", leaves=layout.plan.leaves) if low else (0, 0)
     return Needs.of(
@@ -121,9 +124,9 @@ def needs(pipeline: Any) -> Needs:
     )
 
 
-def allowed(settings: EngineSettings, pipeline: Any) -> EngineSettings:
+def allowed(settings: EngineSettings, layout: Layout) -> EngineSettings:
     """Without what rearranges weights or compiles them, where they come and go."""
-    if of(pipeline).plan.profile != "low":
+    if layout.plan.profile != "low":
         return settings
     return replace(settings, channels_last="off", fused_qkv="off", compile="off")
 

@@ -23,7 +23,7 @@ import torch
 from engine import samplers
 from engine.checkpoints.architectures import Call
 from engine.contract import GenerationRequest
-from engine.device import layout
+from engine.device.layout import Layout, as_it_lies
 from engine.families.explaining import Explaining, check_finite
 from engine.families.preview import Sketcher
 from engine.pictures.decoding import Inputs
@@ -141,13 +141,14 @@ class AnyFamily(Explaining):
         *,
         side_min: int,
         call: Call,
+        lies: Layout | None = None,
     ) -> None:
         self._pipe = pipeline
         self._pipe.set_progress_bar_config(disable=True)
         self._sketcher = sketcher
         self._side_min = side_min
         self._call = call
-        self._device = layout.of(pipeline).device
+        self._device = (lies or as_it_lies(pipeline)).device
 
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> AnyCanvas:
         del inputs  # its models draw from words alone

@@ -18,7 +18,7 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUnknownVariableType]
 
 from engine.contract import GenerationRequest, InvalidRequest
-from engine.device import layout
+from engine.device.layout import Layout
 from engine.families import vae
 from engine.pictures.decoding import Inputs
 
@@ -73,10 +73,10 @@ class _Source:
 class Starting:
     """Begins pictures for one model."""
 
-    def __init__(self, pipeline: Any, is_out_of_memory: Callable[[Exception], bool]) -> None:
+    def __init__(self, pipeline: Any, lies: Layout, is_out_of_memory: Callable[[Exception], bool]) -> None:
         """`is_out_of_memory` says of an error whether less at a time could help."""
         self._pipe, self._is_out_of_memory = pipeline, is_out_of_memory
-        self._layout = layout.of(pipeline)
+        self._layout = lies
         self._channels: int = pipeline.vae.config.latent_channels
         self._fills_masks: bool = pipeline.unet.config.in_channels == 2 * self._channels + 1
         self._scale: int = pipeline.vae_scale_factor

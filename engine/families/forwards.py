@@ -16,7 +16,6 @@ import torch
 
 from engine import errors
 from engine.contract import Lora
-from engine.device import layout
 from engine.families.explaining import is_out_of_memory
 from engine.families.loras import Loras
 from engine.families.prompts import Prompts
@@ -64,9 +63,9 @@ class Runtime(Protocol):
 class Forwards:
     """Those of one pipeline, by the plain UNet or by a runtime beside it."""
 
-    def __init__(self, pipeline: Any, prompts: Prompts, loras: Loras) -> None:
+    def __init__(self, pipeline: Any, device: torch.device, prompts: Prompts, loras: Loras) -> None:
         self._pipe, self._prompts, self._loras = pipeline, prompts, loras
-        self._device = layout.of(pipeline).device
+        self._device = device
         self._compiled: CompiledUnet | None = None
 
     @torch.inference_mode()

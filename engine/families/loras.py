@@ -26,7 +26,6 @@ from engine import errors
 from engine.checkpoints import adapters
 from engine.checkpoints.lora_names import TEXT, TEXT_2
 from engine.contract import InvalidRequest, Lora
-from engine.device import layout
 from engine.families import lora_layers
 
 KEPT = 8
@@ -56,9 +55,10 @@ class _Loaded:
 class Loras:
     """The LoRA files that a pipeline can be drawn with."""
 
-    def __init__(self, pipeline: Any, models: Path | None = None) -> None:
-        """`models`: the folder with `loras` in it; None: there are none."""
+    def __init__(self, pipeline: Any, models: Path | None = None, *, in_leaves: bool = False) -> None:
+        """`models`: the folder with `loras` in it; None: there are none. `in_leaves`: it is drawn layer by layer."""
         self._pipe = pipeline
+        self._in_leaves = in_leaves
         self._models = models
         self._loaded: dict[str, _Loaded] = {}
         """By name, the one needed last at the end."""
@@ -124,7 +124,7 @@ class Loras:
         self._forget_beside({lora.name for lora in loras})
 
     def _read(self, name: str) -> _Loaded:
-        if layout.of(self._pipe).plan.leaves:
+        if self._in_leaves:
             raise InvalidRequest(
                 f"The LoRA “{name}” can't be used: this model is drawn layer by layer here, for lack of memory."
             )

@@ -18,7 +18,7 @@ from compel.embeddings_provider import (  # pyright: ignore[reportMissingTypeStu
     SplitLongTextMode,
 )
 
-from engine.device import layout
+from engine.device.layout import Layout, as_it_lies
 from engine.families import prompt_weights
 from engine.families.embeddings import Embeddings, ForCompel
 from engine.families.loras import Loras, Switched
@@ -63,13 +63,17 @@ class Prompts:
     """The prompts of a pipeline with one text encoder, or with SDXL's two, weighted and longer than their window."""
 
     def __init__(
-        self, pipeline: Any, loras: Loras | None = None, embeddings: Embeddings | None = None
+        self,
+        pipeline: Any,
+        loras: Loras | None = None,
+        embeddings: Embeddings | None = None,
+        lies: Layout | None = None,
     ) -> None:
         """What is wanted of `loras` (if any) at the time changes how a text is read; `embeddings` are what it was taught."""
         self._pipe = pipeline
         self._loras = loras or Loras(pipeline)
         self._embeddings = embeddings or Embeddings()
-        self._layout = layout.of(pipeline)
+        self._layout = lies or as_it_lies(pipeline)
         self._device = self._layout.aside
         self._window: int = pipeline.tokenizer.model_max_length
         self._room = self._window - 2  # a mark at each end

@@ -17,7 +17,7 @@ import torch
 
 from engine import samplers
 from engine.contract import SIDE_MIN, GenerationRequest, Lora
-from engine.device import layout
+from engine.device.layout import Layout, as_it_lies
 from engine.families import embeddings, vae
 from engine.families.explaining import Explaining, check_finite
 from engine.families.first_latents import Beginning, Blend, Starting, beside
@@ -97,23 +97,25 @@ class SdFamily(Explaining):
         *,
         side_min: int = SIDE_MIN,
         models: Path | None = None,
+        lies: Layout | None = None,
     ) -> None:
         """`side_min` is the smallest side in pixels that the model draws.
 
-        In `models` lie the folders with LoRA and embedding files; None: there are none.
+        In `models` lie the folders with LoRA and embedding files; None: there are none. `lies`: where its parts lie; None: as a
+        whole where they are.
         """
         self._pipe = pipeline
-        self._starting = Starting(pipeline, self.is_out_of_memory)
+        self._layout = lies or as_it_lies(pipeline)
+        self._starting = Starting(pipeline, self._layout, self.is_out_of_memory)
         self._sketcher = sketcher
         self._side_min = side_min
-        self._layout = layout.of(pipeline)
         self._device = self._layout.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._loras = Loras(pipeline, models)
+        self._loras = Loras(pipeline, models, in_leaves=self._layout.plan.leaves)
         self._embeddings = embeddings.load(pipeline, models)
-        self._prompts = Prompts(pipeline, self._loras, self._embeddings)
-        self.forwards = Forwards(pipeline, self._prompts, self._loras)
+        self._prompts = Prompts(pipeline, self._loras, self._embeddings, self._layout)
+        self.forwards = Forwards(pipeline, self._device, self._prompts, self._loras)
 
     @property
     def words(self) -> Set[str]:

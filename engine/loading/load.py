@@ -1,7 +1,4 @@
-"""What a model offers, and its pipeline; knows folders, hub ids and diffusers, but no queue and no job.
-
-`describe` reads small JSON files without torch, so that the bot knows sizes and samplers while weights still load.
-"""
+"""A model's files, looked at once, as a pipeline on its device; knows folders, the hub and diffusers, no queue and no job."""
 
 from __future__ import annotations
 
@@ -10,40 +7,27 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.checkpoints import folder as checkpoint
-from engine.checkpoints import header, hub, single_file
-from engine.checkpoints.architectures import CLASSES, PIPELINES
+from engine import errors
+from engine.checkpoints import folder, header, hub, single_file
+from engine.checkpoints.architectures import CLASSES, Architecture
 from engine.checkpoints.folder import Checkpoint
-from engine.checkpoints.source import local_path
-from engine.contract import (
-    EngineSettings,
-)
-from engine.device.choice import Place
+from engine.checkpoints.single_file import SingleFile
+from engine.checkpoints.source import Kind, Source
+from engine.contract import EngineSettings
 from engine.errors import BrokenModel
 from engine.loading import original_format
 
 if TYPE_CHECKING:
     import torch
 
+    from engine.device.choice import Place
+    from engine.device.layout import Settled
+
 Result = TypeVar("Result")
 OnProgress = Callable[[str, float | None], None]
 """Told a stage in a few words and its share, None where unknown."""
-
-
-# ------------------------------------------------------------------ describing
-
-
-# ------------------------------------------------------------------ loading
-
-
-def weight_files(settings: EngineSettings, place: Place) -> list[Path]:
-    """Those that `load` will read of a model on this disk. Raises BrokenModel."""
-    path = local_path(settings.model)
-    if path is not None and single_file.is_one(path):
-        return [path]
-    prefer_fp16 = str(place.dtype) == "torch.float16"
-    folder = _locate(settings, prefer_fp16, untold)
-    return checkpoint.weight_files(checkpoint.check(folder, prefer_fp16=prefer_fp16))
+Found = Checkpoint | SingleFile
+"""What loading reads: a folder whose files are complete, or one file that is a whole model. Looked at once."""
 
 
 def untold(stage: str, share: float | None) -> None:
@@ -51,26 +35,44 @@ def untold(stage: str, share: float | None) -> None:
     del stage, share
 
 
-def check(path: Path, *, offline: bool = False) -> None:
-    """Looks at a model's files, headers of weights included; `offline`: at those of its base, too. Raises BrokenModel."""
-    if not single_file.is_one(path):
-        checkpoint.check(path, prefer_fp16=False)
+def check(source: Source, *, offline: bool = False) -> None:
+    """Looks at a model's files, headers of weights included; `offline`: at those of its base, too. Raises BrokenModel.
+
+    One that is not on this disk has none.
+    """
+    place = source.on_disk
+    if place is None:
         return
-    found = single_file.read(path)
+    if source.kind is not Kind.FILE:
+        folder.check(place, prefer_fp16=False)
+        return
+    found = single_file.read(place)
     if offline:
         single_file.base(found.kind, offline=True)
 
 
-def bring_base(settings: EngineSettings) -> None:
+def find(source: Source, settings: EngineSettings, place: Place, on_progress: OnProgress = untold) -> Found:
+    """A model's files, checked, and downloaded if need be. Raises BrokenModel."""
+    if source.path is not None and source.kind is Kind.FILE:
+        return single_file.read(source.path)
+    prefer_fp16 = str(place.dtype) == "torch.float16"
+    return folder.check(_locate(source, settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
+
+
+def weight_files(found: Found) -> list[Path]:
+    """Those that loading will read."""
+    return [found.path] if isinstance(found, SingleFile) else folder.weight_files(found)
+
+
+def bring_base(found: Found, *, offline: bool) -> None:
     """Gets what a model in one file lacks from the hub, unless it is here. Raises BrokenModel."""
-    path = local_path(settings.model)
-    if path is not None and single_file.is_one(path):
-        single_file.base(single_file.read(path).kind, offline=settings.hub_offline)
+    if isinstance(found, SingleFile):
+        single_file.base(found.kind, offline=offline)
 
 
-def load(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Any:
+def load(source: Source, settings: EngineSettings, place: Place, on_progress: OnProgress = untold) -> Settled:
     """The model's pipeline, ready on its device. Downloads what is missing; raises BrokenModel."""
-    return wholly(loading(settings, place, on_progress))
+    return wholly(loading(find(source, settings, place, on_progress), settings, place, on_progress))
 
 
 def wholly(parts: Generator[None, None, Result], go_on: Callable[[], None] = lambda: None) -> Result:
@@ -83,14 +85,12 @@ def wholly(parts: Generator[None, None, Result], go_on: Callable[[], None] = lam
         go_on()
 
 
-def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> Generator[None, None, Any]:
-    """As `load`, with a pause after each part."""
-    path = local_path(settings.model)
-    if path is not None and single_file.is_one(path):
-        return (yield from _loading_file(settings, path, place, on_progress))
-    prefer_fp16 = str(place.dtype) == "torch.float16"
-    found = checkpoint.check(_locate(settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)
-    yield
+def loading(
+    found: Found, settings: EngineSettings, place: Place, on_progress: OnProgress
+) -> Generator[None, None, Settled]:
+    """What was found as a pipeline, settled where `place` wants it; with a pause after each part."""
+    if isinstance(found, SingleFile):
+        return (yield from _loading_file(found, settings, place, on_progress))
     _check_libraries(found)
     parts: dict[str, Any] = {}
     for name in found.variants:
@@ -101,29 +101,27 @@ def loading(settings: EngineSettings, place: Place, on_progress: OnProgress) -> 
     return _assemble(found, parts, place)
 
 
-def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress) -> Path:
+def _locate(source: Source, settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress) -> Path:
     """The model's folder, downloaded if need be."""
-    folder = local_path(settings.model)
-    if folder is not None:
-        return folder
-    model = settings.model
-    snapshot = hub.cached(model)
+    if source.path is not None:
+        return source.path
+    snapshot = hub.cached(source.named)
     if snapshot is not None:
         try:
-            return checkpoint.check(snapshot, prefer_fp16=prefer_fp16).folder
+            return folder.check(snapshot, prefer_fp16=prefer_fp16).folder
         except BrokenModel as error:  # an interrupted download, most often: what is missing is fetched below
             if settings.hub_offline:
                 raise BrokenModel(
-                    f"{model} is not on this machine as a whole, and the hub can't be reached: "
+                    f"{source.named} is not on this machine as a whole, and the hub can't be reached: "
                     "connect it once, then start again."
                 ) from error
-    weights = checkpoint.WEIGHTS
+    weights = folder.WEIGHTS
     if snapshot is not None and (snapshot / "model_index.json").is_file():
-        weights = checkpoint.weights(snapshot, checkpoint.read_index(snapshot))
-    stage = f"downloading {hub.current_id(model).rsplit('/', 1)[-1]}"
+        weights = folder.weights(snapshot, folder.read_index(snapshot))
+    stage = f"downloading {source.id.rsplit('/', 1)[-1]}"
     on_progress(stage, None)
     return hub.fetch(
-        model,
+        source.named,
         offline=settings.hub_offline,
         prefer_fp16=prefer_fp16,
         progress=lambda share: on_progress(stage, share),
@@ -132,30 +130,31 @@ def _locate(settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress
 
 
 def _loading_file(
-    settings: EngineSettings, path: Path, place: Place, on_progress: OnProgress
-) -> Generator[None, None, Any]:
+    found: SingleFile, settings: EngineSettings, place: Place, on_progress: OnProgress
+) -> Generator[None, None, Settled]:
     """As `loading`, from one file and the configurations of its kind's base."""
-    found = single_file.read(path)
     on_progress(f"looking for the configuration of {found.kind.name}", None)
     base = single_file.base(found.kind, offline=settings.hub_offline)
     yield
-    class_name, options = PIPELINES[found.kind.family]
+    kind = found.kind.architecture
+    assert kind.pipeline is not None  # such files are of no other kind
     try:
         pipeline = yield from original_format.loading(
-            found, base, class_name, options, place.dtype, on_progress
+            found, base, kind.pipeline, kind.options, place.dtype, on_progress
         )
         yield
-        return _settled(pipeline, found.kind.family, place)
+        return _settled(pipeline, kind, place)
     except Exception as error:
-        raise _broken(path, "", error) from error
+        raise _broken(found.path, "The file", error) from error
 
 
 def _check_libraries(found: Checkpoint) -> None:
     """Before anything large is read. transformers puts something else where a class lacks a library: it names that."""
-    for name, class_name in checkpoint.components(found.index):
-        if checkpoint.family(found.index) == "any" and found.index[name][0] == "transformers":
-            kind = getattr(import_module("transformers"), class_name, None)
-            if lacking := getattr(kind, "_backends", None):
+    kind = folder.architecture(found.index)
+    for name, class_name in folder.components(found.index):
+        if kind.is_called and found.index[name][0] == "transformers":
+            found_class = getattr(import_module("transformers"), class_name, None)
+            if lacking := getattr(found_class, "_backends", None):
                 raise BrokenModel(
                     f"The {name} of the model “{found.folder.name}” needs {' and '.join(lacking)}: "
                     "install that where Easel is installed, or choose another model."
@@ -163,7 +162,8 @@ def _check_libraries(found: Checkpoint) -> None:
 
 
 def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:
-    module, class_name = found.index[name] if checkpoint.family(found.index) == "any" else CLASSES[name]
+    is_called = folder.architecture(found.index).is_called
+    module, class_name = found.index[name] if is_called else CLASSES[name]
     try:
         return getattr(import_module(module), class_name).from_pretrained(
             found.folder / name,
@@ -173,27 +173,26 @@ def _load_part(found: Checkpoint, name: str, dtype: torch.dtype) -> Any:
             local_files_only=True,
         )
     except Exception as error:
-        raise _broken(found.folder, f"{name}/", error) from error
+        raise _broken(found.folder, f"The files in {name}/ of the model", error) from error
 
 
-def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Any:
+def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Settled:
     diffusers: Any = import_module("diffusers")
-    scheduler = dict(checkpoint.components(found.index))["scheduler"]
+    scheduler = dict(folder.components(found.index))["scheduler"]
     if not hasattr(diffusers, scheduler):
         raise BrokenModel(
             f"model_index.json of “{found.folder.name}” names a scheduler that diffusers does not have "
             f"({scheduler[:60]}): correct it, or {header.AGAIN}."
         )
-    class_name, options = PIPELINES.get(
-        checkpoint.family(found.index), (found.index["_class_name"], _left_out(found.index))
-    )
+    kind = folder.architecture(found.index)
+    options = kind.options if kind.pipeline else _left_out(found.index)
     try:
-        pipeline = getattr(diffusers, class_name).from_pretrained(
+        pipeline = getattr(diffusers, kind.pipeline or found.index["_class_name"]).from_pretrained(
             found.folder, **parts, **options, dtype=place.dtype, use_safetensors=True, local_files_only=True
         )
-        return _settled(pipeline, checkpoint.family(found.index), place)
+        return _settled(pipeline, kind, place)
     except Exception as error:
-        raise _broken(found.folder, "", error) from error
+        raise _broken(found.folder, "The files in the folder of the model", error) from error
 
 
 def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,19 +200,18 @@ def _left_out(index: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None for name, value in index.items() if value == [None, None]}
 
 
-def _settled(pipeline: Any, family: str, place: Place) -> Any:
+def _settled(pipeline: Any, kind: Architecture, place: Place) -> Settled:
     """Where it computes, and its VAE in what."""
     from engine.device import layout
 
     vae = pipeline.vae
-    if checkpoint.upcasts_vae(family, str(vae.dtype).removeprefix("torch."), vae.config):
+    if kind.upcasts(str(vae.dtype).removeprefix("torch."), vae.config):
         vae.float()
-    return layout.settle(pipeline, place, called=family == "any")
+    return layout.settle(pipeline, place, called=kind.is_called)
 
 
-def _broken(path: Path, part: str, error: Exception) -> BrokenModel:
-    from engine import errors
-
+def _broken(path: Path, files: str, error: Exception) -> BrokenModel:
+    """`files` begins the sentence: which of them."""
     errors.check_device(error)
     if errors.is_out_of_memory(error):
         return BrokenModel(
@@ -222,5 +220,4 @@ def _broken(path: Path, part: str, error: Exception) -> BrokenModel:
         )
     lines = str(error).strip().splitlines() or [type(error).__name__]
     detail = lines[0].replace(str(path), path.name)[:120]
-    files = "The file" if single_file.is_one(path) else f"The files in {part or 'the folder'} of the model"
     return BrokenModel(f"{files} “{path.name}” can't be loaded ({detail}): {header.AGAIN}.")

@@ -9,13 +9,16 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from engine import errors
 from engine.checkpoints import describe, header
+from engine.checkpoints.architectures import BY_FAMILY, CALLS, SD, SDXL
+from engine.checkpoints.source import Kind, Source
 from engine.contract import EngineSettings, ModelInfo
 from engine.device import fingerprint, memory, profiles
 from engine.device.choice import Choice, choose
@@ -23,7 +26,7 @@ from engine.device.fingerprint import digest
 from engine.errors import BrokenModel, DeviceLost
 from engine.families.base import Family
 from engine.loading import load, speed, upscalers
-from engine.loading.load import OnProgress
+from engine.loading.load import Found, OnProgress
 from engine.loading.speed import Speed, Subject
 from engine.loop.job import Loaded, Picture
 from engine.loop.widths import Widths
@@ -31,6 +34,7 @@ from engine.unet.costs import Costs
 
 if TYPE_CHECKING:
     from engine.device.choice import Place
+    from engine.device.layout import Settled
     from engine.families.forwards import Forwards
     from engine.families.preview import Sketcher
 
@@ -61,6 +65,14 @@ class Drawing(Tested, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """A model that people may draw with: where it lies, and what it offers. Read once, at the engine's start."""
+
+    source: Source
+    info: ModelInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """A model that is ready to draw, and what is known of its forwards."""
 
@@ -70,51 +82,66 @@ class Opened:
     """What its owner is told of where it lies."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A model's files, looked at once."""
+
+    found: Found
+    size: int
+    """Bytes that it takes on its device while it draws one picture of its own size."""
+    least: int
+    """The same where a profile brings it to the device in parts: one layer, and one tile of the picture."""
+
+
 class Opener:
-    """Opens models that lie on this disk when somebody wants them; each of `sources` by its model's id."""
+    """Opens models that lie on this disk when somebody wants them; each of `offered` by its id."""
 
     def __init__(
-        self, settings: EngineSettings, sources: Mapping[str, str], choice: Choice | None = None
+        self, settings: EngineSettings, offered: Mapping[str, Offered], choice: Choice | None = None
     ) -> None:
         """`choice` is what the engine chose at its start. Raises BrokenModel where it has to be chosen here and can't be."""
-        self._settings, self._sources = settings, sources
+        self._settings, self._offered = settings, offered
         self._choice = choice or choose(settings)
-        self._sizes: dict[str, tuple[int, int]] = {}
+        self._known: dict[str, _Known] = {}
 
     def open(self, model_id: str) -> Generator[None, None, Loaded]:
         """Raises BrokenModel whatever is wrong with it, after some pauses, too; DeviceLost where the device is."""
-        settings = self._settings_for(model_id)
+        source, info = self._offered[model_id].source, self._offered[model_id].info
+        place = self._choice.place(info.family)
         with _broken_alone(model_id):
-            if upscalers.is_one(settings.model):
-                return (yield from _open_upscaler(settings, self._choice))
-            info = describe.describe(settings)
-            place = self._choice.place(info.family)
-            yield from _warmed(settings, load.weight_files(settings, place))
-            opened = yield from opening(settings, info, place, load.untold, measures=False)
+            if source.kind is Kind.UPSCALER:
+                return (yield from _open_upscaler(source, info, place))
+            found = self._look(model_id).found
+            del self._known[model_id]  # when it is wanted again, its files may be others
+            yield from _warmed(found, self._settings)
+            opened = yield from opening(self._settings, self._offered[model_id], place, found=found)
             return opened.loaded
 
     def size_of(self, model_id: str) -> int:
         """Bytes that it takes on its device while it draws one picture of its own size. Raises BrokenModel."""
-        return self._sizes_of(model_id)[0]
+        source = self._offered[model_id].source
+        if source.kind is Kind.UPSCALER and source.path is not None:
+            return upscalers.size_of(source.path)
+        return self._look(model_id).size
 
     def least_of(self, model_id: str) -> int:
         """The same where a profile brings it to the device in parts: one layer, and one tile of the picture."""
-        return self._sizes_of(model_id)[1]
+        is_upscaler = self._offered[model_id].source.kind is Kind.UPSCALER
+        return self.size_of(model_id) if is_upscaler else self._look(model_id).least
 
-    def _sizes_of(self, model_id: str) -> tuple[int, int]:
-        if model_id not in self._sizes:
+    def _look(self, model_id: str) -> _Known:
+        if model_id not in self._known:
+            offered = self._offered[model_id]
+            place = self._choice.place(offered.info.family)
             with _broken_alone(model_id):
-                self._sizes[model_id] = _sizes(self._settings_for(model_id), self._choice)
-        return self._sizes[model_id]
+                self._known[model_id] = _looked_at(offered, self._settings, place)
+        return self._known[model_id]
 
     def reclaim(self) -> int | None:
         """Gives back what is left over. Bytes that are then free on the device, None where nobody can tell."""
         gc.collect()
         free = memory.reclaim(self._choice.device)
         return None if free is None else round(memory.SPARE * free)
-
-    def _settings_for(self, model_id: str) -> EngineSettings:
-        return replace(self._settings, model=self._sources[model_id])
 
 
 @contextmanager
@@ -125,8 +152,6 @@ def _broken_alone(model_id: str) -> Generator[None]:
     except (BrokenModel, DeviceLost):
         raise
     except Exception as error:
-        from engine import errors
-
         errors.check_device(error)
         _log.error("a model could not be loaded", exc_info=error)
         raise BrokenModel(
@@ -135,31 +160,27 @@ def _broken_alone(model_id: str) -> Generator[None]:
         ) from error
 
 
-def _sizes(settings: EngineSettings, choice: Choice) -> tuple[int, int]:
-    """(bytes with room for all of it, bytes without which nothing goes) of `settings.model`."""
-    if upscalers.is_one(settings.model):
-        size = upscalers.size_of(Path(settings.model))
-        return size, size
-    info = describe.describe(settings)
-    place = choice.place(info.family)
-    numbers = sum(map(header.count_numbers, load.weight_files(settings, place)))
-    pixels = info.width * info.height
-    size = numbers * place.dtype.itemsize + memory.WORKING * pixels
-    if place.device.type != "cuda" or settings.profile == "full":
-        return size, size
-    return size, min(size, profiles.LEAVES_BYTES + memory.WORKING * min(pixels, profiles.TILE**2))
+def _looked_at(offered: Offered, settings: EngineSettings, place: Place) -> _Known:
+    """Raises BrokenModel."""
+    found = load.find(offered.source, settings, place)
+    numbers = sum(map(header.count_numbers, load.weight_files(found)))
+    pixels = offered.info.width * offered.info.height
+    size = least = numbers * place.dtype.itemsize + memory.WORKING * pixels
+    if place.device.type == "cuda" and settings.profile != "full":
+        least = min(size, profiles.LEAVES_BYTES + memory.WORKING * min(pixels, profiles.TILE**2))
+    return _Known(found=found, size=size, least=least)
 
 
-def _warmed(settings: EngineSettings, files: Sequence[Path]) -> Generator[None, None, None]:
-    """The system reads them from the disk while others draw, so that each part then loads quickly.
+def _warmed(found: Found, settings: EngineSettings) -> Generator[None, None, None]:
+    """The system reads the files from the disk while others draw, so that each part then loads quickly.
 
     What the hub has to give comes the same way: a file without configurations of its own needs its base's.
     """
 
     def read() -> None:
         with suppress(BrokenModel):  # loading will say so again
-            load.bring_base(settings)
-        for file in files:
+            load.bring_base(found, offline=settings.hub_offline)
+        for file in load.weight_files(found):
             with suppress(OSError), file.open("rb") as opened:  # loading will say what is wrong
                 while opened.read(WARMED_BYTES):
                     pass
@@ -173,43 +194,50 @@ def _warmed(settings: EngineSettings, files: Sequence[Path]) -> Generator[None, 
 
 def opening(
     settings: EngineSettings,
-    info: ModelInfo,
+    offered: Offered,
     place: Place,
-    tell: OnProgress,
+    tell: OnProgress = load.untold,
     *,
-    measures: bool,
+    found: Found | None = None,
+    measures: bool = False,
     go_on: Callable[[], None] = lambda: None,
 ) -> Generator[None, None, Opened]:
-    """`settings.model`, of which `info` is known, ready to draw. Unless it `measures`, only what an earlier start found out is known of it.
+    """A model, ready to draw. `found`: its files, where they were looked at already.
 
-    Measuring has no pauses; `go_on` is called after each of its forwards instead, and may raise.
-    Raises BrokenModel, Unreachable, or what the device raises.
+    Unless it `measures`, only what an earlier start found out is known of it. Measuring has no pauses; `go_on` is called
+    after each of its forwards instead, and may raise. Raises BrokenModel, Unreachable, or what the device raises.
     """
     from engine.device import layout
 
+    source, info = offered.source, offered.info
     fingerprint.pin(info)
-    pipeline = yield from load.loading(settings, place, tell)
+    found = found or load.find(source, settings, place, tell)
+    yield from _pause(info)
+    settled = yield from load.loading(found, settings, place, tell)
     yield from _pause(info)
 
     def going_on() -> None:
         tell(ACQUAINTING, None)
         go_on()
 
-    settings, lies = layout.allowed(settings, pipeline), layout.of(pipeline)
-    info = _fitted(describe.describe(settings), pipeline, settings, place)  # now by the files themselves
+    lies = settled.layout
+    settings = layout.allowed(settings, lies)
+    if source.kind is Kind.HUB:
+        info = describe.describe(source, settings)  # now by the files themselves
+    info = _fitted(info, settled, settings)
     tell(ACQUAINTING, None)
-    family = family_of(pipeline, settings, info)
+    family = family_of(settled, settings, info)
     info = replace(info, embeddings=tuple(each for each in info.embeddings if each.name in family.words))
     yield from _pause(info)
     _examine(family, info, place)
     yield from _pause(info)
-    weights, known = digest(settings), Speed()
+    weights, known = digest(source), Speed()
     widths, notes = Widths[Picture](), lies.notes
     if (forwards := family.forwards) is not None:
         subject = Subject(
             settings=settings, info=info, place=place, profile=lies.plan.profile, weights=weights
         )
-        known = speed.acquaint(subject, forwards, pipeline, going_on, measures=measures)
+        known = speed.acquaint(subject, forwards, settled.pipeline, going_on, measures=measures)
         yield from _pause(info)
         widths = speed.widths_of(settings, known.costs)
         notes += speed.hasten(forwards, speed.compiling(subject, known, widths))
@@ -241,16 +269,14 @@ def _pause(info: ModelInfo) -> Generator[None, None, None]:
     fingerprint.pin(info)
 
 
-def _open_upscaler(settings: EngineSettings, choice: Choice) -> Generator[None, None, Loaded]:
-    """`settings.model`, ready to enlarge."""
+def _open_upscaler(source: Source, info: ModelInfo, place: Place) -> Generator[None, None, Loaded]:
+    """A network, ready to enlarge."""
     from engine.families.upscaler import UpscaleFamily
 
-    file = Path(settings.model)
-    info = upscalers.describe(file)
+    assert source.path is not None  # all of them are files
     fingerprint.pin(info)
-    place = choice.place(info.family)
     yield from _pause(info)
-    family = UpscaleFamily(upscalers.load(file, place))
+    family = UpscaleFamily(upscalers.load(source.path, place))
     yield from _pause(info)
     _examine(family, info, place)
     yield from _pause(info)
@@ -260,50 +286,50 @@ def _open_upscaler(settings: EngineSettings, choice: Choice) -> Generator[None, 
         family=family,
         widths=widths,
         fingerprint={
-            **_fingerprint(place, digest(settings), widths),
+            **_fingerprint(place, digest(source), widths),
             "dtype": family.dtype,
             "spandrel": upscalers.version(),
         },
-        size_bytes=upscalers.size_of(file),
+        size_bytes=upscalers.size_of(source.path),
         enter=lambda: fingerprint.pin(info),
     )
 
 
-def family_of(pipeline: Any, settings: EngineSettings, info: ModelInfo) -> Drawing:
-    from engine.checkpoints.architectures import CALLS
+def family_of(settled: Settled, settings: EngineSettings, info: ModelInfo) -> Drawing:
     from engine.families.called import AnyFamily
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
 
-    sketcher = _sketcher(pipeline, settings)
-    if info.family == "any":
-        return AnyFamily(pipeline, sketcher, side_min=info.side_min, call=CALLS[type(pipeline).__name__])
-    family = SdxlFamily if info.family == "sdxl" else SdFamily
+    pipeline, lies = settled.pipeline, settled.layout
+    sketcher = _sketcher(settled, settings)
+    if (call := CALLS.get(type(pipeline).__name__)) is not None:
+        return AnyFamily(pipeline, sketcher, side_min=info.side_min, call=call, lies=lies)
+    family = {SD.family: SdFamily, SDXL.family: SdxlFamily}[info.family]
     adapters = None if settings.models is None else Path(settings.models)
-    return family(pipeline, sketcher, side_min=info.side_min, models=adapters)
+    return family(pipeline, sketcher, side_min=info.side_min, models=adapters, lies=lies)
 
 
-def _sketcher(pipeline: Any, settings: EngineSettings) -> Sketcher | None:
+def _sketcher(settled: Settled, settings: EngineSettings) -> Sketcher | None:
     """None where no previews are wanted, or the latents are of another kind than pictures in small."""
-    from engine.device import layout
     from engine.families import preview
 
-    if not settings.preview_every or type(pipeline.vae).__name__ != "AutoencoderKL":
+    vae = settled.pipeline.vae
+    if not settings.preview_every or type(vae).__name__ != "AutoencoderKL":
         return None
     if settings.preview_model:
-        return preview.TinySketcher(settings.preview_model, pipeline.vae.config.latent_channels)
-    return preview.LinearSketcher(pipeline.vae, layout.of(pipeline).device)
+        return preview.TinySketcher(settings.preview_model, vae.config.latent_channels)
+    return preview.LinearSketcher(vae, settled.layout.device)
 
 
-def _fitted(info: ModelInfo, pipeline: Any, settings: EngineSettings, place: Place) -> ModelInfo:
+def _fitted(info: ModelInfo, settled: Settled, settings: EngineSettings) -> ModelInfo:
     """With the largest size that the free memory has room for."""
     from engine.device import layout
 
-    free = memory.reclaim(place.device)
-    if free is None or info.family == "any":  # how much those take nobody knows beforehand
+    free = memory.reclaim(settled.layout.device)
+    if free is None or BY_FAMILY[info.family].is_called:  # how much those take nobody knows beforehand
         return info
     rows = settings.rows if settings.mode == "wide" else 2
-    return memory.fitted(info, layout.needs(pipeline).largest(free, rows))
+    return memory.fitted(info, layout.needs(settled).largest(free, rows))
 
 
 def _examine(family: Tested, info: ModelInfo, place: Place) -> None:

@@ -18,8 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from engine.checkpoints import folder, header, single_file
+from engine.checkpoints import folder, header
+from engine.checkpoints.architectures import UPSCALER
 from engine.checkpoints.single_file import SUFFIX
+from engine.checkpoints.source import Source
 from engine.contract import OWN_SAMPLER, SIDE_MIN, UPSCALE_MAX, UPSCALED_SIDE_MAX, ModelInfo
 from engine.errors import BrokenModel
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 FOLDER = "upscalers"
 """Of the folder for models."""
-FAMILY = "upscale"
 _PICKLES = (*header.PICKLES, ".onnx")
 _TENSORS_MAX = 20_000
 SPARE_NUMBERS = 200_000
@@ -65,17 +66,6 @@ def _visible(models: str | None) -> list[Path]:
     return [path for path in found if not path.name.startswith(".")]
 
 
-def is_one(source: str) -> bool:
-    """Whether what is offered is an upscaler's file, by its header: wherever it lies, a file that is no whole model.
-
-    Raises BrokenModel where it can't be read.
-    """
-    path = Path(source)
-    if path.suffix != SUFFIX or path.is_dir():
-        return False
-    return not single_file.is_whole(header.read_header(path, f"The file “{path.name}”"))
-
-
 # ------------------------------------------------------------------ describing and loading
 
 
@@ -87,7 +77,7 @@ def describe(file: Path) -> ModelInfo:
     return ModelInfo(
         id=file.stem,
         title=file.stem,
-        family=FAMILY,
+        family=UPSCALER.family,
         description=f"upscaler, {network.scale}× ({architecture})",
         steps=1,
         guidance_scale=1.0,
@@ -298,9 +288,7 @@ def _stand_ins() -> Iterator[tuple[str, ModuleType]]:
 class Found:
     """What lies among the upscalers."""
 
-    models: tuple[ModelInfo, ...]
-    sources: Mapping[str, str]
-    """The file of each, by its id."""
+    models: tuple[tuple[ModelInfo, Source], ...]
     warnings: tuple[str, ...]
     """Sentences about what is left out."""
 
@@ -312,16 +300,13 @@ def find(
 
     `tell` is given the name of each before it is looked at.
     """
-    infos, sources, left_out = list[ModelInfo](), dict[str, str](), others(models)
+    found, left_out = list[tuple[ModelInfo, Source]](), others(models)
     for file in files(models):
         if file.stem in set_aside:
             continue
         tell(file.stem)
         try:
-            info = describe(file)
+            found.append((describe(file), Source.upscaler(file)))
         except BrokenModel as error:
             left_out.append(f"An upscaler is left out: {error}")
-            continue
-        infos.append(info)
-        sources[info.id] = str(file)
-    return Found(models=tuple(infos), sources=sources, warnings=tuple(left_out))
+    return Found(models=tuple(found), warnings=tuple(left_out))

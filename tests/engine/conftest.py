@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine import process
-from engine.checkpoints import describe
 from engine.contract import STARTER, EngineSettings, FakeSettings, ModelInfo
 from engine.process import EngineProcess
-from tests.kit.engines import Bench, House
+from tests.kit.engines import Bench, House, described
 
 if TYPE_CHECKING:
     from engine.families.sd import SdFamily
@@ -51,7 +50,7 @@ def load_pipe() -> Callable[[Path], Any]:
 
         diffusers.utils.logging.set_verbosity_error()
         settings = EngineSettings(model=str(folder), spool="", hub_offline=True)
-        fingerprint.pin(describe.describe(settings))
+        fingerprint.pin(described(settings))
         pipe = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
         pipe.set_progress_bar_config(disable=True)
         return pipe
@@ -66,9 +65,8 @@ def pipe(tiny: Path, load_pipe: Callable[[Path], Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def model(tiny: Path) -> ModelInfo:
-    from engine.checkpoints.describe import describe
 
-    return describe(EngineSettings(model=str(tiny), spool="/nowhere"))
+    return described(EngineSettings(model=str(tiny), spool="/nowhere"))
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +84,8 @@ def pipe_xl(tiny_xl: Path, load_pipe: Callable[[Path], Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def model_xl(tiny_xl: Path) -> ModelInfo:
-    from engine.checkpoints.describe import describe
 
-    return describe(EngineSettings(model=str(tiny_xl), spool="/nowhere"))
+    return described(EngineSettings(model=str(tiny_xl), spool="/nowhere"))
 
 
 @pytest.fixture(scope="session")
@@ -117,9 +114,8 @@ def starter(load_pipe: Callable[[Path], Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def starter_model() -> ModelInfo:
-    from engine.checkpoints.describe import describe
 
-    return describe(EngineSettings(model=STARTER, spool="/nowhere"))
+    return described(EngineSettings(model=STARTER, spool="/nowhere"))
 
 
 @pytest.fixture

@@ -19,12 +19,14 @@ import torch
 
 from engine import boot, child, contract
 from engine.checkpoints import describe
+from engine.checkpoints.source import Source
 from engine.contract import Broken, Control, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
 from engine.device import fingerprint
 from engine.errors import DeviceLost, Unreachable
 from engine.loading import load
+from engine.loading.opening import Offered
 from engine.loop.worker import Worker
-from tests.kit.engines import announced
+from tests.kit.engines import announced, described, offered
 from tests.kit.tiny_upscalers import build as build_upscaler
 
 HOMES: dict[str, Any] = {"describe": describe, "loading": load}
@@ -84,8 +86,8 @@ def test_the_downloaded_files_are_described(
 ) -> None:
     """Ready and the worker go by the files that loading brought, not by what was known before."""
     known = ModelInfo(id="tiny", title="As known before")
-    described = iter([known, describe.describe(settings(tiny, tmp_path))])
-    monkeypatch.setattr(describe, "describe", lambda _: next(described))
+    infos = iter([known, described(settings(tiny, tmp_path))])
+    monkeypatch.setattr(describe, "describe", lambda *_: next(infos))
     workers: list[ModelInfo] = []
 
     class Seen(Worker):
@@ -235,7 +237,7 @@ def test_an_odd_model_beside_the_first_ends_nobody(tiny: Path, tmp_path: Path, n
     shutil.copytree(tiny, odd)
     (odd / file).write_text(text)
     told = replace(settings(tiny, tmp_path), models=str(tmp_path))
-    offer = boot._Offer.of(told, describe.describe(told))
+    offer = boot._Offer.of(told, offered(tiny=told)["tiny"])
     assert offer.models[0].id == "tiny"
     assert len(offer.models) + len(offer.warnings) == 2
 
@@ -247,16 +249,16 @@ def test_a_further_model_that_nobody_foresaw(
     for name in ("odd", "x" * 101):
         shutil.copytree(tiny, tmp_path / "checkpoints" / name)
     told = replace(settings(tiny, tmp_path), models=str(tmp_path))
-    first, really = describe.describe(told), describe.describe
+    first, really = offered(tiny=told)["tiny"], describe.describe
 
-    def fail(asked: EngineSettings) -> ModelInfo:
-        if asked.model.endswith("odd"):
+    def fail(source: Source, settings: EngineSettings) -> ModelInfo:
+        if source.id == "odd":
             raise ZeroDivisionError("nobody foresaw this")
-        return really(asked)
+        return really(source, settings)
 
     monkeypatch.setattr(describe, "describe", fail)
     offer = boot._Offer.of(told, first)
-    assert offer.models == (first,)
+    assert offer.models == (first.info,)
     assert "“odd” is left out: it can't be read (ZeroDivisionError)" in offer.warnings[0]
     assert "give it a shorter name" in offer.warnings[1]
     assert "nobody foresaw this" in capsys.readouterr().err
@@ -267,10 +269,11 @@ def test_models_that_were_set_aside_are_left_out(tiny: Path, tmp_path: Path) -> 
     for name in ("other", "third"):
         shutil.copytree(tiny, tmp_path / "checkpoints" / name)
     told = replace(settings(tiny, tmp_path), models=str(tmp_path), set_aside=("tiny", "third"))
-    told = replace(told, model=boot._first_source(told))
-    offer = boot._Offer.of(told, describe.describe(told))
+    first = boot._first_source(told)
+    offer = boot._Offer.of(told, Offered(source=first, info=describe.describe(first, told)))
     assert [model.id for model in offer.models] == ["other"]
-    assert boot._first_source(replace(told, set_aside=("other", "third"))) == told.model, "there is no other"
+    nothing = replace(told, set_aside=("tiny", "other", "third"))
+    assert boot._first_source(nothing).id == "tiny", "there is no other"
 
 
 def test_the_bot_knows_what_is_read(tiny: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from engine import boot, child, contract
+from engine.checkpoints.source import Source
 from engine.contract import (
     Control,
     EngineSettings,
@@ -27,10 +28,10 @@ from engine.fake import MODEL, FakeFamily
 from engine.families.sd import SdFamily
 from engine.families.upscaler import UpscaleFamily
 from engine.loading import upscalers
-from engine.loading.opening import ACQUAINTING, Opener
+from engine.loading.opening import ACQUAINTING, Offered, Opener
 from engine.loop.job import Loaded
 from engine.process import EngineProcess
-from tests.kit.engines import Bench, recv, recv_until
+from tests.kit.engines import Bench, offered, recv, recv_until
 from tests.kit.tiny_upscalers import build as build_upscaler
 
 OTHER = replace(MODEL, id="other", title="Other")
@@ -120,7 +121,8 @@ def test_a_later_model_has_pauses(tiny: Path, tmp_path: Path, monkeypatch: pytes
             family, "self_test", lambda *a, test=test: (done.append("self-test"), test(*a))[1]
         )
     file = build_upscaler(tmp_path / upscalers.FOLDER / "4x.safetensors")
-    opener = Opener(settings(tiny, tmp_path), {"tiny": str(tiny), "4x": str(file)})
+    upscaler = Offered(source=Source.upscaler(file), info=upscalers.describe(file))
+    opener = Opener(settings(tiny, tmp_path), {**offered(tiny=settings(tiny, tmp_path)), "4x": upscaler})
     for name in ("tiny", "4x"):
         done.clear()
         pauses = [list(done) for _ in opener.open(name)]

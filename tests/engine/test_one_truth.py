@@ -17,15 +17,19 @@ import torch
 
 from engine import report
 from engine.checkpoints import folder as checkpoint
-from engine.checkpoints import hub
-from engine.contract import STARTER, EngineSettings
-from engine.device import fingerprint, layout
+from engine.checkpoints import hub, single_file
+from engine.checkpoints.single_file import SingleFile
+from engine.checkpoints.source import Source
+from engine.contract import EngineSettings, ModelInfo
+from engine.device import layout
 from engine.device.choice import Place
 from engine.errors import BrokenModel
 from engine.loading import load, opening, upscalers
+from engine.loading.opening import Offered
 from engine.unet import compiled_files
 from tests.engine.checkpoints.test_hub import COMMIT
 from tests.engine.checkpoints.test_single_file import header_file, shapes
+from tests.kit.engines import digest_of, settled
 from tests.kit.tiny import build_xl
 from tests.kit.tiny_upscalers import build as build_upscaler
 
@@ -84,7 +88,7 @@ def test_what_lies_in_such_a_cache_is_found(
     shutil.copytree(tiny, repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
-    assert fingerprint.digest(settings("org/tiny")) == fingerprint.digest(settings(tiny))
+    assert digest_of(settings("org/tiny")) == digest_of(settings(tiny))
     assert hub.fetch("org/tiny", offline=True, prefer_fp16=False, progress=print).samefile(
         repository / "snapshots" / COMMIT
     )
@@ -101,14 +105,14 @@ def test_what_is_missing_has_no_digest(copy: Path, tmp_path: Path, monkeypatch: 
     """A model that is not here, a folder without its core's weights, a file that is gone: never the digest of nothing."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     file = header_file(tmp_path / "one.safetensors", shapes("1"))
-    assert fingerprint.digest(settings(file))
+    assert digest_of(settings(file))
     file.unlink()
-    assert fingerprint.digest(settings(copy))
+    assert digest_of(settings(copy))
     for weights in (copy / "unet").glob("*.safetensors"):
         weights.unlink()
     for missing in ("nobody/nothing", "stabilityai/sd-turbo", tmp_path / "none", file, copy):
         with pytest.raises(BrokenModel, match=r"^The weights of the model .+: .+\.$"):
-            fingerprint.digest(settings(missing))
+            digest_of(settings(missing))
 
 
 @pytest.mark.parametrize("text", ["", "processor\t: 0\nisa\t\t: rv64imafdc\n", None])
@@ -125,15 +129,18 @@ def test_a_processor_that_tells_little_has_a_name(
 # ------------------------------------------------------------------ what a file is
 
 
-def test_a_file_is_what_its_header_says(tmp_path: Path, tiny: Path) -> None:
+def test_a_file_is_what_its_header_says(tmp_path: Path) -> None:
     """Neither the name of its folder nor its own makes an upscaler of a checkpoint, or a checkpoint of an upscaler."""
     for folder in (upscalers.FOLDER, "checkpoints", "anywhere"):
         (tmp_path / folder).mkdir()
         checkpoint_file = header_file(tmp_path / folder / "model.safetensors", shapes("1"))
         upscaler_file = build_upscaler(tmp_path / folder / "4x.safetensors", scale=4)
-        assert not upscalers.is_one(str(checkpoint_file))
-        assert upscalers.is_one(str(upscaler_file))
-    assert not any(upscalers.is_one(source) for source in (str(tiny), STARTER, "org/model"))
+        assert upscalers.describe(upscaler_file).scale == 4
+        assert single_file.read(checkpoint_file).kind is single_file.SD1
+        with pytest.raises(BrokenModel):
+            upscalers.describe(checkpoint_file)
+        with pytest.raises(BrokenModel):
+            single_file.read(upscaler_file)
 
 
 def test_a_checkpoint_among_upscalers_is_opened_as_one(
@@ -144,13 +151,14 @@ def test_a_checkpoint_among_upscalers_is_opened_as_one(
     (tmp_path / upscalers.FOLDER).mkdir()
     file = header_file(tmp_path / upscalers.FOLDER / "dream.safetensors", shapes("1"))
 
-    def loading(told: EngineSettings, *_: Any) -> Any:
-        seen.append(Path(told.model))
+    def loading(found: SingleFile, *_: Any) -> Any:
+        seen.append(found.path)
         raise BrokenModel("as a checkpoint")
         yield
 
     monkeypatch.setattr(load, "loading", loading)
-    opener = opening.Opener(settings(file, models=str(tmp_path)), {"dream": str(file)})
+    dream = Offered(source=Source.of(str(file)), info=ModelInfo(id="dream", title="Dream"))
+    opener = opening.Opener(settings(file, models=str(tmp_path)), {"dream": dream})
     assert opener.size_of("dream") < upscalers.size_of(file)
     with pytest.raises(BrokenModel, match="as a checkpoint"):
         load.wholly(opener.open("dream"))
@@ -166,11 +174,10 @@ def test_an_xl_vae_is_foreseen(tmp_path: Path, dtype: torch.dtype, force_upcast:
     """Doctor counts SDXL's VAE in the numbers in which the engine has it: float32 beside float16, else as all the rest."""
     folder = build_xl(tmp_path / "xl", force_upcast=force_upcast)
     place = Place(device=torch.device("cpu"), dtype=dtype)
-    pipeline = load.load(settings(folder), place, load.untold)
-    found = checkpoint.check(folder, prefer_fp16=dtype is torch.float16)
-    weights, needs = report._of(found, place)
-    assert weights == layout.of(pipeline).weights
-    assert needs == layout._needs(pipeline, weights)
+    found = settled(settings(folder), place)
+    weights, needs = report._of(checkpoint.check(folder, prefer_fp16=dtype is torch.float16), place)
+    assert weights == found.layout.weights
+    assert needs == layout._needs(found.pipeline, weights)
 
 
 @pytest.mark.parametrize("sizes", [{}, {"width": 64, "height": 64}])
@@ -181,7 +188,7 @@ def test_the_same_size_has_to_fit(copy: Path, sizes: Mapping[str, int], sample_s
     (copy / "unet" / "config.json").write_text(json.dumps({**config, "sample_size": sample_size}))
     (copy / "easel.json").write_text(json.dumps(sizes))
     place = Place(device=torch.device("cpu"), dtype=torch.float32)
-    pipeline = load.load(settings(copy), place, load.untold)
+    pipeline = settled(settings(copy), place).pipeline
     assert report._size(checkpoint.check(copy, prefer_fp16=False)) == layout._size(pipeline)
 
 

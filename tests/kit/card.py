@@ -100,9 +100,9 @@ def measure(model: str, profile: Any) -> dict[str, Any]:
             pipeline.vae.float()
         with ledger:
             place = Place(device=torch.device(CARD), dtype=torch.float16, profile=profile)
-            pipeline = layout.settle(pipeline, place, called=False)
+            lies = layout.settle(pipeline, place, called=False).layout
             rest = ledger.now
-            family = family_of(pipeline)
+            family = family_of(pipeline, lies=lies)
             dtype = pipeline.vae.dtype
             family._starting._encode(torch.empty(1, 3, side, side, dtype=dtype), dtype)
             pipeline.image_processor.postprocess = lambda *_args, **_options: [None]
@@ -110,12 +110,12 @@ def measure(model: str, profile: Any) -> dict[str, Any]:
             canvas = _canvas(pipeline, side)
             decode = ledger.most(lambda: family.decode(canvas))
             again = ledger.most(lambda: family.forwards(family.forwards.blank(2, (side, side))))
-    needs = layout._needs(pipeline, layout.of(pipeline).weights)
+    needs = layout._needs(pipeline, lies.weights)
     return {
         "rest": rest,
         "forward": max(forward, again),
         "decode": decode,
-        "computed": profiles.peak_bytes(profile, layout.of(pipeline).weights, needs, side**2),
+        "computed": profiles.peak_bytes(profile, lies.weights, needs, side**2),
         "weights": {"unet": _bytes(pipeline.unet), "vae": _bytes(pipeline.vae)},
         "text": str(pipeline.text_encoder.device),
     }

@@ -15,6 +15,8 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from engine import boot, contract, process
+from engine.checkpoints import describe
+from engine.checkpoints.source import Source
 from engine.contract import (
     Cancel,
     Cancelled,
@@ -31,7 +33,12 @@ from engine.contract import (
     Shutdown,
     Submit,
 )
+from engine.device.choice import Place
+from engine.device.fingerprint import digest
+from engine.device.layout import Settled
 from engine.families.base import Family
+from engine.loading import load
+from engine.loading.opening import Offered
 from engine.loop.job import Loaded
 from engine.loop.progress import TELL_EVERY_S
 from engine.loop.shelf import Shelf
@@ -369,3 +376,25 @@ def pixels(path: str | None) -> bytes:
     """Of a finished picture's file."""
     with Image.open(str(path)) as image:
         return image.tobytes()
+
+
+def described(settings: EngineSettings) -> ModelInfo:
+    """What the model offers that these settings name."""
+    return describe.describe(Source.of(settings.model), settings)
+
+
+def settled(settings: EngineSettings, place: Place, on_progress: load.OnProgress = load.untold) -> Settled:
+    """The pipeline of the model that these settings name, where `place` wants it."""
+    return load.load(Source.of(settings.model), settings, place, on_progress)
+
+
+def digest_of(settings: EngineSettings) -> str:
+    """Of the weights of the model that these settings name."""
+    return digest(Source.of(settings.model))
+
+
+def offered(**settings: EngineSettings) -> dict[str, Offered]:
+    """As an engine offers models: by their ids, each as its settings name it."""
+    return {
+        name: Offered(source=Source.of(told.model), info=described(told)) for name, told in settings.items()
+    }

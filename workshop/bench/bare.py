@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoints import describe, source
+from engine.checkpoints import describe
+from engine.checkpoints.source import Source
 from engine.contract import EngineSettings, GenerationRequest
 from engine.device import fingerprint
 
@@ -24,20 +25,21 @@ def main() -> None:
     options = parser.parse_args()
     settings = EngineSettings(model=options.model, spool=str(Path.cwd()), device="cpu")
     fingerprint.prepare_environment(settings)
-    request = describe.describe(settings).request(prompt="a red circle", seed=42)
-    seconds = time_pipe(settings, request, options.runs)
+    source = Source.of(options.model)
+    info = describe.describe(source, settings)
+    fingerprint.pin(info)
+    request = info.request(prompt="a red circle", seed=42)
+    seconds = time_pipe(source, request, options.runs)
     print(json.dumps({"pipe_s": statistics.median(seconds), "runs": seconds, "request": request.to_dict()}))
 
 
-def time_pipe(settings: EngineSettings, request: GenerationRequest, runs: int) -> list[float]:
+def time_pipe(source: Source, request: GenerationRequest, runs: int) -> list[float]:
     """Seconds of each `pipe(...)` call after a warm-up, with the model's own sampler and our thread count."""
-    fingerprint.pin(describe.describe(settings))
     import torch
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
     kind: Any = StableDiffusionPipeline  # its types are given in part only
-    folder = source.local_path(settings.model) or settings.model
-    pipe = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    pipe = kind.from_pretrained(source.path or source.named, use_safetensors=True, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     seconds: list[float] = []
     for _ in range(runs + 1):

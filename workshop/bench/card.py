@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.contract import EngineSettings
-from engine.device import layout
 from engine.errors import BrokenModel, Unreachable
 from workshop.bench import machine
 
@@ -59,7 +58,7 @@ def _drawn(settings: EngineSettings, limit_gb: float) -> str:
         family.decode(canvas)
 
     peak = machine.peak_bytes(subject, draw)
-    what = f"{info.title}, {request.size}, profile {layout.of(subject.pipeline).plan.profile}"
+    what = f"{info.title}, {request.size}, profile {subject.lies.plan.profile}"
     if subject.place.device.type != "cuda":
         return f"{what}: drawn, but a processor's memory can't be limited, so this says nothing about cards."
     return f"{what}: drawn within {limit_gb:g} GB, at most {(peak or 0) / 1e9:.2f} GB reserved."

@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image, ImageChops
 
+from engine.checkpoints.architectures import SDXL
 from engine.contract import (
     SAMPLERS,
     Cancel,
@@ -211,7 +212,7 @@ JOINS_AT, LEAVES_AT, LONG, SHORT = 3, 5, 12, 6
 
 def turns(machine: Machine, folder: Path, mode: Mode, rows: int) -> Turns:
     """One picture is being drawn, a shorter one is asked for and given up again."""
-    family = (WatchedXl if machine.info.family == "sdxl" else Watched)(machine.pipeline)
+    family = (WatchedXl if machine.info.family == SDXL.family else Watched)(machine.pipeline)
     controls: queue.Queue[Control] = queue.Queue()
     events: list[Event] = []
     loaded = Loaded(info=machine.info, family=family, widths=Widths(mode, rows), fingerprint={})

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.checkpoints import describe
+from engine.checkpoints.architectures import BY_FAMILY, SDXL
+from engine.checkpoints.source import Source
 from engine.contract import EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.device import choice, fingerprint, memory
 from engine.errors import BrokenModel
@@ -22,6 +24,7 @@ from workshop.bench import workloads
 
 if TYPE_CHECKING:
     from engine.device.choice import Place
+    from engine.device.layout import Layout, Settled
     from engine.families.preview import Sketcher
     from engine.families.sd import SdFamily
 
@@ -40,6 +43,8 @@ class Machine:
 
     pipeline: Any
     info: ModelInfo
+    lies: Layout
+    """Where its parts are."""
     place: Place
     switches: Mapping[str, str]
     """What is turned on, for all sides alike."""
@@ -56,11 +61,11 @@ class Machine:
         from engine.families.sd import SdFamily
         from engine.families.sdxl import SdxlFamily
 
-        return SdxlFamily if self.info.family == "sdxl" else SdFamily
+        return SdxlFamily if self.info.family == SDXL.family else SdFamily
 
     def family(self) -> SdFamily:
         """A family of its own for each worker: it keeps the texts that it has encoded."""
-        return self.kind(self.pipeline, self.sketcher)
+        return self.kind(self.pipeline, self.sketcher, lies=self.lies)
 
     def compiled_family(self, mode: Mode, rows: int) -> SdFamily:
         """The same with forwards of up to `rows` rows compiled, which takes minutes the first time: nobody draws meanwhile.
@@ -80,7 +85,7 @@ class Machine:
         """diffusers' own pipeline for images, made of the same parts."""
         diffusers: Any = import_module("diffusers")
         name = f"StableDiffusion{'XL' if self.info.family == 'sdxl' else ''}Img2ImgPipeline"
-        unchecked = {} if self.info.family == "sdxl" else {"requires_safety_checker": False}
+        unchecked = {} if self.info.family == SDXL.family else {"requires_safety_checker": False}
         pipeline = getattr(diffusers, name)(**self.pipeline.components, **unchecked)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
@@ -108,15 +113,16 @@ def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
         kind = sd15 if settings.model == SD15_RANDOM else sdxl
         info = kind.describe()
         fingerprint.pin(info)
-        pipeline = kind.build(place)
+        settled = kind.build(place)
     else:
-        info = describe.describe(settings)
-        if info.family == "any":
+        source = Source.of(settings.model)
+        info = describe.describe(source, settings)
+        if BY_FAMILY[info.family].is_called:
             raise BrokenModel("The benchmark draws with Stable Diffusion and SDXL only: choose such a model.")
         fingerprint.pin(info)
-        pipeline = models.load(settings, place, tell)
-        info = describe.describe(settings)  # now by the files themselves
-    return _assembled(settings, pipeline, info, place)
+        settled = models.load(source, settings, place, tell)
+        info = describe.describe(source, settings)  # now by the files themselves
+    return _assembled(settings, settled, info, place)
 
 
 def _check_room(settings: EngineSettings, place: Place) -> None:
@@ -132,8 +138,7 @@ def _check_room(settings: EngineSettings, place: Place) -> None:
         )
 
 
-def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: Place) -> Machine:
-    from engine.device import layout
+def _assembled(settings: EngineSettings, settled: Settled, info: ModelInfo, place: Place) -> Machine:
     from engine.families import preview
     from engine.unet import switches
 
@@ -143,16 +148,18 @@ def _assembled(settings: EngineSettings, pipeline: Any, info: ModelInfo, place: 
         if info.takes_images
         else []
     )
+    pipeline = settled.pipeline
     pipeline.set_progress_bar_config(disable=True)
     told = switches.told(settings)  # nothing is chosen here: both sides run what the command line says
     switches.turn_on(pipeline, told)
     return Machine(
         pipeline=pipeline,
+        lies=settled.layout,
         info=info,
         place=place,
         switches=told,
         facts={**fingerprint.fingerprint(place), **told},
-        sketcher=preview.LinearSketcher(pipeline.vae, layout.of(pipeline).device),
+        sketcher=preview.LinearSketcher(pipeline.vae, settled.layout.device),
         inputs=folder,
         images=tuple(takes),
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from engine.device.choice import Place
+    from engine.device.layout import Settled
 
 SIDE, TOKENS, WORDS = 512, 77, 49_408
 SCHEDULER: dict[str, Any] = {
@@ -45,7 +46,7 @@ def describe() -> ModelInfo:
     )
 
 
-def build(place: Place) -> Any:
+def build(place: Place) -> Settled:
     """The pipeline, settled as `place` wants it; "auto" is full, so that it can be made on the device."""
     from engine.device import layout
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from engine.device.choice import Place
+    from engine.device.layout import Settled
 
 SIDE = 1024
 SCHEDULER: dict[str, Any] = {
@@ -43,7 +44,7 @@ def describe() -> ModelInfo:
     )
 
 
-def build(place: Place) -> Any:
+def build(place: Place) -> Settled:
     """The pipeline, settled as `place` wants it; "auto" is full, so that it can be made on the device."""
     from engine.device import layout
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from engine import samplers
+from engine.checkpoints.architectures import SDXL
 from engine.contract import (
     Control,
     Event,
@@ -144,7 +145,7 @@ def compiled(machine: Machine, *, backend: str = "inductor") -> Any:
     torch: Any = import_module("torch")  # what compile() takes has no types
     mode = "reduce-overhead" if machine.place.device.type == "cuda" and backend == "inductor" else None
     unet = torch.compile(machine.pipeline.unet, backend=backend, mode=mode)
-    unchecked = {} if machine.info.family == "sdxl" else {"requires_safety_checker": False}
+    unchecked = {} if machine.info.family == SDXL.family else {"requires_safety_checker": False}
     pipeline = type(machine.pipeline)(**{**machine.pipeline.components, "unet": unet}, **unchecked)
     pipeline.set_progress_bar_config(disable=True)
     machine.kind(pipeline).forwards.rehearse(2, (machine.info.width, machine.info.height))

@@ -153,7 +153,7 @@ def check_preview(settings: Settings) -> Iterator[Finding]:
     folder = settings.preview.model
     if folder is None or not settings.preview.every:
         return
-    facts, complaint = ask_engine("preview", folder=str(folder))
+    facts, complaint = ask_engine("preview", place=str(folder))
     if facts is None:
         yield bad("Preview", f"{folder} can't be checked: {complaint}", INSTALL)
     elif facts["problem"]:

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from engine.checkpoints import describe, source
+from engine.checkpoints import source
 from engine.contract import SAMPLERS, EngineSettings, Mode, ModelInfo
 from engine.device import choice
 from engine.errors import BrokenModel
-from engine.loading import load as models
+from engine.loading.load import OnProgress, untold
+from tests.kit.engines import described, settled
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -63,8 +64,8 @@ def test_sources(tmp_path: Path) -> None:
         (lying / name).symlink_to(lying / name)
     found = source.sources(settings("someone/else", models=str(tmp_path)))
     expected = ("a.safetensors", "b-folder", "c.safetensors", "owner--name")
-    assert found == ("someone/else", *(str(lying / name) for name in expected))
-    assert [source.model_id(model) for model in found] == ["someone/else", "a", "b-folder", "c", "owner/name"]
+    assert [each.named for each in found] == ["someone/else", *(str(lying / name) for name in expected)]
+    assert [each.id for each in found] == ["someone/else", "a", "b-folder", "c", "owner/name"]
 
 
 def test_no_source_is_named_twice(tmp_path: Path) -> None:
@@ -76,15 +77,20 @@ def test_no_source_is_named_twice(tmp_path: Path) -> None:
     (lying / "same.safetensors").write_bytes(b"")
     (lying / "same-again").symlink_to(lying / "same")
     owned, same = (str(lying / name) for name in ("owner--name", "same"))
-    assert source.sources(settings("owner/name", models=str(tmp_path))) == (owned, same)  # not fetched anew
-    assert source.sources(settings("owner/name@v1", models=str(tmp_path))) == ("owner/name@v1", same)
-    assert source.sources(settings(same, models=str(tmp_path))) == (same, owned)
+    assert named("owner/name", tmp_path) == [owned, same]  # not fetched anew
+    assert named("owner/name@v1", tmp_path) == ["owner/name@v1", same]
+    assert named(same, tmp_path) == [same, owned]
+
+
+def named(model: str, models: Path | None) -> list[str]:
+    """What an engine may draw with, as the settings or the folder for models names it."""
+    told = settings(model, models=None if models is None else str(models))
+    return [each.named for each in source.sources(told)]
 
 
 def test_without_a_folder_there_is_one_source(tmp_path: Path) -> None:
     """No folder for models, or none in it, leaves the configured one."""
-    assert source.sources(settings("starter")) == ("starter",)
-    assert source.sources(settings("starter", models=str(tmp_path / "none"))) == ("starter",)
+    assert named("starter", None) == named("starter", tmp_path / "none") == ["starter"]
 
 
 # ------------------------------------------------------------------ describing
@@ -92,7 +98,7 @@ def test_without_a_folder_there_is_one_source(tmp_path: Path) -> None:
 
 def test_the_tiny_model(tiny: Path) -> None:
     """The demo's model says what it is, draws 128x128 in 8 steps, and offers every sampler."""
-    info = describe.describe(settings(tiny))
+    info = described(settings(tiny))
     assert (info.id, info.title, info.width, info.height, info.steps) == (
         "tiny",
         "Tiny random model",
@@ -109,11 +115,11 @@ def test_bounds_from_the_configuration(copy: Path) -> None:
     """Without easel.json, sizes follow from the UNet and the VAE, up to twice the native side."""
     (copy / "easel.json").unlink()
     edit(copy / "unet/config.json", sample_size=64)
-    info = describe.describe(settings(copy))
+    info = described(settings(copy))
     assert (info.title, info.width, info.height, info.steps) == ("tiny", 512, 512, 30)
     assert (info.side_min, info.side_max, info.side_multiple, info.pixels_max) == (128, 1024, 8, 1024 * 1024)
     edit(copy / "unet/config.json", sample_size=[192, 64])
-    tall = describe.describe(settings(copy))
+    tall = described(settings(copy))
     assert (tall.width, tall.height, tall.side_max) == (512, 1536, 2048)
 
 
@@ -121,7 +127,8 @@ def test_torch_is_not_loaded(tiny: Path) -> None:
     """Describing a model leaves torch, diffusers and the hub's library unimported."""
     code = (
         "import sys; from engine.checkpoints.describe import describe; from engine.contract import EngineSettings;"
-        f"describe(EngineSettings(model={str(tiny)!r}, spool='x'));"
+        "from engine.checkpoints.source import Source;"
+        f"describe(Source.of({str(tiny)!r}), EngineSettings(model='x', spool='x'));"
         "print([name for name in ('torch', 'diffusers', 'transformers', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -153,26 +160,26 @@ def test_defaults_follow_the_scheduler(copy: Path, scheduler: Any, unet: Any, ex
     edit(copy / "scheduler/scheduler_config.json", **scheduler)
     edit(copy / "model_index.json", scheduler=["diffusers", scheduler["_class_name"]])
     edit(copy / "unet/config.json", **unet)
-    info = describe.describe(settings(copy))
+    info = described(settings(copy))
     assert (info.sampler, info.steps, info.guidance_scale) == expected
 
 
 def test_models_that_only_fill_masks_are_told_by_their_unet(copy: Path) -> None:
     """A UNet of nine channels is shown mask and image: its model is described, and asks for both."""
-    assert not describe.describe(settings(copy)).needs_mask
+    assert not described(settings(copy)).needs_mask
     edit(copy / "unet/config.json", in_channels=9)
-    info = describe.describe(settings(copy))
+    info = described(settings(copy))
     assert info.takes_images
     assert info.needs_mask
 
 
 def test_known_models_need_no_files(empty_cache: Path) -> None:
     """Stable Diffusion 1.5 is described before anything is downloaded, also by the id that no longer exists."""
-    info = describe.describe(settings(SD15))
+    info = described(settings(SD15))
     assert (info.id, info.title, info.width, info.height) == (SD15, "Stable Diffusion 1.5", 512, 512)
     assert (info.steps, info.guidance_scale, info.sampler, info.safety_checker) == (30, 7.5, "PNDM", True)
-    assert describe.describe(settings("runwayml/stable-diffusion-v1-5")) == info
-    turbo = describe.describe(settings("stabilityai/sd-turbo"))
+    assert described(settings("runwayml/stable-diffusion-v1-5")) == info
+    turbo = described(settings("stabilityai/sd-turbo"))
     assert (turbo.steps, turbo.guidance_scale, turbo.sampler) == (1, 1.0, "Euler")
 
 
@@ -185,7 +192,7 @@ def test_known_models_need_no_files(empty_cache: Path) -> None:
 )
 def test_known_sdxl_models(empty_cache: Path, model: str, expected: tuple[Any, ...]) -> None:
     """SDXL and its Turbo are described before anything is downloaded, each with what it was made for."""
-    info = describe.describe(settings(model))
+    info = described(settings(model))
     assert (info.family, info.width, info.height, info.steps, info.guidance_scale, info.sampler) == expected
     assert (info.safety_checker, info.takes_images, info.needs_mask) == (False, True, False)
     assert info.side_max == 2 * info.width
@@ -199,7 +206,7 @@ def test_known_models_have_their_bounds_before_their_files(
     empty_cache: Path, model: str, native: int
 ) -> None:
     """The bounds follow from the native size by the rule for folders, also while nothing is downloaded."""
-    info = describe.describe(settings(model))
+    info = described(settings(model))
     sides = (info.side_min, info.side_max, info.side_multiple)
     assert (info.width, info.height, *sides) == (512, 512, native // 4, 2 * native, 8)
     assert info.pixels_max == info.side_max**2
@@ -208,7 +215,7 @@ def test_known_models_have_their_bounds_before_their_files(
 def test_a_cached_model_is_read_from_the_cache(tiny: Path, empty_cache: Path) -> None:
     """A model of the hub that is in the cache is described and loaded from there, without a network."""
     into_cache(empty_cache, tiny, SD15)
-    info = describe.describe(settings("runwayml/stable-diffusion-v1-5"))
+    info = described(settings("runwayml/stable-diffusion-v1-5"))
     assert (info.id, info.title, info.width) == (SD15, "Tiny random model", 128)
     assert load(SD15).unet.config.sample_size == 16
 
@@ -223,7 +230,7 @@ def test_overrides(copy: Path) -> None:
         side_max=200,
         steps_max=40,
     )
-    info = describe.describe(settings(copy))
+    info = described(settings(copy))
     assert (info.title, info.guidance_scale, info.samplers) == ("Mine", 3, ("PNDM", "Euler"))
     assert (info.side_max, info.steps_max) == (200, 40)
 
@@ -254,21 +261,21 @@ def test_wrong_overrides(copy: Path, changes: dict[str, Any], words: str) -> Non
     """A mistake in easel.json is named instead of showing up later at somebody's request."""
     edit(copy / "easel.json", **changes)
     with pytest.raises(BrokenModel, match=words):
-        describe.describe(settings(copy))
+        described(settings(copy))
 
 
 def test_paths_do_not_leak(tiny: Path) -> None:
     """A local folder's id is its name alone."""
-    info = describe.describe(settings(tiny))
+    info = described(settings(tiny))
     assert str(tiny.parent) not in repr(info)
 
 
 # ------------------------------------------------------------------ loading
 
 
-def load(model: Path | str, on_progress: models.OnProgress = lambda _stage, _share: None) -> Any:
+def load(model: Path | str, on_progress: OnProgress = untold) -> Any:
     place = choice.choose_place(settings(model))
-    return models.load(settings(model), place, on_progress)
+    return settled(settings(model), place, on_progress).pipeline
 
 
 def test_loading_tells_its_stages(tiny: Path) -> None:
@@ -412,7 +419,7 @@ def test_broken_folders(copy: Path, name: str) -> None:
     break_it, words = BREAKAGES[name]
     break_it(copy)
     with pytest.raises(BrokenModel, match=words) as caught:
-        load(describe.describe(settings(copy)) and copy)
+        load(described(settings(copy)) and copy)
     sentence = str(caught.value)
     assert sentence.endswith(".")
     assert "\n" not in sentence
@@ -424,7 +431,7 @@ def test_sdxl_by_its_files(tiny_xl: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_xl, tmp_path / "xl"))
     (folder / "easel.json").unlink()
     edit(folder / "unet/config.json", sample_size=128)
-    info = describe.describe(settings(folder))
+    info = described(settings(folder))
     assert (info.family, info.width, info.height, info.side_min) == ("sdxl", 1024, 1024, 256)
     assert (info.sampler, info.steps, info.guidance_scale) == ("Euler", 30, 5.0)
     assert info.samplers == tuple(SAMPLERS)
@@ -465,13 +472,13 @@ def test_broken_sdxl_folders(tiny_xl: Path, tmp_path: Path, name: str) -> None:
     break_it, words = XL_BREAKAGES[name]
     break_it(folder)
     with pytest.raises(BrokenModel, match=words):
-        load(describe.describe(settings(folder)) and folder)
+        load(described(settings(folder)) and folder)
 
 
 def test_a_hub_id_that_is_nowhere(empty_cache: Path) -> None:
     """An unknown id without a network is answered with a sentence, not with the library's exception."""
     with pytest.raises(BrokenModel, match="someone/something is not on this machine"):
-        describe.describe(settings("someone/something"))
+        described(settings("someone/something"))
     with pytest.raises(BrokenModel, match="is not on this machine"):
         load(SD15)
 

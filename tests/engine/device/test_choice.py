@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.loading import load
 from engine.loading.opening import Opener
 from engine.loop.worker import Worker
 from engine.unet import switches
+from tests.kit.engines import offered
 from tests.kit.tiny import build
 
 
@@ -36,7 +38,7 @@ def test_opening_and_looking_for_room_measure_nothing(
     """Whoever opens models chooses once: neither a model nor a look at the free memory asks again."""
     other = build(tmp_path / "other", seed=7)
     settings = EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu", mode=mode, rows=4)
-    opener = Opener(settings, {"tiny": str(tiny), "other": str(other)})
+    opener = Opener(settings, offered(tiny=settings, other=replace(settings, model=str(other))))
     for name in ("tiny", "other", "tiny"):
         assert opener.reclaim()
         assert opener.size_of(name)

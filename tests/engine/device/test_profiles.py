@@ -13,20 +13,20 @@ import pytest
 import torch
 
 from engine import report
-from engine.checkpoints import describe
 from engine.checkpoints import folder as checkpoint
 from engine.contract import EngineSettings, InvalidRequest, Lora, ModelInfo, Ready
 from engine.device import choice, fingerprint, memory, profiles
 from engine.device import layout as placing
+from engine.device.layout import Settled
 from engine.device.memory import Cut, Needs
 from engine.device.profiles import Plan, Profile, Weights
 from engine.families import vae as tiles
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
-from engine.loading import load, opening
+from engine.loading import opening
 from engine.pictures import inputs, metadata
 from engine.pictures.decoding import Inputs
-from tests.kit.engines import Bench, a_mask, a_photo, announced, draw, kept, pixels
+from tests.kit.engines import Bench, a_mask, a_photo, announced, described, draw, kept, pixels, settled
 from tests.kit.tiny_any import BUILDERS
 
 GB = 10**9
@@ -151,13 +151,17 @@ def test_on_a_card_that_does_not_exist() -> None:
 # ------------------------------------------------------------------ the same pixels
 
 
-def loaded(folder: Path, profile: Any) -> Any:
+def loaded(folder: Path, profile: Any) -> Settled:
     settings = EngineSettings(
         model=str(folder), spool="/nowhere", device="cpu", hub_offline=True, profile=profile
     )
-    info = describe.describe(settings)
+    info = described(settings)
     fingerprint.pin(info)
-    return load.load(settings, choice.choose_place(settings, info.family), lambda _stage, _share: None)
+    return settled(settings, choice.choose_place(settings, info.family))
+
+
+def family(found: Settled, models: Path | None = None) -> SdFamily:
+    return SdFamily(found.pipeline, models=models, lies=found.layout)
 
 
 def layer_by_layer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +189,7 @@ def test_places_change_no_bit(
     if profile == "leaves":
         layer_by_layer(monkeypatch)
     other = loaded(folder, "low" if profile == "leaves" else profile)
-    assert placing.of(other).plan.profile == profile.replace("leaves", "low")
+    assert other.layout.plan.profile == profile.replace("leaves", "low")
     requests = {
         1: info.request(prompt="a red (fox:1.3)", seed=1, steps=3, size=(64, 64)),
         2: info.request(prompt="a ship", seed=2, steps=2, size=(72, 64), sampler="Euler a"),
@@ -193,7 +197,7 @@ def test_places_change_no_bit(
     drawn: list[list[bytes]] = []
     for name, pipeline in (("full", plain), (profile, other)):
         (tmp_path / name).mkdir()
-        bench = Bench(family(pipeline), info, tmp_path / name)
+        bench = Bench(family(pipeline.pipeline, lies=pipeline.layout), info, tmp_path / name)
         for number, request in requests.items():
             bench.submit(number, request)
         bench.finish(*requests)
@@ -211,7 +215,7 @@ def test_low_starts_from_images_too(tiny: Path, model: ModelInfo, tmp_path: Path
     request = replace(
         model.request(prompt="a fox", seed=3, steps=4, size=(64, 64)), image=image, mask=mask, strength=0.6
     )
-    full, low = (draw(SdFamily(loaded(tiny, name)), request, folder).latents for name in ("full", "low"))
+    full, low = (draw(family(loaded(tiny, name)), request, folder).latents for name in ("full", "low"))
     assert torch.equal(full, low)
 
 
@@ -220,19 +224,19 @@ def test_loras_are_switched_in_low(tiny: Path, tmp_path: Path, monkeypatch: pyte
     from tests.kit.adapters import lora_tensors, write
 
     full, low = loaded(tiny, "full"), loaded(tiny, "low")
-    write(tmp_path / "loras", "detail", lora_tensors(full, seed=1))
-    info = describe.describe(EngineSettings(model=str(tiny), spool="/nowhere", models=str(tmp_path)))
+    write(tmp_path / "loras", "detail", lora_tensors(full.pipeline, seed=1))
+    info = described(EngineSettings(model=str(tiny), spool="/nowhere", models=str(tmp_path)))
     plain = info.request(prompt="a fox", seed=3, steps=2, size=(64, 64))
     request = replace(plain, loras=(Lora(name="detail", weight=1.0),))
-    drawn = [draw(SdFamily(pipeline, models=tmp_path), request).latents for pipeline in (full, low)]
+    drawn = [draw(family(pipeline, models=tmp_path), request).latents for pipeline in (full, low)]
     assert torch.equal(*drawn)
-    assert not torch.equal(drawn[0], draw(SdFamily(full, models=tmp_path), plain).latents)
-    for part in (low.unet, low.vae):
+    assert not torch.equal(drawn[0], draw(family(full, models=tmp_path), plain).latents)
+    for part in (low.pipeline.unet, low.pipeline.vae):
         assert isinstance(part._hf_hook, placing._Turn)
 
     layer_by_layer(monkeypatch)
     with pytest.raises(InvalidRequest, match="can't be used: this model is drawn layer by layer here"):
-        draw(SdFamily(loaded(tiny, "low"), models=tmp_path), request)
+        draw(family(loaded(tiny, "low"), models=tmp_path), request)
 
 
 def test_a_safety_checker_keeps_its_say(tmp_path: Path) -> None:
@@ -240,9 +244,9 @@ def test_a_safety_checker_keeps_its_say(tmp_path: Path) -> None:
     from tests.kit.tiny import build
 
     pipeline = loaded(build(tmp_path / "flags", safety="flags"), "low")
-    family, info = SdFamily(pipeline), ModelInfo(id="flags", title="Flags", side_min=64)
-    canvas = draw(family, info.request(prompt="x", seed=1, steps=1, size=(64, 64), sampler="Euler"))
-    assert family.decode(canvas) is None
+    drawing, info = family(pipeline), ModelInfo(id="flags", title="Flags", side_min=64)
+    canvas = draw(drawing, info.request(prompt="x", seed=1, steps=1, size=(64, 64), sampler="Euler"))
+    assert drawing.decode(canvas) is None
 
 
 @pytest.mark.parametrize("leaves", [False, True])
@@ -253,10 +257,10 @@ def test_called_pipelines_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyP
     if leaves:
         layer_by_layer(monkeypatch)
     settings = EngineSettings(model=str(folder), spool="/nowhere", device="cpu")
-    info = describe.describe(settings)
+    info = described(settings)
     drawn: list[list[bytes]] = []
     for name, pipeline in (("full", plain), ("low", loaded(folder, "balanced"))):
-        assert placing.of(pipeline).plan.profile == name
+        assert pipeline.layout.plan.profile == name
         (tmp_path / name).mkdir()
         bench = Bench(opening.family_of(pipeline, settings, info), info, tmp_path / name)
         bench.submit(1, info.request(prompt="a fox", seed=1, steps=3, size=(64, 64)))
@@ -304,7 +308,7 @@ def test_tiles_are_told_and_repeat(tiny: Path, model: ModelInfo, tmp_path: Path)
     told: list[dict[str, str]] = []
     for number, profile in enumerate(("full", "low", "low")):
         (folder := tmp_path / str(number)).mkdir()
-        bench = Bench(SdFamily(loaded(tiny, profile)), model, folder)
+        bench = Bench(family(loaded(tiny, profile)), model, folder)
         for job, size in enumerate(((64, 64), (128, 96))):
             bench.submit(job, model.request(prompt="x", seed=1, steps=2, size=size))
             path = str(bench.finished(job).images[0].path)
@@ -324,7 +328,7 @@ def test_tiles_are_told_and_repeat(tiny: Path, model: ModelInfo, tmp_path: Path)
 @pytest.mark.usefixtures("small_tiles")
 def test_images_are_encoded_in_tiles_where_pictures_are_decoded_so(tiny: Path) -> None:
     """Encoding takes as much memory as decoding: above the size it goes in tiles as well."""
-    full, low = (SdFamily(loaded(tiny, name))._starting for name in ("full", "low"))
+    full, low = (family(loaded(tiny, name))._starting for name in ("full", "low"))
 
     def encoded(starting: Any, side: int) -> torch.Tensor:
         photo = a_photo((side, side))
@@ -400,8 +404,8 @@ def test_the_profile_is_foreseen(
     place = choice.choose_place(settings)
     weights, needs = report._of(checkpoint.check(folder, prefer_fp16=False), place)
     pipeline = loaded(folder, "full")
-    assert weights == placing.of(pipeline).weights
-    assert needs.row == placing._needs(pipeline, weights).row
+    assert weights == pipeline.layout.weights
+    assert needs.row == placing._needs(pipeline.pipeline, weights).row
     assert report.foreseen(settings) == "Profile full: this device has no memory of its own."
     told = report.foreseen(replace(settings, profile="low"))
     assert told == "Profile low: as the configuration says."

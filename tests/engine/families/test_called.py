@@ -19,7 +19,6 @@ import torch
 from diffusers import AutoencoderKL  # pyright: ignore[reportPrivateImportUsage]
 from PIL import Image
 
-from engine.checkpoints import describe
 from engine.checkpoints.architectures import CALLS
 from engine.contract import (
     OWN_SAMPLER,
@@ -35,8 +34,8 @@ from engine.contract import (
 from engine.device import choice, fingerprint
 from engine.errors import BrokenModel
 from engine.families.called import AnyCanvas, AnyFamily, Performance, Step
-from engine.loading import load, opening
-from tests.kit.engines import Bench, House, announced
+from engine.loading import opening
+from tests.kit.engines import Bench, House, announced, described, settled
 from tests.kit.tiny_any import BUILDERS
 
 
@@ -46,13 +45,14 @@ class Studio:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = EngineSettings(model=str(folder), spool="/nowhere", device="cpu", hub_offline=True)
-        self.model: ModelInfo = describe.describe(self.settings)
+        self.model: ModelInfo = described(self.settings)
         fingerprint.pin(self.model)
         place = choice.choose_place(self.settings, self.model.family)
-        self.pipe: Any = load.load(self.settings, place, lambda _stage, _share: None)
+        self.settled = settled(self.settings, place)
+        self.pipe: Any = self.settled.pipeline
 
     def family(self, **changes: Any) -> AnyFamily:
-        family = opening.family_of(self.pipe, replace(self.settings, **changes), self.model)
+        family = opening.family_of(self.settled, replace(self.settings, **changes), self.model)
         assert isinstance(family, AnyFamily)
         return family
 
@@ -344,16 +344,16 @@ def test_described_by_its_files(flux: Studio, studio_of: Callable[[str], Studio]
     """Without easel.json the call's own defaults hold; a FLUX without guidance is one of few steps."""
     folder = Path(shutil.copytree(flux.folder, tmp_path / "flux"))
     (folder / "easel.json").unlink()
-    few = describe.describe(replace(flux.settings, model=str(folder)))
+    few = described(replace(flux.settings, model=str(folder)))
     assert (few.family, few.width, few.steps, few.guidance_scale) == ("any", 1024, 4, 1.0)
     assert (few.sampler, few.samplers, few.side_multiple) == (OWN_SAMPLER.name, (OWN_SAMPLER.name,), 16)
     edit(folder / "transformer/config.json", guidance_embeds=True)
-    many = describe.describe(replace(flux.settings, model=str(folder)))
+    many = described(replace(flux.settings, model=str(folder)))
     assert (many.steps, many.guidance_scale) == (28, 3.5)
     other = Path(shutil.copytree(studio_of("sd3").folder, tmp_path / "sd3"))
     (other / "easel.json").unlink()
     edit(other / "transformer/config.json", sample_size=128)
-    sd3 = describe.describe(replace(flux.settings, model=str(other)))
+    sd3 = described(replace(flux.settings, model=str(other)))
     assert (sd3.width, sd3.height, sd3.steps, sd3.guidance_scale) == (1024, 1024, 28, 7.0)
 
 
@@ -363,7 +363,7 @@ def test_described_by_what_pipelines_differ_in(studio_of: Callable[[str], Studio
     for name in ("klein", "sana", "auraflow", "qwen"):
         folder = Path(shutil.copytree(studio_of(name).folder, tmp_path / name))
         (folder / "easel.json").unlink()
-        found[name] = describe.describe(replace(studio_of(name).settings, model=str(folder)))
+        found[name] = described(replace(studio_of(name).settings, model=str(folder)))
     told = {name: (info.width, info.side_multiple, info.steps) for name, info in found.items()}
     assert told == {
         "klein": (1024, 16, 4),
@@ -373,7 +373,7 @@ def test_described_by_what_pipelines_differ_in(studio_of: Callable[[str], Studio
     }
     assert found["klein"].guidance_scale == 1.0
     edit(tmp_path / "klein/model_index.json", is_distilled=False)
-    base = describe.describe(replace(studio_of("klein").settings, model=str(tmp_path / "klein")))
+    base = described(replace(studio_of("klein").settings, model=str(tmp_path / "klein")))
     assert (base.steps, base.guidance_scale) == (50, 4.0)
 
 

@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from engine.checkpoints import adapters as adapter_files
-from engine.checkpoints.describe import describe
 from engine.contract import EngineSettings, GenerationRequest, ModelInfo
 from engine.families.prompts import WINDOWS_MAX, Prompts
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from tests.kit.adapters import WIDTH, numbers, write
-from tests.kit.engines import House, draw, pixels, plain
+from tests.kit.engines import House, described, draw, pixels, plain
 
 Load = Callable[[Path], Any]
 
@@ -262,7 +261,7 @@ def test_a_real_process_with_both(tiny: Path, models: Path, taught: Any, house: 
 
     info = house.ready.models[0]
     assert [lora.name for lora in info.loras] == ["detail"]
-    assert info.loras == describe(EngineSettings(model=str(tiny), spool="", models=str(models))).loras
+    assert info.loras == described(EngineSettings(model=str(tiny), spool="", models=str(models))).loras
     assert [each.name for each in info.embeddings] == ["EasyFox", "cat-toy"]
     assert house.ready.notes == (
         f"Of 1 LoRA files 1 fit {info.title}: detail.",

@@ -12,10 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.checkpoints.describe import describe
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, ModelInfo
 from engine.families.sd import SdFamily
-from tests.kit.engines import Bench, House, draw, plain
+from tests.kit.engines import Bench, House, described, draw, plain
 
 
 def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
@@ -99,7 +98,7 @@ def build_and_load(
     @cache
     def make(**options: Any) -> tuple[Any, ModelInfo]:
         folder = build(tmp_path_factory.mktemp("models") / "tiny", **options)
-        return load_pipe(folder), describe(EngineSettings(model=str(folder), spool="/nowhere"))
+        return load_pipe(folder), described(EngineSettings(model=str(folder), spool="/nowhere"))
 
     return make
 

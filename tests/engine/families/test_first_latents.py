@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.checkpoints.describe import describe
 from engine.contract import (
     SAMPLERS,
     Cancelled,
@@ -29,7 +28,7 @@ from engine.families.first_latents import IN_TILES
 from engine.families.preview import LinearSketcher
 from engine.families.sd import SdFamily
 from engine.pictures import inputs
-from tests.kit.engines import Bench, House, a_mask, a_photo, draw, encoded, kept, pixels, plain
+from tests.kit.engines import Bench, House, a_mask, a_photo, described, draw, encoded, kept, pixels, plain
 
 SIZE = (72, 64)
 ENDS = [(1, 1.0, 7.5), (2, 0.5, 7.5), (5, 0.3, 1.0), (5, 0.6, 7.5), (7, 1.0, 1.0)]
@@ -100,7 +99,7 @@ def filling(
     from tests.kit.tiny import build
 
     path = build(tmp_path_factory.mktemp("models") / "filling", fills_masks=True)
-    return load_pipe(path), describe(EngineSettings(model=str(path), spool="/nowhere"))
+    return load_pipe(path), described(EngineSettings(model=str(path), spool="/nowhere"))
 
 
 @pytest.mark.parametrize(("steps", "strength", "guidance"), [(5, 0.6, 7.5), (4, 1.0, 1.0)])

@@ -10,14 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.checkpoints.describe import describe
 from engine.contract import SAMPLERS, EngineSettings, Failed, GenerationRequest, Mode, ModelInfo, Start
 from engine.device.choice import Place
 from engine.families.sdxl import SdxlFamily
 from engine.families.vae import unscaled
-from engine.loading.load import load
 from engine.pictures import inputs
-from tests.kit.engines import NO_IMAGES, Bench, a_mask, a_photo, draw, kept, pixels, plain
+from tests.kit.engines import NO_IMAGES, Bench, a_mask, a_photo, described, draw, kept, pixels, plain, settled
 
 SIZE = (72, 64)
 ENDS = [(2, 0.5, 1.0), (3, 1.0, 5.0), (4, 0.6, 5.0)]
@@ -43,7 +41,7 @@ def filling(
     from tests.kit.tiny import build_xl
 
     path = build_xl(tmp_path_factory.mktemp("models") / "filling-xl", fills_masks=True)
-    return load_pipe(path), describe(EngineSettings(model=str(path), spool="/nowhere"))
+    return load_pipe(path), described(EngineSettings(model=str(path), spool="/nowhere"))
 
 
 def from_image(model: ModelInfo, start: Start, **changes: Any) -> GenerationRequest:
@@ -114,7 +112,7 @@ def test_a_model_for_inpainting_is_loaded(filling: tuple[Any, ModelInfo], folder
     assert (model.family, model.takes_images, model.needs_mask) == ("sdxl", True, True)
     settings = EngineSettings(model=str(pipe.name_or_path), spool="/nowhere")
     place = Place(device=torch.device("cpu"), dtype=torch.float32)
-    family = SdxlFamily(load(settings, place, lambda _stage, _share: None))
+    family = SdxlFamily(settled(settings, place).pipeline)
     family.self_test((64, 64))
     photo, mask = a_photo(), a_mask()
     request = from_image(model, Start(image=kept(folder, photo), mask=kept(folder, mask)), steps=3)
@@ -134,11 +132,11 @@ def test_in_half_precision_the_vae_reads_in_full(tmp_path: Path, folder: Path, m
     path = build_xl(tmp_path / "xl")
     settings = EngineSettings(model=str(path), spool="/nowhere")
     place = Place(device=torch.device("cpu"), dtype=torch.float16)
-    pipe = load(settings, place, lambda _stage, _share: None)
+    pipe = settled(settings, place).pipeline
     assert (pipe.vae.dtype, pipe.unet.dtype) == (torch.float32, torch.float16)
     photo, mask = a_photo(), a_mask() if masked else None
     start = Start(image=kept(folder, photo), mask=kept(folder, mask) if mask else None)
-    request = from_image(describe(settings), start, steps=3, sampler="Euler a")
+    request = from_image(described(settings), start, steps=3, sampler="Euler a")
     family = SdxlFamily(pipe)
     image = family.decode(draw(family, request, folder))
     assert image is not None

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from engine.checkpoints.describe import describe
 from engine.contract import EngineSettings, Failed, GenerationRequest, Lora, Mode, ModelInfo
 from engine.families import loras as lora_module
 from engine.families.loras import Loras
@@ -22,7 +21,7 @@ from engine.pictures import metadata
 from engine.unet.batch import forward
 from engine.unet.compiled import CompiledUnet
 from tests.kit.adapters import kohya, lora_tensors, write
-from tests.kit.engines import Bench, draw, pixels, plain
+from tests.kit.engines import Bench, described, draw, pixels, plain
 
 STEPS = 2
 Load = Callable[[Path], Any]
@@ -49,12 +48,12 @@ def models(tmp_path_factory: pytest.TempPathFactory, pipe: Any, pipe_xl: Any) ->
 
 @pytest.fixture(scope="module")
 def info(tiny: Path, models: Path) -> ModelInfo:
-    return describe(EngineSettings(model=str(tiny), spool="/nowhere", models=str(models)))
+    return described(EngineSettings(model=str(tiny), spool="/nowhere", models=str(models)))
 
 
 @pytest.fixture(scope="module")
 def info_xl(tiny_xl: Path, models: Path) -> ModelInfo:
-    return describe(EngineSettings(model=str(tiny_xl), spool="/nowhere", models=str(models)))
+    return described(EngineSettings(model=str(tiny_xl), spool="/nowhere", models=str(models)))
 
 
 def a_request(info: ModelInfo, prompt: str = "a red fox", **changes: Any) -> GenerationRequest:

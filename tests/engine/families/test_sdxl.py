@@ -12,14 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.checkpoints.describe import describe
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.families.sdxl import SdxlFamily
-from engine.loading.load import load
 from engine.unet import compiler
 from engine.unet.batch import forward, noise
 from engine.unet.compiled import CompiledUnet, Order
-from tests.kit.engines import Bench, House, plain
+from tests.kit.engines import Bench, House, described, plain, settled
 
 
 def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
@@ -57,7 +55,7 @@ def test_empty_negative_prompts(
     from tests.kit.tiny import build_xl
 
     folder = build_xl(tmp_path / "xl", zeros_for_empty=zeros)
-    pipe, model = load_pipe(folder), describe(EngineSettings(model=str(folder), spool="/nowhere"))
+    pipe, model = load_pipe(folder), described(EngineSettings(model=str(folder), spool="/nowhere"))
     request = a_request(model, negative_prompt=negative, steps=3)
     canvas = draw(SdxlFamily(pipe), request)
     assert bool(canvas.embeddings[0].any()) is not (zeros and not negative)
@@ -70,7 +68,7 @@ def test_velocity_prediction(tmp_path: Path, load_pipe: Callable[[Path], Any], s
     from tests.kit.tiny import build_xl
 
     folder = build_xl(tmp_path / "xl", prediction_type="v_prediction")
-    pipe, model = load_pipe(folder), describe(EngineSettings(model=str(folder), spool="/nowhere"))
+    pipe, model = load_pipe(folder), described(EngineSettings(model=str(folder), spool="/nowhere"))
     request = a_request(model, sampler=sampler, steps=4)
     assert torch.equal(
         draw(SdxlFamily(pipe), request).latents[0], plain(pipe, request, request.seed, "latent")
@@ -213,9 +211,9 @@ def test_the_vae_does_not_overflow(tmp_path: Path, force_upcast: bool, vae: str)
     folder = build_xl(tmp_path / "xl", force_upcast=force_upcast)
     settings = EngineSettings(model=str(folder), spool="/nowhere")
     place = Place(device=torch.device("cpu"), dtype=torch.float16)
-    pipe = load(settings, place, lambda _stage, _share: None)
+    pipe = settled(settings, place).pipeline
     assert (str(pipe.vae.dtype), str(pipe.unet.dtype)) == (f"torch.{vae}", "torch.float16")
-    family, model = SdxlFamily(pipe), describe(settings)
+    family, model = SdxlFamily(pipe), described(settings)
     family.self_test((64, 64))
     image = family.decode(draw(family, a_request(model, steps=2)))
     assert image is not None

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
+from engine.checkpoints.source import Source
 from engine.contract import (
     Cancelled,
     EngineSettings,
@@ -35,7 +36,7 @@ from engine.families.sd import SdFamily
 from engine.families.tiles import MARGIN
 from engine.families.upscaler import UpscaleCanvas, UpscaleFamily
 from engine.loading import load, upscalers
-from engine.loading.opening import Opener
+from engine.loading.opening import Offered, Opener
 from engine.pictures import decoding, inputs, metadata
 from tests.kit.engines import NO_IMAGES, Bench, House, a_photo, draw, encoded, kept, pixels
 from tests.kit.tiny_upscalers import build, spoiled
@@ -75,6 +76,10 @@ class Studio:
         pixels = values.view(1, image.height, image.width, 3).permute(0, 3, 1, 2) / 255
         made = (self.network(pixels)[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
         return Image.fromarray(made.contiguous().numpy())
+
+
+def offered_upscaler(file: Path) -> dict[str, Offered]:
+    return {file.stem: Offered(source=Source.upscaler(file), info=upscalers.describe(file))}
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +167,7 @@ def test_bad_files_are_left_out(tmp_path: Path, case: str) -> None:
     bad = build(good.with_name("bad.safetensors"))
     spoil(bad)
     found = upscalers.find(str(tmp_path))
-    assert [model.id for model in found.models] == ["good"]
-    assert found.sources == {"good": str(good)}
+    assert [(info.id, source.path) for info, source in found.models] == [("good", good)]
     (warning,) = found.warnings
     assert words in warning
     assert "bad.safetensors" in warning
@@ -174,11 +178,7 @@ def test_bad_files_are_left_out(tmp_path: Path, case: str) -> None:
 
 def test_pickles_are_never_opened(tmp_path: Path) -> None:
     """A .pth is named and left alone; a folder that is not there is no mistake."""
-    assert (
-        upscalers.find(None)
-        == upscalers.find(str(tmp_path))
-        == upscalers.Found(models=(), sources={}, warnings=())
-    )
+    assert upscalers.find(None) == upscalers.find(str(tmp_path)) == upscalers.Found(models=(), warnings=())
     (tmp_path / upscalers.FOLDER).mkdir()
     (tmp_path / upscalers.FOLDER / "4x.pth").write_bytes(b"\x80\x04.")
     (warning,) = upscalers.find(str(tmp_path)).warnings
@@ -361,7 +361,7 @@ def crowd(pipe: Any, model: ModelInfo, files: Callable[[str, int], Path], tmp_pa
         model,
         tmp_path,
         others=[upscalers.describe(file)],
-        source=Opener(settings, {file.stem: str(file)}),
+        source=Opener(settings, offered_upscaler(file)),
         preview_every=1,
     )
 
@@ -431,7 +431,7 @@ def test_one_that_makes_no_numbers_is_not_opened(crowd: Bench, studio: Studio, t
     bad = build(tmp_path / upscalers.FOLDER / "bad.safetensors")
     spoiled(bad, lambda tensors: tensors["body.0.weight"].fill_(torch.nan))
     settings = EngineSettings(model="none", spool=str(tmp_path), device="cpu")
-    opener = Opener(settings, {"bad": str(bad)})
+    opener = Opener(settings, offered_upscaler(bad))
     with pytest.raises(BrokenModel, match="bad draws no numbers in float32"):
         load.wholly(opener.open("bad"))
     bad.unlink()

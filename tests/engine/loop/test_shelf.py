@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from engine.checkpoints import describe
 from engine.contract import (
     EngineSettings,
     Failed,
@@ -27,7 +26,7 @@ from engine.loading import load, opening
 from engine.loop import shelf as shelf_module
 from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
-from tests.kit.engines import SIZE_BYTES, Bench, House, pixels, plain
+from tests.kit.engines import SIZE_BYTES, Bench, House, described, offered, pixels, plain
 
 FIRST, SECOND, THIRD = (replace(MODEL, id=name, title=name.title()) for name in ("first", "second", "third"))
 PARTS = 3
@@ -368,9 +367,9 @@ def test_two_real_models_in_one_engine(tiny: Path, house: House, load_pipe: Call
 def test_what_a_model_takes(tiny: Path, tmp_path: Path) -> None:
     """By its files it takes what it takes when it is loaded, and a picture's worth more."""
     settings = EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu")
-    info = describe.describe(settings)
+    info = described(settings)
     fingerprint.pin(info)
-    opener = opening.Opener(settings, {info.id: str(tiny)})
+    opener = opening.Opener(settings, offered(**{info.id: settings}))
     found = load.wholly(opener.open(info.id))
     picture = info.width * info.height * 6 * 128 * 4
     assert opener.size_of(info.id) - picture == pytest.approx(found.size_bytes, rel=0.01)
@@ -388,9 +387,8 @@ def test_whatever_is_wrong_is_a_sentence(
         raise ValueError("nobody foresaw this")
 
     monkeypatch.setattr(load, "loading", fail)
-    opener = opening.Opener(
-        EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu"), {"tiny": str(tiny)}
-    )
+    settings = EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu")
+    opener = opening.Opener(settings, offered(tiny=settings))
     with pytest.raises(BrokenModel, match=r"The model tiny can't be loaded \(ValueError\)"):
         load.wholly(opener.open("tiny"))
     assert "nobody foresaw this" in caplog.text

@@ -29,7 +29,7 @@ from engine.loop import widths
 from engine.loop import worker as worker_module
 from engine.loop.progress import TELL_EVERY_S
 from engine.pictures import metadata
-from tests.kit.engines import Bench
+from tests.kit.engines import Bench, described
 
 
 def steps(bench: Bench, job_id: int, stage: str = "denoising") -> list[int]:
@@ -613,12 +613,11 @@ def test_prompts_are_encoded_once(
 @pytest.mark.parametrize(("safety", "flagged"), [("flags", True), ("passes", False)])
 def test_the_safety_checker_decides(tmp_path: Path, load_pipe: Any, safety: Any, flagged: bool) -> None:
     """A flagged picture is reported as such and never written; a passed one equals pipe's."""
-    from engine.checkpoints.describe import describe
     from engine.contract import EngineSettings
     from tests.kit.tiny import build
 
     folder = build(tmp_path / "model", safety=safety)
-    info = describe(EngineSettings(model=str(folder), spool="/nowhere"))
+    info = described(EngineSettings(model=str(folder), spool="/nowhere"))
     assert info.safety_checker
     spool = tmp_path / "spool"
     spool.mkdir()

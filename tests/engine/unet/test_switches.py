@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from engine.contract import EngineSettings, ModelInfo, Ready
-from engine.device import fingerprint
 from engine.families.sd import SdFamily
 from engine.unet import costs, switches
-from tests.kit.engines import announced
+from tests.kit.engines import announced, digest_of
 
 
 def settings(folder: Path, **changes: Any) -> EngineSettings:
@@ -104,12 +103,12 @@ def test_rows_that_no_slot_can_fill_are_told(tiny: Path, tmp_path: Path) -> None
 def test_weights_have_a_name(tiny: Path, copy: Path) -> None:
     """Equal weights have equal digests; one changed byte gives another."""
     own, other = (EngineSettings(model=str(folder), spool="") for folder in (tiny, copy))
-    assert fingerprint.digest(own) == fingerprint.digest(other)
+    assert digest_of(own) == digest_of(other)
     file = next((copy / "unet").glob("*.safetensors"))
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    assert fingerprint.digest(own) != fingerprint.digest(other)
+    assert digest_of(own) != digest_of(other)
 
 
 @pytest.mark.parametrize(("bf16_s", "pays"), [(0.5, True), (0.9, False), (60.0, False)])

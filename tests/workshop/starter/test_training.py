@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.checkpoints import describe
 from engine.contract import EngineSettings
+from tests.kit.engines import described
 from workshop.starter import card, train
 from workshop.starter.studio import Plan, Studio
 from workshop.starter.teacher import Teacher
@@ -54,7 +54,7 @@ def test_what_is_written_loads_and_draws(
     """The folder is an ordinary pipeline in fp16, described with its own defaults, with a card and a log."""
     folder, weights = trained
     assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float16}
-    info = describe.describe(EngineSettings(model=str(folder / "model"), spool=""))
+    info = described(EngineSettings(model=str(folder / "model"), spool=""))
     assert (info.title, info.width, info.sampler) == ("Easel starter", 128, "DPM++ 2M")
     assert len(info.samplers) == 15
     pipe = load_pipe(folder / "model")
