@@ -12,9 +12,7 @@ from bot import config
 from bot.job import TRANSITIONS, JobState
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(
-    path for name in ("bot", "engine", "workshop") for path in (ROOT / name).rglob("*.py")
-)
+SOURCES = sorted(path for name in ("bot", "engine", "workshop") for path in (ROOT / name).rglob("*.py"))
 TESTS = sorted(
     path for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py" or path.stat().st_size
 )
