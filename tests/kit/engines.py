@@ -281,6 +281,7 @@ def _from_images(pipe: Any, task: str) -> Any:
     return pipe
 
 
+_decode = decoding.begun
 _begun: dict[tuple[Any, ...], decoding.Inputs] = {}
 """What pictures start from, by the digests of the files: each time it would take a process of its own."""
 
@@ -291,7 +292,7 @@ def begun(folder: Path, request: GenerationRequest) -> decoding.Inputs | None:
         return None
     asked = (request.image, request.mask, request.width, request.height, request.is_seedless)
     if asked not in _begun:
-        found = decoding.begun(folder, request)
+        found = _decode(folder, request)
         assert found is not None
         _begun[asked] = found
     return _begun[asked]
