@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from bot.config.problems import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
-from bot.config.redaction import cleaned, holds_token
 from bot.config.settings import (
     KEYS,
     PREFIX,
@@ -31,6 +30,7 @@ from bot.config.settings import (
     own_folder,
 )
 from bot.limits import Limits
+from bot.redaction import cleaned, holds_token
 from engine.contract import STARTER
 
 FILE_NAME = "easel.toml"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
-from bot.config.redaction import cleaned
+from bot.redaction import cleaned
 
 
 def unknown_section(name: str, known: Collection[str]) -> str:

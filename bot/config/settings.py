@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 
-from bot.config.redaction import cleaned, holds_token
 from bot.limits import Limits
+from bot.redaction import cleaned, holds_token
 from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch
 from engine.pictures import inputs
 

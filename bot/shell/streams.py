@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from bot.config.redaction import REMOVED, cleaned
+from bot.redaction import REMOVED, cleaned
 
 _PLAIN = str.maketrans(
     {"✔": "+", "✘": "x", "✖": "x", "×": "x", "…": "...", "–": "-", "→": "->", "≤": "<=", "·": "-", "±": "+-"}

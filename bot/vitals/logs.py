@@ -12,7 +12,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from bot.config.redaction import REMOVED, cleaned
+from bot.redaction import REMOVED, cleaned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

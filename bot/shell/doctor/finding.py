@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot.config.redaction import cleaned
+from bot.redaction import cleaned
 
 
 class Status(StrEnum):

@@ -187,7 +187,7 @@ def test_an_interrupted_restore_is_told_by_everybody(
 
 RACER = """
 import sys
-from bot import app
+from bot.shell import run
 from bot.config import load
 
 
@@ -197,11 +197,11 @@ async def serve(*_):
     return 0
 
 
-app._serve = serve
+run._serve = serve
 settings = load(None)
 print("loaded", flush=True)
 for _ in sys.stdin:
-    print(f"ended {app.run(settings)}", flush=True)
+    print(f"ended {run.run(settings)}", flush=True)
 """
 ROUNDS = 40
 

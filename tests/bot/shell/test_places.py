@@ -186,7 +186,7 @@ for name in ("HOME", "USER", "LOGNAME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG
 def unknown(*_):
     raise KeyError("uid not found")
 pwd.getpwuid = pwd.getpwnam = unknown
-from bot import cli
+from bot.shell import cli
 cli.main()
 """
 COMMANDS = (

@@ -12,7 +12,7 @@ import pytest
 import bot
 from bot.config import KEYS, SECTIONS, VARIABLES, ConfigError, load
 from bot.config.problems import shown
-from bot.config.redaction import REMOVED, cleaned
+from bot.redaction import REMOVED, cleaned
 from bot.shell.doctor.data import check_token
 from bot.shell.doctor.finding import bad, ok, warn
 
