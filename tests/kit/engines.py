@@ -294,9 +294,26 @@ def _from_images(pipe: Any, task: str) -> Any:
     return pipe
 
 
+_decode = decoding.begun
+_begun: dict[tuple[Any, ...], decoding.Inputs] = {}
+"""What pictures start from, by the digests of the files: each time it would take a process of its own."""
+
+
+def begun(folder: Path, request: GenerationRequest) -> decoding.Inputs | None:
+    """As `engine.pictures.decoding` has it; the same files are decoded once."""
+    if request.image is None:
+        return None
+    asked = (request.image, request.mask, request.width, request.height, request.is_seedless)
+    if asked not in _begun:
+        found = _decode(folder, request)
+        assert found is not None
+        _begun[asked] = found
+    return _begun[asked]
+
+
 def draw(family: Family, request: GenerationRequest, folder: Path = Path()) -> Any:
     """A canvas with all its steps, drawn alone; what it starts from lies in `folder`."""
-    canvas = family.prepare(request, request.seed, decoding.begun(folder, request))
+    canvas = family.prepare(request, request.seed, begun(folder, request))
     while canvas.left:
         (prediction,) = family.predict([canvas], padded=None)
         family.advance(canvas, prediction, look=False)

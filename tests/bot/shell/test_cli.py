@@ -20,10 +20,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import bot
-from bot.config import EngineSection, Settings
+from bot.config import EngineSection, Settings, load
 from bot.config.engine import engine_settings
 from bot.core.asking.wish import Wish
-from bot.shell import demo, imagine, info
+from bot.shell import demo, imagine, info, models
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
@@ -97,15 +97,16 @@ def test_the_version_is_printed() -> None:
     assert (done.returncode, done.stdout) == (0, f"easel {bot.__version__}\n")
 
 
-@pytest.mark.parametrize("module", ["bot.shell.cli", "bot.__main__"])
-def test_the_entry_is_light(module: str) -> None:
-    """What the console script loads holds no Discord, no database, no torch and no settings."""
+def test_the_entry_is_light() -> None:
+    """What the console script and `python -m bot` load holds no Discord, no database, no torch and no settings."""
     heavy = {"discord", "aiosqlite", "sqlite3", "torch", "diffusers", "pydantic", "simcord"}
 
-    assert loaded_by(f"import {module}") & heavy == set()
+    assert loaded_by("import bot.shell.cli, bot.__main__") & heavy == set()
 
 
-def test_the_folder_of_models(tmp_path: Path) -> None:
+def test_the_folder_of_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A file is added, listed and verified; what is broken is told with exit code 1, and nothing is a traceback."""
     names = ("model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.x")
     shapes = {names[0]: [1, 4, 1, 1], names[1]: [0], "cond_stage_model.transformer.text_model.x": [0]}
@@ -116,40 +117,42 @@ def test_the_folder_of_models(tmp_path: Path) -> None:
     text = json.dumps(header).encode()
     file = tmp_path / "[red] dream.safetensors"
     file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(16))
-    environ = {"EASEL_DATA_DIR": "data", "EASEL_ENGINE_OFFLINE": "true", "HF_HUB_CACHE": str(tmp_path)}
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    settings = {"EASEL_DATA_DIR": "data", "EASEL_ENGINE_OFFLINE": "true"}
 
-    added = easel("models", "add", file.name, environ=environ)
+    added = easel("models", "add", file.name, environ=settings)
     assert added.returncode == 0, added.stderr
     assert "choose it with “/imagine model: [red] dream”" in added.stdout
     assert "! A Stable Diffusion 1.x model in one file needs a few small files" in added.stdout
-    listed = easel("models", "list", environ=environ)
-    assert re.search(r"\[red\] dream +checkpoint +sd +512x512 +\d", listed.stdout), listed.stdout
+
+    def told(action: str, name: str | None = None) -> tuple[int, str, str]:
+        code = models.tend(load(None, settings), action, name)
+        return code, *capfd.readouterr()
+
+    code, listed, _ = told("list")
+    assert code == 0
+    assert re.search(r"\[red\] dream +checkpoint +sd +512x512 +\d", listed), listed
     place = tmp_path / "data" / "models" / "checkpoints" / file.name
     place.write_bytes(place.read_bytes()[:-1] + b"x")
-    verified = easel("models", "verify", "[red] dream", environ=environ)
-    assert verified.returncode == 1
-    assert verified.stdout.startswith("✘ [red] dream.safetensors: Its SHA-256 is ")
-    unknown = easel("models", "verify", "blue", environ=environ)
-    assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert unknown.stderr == "There is nothing called “blue”: easel models list shows the names.\n"
+    code, verified, _ = told("verify", "[red] dream")
+    assert code == 1
+    assert verified.startswith("✘ [red] dream.safetensors: Its SHA-256 is ")
+    assert told("verify", "blue") == (
+        1,
+        "",
+        "There is nothing called “blue”: easel models list shows the names.\n",
+    )
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "bot.app",
-        "bot.shell.demo",
-        "bot.shell.imagine",
-        "bot.shell.doctor.report",
-        "bot.shell.info",
-        "bot.shell.models",
-        "engine.process",
-        "workshop.rehearsal.chaos.storms",
-    ],
-)
-def test_the_bot_never_loads_torch(module: str) -> None:
+def test_the_bot_never_loads_torch() -> None:
     """The bot's process stays small: torch and its friends live in the engine's child alone."""
-    assert loaded_by(f"import {module}") & {"torch", "diffusers", "transformers", "huggingface_hub"} == set()
+    modules = (
+        *("bot.app", "bot.shell.demo", "bot.shell.imagine", "bot.shell.doctor.report", "bot.shell.info"),
+        *("bot.shell.models", "engine.process", "workshop.rehearsal.chaos.storms"),
+    )
+    heavy = {"torch", "diffusers", "transformers", "huggingface_hub"}
+
+    assert loaded_by(f"import {', '.join(modules)}") & heavy == set()
 
 
 def test_every_command_explains_itself() -> None:
@@ -188,10 +191,20 @@ def test_a_wrong_command_line_exits_2(words: list[str]) -> None:
     assert CliRunner().invoke(app, words).exit_code == 2
 
 
+def a_wrong_file(folder: Path) -> None:
+    (folder / "easel.toml").write_text("[engine]\nslots = 0\nmodell = 1\n")
+
+
+def assert_told(code: int, out: str, err: str) -> None:
+    assert (code, out) == (78, "")
+    assert "engine.slots: found 0" in err
+    assert "did you mean engine.model?" in err
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize(
     "command",
     [
-        ["run"],
         ["demo"],
         ["imagine", "a"],
         ["doctor"],
@@ -204,14 +217,19 @@ def test_a_wrong_command_line_exits_2(words: list[str]) -> None:
 )
 def test_a_wrong_configuration_exits_78(tmp_path: Path, command: list[str]) -> None:
     """Every command that reads settings tells what is wrong with them, without a traceback, and exits 78."""
-    (tmp_path / "easel.toml").write_text("[engine]\nslots = 0\nmodell = 1\n")
-    done = easel(*command)
+    a_wrong_file(tmp_path)
+    done = CliRunner().invoke(app, command)
 
-    assert done.returncode == 78
-    assert "engine.slots: found 0" in done.stderr
-    assert "did you mean engine.model?" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert_told(done.exit_code, done.stdout, done.stderr)
+    assert isinstance(done.exception, SystemExit)
+
+
+def test_a_bot_with_a_wrong_configuration_exits_78(tmp_path: Path) -> None:
+    """So does the process of the bot itself, which listens to signals before it reads any settings."""
+    a_wrong_file(tmp_path)
+    done = easel("run")
+
+    assert_told(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("command", ["run", "sync"])

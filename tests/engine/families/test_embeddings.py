@@ -188,30 +188,36 @@ def spelled_out(text: str) -> str:
     return text
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a red {Fox}",
-        "{Fox}",
-        "a {Fox}.",
-        "({Fox}), [{ZorgNeg}]",
-        "{Fox},{ZorgNeg};{v2}",
-        "“{Fox}” or '{Fox}'s",
-        "a red {ZorgNeg} in {zorg}, {Zorg Neg}",
-        "{bad-hands}, {BAD-hands-5}, {bad-hands}",
-        "{easy.Fox} and {Fox}. {v2}!",
-        "{x_y} {100%} {Plus+} {name (2)} {[old]} {~d+}",
-        "{ÄÖ}, red",
-        "a red fox2 and foxes",
-        "superfox, fox_1, _fox, foxfox",
-        "red-fox, fox-red, x.fox, fox.v2x",
-        "zorgnegs zorgneg2 2zorgneg",
-        "bad-hands-51 xbad-hands bad-hand",
-        "v21, v2a, 2v2",
-    ],
+TEXTS = (
+    "a red {Fox}",
+    "{Fox}",
+    "a {Fox}.",
+    "({Fox}), [{ZorgNeg}]",
+    "{Fox},{ZorgNeg};{v2}",
+    "“{Fox}” or '{Fox}'s",
+    "a red {ZorgNeg} in {zorg}, {Zorg Neg}",
+    "{bad-hands}, {BAD-hands-5}, {bad-hands}",
+    "{easy.Fox} and {Fox}. {v2}!",
+    "{x_y} {100%} {Plus+} {name (2)} {[old]} {~d+}",
+    "{ÄÖ}, red",
+    "a red fox2 and foxes",
+    "superfox, fox_1, _fox, foxfox",
+    "red-fox, fox-red, x.fox, fox.v2x",
+    "zorgnegs zorgneg2 2zorgneg",
+    "bad-hands-51 xbad-hands bad-hand",
+    "v21, v2a, 2v2",
 )
-@pytest.mark.parametrize("weighed", ["", "({}:1.2)", "a (red:1.3) {}", "{} a [red]"])
-@pytest.mark.parametrize("case", [str, str.lower, str.upper, str.swapcase])
+WEIGHED = ("", "({}:1.2)", "a (red:1.3) {}", "{} a [red]")
+CASES = (str, str.lower, str.upper, str.swapcase)
+SQUARE = [
+    (text, WEIGHED[(row + column) % len(WEIGHED)], case)
+    for row, text in enumerate(TEXTS)
+    for column, case in enumerate(CASES)
+]
+"""Every text in all capitals and in all weights, and all capitals in all weights: each two together, once."""
+
+
+@pytest.mark.parametrize(("text", "weighed", "case"), SQUARE)
 def test_a_name_counts_where_it_is_a_word_of_its_own(
     knowing: SdFamily, by_hand: Any, text: str, weighed: str, case: Callable[[str], str]
 ) -> None:

@@ -268,8 +268,25 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize(("each", "alphas"), [(False, True), (True, True), (True, False)])
-@pytest.mark.parametrize(("name", "which"), FILES)
+ALIKE = [
+    pytest.param(name, which, each, alphas, id=f"{name}, {which}, {told}")
+    for name, which in (
+        ("kohya", "sd"),
+        ("kohya xl", "sdxl"),
+        ("diffusers with alphas", "sd"),
+        ("diffusers 0.14", "sdxl"),
+        ("peft in its part", "sdxl"),
+        ("ComfyUI", "sd"),
+    )
+    for each, alphas, told in ((False, True, "one for all"), (True, False, "no alphas"))
+]
+"""What the file says of rank and alpha is read behind the names, and by them alone: one layout of each way is enough."""
+
+
+@pytest.mark.parametrize(
+    ("name", "which", "each", "alphas"),
+    [*(pytest.param(*file.values, True, True, id=file.id) for file in FILES), *ALIKE],
+)
 def test_every_layer_gets_alpha_by_rank(
     pipes: Mapping[Which, Any],
     switched: Callable[..., Loras],

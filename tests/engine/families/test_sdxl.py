@@ -128,7 +128,8 @@ def test_alone_and_in_a_crowd(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path,
     """Neighbours, and one of them cancelled on the way, never show; nothing was served in another mode."""
     from engine.pictures import metadata
 
-    requests = {number: request for number, request in crowd_of(model_xl).items() if request.images == 1}
+    single = {number: request for number, request in crowd_of(model_xl).items() if request.images == 1}
+    requests = dict([*single.items()][::2])  # all of them, in exact, are compared with pipe above
 
     def drawn(numbers: list[int], name: str) -> dict[int, bytes]:
         bench = Bench(SdxlFamily(pipe_xl), model_xl, tmp_path / name, slots=4, mode=mode, rows=4)
