@@ -84,7 +84,7 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
         sentence = "Something went wrong on our side and was logged: please try again."
     await tell(interaction, sentence)
     if isinstance(cause, Unusable):
-        await interaction.client.services.dispatcher.warn_of_damage(str(cause))
+        await interaction.client.services.dispatcher.errands.warn_of_damage(str(cause))
 
 
 def _cause(error: BaseException) -> BaseException:
