@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
 from bot.core.engines.watch import Deadlines
+from bot.core.happenings import Happening, Happenings, StoreDamaged
 from bot.core.housekeeping import Rounds, Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.line.retries import Retries
@@ -31,6 +33,7 @@ from bot.core.news import News
 from bot.core.ports import Clock
 from bot.core.spool import Spool
 from bot.store import Store
+from bot.vitals import journal
 from bot.vitals.health import Health, Signs, Vigilance, notify
 from engine.contract import EngineSettings
 
@@ -72,7 +75,15 @@ class App:
     ) -> None:
         self.settings = settings
         self._timings = timings = timings or Timings()
-        self._fleet = FleetOfOne(EngineClient(engine, deadlines=timings.deadlines, patience=timings.patience))
+        self._happenings = Happenings(journal.write)
+        self._fleet = FleetOfOne(
+            EngineClient(
+                engine,
+                deadlines=timings.deadlines,
+                patience=timings.patience,
+                tell=self._happenings.tell,
+            )
+        )
         self._clock = clock or SystemClock()
         self._supervised = supervised
         self._fetch = fetch
@@ -104,9 +115,15 @@ class App:
             pauses=self._timings.pauses,
         )
         self._tell_operator = delivery.tell_operator
+        self._happenings.listen(partial(_end_with_damage, client))
         doors, catalogue = Doors(), Catalogue(self._fleet)
         admission = Admission(
-            store=store, catalogue=catalogue, clock=self._clock, settings=self.settings, doors=doors
+            store=store,
+            catalogue=catalogue,
+            clock=self._clock,
+            settings=self.settings,
+            doors=doors,
+            tell=self._happenings.tell,
         )
         dispatcher = self._dispatcher = Dispatcher(
             store=store,
@@ -116,7 +133,7 @@ class App:
             spool=Spool(self.settings.spool),
             doors=doors,
             retries=self._timings.retries,
-            on_damage=client.end_for_its_database,
+            tell=self._happenings.tell,
         )
         client.services = Services(
             catalogue=catalogue,
@@ -134,19 +151,23 @@ class App:
         )
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
+        self._look_after(client, store, tell_operator=delivery.tell_operator)
+        # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
+        notify("READY=1")
+
+    def _look_after(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
+        """What goes on for as long as the bot runs."""
         chores = keep_house(
             store,
             self.settings,
             clock=self._clock,
-            tell_operator=delivery.tell_operator,
+            tell_operator=tell_operator,
             rounds=self._timings.rounds,
         )
         self._begin(chores)
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
             self._begin(Health(self.settings.data_dir, signs, vigilance=self._timings.vigilance).watch())
-        # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
-        notify("READY=1")
 
     async def _sync(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
         """Pushes the commands; where Discord takes them only later, the bot starts with those it has."""
@@ -186,6 +207,11 @@ class App:
         if self._store is not None:
             await self._store.close()
             self._store = None
+
+
+def _end_with_damage(client: EaselClient, happening: Happening) -> None:
+    if isinstance(happening, StoreDamaged):
+        client.end_for_its_database(happening.problem)
 
 
 def _chore_ended(task: asyncio.Task[None]) -> None:

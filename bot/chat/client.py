@@ -223,7 +223,7 @@ class EaselClient(discord.Client):
             await self.services.dispatcher.guild_left(guild_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        self.services.dispatcher.guild_joined(guild.id)
+        self.services.dispatcher.endings.guild_joined(guild.id)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """We were removed; for a mere outage of the server Discord's library has another event."""

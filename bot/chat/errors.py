@@ -106,7 +106,7 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
         sentence = problems.our_fault(to)
     await tell(interaction, sentence)
     if isinstance(cause, Unusable):
-        await interaction.client.services.dispatcher.warn_of_damage(str(cause))
+        await interaction.client.services.dispatcher.errands.warn_of_damage(str(cause))
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -22,6 +22,7 @@ from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
+from bot.core.happenings import Actor, Happening, Happenings
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.line.retries import Retries
 from bot.core.news import News
@@ -29,6 +30,7 @@ from bot.core.ports import Progress, Undeliverable
 from bot.core.spool import Spool
 from bot.job import Action, Asker, Job, JobState, Origin, Reason
 from bot.store import Store
+from bot.vitals import journal
 from engine.contract import EngineSettings, FakeSettings
 from tests.kit import said
 from workshop.rehearsal.props import GUILD, TestClock, picture
@@ -37,6 +39,7 @@ PATIENCE_S = 20.0
 BUSY_TIMEOUT_S = 0.05
 SHORT = Timings(patience=Patience(backoff_s=(0.02,), pause_s=0.02), retries=Retries(pause_s=0.02))
 """Restarts and repeated writes come soon."""
+ADA = Actor(user_id=77, name="Ada")
 _interactions = itertools.count(1)
 QUICK = FakeSettings()
 SLOW = FakeSettings(step_s=0.02, slots=1)
@@ -116,6 +119,8 @@ class Rig:
         self.delivery = RecordingDelivery()
         self.settings = settings
         self.timings = timings
+        self.happened: list[Happening] = []
+        self.happenings = Happenings(journal.write, self.happened.append)
         self.fake = fake
         self.store: Store
         self.fleet: FleetOfOne
@@ -150,6 +155,7 @@ class Rig:
             clock=self.clock,
             settings=self.settings,
             doors=self.doors,
+            tell=self.happenings.tell,
         )
         self.dispatcher = Dispatcher(
             store=self.store,
@@ -159,6 +165,7 @@ class Rig:
             spool=self.new_spool(),
             doors=self.doors,
             retries=self.timings.retries,
+            tell=self.happenings.tell,
         )
         await self.dispatcher.start()
         if ready:
@@ -175,6 +182,7 @@ class Rig:
             EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
             deadlines=self.timings.deadlines,
             patience=self.timings.patience,
+            tell=self.happenings.tell,
         )
 
     async def stop(self) -> None:

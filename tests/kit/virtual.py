@@ -69,6 +69,7 @@ class VirtualRig(Rig):
             EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
             deadlines=self.timings.deadlines,
             patience=self.timings.patience,
+            tell=self.happenings.tell,
             start=self.machine.start,
             monotonic=asyncio.get_running_loop().time,
         )

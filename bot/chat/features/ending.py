@@ -13,6 +13,7 @@ from bot.chat.look.job_view import fetched_view
 from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.refused import Refused
+from bot.core.happenings import Actor
 from bot.core.ports import Irremovable
 from bot.core.spool import all_intact
 from bot.job import Job, JobState
@@ -26,7 +27,7 @@ async def delete(interaction: Interaction, job: Job, _image: int | None) -> None
     if not job.state.is_final:
         raise UserError(problems.not_finished)
     try:
-        await interaction.client.services.dispatcher.delete(job)
+        await interaction.client.services.dispatcher.endings.delete(job, by=_actor(interaction))
     except Irremovable as problem:
         raise UserError(partial(not_removed, problem)) from problem
     await say_done(interaction)
@@ -35,8 +36,7 @@ async def delete(interaction: Interaction, job: Job, _image: int | None) -> None
 async def cancel(interaction: Interaction, job: Job, _image: int | None) -> None:
     if not _may_moderate(interaction, job):
         raise UserError(problems.may_not_cancel)
-    by = f"<@{interaction.user.id}>"
-    if not await interaction.client.services.dispatcher.cancel(job.id, by=by):
+    if not await interaction.client.services.dispatcher.cancel(job.id, by=_actor(interaction)):
         done = job.state in (JobState.RENDERED, JobState.DELIVERED)
         raise UserError(problems.finished_before if done else problems.over_before)
     await say_done(interaction)
@@ -61,6 +61,10 @@ async def fetch(interaction: Interaction, job: Job, _image: int | None) -> None:
 
 def _may_moderate(interaction: Interaction, job: Job) -> bool:
     return interaction.user.id == job.user_id or interaction.permissions.manage_messages
+
+
+def _actor(interaction: Interaction) -> Actor:
+    return Actor(user_id=interaction.user.id, name=f"<@{interaction.user.id}>")
 
 
 FEATURE = Feature(presses={Verb.CANCEL: cancel, Verb.DELETE: delete, Verb.FETCH: fetch})

@@ -22,6 +22,7 @@ from bot.core.asking.policy import (
 from bot.core.asking.refused import Blocked, DaySpent, DiskFull, InputGone, Refused
 from bot.core.asking.wish import Wish
 from bot.core.doors import Doors
+from bot.core.happenings import JobAccepted, JobFetched, Listener
 from bot.core.held_up import Closing
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
@@ -47,13 +48,21 @@ class Admission:
     """Commands and buttons alike come through here."""
 
     def __init__(
-        self, *, store: Store, catalogue: Catalogue, clock: Clock, settings: Settings, doors: Doors
+        self,
+        *,
+        store: Store,
+        catalogue: Catalogue,
+        clock: Clock,
+        settings: Settings,
+        doors: Doors,
+        tell: Listener,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._clock = clock
         self._settings = settings
         self._doors = doors
+        self._tell = tell
 
     async def why_not(
         self, request: GenerationRequest, *, asker: Asker, model: ModelInfo | None = None
@@ -136,7 +145,7 @@ class Admission:
         if isinstance(admitted, Refusal):
             return _explained(admitted, verdict, await self.allowance(asker))
         reach(Failpoint.ADMITTED)
-        log.info("job_accepted", job=admitted.id, user=asker.user_id, guild=asker.guild_id, cost=verdict.cost)
+        self._tell(JobAccepted(job=admitted))
         return admitted
 
     async def settle_fetch(self, job: Job, *, asker: Asker) -> Job | Refused:
@@ -151,6 +160,8 @@ class Admission:
         paid = await self._store.jobs.fetched(
             job, charged=price, day=(day.start, day.end), credits_per_day=limits.credits_per_day
         )
+        if paid is not None:
+            self._tell(JobFetched(job=paid))
         now = paid or await self._store.jobs.get(job.id)
         if now is not None and now.state is JobState.DELIVERED:  # or by a second press in this moment
             return now

@@ -18,6 +18,7 @@ from bot.core.engines.generation import Generation, Lost, Start
 from bot.core.engines.restarts import Patience, Restarts
 from bot.core.engines.status import EngineStatus, Phase
 from bot.core.engines.watch import Deadlines, Watch
+from bot.core.happenings import EngineDied, EngineGotReady, EngineRests, Listener
 from engine.contract import (
     EXIT_DEVICE_LOST,
     Broken,
@@ -57,6 +58,7 @@ class EngineClient:
         *,
         deadlines: Deadlines | None = None,
         patience: Patience | None = None,
+        tell: Listener = lambda _happening: None,
         start: Start = generation.start,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,6 +69,7 @@ class EngineClient:
         self.described = asyncio.Event()
         """Set once it is known what the engine offers, or that it is broken."""
         self._settings: EngineSettings = settings
+        self._tell = tell
         self._start = start
         self._now = monotonic
         self._watch = Watch(deadlines or Deadlines())
@@ -179,7 +182,7 @@ class EngineClient:
         self._was_ready, self._last_words, self._reading = True, "", None
         self._restarts.ready(self._now())
         self._settings = pinned(self._settings, ready)
-        _log_ready(ready)
+        self._tell(EngineGotReady(ready=ready))
 
     def _receive_broken(self, broken: Broken) -> None:
         log.error("engine_broken", reason=broken.reason)
@@ -196,7 +199,7 @@ class EngineClient:
         self._watch.started(self._now())
         if self.status.phase is Phase.BROKEN:
             return
-        log.warning("engine_died", exitcode=lost.exitcode, reading=lost.reading)
+        self._tell(EngineDied(exitcode=lost.exitcode, reading=lost.reading))
         if self.status.is_ready or not self._last_words:
             self._last_words = _how_it_ended(lost)
         self._plan_restart()
@@ -213,7 +216,7 @@ class EngineClient:
             self._spawn()
             return
         patience, reason, deaths = self._patience, self._last_words, self._restarts.deaths
-        log.error("engine_paused", deaths=deaths, for_s=patience.pause_s, reason=reason)
+        self._tell(EngineRests(reason=reason, deaths=deaths, for_s=patience.pause_s))
         self.status = EngineStatus(
             phase=Phase.PAUSED, reason=reason, again_s=patience.pause_s, models=self.status.models
         )
@@ -256,12 +259,3 @@ def _end_of(lost: Lost) -> str:
             return f"Its process was ended by signal {-code}."
         case _:
             return f"Its process ended with exit code {lost.exitcode}."
-
-
-def _log_ready(ready: Ready) -> None:
-    models = ", ".join(model.id for model in ready.models)
-    log.info("engine_ready", device=ready.device, dtype=ready.dtype, models=models, slots=ready.slots)
-    for note in ready.notes:
-        log.info("engine_note", text=note)
-    for warning in ready.warnings:
-        log.warning("engine_warning", text=warning)

@@ -1,4 +1,4 @@
-"""The life of a job once it is admitted: queue, submit, track, deliver, settle, recover. Knows no Discord and no SQL.
+"""The life of a job once it is admitted: queue, submit, track, settle. Knows no Discord and no SQL, and no single engine.
 
 Every change of state is a guarded statement in the store; what is held in memory here (the line, who is
 aboard the engine) is rebuilt from the rows when the bot starts. Events are handled one after the other by
@@ -11,25 +11,39 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
 from bot.core.doors import Doors
 from bot.core.engines.client import Paused
 from bot.core.engines.fleet import Died, Fleet, Told, Victim
+from bot.core.happenings import (
+    Actor,
+    JobAbandoned,
+    JobBegun,
+    JobCancelled,
+    JobFailed,
+    JobQueued,
+    JobRendered,
+    JobRequeued,
+    JobUnanswered,
+    JobWithdrawn,
+    Listener,
+)
 from bot.core.held_up import HeldUp, held_up_by
 from bot.core.line.aboard import Aboard
 from bot.core.line.endings import REMOVED, Endings
+from bot.core.line.errands import Errands
 from bot.core.line.estimates import Pace
 from bot.core.line.fairness import FairQueue
+from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
-from bot.core.news import DatabaseDamaged, GpuPaused, ModelSetAside
+from bot.core.news import GpuPaused, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool
-from bot.job import TOKEN_LIFE_S, TRANSITIONS, Job, JobState, Reason, ReasonCode, price_of, work_of
+from bot.job import TRANSITIONS, Job, JobState, Reason, ReasonCode, price_of, work_of
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
 from engine.contract import (
@@ -50,7 +64,7 @@ from engine.contract.failpoints import Failpoint, reach
 log = structlog.get_logger(__name__)
 
 FAULTS_MAX = 2
-NOT_ANSWERED, TOO_LATE = Reason.of(ReasonCode.NOT_ANSWERED), Reason.of(ReasonCode.TOO_LATE)
+NOT_ANSWERED = Reason.of(ReasonCode.NOT_ANSWERED)
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
 
@@ -66,21 +80,35 @@ class Dispatcher:
         spool: Spool,
         doors: Doors,
         retries: Retries | None = None,
-        on_damage: Callable[[str], None] = lambda _sentence: None,
+        tell: Listener,
     ) -> None:
-        """`on_damage` is called, once, when promises can't be kept any more since the database is damaged."""
+        """`tell` hears what happens to jobs."""
         self.fleet = fleet
+        self._tell = tell
         self._doors = doors
         self._store = store
-        self._spool = spool
         self._delivery = delivery
         self._clock = clock
         self._retries = retries or Retries()
-        self._endings = Endings(
-            store=store, delivery=delivery, clock=clock, spool=spool, retries=self._retries
+        self.errands = Errands(delivery=delivery, tell=tell)
+        self.endings = Endings(
+            store=store,
+            delivery=delivery,
+            clock=clock,
+            spool=spool,
+            retries=self._retries,
+            errands=self.errands,
+            tell=tell,
         )
-        self._on_damage = on_damage
-        self._is_damaged = False
+        self._recovery = Recovery(
+            self,
+            store=store,
+            delivery=delivery,
+            clock=clock,
+            spool=spool,
+            endings=self.endings,
+            errands=self.errands,
+        )
         self._line = FairQueue()
         self._waiting: dict[int, Job] = {}
         self._aboard: dict[int, Aboard] = {}
@@ -90,9 +118,6 @@ class Dispatcher:
         self._last_step_at = 0.0
         self._inbox: deque[Told | None] = deque()
         self._drainer: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._moved = asyncio.Event()
-        """Set whenever a job or a task has ended."""
 
     # -------------------------------------------------------------- answers
 
@@ -104,10 +129,11 @@ class Dispatcher:
                 queued = await self._store.jobs.queued(job, message_id=message_id, now=self._clock.now())
         reach(Failpoint.QUEUED)
         if queued is None:
-            await self._endings.show_late(job, message_id)
+            await self.endings.show_late(job, message_id)
         else:
-            self._enqueue(queued)
-            if self._endings.is_out_of_reach(queued):  # removed in this moment
+            self._tell(JobQueued(job=queued))
+            self.enqueue(queued)
+            if self.endings.is_out_of_reach(queued):  # removed in this moment
                 await self.guild_left(queued.guild_id)
             self._post(None)
 
@@ -128,11 +154,12 @@ class Dispatcher:
                     ended = await self._store.jobs.cancelled(
                         job, reason=reason, charged=0, now=now, message_id=message_id
                     )
-        log.warning("job_unanswered", job=job.id)
+        self._tell(JobUnanswered(job=ended or job))
         if ended is not None and message_id is not None:
-            self._background(self._endings.show(ended))
+            self.errands.begin(self.endings.show(ended))
 
-    def _enqueue(self, job: Job) -> None:
+    def enqueue(self, job: Job) -> None:
+        """Behind those who were served less."""
         if job.attempt:  # it was aboard when the bot ended, or came back from an engine that had died before
             self.fleet.suspect(job.id)
         self._waiting[job.id] = job
@@ -188,7 +215,7 @@ class Dispatcher:
             return aboard.step.seconds_left
         return self._pace.seconds_for(aboard.work_left * len(self._aboard))
 
-    async def cancel(self, job_id: int, *, by: str) -> bool:
+    async def cancel(self, job_id: int, *, by: Actor) -> bool:
         """Cancels a job before it is drawn; `by` is named in the message. False when it is over already.
 
         A running one costs the share already done. The row says so before anybody is told: from then on neither what
@@ -198,9 +225,10 @@ class Dispatcher:
             if JobState.CANCELLED not in TRANSITIONS[job.state]:
                 return False
             charged, now = math.ceil(job.cost * self._share_done(job)), self._clock.now()
-            reason = Reason.of(ReasonCode.CANCELLED, by=by)
+            reason = Reason.of(ReasonCode.CANCELLED, by=by.name)
             ended = await self._store.jobs.cancelled(job, reason=reason, charged=charged, now=now)
             if ended is not None:  # else it went on in this moment
+                self._tell(JobCancelled(job=ended, by=by))
                 self._let_go(ended)
                 return True
         return False
@@ -219,7 +247,7 @@ class Dispatcher:
         else:
             self._forget(ended.id)
         if ended.message_id is not None and ended.shown_at is None:
-            self._background(self._endings.show(ended))
+            self.errands.begin(self.endings.show(ended))
 
     async def withdraw(self, *, guild_id: int, user_id: int) -> int:
         """Cancels what a person who was just blocked has waiting, refunded; what is drawn already goes on. How many."""
@@ -228,12 +256,13 @@ class Dispatcher:
             guild_id=guild_id, user_id=user_id, reason=reason, now=self._clock.now()
         )
         for job in ended:
+            self._tell(JobWithdrawn(job=job))
             self._let_go(job)
         return len(ended)
 
     async def guild_left(self, guild_id: int) -> None:
         """Removed from a server: what waits is cancelled, what runs ends; none of it is posted or charged."""
-        self._endings.guild_left(guild_id)
+        self.endings.guild_left(guild_id)
         ended: list[Job] = []
         try:
             async for attempt in self._retries.persistent():
@@ -241,74 +270,36 @@ class Dispatcher:
                     now = self._clock.now()
                     ended = await self._store.jobs.abandoned(guild_id=guild_id, reason=REMOVED, now=now)
         except Unusable as error:
-            self._meet_damage(error)
+            self.errands.meet_damage(error)
         for job in ended:
+            self._tell(JobAbandoned(job=job))
             self._let_go(job)
-
-    def guild_joined(self, guild_id: int) -> None:
-        self._endings.guild_joined(guild_id)
-
-    async def delete(self, job: Job) -> None:
-        """Takes a finished job's message and images away for good; it stays charged. Raises Irremovable.
-
-        What takes longer than an answer may goes on behind it, and after a restart.
-        """
-        if (rest := await self._endings.delete(job)) is not None:
-            self._background(rest)
 
     # -------------------------------------------------------------- start and stop
 
     async def start(self) -> None:
         """Takes up everything that was alive when the bot ended, then starts the engine."""
         self._pace = Pace(await self._store.history.recent(count=50))
-        await self._store.jobs.purge_tokens(before=self._clock.now() - TOKEN_LIFE_S)
-        for guild_id, user_id in await self._store.jobs.blocked():  # the bot was killed while they were
-            await self.withdraw(guild_id=guild_id, user_id=user_id)
-        for job in await self._store.jobs.live():
-            await self._recover(job)
-        for work in await self._endings.owed():
-            self._background(work)
+        await self._recovery.take_up()
         self.fleet.start(self._post)
-
-    async def _recover(self, job: Job) -> None:
-        match job.state:
-            case JobState.ACCEPTED:
-                self._background(self._recover_accepted(job))
-            case JobState.QUEUED:
-                self._enqueue(job)
-            case JobState.RUNNING:  # a restart of the bot is nobody's fault
-                await self._back_in_line(job, faults=job.faults)
-            case JobState.RENDERED:
-                if await self._spool.are_intact(job.images):
-                    self._background(self._endings.deliver(job))
-                else:
-                    await self._back_in_line(job, faults=job.faults)
-            case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
-                pass
 
     def answer_unknown(self, job: Job) -> None:
         """Discord may or may not have taken the answer: it is looked for, and the job runs or is refunded."""
-        self._background(self._recover_accepted(job))
+        self._recovery.look_for_answer(job)
 
-    async def _recover_accepted(self, job: Job) -> None:
-        message_id = await self._delivery.find_answer(job)
-        if message_id is None:
-            await self.unanswered(job)
-        elif job.token is None:
-            await self.unanswered(job, reason=TOO_LATE, message_id=message_id)
-        else:
-            await self.answered(job, message_id)
-
-    async def _back_in_line(self, job: Job, *, faults: int) -> None:
+    async def back_in_line(self, job: Job, *, faults: int) -> None:
+        """It was in the hands of an engine that is gone."""
         queued = await self._store.jobs.requeued(job, faults=faults)
         was_aboard = self._aboard.pop(job.id, None) is not None
         if queued is None:  # cancelled in this moment
             self._forget(job.id)
-        elif was_aboard:
+            return
+        self._tell(JobRequeued(job=queued))
+        if was_aboard:
             self._waiting[job.id] = queued
             self._line.put_back(job.id)
         else:
-            self._enqueue(queued)
+            self.enqueue(queued)
 
     async def drain(self, *, limit_s: float) -> None:
         """Nothing new is taken or begun; returns when what was begun has ended and was told, or after `limit_s`."""
@@ -318,17 +309,17 @@ class Dispatcher:
             async with asyncio.timeout(limit_s):
                 if self._drainer is not None:  # it may be about to begin one
                     await asyncio.wait({self._drainer})
-                while self._aboard or self._tasks:
-                    self._moved.clear()
-                    await self._moved.wait()
+                while self._aboard or self.errands:
+                    self.errands.moved.clear()
+                    await self.errands.moved.wait()
 
     async def stop(self) -> None:
         """Ends the engine and our own tasks. Rows keep their states, so that the next start resumes."""
         await self.fleet.stop()
-        tasks = [*self._tasks, *([self._drainer] if self._drainer else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._drainer is not None:
+            self._drainer.cancel()
+            await asyncio.gather(self._drainer, return_exceptions=True)
+        await self.errands.stop()
         self._inbox.clear()
 
     # -------------------------------------------------------------- events
@@ -346,13 +337,13 @@ class Dispatcher:
             try:
                 await (self._fill() if event is None else self._handle(event))
             except Unusable as error:  # it would never be handled, and must not hold up all others
-                self._meet_damage(error)
+                self.errands.meet_damage(error)
                 self._drop(event)
             except DatabaseError as error:  # a stranger's lock, a full disk: the event waits, in order
                 log.error("store_unavailable", error=str(error))
                 refusals += 1
                 if refusals % self._retries.refusals_max == 0:
-                    self._background(self.warn_of_damage(str(error), is_tried_on=True))
+                    self.errands.begin(self.errands.warn_of_damage(str(error), is_tried_on=True))
                 await asyncio.sleep(self._retries.pause_s)
                 continue
             except Exception:  # a bug in one event must not stop all others
@@ -389,7 +380,7 @@ class Dispatcher:
                         again_s=event.again_s,
                         waiting=len(self._waiting),
                     )
-                    self._background(self._delivery.tell_operator(news))
+                    self.errands.begin(self._delivery.tell_operator(news))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
                 aboard = self._aboard.get(event.job_id)
                 if aboard is not None and aboard.job.attempt == event.attempt:
@@ -443,20 +434,20 @@ class Dispatcher:
             return
         self._forget(job.id)
         if rendered is not None:
-            log.info("job_rendered", job=job.id, seconds=round(event.seconds, 2))
-            self._background(self._endings.deliver(rendered))
+            self._tell(JobRendered(job=rendered, seconds=event.seconds))
+            self.errands.begin(self.endings.deliver(rendered))
 
     async def _fail(self, job: Job, reason: Reason) -> None:
         failed = await self._store.jobs.failed(job, reason=reason, now=self._clock.now())
         self._forget(job.id)
         if failed is not None:
-            log.warning("job_failed", job=job.id, reason=str(reason))
-            self._background(self._endings.show(failed))
+            self._tell(JobFailed(job=failed, reason=reason))
+            self.errands.begin(self.endings.show(failed))
 
     def _leave(self, job: Job) -> None:
         """The engine has let go of a job whose row was over before."""
         self._forget(job.id)
-        self._background(self._endings.forget_files(job))
+        self.errands.begin(self.endings.forget_files(job))
 
     async def _died(self, died: Died) -> None:
         """An engine died. A job that was alone carries a fault; of several, each must clear itself alone."""
@@ -477,7 +468,7 @@ class Dispatcher:
         for job in [*self.line(), *self._jobs_of(victims)]:
             if job.request.model == model and job.id not in self._cancelled:
                 await self._fail(job, Reason.of(ReasonCode.SET_ASIDE, model=model))
-        self._background(self._delivery.tell_operator(ModelSetAside(model=model)))
+        self.errands.begin(self._delivery.tell_operator(ModelSetAside(model=model)))
 
     async def _take_back(self, job: Job, victim: Victim) -> None:
         faults = job.faults + victim.was_alone
@@ -487,7 +478,7 @@ class Dispatcher:
             await self._fail(job, Reason.of(ReasonCode.DIED_TWICE))
             self.fleet.blame(job.id)
         else:
-            await self._back_in_line(job, faults=faults)
+            await self.back_in_line(job, faults=faults)
 
     # -------------------------------------------------------------- the line moves
 
@@ -501,6 +492,7 @@ class Dispatcher:
             if running is None:
                 continue
             reach(Failpoint.TAKEN)
+            self._tell(JobBegun(job=running))
             self._aboard[job_id] = Aboard(job=running)
             self.fleet.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
             reach(Failpoint.SUBMITTED)
@@ -534,7 +526,7 @@ class Dispatcher:
         self.fleet.forget(job_id)
         self._cancelled.discard(job_id)
         self._line.ended(job_id)
-        self._moved.set()
+        self.errands.moved.set()
         self._post(None)
 
     # -------------------------------------------------------------- telling people
@@ -552,36 +544,6 @@ class Dispatcher:
     def _show_line(self) -> None:
         for job in self.line()[:PLACES_SHOWN]:
             self._show(job)
-
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._moved.set()
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if isinstance(error, Unusable):
-            self._meet_damage(error)
-        else:
-            log.error("background_task_failed", exc_info=error)
-
-    def _meet_damage(self, error: Unusable) -> None:
-        """What was promised can't be written down any more: the operator is told, once, and has to act."""
-        log.error("store_damaged", error=str(error))
-        if not self._is_damaged:
-            self._is_damaged = True
-            self._background(self._tell_damage(str(error)))
-
-    async def _tell_damage(self, problem: str) -> None:
-        await self.warn_of_damage(problem)
-        self._on_damage(problem)
-
-    async def warn_of_damage(self, problem: str, *, is_tried_on: bool = False) -> None:
-        """Tells the operator what is the matter with the database: the same problem at most once an hour."""
-        await self._delivery.tell_operator(DatabaseDamaged(problem=problem, is_tried_on=is_tried_on))
 
 
 def _why_not_drawn(job: Job) -> str | None:

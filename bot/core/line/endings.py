@@ -12,6 +12,15 @@ from typing import Any
 
 import structlog
 
+from bot.core.happenings import (
+    Actor,
+    DeletionAsked,
+    JobDeleted,
+    JobDelivered,
+    JobUndeliverable,
+    Listener,
+)
+from bot.core.line.errands import Errands
 from bot.core.line.retries import Retries
 from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
 from bot.core.spool import Spool
@@ -28,13 +37,23 @@ REMOVED = Reason.of(ReasonCode.REMOVED)
 
 class Endings:
     def __init__(
-        self, *, store: Store, delivery: Delivery, clock: Clock, spool: Spool, retries: Retries
+        self,
+        *,
+        store: Store,
+        delivery: Delivery,
+        clock: Clock,
+        spool: Spool,
+        retries: Retries,
+        errands: Errands,
+        tell: Listener,
     ) -> None:
         self._store = store
         self._delivery = delivery
         self._clock = clock
         self._spool = spool
         self._retries = retries
+        self._errands = errands
+        self._tell = tell
         self._left: set[int] = set()
         """Guilds that the bot was removed from: nothing is posted there, and nothing charged."""
 
@@ -72,13 +91,12 @@ class Endings:
                 else:
                     ended = await self._store.jobs.delivered(job, message_id=message_id, now=now)
         if problem is None:
-            log.info("job_delivered", job=job.id)
-        else:
-            log.info("job_undeliverable", job=job.id, problem=str(problem))
-        if problem is not None and ended is not None:
-            await self.show(ended)
-        else:
+            if ended is not None:
+                self._tell(JobDelivered(job=ended))
             reach(Failpoint.DELIVERED)
+        elif ended is not None:
+            self._tell(JobUndeliverable(job=ended, reason=problem))
+            await self.show(ended)
 
     async def show(self, job: Job) -> None:
         """Tells the end of a failed or cancelled job, whose row is settled: a message nobody can write harms nobody."""
@@ -109,10 +127,11 @@ class Endings:
 
     # -------------------------------------------------------------- deletions
 
-    async def delete(self, job: Job) -> Coroutine[Any, Any, None] | None:
-        """Takes message and images away for good; the row says so first. What takes longer is returned, to go on with.
+    async def delete(self, job: Job, *, by: Actor) -> None:
+        """Takes a finished job's message and images away for good; it stays charged. The row says so first.
 
-        Raises Irremovable where the message can't go: then everything stays what it was.
+        What takes longer than an answer may goes on behind it, and after a restart. Raises Irremovable where the message
+        can't go: then everything stays what it was.
         """
         await self._store.jobs.mark_deleted(job.id, now=self._clock.now())
         try:
@@ -122,9 +141,11 @@ class Endings:
             await self._store.jobs.unmark_deleted(job.id)
             raise
         except TimeoutError:
-            return self._remove(job)
+            self._tell(DeletionAsked(job=job, by=by))
+            self._errands.begin(self._remove(job))
+            return
+        self._tell(DeletionAsked(job=job, by=by))
         await self._clear(job)
-        return None
 
     async def _remove(self, job: Job) -> None:
         """What was promised goes, even if its message has to stay."""
@@ -140,7 +161,7 @@ class Endings:
         async for attempt in self._retries.persistent():
             with attempt:
                 await self._store.jobs.mark_removed(job.id, now=self._clock.now())
-        log.info("job_deleted", job=job.id)
+        self._tell(JobDeleted(job=job))
 
     async def forget_files(self, job: Job) -> None:
         """Nobody will ask for what an engine drew of this job."""

@@ -55,7 +55,7 @@ async def _never_back(self: Dispatcher, job: Job, *, faults: int) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "name", "bug"),
-    [(Endings, "owed", _nothing), (Dispatcher, "_back_in_line", _never_back)],
+    [(Endings, "owed", _nothing), (Dispatcher, "back_in_line", _never_back)],
     ids=["ends that are owed are forgotten", "jobs of a dead engine are forgotten"],
 )
 def test_bugs_are_noticed(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, bug: object) -> None:

@@ -22,6 +22,7 @@ from bot.core.asking.catalogue import Catalogue
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
+from bot.core.happenings import Happenings
 from bot.job import Asker, Job, Origin
 from bot.store import Store
 from engine.contract import EngineSettings
@@ -90,7 +91,12 @@ class Bench:
         fleet = FleetOfOne(EngineClient(EngineSettings(model="fake", spool=str(folder))))
         self.store = store
         self.admission = Admission(
-            store=store, catalogue=Catalogue(fleet), clock=TestClock(), settings=settings, doors=Doors()
+            store=store,
+            catalogue=Catalogue(fleet),
+            clock=TestClock(),
+            settings=settings,
+            doors=Doors(),
+            tell=Happenings().tell,
         )
         self.audits: list[float] = []
 

@@ -18,6 +18,7 @@ from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
+from bot.core.happenings import Actor, Happenings
 from bot.core.line.dispatcher import FAULTS_MAX, Dispatcher
 from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
@@ -41,6 +42,7 @@ from workshop.rehearsal.simulation.world import (
 )
 
 JOBS, PEOPLE, SLOTS, PENDING, CREDITS = 9, 3, 3, 4, 7
+SOMEBODY = Actor(user_id=0, name="somebody")
 ASKING_S = 40.0
 CALM_S = 4 * 3600.0
 SETTINGS = Settings(
@@ -96,9 +98,14 @@ class Play:
             history=History(database),
         )
         self.life = life
-        doors, clock = Doors(), Clock(world)
+        doors, clock, tell = Doors(), Clock(world), Happenings().tell
         self.admission = Admission(
-            store=store, catalogue=Catalogue(self.fleet), clock=clock, settings=SETTINGS, doors=doors
+            store=store,
+            catalogue=Catalogue(self.fleet),
+            clock=clock,
+            settings=SETTINGS,
+            doors=doors,
+            tell=tell,
         )
         self.dispatcher = Dispatcher(
             store=store,
@@ -107,6 +114,7 @@ class Play:
             clock=clock,
             spool=SimSpool(world),
             doors=doors,
+            tell=tell,
         )
 
     # -------------------------------------------------------------- the schedule
@@ -208,7 +216,7 @@ class Play:
 
     async def _cancel(self, asked: Asked) -> None:
         try:
-            if await self.dispatcher.cancel(asked.job.id, by="somebody"):
+            if await self.dispatcher.cancel(asked.job.id, by=SOMEBODY):
                 asked.is_cancelled = True
         except DatabaseError:
             pass  # said in a sentence

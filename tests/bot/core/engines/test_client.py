@@ -19,7 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.core.engines import generation
-from bot.core.engines.client import EngineClient, Paused, _log_ready
+from bot.core.engines.client import EngineClient, Paused
 from bot.core.engines.generation import Lost
 from bot.core.engines.restarts import Patience
 from bot.core.engines.status import Phase
@@ -213,17 +213,6 @@ def test_a_loop_that_ends_without_stop_is_no_error(tmp_path: Path) -> None:
             assert not reader.is_alive()
     finally:
         process.close()
-
-
-def test_what_the_engine_notes_is_logged() -> None:
-    """Each of its notes about this machine is a line of its own at the level info, its warnings at theirs."""
-    ready = Ready(
-        device="", dtype="", models=(), slots=1, fingerprint={}, notes=("One.", "Two."), warnings=("Three.",)
-    )
-    with capture_logs() as lines:
-        _log_ready(ready)
-    told = [(line["log_level"], line.get("text")) for line in lines]
-    assert told == [("info", None), ("info", "One."), ("info", "Two."), ("warning", "Three.")]
 
 
 # ------------------------------------------------------------------ death

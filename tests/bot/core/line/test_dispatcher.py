@@ -31,7 +31,7 @@ from engine.contract import (
     Stepped,
 )
 from tests.kit import said
-from tests.kit.rig import SLOW, MakeRig, Rig, end_of, eventually
+from tests.kit.rig import ADA, SLOW, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import GUILD, picture
 
 ADMIN = 99
@@ -165,7 +165,7 @@ async def test_deleting_removes_files_and_message_and_refunds_nothing(rig_of: Ma
     rig = await rig_of()
     row = await rig.ended(await rig.imagine(images=2))
     for _ in range(2):
-        await rig.dispatcher.delete(row)
+        await rig.dispatcher.endings.delete(row, by=ADA)
     assert list(rig.spool.glob("*.png")) == []
     after = await rig.row(row)
     assert (after.deleted_at is not None, after.charged) == (True, 2)
@@ -355,13 +355,13 @@ async def test_cancel_while_waiting_is_free(rig_of: MakeRig) -> None:
     rig = await rig_of(fake=SLOW)
     first, job, last = [await rig.imagine(user=user) for user in (1, 2, 3)]
     await rig.until(first, JobState.RUNNING)
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     row = await rig.row(job)
     assert (row.state, row.charged, row.attempt) == (JobState.CANCELLED, 0, 0)
     assert end_of(row) == "Cancelled by Ada."
     assert rig.dispatcher.progress_of(last).place == 1
     await eventually(lambda: rig.delivery.ends_of(job))
-    assert not await rig.dispatcher.cancel(job.id, by="Ada")
+    assert not await rig.dispatcher.cancel(job.id, by=ADA)
     await rig.all_ended([first, last])
     assert await rig.used(2) == 0
     assert len(rig.delivery.ends_of(job)) == 1
@@ -377,7 +377,7 @@ async def test_cancel_while_running_costs_the_share_done(rig_of: MakeRig) -> Non
     while step is None or step.step < 30:
         step = rig.dispatcher.progress_of(job).step
         await asyncio.sleep(0.005)
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     row = await rig.ended(job)
     assert (row.state, row.images) == (JobState.CANCELLED, ())
     assert math.ceil(10 * step.fraction) <= row.charged < 10
@@ -396,7 +396,7 @@ async def test_cancel_at_every_moment_ends_one_way(rig_of: MakeRig) -> None:
     promised: dict[int, bool] = {}
     for job in jobs:
         await asyncio.sleep(0.01)
-        promised[job.id] = await rig.dispatcher.cancel(job.id, by="Ada")
+        promised[job.id] = await rig.dispatcher.cancel(job.id, by=ADA)
     rows = await rig.all_ended(jobs)
     for row in rows:
         assert row.state in (JobState.CANCELLED, JobState.DELIVERED)
@@ -410,8 +410,8 @@ async def test_a_finished_or_unknown_job_can_not_be_cancelled(rig_of: MakeRig) -
     """Cancel answers False where nothing is left to cancel, and changes nothing."""
     rig = await rig_of()
     row = await rig.ended(await rig.imagine())
-    assert not await rig.dispatcher.cancel(row.id, by="Ada")
-    assert not await rig.dispatcher.cancel(12345, by="Ada")
+    assert not await rig.dispatcher.cancel(row.id, by=ADA)
+    assert not await rig.dispatcher.cancel(12345, by=ADA)
     assert await rig.row(row) == row
 
 
@@ -482,7 +482,7 @@ async def test_a_guild_that_is_left_costs_and_shows_nothing(rig_of: MakeRig) -> 
     late = await rig.ended(await rig.imagine())  # its admission was under way meanwhile
     assert (late.state, late.charged, late.attempt) == (JobState.CANCELLED, 0, 0)
     assert rig.delivery.finished == []
-    rig.dispatcher.guild_joined(GUILD)
+    rig.dispatcher.endings.guild_joined(GUILD)
     assert (await rig.ended(await rig.imagine())).state is JobState.DELIVERED
     await rig.assert_books()
 
@@ -529,7 +529,7 @@ async def test_a_second_press_is_told_so(rig_of: MakeRig) -> None:
     first = await rig.imagine("HANG", parent_id=parent.id)
     assert "already pressed" in await refused(rig, parent_id=parent.id)
     await rig.imagine(user=2, parent_id=parent.id)
-    assert await rig.dispatcher.cancel(first.id, by="Ada")
+    assert await rig.dispatcher.cancel(first.id, by=ADA)
     await rig.ended(first)
     await rig.ended(await rig.imagine(parent_id=parent.id))
 

@@ -20,7 +20,7 @@ from bot.job import Job, JobState
 from bot.store.db import DatabaseError
 from engine.contract import FakeSettings
 from tests.kit import said
-from tests.kit.rig import SHORT, SLOW, MakeRig, Rig, end_of, eventually
+from tests.kit.rig import ADA, SHORT, SLOW, MakeRig, Rig, end_of, eventually
 
 Stranger = Callable[[Rig], AbstractContextManager[sqlite3.Connection]]
 FOUR_SLOW = FakeSettings(step_s=0.01, slots=4)
@@ -131,7 +131,7 @@ async def test_a_cancelled_job_does_not_come_back(rig_of: MakeRig) -> None:
     await aboard(rig, job)
     assert rig.engine.pid is not None
     os.kill(rig.engine.pid, signal.SIGSTOP)  # it will never hear of the cancel
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     kill(rig)
     row = await rig.ended(job)
     assert (row.state, row.attempt, end_of(row)) == (JobState.CANCELLED, 1, "Cancelled by Ada.")
@@ -323,7 +323,7 @@ async def test_cancel_in_the_moment_of_ones_turn(rig_of: MakeRig) -> None:
     rig.store.jobs.running = running  # type: ignore[method-assign]
     job = await rig.imagine(images=5)
     await entered.wait()
-    pressing = asyncio.ensure_future(rig.dispatcher.cancel(job.id, by="Ada"))
+    pressing = asyncio.ensure_future(rig.dispatcher.cancel(job.id, by=ADA))
     await asyncio.sleep(0.05)
     go.set()
     assert await pressing
@@ -347,7 +347,7 @@ async def test_a_cancel_in_the_moment_of_a_crash_holds(rig_of: MakeRig) -> None:
     rig.store.jobs.requeued = requeued  # type: ignore[method-assign]
     kill(rig)
     await entered.wait()
-    pressing = asyncio.ensure_future(rig.dispatcher.cancel(job.id, by="Ada"))
+    pressing = asyncio.ensure_future(rig.dispatcher.cancel(job.id, by=ADA))
     await asyncio.sleep(0.05)
     go.set()
     promised = await pressing

@@ -14,7 +14,7 @@ from bot.core.ports import Irremovable
 from bot.job import Job, JobState
 from bot.limits import LimitEntry, Subject
 from engine.contract import FakeSettings, Finished, SpooledImage, Started, Stepped
-from tests.kit.rig import QUICK, SLOW, MakeRig, RecordingDelivery, Rig, end_of, eventually
+from tests.kit.rig import ADA, QUICK, SLOW, MakeRig, RecordingDelivery, Rig, end_of, eventually
 from workshop.rehearsal.props import GUILD
 
 HELD = FakeSettings(load_s=60.0)
@@ -33,7 +33,7 @@ async def deaf(rig: Rig, **values: Any) -> Job:
 
 async def die(rig: Rig, *, ready: bool = True, fake: FakeSettings = QUICK) -> None:
     """The bot is killed, its engine with it, and started again: nothing that was under way gets to its end."""
-    tasks = [*rig.dispatcher._tasks, *([rig.dispatcher._drainer] if rig.dispatcher._drainer else [])]
+    tasks = [*rig.dispatcher.errands._tasks, *([rig.dispatcher._drainer] if rig.dispatcher._drainer else [])]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -47,14 +47,14 @@ async def test_a_cancel_before_the_answer_is_noted_holds(rig_of: MakeRig) -> Non
     """Pressed while the answer's id is still being written down: the job never runs, is free, and its message says so."""
     rig = await rig_of()
     job = await rig.accepted(images=3)
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     assert await rig.used() == 0
     await rig.dispatcher.answered(job, 555)
     await eventually(lambda: rig.delivery.ends_of(job))
     row = await rig.row(job)
     assert (row.state, row.charged, row.attempt, end_of(row)) == (JobState.CANCELLED, 0, 0, CANCELLED)
     assert [(end.state, end.message_id) for end in rig.delivery.ends_of(job)] == [(JobState.CANCELLED, 555)]
-    await eventually(lambda: not rig.dispatcher._tasks)
+    await eventually(lambda: not rig.dispatcher.errands)
     assert await rig.store.jobs.ends_to_find() == []
     await rig.assert_books()
 
@@ -67,14 +67,14 @@ async def test_a_cancel_before_the_answer_is_noted_outlives_a_kill(
     """The next start finds the message, if there is one, however late that is, and shows the end there; nothing runs."""
     rig = await rig_of(fake=HELD, ready=False)
     job = await rig.accepted()
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     if not has_token:
         await rig.store.jobs.purge_tokens(before=job.created_at + 1)
     if is_found:
         rig.delivery.answers[job.interaction_id] = 4242
     await die(rig)
     await rig.ended(await rig.imagine(user=2))
-    await eventually(lambda: not rig.dispatcher._tasks)
+    await eventually(lambda: not rig.dispatcher.errands)
     row = await rig.row(job)
     assert (row.state, row.charged, row.attempt) == (JobState.CANCELLED, 0, 0)
     assert [end.message_id for end in rig.delivery.ends_of(job)] == ([4242] if is_found else [])
@@ -85,9 +85,9 @@ async def test_an_answer_that_fails_after_a_cancel_changes_nothing(rig_of: MakeR
     """Cancelled, and then Discord says that it never took the answer: still cancelled, free, and shown to nobody."""
     rig = await rig_of()
     job = await rig.accepted()
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     rig.dispatcher.answer_unknown(job)
-    await eventually(lambda: not rig.dispatcher._tasks)
+    await eventually(lambda: not rig.dispatcher.errands)
     row = await rig.row(job)
     assert (row.state, row.charged, end_of(row)) == (JobState.CANCELLED, 0, CANCELLED)
     assert rig.delivery.ends_of(job) == []
@@ -97,12 +97,12 @@ async def test_a_picture_that_comes_after_its_cancel_is_neither_shown_nor_kept(r
     """The engine was done when it was told: no picture is posted or lies about, and only the share done till then is paid."""
     rig = await rig_of()
     job = await deaf(rig)
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     file = rig.spool / f"{job.id}-{job.attempt}-0.png"
     file.write_bytes(b"a picture")
     done = SpooledImage(seed=42, path=str(file))
     rig.dispatcher._post(Finished(job_id=job.id, attempt=job.attempt, images=(done,), seconds=1.0))
-    await eventually(lambda: not rig.dispatcher.running() and not rig.dispatcher._tasks)
+    await eventually(lambda: not rig.dispatcher.running() and not rig.dispatcher.errands)
     row = await rig.row(job)
     assert (row.state, row.images, row.charged) == (JobState.CANCELLED, (), 0)
     assert not file.exists()
@@ -115,7 +115,7 @@ async def test_a_cancelled_message_shows_no_further_step(rig_of: MakeRig) -> Non
     """What the engine still tells of it never replaces the end that its message shows."""
     rig = await rig_of()
     job = await deaf(rig)
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     shown = len(rig.delivery.of(job))
     rig.dispatcher._post(Started(job_id=job.id, attempt=job.attempt))
     rig.dispatcher._post(
@@ -134,7 +134,7 @@ async def test_a_cancel_outlives_a_kill(rig_of: MakeRig) -> None:
     """Told yes, and the bot is killed before the engine hears of it: the job is not drawn again, and its message says so."""
     rig = await rig_of()
     job = await deaf(rig, images=4)
-    assert await rig.dispatcher.cancel(job.id, by="Ada")
+    assert await rig.dispatcher.cancel(job.id, by=ADA)
     await die(rig)
     await rig.ended(await rig.imagine(user=2))
     row = await rig.row(job)
@@ -227,7 +227,7 @@ async def test_a_delete_takes_what_earlier_attempts_drew(rig_of: MakeRig) -> Non
     similar.append(rig.spool / f"9{row.id}-1-0.png")
     for path in similar:
         path.write_bytes(b"x")
-    await rig.dispatcher.delete(row)
+    await rig.dispatcher.endings.delete(row, by=ADA)
     assert files_of(rig, row) == []
     assert all(path.exists() for path in similar)
 
@@ -237,7 +237,7 @@ async def test_a_delete_of_a_failed_job_takes_its_files(rig_of: MakeRig) -> None
     rig = await rig_of()
     row = await rig.ended(await rig.imagine("FAIL"))
     left_behind(rig, row)
-    await rig.dispatcher.delete(row)
+    await rig.dispatcher.endings.delete(row, by=ADA)
     assert files_of(rig, row) == []
 
 
@@ -259,13 +259,13 @@ async def test_a_delete_that_was_killed_halfway_is_completed(
 
     with monkeypatch.context() as patch:
         patch.setattr(RecordingDelivery, "remove", remove)
-        deleting = asyncio.ensure_future(rig.dispatcher.delete(row))
+        deleting = asyncio.ensure_future(rig.dispatcher.endings.delete(row, by=ADA))
         await entered.wait()
         assert await history(rig) == []
         deleting.cancel()
         await asyncio.gather(deleting, return_exceptions=True)
     await die(rig, fake=HELD, ready=False)
-    await eventually(lambda: not files_of(rig, row) and not rig.dispatcher._tasks)
+    await eventually(lambda: not files_of(rig, row) and not rig.dispatcher.errands)
     after = await rig.row(row)
     assert (after.deleted_at is not None, after.removed_at is not None, after.charged) == (True, True, 2)
     assert rig.delivery.removed == [row.id]
@@ -288,7 +288,7 @@ async def test_a_delete_that_takes_long_goes_on_behind_its_answer(
 
     monkeypatch.setattr(RecordingDelivery, "remove", remove)
     async with asyncio.timeout(3):
-        await rig.dispatcher.delete(row)
+        await rig.dispatcher.endings.delete(row, by=ADA)
     assert rig.delivery.removed == []
     assert await history(rig) == []
     back.set()
@@ -308,7 +308,7 @@ async def test_a_message_that_must_stay_keeps_its_picture(
 
     monkeypatch.setattr(RecordingDelivery, "remove", remove)
     with pytest.raises(Irremovable, match="forbidden"):
-        await rig.dispatcher.delete(row)
+        await rig.dispatcher.endings.delete(row, by=ADA)
     assert await rig.row(row) == row
     assert await history(rig) == [row.id]
     assert len(files_of(rig, row)) == 1

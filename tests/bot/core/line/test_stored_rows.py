@@ -9,12 +9,13 @@ import pytest
 
 from bot.core import housekeeping
 from bot.core.asking.refused import Refused
+from bot.core.happenings import StoreDamaged
 from bot.job import Asker, Job, JobState
 from bot.limits import Subject
 from bot.store import Store
 from bot.store.errors import DatabaseError, Unusable
 from engine.contract import FakeSettings, GenerationRequest, InvalidRequest, SpooledImage
-from tests.kit.rig import QUICK, MakeRig, Rig, end_of, eventually
+from tests.kit.rig import ADA, QUICK, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import GUILD, picture
 
 HELD = FakeSettings(load_s=60.0)
@@ -158,7 +159,7 @@ async def test_a_state_of_another_version_is_no_job_of_ours(rig_of: MakeRig) -> 
     await _ignoring_checks(rig, "state = 'dreaming'")
     await rig.restart(fake=QUICK)
     assert await rig.store.jobs.get(job.id) is None
-    assert not await rig.dispatcher.cancel(job.id, by="Ada")
+    assert not await rig.dispatcher.cancel(job.id, by=ADA)
     assert (await rig.ended(await rig.imagine(user=2))).state is JobState.DELIVERED
 
 
@@ -223,8 +224,6 @@ async def test_damage_blocks_nobody_and_is_told_once(
 ) -> None:
     """What meets a damaged page is given up, not repeated for ever: the operator is told once, the others go on."""
     rig = await rig_of(fake=FakeSettings(slots=1))
-    sentences: list[str] = []
-    rig.dispatcher._on_damage = sentences.append
     real, tries = rig.store.jobs.rendered, []
 
     async def rendered(job: Job, **values: Any) -> Job | None:
@@ -237,9 +236,10 @@ async def test_damage_blocks_nobody_and_is_told_once(
     hit = [await rig.imagine(user=1), await rig.imagine(user=2)]
     good = await rig.imagine(user=3)
     assert (await rig.ended(good)).state is JobState.DELIVERED
-    await eventually(lambda: not rig.dispatcher._tasks)
+    await eventually(lambda: not rig.dispatcher.errands)
     assert tries == [job.id for job in hit]
-    assert len(rig.delivery.told) == len(sentences) == 1
+    assert len(rig.delivery.told) == 1
+    assert [type(one) for one in rig.happened].count(StoreDamaged) == 1
     assert "easel restore" in rig.delivery.told[0]
     assert [(await rig.row(job)).state for job in hit] == [JobState.RUNNING] * 2
     monkeypatch.undo()
@@ -265,7 +265,7 @@ async def test_damage_anywhere_in_a_jobs_life_lets_the_next_one_live(
     try:
         await rig.dispatcher.answered(job, 555)
     except DatabaseError as error:  # its person reads that the database needs repair
-        await rig.dispatcher.warn_of_damage(str(error))
+        await rig.dispatcher.errands.warn_of_damage(str(error))
     assert (await rig.ended(await rig.imagine(user=2))).state is JobState.DELIVERED
     await eventually(lambda: rig.delivery.told)
     assert len(rig.delivery.told) == 1
