@@ -69,7 +69,7 @@ async def test_a_deletion_that_is_refused_is_none(rig_of: MakeRig, monkeypatch: 
     done = await rig.ended(await rig.imagine())
 
     async def remove(_delivery: RecordingDelivery, _job: Job) -> None:
-        raise Irremovable("I may not delete messages here.")
+        raise Irremovable(is_forbidden=True)
 
     monkeypatch.setattr(RecordingDelivery, "remove", remove)
     with pytest.raises(Irremovable):

@@ -127,7 +127,8 @@ def test_the_folder_of_models(
 
     def told(action: str, name: str | None = None) -> tuple[int, str, str]:
         code = models.tend(load(None, settings), action, name)
-        return code, *capfd.readouterr()
+        told = capfd.readouterr()
+        return code, told.out, told.err
 
     code, listed, _ = told("list")
     assert code == 0
