@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
 from bot.limits import Limits
 from engine.contract import GenerationRequest, SpooledImage
-
-CREDIT_WORK = 512 * 512 * 31
-"""Pixels × UNet evaluations that one credit buys: a 512×512 image of 30 steps, PNDM's extra evaluation included."""
-
 
 TOKEN_LIFE_S = 15 * 60.0
 """How long Discord lets an interaction's token edit the answer."""
@@ -101,23 +96,6 @@ class Reason:
     def __str__(self) -> str:
         """For the log."""
         return ": ".join([self.code, *self.values.values()])
-
-
-def cost_of(request: GenerationRequest) -> int:
-    """Credits a request costs: by pixels and UNet evaluations, at least 1 per image."""
-    return request.images * max(1, math.ceil(request.pixels * request.evaluations / CREDIT_WORK))
-
-
-def price_of(cost: int, images: Sequence[SpooledImage]) -> int:
-    """What a job that reserved `cost` costs with these finished images: those that are withheld are free."""
-    shown = sum(image.path is not None for image in images)
-    return math.ceil(cost * shown / max(1, len(images)))
-
-
-def work_of(request: GenerationRequest) -> float:
-    """Pixels × UNet rows of a whole request: what estimates of time are proportional to."""
-    rows = 2 if request.guidance_scale > 1 else 1
-    return float(request.images * request.pixels * request.evaluations * rows)
 
 
 Options = Mapping[str, Any]

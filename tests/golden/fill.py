@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode, cost_of
+from bot.core.asking.price import cost_of
+from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
 from engine.contract import GenerationRequest, SpooledImage

@@ -6,7 +6,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from bot.job import Action, Asker, Job, NewJob, Origin, cost_of
+from bot.core.asking.price import cost_of
+from bot.job import Action, Asker, Job, NewJob, Origin
 from bot.limits import Limits
 from bot.store import Store
 from engine.contract import GenerationRequest, SpooledImage

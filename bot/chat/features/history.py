@@ -13,7 +13,8 @@ from bot.chat.ids import OfPage, Verb, button
 from bot.chat.look.safe import code, plain
 from bot.chat.order import asker_of
 from bot.chat.router import Feature
-from bot.job import Asker, Job, JobState, price_of
+from bot.core.asking.price import price_of
+from bot.job import Asker, Job, JobState
 from bot.store import Store
 from bot.texts import commands, labels, problems
 from bot.texts import request as texts

@@ -19,6 +19,7 @@ from bot.core.asking.policy import (
     judge,
     limits_for,
 )
+from bot.core.asking.price import price_of
 from bot.core.asking.refused import Blocked, DaySpent, DiskFull, InputGone, Refused
 from bot.core.asking.wish import Wish
 from bot.core.doors import Doors
@@ -26,7 +27,7 @@ from bot.core.happenings import JobAccepted, JobFetched, Listener
 from bot.core.held_up import Closing
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
-from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Refusal, price_of
+from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Refusal
 from bot.limits import Limits, Usage
 from bot.store import Store
 from engine.contract import GenerationRequest, ModelInfo

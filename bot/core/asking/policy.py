@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from bot.core.asking.price import cost_of
 from bot.core.asking.refused import (
     Blocked,
     CreditsSpent,
@@ -23,7 +24,7 @@ from bot.core.asking.refused import (
     TooManySteps,
     TooManyWaiting,
 )
-from bot.job import Asker, Refusal, cost_of
+from bot.job import Asker, Refusal
 from bot.limits import LimitEntry, Limits, Subject, Usage
 from engine.contract import SIDE_MIN, SIDE_MULTIPLE, GenerationRequest, ModelInfo
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from bot.job import Job, work_of
+from bot.core.line.estimates import work_of
+from bot.job import Job
 from engine.contract import Stepped
 
 OVERTAKEN_S = 1.5

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import structlog
 
+from bot.core.asking.price import price_of
 from bot.core.doors import Doors
 from bot.core.engines.client import Paused
 from bot.core.engines.fleet import Died, Fleet, Told, Victim
@@ -36,14 +37,14 @@ from bot.core.held_up import HeldUp, held_up_by
 from bot.core.line.aboard import Aboard
 from bot.core.line.endings import REMOVED, Endings
 from bot.core.line.errands import Errands
-from bot.core.line.estimates import Pace
+from bot.core.line.estimates import Pace, work_of
 from bot.core.line.fairness import FairQueue
 from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
 from bot.core.news import GpuPaused, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool
-from bot.job import TRANSITIONS, Job, JobState, Reason, ReasonCode, price_of, work_of
+from bot.job import TRANSITIONS, Job, JobState, Reason, ReasonCode
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
 from engine.contract import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from bot.job import Job, work_of
+from bot.job import Job
+from engine.contract import GenerationRequest
 
 JOBS_REMEMBERED = 50
 
@@ -29,3 +30,9 @@ class Pace:
         if not self._seen:
             return None
         return work * sum(seconds for _, seconds in self._seen) / sum(done for done, _ in self._seen)
+
+
+def work_of(request: GenerationRequest) -> float:
+    """Pixels × UNet rows of a whole request: what estimates of time are proportional to."""
+    rows = 2 if request.guidance_scale > 1 else 1
+    return float(request.images * request.pixels * request.evaluations * rows)

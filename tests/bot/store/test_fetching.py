@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.job import Job, JobState, Reason, price_of
+from bot.core.asking.price import price_of
+from bot.job import Job, JobState, Reason
 from bot.store import Store
 from tests.kit.books import GUILD, NOON, admitted, delivered, rendered, running, sure
 

@@ -21,7 +21,9 @@ from bot.core.asking.policy import (
     judge,
     limits_for,
 )
-from bot.job import Asker, Refusal, cost_of, work_of
+from bot.core.asking.price import cost_of
+from bot.core.line.estimates import work_of
+from bot.job import Asker, Refusal
 from bot.limits import LimitEntry, Limits, Subject, Usage
 from bot.texts.amounts import credit
 from bot.texts.language import ENGLISH

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.line.estimates import JOBS_REMEMBERED, Pace
-from bot.job import Job, work_of
+from bot.core.line.estimates import JOBS_REMEMBERED, Pace, work_of
+from bot.job import Job
 from bot.store import Store
 from tests.kit.books import delivered, queued, request
 
