@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from engine import boot, child, contract
-from engine.checkpoints import describe
+from engine.checkpoints import describe, hub
 from engine.checkpoints.source import Source
 from engine.contract import Broken, Control, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
 from engine.device import fingerprint
@@ -88,6 +88,8 @@ def test_the_downloaded_files_are_described(
     known = ModelInfo(id="tiny", title="As known before")
     infos = iter([known, described(settings(tiny, tmp_path))])
     monkeypatch.setattr(describe, "describe", lambda *_: next(infos))
+    monkeypatch.setattr(hub, "cached", lambda _: tiny)
+    of_the_hub = replace(settings(tiny, tmp_path), model="org/tiny")
     workers: list[ModelInfo] = []
 
     class Seen(Worker):
@@ -96,7 +98,7 @@ def test_the_downloaded_files_are_described(
 
     monkeypatch.setattr(boot, "Worker", Seen)
     events: list[Event] = []
-    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == contract.EXIT_OK
+    assert boot.run(of_the_hub, queue.Queue(), events.append) == contract.EXIT_OK
     first, ready = events[0], events[-1]
     assert isinstance(first, Loading)
     assert isinstance(ready, Ready)
@@ -172,7 +174,7 @@ def test_waiting_for_the_hub_ends_at_once(
     """Shutdown, and the parent's end, are noticed long before a pause of five seconds is over."""
     controls: queue.Queue[Control] = queue.Queue()
 
-    def fail(_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise Unreachable("no connection")
 
     def leave() -> None:

@@ -254,9 +254,9 @@ def test_a_model_that_draws_no_numbers_is_broken(
     real = load.loading
 
     def loading(*args: Any) -> Any:
-        pipeline = yield from real(*args)
-        spoil(pipeline)
-        return pipeline
+        settled = yield from real(*args)
+        spoil(settled.pipeline)
+        return settled
 
     monkeypatch.setattr(load, "loading", loading)
     events: list[Event] = []

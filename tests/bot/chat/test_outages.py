@@ -28,6 +28,11 @@ def http(status: int, answer: Any = "", **headers: str) -> discord.HTTPException
     return discord.HTTPException(response, answer)
 
 
+def closed(code: int) -> discord.ConnectionClosed:
+    socket: Any = SimpleNamespace(close_code=code)
+    return discord.ConnectionClosed(socket, shard_id=None, code=code)
+
+
 NETWORK: dict[str, tuple[Exception, str]] = {
     "no such name": (
         aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(-2, "Name or service not known")),
@@ -57,6 +62,21 @@ def test_the_network_is_told_in_a_sentence_and_may_pass(error: Exception, words:
     assert words in outage.sentence
     assert outage.sentence.endswith((".", ")."))
     assert outage.may_pass
+
+
+def test_the_gateways_codes_are_told_and_judged() -> None:
+    """Each that ends a bot for good has its own sentence; whatever else the gateway ends a connection with may pass."""
+    told = {code: outage_of(closed(code)) for code in (*range(1000, 1015), 3000, *range(4000, 4020))}
+    assert {code for code, outage in told.items() if not outage.may_pass} == {
+        4004,
+        4010,
+        4011,
+        4012,
+        4013,
+        4014,
+    }
+    for code, outage in told.items():
+        assert ("token" if code == 4004 else f"code {code}") in outage.sentence
 
 
 @pytest.mark.parametrize(

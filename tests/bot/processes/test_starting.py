@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ SIGNALS = {
     "SIGTERM twice": [signal.SIGTERM] * 2,
     "SIGINT thrice": [signal.SIGINT] * 3,
 }
+EACH = [("SIGTERM", place) for place in range(4)] + [*zip([*SIGNALS][1:], range(1, 4), strict=True)]
+"""One signal at every place, and each of the others at one of them: one handler hears all of them, wherever."""
+
+
+def each_at(places: Sequence[Any]) -> list[Any]:
+    return [pytest.param(places[place], SIGNALS[name], id=f"{name}, {places[place]}") for name, place in EACH]
+
+
 MOMENTS = {
     "login": ("GET", "/users/@me"),
     "asking who it is": ("GET", "/oauth2/"),
@@ -45,20 +54,19 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize(("moment", "signals"), each_at([*MOMENTS]))
 async def test_told_to_stop_while_discord_is_asked(
-    tmp_path: Path, moment: tuple[str, str], signals: list[signal.Signals]
+    tmp_path: Path, moment: str, signals: list[signal.Signals]
 ) -> None:
     """Whatever answer is waited for: it is not waited for any more, and the process ends with 0."""
     async with easel_evening(tmp_path) as evening:
-        hold = evening.discord.hold_next(*moment)
+        hold = evening.discord.hold_next(*MOMENTS[moment])
         await evening.bot.start(ready=False)
         await evening.discord.until(lambda: hold.entered, timeout_s=30, what=evening.bot.log())
         ended_quietly(evening, await ends(evening.bot, *signals))
 
 
-@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
+@pytest.mark.parametrize("signals", [SIGNALS["SIGTERM"], SIGNALS["SIGINT thrice"]], ids=str)
 async def test_told_to_stop_before_the_login(tmp_path: Path, signals: list[signal.Signals]) -> None:
     """As soon as it holds its data folder, and before it has said anything to Discord."""
     async with easel_evening(tmp_path) as evening:
@@ -67,9 +75,9 @@ async def test_told_to_stop_before_the_login(tmp_path: Path, signals: list[signa
         ended_quietly(evening, await ends(evening.bot, *signals))
 
 
-@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
 @pytest.mark.parametrize(
-    "where", ["bot.store.db:_prepare", "bot.store.backup:_copy", "bot.core.housekeeping:prune", "migration"]
+    ("where", "signals"),
+    each_at(["bot.store.db:_prepare", "bot.store.backup:_copy", "bot.core.housekeeping:prune", "migration"]),
 )
 async def test_told_to_stop_in_slow_work_on_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, signals: list[signal.Signals]
@@ -88,7 +96,7 @@ async def test_told_to_stop_in_slow_work_on_files(
             await evening.bot.start()
 
 
-@pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
+@pytest.mark.parametrize("signals", [SIGNALS["SIGTERM"], SIGNALS["SIGINT thrice"]], ids=str)
 async def test_told_to_stop_while_it_takes_up_what_was_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]
 ) -> None:
@@ -146,10 +154,11 @@ AT_LOGIN: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("asked", ["/users/@me", "/oauth2/"])
-@pytest.mark.parametrize(("fault", "sentence"), AT_LOGIN.values(), ids=AT_LOGIN)
-async def test_not_let_in_at_first(tmp_path: Path, asked: str, fault: dict[str, Any], sentence: str) -> None:
+@pytest.mark.parametrize("name", AT_LOGIN)
+async def test_not_let_in_at_first(tmp_path: Path, name: str) -> None:
     """It says why in a sentence, waits, and comes in once it may: the process does not end for it."""
+    fault, sentence = AT_LOGIN[name]
+    asked = ("/users/@me", "/oauth2/")[[*AT_LOGIN].index(name) % 2]  # what both may meet, each meets some of
     async with easel_evening(tmp_path) as evening:
         evening.discord.fail_next("GET", asked, **fault)
         await evening.bot.start(ready=False)
@@ -236,7 +245,7 @@ async def test_commands_are_for_servers_only(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ the gateway's codes
 
 
-@pytest.mark.parametrize("code", [4004, 4010, 4011, 4012, 4013, 4014])
+@pytest.mark.parametrize("code", [4004, 4013, 4014])
 async def test_codes_that_never_pass_end_with_78(tmp_path: Path, code: int) -> None:
     """One sentence that says what to do, and no second session."""
     async with easel_evening(tmp_path) as evening:
@@ -249,9 +258,7 @@ async def test_codes_that_never_pass_end_with_78(tmp_path: Path, code: int) -> N
         assert len(evening.discord.gateway.identifies) == 1
 
 
-@pytest.mark.parametrize(
-    "code", [1000, 1001, 1008, 1011, 1012, 1013, 3000, 4000, 4001, 4002, 4003, 4005, 4007, 4008, 4009]
-)
+@pytest.mark.parametrize("code", [1000, 1001, 4000, 4007, 4009])  # discord.py asks about 1000 alone
 async def test_codes_that_pass(tmp_path: Path, code: int) -> None:
     """It connects again and serves people."""
     async with easel_evening(tmp_path) as evening:

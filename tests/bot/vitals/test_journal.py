@@ -70,11 +70,11 @@ def lines_of(happening: Happening) -> list[dict[str, Any]]:
         (JobDelivered(job=JOB), {"event": "job_delivered", "job": 5, "problem": None, "log_level": "info"}),
         (
             JobUndeliverable(job=JOB, reason=Reason.told("No.")),
-            {"event": "job_undeliverable", "job": 5, "problem": "No.", "log_level": "info"},
+            {"event": "job_undeliverable", "job": 5, "problem": "told: No.", "log_level": "info"},
         ),
         (
             JobFailed(job=JOB, reason=Reason.told("No.")),
-            {"event": "job_failed", "job": 5, "reason": "No.", "log_level": "warning"},
+            {"event": "job_failed", "job": 5, "reason": "told: No.", "log_level": "warning"},
         ),
         (JobCancelled(job=JOB, by=ADA), {"event": "job_cancelled", "job": 5, "by": 77, "log_level": "info"}),
         (
