@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from bot.config import Settings
-from bot.shell.exits import EXIT_OK, explained
+from bot.shell.exit_codes import EXIT_OK
+from bot.shell.exits import explained
 from bot.shell.lock import lock_data
 from bot.store import backup
 from bot.store.checks import verify

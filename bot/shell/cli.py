@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoints, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,8 @@ from bot import __version__
 from bot.shell import streams
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
     from bot.config import Settings
 
 PROGRAMS = "easel.commands"
@@ -50,6 +51,12 @@ class Commands(TyperGroup):
 
 
 def _programs() -> EntryPoints:
+    from importlib.metadata import (  # a third of all a command loads
+        EntryPoints,
+        PackageNotFoundError,
+        distribution,
+    )
+
     try:
         return distribution("easel").entry_points.select(group=PROGRAMS)
     except PackageNotFoundError:  # run from a folder, not installed
@@ -388,7 +395,7 @@ def with_settings(
 ) -> None:
     """Loads the settings (options of the command line win), runs `body` and exits with its code."""
     from bot.config import ConfigError, WrongOption, load
-    from bot.shell.exits import EXIT_CONFIG
+    from bot.shell.exit_codes import EXIT_CONFIG
 
     try:
         settings = load(config, options={"engine.model": model, "engine.device": device})

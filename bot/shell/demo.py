@@ -24,7 +24,7 @@ from bot.chat.sources import Fetch
 from bot.config import Settings
 from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
 from bot.core.engines.status import Phase
-from bot.shell.exits import EXIT_FAILED, EXIT_OK
+from bot.shell.exit_codes import EXIT_FAILED, EXIT_OK
 from bot.shell.live_page import LiveEnv, LivePage
 from bot.vitals import logs
 from engine.contract import EngineSettings

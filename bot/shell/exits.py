@@ -1,14 +1,13 @@
-"""Exit codes of the shell's commands, and what ends them told as one sentence. Knows no Discord."""
+"""What ends the shell's commands, told as one sentence and an exit code. Knows no Discord."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
+from bot.shell.exit_codes import EXIT_ALREADY_RUNNING, EXIT_CONFIG, EXIT_FAILED
 from bot.shell.lock import AlreadyRunning
 from bot.store.errors import DatabaseError, Unusable, is_the_owners
-
-EXIT_OK, EXIT_FAILED = 0, 1
 
 
 def explained(act: Callable[[], int]) -> int:
@@ -37,11 +36,3 @@ def _sentence(problem: DatabaseError | OSError) -> str:
     if not is_the_owners(problem):
         return f"{what} can't be used: {why}."
     return f"{what} can't be used ({why}): give it to the user who runs Easel, or name another under [data] or [backup]."
-
-
-EXIT_ALREADY_RUNNING = 75
-"""sysexits.h: a passing failure; starting again later may succeed."""
-
-
-EXIT_CONFIG = 78
-"""sysexits.h: a configuration error; supervisors should not start us again."""

@@ -23,6 +23,7 @@ from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
 from bot.core.asking.catalogue import for_upscaling
 from bot.core.asking.refused import Unmet
 from bot.core.asking.wish import Picture, Wish, resolve, size_of
+from bot.shell.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from bot.texts.language import ENGLISH
 from bot.texts.refusals import refusal
 from engine.contract import (
@@ -55,7 +56,6 @@ JOB_ID, ATTEMPT = 1, 1
 STOP_TIMEOUT_S = 5.0
 HUB_PATIENCE_S = 30.0
 """How long a hub that can't be reached is tried again."""
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 ToRequest = Callable[[Sequence[ModelInfo]], GenerationRequest]
 """The wish for one of these models; raises InvalidRequest."""
 _ANY = ModelInfo(id="any", title="Any model", takes_images=True)

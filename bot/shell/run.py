@@ -18,7 +18,8 @@ from bot.chat.outages import NOT_LET_IN, TROUBLES, Outage, is_weather, outage_of
 from bot.chat.tree import make_tree, sync_commands
 from bot.config import Settings
 from bot.config.engine import engine_settings
-from bot.shell.exits import EXIT_ALREADY_RUNNING, EXIT_CONFIG, EXIT_FAILED, EXIT_OK, explained
+from bot.shell.exit_codes import EXIT_ALREADY_RUNNING, EXIT_CONFIG, EXIT_FAILED, EXIT_OK
+from bot.shell.exits import explained
 from bot.shell.lock import lock_data
 from bot.shell.stopping import Stop
 from bot.store import Store

@@ -104,6 +104,15 @@ def test_the_entry_is_light() -> None:
     assert loaded_by("import bot.shell.cli, bot.__main__") & heavy == set()
 
 
+def test_a_command_without_the_bot_loads_no_database() -> None:
+    """Looking at a picture's settings takes a fraction of a second: neither the store nor Discord is loaded for it."""
+    asked = "CliRunner().invoke(app, ['info', 'gone.png'])"
+    found = loaded_by(f"from typer.testing import CliRunner; from bot.shell.cli import app; {asked}")
+
+    assert "PIL" in found, "the command has run"
+    assert found & {"aiosqlite", "filelock", "discord", "torch", "simcord"} == set()
+
+
 def test_the_folder_of_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
