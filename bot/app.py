@@ -139,7 +139,6 @@ class App:
             catalogue=catalogue,
             admission=admission,
             dispatcher=dispatcher,
-            doors=doors,
             store=store,
             settings=self.settings,
             clock=self._clock,
@@ -243,6 +242,3 @@ def create_app(
         on_rival=app.warn,
         **client_options,
     )
-
-
-# ------------------------------------------------------------------ commands of the shell

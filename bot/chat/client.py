@@ -20,7 +20,6 @@ from bot.chat.sources import Intake
 from bot.config import Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
-from bot.core.doors import Doors
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
@@ -53,7 +52,6 @@ class Services:
     catalogue: Catalogue
     admission: Admission
     dispatcher: Dispatcher
-    doors: Doors
     store: Store
     settings: Settings
     clock: Clock

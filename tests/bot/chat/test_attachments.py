@@ -46,6 +46,7 @@ async def test_upscaling_what_is_no_image_is_refused(world: World) -> None:
 async def test_a_model_without_images_says_so_at_once(world: World) -> None:
     """Nothing is deferred, fetched or stored."""
     engine = world.engine
+    await world.until(lambda: engine.status.is_ready)  # after which it says no more of its models
     models = tuple(replace(model, takes_images=False) for model in engine.status.models)
     engine.status = replace(engine.status, models=models)
     result = await world.imagine(image=CAT)
@@ -59,7 +60,7 @@ async def test_the_deferred_answer_becomes_the_refusal(world: World, monkeypatch
     """Closed while the picture was on its way: the sentence stands where the image would, and nothing is charged."""
 
     async def slow(address: str, bytes_max: int) -> bytes:
-        world.client.services.doors.is_closing = True
+        world.client.services.admission._doors.is_closing = True
         return CAT[1]
 
     monkeypatch.setattr(world.client.services.intake, "_fetch", slow)
