@@ -1,4 +1,4 @@
-"""A seeded share of the simulation, seeds that once broke a promise, and proof that it notices bugs."""
+"""A seeded share of the simulation, and proof that it notices bugs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bot.job import Job
 from workshop.rehearsal.simulation.play import play
 
 BLOCK, BLOCKS = 50, 8
-ONCE_BROKEN = (17, 34, 36, 103, 264, 298, 2098, 2834, 2846, 5092, 5155)
-"""Ends that nobody was shown; jobs aboard two engines at once; cancels that were promised and forgotten; a simulation
-that was wrong itself."""
+FAR_SEEDS = (17, 34, 36, 103, 264, 298, 2098, 2834, 2846, 5092, 5155)
+"""Schedules far from the others. When the simulation threw its dice in another order they showed ends that nobody was
+shown, jobs aboard two engines at once, and cancels that were promised and forgotten; today they are other lives."""
 
 
 @pytest.mark.parametrize("first", range(0, BLOCK * BLOCKS, BLOCK))
@@ -22,9 +22,9 @@ def test_schedules(first: int) -> None:
     assert broken == {}
 
 
-@pytest.mark.parametrize("seed", ONCE_BROKEN)
-def test_what_once_went_wrong(seed: int) -> None:
-    """Found by the simulation, and kept."""
+@pytest.mark.parametrize("seed", FAR_SEEDS)
+def test_schedules_far_away(seed: int) -> None:
+    """The same promises hold there."""
     assert play(seed) == []
 
 
