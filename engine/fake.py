@@ -78,7 +78,7 @@ class Sticky(Exception):
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
     """The engine's life in its process; returns the exit code."""
     fake = settings.fake or FakeSettings()
-    source = _Source(settings, fake)
+    source = _Opener(settings, fake)
     names = [name for name in (MODEL.id, *fake.others) if name not in settings.set_aside] or [MODEL.id]
     first, *others = (replace(MODEL, id=name, title=_title(name)) for name in names)
     opened = source.loaded(first)
@@ -108,7 +108,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     return EXIT_OK
 
 
-class _Source:
+class _Opener:
     """Pretends to load the fake models that are not loaded from the beginning."""
 
     def __init__(self, settings: EngineSettings, fake: FakeSettings) -> None:

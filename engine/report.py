@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.checkpoints import adapters, describe, folder, header
 from engine.checkpoints.folder import Checkpoint
-from engine.checkpoints.source import Kind, Source, sources
+from engine.checkpoints.source import Source, SourceKind, sources
 from engine.contract import EngineSettings, Mode
 from engine.device import choice, fingerprint, memory, profiles
 from engine.device.memory import Needs
@@ -70,7 +70,7 @@ def model(*, model: str, models: str | None, offline: bool) -> Answer:
     except BrokenModel as error:
         problem = str(error)
     folder = None if place is None else str(place)
-    return {"is_id": chosen.kind is Kind.HUB, "folder": folder, "problem": problem}
+    return {"is_id": chosen.kind is SourceKind.HUB, "folder": folder, "problem": problem}
 
 
 def models(*, model: str, models: str) -> Answer:

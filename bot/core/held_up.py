@@ -77,10 +77,5 @@ def held_up_by(status: EngineStatus, *, is_closing: bool = False) -> HeldUp | No
 
 def why_nothing_is_offered(status: EngineStatus) -> NotOffered:
     """While the engine does not work, or has not said what it offers."""
-    match status.phase:
-        case Phase.BROKEN:
-            return EngineBroken(reason=status.reason)
-        case Phase.PAUSED:
-            return EnginePaused(again_s=status.again_s)
-        case _:
-            return EngineStarts()
+    found = held_up_by(status)
+    return found if isinstance(found, EngineBroken | EnginePaused) else EngineStarts()

@@ -15,7 +15,7 @@ from engine.checkpoints import adapters, easel_json, folder, hub, single_file
 from engine.checkpoints.architectures import BY_FAMILY, CALLED, CALLS
 from engine.checkpoints.known_models import KNOWN, KNOWN_SIDE
 from engine.checkpoints.single_file import MORE_KEYS
-from engine.checkpoints.source import Kind, Source
+from engine.checkpoints.source import Source, SourceKind
 from engine.contract import OWN_SAMPLER, SIDE_MAX, SIDE_MULTIPLE, EngineSettings, ModelInfo, limits
 from engine.errors import BrokenModel
 
@@ -36,7 +36,7 @@ def _describe(source: Source, settings: EngineSettings) -> ModelInfo:
         return _describe_cached(source.named) or _describe_folder(
             hub.fetch_configs(source.named, offline=settings.hub_offline), source.id
         )
-    if source.kind is Kind.FILE:
+    if source.kind is SourceKind.FILE:
         return _describe_file(source.path)
     return _describe_folder(source.path, source.id)
 

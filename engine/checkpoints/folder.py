@@ -222,6 +222,3 @@ def _weight_files(folder: Path, stem: str, variant: str | None) -> list[str]:
 def check_safetensors(folder: Path, name: str) -> Header:
     """What the header of a model's file says, compared with the file's size; reads only the header."""
     return read_header(folder / name, f"{name} of the model “{folder.name}”")
-
-
-# ------------------------------------------------------------------ headers of safetensors

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine import errors
 from engine.checkpoints import easel_json, hub
@@ -17,9 +17,6 @@ from engine.checkpoints import folder as checkpoint
 from engine.checkpoints.architectures import BY_PIPELINE, SD, SDXL, Architecture
 from engine.checkpoints.header import PICKLE, PICKLES, Header, read_header
 from engine.errors import BrokenModel
-
-if TYPE_CHECKING:
-    pass
 
 SUFFIX = ".safetensors"
 PREDICTION = "prediction_type"

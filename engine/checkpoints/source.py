@@ -15,7 +15,7 @@ CHECKPOINTS = "checkpoints"
 STARTER_FOLDER = Path(__file__).parents[1] / "starter" / "weights"
 
 
-class Kind(StrEnum):
+class SourceKind(StrEnum):
     """What lies there."""
 
     FOLDER = "folder"
@@ -34,7 +34,7 @@ class Source:
 
     id: str
     """What people call it: `owner/name` also for a folder `owner--name`."""
-    kind: Kind
+    kind: SourceKind
     path: Path | None
     """None exactly for a model of the hub."""
     named: str
@@ -44,23 +44,23 @@ class Source:
     def of(cls, named: str) -> Self:
         """What a setting names: the starter, a folder, a file, or an id of the hub. Whether it is there is not asked."""
         if named == STARTER:
-            return cls(id=hub.current_id(named), kind=Kind.FOLDER, path=STARTER_FOLDER, named=named)
+            return cls(id=hub.current_id(named), kind=SourceKind.FOLDER, path=STARTER_FOLDER, named=named)
         path = Path(named)
         if not path.is_dir() and single_file.is_one(path):
-            return cls(id=path.stem, kind=Kind.FILE, path=path, named=named)
+            return cls(id=path.stem, kind=SourceKind.FILE, path=path, named=named)
         if path.is_dir() or not hub.is_id(named):
             name = path.name.replace("--", "/", 1)
             return cls(
                 id=name if hub.is_id(name) else path.name or "model",
-                kind=Kind.FOLDER,
+                kind=SourceKind.FOLDER,
                 path=path,
                 named=named,
             )
-        return cls(id=hub.current_id(named), kind=Kind.HUB, path=None, named=named)
+        return cls(id=hub.current_id(named), kind=SourceKind.HUB, path=None, named=named)
 
     @classmethod
     def upscaler(cls, file: Path) -> Self:
-        return cls(id=file.stem, kind=Kind.UPSCALER, path=file, named=str(file))
+        return cls(id=file.stem, kind=SourceKind.UPSCALER, path=file, named=str(file))
 
     @property
     def on_disk(self) -> Path | None:
@@ -93,8 +93,8 @@ def sources(settings: EngineSettings) -> tuple[Source, ...]:
     """
     lying = [Source.of(str(path)) for path in checkpoints(settings)]
     first = Source.of(settings.model)
-    if first.kind is Kind.HUB and "@" not in first.named:
-        own = {source.id: source for source in lying if source.kind is Kind.FOLDER}
+    if first.kind is SourceKind.HUB and "@" not in first.named:
+        own = {source.id: source for source in lying if source.kind is SourceKind.FOLDER}
         first = own.get(first.id, first)
     found = [first]
     ids, places = {first.id}, {first.path and first.path.resolve()}

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from engine.checkpoints import describe, single_file
-from engine.checkpoints.source import Kind, Source
+from engine.checkpoints.source import Source, SourceKind
 from engine.collection import adding, listing, verifying
 from engine.contract import EngineSettings
 from engine.device import fingerprint
@@ -82,7 +82,7 @@ def add(settings: EngineSettings, source: str) -> int:
     info = describe.describe(added, EngineSettings(model=added.named, spool="", hub_offline=True))
     console = _console()
     try:
-        if added.kind is Kind.FILE:
+        if added.kind is SourceKind.FILE:
             load.bring_base(single_file.read(path), offline=settings.hub_offline)
     except BrokenModel as error:
         console.print(f"! {error}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.checkpoints import folder, header
-from engine.checkpoints.source import Kind, Source
+from engine.checkpoints.source import Source, SourceKind
 from engine.contract import EngineSettings, ModelInfo
 from engine.errors import BrokenModel
 
@@ -138,7 +138,7 @@ def digest(source: Source) -> str:
 
 def _core_files(source: Source) -> list[Path]:
     """Those with the UNet's or transformer's weights, at least one. Raises BrokenModel."""
-    if source.path is not None and source.kind is not Kind.FOLDER:
+    if source.path is not None and source.kind is not SourceKind.FOLDER:
         return [source.path]
     place = source.on_disk
     files = (

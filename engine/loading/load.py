@@ -12,7 +12,7 @@ from engine.checkpoints import folder, header, hub, single_file
 from engine.checkpoints.architectures import CLASSES, Architecture
 from engine.checkpoints.folder import Checkpoint
 from engine.checkpoints.single_file import SingleFile
-from engine.checkpoints.source import Kind, Source
+from engine.checkpoints.source import Source, SourceKind
 from engine.contract import EngineSettings
 from engine.errors import BrokenModel
 from engine.loading import original_format
@@ -43,7 +43,7 @@ def check(source: Source, *, offline: bool = False) -> None:
     place = source.on_disk
     if place is None:
         return
-    if source.kind is not Kind.FILE:
+    if source.kind is not SourceKind.FILE:
         folder.check(place, prefer_fp16=False)
         return
     found = single_file.read(place)
@@ -53,7 +53,7 @@ def check(source: Source, *, offline: bool = False) -> None:
 
 def find(source: Source, settings: EngineSettings, place: Place, on_progress: OnProgress = untold) -> Found:
     """A model's files, checked, and downloaded if need be. Raises BrokenModel."""
-    if source.path is not None and source.kind is Kind.FILE:
+    if source.path is not None and source.kind is SourceKind.FILE:
         return single_file.read(source.path)
     prefer_fp16 = str(place.dtype) == "torch.float16"
     return folder.check(_locate(source, settings, prefer_fp16, on_progress), prefer_fp16=prefer_fp16)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine import errors
 from engine.checkpoints import describe, header
 from engine.checkpoints.architectures import BY_FAMILY, CALLS, SD, SDXL
-from engine.checkpoints.source import Kind, Source
+from engine.checkpoints.source import Source, SourceKind
 from engine.contract import EngineSettings, ModelInfo
 from engine.device import fingerprint, memory, profiles
 from engine.device.choice import Choice, choose
@@ -109,7 +109,7 @@ class Opener:
         source, info = self._offered[model_id].source, self._offered[model_id].info
         place = self._choice.place(info.family)
         with _broken_alone(model_id):
-            if source.kind is Kind.UPSCALER:
+            if source.kind is SourceKind.UPSCALER:
                 return (yield from _open_upscaler(source, info, place))
             found = self._look(model_id).found
             del self._known[model_id]  # when it is wanted again, its files may be others
@@ -120,13 +120,13 @@ class Opener:
     def size_of(self, model_id: str) -> int:
         """Bytes that it takes on its device while it draws one picture of its own size. Raises BrokenModel."""
         source = self._offered[model_id].source
-        if source.kind is Kind.UPSCALER and source.path is not None:
+        if source.kind is SourceKind.UPSCALER and source.path is not None:
             return upscalers.size_of(source.path)
         return self._look(model_id).size
 
     def least_of(self, model_id: str) -> int:
         """The same where a profile brings it to the device in parts: one layer, and one tile of the picture."""
-        is_upscaler = self._offered[model_id].source.kind is Kind.UPSCALER
+        is_upscaler = self._offered[model_id].source.kind is SourceKind.UPSCALER
         return self.size_of(model_id) if is_upscaler else self._look(model_id).least
 
     def _look(self, model_id: str) -> _Known:
@@ -222,7 +222,7 @@ def opening(
 
     lies = settled.layout
     settings = layout.allowed(settings, lies)
-    if source.kind is Kind.HUB:
+    if source.kind is SourceKind.HUB:
         info = describe.describe(source, settings)  # now by the files themselves
     info = _fitted(info, settled, settings)
     tell(ACQUAINTING, None)
@@ -231,12 +231,11 @@ def opening(
     yield from _pause(info)
     _examine(family, info, place)
     yield from _pause(info)
-    weights, known = digest(source), Speed()
-    widths, notes = Widths[Picture](), lies.notes
+    subject = Subject(
+        settings=settings, info=info, place=place, profile=lies.plan.profile, weights=digest(source)
+    )
+    known, widths, notes = Speed(), Widths[Picture](), lies.notes
     if (forwards := family.forwards) is not None:
-        subject = Subject(
-            settings=settings, info=info, place=place, profile=lies.plan.profile, weights=weights
-        )
         known = speed.acquaint(subject, forwards, settled.pipeline, going_on, measures=measures)
         yield from _pause(info)
         widths = speed.widths_of(settings, known.costs)
@@ -246,7 +245,7 @@ def opening(
         info=info,
         family=family,
         widths=widths,
-        fingerprint={**_fingerprint(place, weights, widths), **lies.changes, **known.switches},
+        fingerprint={**_fingerprint(place, subject.weights, widths), **lies.changes, **known.switches},
         size_bytes=lies.held_bytes,
         enter=lambda: fingerprint.pin(info),
     )

@@ -285,7 +285,7 @@ def _stand_ins() -> Iterator[tuple[str, ModuleType]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundUpscalers:
     """What lies among the upscalers."""
 
     models: tuple[tuple[ModelInfo, Source], ...]
@@ -295,7 +295,7 @@ class Found:
 
 def find(
     models: str | None, *, tell: Callable[[str], None] = lambda _: None, set_aside: Collection[str] = ()
-) -> Found:
+) -> FoundUpscalers:
     """Describes every upscaler in the folder for models, but for those `set_aside`. Imports torch where there is any.
 
     `tell` is given the name of each before it is looked at.
@@ -309,4 +309,4 @@ def find(
             found.append((describe(file), Source.upscaler(file)))
         except BrokenModel as error:
             left_out.append(f"An upscaler is left out: {error}")
-    return Found(models=tuple(found), warnings=tuple(left_out))
+    return FoundUpscalers(models=tuple(found), warnings=tuple(left_out))

@@ -1,6 +1,6 @@
 """Which models there are, and which of them are loaded: on demand, and out again by least recent use.
 
-Knows neither torch nor requests: opening a model, and what it takes, is its `Source`'s business.
+Knows neither torch nor requests: opening a model, and what it takes, is its `ModelOpener`'s business.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATIENCE_S = 10.0
 """What was let go may still be held for a moment, by a preview or a compiler."""
 
 
-class Source(Protocol):
+class ModelOpener(Protocol):
     """Where models come from."""
 
     def open(self, model_id: str) -> Generator[None, None, Loaded]:
@@ -50,7 +50,7 @@ class Shelf:
         self,
         first: Loaded,
         others: Sequence[ModelInfo] = (),
-        source: Source | None = None,
+        source: ModelOpener | None = None,
         *,
         limit: int | None = None,
     ) -> None:

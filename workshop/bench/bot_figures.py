@@ -23,7 +23,7 @@ from rich.table import Table
 from bot.config import Settings
 from bot.job import Action, Asker, NewJob, Origin
 from bot.limits import Limits
-from bot.shell.exits import EXIT_FAILED
+from bot.shell.exit_codes import EXIT_FAILED
 from bot.store import Store
 from engine import process
 from engine.contract import Broken, EngineSettings, GenerationRequest, ModelInfo, Ready
@@ -48,7 +48,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wanted:
     """What is to be measured, and where it is to be written besides the terminal."""
 
     quick: bool = False
@@ -63,10 +63,10 @@ class CannotMeasure(Exception):
     """The engine does not start with these settings; its text is a sentence."""
 
 
-def main(settings: Settings, wish: Wish) -> int:
+def main(settings: Settings, wanted: Wanted) -> int:
     """Measures, prints tables, and writes JSON and a plot where asked. Returns the exit code."""
     try:
-        figures = [] if wish.engine_only else measure_bot(settings.engine.model, quick=wish.quick)
+        figures = [] if wanted.engine_only else measure_bot(settings.engine.model, quick=wanted.quick)
     except (CannotMeasure, EOFError) as error:
         print(str(error) or "The engine ended unexpectedly: its own message stands above.", file=sys.stderr)
         return EXIT_FAILED
@@ -75,26 +75,26 @@ def main(settings: Settings, wish: Wish) -> int:
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
         found = Path(folder) / "engine.json"
         code = subprocess.run(
-            engine_command(settings, wish, found), check=False, env=_environment()
+            engine_command(settings, wanted, found), check=False, env=_environment()
         ).returncode
         engine = json.loads(found.read_text("utf-8")) if found.exists() else None
-    if wish.json_path is not None:
+    if wanted.json_path is not None:
         values = {"bot": [asdict(figure) for figure in figures], "engine": engine}
-        wish.json_path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        wanted.json_path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return code
 
 
-def engine_command(settings: Settings, wish: Wish, found: Path) -> list[str]:
+def engine_command(settings: Settings, wanted: Wanted, found: Path) -> list[str]:
     """The child that measures the engine; it loads torch, and writes what it finds to `found`."""
     engine = settings.engine
     switches = {
-        "--quick": wish.quick,
-        "--compile": wish.compile,
+        "--quick": wanted.quick,
+        "--compile": wanted.compile,
         "--offline": engine.offline,
         "--channels-last": engine.channels_last == "on",
         "--fused-qkv": engine.fused_qkv == "on",
     }
-    plot = [] if wish.plot_path is None else ["--plot", str(wish.plot_path)]
+    plot = [] if wanted.plot_path is None else ["--plot", str(wanted.plot_path)]
     words = [
         "--model",
         engine.model,

@@ -69,13 +69,13 @@ def bench(
             settings = settings.model_copy(
                 update={"engine": settings.engine.model_copy(update={"model": model})}
             )
-        wish = bot_bench.Wish(
+        wanted = bot_bench.Wanted(
             quick=quick,
             engine_only=engine_only,
             compile=compile_too,
             json_path=json_path,
             plot_path=plot_path,
         )
-        return bot_bench.main(settings, wish)
+        return bot_bench.main(settings, wanted)
 
     with_settings(config, body, model=None if is_random else model)

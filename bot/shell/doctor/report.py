@@ -84,15 +84,6 @@ def _line(finding: Finding) -> Text:
     return Text.assemble((f"{sign} ", style), (f"{finding.name:<12}", "bold"), f"{finding.text}{fix}")
 
 
-# ------------------------------------------------------------------ Python and packages
-
-
-# ------------------------------------------------------------------ device and model
-
-
-# ------------------------------------------------------------------ configuration and data
-
-
 # ------------------------------------------------------------------ deep: everything is read
 
 

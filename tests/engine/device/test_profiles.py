@@ -15,8 +15,7 @@ import torch
 from engine import report
 from engine.checkpoints import folder as checkpoint
 from engine.contract import EngineSettings, InvalidRequest, Lora, ModelInfo, Ready
-from engine.device import choice, fingerprint, memory, profiles
-from engine.device import layout as placing
+from engine.device import choice, fingerprint, layout, memory, profiles
 from engine.device.layout import Settled
 from engine.device.memory import Cut, Needs
 from engine.device.profiles import Plan, Profile, Weights
@@ -88,7 +87,7 @@ def assembled(name: str) -> Any:
     from workshop.bench import sd15, sdxl
 
     pipeline = {"sd15": sd15, "sdxl": sdxl}[name].assemble(torch.device("meta"))
-    for part in placing._parts(pipeline).values():
+    for part in layout._parts(pipeline).values():
         part.half()
     if name == "sdxl":
         pipeline.vae.float()
@@ -103,9 +102,9 @@ def test_the_goals_for_small_cards() -> None:
     }
     for (name, side), by_profile in goals.items():
         pipeline = assembled(name)
-        weights = placing._weights(placing._parts(pipeline), called=False)
-        needs = placing._needs(pipeline, weights)
-        assert placing._size(pipeline) == (side, side)
+        weights = layout._weights(layout._parts(pipeline), called=False)
+        needs = layout._needs(pipeline, weights)
+        assert layout._size(pipeline) == (side, side)
         for profile, most_gb in by_profile.items():
             took = profiles.peak_bytes(profile, weights, needs, side * side)
             assert 0.9 * most_gb * GB < took <= most_gb * GB, (name, profile, took)
@@ -232,7 +231,7 @@ def test_loras_are_switched_in_low(tiny: Path, tmp_path: Path, monkeypatch: pyte
     assert torch.equal(*drawn)
     assert not torch.equal(drawn[0], draw(family(full, models=tmp_path), plain).latents)
     for part in (low.pipeline.unet, low.pipeline.vae):
-        assert isinstance(part._hf_hook, placing._Turn)
+        assert isinstance(part._hf_hook, layout._Turn)
 
     layer_by_layer(monkeypatch)
     with pytest.raises(InvalidRequest, match="can't be used: this model is drawn layer by layer here"):
@@ -285,12 +284,12 @@ def test_whoever_comes_sends_the_others_away() -> None:
 
     comes, there = Part("cpu"), Part("cuda:0")
     for part in (comes, there):
-        placing.add_hook_to_module(part, placing._Turn(torch.device("cpu")))
+        layout.add_hook_to_module(part, layout._Turn(torch.device("cpu")))
         part.sent.clear()
     comes(torch.zeros(1, 2))
-    assert (comes.sent, there.sent) == ([], [placing.PROCESSOR])
+    assert (comes.sent, there.sent) == ([], [layout.PROCESSOR])
     for part in (comes, there):
-        placing._Turn.parts.discard(part)
+        layout._Turn.parts.discard(part)
 
 
 # ------------------------------------------------------------------ tiles
@@ -389,9 +388,9 @@ def test_a_text_encoder_elsewhere_is_part_of_the_fingerprint() -> None:
     """Another device encodes with other last bits, so a card's pictures name the profile."""
     plan, weights = Plan(profile="balanced", why=""), Weights(core=1, vae=1, aside=1)
     card, cpu = torch.device("cuda:0"), torch.device("cpu")
-    layout = placing.Layout(device=card, dtype=torch.float16, aside=cpu, plan=plan, weights=weights)
-    assert layout.changes == {"profile": "balanced"}
-    assert replace(layout, aside=card).changes == replace(layout, device=cpu).changes == {}
+    lies = layout.Layout(device=card, dtype=torch.float16, aside=cpu, plan=plan, weights=weights)
+    assert lies.changes == {"profile": "balanced"}
+    assert replace(lies, aside=card).changes == replace(lies, device=cpu).changes == {}
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny_xl", "sd3"])
@@ -405,7 +404,7 @@ def test_the_profile_is_foreseen(
     weights, needs = report._of(checkpoint.check(folder, prefer_fp16=False), place)
     pipeline = loaded(folder, "full")
     assert weights == pipeline.layout.weights
-    assert needs.row == placing._needs(pipeline.pipeline, weights).row
+    assert needs.row == layout._needs(pipeline.pipeline, weights).row
     assert report.foreseen(settings) == "Profile full: this device has no memory of its own."
     told = report.foreseen(replace(settings, profile="low"))
     assert told == "Profile low: as the configuration says."

@@ -178,7 +178,11 @@ def test_bad_files_are_left_out(tmp_path: Path, case: str) -> None:
 
 def test_pickles_are_never_opened(tmp_path: Path) -> None:
     """A .pth is named and left alone; a folder that is not there is no mistake."""
-    assert upscalers.find(None) == upscalers.find(str(tmp_path)) == upscalers.Found(models=(), warnings=())
+    assert (
+        upscalers.find(None)
+        == upscalers.find(str(tmp_path))
+        == upscalers.FoundUpscalers(models=(), warnings=())
+    )
     (tmp_path / upscalers.FOLDER).mkdir()
     (tmp_path / upscalers.FOLDER / "4x.pth").write_bytes(b"\x80\x04.")
     (warning,) = upscalers.find(str(tmp_path)).warnings
