@@ -103,7 +103,7 @@ async def test_the_line_never_promises_what_the_engine_cannot_keep(
 
 async def test_the_line_tells_that_easel_is_being_restarted(world: World) -> None:
     """Also while it drains."""
-    world.client.services.doors.is_closing = True
+    world.client.services.admission._doors.is_closing = True
     told = (await world.alice.slash(world.channel, "queue")).response.content
     assert told == "Easel is being restarted; places in line are kept.\nNobody is waiting."
 
