@@ -14,7 +14,7 @@ from bot.job import JobState
 from bot.shell.cli import app
 from tests.kit.tiny import build_xl
 from tests.kit.tiny_any import build_flux
-from tests.kit.world import World, text_of
+from tests.kit.world import World
 
 BUILDERS = {"sdxl": build_xl, "flux": build_flux}
 STEPS = {"sdxl": 8, "flux": 4}
@@ -40,9 +40,9 @@ async def test_from_the_command_to_the_picture(tmp_path: Path, monkeypatch: pyte
             await world.reaches(small, JobState.DELIVERED, timeout_s=120)
             message = world.message(by_itself)
             assert [attachment.filename for attachment in message.attachments] == [f"easel-{by_itself}-7.png"]
-            assert f"128×128 · {STEPS[name]} steps" in text_of(message)
+            assert f"128×128 · {STEPS[name]} steps" in message.text
             assert (await world.job(by_itself)).request.model == name
-            posted[name] = size_and_pixels(await world.message(small).attachments[0].read())
+            posted[name] = size_and_pixels(world.message(small).attachments[0].bytes)
     finally:
         await world.stop()
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,12 @@
-"""The whole bot inside a simulated Discord, with the shipped fake engine, or a real one, in its own process."""
+"""The one harness for what people do: the bot in the test's own process on the loopback Discord, with a fake engine or a real one.
+
+    world = await World.start(folder, fake=FakeSettings(step_s=0.01))
+    message = await world.imagined(prompt="a red circle")
+    answer = await world.alice.click(message, "Reroll")
+    await world.restart()
+
+An answer is what the bot said first; its message is live, so what comes later is waited for with `until` and `reaches`.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +16,16 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import discord
-import simcord
+from discord import ui
 
 from bot.app import create_app
 from bot.chat.client import EaselClient
+from bot.chat.ids import Verb
 from bot.config import Settings
 from bot.config.engine import engine_settings
 from bot.core.engines.client import EngineClient
@@ -24,9 +33,23 @@ from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.status import Phase
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import Job, JobState
-from bot.shell.demo import from_simulation, measure_images
 from bot.store import Store
 from engine.contract import EngineSettings, FakeSettings
+from workshop.rehearsal.loopback.driver import (
+    Answer,
+    Channel,
+    Guild,
+    LoopbackDiscord,
+    Message,
+    Permission,
+    Role,
+    Upload,
+    User,
+    client_options,
+)
+
+WITHIN_S = 20.0
+POLL_S = 0.02
 
 
 class TurnableClock:
@@ -37,6 +60,39 @@ class TurnableClock:
 
     def now(self) -> float:
         return time.time() + self.offset_s
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody in front of Discord; what they do returns the bot's first answer."""
+
+    discord: LoopbackDiscord
+    user: User
+
+    @property
+    def id(self) -> int:
+        return self.user.id
+
+    async def slash(self, channel: Channel, name: str, **options: Any) -> Answer:
+        """Types a command; an attachment is (file name, bytes), a person may stand for their account."""
+        return await self.discord.slash(self.user, channel, name, **_plain(options))
+
+    async def autocomplete(self, channel: Channel, name: str, focus: str, typed: str, **options: Any) -> Any:
+        """The choices for the option `focus` with `typed` in it."""
+        return await self.discord.autocomplete(self.user, channel, name, focus, **{focus: typed}, **options)
+
+    async def click(self, message: Message | None, button: str) -> Answer:
+        """Presses the button with this label, emoji or id."""
+        assert message is not None
+        return await self.discord.click(self.user, message, button)
+
+    async def select(self, message: Message, menu: str, *values: str) -> Answer:
+        return await self.discord.select(self.user, message, menu, *values)
+
+    async def submit(self, modal: Answer, **values: Any) -> Answer:
+        """Sends the form that an answer opened; a field that is left out keeps its value."""
+        assert modal.interaction.user is self.user
+        return await self.discord.submit(modal, **values)
 
 
 def settings_for(folder: Path, **changes: dict[str, Any]) -> Settings:
@@ -50,57 +106,119 @@ def settings_for(folder: Path, **changes: dict[str, Any]) -> Settings:
 
 @dataclass(slots=True)
 class World:
-    """One guild with one channel, a member and an admin."""
+    """One server with one channel, a member and an admin, and the bot in it."""
 
     settings: Settings
     fake: FakeSettings | None
-    """None: the real engine, with the configured model."""
-    clock: TurnableClock
-    client: EaselClient
-    env: simcord.Env
-    guild: Any = None
-    channel: Any = None
-    alice: Any = None
-    admin: Any = None
+    """Of the next engine; None: the real one, with the configured model."""
+    discord: LoopbackDiscord
+    guild: Guild
+    channel: Channel
+    alice: Person
+    admin: Person
+    clock: TurnableClock = field(default_factory=TurnableClock)
+    _client: EaselClient | None = None
+    _service: asyncio.Task[None] | None = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @classmethod
     async def start(cls, folder: Path, *, fake: FakeSettings | None, **changes: dict[str, Any]) -> World:
-        settings, clock = settings_for(folder, **changes), TurnableClock()
-        client = _client(settings, fake, clock)
+        stack = AsyncExitStack()
+        discord = await stack.enter_async_context(LoopbackDiscord())
+        guild = discord.add_guild("Testers")
+        admin = discord.add_user("theo")
+        powers = Permission.MANAGE_GUILD | Permission.MANAGE_MESSAGES
+        discord.add_role(guild, "admins", permissions=powers, members=(admin,))
         world = cls(
-            settings=settings,
+            settings=settings_for(folder, **changes),
             fake=fake,
-            clock=clock,
-            client=client,
-            env=simcord.Env(client, settle_timeout=20),
+            discord=discord,
+            guild=guild,
+            channel=discord.add_channel(guild, "imagine"),
+            alice=Person(discord, discord.add_user("alice")),
+            admin=Person(discord, admin),
+            _stack=stack,
         )
-        measure_images(world.env)
-        await world.env.start()
-        world.guild = world.env.create_guild("Testers")
-        world.channel = world.guild.create_text_channel("imagine")
-        role = world.guild.create_role(
-            "admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True)
-        )
-        world.alice = world.guild.add_member(world.env.create_user("alice"))
-        world.admin = world.guild.add_member(world.env.create_user("theo"), roles=[role])
-        await world.models_known()
+        try:
+            await world._come()
+        except BaseException:
+            await world.stop()
+            raise
         return world
 
+    async def _come(self) -> None:
+        """A new process, as far as the bot and Discord can tell."""
+        engine = engine_settings(self.settings)
+        if self.fake is not None:
+            engine = EngineSettings(model="fake", spool=str(self.settings.spool), fake=self.fake)
+        options = client_options(self.discord.address, self.discord.ca_pem)
+        client = create_app(self.settings, engine, clock=self.clock, supervised=False, **options)
+        self._client = client
+        self._service = asyncio.create_task(client.start(self.discord.token))
+        ready = asyncio.create_task(client.wait_until_ready())
+        await asyncio.wait({self._service, ready}, timeout=WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            ready.cancel()
+            await asyncio.wait_for(self._service, 0.1)
+            raise AssertionError("the bot did not get ready")
+        await self.until(lambda: self.engine.status.models or self.engine.status.reason)
+
+    async def _go(self) -> None:
+        if self._client is not None:
+            if self._client.is_ready():
+                engine = self.engine
+                if engine.status.phase is Phase.LOADING and engine.pid is not None:
+                    os.kill(
+                        engine.pid, signal.SIGKILL
+                    )  # while it loads it hears nothing: it would be waited for
+            await self._client.close()
+        if self._service is not None:
+            await asyncio.gather(self._service, return_exceptions=True)
+        await self.discord.wait_gone()
+
     async def stop(self) -> None:
-        engine = self.engine
-        if engine.status.phase is Phase.LOADING and engine.pid is not None:
-            os.kill(engine.pid, signal.SIGKILL)  # while it loads it hears nothing: it would be waited for
-        await self.client.close()
-        await self.env.shutdown()
+        try:
+            await self._go()
+        finally:
+            await self._stack.aclose()
 
     async def restart(self) -> None:
-        """A new process, as far as the bot can tell: new client, new engine, same database and Discord."""
-        await self.client.close()
-        self.client = _client(self.settings, self.fake, self.clock)
-        await self.env.restart_bot(self.client)
-        await self.models_known()
+        """New client, new engine, same database and same Discord."""
+        await self._go()
+        await self._come()
 
-    # -------------------------------------------------------------- shortcuts
+    # -------------------------------------------------------------- people and places
+
+    def person(self, name: str, *roles: Role, locale: str = "en-US") -> Person:
+        """Another member."""
+        user = self.discord.add_user(name, locale=locale)
+        if roles:
+            self.guild.member_roles[user.id] = [*roles]
+        return Person(self.discord, user)
+
+    async def role(self, name: str) -> Role:
+        """Another role, of which the bot is told."""
+        role = self.discord.add_role(self.guild, name)
+        await self.discord.announce(self.guild)
+        return role
+
+    async def place(self, name: str, **options: Any) -> Channel:
+        """Another channel, of which the bot is told."""
+        channel = self.discord.add_channel(self.guild, name, **options)
+        await self.discord.announce(self.guild)
+        return channel
+
+    def advance(self, seconds: float) -> None:
+        """The bot's clock and Discord's."""
+        self.clock.offset_s += seconds
+        self.discord.advance(seconds)
+
+    # -------------------------------------------------------------- the bot's own parts
+
+    @property
+    def client(self) -> EaselClient:
+        assert self._client is not None
+        return self._client
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -116,79 +234,102 @@ class World:
     def store(self) -> Store:
         return self.client.services.store
 
-    async def until(self, condition: Callable[[], Any], *, timeout_s: float = 15.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline, self.env.transcript()[-3000:]
-            await asyncio.sleep(0.02)
-
-    async def models_known(self) -> None:
-        await self.until(lambda: self.engine.status.models or self.engine.status.reason)
-
     async def job(self, job_id: int) -> Job:
         job = await self.store.jobs.get(job_id)
         assert job is not None
         return job
 
-    async def reaches(self, job_id: int, state: JobState, *, timeout_s: float = 15.0) -> Job:
+    async def jobs_stored(self) -> int:
+        (row,) = await self.store.database.read("SELECT COUNT(*) AS n FROM job", {})
+        return int(row["n"])
+
+    # -------------------------------------------------------------- waiting and looking
+
+    async def until(self, condition: Callable[[], Any], *, timeout_s: float = WITHIN_S) -> None:
+        await self.discord.until(condition, timeout_s, self.transcript())
+
+    async def reaches(self, job_id: int, state: JobState, *, timeout_s: float = WITHIN_S) -> Job:
+        """The row once it is in that state, and where that is an end, its message tells it."""
         deadline = time.monotonic() + timeout_s
-        while (job := await self.job(job_id)).state is not state:
-            assert time.monotonic() < deadline, f"{job}\n{self.env.transcript()[-3000:]}"
-            await asyncio.sleep(0.02)
-        await self.env.settle()
+        job = await self.store.jobs.get(job_id)
+        while job is None or job.state is not state:
+            assert time.monotonic() < deadline, f"{job}\n{self.transcript()}"
+            await asyncio.sleep(POLL_S)
+            job = await self.store.jobs.get(job_id)
+        if state.is_final:
+            cancel = f"easel:1:{Verb.CANCEL}:{job_id}"
+            await self.until(lambda: all(cancel not in custom_ids(each) for each in self.messages()))
         return job
 
-    async def imagine(self, who: Any = None, **options: Any) -> Any:
+    async def says(self, job_id: int, *words: str) -> Message:
+        """The message of a job once all of that can be read in it."""
+        await self.until(
+            lambda: self._is_there(job_id) and all(w in self.message(job_id).text for w in words)
+        )
+        return self.message(job_id)
+
+    def messages(self, channel: Channel | None = None) -> list[Message]:
+        """What everybody sees in the channel, oldest first."""
+        every = self.discord.messages(channel or self.channel)
+        return [message for message in every if not message.ephemeral]
+
+    def message(self, job_id: int) -> Message:
+        """The message whose buttons belong to a job."""
+        for message in reversed(self.messages()):
+            if any(re.fullmatch(rf"easel:1:[a-z]+:{job_id}(:\d+)?", name) for name in custom_ids(message)):
+                return message
+        raise AssertionError(f"no message for job {job_id}\n{self.transcript()}")
+
+    def _is_there(self, job_id: int) -> bool:
+        try:
+            self.message(job_id)
+        except AssertionError:
+            return False
+        return True
+
+    def transcript(self) -> str:
+        """What stands in the channel, for a failed test."""
+        return "\n".join(f"{message.author}: {message.text} {labels(message)}" for message in self.messages())
+
+    async def post(self, *items: ui.Item[Any]) -> Message:
+        """A message of the bot with these buttons or this menu, of which it remembers nothing."""
+        view = ui.LayoutView(timeout=None)
+        view.add_item(ui.ActionRow[Any](*items))
+        view.stop()
+        channel = self.client.get_partial_messageable(self.channel.id, guild_id=self.guild.id)
+        sent = await channel.send(view=view)
+        return self.discord.message(self.channel, sent.id)
+
+    # -------------------------------------------------------------- what people do most
+
+    async def imagine(self, who: Person | None = None, **options: Any) -> Answer:
         options.setdefault("prompt", "a red circle")
         return await (who or self.alice).slash(self.channel, "imagine", **options)
 
-    async def imagined(self, job_id: int = 1, **options: Any) -> discord.Message:
+    async def imagined(self, job_id: int = 1, **options: Any) -> Message:
         """The message of a delivered job."""
         await self.imagine(**options)
         await self.reaches(job_id, JobState.DELIVERED)
         return self.message(job_id)
 
-    def message(self, job_id: int) -> discord.Message:
-        """The message whose buttons belong to a job."""
-        for message in reversed(self.channel.history()):
-            if any(
-                re.fullmatch(rf"easel:1:[a-z]+:{job_id}(:\d+)?", custom_id)
-                for custom_id in custom_ids(message)
-            ):
-                return message
-        raise AssertionError(f"no message for job {job_id}")
 
-    async def jobs_stored(self) -> int:
-        (row,) = await self.store.database.read("SELECT COUNT(*) AS n FROM job", {})
-        return int(row["n"])
+def custom_ids(message: Message) -> list[str]:
+    return [str(button.custom_id) for button in message.buttons]
 
 
-def _client(settings: Settings, fake: FakeSettings | None, clock: TurnableClock) -> EaselClient:
-    engine = engine_settings(settings)
-    if fake is not None:
-        engine = EngineSettings(model="fake", spool=str(settings.spool), fake=fake)
-    client = create_app(
-        settings, engine, clock=clock, supervised=False, fetch=from_simulation(lambda: client)
-    )
-    return client
+def labels(message: Message) -> list[str]:
+    return [button.label for button in message.buttons if button.label]
 
 
-def text_of(message: discord.Message | Any) -> str:
-    """Everything that can be read in a message, components included."""
-    texts = [getattr(item, "content", "") for item in _walk(message.components)]
-    return "\n".join([message.content, *texts])
-
-
-def custom_ids(message: discord.Message) -> list[str]:
-    return [str(getattr(item, "custom_id", "")) for item in _walk(message.components)]
-
-
-def labels(message: discord.Message) -> list[str]:
-    return [str(item.label) for item in _walk(message.components) if getattr(item, "label", None)]
-
-
-def _walk(items: Any) -> list[Any]:
-    found: list[Any] = []
-    for item in items:
-        found += [item, *_walk(getattr(item, "children", []))]
-    return found
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as the loopback Discord takes them."""
+    plain: dict[str, Any] = {}
+    for name, value in options.items():
+        match value:
+            case Person():
+                plain[name] = value.user
+            case (str() as filename, bytes() as data):
+                plain[name] = Upload(filename=filename, bytes=data)
+            case _:
+                plain[name] = value
+    return plain

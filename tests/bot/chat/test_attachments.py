@@ -1,4 +1,4 @@
-"""/imagine with attachments in a simulated Discord, as in the demo: its files lie in its memory."""
+"""/imagine with attachments, which lie on the loopback Discord's own CDN."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import replace
 import pytest
 
 from bot.job import JobState
-from tests.kit.world import World, text_of
+from tests.kit.world import World
 from workshop.rehearsal.bot import png
 
 CAT = ("cat.png", png(128, 128))
 
 
-async def test_the_demo_draws_from_what_is_attached(world: World) -> None:
-    """Fetched from the simulation, in the shape of the image, at about the model's own number of pixels."""
+async def test_imagine_draws_from_what_is_attached(world: World) -> None:
+    """Fetched from Discord, in the shape of the image, at about the model's own number of pixels."""
     message = await world.imagined(image=("wide.png", png(256, 128)), strength=0.6)
     job = await world.job(1)
 
     assert (job.request.size, job.request.strength) == ("184x88", 0.6)
-    assert "from an image at 0.6" in text_of(message)
+    assert "from an image at 0.6" in message.text
     assert [path.name for path in world.settings.inputs.iterdir()] == [job.request.image]
-    assert len(world.channel.history()) == 1
+    assert len(world.messages()) == 1
 
 
 async def test_upscaling_makes_it_so_many_times_as_large(world: World) -> None:
@@ -30,8 +30,8 @@ async def test_upscaling_makes_it_so_many_times_as_large(world: World) -> None:
     job = await world.job(1)
 
     assert (job.request.upscale, job.request.size) == (2, "256x256")
-    assert "upscaled 2×" in text_of(message)
-    assert [(file.width, file.height) for file in message.attachments] == [(256, 256)]
+    assert "upscaled 2×" in message.text
+    assert [file.shape for file in message.attachments] == [(256, 256)]
 
 
 async def test_upscaling_what_is_no_image_is_refused(world: World) -> None:
@@ -39,7 +39,7 @@ async def test_upscaling_what_is_no_image_is_refused(world: World) -> None:
     result = await world.imagine(image=("cat.png", b"not a picture"), upscale=2)
 
     assert result.ephemeral
-    assert "Discord can't tell how large this image is" in result.response.content
+    assert "Discord can't tell how large this image is" in result.text
     assert await world.jobs_stored() == 0
 
 
@@ -52,7 +52,7 @@ async def test_a_model_without_images_says_so_at_once(world: World) -> None:
     result = await world.imagine(image=CAT)
 
     assert result.ephemeral
-    assert result.response.content == "Fake model draws from words alone: leave out the image."
+    assert result.text == "Fake model draws from words alone: leave out the image."
     assert await world.jobs_stored() == 0
 
 
@@ -65,10 +65,9 @@ async def test_the_deferred_answer_becomes_the_refusal(world: World, monkeypatch
 
     monkeypatch.setattr(world.client.services.intake, "_fetch", slow)
     result = await world.imagine(image=CAT)
+    await world.until(lambda: result.text == "Easel is being restarted: ask again in a minute.")
 
-    (message,) = world.channel.history()
-    assert message.content == "Easel is being restarted: ask again in a minute."
-    assert not result.ephemeral
+    assert world.messages() == [result.message]
     assert await world.jobs_stored() == 0
 
 
@@ -81,10 +80,10 @@ async def test_a_bug_on_the_way_is_told_in_the_deferred_answer(
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(world.client.services.intake, "_fetch", broken)
-    await world.imagine(image=CAT)
+    result = await world.imagine(image=CAT)
+    await world.until(lambda: result.text.startswith("Something went wrong on our side"))
 
-    (message,) = world.channel.history()
-    assert message.content.startswith("Something went wrong on our side")
+    assert world.messages() == [result.message]
     assert await world.jobs_stored() == 0
 
 
@@ -94,4 +93,4 @@ async def test_a_history_entry_names_what_a_picture_came_from(world: World) -> N
     await world.reaches(1, JobState.DELIVERED)
     result = await world.alice.slash(world.channel, "history")
 
-    assert "seed 3, 128x128, within a mask of an image at 0.75, fake" in str(result.response.components)
+    assert "seed 3, 128x128, within a mask of an image at 0.75, fake" in result.text

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from bot.core.asking.refused import Blocked
 from bot.job import JobState
 from bot.limits import Subject
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.kit import said
-from tests.kit.world import World, text_of
+from tests.kit.world import World
 
 
 async def test_quota_tells_used_left_and_renewal(start_world: StartWorld) -> None:
@@ -22,7 +20,7 @@ async def test_quota_tells_used_left_and_renewal(start_world: StartWorld) -> Non
     result = await world.alice.slash(world.channel, "quota")
 
     assert result.ephemeral
-    assert "Used today: **3** of 10 credits, left: **7**; renews <t:" in result.response.content
+    assert "Used today: **3** of 10 credits, left: **7**; renews <t:" in result.text
 
 
 async def test_history_pages_with_buttons_newest_first(world: World) -> None:
@@ -33,9 +31,9 @@ async def test_history_pages_with_buttons_newest_first(world: World) -> None:
             "UPDATE job SET created_at = created_at + :n WHERE id = :n", {"n": number}
         )
     result = await world.alice.slash(world.channel, "history")
-    first = text_of(result.response.message)
-    await world.alice.click(result.response.message, label="Older ▶")
-    second = text_of(result.response.message)
+    first = result.text
+    await world.alice.click(result.message, "Older ▶")
+    second = result.text
 
     assert result.ephemeral
     assert first.index("picture 9") < first.index("picture 2")
@@ -44,28 +42,25 @@ async def test_history_pages_with_buttons_newest_first(world: World) -> None:
     assert "9–9 of 9" in second
 
 
-@pytest.mark.parametrize(("left", "shown"), [(8, "1–8 of 8"), (3, "1–3 of 3"), (0, None)])
-async def test_a_page_whose_images_are_gone_by_now(world: World, left: int, shown: str | None) -> None:
+async def test_a_page_whose_images_are_gone_by_now(world: World) -> None:
     """Deleted between the two looks: the last page that there is comes instead, or the word that nothing is left."""
     for number in range(1, 10):
         await world.imagined(number, prompt=f"picture {number}")
-    result = await world.alice.slash(world.channel, "history")
-    await world.store.database.write(
-        "UPDATE job SET deleted_at = created_at WHERE id > :left", {"left": left}
-    )
-    pressed = await world.alice.click(result.response.message, label="Older ▶")
-
-    if shown is None:
-        assert "You have no images here yet" in pressed.response.content
-    else:
-        assert shown in text_of(result.response.message)
+    for left, shown in ((8, "1–8 of 8"), (3, "1–3 of 3"), (0, None)):
+        await world.store.database.write("UPDATE job SET deleted_at = NULL", {})
+        result = await world.alice.slash(world.channel, "history")
+        await world.store.database.write(
+            "UPDATE job SET deleted_at = created_at WHERE id > :left", {"left": left}
+        )
+        pressed = await world.alice.click(result.message, "Older ▶")
+        assert ("You have no images here yet" if shown is None else shown) in pressed.text
 
 
 async def test_history_without_images_says_what_to_do(world: World) -> None:
     """Somebody without images is sent to /imagine."""
     result = await world.alice.slash(world.channel, "history")
 
-    assert "try /imagine" in result.response.content
+    assert "try /imagine" in result.text
 
 
 async def test_queue_lists_running_and_waiting(start_world: StartWorld) -> None:
@@ -76,15 +71,15 @@ async def test_queue_lists_running_and_waiting(start_world: StartWorld) -> None:
     await world.imagine(world.admin)
     result = await world.alice.slash(world.channel, "queue")
 
-    assert f"🎨 <@{world.alice.id}>" in result.response.content
-    assert f"1. <@{world.admin.id}>" in result.response.content
+    assert f"🎨 <@{world.alice.id}>" in result.text
+    assert f"1. <@{world.admin.id}>" in result.text
 
 
 async def test_an_idle_queue_says_so(world: World) -> None:
     """With nobody waiting /queue says that an image would start at once."""
     result = await world.alice.slash(world.channel, "queue")
 
-    assert "start at once" in result.response.content
+    assert "start at once" in result.text
 
 
 async def test_a_limit_set_by_an_admin_acts_on_the_next_request(world: World) -> None:
@@ -94,8 +89,8 @@ async def test_a_limit_set_by_an_admin_acts_on_the_next_request(world: World) ->
     refused = await world.imagine()
     (change,) = await world.store.settings.limits_log(world.guild.id, count=5)
 
-    assert "Everyone now has 1 credit a day (100 before)." in answer.response.content
-    assert "0 of 1 left today" in refused.response.content
+    assert "Everyone now has 1 credit a day (100 before)." in answer.text
+    assert "0 of 1 left today" in refused.text
     assert (change.by_user_id, change.field, change.new_value) == (world.admin.id, "credits_per_day", 1)
 
 
@@ -108,29 +103,27 @@ async def test_blocking_a_member_cancels_what_they_have_waiting(start_world: Sta
     result = await world.admin.slash(world.channel, "limits set", member=world.alice, credits=0)
     await world.reaches(2, JobState.CANCELLED)
 
-    assert "Cancelled what they had waiting: 1, not charged." in result.response.content
-    await world.until(lambda: "Cancelled by a moderator, not charged." in text_of(world.message(2)))
+    assert "Cancelled what they had waiting: 1, not charged." in result.text
+    await world.until(lambda: "Cancelled by a moderator, not charged." in world.message(2).text)
     assert (await world.job(2)).charged == 0
     await world.reaches(1, JobState.DELIVERED)
-    assert (await world.imagine()).response.content == said.refusal(Blocked())
+    assert (await world.imagine()).text == said.refusal(Blocked())
 
 
 async def test_limits_for_a_role_and_a_member_come_before_everyone(world: World) -> None:
     """A member's entry beats their role's, which beats everyone's; /limits show tells all of them."""
-    vip = world.guild.create_role("vip")
-    bob = world.guild.add_member(world.env.create_user("bob"), roles=[vip])
+    vip = await world.role("vip")
+    bob = world.person("bob", vip)
     await world.admin.slash(world.channel, "limits set", credits=1)
     await world.admin.slash(world.channel, "limits set", role=vip, credits=5)
     await world.admin.slash(world.channel, "limits set", member=world.alice, credits=7)
     shown = await world.admin.slash(world.channel, "limits show")
-    quotas = [
-        (await who.slash(world.channel, "quota")).response.content for who in (world.alice, bob, world.admin)
-    ]
+    quotas = [(await who.slash(world.channel, "quota")).text for who in (world.alice, bob, world.admin)]
 
     assert ["of 7 credits" in quotas[0], "of 5 credits" in quotas[1], "of 1 credit," in quotas[2]] == [
         True
     ] * 3
-    assert f"<@&{vip.id}>** 5 credits per day" in shown.response.content
+    assert f"<@&{vip.id}>** 5 credits per day" in shown.text
 
 
 async def test_reset_brings_the_wider_limit_back(world: World) -> None:
@@ -139,62 +132,48 @@ async def test_reset_brings_the_wider_limit_back(world: World) -> None:
     await world.admin.slash(world.channel, "limits reset")
     quota = await world.alice.slash(world.channel, "quota")
 
-    assert "of 100 credits" in quota.response.content
+    assert "of 100 credits" in quota.text
 
 
-async def _synced(world: World) -> list[dict[str, Any]]:
-    """The commands as the simulated Discord holds them."""
-    application_id = world.client.application_id
-    assert application_id is not None
-    with world.env.time_context():
-        return [dict(entry) for entry in await world.client.http.get_global_commands(application_id)]
-
-
-@pytest.mark.parametrize("command", ["limits show", "limits set", "limits reset", "limits timezone"])
-async def test_a_member_without_permission_is_refused_by_the_handler(world: World, command: str) -> None:
+async def test_a_member_without_permission_is_refused_by_the_handler(world: World) -> None:
     """Discord's own hint may be overridden by a server, so every handler checks Manage Server itself."""
-    (limits,) = [entry for entry in await _synced(world) if entry["name"] == "limits"]
-    world.guild.set_command_permissions(int(limits["id"]), {world.alice: True})
-    options = {"limits set": {"credits": 99}, "limits timezone": {"zone": "Europe/Berlin"}}.get(command, {})
-    result = await world.alice.slash(world.channel, command, **options)
-
-    assert result.ephemeral
-    assert "Only people who may manage this server" in result.response.content
+    every: dict[str, dict[str, Any]] = {
+        "limits show": {},
+        "limits set": {"credits": 99},
+        "limits reset": {},
+        "limits timezone": {"zone": "Europe/Berlin"},
+    }
+    for command, options in every.items():
+        result = await world.alice.slash(world.channel, command, despite_permissions=True, **options)
+        assert "Only people who may manage this server" in (result.ephemeral_text or ""), command
+    assert set(every) == {
+        f"limits {option['name']}" for option in world.discord.commands["limits"]["options"]
+    }
     assert await world.store.settings.limits(world.guild.id) == []
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
+async def test_impossible_limits_are_refused(world: World) -> None:
+    """Nothing named, two targets or more than the owner's ceiling is refused with a sentence and changes nothing."""
+    role = await world.role("vip")
+    for options, sentence in (
         ({}, "Name at least one limit"),
         ({"credits": 10_001}, "above the owner's ceiling of 10,000"),
         ({"max_images": 11}, "above the owner's ceiling of 10"),
-    ],
-)
-async def test_impossible_limits_are_refused(world: World, options: dict[str, int], sentence: str) -> None:
-    """Nothing named, or more than the owner's ceiling, is refused with a sentence and changes nothing."""
-    result = await world.admin.slash(world.channel, "limits set", **options)
-
-    assert sentence in result.response.content
+        ({"role": role, "member": world.alice, "credits": 1}, "a role or a member, not both"),
+    ):
+        result = await world.admin.slash(world.channel, "limits set", **options)
+        assert sentence in (result.ephemeral_text or "")
     assert await world.store.settings.limits_log(world.guild.id, count=1) == []
-
-
-async def test_role_and_member_together_are_refused(world: World) -> None:
-    """One target per change."""
-    role = world.guild.create_role("vip")
-    result = await world.admin.slash(world.channel, "limits set", role=role, member=world.alice, credits=1)
-
-    assert "a role or a member, not both" in result.response.content
 
 
 async def test_the_day_follows_the_servers_time_zone(world: World) -> None:
     """/limits timezone moves the renewal; an unknown zone is refused."""
     unknown = await world.admin.slash(world.channel, "limits timezone", zone="Mars/Base")
-    before = (await world.alice.slash(world.channel, "quota")).response.content
+    before = (await world.alice.slash(world.channel, "quota")).text
     await world.admin.slash(world.channel, "limits timezone", zone="Pacific/Marquesas")
-    after = (await world.alice.slash(world.channel, "quota")).response.content
+    after = (await world.alice.slash(world.channel, "quota")).text
 
-    assert "no such time zone" in unknown.response.content
+    assert "no such time zone" in unknown.text
     assert before != after
 
 
@@ -206,9 +185,3 @@ async def test_an_entry_for_everyone_is_stored_once(world: World) -> None:
 
     assert (entry.subject, dict(entry.values)) == (Subject.EVERYONE, {"credits_per_day": 5, "pending": 2})
     assert (await world.imagined()) and (await world.job(1)).state is JobState.DELIVERED
-
-
-async def test_a_bot_in_the_simulated_discord_is_well(world: World) -> None:
-    """Its gateway counts as connected there too, so that the demo never calls itself unwell."""
-    await world.env.settle()
-    assert world.client.is_connected

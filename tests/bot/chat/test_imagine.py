@@ -1,4 +1,4 @@
-"""From /imagine to the picture and its buttons, in a simulated Discord."""
+"""From /imagine to the picture and its buttons, on the loopback Discord."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from bot.job import JobState
 from bot.texts.language import ENGLISH
 from engine.contract import FakeSettings, Lora
 from tests.bot.chat.conftest import StartWorld
-from tests.kit.world import World, labels, text_of
+from tests.kit.world import World, labels
 
 
 async def test_imagine_answers_with_the_place_in_line_and_a_cancel_button(start_world: StartWorld) -> None:
     """The answer is a real message that names the person, the prompt, the place in line and offers to cancel."""
     world = await start_world(fake=FakeSettings(step_s=0.2))
     result = await world.imagine(prompt="a red circle")
-    await world.until(lambda: "step" in text_of(world.message(1)))
+    await world.until(lambda: "step" in world.message(1).text)
 
     assert not result.ephemeral
-    assert f"<@{world.alice.id}> `a red circle`" in text_of(world.message(1))
+    assert f"<@{world.alice.id}> `a red circle`" in world.message(1).text
     assert labels(world.message(1)) == ["Cancel"]
 
 
@@ -33,7 +33,7 @@ async def test_the_second_person_sees_their_place(start_world: StartWorld) -> No
     await world.until(lambda: world.dispatcher.running())
     result = await world.imagine(world.admin, prompt="a blue square")
 
-    assert "Next in line" in str(result.response.components)
+    assert "Next in line" in result.text
 
 
 async def test_the_image_arrives_in_the_same_message(world: World) -> None:
@@ -42,10 +42,10 @@ async def test_the_image_arrives_in_the_same_message(world: World) -> None:
 
     assert [attachment.filename for attachment in message.attachments] == ["easel-1-42.png"]
     assert labels(message) == ["Reroll", "Info", "Delete"]
-    assert "seed `42`" in text_of(message)
-    assert "128×128 · 8 steps · guidance 7.5" in text_of(message)
+    assert "seed `42`" in message.text
+    assert "128×128 · 8 steps · guidance 7.5" in message.text
     assert message.attachments[0].description == "a red circle"
-    assert len(world.channel.history()) == 1
+    assert len(world.messages()) == 1
 
 
 async def test_several_images_have_consecutive_seeds(world: World) -> None:
@@ -66,7 +66,7 @@ async def test_a_seed_left_out_is_random_and_shown(world: World, seed: int | Non
     seeds = {(await world.job(number)).request.seed for number in (1, 2)}
 
     assert len(seeds) == 2
-    assert all(f"seed `{seed}`" in text_of(first) + text_of(second) for seed in seeds)
+    assert all(f"seed `{seed}`" in first.text + second.text for seed in seeds)
 
 
 async def test_progress_is_shown_while_the_image_is_made(start_world: StartWorld) -> None:
@@ -76,8 +76,8 @@ async def test_progress_is_shown_while_the_image_is_made(start_world: StartWorld
     seen: set[str] = set()
 
     def moved() -> bool:
-        if world.channel.history() and "step" in text_of(world.message(1)):
-            seen.add(text_of(world.message(1)))
+        if world.messages() and "step" in world.message(1).text:
+            seen.add(world.message(1).text)
         return len(seen) >= 3
 
     await world.until(moved)
@@ -89,12 +89,10 @@ async def test_the_result_comes_after_the_token_expired(start_world: StartWorld)
     world = await start_world(fake=FakeSettings(step_s=0.4))
     await world.imagine()
     await world.until(lambda: world.dispatcher.running())
-    world.clock.offset_s = 20 * 60
-    await world.env.advance_time(20 * 60)
+    world.advance(20 * 60)
     await world.reaches(1, JobState.DELIVERED)
 
-    last = world.env.http_requests[-1]
-    assert last.method == "PATCH"
+    last = [request for request in world.discord.requests if request.method == "PATCH"][-1]
     assert last.path.startswith("/channels/")
     assert len(world.message(1).attachments) == 1
 
@@ -104,7 +102,7 @@ async def test_an_engine_that_loads_is_named_in_the_answer(start_world: StartWor
     world = await start_world(fake=FakeSettings(load_s=3.0))
     await world.imagine()
     await world.reaches(1, JobState.DELIVERED)
-    answers = [call for call in world.env.http_requests if call.path.endswith("/callback")]
+    answers = [call for call in world.discord.requests if call.path.endswith("/callback")]
 
     assert "The image engine is loading: loading the fake model" in str(answers[0].json)
 
@@ -116,7 +114,7 @@ async def test_a_broken_engine_is_named_instead_of_queueing(start_world: StartWo
     result = await world.imagine()
 
     assert result.ephemeral
-    assert "The file x is missing" in result.response.content
+    assert "The file x is missing" in result.text
     assert await world.jobs_stored() == 0
 
 
@@ -127,7 +125,7 @@ async def test_flagged_images_are_withheld(world: World) -> None:
 
     assert job.charged == 0
     assert not world.message(1).attachments
-    assert "safety checker" in text_of(world.message(1))
+    assert "safety checker" in world.message(1).text
 
 
 async def test_a_failed_job_is_refunded_with_its_reason(world: World) -> None:
@@ -136,33 +134,8 @@ async def test_a_failed_job_is_refunded_with_its_reason(world: World) -> None:
     job = await world.reaches(1, JobState.FAILED)
 
     assert job.charged == 0
-    assert "asked to fail" in text_of(world.message(1))
-    assert "Nothing was charged" in text_of(world.message(1))
-
-
-async def test_a_late_progress_edit_never_wipes_a_gallery(start_world: StartWorld) -> None:
-    """After a progress edit whose outcome is unknown the end is written again, and stays."""
-    world = await start_world(fake=FakeSettings(step_s=0.1))
-    world.env.inject_error("PATCH", "/webhooks/*", status=500)
-    await world.imagine()
-    await world.reaches(1, JobState.DELIVERED, timeout_s=30)
-    ends = [call for call in world.env.http_requests if call.method == "PATCH" and "/channels/" in call.path]
-
-    assert len(ends) >= 2
-    assert len(world.message(1).attachments) == 1
-    assert labels(world.message(1)) == ["Reroll", "Info", "Delete"]
-
-
-async def test_a_deleted_message_is_replaced_by_a_new_one(start_world: StartWorld) -> None:
-    """Where the message was deleted meanwhile, the image is posted once more as a new message."""
-    world = await start_world(fake=FakeSettings(step_s=0.1))
-    await world.imagine()
-    await world.until(lambda: world.dispatcher.running())
-    await world.admin.delete(world.channel.last_message)
-    await world.reaches(1, JobState.DELIVERED)
-
-    assert len(world.channel.history()) == 1
-    assert len(world.channel.history()[0].attachments) == 1
+    assert "asked to fail" in world.message(1).text
+    assert "Nothing was charged" in world.message(1).text
 
 
 async def test_autocomplete_suggests_samplers_and_models(world: World) -> None:
@@ -198,14 +171,14 @@ async def test_loras_are_drawn_with_and_told(world: World) -> None:
     """From option and tag alike; the message, ℹ️ Info, the command to copy and a reroll tell and keep them."""
     message = await world.imagined(1, prompt="a fox <lora:PIXEL:-0.5>", lora="detail:0.8")
     first = await world.job(1)
-    await world.alice.click(message, label="Reroll")
+    await world.alice.click(message, "Reroll")
     await world.reaches(2, JobState.DELIVERED)
     again = await world.job(2)
 
     assert first.request.prompt == "a fox"
     assert first.request.loras == (Lora(name="detail", weight=0.8), Lora(name="pixel", weight=-0.5))
     assert again.request.loras == first.request.loras
-    assert "Euler a · detail:0.8, pixel:-0.5 · fake" in text_of(message)
+    assert "Euler a · detail:0.8, pixel:-0.5 · fake" in message.text
     text, command = describe(first, ENGLISH)
     assert "detail:0.8, pixel:-0.5" in text
     assert "lora:detail:0.8, pixel:-0.5" in command
@@ -224,8 +197,8 @@ async def test_a_lora_that_cannot_be_used_is_refused(world: World, lora: str, se
     result = await world.imagine(lora=lora)
 
     assert result.ephemeral
-    assert sentence in result.response.content
-    assert not world.channel.history()
+    assert sentence in result.text
+    assert not world.messages()
 
 
 async def test_a_further_model_is_named_and_draws(start_world: StartWorld) -> None:
@@ -238,7 +211,7 @@ async def test_a_further_model_is_named_and_draws(start_world: StartWorld) -> No
     assert [choice["value"] for choice in models] == ["fake", "owner/second", "third"]
     job = await world.job(1)
     assert (job.request.model, job.state) == ("owner/second", JobState.DELIVERED)
-    assert "There is no model “fourth” here: use fake, owner/second, third." in unknown.response.content
+    assert "There is no model “fourth” here: use fake, owner/second, third." in unknown.text
 
 
 async def test_samplers_are_those_of_the_named_model(world: World) -> None:
@@ -261,12 +234,12 @@ async def test_a_sampler_is_known_whatever_its_capitals(world: World) -> None:
     """People type "dpm++ 2m karras"; the message shows the sampler's own spelling."""
     message = await world.imagined(sampler="dpm++ 2m karras")
 
-    assert "DPM++ 2M Karras" in text_of(message)
+    assert "DPM++ 2M Karras" in message.text
 
 
 async def test_a_prompt_cannot_ping_or_format(world: World) -> None:
     """@everyone, markdown, back ticks and bidi controls are shown as text in code marks and ping nobody."""
     message = await world.imagined(prompt="@everyone **bold** `x` \u202eevil")
 
-    assert "`@everyone **bold** ˋxˋ evil`" in text_of(message)
-    assert not message.mention_everyone
+    assert "`@everyone **bold** ˋxˋ evil`" in message.text
+    assert message.allowed_mentions == {"parse": []}

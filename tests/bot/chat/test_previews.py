@@ -1,23 +1,25 @@
-"""Previews in a running job's message, in a simulated Discord: shown, kept, replaced, and gone in every end.
+"""Previews in a running job's message, on the loopback Discord: shown, kept, replaced, and gone in every end.
 
 The fake engine hangs over the job, and the test speaks for it, so that nothing else is told meanwhile.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
-import discord
 import pytest
 from PIL import Image
 
 from bot.job import JobState
 from engine.contract import Event, Failed, FakeSettings, Finished, SpooledImage, Stepped
 from tests.bot.chat.conftest import StartWorld
-from tests.kit.world import World, text_of
+from tests.kit.world import World
+from workshop.rehearsal.loopback.driver import Message
+from workshop.rehearsal.loopback.world import media_items
 
 FIRST, SECOND = b"a first jpeg", b"a second jpeg"
 
@@ -27,7 +29,7 @@ async def studio(start_world: StartWorld) -> World:
     """A world in which job 1 is being drawn, at no pace of its own."""
     world = await start_world(fake=FakeSettings())
     await world.imagine(prompt="HANG")
-    await world.until(lambda: world.channel.history() and "reading the prompt" in text_of(world.message(1)))
+    await world.until(lambda: world.messages() and "reading the prompt" in world.message(1).text)
     return world
 
 
@@ -39,36 +41,34 @@ def stepped(number: int, preview: bytes | None) -> Stepped:
     return Stepped(job_id=1, attempt=1, stage="denoising", step=number, steps=8, preview=preview)
 
 
-async def step(world: World, number: int, preview: bytes | None = None) -> discord.Message:
-    """The message once it shows this step."""
+async def step(world: World, number: int, preview: bytes | None = None) -> Message:
+    """The message as it is once it shows this step."""
     tell(world, stepped(number, preview))
-    await world.until(lambda: f"step {number} of 8" in text_of(world.message(1)))
-    return world.message(1)
+    await world.until(lambda: f"step {number} of 8" in world.message(1).text)
+    return copy.copy(world.message(1))
 
 
-def names(message: discord.Message) -> list[str]:
+def names(message: Message) -> list[str]:
     return [attachment.filename for attachment in message.attachments]
 
 
-def shown(message: discord.Message) -> list[int | None]:
+def shown(message: Message) -> list[int]:
     """Ids of the attachments that the message's gallery shows."""
-    containers: list[Any] = list(message.components)
-    galleries = [item for item in containers[0].children if isinstance(item, discord.MediaGalleryComponent)]
-    return [item.media.attachment_id for gallery in galleries for item in gallery.items]
+    return [int(media["attachment_id"]) for media in media_items(message.components)]
 
 
 async def test_a_preview_is_shown_kept_and_replaced(studio: World) -> None:
     """The preview stands in the gallery while steps without one go by, and makes room for the next one."""
     (first,) = (await step(studio, 2, FIRST)).attachments
     assert (first.filename, first.description) == ("preview.jpg", "Unfinished: HANG")
-    assert await first.read() == FIRST
+    assert first.bytes == FIRST
 
     later = await step(studio, 3)
     assert [kept.id for kept in later.attachments] == shown(later) == [first.id]
 
     newer = await step(studio, 4, SECOND)
     (second,) = newer.attachments
-    assert await second.read() == SECOND
+    assert second.bytes == SECOND
     assert shown(newer) == [second.id] != [first.id]
 
 
@@ -80,8 +80,8 @@ async def test_a_new_preview_alone_is_worth_an_edit(studio: World, monkeypatch: 
     tell(studio, stepped(2, SECOND))
     await studio.until(lambda: shown(studio.message(1)) != shown(before))
 
-    assert text_of(studio.message(1)) == text_of(before)
-    assert await studio.message(1).attachments[0].read() == SECOND
+    assert studio.message(1).text == before.text
+    assert studio.message(1).attachments[0].bytes == SECOND
 
 
 async def finished(world: World, folder: Path) -> None:
@@ -96,7 +96,7 @@ async def failed(world: World, folder: Path) -> None:
 
 
 async def cancelled(world: World, folder: Path) -> None:
-    await world.alice.click(world.message(1), label="Cancel")
+    await world.alice.click(world.message(1), "Cancel")
 
 
 @pytest.mark.parametrize(
@@ -126,34 +126,33 @@ async def test_a_job_back_in_line_loses_its_preview(studio: World) -> None:
     """The engine died: the message of the job, which starts anew, has neither picture nor file any more."""
     await step(studio, 2, FIRST)
     os.kill(studio.engine.pid or 0, signal.SIGKILL)
-    await studio.until(lambda: "step" not in text_of(studio.message(1)))
+    await studio.until(lambda: "step" not in studio.message(1).text)
 
     assert names(studio.message(1)) == shown(studio.message(1)) == []
 
 
 async def test_a_refused_preview_costs_nothing_but_itself(studio: World) -> None:
     """Where Discord takes no file, progress goes on in words, without trying further previews, and the end comes."""
-    studio.env.inject_error("PATCH", "/webhooks/*", status=403, code=50013)
+    studio.discord.fail_next("PATCH", "/webhooks/", status=403, code=50013)
     message = await step(studio, 2, FIRST)
     assert names(message) == shown(message) == []
     message = await step(studio, 3, SECOND)
     assert names(message) == shown(message) == []
 
-    await studio.alice.click(studio.message(1), label="Cancel")
+    await studio.alice.click(studio.message(1), "Cancel")
     await studio.reaches(1, JobState.CANCELLED)
 
 
 async def test_after_the_tokens_life_no_preview_is_shown(studio: World) -> None:
     """From then on only the end is written, and the preview that stands there goes with it."""
     before = await step(studio, 2, FIRST)
-    studio.clock.offset_s = 20 * 60
-    await studio.env.advance_time(20 * 60)
-    edits = len(studio.env.http_requests)
+    studio.advance(20 * 60)
+    edits = len(studio.discord.requests)
     tell(studio, stepped(3, SECOND))
     tell(studio, Failed(job_id=1, attempt=1, reason="No."))
     await studio.reaches(1, JobState.FAILED)
     await studio.until(lambda: names(studio.message(1)) == [])
 
-    (end,) = studio.env.http_requests[edits:]
+    (end,) = studio.discord.requests[edits:]
     assert end.path.startswith("/channels/")
     assert names(before) == ["preview.jpg"]

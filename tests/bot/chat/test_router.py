@@ -69,16 +69,6 @@ def remixing(monkeypatch: pytest.MonkeyPatch) -> Remixing:
     return remixing
 
 
-async def post(world: World, *items: ui.Item[Any]) -> discord.Message:
-    """A message with these buttons or this menu, of which the bot itself remembers nothing."""
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.ActionRow[Any](*items))
-    view.stop()
-    channel = world.client.get_partial_messageable(world.channel.id, guild_id=world.guild.id)
-    await channel.send(view=view)
-    return world.channel.last_message
-
-
 def a_button(custom_id: str) -> ui.Button[Any]:
     return ui.Button[Any](label=custom_id, custom_id=custom_id)
 
@@ -86,12 +76,12 @@ def a_button(custom_id: str) -> ui.Button[Any]:
 async def test_a_form_that_was_opened_before_a_restart_is_taken(remixing: Remixing, world: World) -> None:
     """The next process knows no form in memory; its id says which job's it is, and what was filled in arrives."""
     await world.imagined()
-    message = await post(world, a_button("easel:1:remix:1:0"))
-    shown = await world.alice.click(message, label="easel:1:remix:1:0")
+    message = await world.post(a_button("easel:1:remix:1:0"))
+    shown = await world.alice.click(message, "easel:1:remix:1:0")
     await world.restart()
-    answer = await world.alice.submit_modal(shown, {"words": "a blue circle"})
+    answer = await world.alice.submit(shown, words="a blue circle")
 
-    assert answer.response.content == "taken"
+    assert answer.text == "taken"
     assert remixing.told == [(1, 0, {"words": "a blue circle"})]
 
 
@@ -100,43 +90,43 @@ async def test_a_form_of_a_newer_version_is_told_so(
 ) -> None:
     """Opened, then an older bot was started: its person reads one sentence instead of waiting for nothing."""
     await world.imagined()
-    message = await post(world, a_button("easel:1:remix:1:0"))
-    shown = await world.alice.click(message, label="easel:1:remix:1:0")
+    message = await world.post(a_button("easel:1:remix:1:0"))
+    shown = await world.alice.click(message, "easel:1:remix:1:0")
     monkeypatch.setattr(tree, "FEATURES", tree.FEATURES[:-1])
     await world.restart()
-    answer = await world.alice.submit_modal(shown, {"words": "a blue circle"})
+    answer = await world.alice.submit(shown, words="a blue circle")
 
-    assert (answer.ephemeral, answer.response.content) == (True, f"This form {NEWER}")
+    assert (answer.ephemeral, answer.text) == (True, f"This form {NEWER}")
     assert remixing.told == []
 
 
 async def test_what_fails_in_a_form_is_answered_as_anything_else(remixing: Remixing, world: World) -> None:
     """A refusal is its sentence, for one pair of eyes."""
     await world.imagined()
-    shown = await world.alice.click(await post(world, a_button("easel:1:fail:1")), label="easel:1:fail:1")
-    answer = await world.alice.submit_modal(shown, {"words": "a blue circle"})
+    shown = await world.alice.click(await world.post(a_button("easel:1:fail:1")), "easel:1:fail:1")
+    answer = await world.alice.submit(shown, words="a blue circle")
 
-    assert (answer.ephemeral, answer.response.content) == (True, "Not in these words.")
+    assert (answer.ephemeral, answer.text) == (True, "Not in these words.")
 
 
 async def test_menus_come_the_same_way(remixing: Remixing, world: World) -> None:
     """What was chosen is the handler's to read, after a restart too."""
     await world.imagined()
     options = [discord.SelectOption(label=name, value=name) for name in ("red", "blue")]
-    message = await post(world, ui.Select[Any](custom_id="easel:1:pick:1", options=options))
+    message = await world.post(ui.Select[Any](custom_id="easel:1:pick:1", options=options))
     await world.restart()
-    answer = await world.alice.select(message, ["blue"])
+    answer = await world.alice.select(message, "easel:1:pick:1", "blue")
 
-    assert answer.response.content == "picked"
+    assert answer.text == "picked"
     assert remixing.told == [(1, None, {"values": ["blue"]})]
 
 
 @pytest.mark.parametrize("custom_id", ["easel:1:vary:1:0", "easel:2:reroll:1", "easel:1:saved:older:8"])
 async def test_a_button_of_a_newer_version_is_told_so(world: World, custom_id: str) -> None:
     """An unknown verb, list or generation of ids is one sentence, and no job."""
-    answer = await world.alice.click(await post(world, a_button(custom_id)), label=custom_id)
+    answer = await world.alice.click(await world.post(a_button(custom_id)), custom_id)
 
-    assert (answer.ephemeral, answer.response.content) == (True, f"This button {NEWER}")
+    assert (answer.ephemeral, answer.text) == (True, f"This button {NEWER}")
     assert await world.jobs_stored() == 0
 
 

@@ -23,9 +23,7 @@ async def test_a_strangers_lock_is_told_and_passes(world: World) -> None:
         stranger.execute("BEGIN IMMEDIATE")
         refused = await world.imagine()
     assert refused.ephemeral
-    assert (
-        refused.response.content == "Easel is busy right now and nothing was charged: try again in a moment."
-    )
+    assert refused.text == "Easel is busy right now and nothing was charged: try again in a moment."
     assert await world.jobs_stored() == 0
     await world.imagined()
     assert await world.jobs_stored() == 1
@@ -40,7 +38,7 @@ async def test_a_damaged_database_asks_for_an_admin(world: World, monkeypatch: p
     monkeypatch.setattr(world.store.jobs, "admit", damaged)
     refused = await world.imagine()
     assert refused.ephemeral
-    assert "needs repair and nothing was charged: please tell an admin" in refused.response.content
+    assert "needs repair and nothing was charged: please tell an admin" in refused.text
 
 
 async def test_a_full_disk_refuses_what_is_new(
@@ -50,10 +48,10 @@ async def test_a_full_disk_refuses_what_is_new(
     world = await start_world()
     message = await world.imagined()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
-    for refused in (await world.imagine(), await world.alice.click(message, label="Reroll")):
+    for refused in (await world.imagine(), await world.alice.click(message, "Reroll")):
         assert refused.ephemeral
-        assert "disk is almost full" in refused.response.content
-        assert "ask an admin" in refused.response.content
+        assert "disk is almost full" in refused.text
+        assert "ask an admin" in refused.text
     assert await world.jobs_stored() == 1
     assert (await world.job(1)).state is JobState.DELIVERED
 

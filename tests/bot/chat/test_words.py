@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -41,15 +42,16 @@ async def test_a_blocked_member_reads_that_they_are_blocked(
     world = await start_world()
     await world.imagined(images=2)
     await world.admin.slash(world.channel, "limits set", member=world.alice, **how)
-    for options in ({}, {"images": 4}, {"steps": 61}, {"size": "2048x2048"}, {"images": 5}):
-        assert (await world.imagine(**options)).response.content == BLOCKED
-    pressed = await world.alice.click(world.message(1), label="Reroll")
-    assert pressed.response.content == BLOCKED
-    told = (await world.alice.slash(world.channel, "quota")).response.content
+    refused: list[dict[str, Any]] = [{}, {"images": 4}, {"steps": 61}, {"size": "2048x2048"}, {"images": 5}]
+    for options in refused:
+        assert (await world.imagine(**options)).text == BLOCKED
+    pressed = await world.alice.click(world.message(1), "Reroll")
+    assert pressed.text == BLOCKED
+    told = (await world.alice.slash(world.channel, "quota")).text
     assert BLOCKED in told
     assert "of 0" not in told
     assert "renews" not in told
-    line = (await world.alice.slash(world.channel, "queue")).response.content
+    line = (await world.alice.slash(world.channel, "queue")).text
     assert "start at once" not in line
     assert BLOCKED in line
 
@@ -57,7 +59,7 @@ async def test_a_blocked_member_reads_that_they_are_blocked(
 async def test_a_blocked_role_and_everybody_read_it_too(world: World) -> None:
     """Not only a member's own limit blocks."""
     await world.admin.slash(world.channel, "limits set", credits=0)
-    assert (await world.imagine()).response.content == BLOCKED
+    assert (await world.imagine()).text == BLOCKED
 
 
 @pytest.mark.parametrize("refusal", [Refusal.PENDING, Refusal.CREDITS])
@@ -94,7 +96,7 @@ async def test_the_line_never_promises_what_the_engine_cannot_keep(
     await world.until(lambda: world.engine.status.is_ready)  # its word comes no later than ours
     status = EngineStatus(phase=phase, reason="It is broken.", stage="unet")
     monkeypatch.setattr(world.engine, "status", status)
-    told = (await world.alice.slash(world.channel, "queue")).response.content
+    told = (await world.alice.slash(world.channel, "queue")).text
     assert "start at once" not in told
     assert "our place" not in told
     assert said.hint(held_up_by(status), is_own=False) in told
@@ -104,14 +106,14 @@ async def test_the_line_never_promises_what_the_engine_cannot_keep(
 async def test_the_line_tells_that_easel_is_being_restarted(world: World) -> None:
     """Also while it drains."""
     world.client.services.admission._doors.is_closing = True
-    told = (await world.alice.slash(world.channel, "queue")).response.content
+    told = (await world.alice.slash(world.channel, "queue")).text
     assert told == "Easel is being restarted; places in line are kept.\nNobody is waiting."
 
 
 async def test_a_full_disk_starts_nothing_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Why a request would be refused is said instead of a promise."""
     monkeypatch.setattr("bot.core.asking.admission.free_mb", lambda _: 0)
-    told = (await world.alice.slash(world.channel, "queue")).response.content
+    told = (await world.alice.slash(world.channel, "queue")).text
     assert "almost full" in told
     assert "start at once" not in told
 
@@ -121,7 +123,7 @@ async def test_a_long_line_is_counted_once(start_world: StartWorld) -> None:
     world = await start_world(fake=FakeSettings(load_s=60), limits={"pending": 50, "credits_per_day": 1000})
     for _ in range(18):
         await world.imagine()
-    told = (await world.alice.slash(world.channel, "queue")).response.content
+    told = (await world.alice.slash(world.channel, "queue")).text
     assert len(re.findall(r"^\d+\. .* 128×128", told, re.MULTILINE)) == 15
     assert re.findall(r"… and (\d+) more", told) == ["3"]
     lines = [f"{number} {'x' * 300}" for number in range(10)]
@@ -184,11 +186,11 @@ def test_a_change_is_said_as_people_say_it(
 async def test_limits_show_speaks_so_too(world: World) -> None:
     """The list and the log of changes hold no bare number of pixels."""
     await world.admin.slash(world.channel, "limits set", max_pixels=512 * 512, credits=20)
-    told = (await world.admin.slash(world.channel, "limits show")).response.content
+    told = (await world.admin.slash(world.channel, "limits show")).text
     assert f"by <@{world.admin.id}>: Everyone now has 20 credits a day (100 before)." in told
     assert "1024×1024 per image" in told
     assert "262144" not in told.replace(",", "")
-    quota = (await world.alice.slash(world.channel, "quota")).response.content
+    quota = (await world.alice.slash(world.channel, "quota")).text
     assert "up to 512×512, 60 steps" in quota
 
 
@@ -224,7 +226,7 @@ def test_somebody_overtaken_reads_why() -> None:
 async def test_no_number_of_ours_is_told(world: World) -> None:
     """ℹ️ says whose and when; nobody needs our own numbers."""
     await world.imagined()
-    await world.alice.click(world.message(1), label="Reroll")
+    await world.alice.click(world.message(1), "Reroll")
     await world.reaches(2, JobState.DELIVERED)
     text = "".join(picture_info.describe(await world.job(2), ENGLISH))
     assert not re.search(r"\bjob\b", text, re.IGNORECASE)
