@@ -65,7 +65,7 @@ def _form(
         text = ui.TextInput[Any](
             custom_id=field,
             style=discord.TextStyle.paragraph if is_long else discord.TextStyle.short,
-            default=value[:most],
+            default=cut(value, most),
             max_length=most,
             required=field == "prompt",
         )
