@@ -10,6 +10,7 @@ import structlog
 
 from bot.chat.client import EaselClient
 from bot.chat.features import (
+    edit,
     ending,
     history,
     imagine,
@@ -31,7 +32,7 @@ from bot.store import Store
 
 log = structlog.get_logger(__name__)
 
-FEATURES = (imagine, reroll, vary, upscale, remix, show, ending, info, quota, history, queue, limits)
+FEATURES = (imagine, reroll, vary, upscale, remix, edit, show, ending, info, quota, history, queue, limits)
 
 
 def make_tree(client: EaselClient) -> Router:

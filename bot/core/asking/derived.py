@@ -22,6 +22,23 @@ def varied(job: Job, *, digest: str, strength: float, seed: int) -> tuple[Genera
     return replace(request, image=digest, mask=None, strength=start, seed=seed), wish
 
 
+def edited(job: Job, *, digest: str, words: str) -> Wish:
+    """The wish for a kept picture of the job as the words say, by the settings of its time."""
+    return replace(
+        wish_of(job),
+        prompt=words,
+        image=_picture(job, digest),
+        mask=None,
+        strength=None,
+        size=job.request.size,
+        aspect=None,
+        upscale=None,
+        images=None,
+        seed=None,
+        model=job.request.model,
+    )
+
+
 def enlarged(job: Job, *, digest: str, times: int, model: str) -> Wish:
     """The wish for a kept picture of the job in so many times its size, made by that model."""
     request = job.request

@@ -10,6 +10,7 @@ from bot.job import Action, JobState
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import World, custom_ids, labels
+from workshop.rehearsal.bot import png
 
 
 def spooled(world: World, job_id: int) -> list[Path]:
@@ -263,4 +264,35 @@ async def test_what_a_form_cannot_become_is_one_sentence(start_world: StartWorld
     ):
         answer = await world.alice.submit(await world.alice.click(message, "Remix"), **fields)
         assert sentence in (answer.ephemeral_text or "")
+    assert await world.jobs_stored() == 1
+
+
+# ------------------------------------------------------------------ edit
+
+
+async def test_edited_by_words_after_a_restart(world: World) -> None:
+    """🖌️ asks for words; without a model that follows instructions they are the prompt of an image to image, which is said."""
+    message = await world.imagined(prompt="a red circle", seed=7)
+    form = await world.alice.click(message, "Edit")
+    assert form.modal is not None
+    assert "No model here follows instructions" in str(form.modal)
+    assert world.filled_in(form) == {"words": "a red circle"}
+    await world.restart()
+    await world.alice.submit(form, words="a blue circle")
+    edited = await world.reaches(2, JobState.DELIVERED)
+    first = await world.job(1)
+    assert (edited.action, edited.parent_id, edited.request.prompt) == (Action.EDIT, 1, "a blue circle")
+    assert (edited.request.image, edited.request.size) == (first.images[0].sha256, "128x128")
+    assert edited.request.strength == 0.75
+
+
+async def test_an_attached_picture_is_edited(world: World) -> None:
+    """/edit takes a picture and words; what is no picture is refused, and nothing is charged."""
+    await world.alice.slash(
+        world.channel, "edit", image=("cat.png", png(128, 64)), words="a blue cat", seed=5
+    )
+    edited = await world.reaches(1, JobState.DELIVERED)
+    assert (edited.action, edited.request.size, edited.request.seed) == (Action.EDIT, "184x88", 5)
+    told = await world.alice.slash(world.channel, "edit", image=("cat.txt", b"words"), words="a blue cat")
+    assert "has to be a PNG, JPEG or WebP" in (told.ephemeral_text or "")
     assert await world.jobs_stored() == 1
