@@ -20,6 +20,7 @@ from PIL import Image, PngImagePlugin
 
 from engine.contract import GenerationRequest, InvalidRequest
 from engine.contract.limits import check_text
+from engine.contract.settings import Told
 from engine.pictures import other_programs, stealth
 from engine.pictures import texts as picture_texts
 from engine.pictures.info import PictureInfo
@@ -31,6 +32,7 @@ __all__ = [
     "PictureInfo",
     "easel_version",
     "encode_png",
+    "exif_of",
     "parameters",
     "parse_parameters",
     "read",
@@ -40,6 +42,7 @@ __all__ = [
 EASEL_KEY = "easel"
 _ORIENTATION, _LYING = 0x0112, range(5, 9)
 """The tag of a photo that tells how the camera was held, and its values for one on its side."""
+_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _NEGATIVE = "Negative prompt:"
 
 
@@ -63,15 +66,34 @@ def encode_png(
     index: int = 0,
     notes: tuple[str, ...] = (),
     fingerprint: Mapping[str, str] | None = None,
+    told: Told = "full",
 ) -> bytes:
-    """PNG bytes of image `index` of the request, with both text chunks."""
+    """PNG bytes of image `index` of the request, with both text chunks; `told` "seed": with the seed alone, "none": bare."""
     own = replace(request, seed=request.seed_of(index), images=1)
     chunks = PngImagePlugin.PngInfo()
-    chunks.add_text(PARAMETERS_KEY, parameters(own))
-    chunks.add_text(EASEL_KEY, _own_json(own, notes, fingerprint or {}))
+    match told:
+        case "full":
+            chunks.add_text(PARAMETERS_KEY, parameters(own))
+            chunks.add_text(EASEL_KEY, _own_json(own, notes, fingerprint or {}))
+        case "seed":
+            # three settings are the fewest by which AUTOMATIC1111 knows such a line
+            line = f"Seed: {own.seed}, Size: {own.size}, Version: Easel {easel_version()}"
+            chunks.add_text(PARAMETERS_KEY, line)
+        case "none":
+            pass
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", pnginfo=chunks)
     return buffer.getvalue()
+
+
+def exif_of(png: Image.Image) -> bytes:
+    """What such a file tells AUTOMATIC1111 and its like, as the EXIF data of a WebP or JPEG; empty where it tells nothing."""
+    text = png.info.get(PARAMETERS_KEY)
+    if not isinstance(text, str):
+        return b""
+    exif = Image.Exif()
+    exif[_EXIF_IFD] = {_USER_COMMENT: b"UNICODE\0" + text.encode("utf-16-be", "replace")}
+    return exif.tobytes()
 
 
 def parameters(request: GenerationRequest) -> str:
