@@ -198,7 +198,7 @@ def message(item: Message, clock: Clock, app_id: int) -> Json:
     plain: Json = {
         "id": str(item.id),
         "channel_id": str(item.channel.id),
-        "type": 20 if item.interaction is not None and item.interaction.type == 2 else 0,
+        "type": _message_type(item),
         "content": item.content,
         "author": user(item.author),
         "timestamp": clock.iso(item.created_at),
@@ -226,6 +226,13 @@ def message(item: Message, clock: Clock, app_id: int) -> Json:
     return plain
 
 
+def _message_type(item: Message) -> int:
+    """A reply to a slash command, or to an entry of a menu, says so."""
+    if item.interaction is None or item.interaction.type != 2:
+        return 0
+    return 20 if item.interaction.payload["data"]["type"] == 1 else 23
+
+
 def _metadata(item: Message) -> Json:
     cause = item.interaction
     assert cause is not None
@@ -237,6 +244,8 @@ def _metadata(item: Message) -> Json:
     }
     if cause.type == 2:
         plain["name"] = cause.payload["data"]["name"]
+        if "target_id" in cause.payload["data"]:
+            plain["target_message_id"] = cause.payload["data"]["target_id"]
     if cause.source is not None:
         plain["interacted_message_id"] = str(cause.source.id)
     return plain
