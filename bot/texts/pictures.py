@@ -36,15 +36,14 @@ def _settings(facts: PictureFacts, to: Language, shown: Shown) -> Iterator[str]:
         yield to.gettext("{steps} steps", steps=facts.steps)
     if facts.guidance is not None:
         yield to.gettext("guidance {guidance}", guidance=format(facts.guidance, "g"))
-    yield shown(" ".join(filter(None, (facts.sampler, facts.schedule))))
     yield to.gettext("from an image") if facts.has_start else ""
-    yield shown(", ".join(map(str, facts.loras)))
-    yield shown(facts.model)
+    yield from map(shown, names(facts))
 
 
-def others(facts: PictureFacts, *, shown: Shown) -> str:
-    """Settings that have a meaning to their own program alone."""
-    return shown(", ".join(f"{name}: {value}" for name, value in facts.others))
+def names(facts: PictureFacts) -> tuple[str, str, str]:
+    """Of what it was drawn with: sampler, LoRAs, model."""
+    sampler = " ".join(filter(None, (facts.sampler, facts.schedule)))
+    return sampler, ", ".join(map(str, facts.loras)), facts.model
 
 
 more_than_is_read = fixed("(The file holds more than is read of a picture.)")

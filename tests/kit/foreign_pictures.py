@@ -85,7 +85,13 @@ GRAPH: dict[str, Any] = {
     "9": node("SaveImage", images=["8", 0]),
     "8": node("VAEDecode", samples=["3", 0]),
     "10": node("ControlNetApplyAdvanced", positive=["6", 0], negative=["7", 0], strength=1),
-    "11": node("LoraLoader", lora_name="detail.safetensors", model=["4", 0]),
+    "11": node("LoraLoader", lora_name="detail.safetensors", strength_model=0.8, model=["13", 0]),
+    "13": node(
+        "Power Lora Loader (rgthree)",
+        lora_1={"on": True, "lora": "pixel.safetensors", "strength": 1},
+        lora_2={"on": False, "lora": "other.safetensors", "strength": 1},
+        model=["4", 0],
+    ),
     "12": node("PrimitiveString", value="a castle"),
 }
 
@@ -113,11 +119,18 @@ SWARM = {
         "width": 640,
         "height": 512,
         "sampler": "euler",
+        "loras": ["styles/detail", "pixel"],
+        "loraweights": ["0.8", "1"],
         "swarm_version": "0.9.1",
     },
     "sui_extra_data": {"date": "2025-01-01"},
 }
 
+FOOOCUS_LINE = (
+    "a castle\nNegative prompt: fog\nSteps: 20, Sampler: DPM++ 2M SDE, Seed: 5, Size: 640x512, CFG scale: 7.5, "
+    'Performance: Speed, Scheduler: karras, Model: dream, Lora hashes: "detail: x, pixel: y", '
+    'Lora weights: "detail: 0.8, pixel: 1", Version: Fooocus v2.5.5'
+)
 FOOOCUS = {
     "prompt": "a castle",
     "negative_prompt": "fog",
@@ -126,7 +139,10 @@ FOOOCUS = {
     "steps": 20,
     "guidance_scale": 7.5,
     "resolution": "(640, 512)",
-    "sampler": "euler",
+    "sampler": "dpmpp_2m_sde_gpu",
+    "scheduler": "karras",
+    "lora_combined_1": "detail.safetensors : 0.8",
+    "loras": [["detail.safetensors", 0.8, "abc"], ["pixel.safetensors", 1.0, "def"]],
     "version": "Fooocus v2.5.0",
 }
 
@@ -134,6 +150,10 @@ INVOKE = {
     "positive_prompt": "a castle",
     "negative_prompt": "fog",
     "model": {"name": "dream", "hash": "x"},
+    "loras": [
+        {"model": {"name": "detail", "hash": "x"}, "weight": 0.8},
+        {"lora": {"model_name": "pixel"}, "weight": 1},
+    ],
     "seed": 5,
     "steps": 20,
     "cfg_scale": 7.5,
@@ -184,6 +204,7 @@ DRAW = {
     "scale": 7.5,
     "size": "640x512",
     "sampler": "Euler",
+    "lora": [{"model": "detail", "weight": 0.8}, {"model": "pixel", "weight": 1}],
     "v2": {},
 }
 
@@ -211,6 +232,7 @@ PICTURES: dict[str, tuple[str, bytes]] = {
     "Fooocus' PNG": ("Fooocus", png(parameters=json.dumps(FOOOCUS), fooocus_scheme="fooocus")),
     "Fooocus' JPEG": ("Fooocus", with_exif("JPEG", {0x9286: json.dumps(FOOOCUS), 0x0131: "Fooocus v2.5.0"})),
     "Fooocus' WebP": ("Fooocus", with_exif("WEBP", {0x9286: json.dumps(FOOOCUS)})),
+    "Fooocus' line": ("Fooocus", png(parameters=FOOOCUS_LINE, fooocus_scheme="a1111")),
     "InvokeAI": ("InvokeAI", png(invokeai_metadata=json.dumps(INVOKE))),
     "InvokeAI 2": ("InvokeAI", named_png({"sd-metadata": json.dumps(OLD_INVOKE), "Dream": "x"})),
     "InvokeAI 1": ("InvokeAI", png(Dream='"a castle [fog]" -s 20 -S 5 -W 640 -H 512 -C 7.5 -A k_euler')),

@@ -75,11 +75,13 @@ def pictures_of(message: discord.Message) -> list[discord.Attachment]:
     return files
 
 
-async def settings_of(interaction: Interaction, message: discord.Message) -> Taken:
+async def settings_of(
+    interaction: Interaction, message: discord.Message, *, within_s: float = FORM_WITHIN_S
+) -> Taken:
     """What the first picture that tells it was made with, as a wish here; raises UserError. Fast enough for a form to follow."""
     problem: UserError | None = None
     try:
-        async with asyncio.timeout(FORM_WITHIN_S):
+        async with asyncio.timeout(within_s):
             for file in pictures_of(message)[:PICTURES_MAX]:
                 try:
                     facts = await _facts(interaction, file)

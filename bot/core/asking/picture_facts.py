@@ -88,6 +88,7 @@ def facts_of(info: PictureInfo) -> PictureFacts:
     if info.request is not None:
         return replace(_of_request(info.request, info.version), raw=kept, is_whole=whole)
     told = {key: _clean(value, NAME_CHARS_MAX) for key, value in info.fields.items()}
+    sampler, schedule = _sampling(told)
     return PictureFacts(
         program=_clean(info.program, NAME_CHARS_MAX),
         prompt=_clean(info.prompt, TEXT_CHARS_MAX),
@@ -96,8 +97,8 @@ def facts_of(info: PictureInfo) -> PictureFacts:
         steps=_whole(told.get("Steps")),
         guidance=_guidance(told),
         seed=_whole(told.get("Seed")),
-        sampler=told.get("Sampler", ""),
-        schedule=_schedule(told),
+        sampler=sampler,
+        schedule=schedule,
         model=told.get("Model", ""),
         loras=tuple(replace(lora, name=_clean(lora.name, NAME_CHARS_MAX)) for lora in info.loras),
         others=tuple(item for item in told.items() if item[0] not in _READ)[:OTHERS_MAX],
@@ -150,8 +151,10 @@ def _size(told: Mapping[str, str]) -> tuple[int, int] | None:
     return None if match is None else (int(match[1]), int(match[2]))
 
 
-def _schedule(told: Mapping[str, str]) -> str:
-    return told.get("Schedule type") or told.get("Scheduler") or told.get("noise_schedule", "")
+def _sampling(told: Mapping[str, str]) -> tuple[str, str]:
+    """(sampler, schedule); what InvokeAI calls a scheduler is its sampler."""
+    schedule = told.get("Schedule type") or told.get("Scheduler") or told.get("noise_schedule", "")
+    return (told["Sampler"], schedule) if "Sampler" in told else (schedule, "")
 
 
 def _guidance(told: Mapping[str, str]) -> float | None:

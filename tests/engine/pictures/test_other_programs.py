@@ -120,8 +120,9 @@ def test_comfyuis_graph_is_followed() -> None:
         "Scheduler": "normal",
         "Denoising strength": "1",
         "Model": "dream.safetensors",
-        "LoRA": "detail.safetensors",
+        "LoRA": "detail.safetensors:0.8, pixel.safetensors",
     }
+    assert list(map(str, info.loras)) == ["detail.safetensors:0.8", "pixel.safetensors:1"]
 
 
 def test_comfyuis_guided_sampler_is_followed() -> None:
@@ -184,7 +185,58 @@ def test_the_picture_is_read(name: str) -> None:
     if name == "InvokeAI 1":  # which did not tell it
         del fields["Model"]
     assert {key: info.fields.get(key) for key in fields} == fields
-    assert re.sub(r"\D+", "x", info.fields["Size"]).strip("x") == "640x512"
+    size = info.fields.get("Size") or f"{info.fields['Size-1']}x{info.fields['Size-2']}"
+    assert re.sub(r"\D+", "x", size).strip("x") == "640x512"
+
+
+WITH_LORAS = [name for name in PICTURES if not re.search(r"InvokeAI .|NovelAI|Easy", name)]
+
+
+@pytest.mark.parametrize("name", WITH_LORAS)
+def test_its_loras_are_told(name: str) -> None:
+    """With their weights, by that program's own names; a file that is named twice is told once."""
+    found = {lora.name.removesuffix(".safetensors"): lora.weight for lora in reading(PICTURES[name][1]).loras}
+    assert {key.rpartition("/")[2]: weight for key, weight in found.items()} == {"detail": 0.8, "pixel": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ([["a", "x"], ["None", 1], ["b", float("inf")], [], {}, 5, None], {"a": 1, "b": 1}),
+        ([{"model": {}}, {"model": [1]}, {"lora": 5}, {"model": "c", "weight": [1]}], {"c": 1}),
+        (["a" * 1000, "b", "b"] + [f"n{n}" for n in range(1000)], {"b": 1} | {f"n{n}": 1 for n in range(17)}),
+        ({"a": 1}, {}),
+    ],
+)
+def test_loras_of_any_shape(told: object, found: dict[str, float]) -> None:
+    """What is no LoRA is none, what has no number for a weight has 1, and not more than so many are told."""
+    loras = reading(png(parameters=json.dumps({"prompt": "x", "loras": told}))).loras
+    assert {lora.name: lora.weight for lora in loras} == found
+
+
+@pytest.mark.parametrize(
+    ("version", "program"),
+    [
+        ("v1.10.1", "AUTOMATIC1111"),
+        ("f2.0.1v1.10.1-previous-665", "Forge"),
+        ("neo", "Forge"),
+        ("Fooocus v2.5.5", "Fooocus"),
+        ("Easel 0.3.0", "Easel"),
+        ("ComfyUI", "ComfyUI"),
+        ("something", ""),
+    ],
+)
+def test_the_version_tells_who_wrote_the_line(version: str, program: str) -> None:
+    """Many programs write AUTOMATIC1111's line, and most say there which they are."""
+    line = f"x\nSteps: 20, Sampler: Euler, Seed: 5, Version: {version}"
+    assert reading(png(parameters=line)).program == program
+    assert reading(png(parameters=f"{line}, App: SD.Next")).program == "SD.Next"
+
+
+def test_hidden_settings_need_not_be_looked_for() -> None:
+    """Who decodes no stranger's pixels still reads all texts."""
+    data = hidden(b"stealth_pnginfo", A1111.encode())
+    assert metadata.read(data, hidden=False) is None
 
 
 def test_settings_hidden_in_transparency_are_read() -> None:
