@@ -23,6 +23,8 @@ IMAGINE_OPTIONS = {
     "lora": noted("LoRA files and their weights, such as detail:0.8, pixel"),
 }
 
+SHOW = noted("Post an image again, with live buttons")
+SHOW_OPTIONS = {"number": noted("Its number, from /history or 📋 Info; your newest are suggested")}
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
 HISTORY = noted("Your images, newest first")

@@ -41,9 +41,9 @@ FORM_WITHIN_S = 2.0
 @app_commands.context_menu(name=commands.IMAGE_INFO)
 @app_commands.guild_only()
 async def image_info(interaction: discord.Interaction[EaselClient], message: discord.Message) -> None:
-    job = await job_of(interaction, message)
-    if job is not None:
-        await info(interaction, job, None)
+    ours = await job_of(interaction, message)
+    if ours is not None:
+        await info(interaction, *ours)
         return
     files = pictures_of(message)
     await interaction.response.defer(ephemeral=True, thinking=True)
@@ -54,17 +54,23 @@ async def image_info(interaction: discord.Interaction[EaselClient], message: dis
     await interaction.edit_original_response(content=shown.text, attachments=attached)
 
 
-async def job_of(interaction: Interaction, message: discord.Message) -> Job | None:
-    """The job that a message of our own shows; None for everybody else's, and for one that gathers several."""
+async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Job, int | None] | None:
+    """The job that a message of our own shows, and which of its images or None for all of it, as its buttons tell.
+
+    None for everybody else's messages, and for one that gathers several jobs.
+    """
     user = interaction.client.user
     if user is None or message.author.id != user.id:
         return None
     read = (ids.read(custom_id) for custom_id in _custom_ids(message.components))
-    numbers = {found.job for found in read if isinstance(found, OfJob)}
+    about = {(found.job, found.image) for found in read if isinstance(found, OfJob)}
+    numbers, images = {number for number, _ in about}, {image for _, image in about}
     if len(numbers) != 1:
         return None
     job = await interaction.client.services.store.jobs.get(numbers.pop())
-    return job if job is not None and job.guild_id == interaction.guild_id else None
+    if job is None or job.guild_id != interaction.guild_id:
+        return None
+    return job, images.pop() if len(images) == 1 else None
 
 
 def pictures_of(message: discord.Message) -> list[discord.Attachment]:
