@@ -111,14 +111,13 @@ class Intake:
         self._bytes_max = bytes_max
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-<<<<<<< HEAD
     async def content(self, file: discord.Attachment) -> bytes:
         """What lies there, to be looked at and not kept; raises UserError."""
         if file.size > self._bytes_max:
             raise _too_large(self._bytes_max)
         async with self._turns:
             return await self._fetch(file.url, self._bytes_max)
-=======
+
     async def keep(self, image: SpooledImage) -> str | None:
         """Takes a finished picture as what another one starts from: its digest, None where it is kept no more."""
         try:
@@ -128,7 +127,6 @@ class Intake:
             log.info("picture_gone", error=str(error))
             return None
         return digest if digest == image.sha256 else None
->>>>>>> main
 
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""

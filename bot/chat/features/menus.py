@@ -19,7 +19,7 @@ from bot.chat import ids
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
 from bot.chat.features.info import info
-from bot.chat.ids import OfJob
+from bot.chat.ids import OfJob, Verb
 from bot.chat.look import posted
 from bot.chat.look.posted import Posted, named
 from bot.chat.look.safe import plain
@@ -62,15 +62,14 @@ async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Jo
     user = interaction.client.user
     if user is None or message.author.id != user.id:
         return None
-    read = (ids.read(custom_id) for custom_id in _custom_ids(message.components))
-    about = {(found.job, found.image) for found in read if isinstance(found, OfJob)}
-    numbers, images = {number for number, _ in about}, {image for _, image in about}
-    if len(numbers) != 1:
+    read = [ids.read(custom_id) for custom_id in _custom_ids(message.components)]
+    about = [found for found in read if isinstance(found, OfJob)]
+    if len({found.job for found in about}) != 1:
         return None
-    job = await interaction.client.services.store.jobs.get(numbers.pop())
+    job = await interaction.client.services.store.jobs.get(about[0].job)
     if job is None or job.guild_id != interaction.guild_id:
         return None
-    return job, images.pop() if len(images) == 1 else None
+    return job, next((found.image for found in about if found.verb == Verb.INFO), None)
 
 
 def pictures_of(message: discord.Message) -> list[discord.Attachment]:
