@@ -73,8 +73,9 @@ async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Jo
 
 
 def pictures_of(message: discord.Message) -> list[discord.Attachment]:
-    """At least one; raises UserError."""
-    files = [file for file in message.attachments if is_picture(file)]
+    """Its own, or those of what it forwards: at least one; raises UserError."""
+    forwarded = [file for snapshot in message.message_snapshots for file in snapshot.attachments]
+    files = [file for file in (*message.attachments, *forwarded) if is_picture(file)]
     if not files:
         raise UserError(pictures.no_picture)
     return files

@@ -79,13 +79,15 @@ async def test_our_own_message_tells_its_job(world: World) -> None:
 
 
 async def test_our_own_picture_posted_by_somebody(world: World) -> None:
-    """It tells by itself what it was asked for with."""
+    """It tells by itself what it was asked for with, forwarded too."""
     message = await world.imagined(prompt="a red circle", seed=7, steps=5)
     posted = world.alice.posts(world.channel, ("mine.png", message.attachments[0].bytes))
-    told = await world.admin.menu(posted, INFO)
-    await world.until(lambda: told.text)
-    assert told.text.startswith("**mine.png**, made with Easel ")
-    assert "`a red circle`\nseed `7` · 128×128 · 5 steps" in told.text
+    forwarded = world.discord.forward(world.alice.user, await world.place("elsewhere"), posted)
+    for each in (posted, forwarded):
+        told = await world.admin.menu(each, INFO)
+        await world.until(lambda told=told: told.text)
+        assert told.text.startswith("**mine.png**, made with Easel ")
+        assert "`a red circle`\nseed `7` · 128×128 · 5 steps" in told.text
 
 
 async def test_a_message_without_a_picture(world: World) -> None:

@@ -232,7 +232,27 @@ def message(item: Message, clock: Clock, app_id: int) -> Json:
         plain["interaction_metadata"] = _metadata(item)
     if item.channel.guild is not None and not item.flags & EPHEMERAL:
         plain["position"] = 0
+    if item.forwarded is not None:
+        plain |= _forwarded(item.forwarded, clock)
     return plain
+
+
+def _forwarded(item: Message, clock: Clock) -> Json:
+    """What a message forwards: as it was, and nothing of who wrote it."""
+    place = {"message_id": str(item.id), "channel_id": str(item.channel.id)}
+    as_it_was = {
+        "type": 0,
+        "content": item.content,
+        "embeds": item.embeds,
+        "attachments": [attachment(a) for a in item.attachments],
+        "components": item.components,
+        "timestamp": clock.iso(item.created_at),
+        "edited_timestamp": None,
+        "flags": item.flags,
+        "mentions": [],
+        "mention_roles": [],
+    }
+    return {"message_reference": {"type": 1, **place}, "message_snapshots": [{"message": as_it_was}]}
 
 
 def _message_type(item: Message) -> int:
