@@ -152,29 +152,31 @@ def _quote(text: str) -> str:
 # ------------------------------------------------------------------ in
 
 
-def read(source: Path | str | bytes) -> PictureInfo | None:
+def read(source: Path | str | bytes, *, hidden: bool = True) -> PictureInfo | None:
     """What a picture's file says, None where it says nothing. Raises OSError where it is no picture.
 
-    The time and memory it takes have bounds, whatever the file holds: those of `picture_texts` and `stealth`.
+    The time and memory it takes have bounds, whatever the file holds: those of `picture_texts` and `stealth`. Only what is
+    `hidden` in pixels takes a decoder of pictures to find.
     """
     if isinstance(source, bytes):
-        return _read(io.BytesIO(source))
+        return _read(io.BytesIO(source), hidden)
     if Path(source).exists() and not Path(source).is_file():  # a pipe would have us wait
         raise picture_texts.NoPicture("it is no file")
     with Path(source).open("rb") as file:
-        return _read(file)
+        return _read(file, hidden)
 
 
-def _read(file: BinaryIO) -> PictureInfo | None:
+def _read(file: BinaryIO, hidden: bool) -> PictureInfo | None:
     found = picture_texts.texts(file)
     texts = found.values
     shown = other_programs.read(texts)
     told = _read_own(texts.get(EASEL_KEY, ""), shown) or shown
-    if told is None and found.is_whole:
-        told = other_programs.read(stealth.texts(file))
+    if told is None and hidden and found.is_whole:
+        texts = texts | stealth.texts(file)
+        told = other_programs.read(texts)
     if told is None and (texts or not found.is_whole):
-        told = PictureInfo(prompt="", other_texts=texts)
-    return None if told is None else replace(told, is_whole=found.is_whole)
+        told = PictureInfo(prompt="")
+    return None if told is None else replace(told, texts=texts, is_whole=found.is_whole)
 
 
 def _read_own(text: str, shown: PictureInfo | None) -> PictureInfo | None:
