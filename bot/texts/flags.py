@@ -59,7 +59,7 @@ def _flag_problem(problem: FlagProblem, to: Language) -> str:
             )
         case FlagOutOfForm(typed=typed, example=example, least=least, most=most):
             return to.gettext(
-                "“{typed}” can't be read: it takes a number from {least} to {most}, such as {example}.",
+                "“{typed}” does not fit: it takes a number from {least} to {most}, such as {example}.",
                 typed=typed,
                 least=f"{least:.10g}",
                 most=f"{most:.10g}",

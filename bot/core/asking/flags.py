@@ -1,6 +1,6 @@
 """Flags inside a prompt, such as `--ar 3:2 --no text`, by the names that people know elsewhere. Pure; knows no model.
 
-A flag begins a word: `--`, or what a phone makes of it (`—`, `––`). Numbers and shapes take the next word; names
+A flag begins a word: `--`, or what a phone makes of it (`—`, `––`, `–`). Numbers and shapes take the next word; names
 (`--model`, `--style`, `--sampler`, `--lora`) and `--no` take everything up to the next flag, a name in quotation marks
 only those. `\\--word` is drawn as a word. A dash of prose, as in `a cat — no dog`, begins a flag only where that has a
 value which fits.
@@ -190,8 +190,10 @@ _ADD_UP = frozenset({"negative_prompt", "lora"})
 
 _START = re.compile(
     r"(?<![^\s,;])(?P<escape>\\*)"
-    r"(?P<dashes>[—―]{1,2}|[-‐‑‒–—―−]{2,3})(?P<gap>[ \t]*)(?P<name>[^\W\d_][\w-]*)"
+    r"(?P<dashes>[–—―]|[-‐‑‒–—―−]{2,3})(?P<gap>[ \t]*)(?P<name>[^\W\d_][\w-]*)"
 )
+_WORD = re.compile(r"[=:]?\s*(\S*)")
+_SIGN = re.compile(r"[=:]?\s*")
 _QUOTED = re.compile(r'"([^"]*)"|“([^”]*)”')
 
 
@@ -241,7 +243,8 @@ def _begun(text: str) -> Iterator[_Begun]:
 
 def _may_be_prose(found: re.Match[str]) -> bool:
     before = found.string[found.start() - 1 : found.start()]
-    return bool(found["gap"]) or (before in {",", ";"} and "-" not in found["dashes"])
+    is_short = found["dashes"] == "–" or (before in {",", ";"} and "-" not in found["dashes"])
+    return is_short or bool(found["gap"])
 
 
 def _fits(text: str, at: int, flag: Flag | None) -> bool:
@@ -250,12 +253,12 @@ def _fits(text: str, at: int, flag: Flag | None) -> bool:
         return False
     if flag.takes is Takes.WORD:
         return flag.value(_bare(_word(text, at)[0])) is not None
-    return flag.option == "negative_prompt"
+    return flag.option == "negative_prompt" and bool(_word(text, at)[0])
 
 
 def _word(text: str, at: int) -> tuple[str, int]:
     """The next word and where it ends; a sign such as in `--seed=7` parts, too."""
-    found = re.compile(r"\s*[=:]?\s*(\S*)").match(text, at)
+    found = _WORD.match(text, at)
     assert found is not None
     return found[1], found.end()
 
@@ -273,11 +276,11 @@ def _taken(text: str, flag: Flag, at: int, until: int) -> tuple[str, int]:
             word, end = _word(text, at)
             return (_bare(word), end) if end <= until else ("", at)
         case Takes.NAME:
-            rest = text[at:until].lstrip(" \t=:")
+            rest = _SIGN.sub("", text[at:until], count=1)
             if (quoted := _QUOTED.match(rest)) is not None:
                 return (quoted[1] or quoted[2] or "").strip(), until - len(rest) + quoted.end()
         case Takes.REST:
-            rest = text[at:until].lstrip(" \t=:")
+            rest = _SIGN.sub("", text[at:until], count=1)
     return _unescaped(rest).strip().strip(",;").strip(), until
 
 

@@ -3,7 +3,8 @@
 `__animal__` is a line of `animal.txt`, `__nature/tree__` one of `nature/tree.txt`, whatever the capitals; empty lines and
 those that begin with `#` don't count. A line may hold wildcards, and alternatives (`{a|b}`), of which it takes one.
 `\\__name__` is drawn as it stands. The same seed and files give the same words: each place, from left to right, takes line
-number ⌊random · lines⌋ of Python's `random.Random(seed)`, whose `random()` is the same in every version.
+⌊random · lines⌋, counted from 0, by Python's `random.Random(seed)`, whose `random()` is the same in every version; where
+there is but one line no number is drawn.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ class Draw:
         return template.text(self._below(template.count))
 
     def _below(self, count: int) -> int:
-        """A number from 0 to below `count`, however large that is."""
+        """A number from 0 to below `count`, however large that is; where there is no choice, nothing is drawn."""
+        if count == 1:
+            return 0
         return int(self._random.random() * (1 << _RESOLUTION)) * count >> _RESOLUTION
 
 
