@@ -82,9 +82,8 @@ def _flag_problem(problem: FlagProblem, to: Language) -> str:
 def _too_many(problem: TooManyAtOnce, to: Language) -> str:
     if problem.count > COUNTED_MAX:
         return to.gettext(
-            "This prompt makes more than {count} requests, and {most} at once are the most: leave out some "
+            "This prompt makes more than a million requests, and {most} at once are the most: leave out some "
             "alternatives or repeats.",
-            count=to.number(COUNTED_MAX),
             most=problem.most,
         )
     if problem.most == 1:

@@ -90,7 +90,7 @@ async def test_what_is_wrong_inside_a_prompt_is_one_sentence(careful: World) -> 
         ({"prompt": "a --steps 61"}, "61 steps are above your limit"),
         ({"prompt": "a --strength 0.5"}, "Strength needs an image"),
         ({"prompt": "--seed 7"}, "The prompt is empty"),
-        ({"prompt": "{1,2,3,4,5,6,7,8,9,0}" * 9}, "makes more than 1,000,000 requests"),
+        ({"prompt": "{1,2,3,4,5,6,7,8,9,0}" * 9}, "makes more than a million requests"),
         ({"prompt": "a __anmal__"}, "There is no wildcard “anmal” here: use animal"),
         ({"prompt": "a __loop__"}, "“loop” includes itself"),
     ]

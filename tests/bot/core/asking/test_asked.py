@@ -56,8 +56,8 @@ def test_repeats_go_on_where_the_images_before_end() -> None:
         ("{a,b,c} --repeat 7", 20, 21, "makes 21 requests"),
         ("{a, b --repeat 30}", 20, 31, "makes 31 requests"),
         ("a --repeat 2", 1, 2, "makes 2 requests, and one at a time is the most"),
-        ("{1,2,3,4,5,6,7,8,9,0}" * 9, 20, 10**9, "makes more than 1,000,000 requests"),
-        ("{a,b}" * 800, 20, 2**800, "makes more than 1,000,000 requests"),
+        ("{1,2,3,4,5,6,7,8,9,0}" * 9, 20, 10**9, "makes more than a million requests"),
+        ("{a,b}" * 800, 20, 2**800, "makes more than a million requests"),
     ],
 )
 def test_too_many_are_refused_with_their_number(prompt: str, most: int, count: int, sentence: str) -> None:
