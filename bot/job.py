@@ -47,8 +47,18 @@ WAITING = (JobState.ACCEPTED, JobState.QUEUED, JobState.RUNNING)
 
 
 class Action(StrEnum):
+    """What a job was asked for by: a command, or what was pressed under another job's picture."""
+
     IMAGINE = "imagine"
     REROLL = "reroll"
+    VARY_SUBTLE = "vary_subtle"
+    VARY_STRONG = "vary_strong"
+    UPSCALE_2 = "upscale_2"
+    UPSCALE_4 = "upscale_4"
+    REMIX = "remix"
+    EDIT = "edit"
+    REDRAW = "redraw"
+    """From its seed, since the picture itself is kept no more."""
 
 
 class ReasonCode(StrEnum):
@@ -186,6 +196,18 @@ class Job:
     def is_unpaid(self) -> bool:
         """Drawn, but refunded since nobody would take it: its person may still have it, for what it costs."""
         return self.state is JobState.FAILED and bool(self.shown_images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A message that shows pictures of a job besides its own."""
+
+    message_id: int
+    channel_id: int
+    guild_id: int
+    job_id: int
+    user_id: int
+    """Who had it posted."""
 
 
 # ------------------------------------------------------------------ limits

@@ -54,6 +54,7 @@ class Order:
     """What the request was resolved from; None where that is not known."""
     action: Action = Action.IMAGINE
     parent_id: int | None = None
+    parent_image: int | None = None
     files: Attached | None = None
     """What the request starts from and is not here yet."""
 
@@ -61,14 +62,14 @@ class Order:
 async def check(interaction: Interaction) -> Asker:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
     services, asker = interaction.client.services, asker_of(interaction)
-    _check_place(interaction)
+    check_place(interaction)
     if await services.admission.is_blocked(asker):
         raise UserError.of(Blocked())
     await services.catalogue.described()
     return asker
 
 
-def _check_place(interaction: Interaction) -> None:
+def check_place(interaction: Interaction) -> None:
     """Raises UserError where the finished images could not be posted."""
     allowed = interaction.app_permissions
     missing = [
@@ -108,6 +109,7 @@ async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
         model=order.model,
         action=order.action,
         parent_id=order.parent_id,
+        parent_image=order.parent_image,
         wish=order.wish,
     )
     if isinstance(job, Refused):

@@ -16,7 +16,7 @@ from yarl import URL
 from bot.chat.errors import UserError
 from bot.core.asking.wish import Picture, Wish
 from bot.texts import problems
-from engine.contract import GenerationRequest
+from engine.contract import GenerationRequest, SpooledImage
 from engine.contract.failpoints import Failpoint, reach
 from engine.pictures import inputs
 
@@ -106,6 +106,16 @@ class Intake:
         self._folder = folder
         self._bytes_max = bytes_max
         self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def keep(self, image: SpooledImage) -> str | None:
+        """Takes a finished picture as what another one starts from: its digest, None where it is kept no more."""
+        try:
+            data = await asyncio.to_thread(Path(str(image.path)).read_bytes)
+            digest = await asyncio.to_thread(inputs.keep, self._folder, data)
+        except OSError as error:
+            log.info("picture_gone", error=str(error))
+            return None
+        return digest if digest == image.sha256 else None
 
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""

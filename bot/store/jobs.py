@@ -234,6 +234,12 @@ class Jobs:
         rows = await self._db.read("SELECT * FROM job WHERE id = :id", {"id": job_id})
         return job_of(rows[0]) if rows and rows[0]["state"] in set(JobState) else None
 
+    async def made_from(self, job_id: int, *, count: int) -> list[Job]:
+        """The newest jobs that were asked for under this one's pictures, and have pictures themselves."""
+        sql = """SELECT * FROM job INDEXED BY job_by_parent
+                 WHERE parent_id = :id AND state = 'delivered' AND deleted_at IS NULL ORDER BY id DESC LIMIT :count"""
+        return [job_of(row) for row in await self._db.read(sql, {"id": job_id, "count": count})]
+
     async def live(self) -> list[Job]:
         """Everything that has not ended, in the order in which it was asked for."""
         sql = f"SELECT * FROM job INDEXED BY job_live WHERE state IN {_in(LIVE)} ORDER BY id"

@@ -23,6 +23,18 @@ IMAGINE_OPTIONS = {
     "lora": noted("LoRA files and their weights, such as detail:0.8, pixel"),
 }
 
+SHOW = noted("Post an image again, with live buttons")
+SHOW_OPTIONS = {"number": noted("Its number, from /history or 📋 Info; your newest are suggested")}
+EDIT = noted("Change a picture with words")
+EDIT_OPTIONS = {
+    "image": noted("Picture to change"),
+    "words": noted(
+        "What to change; where no model follows instructions, the whole picture as it is to become"
+    ),
+    "strength": noted("How much of the image is redrawn: 0.01 to 1"),
+    "seed": noted("The same seed draws the same picture; -1 or nothing is random"),
+    "model": noted("Which model draws"),
+}
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
 HISTORY = noted("Your images, newest first")

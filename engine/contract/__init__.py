@@ -18,6 +18,7 @@ from engine.contract.limits import (
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
     choice_of,
+    least_strength,
     parse_size,
 )
 from engine.contract.loras import AdapterInfo, Lora, from_prompt, misread
@@ -97,6 +98,7 @@ __all__ = [
     "Switch",
     "choice_of",
     "from_prompt",
+    "least_strength",
     "misread",
     "parse_loras",
     "parse_size",

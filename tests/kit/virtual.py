@@ -17,6 +17,7 @@ from bot.core.engines.client import EngineClient
 from bot.core.spool import Spool, all_intact
 from bot.store import Store
 from bot.store.checks import AUDIT
+from bot.store.copies import Copies
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
@@ -58,6 +59,7 @@ class VirtualRig(Rig):
             jobs=Jobs(database),  # pyright: ignore[reportArgumentType]
             settings=StoredSettings(database),  # pyright: ignore[reportArgumentType]
             history=History(database),  # pyright: ignore[reportArgumentType]
+            copies=Copies(database),  # pyright: ignore[reportArgumentType]
         )
 
     def new_spool(self) -> Spool:

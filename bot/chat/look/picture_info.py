@@ -32,7 +32,8 @@ def describe(job: Job, to: Language) -> tuple[str, str]:
         *([] if problem is None else [texts.uncopied(problem, to)]),
         texts.settings(job, to, shown=plain),
         texts.seeds(job, to),
-        *([texts.parent(to)] if job.parent_id else []),
+        texts.number(job, to),
+        *([texts.parent(job, to)] if job.parent_id else []),
         *texts.files_to_attach(RequestFacts.of(job.request), to),
         *(plain(cut(note, 200)) for note in job.notes),
     ]

@@ -23,6 +23,7 @@ from bot.core.line.dispatcher import FAULTS_MAX, Dispatcher
 from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
 from bot.store.errors import DatabaseError
+from bot.store.copies import Copies
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
@@ -96,6 +97,7 @@ class Play:
             jobs=Jobs(database),
             settings=StoredSettings(database),
             history=History(database),
+            copies=Copies(database),
         )
         self.life = life
         doors, clock, tell = Doors(), Clock(world), Happenings().tell

@@ -106,13 +106,13 @@ UPSCALED: list[tuple[dict[str, Any], str, list[str], str]] = [
     (
         {"sampler": "Model's own", "steps": 1, "strength": 1.0},
         "-# 512×768 · upscaled 2× · some/model",
-        ["Info", "Delete"],
+        ["Favourite", "Send to me", "Info", "Delete"],
         "model:some/model_v1 upscale:2",
     ),
     (
         {"strength": 0.2},
         "Euler a · upscaled 2× at 0.2 · some/model",
-        ["Reroll", "Info", "Delete"],
+        ["Reroll", "Favourite", "Send to me", "Info", "Delete"],
         "sampler:Euler a model:some/model_v1 strength:0.2 upscale:2",
     ),
 ]
