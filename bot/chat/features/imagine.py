@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,7 +16,7 @@ from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_files, told_of
 from bot.core.asking.asked import parse
 from bot.core.asking.refused import Unmet
-from bot.core.asking.wish import Wish, resolve
+from bot.core.asking.wish import Wish
 from bot.texts import commands
 from engine.contract import (
     GUIDANCE_MAX,
@@ -80,13 +79,11 @@ async def imagine(
     (wish,) = parse(typed, most=1).wishes
     chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
     check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
-    seed = wish.seed_or(secrets.randbelow(SEEDS))
-    filled = await services.wildcards.fill(wish, seed=seed)
     await order.place(
         interaction,
         asker,
         Order(
-            request=resolve(filled, chosen, seed=seed),
+            request=await order.requested(interaction, wish, chosen),
             model=chosen,
             wish=wish,
             files=Attached(image=image, mask=mask) if image is not None else None,

@@ -58,6 +58,25 @@ async def test_a_wildcards_words_are_drawn_and_the_wish_keeps_what_was_typed(
     assert again.wish == {"prompt": "an __animal__"}
 
 
+async def test_a_remix_shows_what_was_typed_and_chooses_words_again(
+    start_world: StartWorld, tmp_path: Path
+) -> None:
+    """By its own seed; with the seed that is kept they are the same. What was meant literally stays so."""
+    cards = tmp_path / "wildcards"
+    cards.mkdir()
+    (cards / "animal.txt").write_text("fox\nwolf\nbear\n")
+    world = await start_world()
+    message = await world.imagined(prompt=r"an __animal__ \__x__", seed=1)
+    form = await world.alice.click(message, "Remix")
+    await world.restart()
+    await world.alice.submit(form, seed=["keep"])
+    kept = await world.reaches(2, JobState.DELIVERED)
+
+    assert kept.wish is not None
+    assert kept.wish["prompt"] == r"an __animal__ \__x__"
+    assert kept.request.prompt == "an fox __x__"
+
+
 async def test_infos_command_draws_the_very_prompt_again(world: World) -> None:
     """Signs that were meant literally are still so when the command is pasted."""
     typed = r"a \--weird \{red, blue\} fox \__animal__"
