@@ -12,6 +12,7 @@ answer, since a second message could come twice.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import aiohttp
@@ -24,10 +25,10 @@ from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
 from bot.core.asking.refused import Blocked, Refused, Repeated
-from bot.core.asking.wish import Wish
+from bot.core.asking.wish import Wish, resolve
 from bot.job import Action, Asker, Job, Origin
 from bot.texts import problems
-from engine.contract import GenerationRequest, ModelInfo
+from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
@@ -90,6 +91,16 @@ def _is_shut_out(interaction: Interaction) -> bool:
         return False
     is_in = place.me is not None or guild.get_thread(place.id) is not None
     return not is_in and not interaction.app_permissions.manage_threads
+
+
+async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> GenerationRequest:
+    """What this model is to draw: by a seed of its own where the wish has none, with words in the place of wildcards.
+
+    Raises InvalidRequest or Unmet. The wish stays as typed.
+    """
+    seed = wish.seed_or(secrets.randbelow(SEEDS))
+    filled = await interaction.client.services.wildcards.fill(wish, seed=seed)
+    return resolve(filled, model, seed=seed)
 
 
 async def place(interaction: Interaction, asker: Asker, order: Order) -> None:

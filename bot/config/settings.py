@@ -150,6 +150,10 @@ class ModelsSection(Section):
         return self.memory_gb << 30 or None
 
 
+class WildcardsSection(Section):
+    dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
+
+
 class LimitsSection(Section):
     """What everyone may use until an admin sets something else; the names are those of `bot.job.Limits`."""
 
@@ -236,6 +240,7 @@ class Settings(Section):
     discord: DiscordSection = DiscordSection()
     engine: EngineSection = EngineSection()
     models: ModelsSection = ModelsSection()
+    wildcards: WildcardsSection = WildcardsSection()
     limits: LimitsSection = LimitsSection()
     ceilings: CeilingsSection = CeilingsSection()
     queue: QueueSection = QueueSection()
@@ -273,6 +278,11 @@ class Settings(Section):
     def models_dir(self) -> Path:
         """More of what the engine may load: `checkpoints`, `loras`, `embeddings` and `upscalers` lie in it."""
         return self.models.dir or self.data_dir / "models"
+
+    @property
+    def wildcards_dir(self) -> Path:
+        """Lists of words for prompts: `NAME.txt` is `__NAME__`."""
+        return self.wildcards.dir or self.data_dir / "wildcards"
 
     @property
     def spool(self) -> Path:

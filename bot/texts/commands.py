@@ -6,7 +6,7 @@ from bot.texts.language import noted
 
 IMAGINE = noted("Draw a picture from words")
 IMAGINE_OPTIONS = {
-    "prompt": noted("What to draw; (word:1.3) counts more, [word] less"),
+    "prompt": noted("What to draw; (word:1.3) counts more, [word] less; flags such as --ar 3:2 work too"),
     "negative_prompt": noted("What to keep out of the picture"),
     "image": noted("Picture to start from"),
     "mask": noted("White is drawn anew, black stays; needs an image"),

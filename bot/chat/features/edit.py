@@ -19,11 +19,12 @@ from bot.chat.errors import language_of
 from bot.chat.ids import OfJob, Verb
 from bot.chat.look.safe import cut
 from bot.chat.order import Order
-from bot.chat.pressed import new_seed, original, picture_of, redraw
+from bot.chat.pressed import original, picture_of, redraw
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_files, told_of
+from bot.core.asking import wildcards
 from bot.core.asking.derived import edited
-from bot.core.asking.wish import Wish, resolve
+from bot.core.asking.wish import Wish
 from bot.job import Action, Job
 from bot.texts import commands, forms
 from engine.contract import PROMPT_CHARS_MAX, SEEDS
@@ -37,7 +38,7 @@ async def open_form(interaction: Interaction, job: Job, image: int | None) -> No
         custom_id="words",
         style=discord.TextStyle.paragraph,
         max_length=PROMPT_CHARS_MAX,
-        default=cut(job.request.prompt, PROMPT_CHARS_MAX),
+        default=cut(wildcards.literal(job.request.prompt), PROMPT_CHARS_MAX),
     )
     form.add_item(
         ui.Label[Any](
@@ -66,7 +67,7 @@ async def edit_picture(
         interaction,
         asker,
         Order(
-            request=resolve(wish, model, seed=new_seed()),
+            request=await order.requested(interaction, wish, model),
             model=model,
             wish=wish,
             action=Action.EDIT,
@@ -96,7 +97,7 @@ async def edit(
         interaction,
         asker,
         Order(
-            request=resolve(wish, chosen, seed=new_seed()),
+            request=await order.requested(interaction, wish, chosen),
             model=chosen,
             wish=wish,
             action=Action.EDIT,

@@ -15,10 +15,9 @@ from bot.chat.errors import UserError, language_of
 from bot.chat.ids import OfJob, Verb
 from bot.chat.look.safe import cut
 from bot.chat.order import Order
-from bot.chat.pressed import new_seed
 from bot.chat.router import Feature
 from bot.core.asking.derived import wish_of
-from bot.core.asking.wish import Wish, resolve
+from bot.core.asking.wish import Wish
 from bot.job import Action, Job
 from bot.texts import forms, problems
 from bot.texts.language import Language
@@ -105,7 +104,7 @@ async def remix(interaction: Interaction, job: Job, image: int | None, fields: M
         interaction,
         asker,
         Order(
-            request=resolve(wish, model, seed=new_seed()),
+            request=await order.requested(interaction, wish, model),
             model=model,
             wish=wish,
             action=Action.REMIX,

@@ -6,10 +6,9 @@ from bot.chat import order
 from bot.chat.client import Interaction
 from bot.chat.ids import Verb
 from bot.chat.order import Order
-from bot.chat.pressed import new_seed, original, picture_of, redraw
+from bot.chat.pressed import original, picture_of, redraw
 from bot.chat.router import Feature
 from bot.core.asking.derived import enlarged
-from bot.core.asking.wish import resolve
 from bot.job import Action, Job
 
 
@@ -34,7 +33,7 @@ async def _upscale(interaction: Interaction, job: Job, image: int | None, action
         interaction,
         asker,
         Order(
-            request=resolve(wish, model, seed=new_seed()),
+            request=await order.requested(interaction, wish, model),
             model=model,
             wish=wish,
             action=action,

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from bot.chat.look.safe import cut, plain, shown, utf16_length
+from bot.core.asking import asked, wildcards
 from bot.job import Job
 from bot.texts import request as texts
 from bot.texts.language import Language
@@ -58,8 +59,8 @@ def _options(request: GenerationRequest) -> dict[str, str]:
     """The options of /imagine for this request, "" where one is left out."""
     facts = RequestFacts.of(request)
     return {
-        "prompt": facts.prompt,
-        "negative_prompt": facts.negative_prompt,
+        "prompt": asked.literal(facts.prompt),
+        "negative_prompt": wildcards.literal(facts.negative_prompt),
         "size": facts.size if facts.upscale is None else "",
         "steps": _number(facts.steps),
         "guidance": _number(facts.guidance),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.core.asking import wildcards
 from bot.core.asking.wish import Picture, Wish
 from bot.job import Job
 from engine.contract import GenerationRequest, least_strength
@@ -43,8 +44,8 @@ def enlarged(job: Job, *, digest: str, times: int, model: str) -> Wish:
     """The wish for a kept picture of the job in so many times its size, made by that model."""
     request = job.request
     return Wish(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt or None,
+        prompt=wildcards.literal(request.prompt),
+        negative_prompt=wildcards.literal(request.negative_prompt) or None,
         image=_picture(job, digest),
         upscale=times,
         lora=_loras(request) if model == request.model else None,
@@ -78,8 +79,8 @@ def wish_of(job: Job) -> Wish:
 def exact(request: GenerationRequest) -> Wish:
     """The wish with nothing left out."""
     return Wish(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt or None,
+        prompt=wildcards.literal(request.prompt),
+        negative_prompt=wildcards.literal(request.negative_prompt) or None,
         image=_started(None, request.image),
         mask=_started(None, request.mask),
         strength=request.strength,
