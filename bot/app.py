@@ -76,6 +76,7 @@ class App:
         timings: Timings | None = None,
     ) -> None:
         self.settings = settings
+        self._own_styles = load_styles(settings)  # what is wrong with them is told now, not to who names one
         self._timings = timings = timings or Timings()
         self._happenings = Happenings(journal.write)
         self._fleet = FleetOfOne(
@@ -150,7 +151,7 @@ class App:
                 bytes_max=self.settings.images_in.bytes_max,
             ),
             wildcards=Wildcards(self.settings.wildcards_dir),
-            own_styles=load_styles(self.settings),
+            own_styles=self._own_styles,
         )
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)

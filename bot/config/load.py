@@ -29,7 +29,6 @@ from bot.config.settings import (
     expanded,
     own_folder,
 )
-from bot.config.styles import load_styles
 from bot.limits import Limits
 from bot.redaction import cleaned, holds_token
 from engine.contract import STARTER
@@ -65,7 +64,6 @@ def load(
         raise ConfigError(*problems, source=str(file) if file else None)
     settings = Settings.model_validate({name: section for name, section in sections.items() if section})
     settings = _anchored(settings, file.parent if file else _here(), origins)
-    load_styles(settings)  # what is wrong with them is told now, not to whoever names one
     return settings.model_copy(update={"discord": settings.discord.with_environment(environ)})
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.app import create_app
 from bot.config import ConfigError, load
+from bot.config.engine import engine_settings
 from bot.job import JobState
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
@@ -84,14 +86,13 @@ async def test_styles_are_listed_tried_and_removed(start_world: StartWorld, tmp_
         ("[[style", "is not TOML"),
     ],
 )
-def test_a_wrong_file_of_styles_is_told_at_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
-) -> None:
+def test_a_wrong_file_of_styles_is_told_at_the_start(tmp_path: Path, text: str, words: str) -> None:
     """One sentence with the file's name, to whoever runs the bot and not to who names a style."""
     (tmp_path / "styles.toml").write_text(text)
     (tmp_path / "easel.toml").write_text(f'[data]\ndir = "{tmp_path}"')
+    settings = load(tmp_path / "easel.toml", environ={})
     with pytest.raises(ConfigError, match="styles.toml") as caught:
-        load(tmp_path / "easel.toml", environ={})
+        create_app(settings, engine_settings(settings))
     assert words in str(caught.value)
 
 
