@@ -133,6 +133,8 @@ class Origin:
     """Which of the jobs that the interaction asks for."""
     locale: str | None = None
     """The language in which the person has their Discord, such as "en-GB"."""
+    spoiler: bool = False
+    """Whether pictures are covered there until somebody looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +188,8 @@ class Job:
     removed_at: float | None = None
     """When its message and files were gone."""
     images: tuple[SpooledImage, ...] = ()
+    spoiler: bool = False
+    """Its pictures are covered until somebody looks: its channel wants that."""
 
     @property
     def shown_images(self) -> tuple[SpooledImage, ...]:
@@ -208,6 +212,28 @@ class Copy:
     job_id: int
     user_id: int
     """Who had it posted."""
+
+
+PROMPT_HERE = "{prompt}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """A template for prompts; `{prompt}` in it is where what was asked for goes, else it is put behind, after a comma."""
+
+    name: str
+    prompt: str
+    negative_prompt: str = ""
+
+    def applied(self, prompt: str) -> str:
+        if PROMPT_HERE in self.prompt:
+            return self.prompt.replace(PROMPT_HERE, prompt)
+        return ", ".join(part for part in (prompt, self.prompt) if part)
+
+    def applied_negative(self, negative: str) -> str:
+        if PROMPT_HERE in self.negative_prompt:
+            return self.negative_prompt.replace(PROMPT_HERE, negative)
+        return ", ".join(part for part in (negative, self.negative_prompt) if part)
 
 
 # ------------------------------------------------------------------ limits

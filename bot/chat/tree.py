@@ -16,6 +16,7 @@ from bot.chat.features import (
     imagine,
     info,
     limits,
+    menus,
     queue,
     quota,
     remix,
@@ -32,7 +33,22 @@ from bot.store import Store
 
 log = structlog.get_logger(__name__)
 
-FEATURES = (imagine, reroll, vary, upscale, remix, edit, show, ending, info, quota, history, queue, limits)
+FEATURES = (
+    imagine,
+    reroll,
+    vary,
+    upscale,
+    remix,
+    edit,
+    show,
+    ending,
+    info,
+    menus,
+    quota,
+    history,
+    queue,
+    limits,
+)
 
 
 def make_tree(client: EaselClient) -> Router:

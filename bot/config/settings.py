@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 
 from bot.limits import Limits
 from bot.redaction import cleaned, holds_token
-from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch
+from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch, Told
 from engine.pictures import inputs
 
 PREFIX = "EASEL_"
@@ -225,6 +225,10 @@ class PreviewSection(Section):
     model: Path | None = Field(default=None, strict=False, description="the path of a folder")
 
 
+class PostingSection(Section):
+    metadata: Told = "full"
+
+
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
@@ -246,6 +250,7 @@ class Settings(Section):
     backup: BackupSection = BackupSection()
     progress: ProgressSection = ProgressSection()
     preview: PreviewSection = PreviewSection()
+    posting: PostingSection = PostingSection()
     log: LogSection = LogSection()
 
     @property

@@ -12,6 +12,7 @@ from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings
+from bot.store.taste import Taste
 from bot.store.threads import unawaited
 
 
@@ -22,6 +23,7 @@ class Store:
     settings: Settings
     history: History
     copies: Copies
+    taste: Taste
 
     @classmethod
     async def open(
@@ -38,6 +40,7 @@ class Store:
             settings=Settings(database),
             history=History(database),
             copies=Copies(database),
+            taste=Taste(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -29,9 +29,9 @@ _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
 
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
-                 part, application_id, token, locale, cost, charged, created_at)
+                 part, application_id, token, locale, spoiler, cost, charged, created_at)
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
-       :part, :application_id, :token, :locale, :cost, :cost, :now
+       :part, :application_id, :token, :locale, :spoiler, :cost, :cost, :now
 WHERE {_USED} + :cost <= :credits_per_day
   AND {_PENDING} < :pending
   AND {_WAITING} < :queue_max
@@ -308,6 +308,7 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "application_id": new.origin.application_id,
         "token": new.origin.token,
         "locale": new.origin.locale,
+        "spoiler": int(new.origin.spoiler),
         "cost": new.cost,
         "now": now,
         "window_start": new.window_start,
@@ -325,6 +326,7 @@ def job_of(row: sqlite3.Row) -> Job:
     values["reason"] = _reason(values.pop("reason_code"), values.pop("reason_values"))
     values["request"] = GenerationRequest.stored(json.loads(values["request"]))
     values["notes"] = tuple(note for note in _entries(values["notes"]) if isinstance(note, str))
+    values["spoiler"] = bool(values["spoiler"])
     values["images"] = tuple(map(SpooledImage.stored, _entries(values["images"])))
     return Job(**values)
 

@@ -1,4 +1,4 @@
-"""What Discord shows of slash commands and their options: English, which a translator of its client looks up. Pure."""
+"""What Discord shows of commands, menus and options: English, which a translator of its client looks up. Pure."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ EDIT_OPTIONS = {
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
 HISTORY = noted("Your images, newest first")
+
+IMAGE_INFO = noted("Image info")
+USE_SETTINGS = noted("Use these settings")
+"""Entries of a message's menu: an app has at most five, by discord.py 2.7.1 (fifteen, by Discord itself)."""
 
 LIMITS = noted("What people may use on this server")
 LIMITS_SHOW = noted("Show the limits of this server and who changed them")

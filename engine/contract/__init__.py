@@ -46,7 +46,7 @@ from engine.contract.messages import (
 from engine.contract.models import STARTER, ModelInfo
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
-from engine.contract.settings import WIDE_ROWS, EngineSettings, Mode, Switch
+from engine.contract.settings import WIDE_ROWS, EngineSettings, Mode, Switch, Told
 from engine.errors import InvalidRequest
 
 __all__ = [
@@ -96,6 +96,7 @@ __all__ = [
     "Stepped",
     "Submit",
     "Switch",
+    "Told",
     "choice_of",
     "from_prompt",
     "least_strength",

@@ -21,6 +21,7 @@ from bot.store.copies import Copies
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
+from bot.store.taste import Taste
 from engine.contract import EngineSettings, FakeSettings, SpooledImage
 from tests.kit.rig import PATIENCE_S, Rig
 from tests.kit.scripted import Machine
@@ -60,6 +61,7 @@ class VirtualRig(Rig):
             settings=StoredSettings(database),  # pyright: ignore[reportArgumentType]
             history=History(database),  # pyright: ignore[reportArgumentType]
             copies=Copies(database),  # pyright: ignore[reportArgumentType]
+            taste=Taste(database),  # pyright: ignore[reportArgumentType]
         )
 
     def new_spool(self) -> Spool:

@@ -90,6 +90,17 @@ class Person:
     async def select(self, message: Message, menu: str, *values: str) -> Answer:
         return await self.discord.select(self.user, message, menu, *values)
 
+    async def menu(self, message: Message, name: str) -> Answer:
+        """Chooses this entry of the bot's menu of a message."""
+        return await self.discord.menu(self.user, message, name)
+
+    def posts(self, channel: Channel, *files: tuple[str, bytes] | Upload, text: str = "") -> Message:
+        """A message of theirs, of which the bot is not told; a file is (name, bytes)."""
+        uploads = (
+            file if isinstance(file, Upload) else Upload(filename=file[0], bytes=file[1]) for file in files
+        )
+        return self.discord.post(self.user, channel, text, *uploads)
+
     async def submit(self, modal: Answer, **values: Any) -> Answer:
         """Sends the form that an answer opened; a field that is left out keeps its value."""
         assert modal.interaction.user is self.user

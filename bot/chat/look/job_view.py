@@ -32,7 +32,8 @@ def live_view(job: Job, progress: Progress) -> ui.LayoutView:
     """A waiting or running job: place in line or progress with the newest preview, and a way to cancel."""
     running, to = job.state is JobState.RUNNING, language(job.locale)
     status = running_line(progress, to) if running else texts.waiting(progress, to)
-    shown = None if progress.preview is None else _gallery([PREVIEW], preview_alt_text(job))
+    alt, spoiler = preview_alt_text(job), job.spoiler
+    shown = None if progress.preview is None else _gallery([PREVIEW], alt, spoiler=spoiler)
     return layout(
         job,
         BLURPLE if running else GRAY,
@@ -181,11 +182,13 @@ def settings_line(job: Job, to: Language) -> str:
 
 
 def gallery(job: Job, files: Sequence[str]) -> ui.MediaGallery[ui.LayoutView] | None:
-    return _gallery(files, alt_text(job.request)) if files else None
+    return _gallery(files, alt_text(job.request), spoiler=job.spoiler) if files else None
 
 
-def _gallery(files: Sequence[str], alt: str) -> ui.MediaGallery[ui.LayoutView]:
-    items = [discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in files]
+def _gallery(files: Sequence[str], alt: str, *, spoiler: bool) -> ui.MediaGallery[ui.LayoutView]:
+    items = [
+        discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler) for name in files
+    ]
     return ui.MediaGallery[ui.LayoutView](*items)
 
 

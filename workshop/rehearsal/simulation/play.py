@@ -27,6 +27,7 @@ from bot.store.copies import Copies
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
+from bot.store.taste import Taste
 from engine.contract import EngineSettings
 from workshop.rehearsal.props import GUILD, picture
 from workshop.rehearsal.simulation.loop import run
@@ -98,6 +99,7 @@ class Play:
             settings=StoredSettings(database),
             history=History(database),
             copies=Copies(database),
+            taste=Taste(database),
         )
         self.life = life
         doors, clock, tell = Doors(), Clock(world), Happenings().tell
