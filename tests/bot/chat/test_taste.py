@@ -12,7 +12,6 @@ from bot.config.engine import engine_settings
 from bot.job import JobState
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
-from tests.kit.world import World
 
 STYLES = """
 [[style]]
@@ -91,7 +90,7 @@ def test_a_wrong_file_of_styles_is_told_at_the_start(tmp_path: Path, text: str, 
     (tmp_path / "styles.toml").write_text(text)
     (tmp_path / "easel.toml").write_text(f'[data]\ndir = "{tmp_path}"')
     settings = load(tmp_path / "easel.toml", environ={})
-    with pytest.raises(ConfigError, match="styles.toml") as caught:
+    with pytest.raises(ConfigError, match=r"styles\.toml") as caught:
         create_app(settings, engine_settings(settings))
     assert words in str(caught.value)
 
