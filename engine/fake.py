@@ -56,6 +56,7 @@ MODEL = ModelInfo(
     pixels_max=1024 * 1024,
     safety_checker=True,
     takes_images=True,
+    takes_tiling=True,
     loras=(
         AdapterInfo(name="detail", words=("finely drawn",)),
         AdapterInfo(name="pixel", words=("pixel art", "16 bit")),
@@ -276,6 +277,10 @@ def _sketch(canvas: FakeCanvas) -> bytes:
     return buffer.getvalue()
 
 
+_BESIDE = ((0, 0), *((x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y))
+"""Where an oval stands: in the picture, and in the copies around it whose edges meet its own."""
+
+
 def draw(request: GenerationRequest, seed: int) -> Image.Image:
     """The same picture for the same seed and the same words, on every machine."""
     words = [str(seed), request.prompt, request.negative_prompt, *map(str, request.loras)]
@@ -289,5 +294,8 @@ def draw(request: GenerationRequest, seed: int) -> Image.Image:
     for _ in range(12):
         x, y = dice.randrange(request.width), dice.randrange(request.height)
         radius = dice.randrange(4, max(5, min(request.width, request.height) // 3))
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour())
+        fill = colour()
+        for across, down in _BESIDE if request.tile else _BESIDE[:1]:
+            left, top = x + across * image.width, y + down * image.height
+            pen.ellipse((left - radius, top - radius, left + radius, top + radius), fill=fill)
     return image

@@ -100,6 +100,13 @@ UpscaleOption = Annotated[
 UpscalerOption = Annotated[
     str | None, typer.Option(help="Which upscaler, by its file's name without .safetensors.")
 ]
+LoraOption = Annotated[
+    list[str] | None,
+    typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
+]
+TileOption = Annotated[
+    bool, typer.Option("--tile", help="Seamless: the edges meet, so that copies fit side by side.")
+]
 
 
 def main() -> None:
@@ -184,10 +191,8 @@ def imagine(
     strength: StrengthOption = None,
     upscale: UpscaleOption = None,
     upscaler: UpscalerOption = None,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
-    ] = None,
+    lora: LoraOption = None,
+    tile: TileOption = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
     ] = None,
@@ -214,6 +219,7 @@ def imagine(
             strength=strength,
             upscale=upscale,
             lora=", ".join(lora or ()),
+            tile=tile or None,
         )
         line = CommandLine(
             wish=wish, image=image, mask=mask, upscaler=upscaler, is_model_named=model is not None, out=out

@@ -58,7 +58,7 @@ HUB_PATIENCE_S = 30.0
 """How long a hub that can't be reached is tried again."""
 ToRequest = Callable[[Sequence[ModelInfo]], GenerationRequest]
 """The wish for one of these models; raises InvalidRequest."""
-_ANY = ModelInfo(id="any", title="Any model", takes_images=True)
+_ANY = ModelInfo(id="any", title="Any model", takes_images=True, takes_tiling=True)
 _ANY_LARGE = replace(_ANY, side_max=UPSCALED_SIDE_MAX, pixels_max=UPSCALED_SIDE_MAX**2, side_multiple=1)
 _COUNT = re.compile(r" \d+/\d+$")
 
@@ -192,6 +192,7 @@ def _alone(wish: Wish) -> dict[str, Wish]:
         "--strength": only(**begun, strength=wish.strength),
         "--mask": only(**begun, strength=wish.strength, mask=wish.mask),
         "--lora": only(lora=wish.lora),
+        "--tile": only(tile=wish.tile),
     }
 
 

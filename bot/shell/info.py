@@ -197,6 +197,8 @@ def _told(found: PictureInfo) -> Iterator[str]:
         yield f"Seed: {facts.seed}"
     if facts.loras:
         yield f"LoRA: {facts.loras}"
+    if facts.is_tiled:
+        yield "Seamless: its edges meet"
     if facts.has_image:
         yield _start(facts)
     yield from found.notes
@@ -302,6 +304,8 @@ def _drawing(request: GenerationRequest, facts: RequestFacts) -> Iterator[str]:
     yield from (f"--lora={lora}" for lora in request.loras)
     if facts.images > 1:
         yield f"--images={facts.images}"
+    if facts.is_tiled:
+        yield "--tile"
     if facts.has_image:
         yield "--image=IMAGE"
         yield f"--strength={facts.strength!r}"

@@ -41,6 +41,8 @@ class RequestFacts:
     """How many times as large it is made; its size follows from that."""
     is_plain: bool
     """Enlarged by arithmetic alone."""
+    is_tiled: bool
+    """Its edges meet."""
 
     @classmethod
     def of(cls, request: GenerationRequest) -> Self:
@@ -63,6 +65,7 @@ class RequestFacts:
             strength=request.strength if is_drawn else None,
             upscale=request.upscale if request.upscale > 1 else None,
             is_plain=request.is_plain,
+            is_tiled=request.tile and is_drawn,
         )
 
 
@@ -76,7 +79,7 @@ Shown = Callable[[str], str]
 def settings(job: Job, to: Language, *, shown: Shown) -> str:
     """All that matters to a picture and how long it took, on one line."""
     facts = RequestFacts.of(job.request)
-    parts = [*_drawing(facts, to), start(facts, to), shown(facts.loras), shown(facts.model)]
+    parts = [*_drawing(facts, to), start(facts, to), tiled(facts, to), shown(facts.loras), shown(facts.model)]
     if job.render_seconds is not None:
         parts.append(amounts.seconds(job.render_seconds, to))
     return " · ".join(part for part in parts if part)
@@ -107,6 +110,11 @@ def start(facts: RequestFacts, to: Language) -> str:
     if at and facts.has_mask:
         return to.gettext("within a mask of an image at {strength}", strength=at)
     return to.gettext("from an image at {strength}", strength=at) if at else ""
+
+
+def tiled(facts: RequestFacts, to: Language) -> str:
+    """Empty where its edges do not meet."""
+    return to.gettext("tiled") if facts.is_tiled else ""
 
 
 def withheld(job: Job, to: Language) -> str:

@@ -23,7 +23,17 @@ from engine.contract import (
 from engine.errors import BrokenModel
 
 FILE = "easel.json"
-_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask", "loras", "embeddings", "scale")
+_FIXED = (
+    "id",
+    "family",
+    "safety_checker",
+    "takes_images",
+    "needs_mask",
+    "takes_tiling",
+    "loras",
+    "embeddings",
+    "scale",
+)
 _ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
 """For models that draw nothing without."""
 

@@ -53,6 +53,8 @@ class GenerationRequest:
     loras: tuple[Lora, ...] = ()
     upscale: int = 1
     """How many times as wide and as high as its image the picture is; 1 where it is no enlargement."""
+    tile: bool = False
+    """Seamless tiling: the right edge goes on at the left one and the lower at the upper, so that copies fit together."""
     remarks: tuple[str, ...] = ()
     """Sentences for the person who asked, about what was typed and is not heeded: they come back with the picture."""
 
@@ -155,6 +157,7 @@ _STORED: Mapping[str, tuple[tuple[type, ...], Any]] = {
     **dict.fromkeys(("width", "height", "steps", "seed"), ((int,), 0)),
     **dict.fromkeys(("images", "upscale"), ((int,), 1)),
     **dict.fromkeys(("image", "mask"), ((str, type(None)), None)),
+    "tile": ((bool,), False),
     "guidance_scale": (_NUMBER, 1.0),
     "strength": ((*_NUMBER, type(None)), None),
 }

@@ -45,6 +45,8 @@ class Wish:
     model: str | None = None
     lora: str | None = None
     """Such as "detail:0.8, pixel"."""
+    tile: bool | None = None
+    """Whether its edges are to meet."""
 
     def options(self) -> Mapping[str, Any]:
         """What was given, by the options' names, as a row keeps it: of a file its name."""
@@ -85,6 +87,7 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
         images=wish.images,
         start=_start_of(wish, model),
         loras=parse_loras(wish.lora or ""),
+        tile=bool(wish.tile),
     )
 
 
