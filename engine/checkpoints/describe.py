@@ -104,6 +104,8 @@ def _called(place: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
         guidance_scale=1.0 if few else call.guidance,
         sampler=OWN_SAMPLER.name,
         samplers=(OWN_SAMPLER.name,),
+        references_min=call.references.start,
+        references_max=call.references.stop - 1,
         **limits.around(side, side, max(16, 2 * scale)),
     )
 

@@ -52,6 +52,10 @@ class ModelInfo:
     """Whether it can start from an image, and draw within a mask."""
     needs_mask: bool = False
     """Whether it can do nothing else."""
+    references_max: int = 0
+    """How many images an instruction may be about; 0 where it edits nothing by instruction."""
+    references_min: int = 0
+    """How many it can't do without."""
     takes_tiling: bool = False
     """Whether it can draw pictures whose edges meet."""
     loras: tuple[AdapterInfo, ...] = ()
@@ -59,6 +63,11 @@ class ModelInfo:
     """Words that its prompts may hold besides those of its language, by the files that taught them."""
     scale: int = 1
     """Of an upscaler: how many times as wide and as high its network makes a picture; 1 for all other models."""
+
+    @property
+    def edits_by_instruction(self) -> bool:
+        """Whether it takes images and words that say what to change in them."""
+        return self.references_max > 0
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
@@ -84,6 +93,7 @@ class ModelInfo:
         images: int | None = None,
         start: Start | None = None,
         loras: tuple[Lora, ...] = (),
+        references: tuple[str, ...] = (),
         tile: bool = False,
     ) -> GenerationRequest:
         """A request for this model; every option left out takes the model's own default. Raises InvalidRequest.
@@ -121,6 +131,7 @@ class ModelInfo:
             images=1 if images is None else images,
             model=self.id,
             loras=lora_words.spelled((*loras, *tagged), self.loras),
+            references=references,
             tile=tile,
             remarks=told,
             **({} if start is None else _begun(start, steps, whole=plain or self.scale > 1)),
@@ -231,6 +242,7 @@ class ModelInfo:
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
         if request.mask is None and self.needs_mask:
             raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
+        self._check_references(len(request.references))
         if request.tile and not self.takes_tiling:
             raise InvalidRequest(
                 f"{self.title} can't draw seamless tiles: leave out tile, or choose another model."
@@ -238,6 +250,15 @@ class ModelInfo:
         lora_words.check_offered(request.loras, self.loras, title=self.title)
         if self.scale > 1:
             check_enlarging(self.title, self.scale, request.upscale, request.images)
+
+    def _check_references(self, count: int) -> None:
+        if count and not self.edits_by_instruction:
+            raise InvalidRequest(f"{self.title} can't edit images by words: choose a model that does.")
+        if count > self.references_max:
+            most = "one image" if self.references_max == 1 else f"{self.references_max} images"
+            raise InvalidRequest(f"{self.title} edits at most {most} at a time, not {count}.")
+        if count < self.references_min:
+            raise InvalidRequest(f"{self.title} only edits images: attach one, and say what to change.")
 
 
 def _begun(start: Start, steps: int, *, whole: bool) -> dict[str, Any]:

@@ -21,7 +21,9 @@ MARGIN = 8
 @contextmanager
 def circular(module: Any, *, on: bool = True) -> Generator[None]:
     """Within it, the module's convolutions go round; afterwards, whatever happened, they are as they were."""
-    layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d)] if on else []
+    layers: list[Any] = (
+        [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d)] if on else []
+    )
     before = [layer.padding_mode for layer in layers]
     try:
         for layer in layers:

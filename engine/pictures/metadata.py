@@ -84,6 +84,7 @@ def parameters(request: GenerationRequest) -> str:
         "Size": request.size,
         "Model": request.model,
         **_start(request),
+        **({"Reference images": len(request.references)} if request.references else {}),
         **({"Tiling": True} if request.tile else {}),
         "Version": f"Easel {easel_version()}",
     }
