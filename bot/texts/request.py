@@ -35,6 +35,8 @@ class RequestFacts:
     """As an option takes them; empty where there are none."""
     has_image: bool
     has_mask: bool
+    references: int
+    """How many images are edited."""
     strength: float | None
     """How much of the image is drawn anew."""
     upscale: int | None
@@ -62,6 +64,7 @@ class RequestFacts:
             loras=", ".join(map(str, request.loras)),
             has_image=request.image is not None,
             has_mask=request.mask is not None,
+            references=len(request.references),
             strength=request.strength if is_drawn else None,
             upscale=request.upscale if request.upscale > 1 else None,
             is_plain=request.is_plain,
@@ -100,6 +103,9 @@ def _drawing(facts: RequestFacts, to: Language) -> Iterator[str]:
 
 def start(facts: RequestFacts, to: Language) -> str:
     """What a picture was made from besides words; empty where nothing."""
+    if facts.references:
+        count = facts.references
+        return to.ngettext("edited from {count} image", "edited from {count} images", count)
     times, at = facts.upscale, "" if facts.strength is None else f"{facts.strength:g}"
     if times is not None and facts.is_plain:
         return to.gettext("upscaled {times}× with Lanczos", times=times)
@@ -168,7 +174,13 @@ def parent(to: Language) -> str:
 
 def files_to_attach(facts: RequestFacts, to: Language) -> Iterator[str]:
     """A line for what a command can't carry, if it is to carry anything."""
-    if facts.has_mask:
+    if facts.references:
+        yield to.ngettext(
+            "Attach the same image to the command.",
+            "Attach the same {count} images to the command, in their order.",
+            facts.references,
+        )
+    elif facts.has_mask:
         yield to.gettext("Attach the same image and mask to the command.")
     elif facts.has_image:
         yield to.gettext("Attach the same image to the command.")
@@ -200,7 +212,14 @@ class WeightTooLong:
     """That of a LoRA has more digits than the option takes."""
 
 
-Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoOption:
+    """The command has none for edges that meet, or for images that are edited."""
+
+    edits: bool
+
+
+Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong | NoOption
 """Why the command would draw another picture after it was copied."""
 
 
@@ -220,6 +239,10 @@ def _reason(why: Uncopied, to: Language) -> str:
             return how
         case WeightTooLong():
             return to.gettext("the weight of a LoRA has more digits than the option takes")
+        case NoOption(edits=True):
+            return to.gettext("/imagine has no option for images to edit")
+        case NoOption():
+            return to.gettext("/imagine has no option for seamless tiles")
 
 
 # ------------------------------------------------------------------ /history

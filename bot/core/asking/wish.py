@@ -47,15 +47,19 @@ class Wish:
     """Such as "detail:0.8, pixel"."""
     tile: bool | None = None
     """Whether its edges are to meet."""
+    references: tuple[Picture, ...] = ()
+    """Images to edit by the prompt's words; the first gives the shape."""
 
     def options(self) -> Mapping[str, Any]:
         """What was given, by the options' names, as a row keeps it: of a file its name."""
         given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {
+        options = {
             name: value.name if isinstance(value, Picture) else value
             for name, value in given.items()
             if value is not None
         }
+        names = [picture.name for picture in options.pop("references")]
+        return {**options, "references": names} if names else options
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -63,6 +67,7 @@ class Wish:
         known: dict[str, Any] = {entry.name: options.get(entry.name) for entry in fields(cls)}
         for name in ("image", "mask"):
             known[name] = None if known[name] is None else Picture(name=str(known[name]))
+        known["references"] = tuple(Picture(name=str(name)) for name in options.get("references", ()))
         known["prompt"] = str(options.get("prompt", ""))
         return cls(**known)
 
@@ -87,13 +92,15 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
         images=wish.images,
         start=_start_of(wish, model),
         loras=parse_loras(wish.lora or ""),
+        references=tuple(picture.digest for picture in wish.references),
         tile=bool(wish.tile),
     )
 
 
 def size_of(wish: Wish, model: ModelInfo) -> tuple[int, int] | None:
-    """What was asked for, else the shape of the image; None leaves it to the model. Raises InvalidRequest or Unmet."""
-    shape = wish.image.size if wish.image is not None else None
+    """What was asked for, else the shape of the image, or of the first that is edited; None leaves it to the model. Raises InvalidRequest or Unmet."""
+    given = (*([wish.image] if wish.image is not None else ()), *wish.references)
+    shape = given[0].size if given else None
     if wish.image is not None and (times := wish.times(model)) > 1:
         if wish.size or wish.aspect:
             raise Unmet(ShapeIsKept())
