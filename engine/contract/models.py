@@ -239,6 +239,10 @@ class ModelInfo:
     def _check_kind(self, request: GenerationRequest) -> None:
         """Whether it is a request for this kind of model at all."""
         if request.image is not None and not self.takes_images:
+            if self.edits_by_instruction:
+                raise InvalidRequest(
+                    f"{self.title} edits images by words and starts from none: have it edited."
+                )
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
         if request.mask is None and self.needs_mask:
             raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")

@@ -142,7 +142,9 @@ class GenerationRequest:
         """Inverse of `to_dict`; keys of newer versions are ignored, missing ones raise TypeError."""
         known = {entry.name for entry in fields(cls)} & values.keys() - {"loras", "references", "remarks"}
         loras = tuple(map(Lora.from_dict, values.get("loras", ())))
-        texts = {name: tuple(map(str, values.get(name, ()))) for name in ("references", "remarks")}
+        texts: dict[str, Any] = {
+            name: tuple(map(str, values.get(name, ()))) for name in ("references", "remarks")
+        }
         return cls(**{key: values[key] for key in known}, **texts, loras=loras)
 
     @classmethod

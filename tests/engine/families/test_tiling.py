@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.contract import Failed, GenerationRequest, InvalidRequest, ModelInfo, Start
+from engine.contract import Failed, GenerationRequest, InvalidRequest, Mode, ModelInfo, Start
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.pictures import inputs, metadata
@@ -74,11 +74,12 @@ def test_tiled_pictures_equal_a_circular_pipe(
     assert is_plain(pipe)
 
 
+@pytest.mark.parametrize("mode", ["wide", "fast"])
 def test_tiled_and_plain_never_share_a_forward(
-    pipe: Any, circular_pipe: Any, model: ModelInfo, tmp_path: Path
+    pipe: Any, circular_pipe: Any, model: ModelInfo, tmp_path: Path, mode: Mode
 ) -> None:
     """Also where pictures do share them, everyone is drawn as it asked, to rounding."""
-    bench = Bench(SdFamily(pipe), model, tmp_path, slots=4, mode="fast", rows=8)
+    bench = Bench(SdFamily(pipe), model, tmp_path, slots=4, mode=mode, rows=8)
     for number in range(1, 5):
         bench.submit(number, a_request(model, seed=number, tile=number > 2))
     for number in range(1, 5):
