@@ -38,10 +38,12 @@ Fetch = Callable[[str, int], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """What a person attached to /imagine, to be fetched."""
+    """What a person attached to a command, to be fetched."""
 
-    image: discord.Attachment
+    image: discord.Attachment | None = None
     mask: discord.Attachment | None = None
+    references: tuple[discord.Attachment, ...] = ()
+    """To edit."""
 
 
 def told_of(file: discord.Attachment | None) -> Picture | None:
@@ -130,7 +132,7 @@ class Intake:
 
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""
-        wanted = [files.image, *([files.mask] if files.mask is not None else [])]
+        wanted = [*filter(None, (files.image, files.mask)), *files.references]
         async with self._turns:
             fetched = [await self._fetch(file.url, self._bytes_max) for file in wanted]
             try:
@@ -139,8 +141,13 @@ class Intake:
                 log.error("input_not_kept", error=str(error))
                 raise UserError(problems.not_kept) from error
         reach(Failpoint.KEPT)
-        image, mask = [*digests, None][:2]
-        return replace(request, image=image, mask=mask)
+        given = iter(digests)
+        return replace(
+            request,
+            image=None if files.image is None else next(given),
+            mask=None if files.mask is None else next(given),
+            references=tuple(given),
+        )
 
 
 def from_discord(client: discord.Client) -> Fetch:

@@ -13,6 +13,7 @@ from bot.texts.language import Language
 from bot.texts.request import (
     CharactersLost,
     Misread,
+    NoOption,
     PromptMissing,
     RequestFacts,
     Uncopied,
@@ -105,6 +106,8 @@ def _survives(value: str) -> bool:
 
 def uncopied(request: GenerationRequest) -> Uncopied | None:
     """Why the command would draw another picture after it was copied; None where it would not."""
+    if request.tile or request.references:
+        return NoOption(edits=bool(request.references))
     lost = [name for name, value in _options(request).items() if not _survives(value)]
     if lost:
         return CharactersLost(option=lost[0])
