@@ -50,7 +50,7 @@ def told_of(file: discord.Attachment | None) -> Picture | None:
     """What Discord's words tell of it."""
     if file is None:
         return None
-    return Picture(name=file.filename, size=_size_of(file))
+    return Picture(name=file.filename, size=size_of(file))
 
 
 def check_files(
@@ -73,11 +73,11 @@ def check_files(
         if wish.strength is not None:
             raise UserError(problems.strength_needs_image)
         return
-    _check(image, max_mb)
+    check_picture(image, max_mb)
     if mask is not None:
-        _check(mask, max_mb, is_mask=True)
-        if _size_of(mask) != _size_of(image):
-            raise UserError(problems.unlike(_size_of(mask), _size_of(image)))
+        check_picture(mask, max_mb, is_mask=True)
+        if size_of(mask) != size_of(image):
+            raise UserError(problems.unlike(size_of(mask), size_of(image)))
 
 
 def is_picture(file: discord.Attachment) -> bool:
@@ -85,14 +85,15 @@ def is_picture(file: discord.Attachment) -> bool:
     return (file.content_type or "").partition(";")[0].strip().lower() in KINDS
 
 
-def _check(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
+def check_picture(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
+    """Raises UserError for what is no picture, or too large."""
     if not is_picture(file):
         raise UserError(problems.wrong_kind(is_mask=is_mask))
     if file.size > max_mb << 20:
         raise _too_large(max_mb << 20)
 
 
-def _size_of(file: discord.Attachment) -> tuple[int, int] | None:
+def size_of(file: discord.Attachment) -> tuple[int, int] | None:
     """(width, height); None where Discord can't tell."""
     return (file.width, file.height) if file.width and file.height else None
 

@@ -28,6 +28,8 @@ SHOW_OPTIONS = {"number": noted("Its number, from /history or 📋 Info; your ne
 EDIT = noted("Change a picture with words")
 EDIT_OPTIONS = {
     "image": noted("Picture to change"),
+    "image2": noted("A second one, for models that take several"),
+    "image3": noted("A third one"),
     "words": noted(
         "What to change; where no model follows instructions, the whole picture as it is to become"
     ),

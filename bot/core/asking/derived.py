@@ -7,7 +7,7 @@ from dataclasses import replace
 from bot.core.asking import wildcards
 from bot.core.asking.wish import Picture, Wish
 from bot.job import Job
-from engine.contract import GenerationRequest, least_strength
+from engine.contract import GenerationRequest, ModelInfo, least_strength
 
 SUBTLE, STRONG = 0.4, 0.75
 """How much of a picture a variation redraws."""
@@ -23,13 +23,16 @@ def varied(job: Job, *, digest: str, strength: float, seed: int) -> tuple[Genera
     return replace(request, image=digest, mask=None, strength=start, seed=seed), wish
 
 
-def edited(job: Job, *, digest: str, words: str) -> Wish:
-    """The wish for a kept picture of the job as the words say, by the settings of its time."""
+def edited(job: Job, *, digest: str, words: str, editor: ModelInfo | None) -> Wish:
+    """The wish for a kept picture of the job as the words say: by an instruction, else redrawn by the settings of its time."""
+    if editor is not None:
+        return Wish(prompt=words, references=(_picture(job, digest),), model=editor.id)
     return replace(
         wish_of(job),
         prompt=words,
         image=_picture(job, digest),
         mask=None,
+        references=(),
         strength=None,
         size=job.request.size,
         aspect=None,
@@ -73,6 +76,16 @@ def wish_of(job: Job) -> Wish:
         typed,
         image=_started(typed.image, job.request.image),
         mask=_started(typed.mask, job.request.mask),
+        references=_references(typed.references, job.request),
+    )
+
+
+def _references(typed: tuple[Picture, ...], request: GenerationRequest) -> tuple[Picture, ...]:
+    names = [picture.name for picture in typed] or ["image.png"] * len(request.references)
+    size = request.width, request.height  # it follows the first one's
+    return tuple(
+        Picture(name=name, digest=digest, size=size)
+        for name, digest in zip(names, request.references, strict=False)
     )
 
 
@@ -83,6 +96,7 @@ def exact(request: GenerationRequest) -> Wish:
         negative_prompt=wildcards.literal(request.negative_prompt) or None,
         image=_started(None, request.image),
         mask=_started(None, request.mask),
+        references=_references((), request),
         strength=request.strength,
         size=request.size,
         steps=request.steps,

@@ -286,6 +286,36 @@ async def test_edited_by_words_after_a_restart(world: World) -> None:
     assert edited.request.strength == 0.75
 
 
+async def test_a_model_that_follows_instructions_edits(start_world: StartWorld) -> None:
+    """It gets the words as an instruction about the picture, by button and by /edit, there about several at once."""
+    world = await start_world(fake=FakeSettings(others=("editor",), editing=("editor",)))
+    message = await world.imagined(prompt="a red circle", seed=7)
+    form = await world.alice.click(message, "Edit")
+    assert world.filled_in(form) == {"words": ""}
+    await world.alice.submit(form, words="make it blue")
+    edited = await world.reaches(2, JobState.DELIVERED)
+    picture = (await world.job(1)).images[0].sha256
+    assert (edited.request.model, edited.request.references, edited.request.image) == (
+        "editor",
+        (picture,),
+        None,
+    )
+    assert (edited.request.prompt, edited.request.size) == ("make it blue", "128x128")
+    form = await world.alice.click(world.message(2), "Remix")
+    await world.alice.submit(form, prompt="make it green", model=["editor"])
+    assert (await world.reaches(3, JobState.DELIVERED)).request.references == (picture,)
+    two = {"image": ("a.png", png(128, 64)), "image2": ("b.png", png(64, 64, "blue"))}
+    await world.alice.slash(world.channel, "edit", words="put them side by side", **two)
+    assert len((await world.reaches(4, JobState.DELIVERED)).request.references) == 2
+    for options, sentence in (
+        ({"strength": 0.5}, "leave out the strength"),
+        ({"model": "fake"}, "starts from one image"),
+    ):
+        told = await world.alice.slash(world.channel, "edit", words="x", **two, **options)
+        assert sentence in (told.ephemeral_text or "")
+    assert await world.jobs_stored() == 4
+
+
 async def test_an_attached_picture_is_edited(world: World) -> None:
     """/edit takes a picture and words; what is no picture is refused, and nothing is charged."""
     await world.alice.slash(
