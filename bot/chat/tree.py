@@ -12,6 +12,7 @@ from bot.chat.client import EaselClient
 from bot.chat.features import (
     edit,
     ending,
+    from_message,
     history,
     imagine,
     info,
@@ -46,6 +47,7 @@ FEATURES = (
     ending,
     info,
     menus,
+    from_message,
     quota,
     history,
     queue,
