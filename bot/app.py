@@ -20,6 +20,7 @@ from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
+from bot.core.asking.wildcards import Wildcards
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
@@ -147,6 +148,7 @@ class App:
                 folder=self.settings.inputs,
                 bytes_max=self.settings.images_in.bytes_max,
             ),
+            wildcards=Wildcards(self.settings.wildcards_dir),
         )
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)

@@ -20,6 +20,7 @@ from bot.chat.sources import Intake
 from bot.config import Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
+from bot.core.asking.wildcards import Wildcards
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
@@ -56,6 +57,7 @@ class Services:
     settings: Settings
     clock: Clock
     intake: Intake
+    wildcards: Wildcards
 
 
 class EaselClient(discord.Client):

@@ -12,6 +12,7 @@ answer, since a second message could come twice.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import aiohttp
@@ -24,10 +25,10 @@ from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
 from bot.core.asking.refused import Blocked, Refused, Repeated
-from bot.core.asking.wish import Wish
+from bot.core.asking.wish import Wish, resolve
 from bot.job import Action, Asker, Job, Origin
 from bot.texts import problems
-from engine.contract import GenerationRequest, ModelInfo
+from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Order:
     """What the request was resolved from; None where that is not known."""
     action: Action = Action.IMAGINE
     parent_id: int | None = None
+    parent_image: int | None = None
     files: Attached | None = None
     """What the request starts from and is not here yet."""
 
@@ -61,14 +63,14 @@ class Order:
 async def check(interaction: Interaction) -> Asker:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
     services, asker = interaction.client.services, asker_of(interaction)
-    _check_place(interaction)
+    check_place(interaction)
     if await services.admission.is_blocked(asker):
         raise UserError.of(Blocked())
     await services.catalogue.described()
     return asker
 
 
-def _check_place(interaction: Interaction) -> None:
+def check_place(interaction: Interaction) -> None:
     """Raises UserError where the finished images could not be posted."""
     allowed = interaction.app_permissions
     missing = [
@@ -91,6 +93,16 @@ def _is_shut_out(interaction: Interaction) -> bool:
     return not is_in and not interaction.app_permissions.manage_threads
 
 
+async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> GenerationRequest:
+    """What this model is to draw: by a seed of its own where the wish has none, with words in the place of wildcards.
+
+    Raises InvalidRequest or Unmet. The wish stays as typed.
+    """
+    seed = wish.seed_or(secrets.randbelow(SEEDS))
+    filled = await interaction.client.services.wildcards.fill(wish, seed=seed)
+    return resolve(filled, model, seed=seed)
+
+
 async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
     """Stores, answers and queues a job for who came through `check`; raises UserError with the reason when it is refused."""
     services, request = interaction.client.services, order.request
@@ -108,6 +120,7 @@ async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
         model=order.model,
         action=order.action,
         parent_id=order.parent_id,
+        parent_image=order.parent_image,
         wish=order.wish,
     )
     if isinstance(job, Refused):

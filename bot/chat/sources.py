@@ -16,7 +16,7 @@ from yarl import URL
 from bot.chat.errors import UserError
 from bot.core.asking.wish import Picture, Wish
 from bot.texts import problems
-from engine.contract import GenerationRequest
+from engine.contract import GenerationRequest, SpooledImage
 from engine.contract.failpoints import Failpoint, reach
 from engine.pictures import inputs
 
@@ -80,9 +80,13 @@ def check_files(
             raise UserError(problems.unlike(_size_of(mask), _size_of(image)))
 
 
+def is_picture(file: discord.Attachment) -> bool:
+    """Whether Discord calls it a kind of picture that is taken."""
+    return (file.content_type or "").partition(";")[0].strip().lower() in KINDS
+
+
 def _check(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
-    kind = (file.content_type or "").partition(";")[0].strip().lower()
-    if kind not in KINDS:
+    if not is_picture(file):
         raise UserError(problems.wrong_kind(is_mask=is_mask))
     if file.size > max_mb << 20:
         raise _too_large(max_mb << 20)
@@ -108,6 +112,23 @@ class Intake:
         self._folder = folder
         self._bytes_max = bytes_max
         self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def content(self, file: discord.Attachment) -> bytes:
+        """What lies there, to be looked at and not kept; raises UserError."""
+        if file.size > self._bytes_max:
+            raise _too_large(self._bytes_max)
+        async with self._turns:
+            return await self._fetch(file.url, self._bytes_max)
+
+    async def keep(self, image: SpooledImage) -> str | None:
+        """Takes a finished picture as what another one starts from: its digest, None where it is kept no more."""
+        try:
+            data = await asyncio.to_thread(Path(str(image.path)).read_bytes)
+            digest = await asyncio.to_thread(inputs.keep, self._folder, data)
+        except OSError as error:
+            log.info("picture_gone", error=str(error))
+            return None
+        return digest if digest == image.sha256 else None
 
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""

@@ -36,7 +36,7 @@ def show_info(image: Path, settings: Settings, *, check: bool = True) -> int:
         return 1
     if not (found.prompt or found.negative_prompt or found.fields or found.program or found.request):
         print(f"{name} carries no settings that Easel can read. {_instead(found)}", file=sys.stderr)
-        _print(_other_texts(found))
+        _print(_texts(found))
         return 1
     _print(lines(found, encoding=_encoding()))
     if check and found.fingerprint and not (found.request is not None and found.request.is_seedless):
@@ -45,13 +45,13 @@ def show_info(image: Path, settings: Settings, *, check: bool = True) -> int:
 
 
 def _instead(found: PictureInfo) -> str:
-    if found.other_texts:
+    if found.texts:
         return "What its texts say:"
     return "Its text is empty." if found.is_whole else "It holds more than is read of a picture."
 
 
-def _other_texts(found: PictureInfo) -> Iterator[str]:
-    for key, text in list(found.other_texts.items())[:TEXTS_TOLD]:
+def _texts(found: PictureInfo) -> Iterator[str]:
+    for key, text in list(found.texts.items())[:TEXTS_TOLD]:
         told = f"{key}: {text}"
         yield safe(told if len(told) <= TEXT_CHARS_TOLD else f"{told[:TEXT_CHARS_TOLD]}…")
 

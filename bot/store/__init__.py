@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Self
 
 from bot.store.backup import back_up
+from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings
+from bot.store.taste import Taste
 from bot.store.threads import unawaited
 
 
@@ -20,6 +22,8 @@ class Store:
     jobs: Jobs
     settings: Settings
     history: History
+    copies: Copies
+    taste: Taste
 
     @classmethod
     async def open(
@@ -31,7 +35,12 @@ class Store:
         """
         database = await Database.open(path, backups=backups, busy_timeout_s=busy_timeout_s)
         return cls(
-            database=database, jobs=Jobs(database), settings=Settings(database), history=History(database)
+            database=database,
+            jobs=Jobs(database),
+            settings=Settings(database),
+            history=History(database),
+            copies=Copies(database),
+            taste=Taste(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -12,6 +12,8 @@ from bot.core.asking.refused import (
     NoSizeOfModel,
     NoSuchModel,
     PressedBefore,
+    PromptProblem,
+    QualityAndSteps,
     Refused,
     Repeated,
     ShapeIsKept,
@@ -27,6 +29,7 @@ from bot.core.asking.refused import (
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
 from bot.core.ports import Irremovable
 from bot.texts.amounts import credit, moment
+from bot.texts.flags import prompt_problem
 from bot.texts.held_up import paused
 from bot.texts.language import Language
 from engine.contract import choice_of
@@ -35,6 +38,8 @@ NAME_SHOWN = 60
 
 
 def refusal(refused: Refused, to: Language) -> str:
+    if isinstance(refused, PromptProblem):
+        return prompt_problem(refused, to)
     match refused:
         case (
             TooManyPixels()
@@ -63,13 +68,15 @@ def refusal(refused: Refused, to: Language) -> str:
             return to.gettext("You already pressed this button: that image is still being made.")
         case LineFull():
             return to.gettext("The line is full for everybody: try again in a few minutes.")
-        case NoSuchModel() | SizeAndAspect() | ShapeIsKept() | ShapeUnknown():
+        case NoSuchModel() | SizeAndAspect() | ShapeIsKept() | ShapeUnknown() | QualityAndSteps():
             return _of_the_wish(refused, to)
         case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
             return _for_now(refused, to)
 
 
-def _of_the_wish(refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnknown, to: Language) -> str:
+def _of_the_wish(
+    refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnknown | QualityAndSteps, to: Language
+) -> str:
     match refused:
         case NoSuchModel(name=name, offered=offered):
             return to.gettext(
@@ -83,6 +90,13 @@ def _of_the_wish(refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnkno
             return to.gettext("Upscaling keeps the image's shape: leave out size and aspect.")
         case ShapeUnknown():
             return to.gettext("Discord can't tell how large this image is: save it anew and attach that.")
+        case QualityAndSteps(quality=quality, steps=steps):
+            return to.ngettext(
+                "The quality “{quality}” chooses the steps itself: leave out either that or the {count} step.",
+                "The quality “{quality}” chooses the steps itself: leave out either that or the {count} steps.",
+                steps,
+                quality=quality,
+            )
 
 
 def _of_the_picture(

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from bot.job import Job
+from bot.job import Action, Job
 from bot.texts import amounts
-from bot.texts.language import Language
+from bot.texts.language import Language, Say, fixed
 from engine.contract import GenerationRequest
 
 
@@ -148,7 +148,34 @@ def unfinished(prompt: str, to: Language) -> str:
     return to.gettext("Unfinished: {prompt}", prompt=prompt)
 
 
-# ------------------------------------------------------------------ ℹ️ Info
+def shown_again(header: str, job: Job, by: int, to: Language) -> str:
+    """Above what was taken out of a set or shown again, by whom."""
+    if by == job.user_id:
+        return to.gettext("{header}, image {number}", header=header, number=job.id)
+    return to.gettext(
+        "{header}, image {number}, posted by {who}", header=header, number=job.id, who=amounts.mention(by)
+    )
+
+
+_ACTIONS: dict[str, Say] = {
+    Action.REROLL: fixed("Rerolled"),
+    Action.VARY_SUBTLE: fixed("Varied a little"),
+    Action.VARY_STRONG: fixed("Varied a lot"),
+    Action.UPSCALE_2: fixed("Upscaled 2×"),
+    Action.UPSCALE_4: fixed("Upscaled 4×"),
+    Action.REMIX: fixed("Remixed"),
+    Action.EDIT: fixed("Edited"),
+    Action.REDRAW: fixed("Redrawn"),
+}
+
+
+def made(job: Job, to: Language) -> str:
+    """An entry of what was made from another picture."""
+    how = _ACTIONS.get(job.action)
+    return f"{job.id} – " + (f"{how(to)}: " if how is not None else "") + job.request.prompt
+
+
+# ------------------------------------------------------------------ 📋 Info
 
 
 def asked(job: Job, to: Language) -> str:
@@ -168,8 +195,16 @@ def seeds(job: Job, to: Language) -> str:
     return to.gettext("Seeds: {seeds}", seeds=", ".join(map(str, told)))
 
 
-def parent(to: Language) -> str:
-    return to.gettext("Made by 🔄 Reroll from another message")
+def parent(job: Job, to: Language) -> str:
+    """What it was made from, and how."""
+    how = _ACTIONS.get(job.action)
+    if how is None:
+        return to.gettext("Made from image {number}", number=job.parent_id)
+    return to.gettext("{how} from image {number}", how=how(to), number=job.parent_id)
+
+
+def number(job: Job, to: Language) -> str:
+    return to.gettext("Image {number}: `/show number:{number}` posts it again", number=job.id)
 
 
 def files_to_attach(facts: RequestFacts, to: Language) -> Iterator[str]:
@@ -213,13 +248,11 @@ class WeightTooLong:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoOption:
-    """The command has none for edges that meet, or for images that are edited."""
-
-    edits: bool
+class ImagesEdited:
+    """/imagine takes no images for that."""
 
 
-Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong | NoOption
+Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong | ImagesEdited
 """Why the command would draw another picture after it was copied."""
 
 
@@ -239,10 +272,8 @@ def _reason(why: Uncopied, to: Language) -> str:
             return how
         case WeightTooLong():
             return to.gettext("the weight of a LoRA has more digits than the option takes")
-        case NoOption(edits=True):
+        case ImagesEdited():
             return to.gettext("/imagine has no option for images to edit")
-        case NoOption():
-            return to.gettext("/imagine has no option for seamless tiles")
 
 
 # ------------------------------------------------------------------ /history

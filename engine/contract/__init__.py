@@ -19,6 +19,7 @@ from engine.contract.limits import (
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
     choice_of,
+    least_strength,
     parse_size,
 )
 from engine.contract.loras import AdapterInfo, Lora, from_prompt, misread
@@ -46,7 +47,7 @@ from engine.contract.messages import (
 from engine.contract.models import STARTER, ModelInfo
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
-from engine.contract.settings import WIDE_ROWS, EngineSettings, Mode, Switch
+from engine.contract.settings import WIDE_ROWS, EngineSettings, Mode, Switch, Told
 from engine.errors import InvalidRequest
 
 __all__ = [
@@ -97,8 +98,10 @@ __all__ = [
     "Stepped",
     "Submit",
     "Switch",
+    "Told",
     "choice_of",
     "from_prompt",
+    "least_strength",
     "misread",
     "parse_loras",
     "parse_size",

@@ -26,6 +26,8 @@ STRENGTH = 0.75
 UPSCALE_STRENGTH = 0.2
 """The same for one that is enlarged: fine detail is drawn anew, and nothing moves."""
 ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
+"""Those that are offered."""
+ASPECT_MAX = 4
 
 
 def check_text(name: str, text: str) -> None:
@@ -98,11 +100,15 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_aspect(text: str) -> tuple[int, int]:
-    """(across, down) from "3:2"; raises InvalidRequest."""
-    if text not in ASPECTS:
-        raise InvalidRequest(f"There is no aspect “{text[:20]}”: use one of {', '.join(ASPECTS)}.")
-    across, down = text.split(":")
-    return int(across), int(down)
+    """(across, down) from "3:2", at most `ASPECT_MAX` times as long as wide; raises InvalidRequest."""
+    match = re.fullmatch(r"(\d{1,3}):(\d{1,3})", text, re.ASCII)
+    across, down = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 0 < max(across, down) <= ASPECT_MAX * min(across, down):
+        listed = ", ".join(ASPECTS)
+        raise InvalidRequest(
+            f"There is no aspect “{text[:20]}”: use one of {listed}, or another up to {ASPECT_MAX}:1."
+        )
+    return across, down
 
 
 def check_guidance(scale: float) -> None:

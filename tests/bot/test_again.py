@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 from bot.chat.look import safe
 from bot.chat.look.picture_info import describe
 from bot.config import Settings
+from bot.core.asking import wildcards
+from bot.core.asking.asked import parse
 from bot.core.asking.wish import Picture, Wish, resolve
 from bot.shell import imagine, info
 from bot.shell.cli import app
@@ -52,6 +54,8 @@ SURVIVORS = [
     "quotes ' \" ` $HOME $(id) \\ !! *md* _it_ ~~no~~ ||hid|| # > - <@1> @everyone",
     "--seed=1 -x",
     "private \ue000 unassigned \U0001fbff",
+    "a --ar 3:2 —no x {a, b|c} {d} \\{e, f} __g__ \\__h__ \\--i, \\\\{j",
+    '{"a": "b", "c": {d, e}} -- no k',
     "x" * 3900,
 ]
 """What both commands take as it is."""
@@ -261,8 +265,17 @@ def pasted(command: str, request: GenerationRequest) -> GenerationRequest:
     if request.mask is not None:
         files["mask"] = Picture(name="m.png", size=IMAGE_SIZE, digest=request.mask)
     filled: dict[str, Any] = {**options, **given, **files}
-    found = resolve(Wish(**filled), model, seed=request.seed)
+    (wish,) = parse(Wish(**filled), most=1).wishes
+    texts = [drawn(text) for text in (wish.prompt, wish.negative_prompt or "")]
+    found = resolve(
+        replace(wish, prompt=texts[0], negative_prompt=texts[1] or None), model, seed=request.seed
+    )
     return replace(found, remarks=request.remarks)  # what is said of a text draws nothing
+
+
+def drawn(text: str) -> str:
+    """As /imagine draws it where there are no wildcards: none may be found in it."""
+    return wildcards.filled(text, lambda name: pytest.fail(name), wildcards.Draw(0))
 
 
 def of_job(request: GenerationRequest) -> tuple[str, str]:
@@ -306,7 +319,7 @@ def test_the_chats_command_keeps_every_character(prompt: str) -> None:
         ({"prompt": "a <lora:b:much>"}, "its prompt would be read as one with the tag of a LoRA."),
         ({"negative_prompt": "a <lora:b:1>"}, "its negative prompt would be read as one with a tag."),
         ({"prompt": "a <lora:b:1>"}, "its prompt would be read as one with the tag of a LoRA."),
-        ({"tile": True}, "/imagine has no option for seamless tiles."),
+        ({"tile": True, "prompt": "a "}, "every character of its prompt."),
         ({"references": (DIGEST,)}, "/imagine has no option for images to edit."),
         ({"loras": (Lora(name="b", weight=0.12345678),)}, "the weight of a LoRA has more digits"),
     ],

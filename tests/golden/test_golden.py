@@ -32,6 +32,8 @@ from tests.kit.books import admission
 GOLDEN = Path(__file__).parent
 VERSIONS = sorted(int(path.stem.removeprefix("schema-")) for path in GOLDEN.glob("schema-*.sqlite3"))
 NEWEST = schema.newest()
+ROWS_OF = {5: 4}
+"""Schemas whose jobs are those of an earlier one."""
 GUILD, BEN = 810000000000000007, 820000000000000002
 
 
@@ -113,7 +115,7 @@ async def test_nothing_is_lost(file: Path) -> None:
 
 async def test_every_row_is_read_as_it_always_was(store: Store, version: int) -> None:
     """What a row means, from its prompt to its end, is written down once and never changes."""
-    told = json.loads((GOLDEN / "rows.json").read_text("utf-8"))[str(version)]
+    told = json.loads((GOLDEN / "rows.json").read_text("utf-8"))[str(ROWS_OF.get(version, version))]
     assert told
     for row in told:
         job = await store.jobs.get(row["id"])
@@ -156,11 +158,11 @@ async def test_an_old_database_lives_on(store: Store) -> None:
 async def test_only_what_was_owed_is_owed(store: Store, version: int) -> None:
     """Nobody looks for the message of a job that nobody was told of; what was cancelled before its answer is looked for."""
     found = [job.id for job in await store.jobs.ends_to_find()]
-    assert found == {1: [], 2: [], 3: [12], 4: [23]}[version]
+    assert found == {1: [], 2: [], 3: [12], 4: [23], 5: [23]}[version]
     shown = [job.id for job in await store.jobs.ends_to_show()]
-    assert shown == {1: [], 2: [11], 3: [11], 4: [24, 25]}[version]
+    assert shown == {1: [], 2: [11], 3: [11], 4: [24, 25], 5: [24, 25]}[version]
     removed = [job.id for job in await store.jobs.removals_owed()]
-    assert removed == {1: [], 2: [], 3: [13], 4: [31]}[version]
+    assert removed == {1: [], 2: [], 3: [13], 4: [31], 5: [31]}[version]
 
 
 @pytest.mark.parametrize("version", [3], indirect=True)

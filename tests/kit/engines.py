@@ -39,6 +39,7 @@ from engine.device.layout import Settled
 from engine.families.base import Family
 from engine.loading import load
 from engine.loading.opening import Offered
+from engine.loop.finishing import Finishing
 from engine.loop.job import Loaded
 from engine.loop.progress import TELL_EVERY_S
 from engine.loop.shelf import Shelf
@@ -84,7 +85,7 @@ class Bench:
         self.worker = Worker(
             shelf=Shelf(loaded, others, source, limit=limit),
             slots=slots,
-            folder=folder,
+            finishing=Finishing(folder),
             controls=self.controls,
             emit=self.events.append,
             preview_every=preview_every,

@@ -35,7 +35,7 @@ from bot.chat.outages import told
 from bot.chat.rival import Rival
 from bot.core.news import News
 from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
-from bot.job import TOKEN_LIFE_S, Job, JobState
+from bot.job import TOKEN_LIFE_S, Copy, Job, JobState
 from bot.texts import for_operator, problems
 from bot.texts.language import ENGLISH, language
 
@@ -269,12 +269,18 @@ class DiscordDelivery:
         self._writers.setdefault(job.id, _Writer()).doubtful = True
 
     async def remove(self, job: Job) -> None:
-        if job.message_id is None:
-            return
+        if job.message_id is not None:
+            await self._remove(self._poster.message_of(job))
+
+    async def remove_copy(self, copy: Copy) -> None:
+        place = self._client.get_partial_messageable(copy.channel_id, guild_id=copy.guild_id)
+        await self._remove(place.get_partial_message(copy.message_id))
+
+    async def _remove(self, message: discord.PartialMessage) -> None:
         try:
             async for attempt in self._poster.retries(timeout=self._pauses.give_up_after_s):
                 with attempt:
-                    await self._poster.message_of(job).delete()
+                    await message.delete()
         except discord.NotFound:
             pass
         except discord.Forbidden:

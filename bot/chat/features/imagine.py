@@ -1,8 +1,7 @@
-"""/imagine: slash options become a request; what is left out takes the model's own default, or the image's shape."""
+"""/imagine: options and flags become a request; what is left out takes the model's own default, or the image's shape."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,8 +14,9 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_files, told_of
+from bot.core.asking.asked import parse
 from bot.core.asking.refused import Unmet
-from bot.core.asking.wish import Wish, resolve
+from bot.core.asking.wish import Wish
 from bot.texts import commands
 from engine.contract import (
     GUIDANCE_MAX,
@@ -57,7 +57,7 @@ async def imagine(
     model: Range[str, 1, 100] | None = None,
     lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
 ) -> None:
-    wish = Wish(
+    typed = Wish(
         prompt=prompt,
         negative_prompt=negative_prompt,
         image=told_of(image),
@@ -76,13 +76,14 @@ async def imagine(
     )
     asker = await order.check(interaction)
     services = interaction.client.services
+    (wish,) = parse(typed, most=1).wishes
     chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
     check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
     await order.place(
         interaction,
         asker,
         Order(
-            request=resolve(wish, chosen, seed=secrets.randbelow(SEEDS)),
+            request=await order.requested(interaction, wish, chosen),
             model=chosen,
             wish=wish,
             files=Attached(image=image, mask=mask) if image is not None else None,

@@ -24,7 +24,7 @@ from bot.core.line.errands import Errands
 from bot.core.line.retries import Retries
 from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
 from bot.core.spool import Spool
-from bot.job import Job, Reason, ReasonCode
+from bot.job import Copy, Job, Reason, ReasonCode
 from bot.store import Store
 from engine.contract.failpoints import Failpoint, reach
 
@@ -145,7 +145,10 @@ class Endings:
             self._errands.begin(self._remove(job))
             return
         self._tell(DeletionAsked(job=job, by=by))
-        await self._clear(job)
+        if await self._store.copies.of(job.id):
+            self._errands.begin(self._clear(job))
+        else:
+            await self._clear(job)
 
     async def _remove(self, job: Job) -> None:
         """What was promised goes, even if its message has to stay."""
@@ -155,9 +158,19 @@ class Endings:
             log.warning("message_not_removed", job=job.id, reason=str(problem))
         await self._clear(job)
 
+    async def delete_copy(self, copy: Copy) -> None:
+        """Takes that message alone away. Raises Irremovable."""
+        await self._delivery.remove_copy(copy)
+        await self._store.copies.forget(copy.message_id)
+
     async def _clear(self, job: Job) -> None:
         if not await self._discard(job):  # the next start tries again
             return
+        for copy in await self._store.copies.of(job.id):
+            try:
+                await self.delete_copy(copy)
+            except Irremovable as problem:
+                log.warning("copy_not_removed", job=job.id, message=copy.message_id, reason=str(problem))
         async for attempt in self._retries.persistent():
             with attempt:
                 await self._store.jobs.mark_removed(job.id, now=self._clock.now())

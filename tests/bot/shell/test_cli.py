@@ -344,7 +344,7 @@ def test_a_random_seed_is_told(fake: FakeSettings) -> None:
         (["x", "--size", "100x100"], "multiple of 8"),
         (["x", "--size", "huge"], "A size looks like"),
         (["x", "--size", "64x64", "--aspect", "1:1"], "not both"),
-        (["x", "--aspect", "7:5"], "There is no aspect"),
+        (["x", "--aspect", "7:0"], "There is no aspect"),
         (["x", "--sampler", "Magic"], "There is no sampler"),
         (["x", "--steps", "0"], "steps"),
         (["x", "--guidance", "nan"], "Guidance"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.asking.refused import Unmet
-from bot.core.asking.wish import UNKNOWN, Picture, Wish, resolve
+from bot.core.asking.wish import UNKNOWN, Picture, Quality, Wish, resolve
 from engine.contract import AdapterInfo, InvalidRequest, Lora, ModelInfo
 from tests.kit import said
 
@@ -39,6 +39,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "images": st.integers(1, 10),
     "model": st.text(max_size=9),
     "lora": st.text(max_size=9),
+    "style": st.text(max_size=9),
+    "quality": st.sampled_from(["quick", "standard", "high"]),
     "tile": st.booleans(),
     "references": st.lists(st.text(max_size=9), min_size=1, max_size=3),
 }
@@ -52,7 +54,7 @@ def test_a_row_gives_back_what_was_typed(options: dict[str, Any]) -> None:
 
 def test_a_row_of_another_version_is_understood_as_far_as_it_can_be() -> None:
     """An option that this version does not know is left out, and so is one that was kept as nothing."""
-    kept = {"prompt": "a fox", "style": "ink", "mask": None, "steps": 5}
+    kept = {"prompt": "a fox", "mood": "calm", "mask": None, "steps": 5, "quality": "splendid"}
 
     assert Wish.of(kept) == Wish(prompt="a fox", steps=5)
     assert Wish.of({}) == Wish(prompt="")
@@ -125,6 +127,35 @@ def test_an_upscaler_enlarges_as_often_as_it_does() -> None:
 
 
 @pytest.mark.parametrize(
+    ("usual", "sampler", "quality", "steps"),
+    [
+        (30, None, Quality.QUICK, 15),
+        (30, None, Quality.HIGH, 45),
+        (25, None, Quality.QUICK, 13),
+        (25, None, Quality.HIGH, 38),
+        (1, None, Quality.QUICK, 1),
+        (40, "lcm", Quality.HIGH, 50),
+        (120, None, Quality.HIGH, 150),
+        (30, None, Quality.STANDARD, 30),
+    ],
+)
+def test_a_quality_goes_by_what_is_usual_for_the_model(
+    usual: int, sampler: str | None, quality: Quality, steps: int
+) -> None:
+    """Half of its steps or half as many more, rounded up, within what sampler and model take."""
+    model = replace(MODEL, steps=usual)
+
+    assert resolve(Wish(prompt="a fox", quality=quality, sampler=sampler), model, seed=5).steps == steps
+
+
+def test_the_standard_quality_leaves_the_steps_alone() -> None:
+    """As if nothing had been said; a sampler that nobody knows is refused as ever."""
+    assert resolve(Wish(prompt="x", quality=Quality.STANDARD, steps=9), MODEL, seed=5).steps == 9
+    with pytest.raises(InvalidRequest, match="no sampler “magic”"):
+        resolve(Wish(prompt="x", quality=Quality.QUICK, sampler="magic"), MODEL, seed=5)
+
+
+@pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"size": "64x64", "aspect": "1:1"}, "either a size or an aspect"),
@@ -132,6 +163,10 @@ def test_an_upscaler_enlarges_as_often_as_it_does() -> None:
         ({"image": Picture(name="x"), "upscale": 2}, "how large this image is"),
         ({"lora": ":"}, "name:weight"),
         ({"size": "huge"}, "huge"),
+        (
+            {"quality": Quality.HIGH, "steps": 9},
+            "“high” chooses the steps itself: leave out either that or the 9 steps",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_a_sentence(options: dict[str, Any], sentence: str) -> None:
