@@ -215,6 +215,7 @@ class Copy:
 
 
 PROMPT_HERE = "{prompt}"
+STYLE_NAME_CHARS_MAX, STYLE_TEXT_CHARS_MAX = 40, 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +225,15 @@ class Style:
     name: str
     prompt: str
     negative_prompt: str = ""
+
+    @property
+    def is_named(self) -> bool:
+        return 1 <= len(self.name) <= STYLE_NAME_CHARS_MAX and self.name.isprintable()
+
+    @property
+    def says_something(self) -> bool:
+        texts = self.prompt, self.negative_prompt
+        return any(texts) and max(map(len, texts)) <= STYLE_TEXT_CHARS_MAX
 
     def applied(self, prompt: str) -> str:
         if PROMPT_HERE in self.prompt:

@@ -22,6 +22,8 @@ from bot.chat.features import (
     remix,
     reroll,
     show,
+    style,
+    taste,
     upscale,
     vary,
 )
@@ -48,6 +50,8 @@ FEATURES = (
     history,
     queue,
     limits,
+    style,
+    taste,
 )
 
 

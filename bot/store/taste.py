@@ -8,6 +8,9 @@ from enum import StrEnum
 from bot.job import Style
 from bot.store.db import Database
 
+SPOILER, ON, OFF = "spoiler", "on", "off"
+"""Whether pictures are covered until somebody looks; a channel's alone."""
+
 
 class Scope(StrEnum):
     PERSON = "person"

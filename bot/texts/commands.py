@@ -35,6 +35,32 @@ EDIT_OPTIONS = {
     "seed": noted("The same seed draws the same picture; -1 or nothing is random"),
     "model": noted("Which model draws"),
 }
+STYLE = noted("Templates for prompts, by name")
+STYLE_LIST = noted("Show the styles of this server")
+STYLE_PREVIEW = noted("Show what a style makes of your words")
+STYLE_PREVIEW_OPTIONS = {
+    "name": noted("Which style"),
+    "prompt": noted("Words to try it with"),
+}
+STYLE_ADD = noted("Add a style to this server (admins)")
+STYLE_ADD_OPTIONS = {
+    "name": noted("Its name, as people type it after --style"),
+    "prompt": noted("What it adds; {prompt} is where people's words go"),
+    "negative_prompt": noted("What it keeps out of the picture"),
+}
+STYLE_REMOVE = noted("Remove a style of this server (admins)")
+STYLE_REMOVE_OPTIONS = {"name": noted("Which style")}
+SETTINGS = noted("How your pictures are made where you say nothing; alone: show it")
+SETTINGS_OPTIONS = {
+    "model": noted("Which model draws"),
+    "aspect": noted("Shape of the picture"),
+    "quality": noted("How much work goes into it"),
+    "images": noted("How many pictures"),
+    "style": noted("Which style"),
+    "reset": noted("Forget all of it first"),
+}
+CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
+CHANNEL_OPTIONS = {**SETTINGS_OPTIONS, "spoiler": noted("Cover pictures until somebody looks")}
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
 HISTORY = noted("Your images, newest first")

@@ -11,6 +11,7 @@ from bot.core.asking.refused import (
     LineFull,
     NoSizeOfModel,
     NoSuchModel,
+    NoSuchStyle,
     PressedBefore,
     PromptProblem,
     QualityAndSteps,
@@ -32,6 +33,7 @@ from bot.texts.amounts import credit, moment
 from bot.texts.flags import prompt_problem
 from bot.texts.held_up import paused
 from bot.texts.language import Language
+from bot.texts.tastes import no_such_style
 from engine.contract import choice_of
 
 NAME_SHOWN = 60
@@ -68,14 +70,22 @@ def refusal(refused: Refused, to: Language) -> str:
             return to.gettext("You already pressed this button: that image is still being made.")
         case LineFull():
             return to.gettext("The line is full for everybody: try again in a few minutes.")
-        case NoSuchModel() | SizeAndAspect() | ShapeIsKept() | ShapeUnknown() | QualityAndSteps():
+        case (
+            NoSuchModel()
+            | NoSuchStyle()
+            | SizeAndAspect()
+            | ShapeIsKept()
+            | ShapeUnknown()
+            | QualityAndSteps()
+        ):
             return _of_the_wish(refused, to)
         case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
             return _for_now(refused, to)
 
 
 def _of_the_wish(
-    refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnknown | QualityAndSteps, to: Language
+    refused: NoSuchModel | NoSuchStyle | SizeAndAspect | ShapeIsKept | ShapeUnknown | QualityAndSteps,
+    to: Language,
 ) -> str:
     match refused:
         case NoSuchModel(name=name, offered=offered):
@@ -84,6 +94,8 @@ def _of_the_wish(
                 name=name[:NAME_SHOWN],
                 offered=choice_of(name, offered),
             )
+        case NoSuchStyle(name=name, offered=offered):
+            return no_such_style(name, offered, to)
         case SizeAndAspect():
             return to.gettext("Give either a size or an aspect, not both.")
         case ShapeIsKept():
