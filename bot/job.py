@@ -188,6 +188,19 @@ class Job:
         return self.state is JobState.FAILED and bool(self.shown_images)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A message that shows pictures of a job a second time, as in a gallery; it goes with the job."""
+
+    job_id: int
+    image: int | None
+    """Counted from 0; None for all of it."""
+    channel_id: int
+    message_id: int | None
+    """None where nobody knows whether it was posted: it may stand there, not older than `claimed_at`."""
+    claimed_at: float
+
+
 # ------------------------------------------------------------------ limits
 
 

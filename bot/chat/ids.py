@@ -1,7 +1,7 @@
 """Ids of buttons, menus, forms and pages, and how the buttons look. What a verb does is in its file in `features`.
 
 An id is all that is known of what stands in a message of an earlier process: it carries a verb, a job's number and perhaps
-that of one of its images, `easel:1:VERB:JOB[:IMAGE]`, or for leafing `easel:1:LIST:WAY:OFFSET`. Those of the first
+that of one of its images, `easel:1:VERB:JOB[:IMAGE]`, or for leafing `easel:1:LIST:WAY:OFFSET[:SEARCH]`. Those of the first
 checkouts have no 1, and mean the same for ever.
 """
 
@@ -22,7 +22,10 @@ OURS = "easel:"
 _OF_JOB = re.compile(
     r"easel:(?P<now>1:)?(?P<verb>[a-z_]+):(?P<job>[0-9]{1,18})(?(now)(?::(?P<image>[0-9]{1,3}))?)"
 )
-_OF_PAGE = re.compile(r"easel:(?:1:)?(?P<pages>[a-z_]+):(?P<way>older|newer):(?P<offset>[0-9]{1,9})")
+_OF_PAGE = re.compile(
+    r"easel:(?P<now>1:)?(?P<pages>[a-z_]+):(?P<way>older|newer):(?P<offset>[0-9]{1,9})"
+    r"(?(now)(?::(?P<search>[0-9]{1,18}))?)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +51,25 @@ class OfPage:
     way: str
     """`older` or `newer`: no two buttons of a message may have one id."""
     offset: int
+    search: int | None = None
+    """The number by which the list knows what it shows; None for all of it."""
 
     @property
     def custom_id(self) -> str:
-        return f"easel:1:{self.pages}:{self.way}:{self.offset}"
+        searched = "" if self.search is None else f":{self.search}"
+        return f"easel:1:{self.pages}:{self.way}:{self.offset}{searched}"
 
 
 def read(custom_id: str) -> OfJob | OfPage | None:
     """None for what this version does not understand."""
     if (match := _OF_PAGE.fullmatch(custom_id)) is not None:
-        return OfPage(pages=match["pages"], way=match["way"], offset=int(match["offset"]))
+        number = match["search"]
+        return OfPage(
+            pages=match["pages"],
+            way=match["way"],
+            offset=int(match["offset"]),
+            search=None if number is None else int(number),
+        )
     if (match := _OF_JOB.fullmatch(custom_id)) is not None:
         image = match["image"]
         return OfJob(verb=match["verb"], job=int(match["job"]), image=None if image is None else int(image))
@@ -76,6 +88,8 @@ class Verb(StrEnum):
     CANCEL = "cancel"
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
+    STAR = "star"
+    MAIL = "mail"
 
 
 _LOOKS: dict[Verb, tuple[Say, str, discord.ButtonStyle]] = {
@@ -84,6 +98,8 @@ _LOOKS: dict[Verb, tuple[Say, str, discord.ButtonStyle]] = {
     Verb.DELETE: (labels.delete, "🗑️", discord.ButtonStyle.secondary),
     Verb.CANCEL: (labels.cancel, "✖️", discord.ButtonStyle.danger),
     Verb.FETCH: (labels.show, "📥", discord.ButtonStyle.secondary),
+    Verb.STAR: (labels.star, "⭐", discord.ButtonStyle.secondary),
+    Verb.MAIL: (labels.mail, "✉️", discord.ButtonStyle.secondary),
 }
 
 

@@ -9,7 +9,7 @@ import json
 import structlog
 
 from bot.chat.client import EaselClient
-from bot.chat.features import ending, history, imagine, info, limits, queue, quota, reroll
+from bot.chat.features import ending, favourites, history, imagine, info, limits, queue, quota, reroll
 from bot.chat.outages import NOT_LET_IN, TROUBLES, outage_of, pauses
 from bot.chat.router import Router
 from bot.core.housekeeping import Tell
@@ -18,7 +18,7 @@ from bot.store import Store
 
 log = structlog.get_logger(__name__)
 
-FEATURES = (imagine, reroll, ending, info, quota, history, queue, limits)
+FEATURES = (imagine, reroll, ending, info, quota, history, favourites, queue, limits)
 
 
 def make_tree(client: EaselClient) -> Router:

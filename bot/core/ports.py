@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bot.core.held_up import HeldUp
 from bot.core.news import News
-from bot.job import Job, Reason
+from bot.job import Copy, Job, Reason
 from engine.contract import Stepped
 
 
@@ -68,6 +68,10 @@ class Delivery(Protocol):
 
     async def remove(self, job: Job) -> None:
         """Deletes the job's message; a message already gone is fine. Waits for outages; raises Irremovable."""
+        ...
+
+    async def remove_copy(self, copy: Copy) -> None:
+        """The same for a message that shows the job's pictures a second time."""
         ...
 
     async def tell_operator(self, news: News) -> None:

@@ -8,6 +8,7 @@ from typing import Self
 
 from bot.store.backup import back_up
 from bot.store.db import BUSY_TIMEOUT_S, Database
+from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings
@@ -20,6 +21,7 @@ class Store:
     jobs: Jobs
     settings: Settings
     history: History
+    favourites: Favourites
 
     @classmethod
     async def open(
@@ -31,7 +33,11 @@ class Store:
         """
         database = await Database.open(path, backups=backups, busy_timeout_s=busy_timeout_s)
         return cls(
-            database=database, jobs=Jobs(database), settings=Settings(database), history=History(database)
+            database=database,
+            jobs=Jobs(database),
+            settings=Settings(database),
+            history=History(database),
+            favourites=Favourites(database),
         )
 
     async def back_up(self, target: Path) -> None:

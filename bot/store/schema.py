@@ -36,6 +36,11 @@ async def migrate(connection: aiosqlite.Connection) -> None:
     """
     (row,) = await connection.execute_fetchall("PRAGMA user_version")
     version = int(row[0])
+    if not list(await connection.execute_fetchall("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")):
+        raise Unusable(
+            "this Python's SQLite has no full-text search (FTS5): run Easel with a Python that brings it, "
+            "such as python.org's, Debian's or that of the container"
+        )
     await connection.execute_fetchall("PRAGMA foreign_keys=OFF")
     for number, script in migrations():
         if number > version:

@@ -25,7 +25,7 @@ IMAGINE_OPTIONS = {
 
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
-HISTORY = noted("Your images, newest first")
+HISTORY = noted("Images of the past, newest first: yours, your favourites, or by words")
 
 LIMITS = noted("What people may use on this server")
 LIMITS_SHOW = noted("Show the limits of this server and who changed them")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import discord
 import structlog
 
+from bot.chat.delivery import gallery
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.poster import (
@@ -35,7 +36,7 @@ from bot.chat.outages import told
 from bot.chat.rival import Rival
 from bot.core.news import News
 from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
-from bot.job import TOKEN_LIFE_S, Job, JobState
+from bot.job import TOKEN_LIFE_S, Copy, Job, JobState
 from bot.texts import for_operator, problems
 from bot.texts.language import ENGLISH, language
 
@@ -269,12 +270,17 @@ class DiscordDelivery:
         self._writers.setdefault(job.id, _Writer()).doubtful = True
 
     async def remove(self, job: Job) -> None:
-        if job.message_id is None:
-            return
+        if job.message_id is not None:
+            await self._remove(lambda: self._poster.message_of(job).delete())
+
+    async def remove_copy(self, copy: Copy) -> None:
+        await self._remove(lambda: gallery.remove(self._client, copy))
+
+    async def _remove(self, delete: Callable[[], Awaitable[None]]) -> None:
         try:
             async for attempt in self._poster.retries(timeout=self._pauses.give_up_after_s):
                 with attempt:
-                    await self._poster.message_of(job).delete()
+                    await delete()
         except discord.NotFound:
             pass
         except discord.Forbidden:

@@ -24,7 +24,7 @@ from bot.core.line.errands import Errands
 from bot.core.line.retries import Retries
 from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
 from bot.core.spool import Spool
-from bot.job import Job, Reason, ReasonCode
+from bot.job import Copy, Job, Reason, ReasonCode
 from bot.store import Store
 from engine.contract.failpoints import Failpoint, reach
 
@@ -156,12 +156,32 @@ class Endings:
         await self._clear(job)
 
     async def _clear(self, job: Job) -> None:
+        self.take_down(job.id)
         if not await self._discard(job):  # the next start tries again
             return
         async for attempt in self._retries.persistent():
             with attempt:
                 await self._store.jobs.mark_removed(job.id, now=self._clock.now())
         self._tell(JobDeleted(job=job))
+
+    def take_down(self, job_id: int) -> None:
+        """The copies of a deleted job's pictures go behind the answer: what fails is tried again at the next start."""
+        self._errands.begin(self._take_down(job_id))
+
+    async def _take_down(self, job_id: int) -> None:
+        copies: list[Copy] = []
+        async for attempt in self._retries.persistent():
+            with attempt:
+                copies = await self._store.favourites.copies(job_id)
+        for copy in copies:
+            try:
+                await self._delivery.remove_copy(copy)
+            except Irremovable as problem:
+                log.warning("copy_not_removed", job=job_id, reason=str(problem))
+                continue
+            async for attempt in self._retries.persistent():
+                with attempt:
+                    await self._store.favourites.taken_down(copy, now=self._clock.now())
 
     async def forget_files(self, job: Job) -> None:
         """Nobody will ask for what an engine drew of this job."""
@@ -181,13 +201,15 @@ class Endings:
     async def owed(self) -> list[Coroutine[Any, Any, None]]:
         """What had been settled when the bot was killed, but not told or not finished: to be begun."""
         jobs = self._store.jobs
-        untold, unfound, unremoved = (
+        untold, unfound, unremoved, copied = (
             await jobs.ends_to_show(),
             await jobs.ends_to_find(),
             await jobs.removals_owed(),
+            await self._store.favourites.owed(),
         )
         return [
             *map(self.show, untold),
             *map(self._find_and_show, unfound),
             *map(self._remove, unremoved),
+            *map(self._take_down, copied),
         ]
