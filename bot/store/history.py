@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from bot.job import Job, JobState
 from bot.store.checks import audit
@@ -87,14 +86,13 @@ class History:
         Words are whole words. Where none is found, they may be beginnings. No row is read but those of the page.
         """
         parts = parts_of(search.words)
-        params: dict[str, Any] = {"guild_id": guild_id, "user_id": user_id}
         if not search.favourites and search.everybody and not channels:
             return Found(jobs=[], total=0)
         scope = _scope(search, guild_id=guild_id, user_id=user_id, channels=channels)
-        ids = await self._found(search, [*scope, *_words(parts, beginnings=False)], params)
+        ids = await self._found([*scope, *_words(parts, beginnings=False)])
         if not ids and parts:
-            ids = await self._found(search, [*scope, *_words(parts, beginnings=True)], params)
-        shown = list(ids)[:FOUND_MAX][offset : offset + count]
+            ids = await self._found([*scope, *_words(parts, beginnings=True)])
+        shown = ids[:FOUND_MAX][offset : offset + count]
         rows = await self._db.read_at_leisure(
             "SELECT * FROM job WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id DESC",
             {"ids": json.dumps(shown)},
@@ -103,23 +101,21 @@ class History:
             jobs=[job_of(row) for row in rows],
             total=min(len(ids), FOUND_MAX),
             is_more=len(ids) > FOUND_MAX,
-            starred={job_id: image for job_id in shown if (image := ids[job_id]) != ALL},
+            starred=await self._starred(shown, user_id) if search.favourites else {},
         )
 
-    async def _found(self, search: Search, match: Sequence[str], params: Mapping[str, Any]) -> dict[int, int]:
-        """Numbers of jobs, newest first, with the first of their images that was starred."""
-        asked = {**params, "match": " AND ".join(match), "most": FOUND_MAX + 1}
-        if search.favourites:
-            words = "AND EXISTS (SELECT 1 FROM job_words WHERE job_words MATCH :match AND rowid = job_id)"
-            sql = f"""SELECT job_id, MIN(favourite.image) AS image
-                      FROM favourite JOIN job_text ON job_text.id = job_id JOIN job ON job.id = job_id
-                      WHERE favourite.user_id = :user_id AND job.guild_id = :guild_id {words if match else ""}
-                      GROUP BY job_id ORDER BY job_id DESC LIMIT :most"""
-        else:
-            sql = f"""SELECT rowid AS job_id, {ALL} AS image FROM job_words WHERE job_words MATCH :match
-                      ORDER BY rowid DESC LIMIT :most"""
-        rows = await self._db.read_at_leisure(sql, asked)
-        return {row["job_id"]: row["image"] for row in rows}
+    async def _found(self, match: Sequence[str]) -> list[int]:
+        """Numbers of jobs, newest first."""
+        sql = "SELECT rowid FROM job_words WHERE job_words MATCH :match ORDER BY rowid DESC LIMIT :most"
+        params = {"match": " AND ".join(match), "most": FOUND_MAX + 1}
+        return [row["rowid"] for row in await self._db.read_at_leisure(sql, params)]
+
+    async def _starred(self, job_ids: Sequence[int], user_id: int) -> dict[int, int]:
+        """Which image of each was starred, the first of several; jobs that were starred as a whole are left out."""
+        sql = """SELECT job_id, MIN(image) AS image FROM favourite
+                 WHERE user_id = :user_id AND job_id IN (SELECT value FROM json_each(:ids)) GROUP BY job_id"""
+        rows = await self._db.read_at_leisure(sql, {"user_id": user_id, "ids": json.dumps([*job_ids])})
+        return {row["job_id"]: row["image"] for row in rows if row["image"] != ALL}
 
     async def remember(self, search: Search, *, guild_id: int, user_id: int, now: float) -> int:
         """Its number, for the buttons of its pages: the same for the same search. Older ones are forgotten."""
@@ -164,8 +160,8 @@ class History:
 def _scope(search: Search, *, guild_id: int, user_id: int, channels: Sequence[int]) -> list[str]:
     """Whose, where and by which model, as the words of the index's `tags` say it."""
     scope: list[str] = []
-    if search.favourites:
-        pass  # what somebody starred may be anybody's
+    if search.favourites:  # which may be anybody's
+        scope.append(f"tags : f{guild_id}x{user_id}")
     elif search.everybody:
         scope.append(f"tags : ({' OR '.join(f'c{channel}' for channel in channels)})")
     else:

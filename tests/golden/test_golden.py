@@ -196,7 +196,7 @@ REBUILT = re.sub(
 UPON_IT = "".join(
     statement
     for statement in schema.statements(dict(schema.migrations())[5])
-    if re.search(r"^CREATE (VIEW|TRIGGER)", statement, re.MULTILINE)
+    if re.search(r"^CREATE (VIEW|TRIGGER [a-z_]+ [A-Z ]+? ON job$)", statement, re.MULTILINE)
 )
 REBUILD = f"""DROP VIEW job_text;
 {REBUILT}) STRICT;

@@ -44,8 +44,8 @@ CREATE TABLE search (
 CREATE INDEX search_by_time ON search (at);
 
 -- The words of every job that /history shows. `tags` has one word each for the person in their server, for the channel
--- where everybody saw it, and for the model: by them the index itself picks whose pictures are looked through, which rows
--- would have to be read for, one by one.
+-- where everybody saw it, for the model, and for each who starred it: by them the index itself picks what is looked
+-- through, which rows would have to be read for, one by one.
 CREATE VIEW job_text AS
 SELECT id,
        json_extract(request, '$.prompt') AS prompt,
@@ -53,7 +53,9 @@ SELECT id,
        json_extract(request, '$.model') AS model,
        'u' || guild_id || 'x' || user_id
        || iif(state = 'delivered' AND reason_code IS NULL, ' c' || channel_id, '')
-       || ' m' || hex(json_extract(request, '$.model')) AS tags
+       || ' m' || hex(json_extract(request, '$.model'))
+       || COALESCE((SELECT group_concat(' f' || guild_id || 'x' || favourite.user_id, '')
+                    FROM favourite WHERE job_id = job.id), '') AS tags
 FROM job
 WHERE deleted_at IS NULL
   AND (state = 'delivered' OR state = 'failed' AND EXISTS (
@@ -88,4 +90,23 @@ CREATE TRIGGER job_words_before_delete BEFORE DELETE ON job
 WHEN old.state IN ('delivered', 'failed') BEGIN
   INSERT INTO job_words (job_words, rowid, prompt, negative_prompt, model, tags)
     SELECT 'delete', id, prompt, negative_prompt, model, tags FROM job_text WHERE id = old.id;
+END;
+-- The same for a star; one that is there already changes nothing, and so must not make the index forget.
+CREATE TRIGGER job_words_before_star BEFORE INSERT ON favourite
+WHEN NOT EXISTS (SELECT 1 FROM favourite
+                 WHERE user_id = new.user_id AND job_id = new.job_id AND image = new.image) BEGIN
+  INSERT INTO job_words (job_words, rowid, prompt, negative_prompt, model, tags)
+    SELECT 'delete', id, prompt, negative_prompt, model, tags FROM job_text WHERE id = new.job_id;
+END;
+CREATE TRIGGER job_words_after_star AFTER INSERT ON favourite BEGIN
+  INSERT INTO job_words (rowid, prompt, negative_prompt, model, tags)
+    SELECT id, prompt, negative_prompt, model, tags FROM job_text WHERE id = new.job_id;
+END;
+CREATE TRIGGER job_words_before_unstar BEFORE DELETE ON favourite BEGIN
+  INSERT INTO job_words (job_words, rowid, prompt, negative_prompt, model, tags)
+    SELECT 'delete', id, prompt, negative_prompt, model, tags FROM job_text WHERE id = old.job_id;
+END;
+CREATE TRIGGER job_words_after_unstar AFTER DELETE ON favourite BEGIN
+  INSERT INTO job_words (rowid, prompt, negative_prompt, model, tags)
+    SELECT id, prompt, negative_prompt, model, tags FROM job_text WHERE id = old.job_id;
 END;
