@@ -16,6 +16,8 @@ import aiosqlite
 from bot.store.errors import Unusable
 
 FIRST = 4
+SEARCH = "fts5"
+"""The part of SQLite that some builds of it lack."""
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -36,7 +38,8 @@ async def migrate(connection: aiosqlite.Connection) -> None:
     """
     (row,) = await connection.execute_fetchall("PRAGMA user_version")
     version = int(row[0])
-    if not list(await connection.execute_fetchall("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")):
+    found = await connection.execute_fetchall("SELECT 1 FROM pragma_module_list WHERE name = ?", (SEARCH,))
+    if not list(found):
         raise Unusable(
             "this Python's SQLite has no full-text search (FTS5): run Easel with a Python that brings it, "
             "such as python.org's, Debian's or that of the container"

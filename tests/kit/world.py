@@ -73,7 +73,7 @@ class Person:
     def id(self) -> int:
         return self.user.id
 
-    async def slash(self, channel: Channel, name: str, **options: Any) -> Answer:
+    async def slash(self, channel: Channel, name: str, /, **options: Any) -> Answer:
         """Types a command; an attachment is (file name, bytes), a person may stand for their account."""
         return await self.discord.slash(self.user, channel, name, **_plain(options))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from workshop.rehearsal.loopback.clock import Clock
 from workshop.rehearsal.loopback.world import (
     EPHEMERAL,
+    EVERYTHING,
     MIB,
     Attachment,
     Channel,
@@ -77,7 +78,7 @@ def channel(item: Channel, bot: User) -> Json:
         "guild_id": str(item.guild.id),
         "name": item.name,
         "position": item.guild.channels.index(item) if item in item.guild.channels else 0,
-        "permission_overwrites": [_bot_overwrite(item, item.guild, bot)],
+        "permission_overwrites": [_bot_overwrite(item, item.guild, bot), *_overwrites(item)],
         "topic": None,
         "nsfw": False,
         "parent_id": None,
@@ -128,6 +129,14 @@ def _bot_overwrite(item: Channel, guild: Guild, bot: User) -> Json:
     base, wanted = guild.permissions_of(bot), item.app_permissions
     allow, deny = wanted & ~base, base & ~wanted
     return {"id": str(bot.id), "type": 1, "allow": str(int(allow)), "deny": str(int(deny))}
+
+
+def _overwrites(item: Channel) -> list[Json]:
+    """What else some people may do there than their roles say."""
+    return [
+        {"id": str(person), "type": 1, "allow": str(int(wanted)), "deny": str(EVERYTHING & ~wanted)}
+        for person, wanted in item.member_permissions.items()
+    ]
 
 
 def guild(item: Guild, bot: User, people: int) -> Json:
