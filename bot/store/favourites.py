@@ -76,8 +76,9 @@ class Favourites:
         await self._db.write(sql, _key(copy))
 
     async def copies(self, job_id: int) -> list[Copy]:
-        """All that may stand in a gallery of a job's pictures."""
-        sql = "SELECT * FROM gallery_copy WHERE job_id = :job_id AND removed_at IS NULL"
+        """All that may stand in a gallery of a job's pictures; what has to be looked for comes last."""
+        sql = """SELECT * FROM gallery_copy WHERE job_id = :job_id AND removed_at IS NULL
+                 ORDER BY message_id IS NULL, image"""
         return [_copy(row) for row in await self._db.read(sql, {"job_id": job_id})]
 
     async def taken_down(self, copy: Copy, *, now: float) -> None:

@@ -34,7 +34,8 @@ async def migrate(connection: aiosqlite.Connection) -> None:
     """Brings the database to the newest version, one transaction per migration; raises Unusable where one breaks references.
 
     A table that others refer to can be rebuilt only without foreign keys, which a transaction can't switch: they rest
-    meanwhile, and all are checked before the commit.
+    meanwhile, and all are checked before the commit. Nor must SQLite ask views and triggers of the old table about the
+    new one's renaming: they mean whichever has its name afterwards.
     """
     (row,) = await connection.execute_fetchall("PRAGMA user_version")
     version = int(row[0])
@@ -44,12 +45,14 @@ async def migrate(connection: aiosqlite.Connection) -> None:
             "this Python's SQLite has no full-text search (FTS5): run Easel with a Python that brings it, "
             "such as python.org's, Debian's or that of the container"
         )
-    await connection.execute_fetchall("PRAGMA foreign_keys=OFF")
+    for pragma in ("foreign_keys=OFF", "legacy_alter_table=ON"):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
     for number, script in migrations():
         if number > version:
             is_early = number == FIRST and version > 0
             await _apply(connection, number, _from_early(version, script) if is_early else script)
-    await connection.execute_fetchall("PRAGMA foreign_keys=ON")
+    for pragma in ("legacy_alter_table=OFF", "foreign_keys=ON"):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
 
 
 async def _apply(connection: aiosqlite.Connection, number: int, script: str) -> None:

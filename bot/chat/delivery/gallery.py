@@ -7,7 +7,9 @@ claim without a message: whoever takes it up looks in the channel first, and pos
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import discord
 import structlog
@@ -46,8 +48,9 @@ async def gallery_of(client: EaselClient, guild_id: int) -> int | None:
 
 def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     """What keeps us from posting there, as far as Discord has told us."""
-    channel = None if guild is None else guild.get_channel(channel_id)
-    if guild is None or channel is None:
+    if guild is None or guild.unavailable:  # nothing is known of its channels
+        return memory.copy_not_taken
+    if (channel := guild.get_channel(channel_id)) is None:
         return memory.gallery_gone
     allowed = channel.permissions_for(guild.me)
     missing = [name for name in memory.GALLERY_NEEDS if not getattr(allowed, name)]
@@ -89,9 +92,10 @@ async def _posted(
     client: EaselClient, job: Job, claim: Claim, channel_id: int, to: Language
 ) -> tuple[int, int]:
     """(channel, message) of the copy, which may stand there already."""
-    if claim.was_tried and (there := await find(client, claim.copy)) is not None:
-        return claim.copy.channel_id, there
     one = one_of(job, claim.copy.image)
+    stems = {uploads.stem_of(job.id, image.seed) for image in one.shown_images}
+    if claim.was_tried and (there := await find(client, claim.copy, stems)) is not None:
+        return claim.copy.channel_id, there
     room = await Room(client).bytes_in(job.guild_id, wanted=uploads.largest(one.shown_images))
     files = await pictures(client, one, file_bytes_max=room)
     channel = client.get_partial_messageable(channel_id, guild_id=job.guild_id)
@@ -100,14 +104,18 @@ async def _posted(
     return channel_id, (await channel.send(view=view, files=files, nonce=nonce)).id
 
 
-async def find(client: discord.Client, copy: Copy) -> int | None:
-    """The id of our message that shows the copy, as far as we may look back; None where there is none."""
+async def find(client: discord.Client, copy: Copy, stems: Collection[str] = ()) -> int | None:
+    """The id of our message that shows the copy, as far as we may look back; None where there is none.
+
+    `stems`: what its files are called without their endings; where they are not known, any message of the job will do.
+    """
     channel, me = client.get_partial_messageable(copy.channel_id), client.user
     since = datetime.fromtimestamp(copy.claimed_at, UTC) - CLOCKS_APART
     start = uploads.stem_of(copy.job_id, "")
     async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
-        shows = any(attachment.filename.startswith(start) for attachment in message.attachments)
-        if me is not None and message.author.id == me.id and shows:
+        shown = {Path(attachment.filename).stem for attachment in message.attachments}
+        is_copy = shown == {*stems} if stems else any(stem.startswith(start) for stem in shown)
+        if me is not None and message.author.id == me.id and is_copy:
             return message.id
     return None
 

@@ -67,7 +67,7 @@ CREATE VIRTUAL TABLE job_words USING fts5 (
 INSERT INTO job_words (rowid, prompt, negative_prompt, model, tags)
   SELECT id, prompt, negative_prompt, model, tags FROM job_text ORDER BY id;
 
--- Whoever rebuilds `job` drops the view first, and makes it and these triggers, which go with their table, anew.
+-- Whoever rebuilds `job` makes its triggers anew, which go with it.
 -- The index forgets what a row said before it changes, and learns what it says afterwards.
 CREATE TRIGGER job_words_before_change BEFORE UPDATE OF
   state, deleted_at, request, images, reason_code, user_id, guild_id, channel_id ON job

@@ -188,10 +188,13 @@ async def test_what_keeps_a_copy_from_the_gallery_is_said_and_the_star_holds(wor
 async def test_a_bot_that_is_killed_while_it_posts_makes_no_second_copy(world: World) -> None:
     """Killed after Discord took the copy, the next star finds it; killed before, the next star posts it. Deleted ones go as well."""
     for number in (1, 2):
-        await world.imagined(number)
+        await world.imagined(number, images=2)
     channel, claim = await hall(world), world.store.favourites.claim
     await star(world, world.admin, 1)
     await copied(world, channel, 1)
+    await star(world, world.admin, 1, 1)
+    await copied(world, channel, 2)
+    world.discord.delete_message(shown(world, channel)[1])
     await world.store.database.write("UPDATE gallery_copy SET message_id = NULL", {})
     assert await claim(2, None, channel_id=channel.id, now=world.clock.now()) is not None
     for number in (1, 2):  # somebody may still be posting
@@ -199,11 +202,12 @@ async def test_a_bot_that_is_killed_while_it_posts_makes_no_second_copy(world: W
     assert len(shown(world, channel)) == 1
     await world.restart()
     world.advance(CLAIM_S + 1)
-    for number in (1, 2):
-        await star(world, world.person(f"guest{number}"), number)
-    copies = await copied(world, channel, 2)
-    rows = await world.store.database.read("SELECT message_id FROM gallery_copy ORDER BY job_id", {})
-    assert [row["message_id"] for row in rows] == [message.id for message in copies]
+    for number, image in ((1, None), (2, None), (1, 1)):
+        await star(world, world.person("guest"), number, image)
+    copies = await copied(world, channel, 3)
+    assert [len(message.attachments) for message in copies] == [2, 2, 1]
+    found = "SELECT message_id FROM gallery_copy WHERE job_id = 1 AND image = -1"
+    assert (await world.store.database.read(found, {}))[0]["message_id"] == copies[0].id
 
     await world.store.database.write("UPDATE gallery_copy SET message_id = NULL", {})
     await world.store.jobs.mark_deleted(1, now=world.clock.now())
