@@ -8,6 +8,7 @@ checkouts have no 1, and mean the same for ever.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -20,7 +21,7 @@ from bot.texts.language import ENGLISH, Language, Say
 
 OURS = "easel:"
 _OF_JOB = re.compile(
-    r"easel:(?P<now>1:)?(?P<verb>[a-z_]+):(?P<job>[0-9]{1,18})(?(now)(?::(?P<image>[0-9]{1,3}))?)"
+    r"easel:(?P<now>1:)?(?P<verb>[a-z][a-z0-9_]*):(?P<job>[0-9]{1,18})(?(now)(?::(?P<image>[0-9]{1,3}))?)"
 )
 _OF_PAGE = re.compile(
     r"easel:(?P<now>1:)?(?P<pages>[a-z_]+):(?P<way>older|newer):(?P<offset>[0-9]{1,9})"
@@ -80,33 +81,86 @@ def read(custom_id: str) -> OfJob | OfPage | None:
 
 
 class Verb(StrEnum):
-    """What the buttons under a job's message ask for."""
+    """What the buttons and menus under a job's message ask for."""
 
     REROLL = "reroll"
+    TAKE = "take"
+    """Posts one of several pictures on its own."""
+    VARY_SUBTLE = "vary_subtle"
+    VARY_STRONG = "vary_strong"
+    UPSCALE_2 = "upscale_2"
+    UPSCALE_4 = "upscale_4"
+    REMIX = "remix"
+    EDIT = "edit"
+    STAR = "star"
+    MAIL = "mail"
     INFO = "info"
+    PARENT = "parent"
+    """Shows what a picture was made from."""
+    CHILD = "child"
+    """A menu of what was made from it."""
     DELETE = "delete"
+    MORE = "more"
+    """A menu of the verbs for which there is no room."""
     CANCEL = "cancel"
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
-    STAR = "star"
-    MAIL = "mail"
 
 
-_LOOKS: dict[Verb, tuple[Say, str, discord.ButtonStyle]] = {
-    Verb.REROLL: (labels.reroll, "🔄", discord.ButtonStyle.primary),
-    Verb.INFO: (labels.info, "ℹ️", discord.ButtonStyle.secondary),
-    Verb.DELETE: (labels.delete, "🗑️", discord.ButtonStyle.secondary),
+_GRAY = discord.ButtonStyle.secondary
+_LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
+    Verb.REROLL: (labels.reroll, "🔄", _GRAY),
+    Verb.TAKE: (labels.take, None, _GRAY),
+    Verb.VARY_SUBTLE: (labels.vary_subtle, "🪄", _GRAY),
+    Verb.VARY_STRONG: (labels.vary_strong, "🪄", _GRAY),
+    Verb.UPSCALE_2: (labels.upscale_2, "🔍", _GRAY),
+    Verb.UPSCALE_4: (labels.upscale_4, "🔍", _GRAY),
+    Verb.REMIX: (labels.remix, "✏️", _GRAY),
+    Verb.EDIT: (labels.edit, "🖌️", _GRAY),
+    Verb.STAR: (labels.star, "⭐", _GRAY),
+    Verb.MAIL: (labels.mail, "✉️", _GRAY),
+    Verb.INFO: (labels.info, "📋", _GRAY),
+    Verb.PARENT: (labels.parent, "🔗", _GRAY),
+    Verb.DELETE: (labels.delete, "🗑️", _GRAY),
     Verb.CANCEL: (labels.cancel, "✖️", discord.ButtonStyle.danger),
-    Verb.FETCH: (labels.show, "📥", discord.ButtonStyle.secondary),
-    Verb.STAR: (labels.star, "⭐", discord.ButtonStyle.secondary),
-    Verb.MAIL: (labels.mail, "✉️", discord.ButtonStyle.secondary),
+    Verb.FETCH: (labels.show, "📥", _GRAY),
 }
+"""One family of emoji, none of them in the blue or grey of a button."""
 
 
 def button(
-    verb: Verb, job_id: int, image: int | None = None, *, to: Language = ENGLISH, suffix: str = ""
+    verb: Verb,
+    job_id: int,
+    image: int | None = None,
+    *,
+    to: Language = ENGLISH,
+    label: str | None = None,
+    suffix: str = "",
 ) -> ui.Button[Any]:
-    """A button about a job; `suffix` follows its label."""
-    label, emoji, style = _LOOKS[verb]
+    """A button about a job. `label` stands in place of the verb's own and its emoji, `suffix` follows it."""
+    own, emoji, style = _LOOKS[verb]
     custom_id = OfJob(verb=verb, job=job_id, image=image).custom_id
-    return ui.Button[Any](label=label(to) + suffix, emoji=emoji, style=style, custom_id=custom_id)
+    if label is not None:
+        return ui.Button[Any](label=label, style=style, custom_id=custom_id)
+    return ui.Button[Any](label=own(to) + suffix, emoji=emoji, style=style, custom_id=custom_id)
+
+
+def menu(
+    verb: Verb, job_id: int, image: int | None, options: Mapping[str, str], placeholder: str
+) -> ui.Select[Any]:
+    """A menu about a job: labels by the values that are chosen."""
+    custom_id = OfJob(verb=verb, job=job_id, image=image).custom_id
+    choices = [discord.SelectOption(label=label, value=value) for value, label in options.items()]
+    return ui.Select[Any](custom_id=custom_id, placeholder=placeholder, options=choices)
+
+
+def menu_of_verbs(
+    job_id: int, image: int | None, verbs: Sequence[Verb], *, to: Language, placeholder: str
+) -> ui.Select[Any]:
+    """A menu that does what the buttons of these verbs would."""
+    looks = [(verb, _LOOKS[verb]) for verb in verbs]
+    choices = [
+        discord.SelectOption(label=label(to), value=verb, emoji=emoji) for verb, (label, emoji, _) in looks
+    ]
+    custom_id = OfJob(verb=Verb.MORE, job=job_id, image=image).custom_id
+    return ui.Select[Any](custom_id=custom_id, placeholder=placeholder, options=choices)

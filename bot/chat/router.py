@@ -8,7 +8,7 @@ or of an earlier version. An id of a later version gets a sentence.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import discord
@@ -17,7 +17,7 @@ from discord import app_commands
 from bot.chat import ids
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, answer_error
-from bot.chat.ids import OfJob, OfPage
+from bot.chat.ids import OfJob, OfPage, Verb
 from bot.job import Job
 from bot.texts import problems
 
@@ -82,7 +82,10 @@ class Router(app_commands.CommandTree[EaselClient]):
 
     async def _answer(self, interaction: Interaction, custom_id: str) -> None:
         is_form = interaction.type is discord.InteractionType.modal_submit
-        match ids.read(custom_id):
+        read = ids.read(custom_id)
+        if isinstance(read, OfJob) and read.verb == Verb.MORE:  # what was chosen is pressed
+            read = replace(read, verb=chosen(interaction) or Verb.MORE)
+        match read:
             case OfJob(verb=verb, job=number, image=image) if is_form and verb in self._forms:
                 job = await _job_here(interaction, number)
                 await self._forms[verb](interaction, job, image, _filled_in(interaction))
@@ -92,6 +95,12 @@ class Router(app_commands.CommandTree[EaselClient]):
                 await self._pages[pages](interaction, place)
             case _:
                 raise UserError(problems.newer_form if is_form else problems.newer_button)
+
+
+def chosen(interaction: Interaction) -> str | None:
+    """The one value that was chosen in a menu; None for what is no menu."""
+    values: Any = (interaction.data or {}).get("values")
+    return str(values[0]) if values else None
 
 
 def _filled_in(interaction: Interaction) -> Mapping[str, Any]:

@@ -9,7 +9,25 @@ import json
 import structlog
 
 from bot.chat.client import EaselClient
-from bot.chat.features import ending, favourites, history, imagine, info, limits, queue, quota, reroll
+from bot.chat.features import (
+    edit,
+    ending,
+    favourites,
+    history,
+    imagine,
+    info,
+    limits,
+    menus,
+    queue,
+    quota,
+    remix,
+    reroll,
+    show,
+    style,
+    taste,
+    upscale,
+    vary,
+)
 from bot.chat.outages import NOT_LET_IN, TROUBLES, outage_of, pauses
 from bot.chat.router import Router
 from bot.core.housekeeping import Tell
@@ -18,7 +36,25 @@ from bot.store import Store
 
 log = structlog.get_logger(__name__)
 
-FEATURES = (imagine, reroll, ending, info, quota, history, favourites, queue, limits)
+FEATURES = (
+    imagine,
+    reroll,
+    vary,
+    upscale,
+    remix,
+    edit,
+    show,
+    ending,
+    info,
+    menus,
+    quota,
+    history,
+    favourites,
+    queue,
+    limits,
+    style,
+    taste,
+)
 
 
 def make_tree(client: EaselClient) -> Router:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Self
 
 from bot.store.backup import back_up
+from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings
+from bot.store.taste import Taste
 from bot.store.threads import unawaited
 
 
@@ -21,6 +23,8 @@ class Store:
     jobs: Jobs
     settings: Settings
     history: History
+    copies: Copies
+    taste: Taste
     favourites: Favourites
 
     @classmethod
@@ -37,6 +41,8 @@ class Store:
             jobs=Jobs(database),
             settings=Settings(database),
             history=History(database),
+            copies=Copies(database),
+            taste=Taste(database),
             favourites=Favourites(database),
         )
 

@@ -73,8 +73,9 @@ async def _check_references(connection: aiosqlite.Connection, number: int) -> No
     broken = list(await connection.execute_fetchall("PRAGMA foreign_key_check"))
     if broken:
         table, row, parent, _ = broken[0]
+        which = "a row" if row is None else f"row {row}"  # one that is known by more than a number
         raise Unusable(
-            f"the change to schema {number} was undone, since row {row} of {table} would refer to none of {parent}: "
+            f"the change to schema {number} was undone, since {which} of {table} would refer to none of {parent}: "
             "`easel restore` puts the newest backup in its place"
         )
 

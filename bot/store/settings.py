@@ -118,20 +118,6 @@ class Settings:
                  ON CONFLICT DO UPDATE SET time_zone = excluded.time_zone"""
         await self._db.write(sql, {"id": guild_id, "zone": time_zone})
 
-    async def setting(self, guild_id: int, name: str) -> str | None:
-        """What admins set for their server under that name; None where they did not."""
-        sql = "SELECT value FROM setting WHERE guild_id = :guild_id AND name = :name"
-        rows = await self._db.read(sql, {"guild_id": guild_id, "name": name})
-        return str(rows[0]["value"]) if rows else None
-
-    async def set_setting(self, guild_id: int, name: str, value: str | None) -> None:
-        """None unsets it."""
-        sql = "DELETE FROM setting WHERE guild_id = :guild_id AND name = :name"
-        if value is not None:
-            sql = """INSERT INTO setting VALUES (:guild_id, :name, :value)
-                     ON CONFLICT DO UPDATE SET value = excluded.value"""
-        await self._db.write(sql, {"guild_id": guild_id, "name": name, "value": value})
-
     async def note(self, key: str) -> str | None:
         rows = await self._db.read("SELECT value FROM note WHERE key = :key", {"key": key})
         return str(rows[0]["value"]) if rows else None

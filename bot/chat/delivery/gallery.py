@@ -18,17 +18,17 @@ from bot.chat.client import EaselClient
 from bot.chat.delivery import uploads
 from bot.chat.delivery.room import Room
 from bot.chat.errors import LOST, is_blocked
-from bot.chat.look.copy_view import copy_view, one_of
+from bot.chat.look.buttons import under_pictures
+from bot.chat.look.keepsake_view import keepsake_view, one_of
 from bot.chat.outages import is_weather, told
-from bot.job import Copy, Job
-from bot.store.favourites import CLAIM_S, Claim
+from bot.job import Claim, Job
+from bot.store.favourites import CLAIM_S
+from bot.store.taste import GALLERY, Scope
 from bot.texts import memory
 from bot.texts.language import Language, Say
 
 log = structlog.get_logger(__name__)
 
-GALLERY = "gallery"
-"""The server's setting: its channel's number."""
 POST_WITHIN_S = CLAIM_S / 2
 """A claim must not look left behind while its copy is still on its way."""
 LOOK_BACK = 500
@@ -42,8 +42,8 @@ class NotKept(Exception):
 
 async def gallery_of(client: EaselClient, guild_id: int) -> int | None:
     """The channel that admins named."""
-    value = await client.services.store.settings.setting(guild_id, GALLERY)
-    return None if value is None else int(value)
+    value = (await client.services.store.taste.of(Scope.SERVER, guild_id)).get(GALLERY)
+    return int(value) if value else None
 
 
 def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
@@ -57,34 +57,37 @@ def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     return memory.gallery_closed(channel_id, missing) if missing else None
 
 
-async def exhibit(client: EaselClient, job: Job, image: int | None, to: Language) -> Say | None:
+async def exhibit(
+    client: EaselClient, job: Job, image: int | None, *, user_id: int, to: Language
+) -> Say | None:
     """Puts a copy into the gallery where there is one and it has none; what keeps it from there, as a sentence."""
     channel_id = await gallery_of(client, job.guild_id)
     if channel_id is None or channel_id == job.channel_id:
         return None
     if (problem := why_closed(client.get_guild(job.guild_id), channel_id)) is not None:
         return problem
-    now, favourites = client.services.clock.now(), client.services.store.favourites
-    claim = await favourites.claim(job.id, image, channel_id=channel_id, now=now)
+    clock, favourites = client.services.clock, client.services.store.favourites
+    claim = await favourites.claim(job.id, image, channel_id=channel_id, user_id=user_id, now=clock.now())
     if claim is None:
         return None
     try:
         async with asyncio.timeout(POST_WITHIN_S):
             channel_id, message_id = await _posted(client, job, claim, channel_id, to)
     except (NotKept, uploads.ImageTooLarge):
-        await favourites.released(claim.copy)
+        await favourites.released(claim)
         return memory.copy_not_kept
     except discord.HTTPException as error:
         log.info("copy_refused", job=job.id, error=told(error))
         if is_weather(error):  # it may have been taken all the same
             return memory.copy_not_taken
-        await favourites.released(claim.copy)
+        await favourites.released(claim)
         return memory.copy_blocked if is_blocked(error) else memory.copy_not_taken
     except LOST as error:
         log.info("copy_lost", job=job.id, error=told(error))
         return memory.copy_not_taken
-    if not await favourites.posted(claim.copy, channel_id=channel_id, message_id=message_id):
-        client.services.dispatcher.endings.take_down(job.id)
+    posted = favourites.posted(claim, channel_id=channel_id, message_id=message_id, now=clock.now())
+    if not await posted:  # its job was deleted in this moment
+        await client.services.dispatcher.endings.clear_copies(job.id)
     return None
 
 
@@ -92,43 +95,35 @@ async def _posted(
     client: EaselClient, job: Job, claim: Claim, channel_id: int, to: Language
 ) -> tuple[int, int]:
     """(channel, message) of the copy, which may stand there already."""
-    one = one_of(job, claim.copy.image)
+    one = one_of(job, claim.image)
     stems = {uploads.stem_of(job.id, image.seed) for image in one.shown_images}
-    if claim.was_tried and (there := await find(client, claim.copy, stems)) is not None:
-        return claim.copy.channel_id, there
+    if claim.tries > 1 and (there := await find(client, claim, stems)) is not None:
+        return claim.channel_id, there
     room = await Room(client).bytes_in(job.guild_id, wanted=uploads.largest(one.shown_images))
     files = await pictures(client, one, file_bytes_max=room)
     channel = client.get_partial_messageable(channel_id, guild_id=job.guild_id)
-    nonce = f"g-{job.id}-{claim.copy.image}"
-    view = copy_view(one, [file.filename for file in files], to)
+    nonce = f"g-{job.id}-{claim.image}"
+    numbers = [number for number, each in enumerate(job.images) if each.path is not None]
+    numbers = numbers if claim.image is None else [claim.image]
+    rows = under_pictures(one, numbers, to, is_copy=True)
+    view = keepsake_view(one, [file.filename for file in files], to, rows=rows)
     return channel_id, (await channel.send(view=view, files=files, nonce=nonce)).id
 
 
-async def find(client: discord.Client, copy: Copy, stems: Collection[str] = ()) -> int | None:
-    """The id of our message that shows the copy, as far as we may look back; None where there is none.
+async def find(client: discord.Client, claim: Claim, stems: Collection[str] = ()) -> int | None:
+    """The id of our message that came of a claim, as far as we may look back; None where there is none.
 
     `stems`: what its files are called without their endings; where they are not known, any message of the job will do.
     """
-    channel, me = client.get_partial_messageable(copy.channel_id), client.user
-    since = datetime.fromtimestamp(copy.claimed_at, UTC) - CLOCKS_APART
-    start = uploads.stem_of(copy.job_id, "")
+    channel, me = client.get_partial_messageable(claim.channel_id), client.user
+    since = datetime.fromtimestamp(claim.claimed_at, UTC) - CLOCKS_APART
+    start = uploads.stem_of(claim.job_id, "")
     async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
         shown = {Path(attachment.filename).stem for attachment in message.attachments}
         is_copy = shown == {*stems} if stems else any(stem.startswith(start) for stem in shown)
         if me is not None and message.author.id == me.id and is_copy:
             return message.id
     return None
-
-
-async def remove(client: discord.Client, copy: Copy) -> None:
-    """Deletes the copy, wherever it stands; one that is gone is fine."""
-    try:
-        message_id = copy.message_id or await find(client, copy)
-        if message_id is not None:
-            channel = client.get_partial_messageable(copy.channel_id)
-            await channel.get_partial_message(message_id).delete()
-    except discord.NotFound:
-        pass
 
 
 # ------------------------------------------------------------------ pictures that were posted before

@@ -10,18 +10,18 @@ from discord import app_commands
 
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.delivery import gallery
-from bot.chat.delivery.gallery import GALLERY, NotKept
+from bot.chat.delivery.gallery import NotKept
 from bot.chat.delivery.room import FILE_BYTES_DEFAULT
 from bot.chat.delivery.uploads import ImageTooLarge
 from bot.chat.errors import LOST, UserError, language_of, say_done
-from bot.chat.features.history import SHARING
 from bot.chat.ids import Verb
-from bot.chat.look.copy_view import copy_view, one_of
+from bot.chat.look.keepsake_view import keepsake_view, one_of
 from bot.chat.outages import told
 from bot.chat.router import Feature
 from bot.job import Job, JobState
+from bot.store.taste import GALLERY, OFF, ON, SHARING, Scope
 from bot.texts import memory, problems
-from bot.texts.language import language
+from bot.texts.language import Say, language
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,8 @@ async def star(interaction: Interaction, job: Job, image: int | None) -> None:
     if not is_on:
         return
     theirs = language(str(interaction.guild_locale or ""))
-    if (problem := await gallery.exhibit(interaction.client, job, image, theirs)) is not None:
+    problem = await gallery.exhibit(interaction.client, job, image, user_id=interaction.user.id, to=theirs)
+    if problem is not None:
         try:
             await interaction.edit_original_response(content=memory.with_problem(done, problem)(to))
         except LOST as error:
@@ -53,7 +54,7 @@ async def mail(interaction: Interaction, job: Job, image: int | None) -> None:
         files = await gallery.pictures(interaction.client, one, file_bytes_max=FILE_BYTES_DEFAULT)
     except (NotKept, ImageTooLarge) as problem:
         raise UserError(problems.not_kept_any_more) from problem
-    view = copy_view(one, [file.filename for file in files], to)
+    view = keepsake_view(one, [file.filename for file in files], to)
     try:
         await interaction.user.send(view=view, files=files)
     except discord.Forbidden as problem:
@@ -87,31 +88,28 @@ group = app_commands.Group(
 @group.command(name="set", description=memory.GALLERY_SET)
 @app_commands.describe(**memory.GALLERY_SET_OPTIONS)
 async def set_(interaction: discord.Interaction[EaselClient], channel: discord.TextChannel) -> None:
-    guild_id, client = _checked(interaction), interaction.client
-    if (problem := gallery.why_closed(client.get_guild(guild_id), channel.id)) is not None:
+    guild_id = _checked(interaction)
+    if (problem := gallery.why_closed(interaction.client.get_guild(guild_id), channel.id)) is not None:
         raise UserError(problem)
-    await client.services.store.settings.set_setting(guild_id, GALLERY, str(channel.id))
-    log.info("gallery_set", guild=guild_id, by=interaction.user.id, channel=channel.id)
-    await say_done(interaction, memory.gallery_set(channel.id)(language_of(interaction)))
+    await _set(interaction, guild_id, GALLERY, str(channel.id), memory.gallery_set(channel.id))
 
 
 @group.command(description=memory.GALLERY_OFF)
 async def off(interaction: discord.Interaction[EaselClient]) -> None:
-    guild_id = _checked(interaction)
-    await interaction.client.services.store.settings.set_setting(guild_id, GALLERY, None)
-    log.info("gallery_off", guild=guild_id, by=interaction.user.id)
-    await say_done(interaction, memory.gallery_off(language_of(interaction)))
+    await _set(interaction, _checked(interaction), GALLERY, "", memory.gallery_off)
 
 
 @group.command(description=memory.GALLERY_SHARING)
 @app_commands.describe(**memory.GALLERY_SHARING_OPTIONS)
 async def sharing(interaction: discord.Interaction[EaselClient], on: Literal["on", "off"]) -> None:
-    guild_id = _checked(interaction)
-    value = on if on == "on" else None
-    await interaction.client.services.store.settings.set_setting(guild_id, SHARING, value)
-    log.info("sharing_set", guild=guild_id, by=interaction.user.id, value=on)
-    say = memory.sharing_on if value else memory.sharing_off
-    await say_done(interaction, say(language_of(interaction)))
+    done = memory.sharing_on if on == ON else memory.sharing_off
+    await _set(interaction, _checked(interaction), SHARING, ON if on == ON else OFF, done)
+
+
+async def _set(interaction: Interaction, guild_id: int, name: str, value: str, done: Say) -> None:
+    await interaction.client.services.store.taste.put(Scope.SERVER, guild_id, {name: value})
+    log.info("gallery_changed", guild=guild_id, by=interaction.user.id, name=name, value=value)
+    await say_done(interaction, done(language_of(interaction)))
 
 
 def _checked(interaction: Interaction) -> int:

@@ -24,14 +24,13 @@ from bot.chat.router import Feature
 from bot.core.asking.price import price_of
 from bot.job import Asker, Job, JobState
 from bot.store.history import Found, Search
+from bot.store.taste import ON, SHARING, Scope
 from bot.texts import commands, labels, memory, problems
 from bot.texts import request as texts
 from bot.texts.language import Language, Say
 
 PAGES = "history"
 """What the ids of its pages say."""
-SHARING = "sharing"
-"""The server's setting: whether people may look through everybody's."""
 PAGE = 8
 ROW = 5
 WORDS_CHARS_MAX = 300
@@ -106,7 +105,7 @@ class _Page:
 
 async def _page(interaction: Interaction, search: Search, offset: int) -> _Page:
     services, asker, to = interaction.client.services, asker_of(interaction), language_of(interaction)
-    if search.everybody and not await services.store.settings.setting(asker.guild_id, SHARING):
+    if search.everybody and (await services.store.taste.of(Scope.SERVER, asker.guild_id)).get(SHARING) != ON:
         raise UserError(memory.not_shared)
     found, offset = await _existing(interaction, asker, search, offset)
     number = None
@@ -218,7 +217,9 @@ def _entries(
         if lines:
             items.append(ui.TextDisplay("\n".join(lines)))
             lines = []
-        picture = ui.Thumbnail[Any](f"attachment://{_name(job.id)}", description=alt_text(job.request))
+        picture = ui.Thumbnail[Any](
+            f"attachment://{_name(job.id)}", description=alt_text(job.request), spoiler=job.spoiler
+        )
         items.append(ui.Section[Any](ui.TextDisplay(text), accessory=picture))
     return [*items, *([ui.TextDisplay("\n".join(lines))] if lines else [])]
 

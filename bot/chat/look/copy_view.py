@@ -1,47 +1,48 @@
-"""A picture shown a second time, in a gallery or in a direct message: who asked for what, and where it stands. Pure."""
+"""What a message looks like that shows pictures of a job besides its own. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 from discord import ui
 
-from bot.chat.look import job_view
-from bot.chat.look.safe import plain
+from bot.chat.ids import Verb, button, menu
+from bot.chat.look.buttons import under_pictures
+from bot.chat.look.job_view import GRAY, GREEN, gallery, header, layout, outcome_lines
+from bot.chat.look.safe import cut
 from bot.job import Job
-from bot.texts import memory
+from bot.texts import labels, reasons, request
 from bot.texts.language import Language
-from bot.texts.request import settings
-from engine.contract import InvalidRequest
+
+LABEL_MAX = 100
 
 
-def one_of(job: Job, image: int | None) -> Job:
-    """The job as if it had been asked for that image alone; the job itself for None."""
-    if image is None:
-        return job
-    seed = job.images[image].seed
-    try:
-        request = replace(job.request, images=1, seed=seed)
-    except InvalidRequest:  # it is of other bounds than today's
-        request = job.request
-    return replace(job, request=request, images=(job.images[image],))
+def view(
+    job: Job,
+    files: Sequence[str],
+    shown: Sequence[int],
+    *,
+    to: Language,
+    by: int,
+    made: Sequence[tuple[int, str]],
+) -> ui.LayoutView:
+    """`shown`: which of the job's images the files are; none where they are kept no more.
+
+    `by`: who had it posted. `made`: (number, label) of what was made from it.
+    """
+    lines = [request.shown_again(header(job), job, by, to), *outcome_lines(job, to)]
+    if not shown:
+        lines.append(reasons.kept_no_more(to))
+    rows = [*under_pictures(job, shown, to, is_copy=True), *_chain(job, made, to)]
+    return layout(job, GREEN if shown else GRAY, lines, rows=rows, gallery=gallery(job, files))
 
 
-def copy_view(job: Job, files: Sequence[str], to: Language) -> ui.LayoutView:
-    """`files` are the names of the attachments; without buttons."""
-    view = ui.LayoutView(timeout=None)
-    container = ui.Container[ui.LayoutView](accent_colour=job_view.GREEN)
-    container.add_item(ui.TextDisplay(job_view.header(job)))
-    if (shown := job_view.gallery(job, files)) is not None:
-        container.add_item(shown)
-    container.add_item(ui.TextDisplay(f"-# {settings(job, to, shown=plain)}"))
-    container.add_item(ui.TextDisplay(f"-# [{memory.original(to)}]({link(job)})"))
-    view.add_item(container)
-    view.stop()
-    return view
-
-
-def link(job: Job) -> str:
-    """To the message that shows the job."""
-    return f"https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"
+def _chain(job: Job, made: Sequence[tuple[int, str]], to: Language) -> list[ui.ActionRow[Any]]:
+    rows: list[ui.ActionRow[Any]] = []
+    if made:
+        options = {str(number): cut(label, LABEL_MAX) for number, label in made}
+        rows.append(ui.ActionRow[Any](menu(Verb.CHILD, job.id, None, options, labels.made_from_it(to))))
+    if job.parent_id is not None:
+        rows.append(ui.ActionRow[Any](button(Verb.PARENT, job.id, to=to)))
+    return rows

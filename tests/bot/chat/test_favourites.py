@@ -48,7 +48,7 @@ async def copied(world: World, channel: Channel, count: int) -> list[Message]:
     known = set[int]()
     while known != {message.id for message in shown(world, channel)}:
         await asyncio.sleep(POLL_S)
-        rows = await world.store.database.read("SELECT message_id FROM gallery_copy", {})
+        rows = await world.store.database.read("SELECT message_id FROM gallery_claim", {})
         known = {row["message_id"] for row in rows}
     return shown(world, channel)
 
@@ -73,7 +73,7 @@ async def test_a_star_is_each_persons_own_and_is_found_after_a_restart(world: Wo
     assert "⭐ image 3" not in his  # he starred all of it as well
     assert (await star(world, world.admin, 1)).text == UNSTARRED
     assert "⭐ image 3" in (await world.admin.slash(world.channel, "history", favourites=True)).text
-    await world.alice.click(message, "Delete")
+    await world.alice.select(message, "easel:1:more:1", "delete")
     assert "a red circle" not in (await world.alice.slash(world.channel, "history", favourites=True)).text
     nobody = await world.admin.slash(world.channel, "history", favourites=True)
     assert nobody.text == "You have no favourites here yet: press ⭐ under a picture."
@@ -117,9 +117,10 @@ async def test_the_first_star_puts_one_copy_into_the_gallery(world: World) -> No
     await star(world, world.admin, 1, 1)
     await copied(world, channel, 1)
     await world.restart()
-    for who in (world.alice, world.person("ben")):
-        await star(world, who, 1, 1)
     (copy,) = shown(world, channel)
+    assert (await world.alice.click(copy, "easel:1:star:1:1")).text.startswith(STARRED)
+    await star(world, world.person("ben"), 1, 1)
+    assert shown(world, channel) == [copy]
     assert copy.text.splitlines()[0] == f"<@{world.alice.id}> `a red circle`"
     assert f"/channels/{world.guild.id}/{world.channel.id}/{message.id})" in copy.text
     assert "seed `8`" in copy.text
@@ -128,10 +129,10 @@ async def test_the_first_star_puts_one_copy_into_the_gallery(world: World) -> No
     assert copy.attachments[0].bytes == message.attachments[1].bytes
     assert (copy.allowed_mentions or {})["parse"] == []
 
-    await star(world, world.alice, 1)
+    assert (await world.alice.select(message, "easel:1:more:1", "star")).text.startswith(STARRED)
     whole = (await copied(world, channel, 2))[1]
     assert len(whole.attachments) == 2
-    await world.alice.click(message, "Delete")
+    await world.alice.select(message, "easel:1:more:1", "delete")
     await world.until(lambda: not shown(world, channel) and not len(world.dispatcher.errands))
     assert await world.store.favourites.owed() == []
 
@@ -149,7 +150,7 @@ async def test_without_a_gallery_nothing_is_posted(world: World) -> None:
     assert answer.text.startswith("Starred pictures are shown in no channel any more")
     await star(world, world.admin, 1)
     assert len(shown(world, channel)) == before
-    assert await world.store.database.read("SELECT * FROM gallery_copy", {}) == []
+    assert await world.store.database.read("SELECT * FROM gallery_claim", {}) == []
 
 
 async def test_what_keeps_a_copy_from_the_gallery_is_said_and_the_star_holds(world: World) -> None:
@@ -195,8 +196,8 @@ async def test_a_bot_that_is_killed_while_it_posts_makes_no_second_copy(world: W
     await star(world, world.admin, 1, 1)
     await copied(world, channel, 2)
     world.discord.delete_message(shown(world, channel)[1])
-    await world.store.database.write("UPDATE gallery_copy SET message_id = NULL", {})
-    assert await claim(2, None, channel_id=channel.id, now=world.clock.now()) is not None
+    await world.store.database.write("UPDATE gallery_claim SET message_id = NULL", {})
+    assert await claim(2, None, channel_id=channel.id, user_id=9, now=world.clock.now()) is not None
     for number in (1, 2):  # somebody may still be posting
         await star(world, world.alice, number)
     assert len(shown(world, channel)) == 1
@@ -206,10 +207,10 @@ async def test_a_bot_that_is_killed_while_it_posts_makes_no_second_copy(world: W
         await star(world, world.person("guest"), number, image)
     copies = await copied(world, channel, 3)
     assert [len(message.attachments) for message in copies] == [2, 2, 1]
-    found = "SELECT message_id FROM gallery_copy WHERE job_id = 1 AND image = -1"
+    found = "SELECT message_id FROM gallery_claim WHERE job_id = 1 AND image = -1"
     assert (await world.store.database.read(found, {}))[0]["message_id"] == copies[0].id
 
-    await world.store.database.write("UPDATE gallery_copy SET message_id = NULL", {})
+    await world.store.database.write("UPDATE gallery_claim SET message_id = NULL", {})
     await world.store.jobs.mark_deleted(1, now=world.clock.now())
     await world.restart()
     await world.until(lambda: len(shown(world, channel)) == 1)
@@ -218,12 +219,17 @@ async def test_a_bot_that_is_killed_while_it_posts_makes_no_second_copy(world: W
 
 async def test_only_admins_name_the_gallery(world: World) -> None:
     """Whatever Discord was told of who may see the command, the permission is checked."""
-    for command, options in (("set", {"channel": world.channel}), ("off", {}), ("sharing", {"on": "on"})):
+    everything: dict[str, dict[str, Any]] = {
+        "set": {"channel": world.channel},
+        "off": {},
+        "sharing": {"on": "on"},
+    }
+    for command, options in everything.items():
         answer = await world.discord.slash(
             world.alice.user, world.channel, f"gallery {command}", despite_permissions=True, **options
         )
         assert answer.text == "Only people who may manage this server can change its gallery."
-    assert await world.store.database.read("SELECT * FROM setting", {}) == []
+    assert await world.store.database.read("SELECT * FROM preference", {}) == []
 
 
 # ------------------------------------------------------------------ ✉️, and originals that are gone

@@ -7,15 +7,16 @@ import sqlite3
 
 import pytest
 
+from bot.job import Claim, Copy
 from bot.store import Store
-from bot.store.favourites import CLAIM_S, Claim
-from tests.kit.books import NOON, delivered
+from bot.store.favourites import CLAIM_S
+from tests.kit.books import GUILD, NOON, delivered
 
 HALL = 70
 
 
 async def claimed(store: Store, job_id: int, *, image: int | None = None, now: float = NOON) -> Claim | None:
-    return await store.favourites.claim(job_id, image, channel_id=HALL, now=now)
+    return await store.favourites.claim(job_id, image, channel_id=HALL, user_id=9, now=now)
 
 
 async def test_a_star_comes_and_goes_for_each_person_and_image(store: Store) -> None:
@@ -39,8 +40,8 @@ async def test_a_picture_is_claimed_once(store: Store) -> None:
     )
     assert others == [None] * 9
     assert first is not None
-    assert not first.was_tried
-    assert await store.favourites.posted(first.copy, channel_id=HALL, message_id=5)
+    assert first.tries == 1
+    assert await store.favourites.posted(first, channel_id=HALL, message_id=5, now=NOON)
     assert await claimed(store, job.id, now=NOON + 10 * CLAIM_S) is None
     assert await claimed(store, job.id, image=0) is not None
 
@@ -52,28 +53,33 @@ async def test_a_claim_of_a_bot_that_was_killed_is_taken_up(store: Store) -> Non
     assert await claimed(store, job.id, now=NOON + CLAIM_S - 1) is None
     again = await claimed(store, job.id, now=NOON + CLAIM_S + 1)
     assert again is not None
-    assert again.was_tried
-    await store.favourites.released(again.copy)
+    assert again.tries == 2
+    await store.favourites.released(again)
     anew = await claimed(store, job.id, now=NOON + CLAIM_S + 2)
     assert anew is not None
-    assert not anew.was_tried
+    assert anew.tries == 1
 
 
 async def test_a_deleted_picture_gets_no_copy_and_loses_the_one_it_has(store: Store) -> None:
-    """Deleted before the claim there is none; deleted while it was posted, or later, the copy is owed its removal until it is gone."""
-    job, stars = await delivered(store, images=2), store.favourites
-    claim, late = await claimed(store, job.id, image=0), await claimed(store, job.id, image=1)
-    assert claim is not None
+    """Deleted before the claim there is none; deleted while it was posted, the copy has to go: what is left of it is owed."""
+    job, stars = await delivered(store, images=3), store.favourites
+    first, late, lost = [await claimed(store, job.id, image=image) for image in range(3)]
+    assert first is not None
     assert late is not None
-    assert await stars.posted(claim.copy, channel_id=HALL, message_id=5)
-    assert await stars.owed() == []
+    assert lost is not None
+    assert await stars.posted(first, channel_id=HALL, message_id=5, now=NOON)
+    assert await stars.has_copies(job.id)
     await store.jobs.mark_deleted(job.id, now=NOON)
-    assert not await stars.posted(late.copy, channel_id=HALL, message_id=6)
+    assert not await stars.posted(late, channel_id=HALL, message_id=6, now=NOON)
     assert await claimed(store, job.id) is None
+    assert await stars.owed() == []  # as long as the job itself is
+    await store.jobs.mark_removed(job.id, now=NOON)
     assert await stars.owed() == [job.id]
-    copies = await stars.copies(job.id)
-    assert [(copy.image, copy.channel_id, copy.message_id) for copy in copies] == [(0, HALL, 5), (1, HALL, 6)]
-    for copy in copies:
-        await stars.taken_down(copy, now=NOON)
+    assert await stars.unsettled(job.id) == [lost]
+    usual = {"channel_id": HALL, "guild_id": GUILD, "job_id": job.id, "user_id": 9}
+    assert await store.copies.of(job.id) == [Copy(message_id=number, **usual) for number in (5, 6)]
+    for number in (5, 6):
+        await store.copies.forget(number)
+    await stars.released(lost)
     assert await stars.owed() == []
-    assert await stars.copies(job.id) == []
+    assert not await stars.has_copies(job.id)

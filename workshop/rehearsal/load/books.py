@@ -152,9 +152,12 @@ class Bench:
 
     async def look_for(self, search: Search, user_id: int) -> float:
         """The first page of what somebody looks for."""
-        found = self.store.history.search
-        here = {"guild_id": GUILD, "user_id": user_id, "channels": range(3, 53)}
-        return await timed(lambda: found(search, **here, offset=0, count=8))
+        channels = range(3, 53)
+        return await timed(
+            lambda: self.store.history.search(
+                search, guild_id=GUILD, user_id=user_id, channels=channels, offset=0, count=8
+            )
+        )
 
     async def search_while_asked(self) -> None:
         """People search one after another while others ask for pictures, whose rows are delivered into the index meanwhile."""

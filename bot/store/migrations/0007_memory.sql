@@ -10,26 +10,18 @@ CREATE TABLE favourite (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX favourite_by_job ON favourite (job_id);
 
--- Which pictures stand in a gallery. The row is there before the copy, so that no crash makes a second one; one without a
--- message is either being posted, or has to be looked for.
-CREATE TABLE gallery_copy (
+-- Which pictures were posted in a gallery, once ever. The row is there before the message, so that no crash makes a second
+-- one; one without a message is either being posted, or has to be looked for.
+CREATE TABLE gallery_claim (
   job_id     INTEGER NOT NULL REFERENCES job (id),
-  image      INTEGER NOT NULL CONSTRAINT gallery_copy_image_is_one CHECK (image >= -1),
+  image      INTEGER NOT NULL CONSTRAINT gallery_claim_image_is_one CHECK (image >= -1),
   channel_id INTEGER NOT NULL,
-  message_id INTEGER,
+  -- Who starred it.
+  user_id    INTEGER NOT NULL,
   claimed_at REAL NOT NULL,
   tries      INTEGER NOT NULL DEFAULT 1,
-  -- Taken away with its job.
-  removed_at REAL,
+  message_id INTEGER,
   PRIMARY KEY (job_id, image)
-) STRICT, WITHOUT ROWID;
-
--- What admins set for their server, by name.
-CREATE TABLE setting (
-  guild_id INTEGER NOT NULL,
-  name     TEXT NOT NULL,
-  value    TEXT NOT NULL,
-  PRIMARY KEY (guild_id, name)
 ) STRICT, WITHOUT ROWID;
 
 -- What a page of /history was searched by: its buttons carry the number.
