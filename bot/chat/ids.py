@@ -20,8 +20,10 @@ from bot.texts import labels
 from bot.texts.language import ENGLISH, Language, Say
 
 OURS = "easel:"
+NUMBER_MAX = 2**63 - 1
+"""What SQLite and Discord count with."""
 _OF_JOB = re.compile(
-    r"easel:(?P<now>1:)?(?P<verb>[a-z][a-z0-9_]*):(?P<job>[0-9]{1,18})(?(now)(?::(?P<image>[0-9]{1,3}))?)"
+    r"easel:(?P<now>1:)?(?P<verb>[a-z][a-z0-9_]*):(?P<job>[0-9]{1,19})(?(now)(?::(?P<image>[0-9]{1,3}))?)"
 )
 _OF_PAGE = re.compile(
     r"easel:(?P<now>1:)?(?P<pages>[a-z_]+):(?P<way>older|newer):(?P<offset>[0-9]{1,9})"
@@ -71,7 +73,7 @@ def read(custom_id: str) -> OfJob | OfPage | None:
             offset=int(match["offset"]),
             search=None if number is None else int(number),
         )
-    if (match := _OF_JOB.fullmatch(custom_id)) is not None:
+    if (match := _OF_JOB.fullmatch(custom_id)) is not None and int(match["job"]) <= NUMBER_MAX:
         image = match["image"]
         return OfJob(verb=match["verb"], job=int(match["job"]), image=None if image is None else int(image))
     return None
@@ -102,6 +104,10 @@ class Verb(StrEnum):
     DELETE = "delete"
     MORE = "more"
     """A menu of the verbs for which there is no room."""
+    USE = "use"
+    """A form with somebody's settings; it is about no job."""
+    EDIT_POSTED = "edit_posted"
+    """A form about the picture in a message of that number."""
     CANCEL = "cancel"
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""

@@ -25,6 +25,8 @@ OnJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
 """(interaction, job of this server, which of its images or None for all of it)."""
 OnForm = Callable[[Interaction, Job, int | None, Mapping[str, Any]], Awaitable[None]]
 """The same, and what was filled in: a text, or the chosen values, by the ids of the fields."""
+OnNumberForm = Callable[[Interaction, int, Mapping[str, Any]], Awaitable[None]]
+"""(interaction, the number in its id, what was filled in)."""
 OnPage = Callable[[Interaction, OfPage], Awaitable[None]]
 """(interaction, which page of what)."""
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
@@ -40,6 +42,8 @@ class Feature:
     """What buttons and selects about a job do, by the verbs of their ids."""
     forms: Mapping[str, OnForm] = field(default_factory=dict[str, OnForm])
     """What filled-in forms about a job do, by the verbs of theirs."""
+    forms_of_number: Mapping[str, OnNumberForm] = field(default_factory=dict[str, OnNumberForm])
+    """Forms about something else than a job."""
     pages: Mapping[str, OnPage] = field(default_factory=dict[str, OnPage])
     """Lists that can be leafed through."""
 
@@ -57,12 +61,14 @@ class Router(app_commands.CommandTree[EaselClient]):
         )
         self._presses: dict[str, OnJob] = {}
         self._forms: dict[str, OnForm] = {}
+        self._number_forms: dict[str, OnNumberForm] = {}
         self._pages: dict[str, OnPage] = {}
         for feature in features:
             for command in feature.commands:
                 self.add_command(command)
             self._presses |= feature.presses
             self._forms |= feature.forms
+            self._number_forms |= feature.forms_of_number
             self._pages |= feature.pages
         client.event(self.on_interaction)
 
@@ -86,6 +92,8 @@ class Router(app_commands.CommandTree[EaselClient]):
         if isinstance(read, OfJob) and read.verb == Verb.MORE:  # what was chosen is pressed
             read = replace(read, verb=chosen(interaction) or Verb.MORE)
         match read:
+            case OfJob(verb=verb, job=number) if is_form and verb in self._number_forms:
+                await self._number_forms[verb](interaction, number, _filled_in(interaction))
             case OfJob(verb=verb, job=number, image=image) if is_form and verb in self._forms:
                 job = await _job_here(interaction, number)
                 await self._forms[verb](interaction, job, image, _filled_in(interaction))

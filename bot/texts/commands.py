@@ -69,6 +69,10 @@ HISTORY = noted("Images of the past, newest first: yours, your favourites, or by
 
 IMAGE_INFO = noted("Image info")
 USE_SETTINGS = noted("Use these settings")
+VARY = noted("Vary")
+UPSCALE = noted("Upscale")
+EDIT_WITH_WORDS = noted("Edit with words")
+USE_SETTINGS = noted("Use these settings")
 """Entries of a message's menu: an app has at most five, by discord.py 2.7.1 (fifteen, by Discord itself)."""
 
 LIMITS = noted("What people may use on this server")

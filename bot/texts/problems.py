@@ -78,6 +78,12 @@ def wrong_kind(*, is_mask: bool) -> Say:
     return _mask_kind if is_mask else _image_kind
 
 
+message_gone = fixed("I can't read that message any more: attach its picture to /edit instead.")
+which_picture = fixed(
+    "This message shows several pictures: press U and a number under it, then choose here again."
+)
+
+
 def varies_nothing(title: str) -> Say:
     return lambda to: to.gettext(
         "{model} can't start from a picture, so it varies none: press 🔄 Reroll or 🖌️ Edit instead.",

@@ -33,24 +33,30 @@ from engine.contract import PROMPT_CHARS_MAX, SEEDS, ModelInfo
 
 async def open_form(interaction: Interaction, job: Job, image: int | None) -> None:
     picture_of(interaction, job, image)
+    custom_id = OfJob(verb=Verb.EDIT, job=job.id, image=image).custom_id
+    prompt = wildcards.literal(job.request.prompt)
+    await interaction.response.send_modal(form(interaction, custom_id, prompt))
+
+
+def form(interaction: Interaction, custom_id: str, prompt: str) -> ui.Modal:
+    """Asks for words: for an instruction, or where nothing follows one, for the whole picture, of which `prompt` is a start."""
     to = language_of(interaction)
-    form = ui.Modal(title=forms.edit(to), custom_id=OfJob(verb=Verb.EDIT, job=job.id, image=image).custom_id)
     follows = interaction.client.services.catalogue.editor() is not None
-    prompt = cut(wildcards.literal(job.request.prompt), PROMPT_CHARS_MAX)
     words = ui.TextInput[Any](
         custom_id="words",
         style=discord.TextStyle.paragraph,
         max_length=PROMPT_CHARS_MAX,
-        default=None if follows else prompt,
+        default=None if follows else cut(prompt, PROMPT_CHARS_MAX),
     )
     label = ui.Label[Any](
         text=forms.words(to) if follows else forms.description(to),
         description=None if follows else forms.no_instructions(to),
         component=words,
     )
-    form.add_item(label)
-    form.stop()  # it is known by its id: discord.py would remember it for ever
-    await interaction.response.send_modal(form)
+    asked = ui.Modal(title=forms.edit(to), custom_id=custom_id)
+    asked.add_item(label)
+    asked.stop()  # it is known by its id: discord.py would remember it for ever
+    return asked
 
 
 async def edit_picture(
@@ -93,10 +99,23 @@ async def edit(
     seed: Range[int, -1, SEEDS - 1] | None = None,
     model: Range[str, 1, 100] | None = None,
 ) -> None:
+    given = [image, *(other for other in (image2, image3) if other is not None)]
+    await place(interaction, words, given, strength=strength, seed=seed, model=model)
+
+
+async def place(
+    interaction: Interaction,
+    words: str,
+    given: Sequence[discord.Attachment],
+    *,
+    strength: float | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+) -> None:
+    """Has attached pictures edited; raises UserError."""
     asker = await order.check(interaction)
     services = interaction.client.services
     chosen = services.catalogue.model(model) if model else services.catalogue.for_editing()
-    given = [image, *(other for other in (image2, image3) if other is not None)]
     for file in given:
         check_picture(file, services.settings.images_in.max_mb)
     told = Wish(prompt=words, strength=strength, seed=seed, model=model)

@@ -239,7 +239,12 @@ async def test_remixed_after_a_restart(start_world: StartWorld) -> None:
     four = await world.imagined(prompt="a red circle", seed=7, images=4, steps=6, sampler="Euler")
     form = await world.alice.select(four, "easel:1:more:1", "remix")
     await world.restart()
-    filled = {"prompt": "a blue circle", "size": "96x64", "model": ["second"], "seed": ["keep"]}
+    filled = {
+        "prompt": "a blue circle --cfg 5 --images 2",
+        "size": "96x64",
+        "model": ["second"],
+        "seed": ["keep"],
+    }
     await world.alice.submit(form, **filled)
     remixed = await world.reaches(2, JobState.DELIVERED)
     request = remixed.request
@@ -249,7 +254,7 @@ async def test_remixed_after_a_restart(start_world: StartWorld) -> None:
         "second",
         7,
     )
-    assert (request.images, request.steps, request.sampler) == (4, 8, "Euler a")
+    assert (request.images, request.steps, request.sampler, request.guidance_scale) == (2, 8, "Euler a", 5)
 
 
 async def test_what_a_form_cannot_become_is_one_sentence(start_world: StartWorld) -> None:
