@@ -279,10 +279,6 @@ def _reason(why: Uncopied, to: Language) -> str:
 # ------------------------------------------------------------------ /history
 
 
-def page(first: int, last: int, total: int, to: Language) -> str:
-    return to.gettext("**Your images** {first}–{last} of {total}", first=first, last=last, total=total)
-
-
 def unpaid(prompt: str, job: Job, price: int, to: Language) -> str:
     """An entry of what could not be posted; its person may still have it."""
     return to.gettext(
