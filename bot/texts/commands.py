@@ -72,7 +72,6 @@ USE_SETTINGS = noted("Use these settings")
 VARY = noted("Vary")
 UPSCALE = noted("Upscale")
 EDIT_WITH_WORDS = noted("Edit with words")
-USE_SETTINGS = noted("Use these settings")
 """Entries of a message's menu: an app has at most five, by discord.py 2.7.1 (fifteen, by Discord itself)."""
 
 LIMITS = noted("What people may use on this server")
