@@ -254,7 +254,7 @@ async def test_remixed_after_a_restart(start_world: StartWorld) -> None:
         "second",
         7,
     )
-    assert (request.images, request.steps, request.sampler, request.guidance_scale) == (2, 8, "Euler a", 5)
+    assert (request.images, request.steps, request.sampler, request.guidance_scale) == (2, 4, "Euler a", 5)
 
 
 async def test_what_a_form_cannot_become_is_one_sentence(start_world: StartWorld) -> None:
