@@ -91,6 +91,13 @@ class Verb(StrEnum):
     MORE = "more"
     """A menu of the verbs for which there is no room."""
     CANCEL = "cancel"
+    CANCEL_ALL = "cancel_all"
+    """Of all jobs that one message gathers, like the next two: each asked of any one of them."""
+    INFO_ALL = "info_all"
+    DELETE_ALL = "delete_all"
+    DRAW_PLAN = "draw_plan"
+    """About the number of a plan, like the next."""
+    DROP_PLAN = "drop_plan"
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
 
@@ -111,6 +118,11 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.PARENT: (labels.parent, "🔗", _GRAY),
     Verb.DELETE: (labels.delete, "🗑️", _GRAY),
     Verb.CANCEL: (labels.cancel, "✖️", discord.ButtonStyle.danger),
+    Verb.CANCEL_ALL: (labels.cancel_all, "✖️", discord.ButtonStyle.danger),
+    Verb.INFO_ALL: (labels.info, "📋", _GRAY),
+    Verb.DELETE_ALL: (labels.delete, "🗑️", _GRAY),
+    Verb.DRAW_PLAN: (labels.draw_plan, "✅", discord.ButtonStyle.success),
+    Verb.DROP_PLAN: (labels.drop_plan, "✖️", _GRAY),
     Verb.FETCH: (labels.show, "📥", _GRAY),
 }
 """One family of emoji, none of them in the blue or grey of a button."""

@@ -130,6 +130,11 @@ class Intake:
 
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""
+        image, mask = await self.fetched(files)
+        return replace(request, image=image, mask=mask)
+
+    async def fetched(self, files: Attached) -> tuple[str, str | None]:
+        """The digests of image and mask, which are durably kept; raises UserError, and then keeps none."""
         wanted = [files.image, *([files.mask] if files.mask is not None else [])]
         async with self._turns:
             fetched = [await self._fetch(file.url, self._bytes_max) for file in wanted]
@@ -139,8 +144,7 @@ class Intake:
                 log.error("input_not_kept", error=str(error))
                 raise UserError(problems.not_kept) from error
         reach(Failpoint.KEPT)
-        image, mask = [*digests, None][:2]
-        return replace(request, image=image, mask=mask)
+        return digests[0], digests[1] if len(digests) > 1 else None
 
 
 def from_discord(client: discord.Client) -> Fetch:

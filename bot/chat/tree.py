@@ -17,6 +17,7 @@ from bot.chat.features import (
     info,
     limits,
     menus,
+    permute,
     queue,
     quota,
     remix,
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 FEATURES = (
     imagine,
+    permute,
     reroll,
     vary,
     upscale,

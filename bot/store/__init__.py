@@ -11,6 +11,7 @@ from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.history import History
 from bot.store.jobs import Jobs
+from bot.store.plans import Plans
 from bot.store.settings import Settings
 from bot.store.taste import Taste
 from bot.store.threads import unawaited
@@ -24,6 +25,7 @@ class Store:
     history: History
     copies: Copies
     taste: Taste
+    plans: Plans
 
     @classmethod
     async def open(
@@ -41,6 +43,7 @@ class Store:
             history=History(database),
             copies=Copies(database),
             taste=Taste(database),
+            plans=Plans(database),
         )
 
     async def back_up(self, target: Path) -> None:

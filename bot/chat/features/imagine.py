@@ -1,4 +1,7 @@
-"""/imagine: options and flags become a request; what is left out takes the model's own default, or the image's shape."""
+"""/imagine: options and flags become a request; what is left out takes the model's own default, or the image's shape.
+
+What makes several requests at once, such as alternatives, is asked about first.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from discord.app_commands import Choice, Range
 
 from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
+from bot.chat.features import permute
 from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_files, told_of
@@ -76,19 +80,20 @@ async def imagine(
     )
     asker = await order.check(interaction)
     services = interaction.client.services
-    (wish,) = parse(typed, most=1).wishes
-    chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
-    check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
-    await order.place(
-        interaction,
-        asker,
-        Order(
-            request=await order.requested(interaction, wish, chosen),
-            model=chosen,
-            wish=wish,
-            files=Attached(image=image, mask=mask) if image is not None else None,
-        ),
-    )
+    files = Attached(image=image, mask=mask) if image is not None else None
+
+    async def resolved(wish: Wish) -> Order:
+        """Raises Unmet, InvalidRequest or UserError."""
+        chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
+        check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
+        request = await order.requested(interaction, wish, chosen)
+        return Order(request=request, model=chosen, wish=wish, files=files)
+
+    asked = parse(typed)
+    if asked.needs_confirmation:
+        await permute.ask(interaction, asker, asked.wishes, resolved, files)
+    else:
+        await order.place(interaction, asker, await resolved(asked.wishes[0]))
 
 
 def _filled_in(interaction: Interaction) -> ModelInfo | None:

@@ -9,8 +9,8 @@ from bot.core.asking.refused import TooManyAtOnce, Unmet
 from bot.core.asking.wish import Wish
 from engine.contract import SEEDS
 
-AT_ONCE_MAX = 20
-"""Requests that one prompt may make."""
+AT_ONCE_MAX = 10
+"""Requests that one prompt may make, each of at least one image: one message shows them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
