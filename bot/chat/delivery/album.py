@@ -7,7 +7,7 @@ restart or an edit of unknown outcome, all of it is uploaded again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,20 @@ _Told = tuple[int, JobState, int]
 _Files = Sequence[discord.Attachment | discord.File]
 
 
+class _Gone(Exception):
+    """What the message carried may not be there any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What the message is to be."""
+
+    view: discord.ui.LayoutView
+    files: Mapping[int, _Files]
+    """By the jobs' numbers."""
+    told: frozenset[_Told]
+
+
 @dataclass(slots=True, kw_only=True)
 class Album:
     parts_of: Parts
@@ -37,6 +51,8 @@ class Album:
     """By the jobs' numbers."""
     finished: set[int] = field(default_factory=set[int])
     """Jobs that nothing more is to be told of."""
+    sent_directly: set[int] = field(default_factory=set[int])
+    """Jobs whose pictures went to their person, as far as this process knows."""
     _there: dict[int, _Files] | None = None
     """What the message carries, by the jobs' numbers; None where that is not known."""
     _told: frozenset[_Told] = frozenset()
@@ -61,65 +77,43 @@ class Album:
         return all(part.id in self.finished or part.shown_at is not None for part in parts)
 
     async def show(self, edit: Edit, job: Job, *, room: int) -> None:
-        """Progress, where that changes anything."""
-        await self._write(edit, job, room=room, if_changed=True)
+        """Progress, where that changes anything. Raises what the edit raises."""
+        look = await self._look(job, room, may_fail=None)
+        if look.view.to_components() == self._stands:
+            return
+        try:
+            await self._bring(edit, look)
+        except _Gone:
+            await self._bring(edit, await self._look(job, room, may_fail=None))
 
-    async def write(
-        self, edit: Edit, job: Job, *, room: int, quoting: bool = True, sent_directly: bool = False
-    ) -> int:
+    async def write(self, edit: Edit, job: Job, *, room: int, quoting: bool = True) -> int:
         """The end of this job, and whatever is known of the others; the message's number.
 
         Raises what the edit raises, and for this job's own pictures OSError or ImageTooLarge. `room`: bytes a file may
         have.
         """
-        return await self._write(edit, job, room=room, quoting=quoting, sent_directly=sent_directly)
-
-    async def _write(
-        self,
-        edit: Edit,
-        job: Job,
-        *,
-        room: int,
-        quoting: bool = True,
-        sent_directly: bool = False,
-        if_changed: bool = False,
-    ) -> int:
-        parts = await self.parts_of(job)
-        kept = self._there or {}
-        files = await self._files(parts, kept, job, room, leaving_out=sent_directly)
-        names = {number: [each.filename for each in some] for number, some in files.items()}
-        direct = (job.id,) if sent_directly else ()
-        view = gathered.view(parts, names, self.progress, quoting=quoting, sent_directly=direct)
-        if if_changed and view.to_components() == self._stands:
-            assert job.message_id is not None
-            return job.message_id
-        before, known = self._there, self._told
-        self.forget()
         try:
-            message = await edit(view=view, attachments=[each for some in files.values() for each in some])
-        except discord.HTTPException as error:
-            if error.status == 400 and kept:  # what it was to keep may be gone: then all is brought along
-                return await self._write(
-                    edit, job, room=room, quoting=quoting, sent_directly=sent_directly, if_changed=if_changed
-                )
-            if error.status < 500:  # it was not taken, and all stands as it stood
-                self._there, self._told = before, known
-            raise
-        there = {each.filename: each for each in message.attachments}
-        self._there = {n: [there[name] for name in some if name in there] for n, some in names.items()}
-        self._told = frozenset(
+            return await self._bring(edit, await self._look(job, room, may_fail=job.id, quoting=quoting))
+        except _Gone:
+            return await self._bring(edit, await self._look(job, room, may_fail=job.id, quoting=quoting))
+
+    async def _look(self, job: Job, room: int, *, may_fail: int | None, quoting: bool = True) -> _Look:
+        """What the message is to be now. `may_fail`: the job whose pictures it must have."""
+        parts = await self.parts_of(job)
+        shown = [part for part in parts if _has_pictures(part) and part.id not in self.sent_directly]
+        files = await self._files(shown, may_fail, room)
+        names = {number: [each.filename for each in some] for number, some in files.items()}
+        view = gathered.view(parts, names, self.progress, quoting=quoting, sent_directly=self.sent_directly)
+        told = (
             _told_of(part)
             for part in parts
-            if part.state in gathered.OVER and (names.get(part.id) or not _has_pictures(part))
+            if part.state in gathered.OVER and (part not in shown or part.id in files)
         )
-        self._stands = view.to_components()
-        return message.id
+        return _Look(view=view, files=files, told=frozenset(told))
 
-    async def _files(
-        self, parts: Sequence[Job], kept: dict[int, _Files], job: Job, room: int, *, leaving_out: bool
-    ) -> dict[int, _Files]:
+    async def _files(self, shown: Sequence[Job], may_fail: int | None, room: int) -> dict[int, _Files]:
         """What the message is to carry, by the jobs' numbers: another job's files that can't be read are left out."""
-        shown = [part for part in parts if _has_pictures(part) and not (leaving_out and part.id == job.id)]
+        kept = self._there or {}
         new = sum(len(part.shown_images) for part in shown if part.id not in kept)
         room = min(room, uploads.MESSAGE_BYTES_MAX // max(1, new))
         files: dict[int, _Files] = {}
@@ -130,10 +124,30 @@ class Album:
             try:
                 files[part.id] = await uploads.files_of(part, part.shown_images, file_bytes_max=room)
             except (OSError, uploads.ImageTooLarge) as error:
-                if part.id == job.id:
+                if part.id == may_fail:
                     raise
                 log.warning("part_left_out", job=part.id, error=str(error))
         return files
+
+    async def _bring(self, edit: Edit, look: _Look) -> int:
+        """Raises _Gone where the message may lack what it was to keep: then all is to be brought along."""
+        there, told = self._there, self._told
+        self.forget()
+        try:
+            attachments = [each for some in look.files.values() for each in some]
+            message = await edit(view=look.view, attachments=attachments)
+        except discord.HTTPException as error:
+            if error.status == 400 and there:
+                raise _Gone from error
+            if error.status < 500:  # it was not taken, and all stands as it stood
+                self._there, self._told = there, told
+            raise
+        self._stands, self._told = look.view.to_components(), look.told
+        by_name = {each.filename: each for each in message.attachments}
+        names = {number: [each.filename for each in some] for number, some in look.files.items()}
+        if all(name in by_name for some in names.values() for name in some):
+            self._there = {number: [by_name[name] for name in some] for number, some in names.items()}
+        return message.id
 
 
 def _told_of(job: Job) -> _Told:

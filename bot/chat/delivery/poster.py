@@ -330,7 +330,8 @@ async def _say_end(errand: _Errand, edit: Edit, *, quoting: bool = True) -> int:
 async def _say_sent_directly(errand: _Errand, edit: Edit) -> int:
     job, album = errand.job, errand.album
     if album is not None:
-        return await album.write(edit, job, room=errand.room, sent_directly=True)
+        album.sent_directly.add(job.id)
+        return await album.write(edit, job, room=errand.room)
     return (await edit(view=job_view.sent_directly_view(job), attachments=[])).id
 
 

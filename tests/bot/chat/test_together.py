@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.chat.ids import Verb, button
 from bot.job import Job, JobState
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
@@ -100,7 +101,8 @@ async def test_a_plan_is_drawn_once(world: World) -> None:
     """Two presses at once draw it once; a later one, one by somebody else and a dropped one get a sentence."""
     question = await planned(world, "a cat --repeat 2")
     assert question.message is not None
-    strange = await world.admin.click(question.message, "Draw them")
+    forged = await world.post(button(Verb.DRAW_PLAN, 1), button(Verb.DROP_PLAN, 1))
+    strange = await world.admin.click(forged, "Draw them")
     first, second = await asyncio.gather(
         *(world.alice.click(question.message, "Draw them") for _ in range(2))
     )
@@ -130,10 +132,8 @@ async def test_what_one_message_gathers_can_be_taken_out_told_and_deleted(world:
     await world.restart()
     took = await world.alice.select(message, "easel:1:take:1", "2:1")
     assert took.message is not None
-    assert "Vary (Strong)" in labels(took.message)
+    await world.until(lambda: took.message is not None and "Vary (Strong)" in labels(took.message))
     assert [item.filename for item in took.message.attachments] == [message.attachments[3].filename]
-    wrong = await world.alice.select(message, "easel:1:take:1", "1:1")
-    assert wrong.message is not None
     told = await world.admin.click(message, "Info")
     assert told.ephemeral
     assert "`two birds` image 2, seeds" in told.text
@@ -180,9 +180,7 @@ async def test_one_that_fails_takes_nothing_from_the_others(world: World) -> Non
 
 async def test_limits_count_a_plan_as_one_request(start_world: StartWorld) -> None:
     """One pending request may be several jobs; credits that don't suffice by now store nothing, and the plan stays."""
-    world = await start_world(
-        fake=FakeSettings(load_s=30), limits={"pending": 1, "credits_per_day": 5}
-    )
+    world = await start_world(fake=FakeSettings(load_s=30), limits={"pending": 1, "credits_per_day": 5})
     fits, dear = await planned(world, "{a, b, c} cat"), await planned(world, "{a, b, c} dog")
     yes = await world.alice.click(fits.message, "Draw them")
     assert not yes.ephemeral, yes.text
@@ -247,11 +245,85 @@ async def test_what_discord_loses_is_shown_in_the_end(start_world: StartWorld, l
     world = await start_world(fake=FakeSettings(step_s=0.05))
     question = await planned(world, "a {red, blue} circle")
     if lost == "answer":
-        world.discord.fault("POST", "/callback", status=502, apply=True)
+        world.discord.fail_next("POST", "/callback", status=502, apply=True)
     else:
-        world.discord.fault("PATCH", "/channels/", status=502, apply=True)
+        world.discord.fail_next("PATCH", "/channels/", status=502, apply=True)
     await world.alice.click(question.message, "Draw them")
     await world.until(world.messages)
     (message,) = world.messages()
     await over(world, message, *[JobState.DELIVERED] * 2)
     assert shown_jobs(message) == [1, 2]
+
+
+async def test_pictures_are_uploaded_once_and_a_late_one_wipes_none(start_world: StartWorld) -> None:
+    """Whoever ends while another's edit is under way is shown with it or after it; what stands there is kept, not sent again."""
+    world = await start_world(fake=FakeSettings(step_s=0.03))
+    held = world.discord.hold_next("PATCH", "/channels/")
+    message = await drawn(world, "a {red, green, blue, black} circle")
+    await world.until(lambda: held.request is not None)
+    for number in range(2, 5):
+        await world.reaches(number, JobState.RENDERED)
+    held.release()
+    done = await over(world, message, *[JobState.DELIVERED] * 4)
+    edits = [
+        *world.discord.requests_to("PATCH", "/channels/"),
+        *world.discord.requests_to("PATCH", "/webhooks/"),
+    ]
+
+    assert sorted(name for edit in edits for name in edit.filenames) == sorted(message.shown_files)
+    assert shown_jobs(message) == [1, 2, 3, 4]
+    assert len({job.request.seed for job in done}) == 4
+    assert len(world.discord.requests_to("PATCH", "/channels/")) <= 3
+
+
+async def test_a_message_that_was_deleted_leaves_its_jobs_on_their_own(start_world: StartWorld) -> None:
+    """What is drawn after that gets a message with all its buttons, each once."""
+    world = await start_world(fake=FakeSettings(step_s=0.1))
+    message = await drawn(world, "a {red, green} circle")
+    await world.until(lambda: "step" in message.text)
+    world.discord.delete_message(message)
+    done = [await world.reaches(number, JobState.DELIVERED) for number in (1, 2)]
+    await world.until(lambda: len(world.messages()) == 2)
+
+    assert len({job.message_id for job in done}) == 2
+    assert "Reroll" in labels(world.message(2))
+    await world.alice.click(world.message(2), "Delete")
+    await world.until(lambda: len(world.messages()) == 1)
+    assert (await world.job(1)).deleted_at is None
+    assert await world.store.history.audit() == []
+
+
+async def test_a_channel_that_is_shut_sends_each_to_its_person(start_world: StartWorld) -> None:
+    """In direct messages, as with one job; the gathering message says so by the interaction, as long as that may."""
+    world = await start_world(fake=FakeSettings(step_s=0.02))
+    message = await drawn(world, "a {red, green} circle")
+    world.discord.fail_next("PATCH", "/channels/", status=403, code=50013, times=50)
+    for number in (1, 2):
+        await world.reaches(number, JobState.DELIVERED)
+    await world.until(lambda: "Cancel all" not in labels(message))
+    sent = world.messages(world.discord.dm(world.alice.user))
+
+    assert sorted(m.attachments[0].filename.split("-")[1] for m in sent) == ["1", "2"]
+    assert message.text.count("went to a direct message") == 2
+    assert not message.attachments
+    assert await world.store.history.audit() == []
+
+
+async def test_what_a_blocked_person_had_waiting_is_withdrawn_together(start_world: StartWorld) -> None:
+    """Each is refunded, and the message says so."""
+    world = await start_world(fake=FakeSettings(load_s=30))
+    message = await drawn(world, "a {red, green} circle")
+    await world.admin.slash(world.channel, "limits set", member=world.alice, credits=0)
+    done = await over(world, message, *[JobState.CANCELLED] * 2)
+    assert [job.charged for job in done] == [0, 0]
+    assert message.text.count("Cancelled by a moderator, not charged.") == 2
+
+
+async def test_image_info_reads_the_pictures_of_a_gathering_message(world: World) -> None:
+    """It is no single job's: the files themselves are read, and tell the settings of each."""
+    message = await drawn(world, "{a cat, a dog}")
+    await over(world, message, *[JobState.DELIVERED] * 2)
+    told = await world.admin.menu(message, "Image info")
+    assert told.message is not None
+    await world.until(lambda: told.message is not None and "a dog" in told.message.text)
+    assert "a cat" in told.message.text
