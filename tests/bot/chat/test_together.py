@@ -239,6 +239,18 @@ async def test_an_attached_picture_is_fetched_once_for_all(world: World) -> None
     assert shown_jobs(answer.message) == [1, 2]
 
 
+async def test_an_answer_that_discord_refuses_costs_nothing(world: World) -> None:
+    """Nobody was told of any of them: all are taken back, and nothing is shown."""
+    question = await planned(world, "a {red, blue} circle")
+    world.discord.fail_next("POST", "/callback", status=404, code=10062)
+    assert question.message is not None
+    await world.discord.send_click(world.alice.user, question.message, "Draw them")
+    done = [await world.reaches(number, JobState.CANCELLED) for number in (1, 2)]
+    assert [job.charged for job in done] == [0, 0]
+    assert world.messages() == []
+    assert await world.store.history.audit() == []
+
+
 @pytest.mark.parametrize("lost", ["answer", "pictures"])
 async def test_what_discord_loses_is_shown_in_the_end(start_world: StartWorld, lost: str) -> None:
     """An answer whose reply was lost is found for every job; a reply lost with the pictures repeats them all, once."""
