@@ -245,7 +245,23 @@ class Plan:
     requests: tuple[Planned, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Somebody's right to post the one copy of a picture in a gallery; what came of it is not known yet."""
+
+    job_id: int
+    image: int | None
+    """Counted from 0; None for all of it."""
+    guild_id: int
+    channel_id: int
+    user_id: int
+    claimed_at: float
+    tries: int
+    """The first is 1; before a later one it may stand there already."""
+
+
 PROMPT_HERE = "{prompt}"
+STYLE_NAME_CHARS_MAX, STYLE_TEXT_CHARS_MAX = 40, 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +271,15 @@ class Style:
     name: str
     prompt: str
     negative_prompt: str = ""
+
+    @property
+    def is_named(self) -> bool:
+        return 1 <= len(self.name) <= STYLE_NAME_CHARS_MAX and self.name.isprintable()
+
+    @property
+    def says_something(self) -> bool:
+        texts = self.prompt, self.negative_prompt
+        return any(texts) and max(map(len, texts)) <= STYLE_TEXT_CHARS_MAX
 
     def applied(self, prompt: str) -> str:
         if PROMPT_HERE in self.prompt:

@@ -24,6 +24,7 @@ from bot.core.asking.wildcards import Wildcards
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
+from bot.job import Style
 from bot.store import Store
 from bot.texts import for_operator
 from bot.texts.language import ENGLISH
@@ -58,6 +59,12 @@ class Services:
     clock: Clock
     intake: Intake
     wildcards: Wildcards
+    own_styles: tuple[Style, ...]
+    """Those of whoever runs the bot."""
+
+    async def styles(self, guild_id: int) -> tuple[Style, ...]:
+        """What may be named in a server: its own first."""
+        return (*await self.store.taste.styles(guild_id), *self.own_styles)
 
 
 class EaselClient(discord.Client):

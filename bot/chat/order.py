@@ -25,11 +25,13 @@ from bot.chat.errors import BLOCKED_BY_AUTOMOD, LOST, UserError, is_blocked
 from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
+from bot.core.asking import styles
 from bot.core.asking.refused import Blocked, Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import Action, Asker, Job, Origin
-from bot.texts import problems
+from bot.store.taste import ON, SPOILER, Scope
+from bot.texts import allowances, problems
 from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
@@ -44,6 +46,15 @@ def asker_of(interaction: Interaction) -> Asker:
     return Asker(
         user_id=user.id, guild_id=interaction.guild_id, role_ids=tuple(role.id for role in user.roles)
     )
+
+
+def managed(interaction: Interaction) -> int:
+    """The id of the guild, for who may manage it: `default_permissions` is only a hint to Discord. Raises UserError."""
+    if interaction.guild_id is None:
+        raise UserError(problems.only_in_servers)
+    if not interaction.permissions.manage_guild:
+        raise UserError(allowances.not_an_admin)
+    return interaction.guild_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +106,40 @@ def _is_shut_out(interaction: Interaction) -> bool:
     return not is_in and not interaction.app_permissions.manage_threads
 
 
+async def preferred(interaction: Interaction, wish: Wish) -> Wish:
+    """What was left out as the channel, else its person, has it."""
+    services, taste = interaction.client.services, interaction.client.services.store.taste
+    places = [(Scope.CHANNEL, place) for place in _places(interaction)]
+    chosen = [
+        await taste.of(scope, number) for scope, number in (*places, (Scope.PERSON, interaction.user.id))
+    ]
+    return styles.preferred(wish, chosen, (model.id for model in services.catalogue.models))
+
+
+async def wants_spoilers(interaction: Interaction) -> bool:
+    """Whether pictures are covered where this was asked for, until somebody looks."""
+    taste = interaction.client.services.store.taste
+    set_here = [(await taste.of(Scope.CHANNEL, place)).get(SPOILER) for place in _places(interaction)]
+    return next((value == ON for value in set_here if value is not None), False)
+
+
+def _places(interaction: Interaction) -> list[int]:
+    """The channel, and where it is a thread, what that belongs to."""
+    here = interaction.channel
+    around = here.parent_id if isinstance(here, discord.Thread) else None
+    return [place for place in (interaction.channel_id, around) if place is not None]
+
+
 async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> GenerationRequest:
-    """What this model is to draw: by a seed of its own where the wish has none, with words in the place of wildcards.
+    """What this model is to draw: in the style that is named, by a seed of its own where the wish has none, with words in
+    the place of wildcards.
 
     Raises InvalidRequest or Unmet. The wish stays as typed.
     """
+    services = interaction.client.services
     seed = wish.seed_or(secrets.randbelow(SEEDS))
-    filled = await interaction.client.services.wildcards.fill(wish, seed=seed)
+    known = await services.styles(interaction.guild_id or 0) if wish.style is not None else ()
+    filled = await services.wildcards.fill(styles.styled(wish, known), seed=seed)
     return resolve(filled, model, seed=seed)
 
 
@@ -118,7 +156,7 @@ async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
     job = await services.admission.admit(
         request,
         asker=asker,
-        origin=origin_of(interaction),
+        origin=origin_of(interaction, spoiler=await wants_spoilers(interaction)),
         model=order.model,
         action=order.action,
         parent_id=order.parent_id,
@@ -206,7 +244,7 @@ async def _defer(interaction: Interaction) -> bool:
     return True
 
 
-def origin_of(interaction: Interaction) -> Origin:
+def origin_of(interaction: Interaction, *, spoiler: bool) -> Origin:
     assert interaction.channel_id is not None
     return Origin(
         interaction_id=interaction.id,
@@ -214,4 +252,5 @@ def origin_of(interaction: Interaction) -> Origin:
         token=interaction.token,
         channel_id=interaction.channel_id,
         locale=str(interaction.locale.value),
+        spoiler=spoiler,
     )

@@ -26,9 +26,11 @@ OnJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
 OnForm = Callable[[Interaction, Job, int | None, Mapping[str, Any]], Awaitable[None]]
 """The same, and what was filled in: a text, or the chosen values, by the ids of the fields."""
 OnNumber = Callable[[Interaction, int], Awaitable[None]]
-"""(interaction, a number that is no job's)."""
-OnPage = Callable[[Interaction, int], Awaitable[None]]
-"""(interaction, how many entries come before the page)."""
+"""(interaction, the number in its id, which is no job's)."""
+OnNumberForm = Callable[[Interaction, int, Mapping[str, Any]], Awaitable[None]]
+"""(interaction, the number in its id, what was filled in)."""
+OnPage = Callable[[Interaction, OfPage], Awaitable[None]]
+"""(interaction, which page of what)."""
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 
 
@@ -43,7 +45,9 @@ class Feature:
     forms: Mapping[str, OnForm] = field(default_factory=dict[str, OnForm])
     """What filled-in forms about a job do, by the verbs of theirs."""
     numbers: Mapping[str, OnNumber] = field(default_factory=dict[str, OnNumber])
-    """What buttons do whose ids have another number than a job's, by the verbs of their ids."""
+    """What buttons do about something else than a job."""
+    forms_of_number: Mapping[str, OnNumberForm] = field(default_factory=dict[str, OnNumberForm])
+    """Forms about something else than a job."""
     pages: Mapping[str, OnPage] = field(default_factory=dict[str, OnPage])
     """Lists that can be leafed through."""
 
@@ -62,6 +66,7 @@ class Router(app_commands.CommandTree[EaselClient]):
         self._presses: dict[str, OnJob] = {}
         self._forms: dict[str, OnForm] = {}
         self._numbers: dict[str, OnNumber] = {}
+        self._number_forms: dict[str, OnNumberForm] = {}
         self._pages: dict[str, OnPage] = {}
         for feature in features:
             for command in feature.commands:
@@ -69,6 +74,7 @@ class Router(app_commands.CommandTree[EaselClient]):
             self._presses |= feature.presses
             self._forms |= feature.forms
             self._numbers |= feature.numbers
+            self._number_forms |= feature.forms_of_number
             self._pages |= feature.pages
         client.event(self.on_interaction)
 
@@ -92,6 +98,8 @@ class Router(app_commands.CommandTree[EaselClient]):
         if isinstance(read, OfJob) and read.verb == Verb.MORE:  # what was chosen is pressed
             read = replace(read, verb=chosen(interaction) or Verb.MORE)
         match read:
+            case OfJob(verb=verb, job=number) if is_form and verb in self._number_forms:
+                await self._number_forms[verb](interaction, number, _filled_in(interaction))
             case OfJob(verb=verb, job=number, image=image) if is_form and verb in self._forms:
                 job = await _job_here(interaction, number)
                 await self._forms[verb](interaction, job, image, _filled_in(interaction))
@@ -99,8 +107,8 @@ class Router(app_commands.CommandTree[EaselClient]):
                 await self._presses[verb](interaction, await _job_here(interaction, number), image)
             case OfJob(verb=verb, job=number) if not is_form and verb in self._numbers:
                 await self._numbers[verb](interaction, number)
-            case OfPage(pages=pages, offset=offset) if not is_form and pages in self._pages:
-                await self._pages[pages](interaction, offset)
+            case OfPage(pages=pages) as place if not is_form and pages in self._pages:
+                await self._pages[pages](interaction, place)
             case _:
                 raise UserError(problems.newer_form if is_form else problems.newer_button)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -38,17 +38,19 @@ Fetch = Callable[[str, int], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """What a person attached to /imagine, to be fetched."""
+    """What a person attached to a command, to be fetched."""
 
-    image: discord.Attachment
+    image: discord.Attachment | None = None
     mask: discord.Attachment | None = None
+    references: tuple[discord.Attachment, ...] = ()
+    """To edit."""
 
 
 def told_of(file: discord.Attachment | None) -> Picture | None:
     """What Discord's words tell of it."""
     if file is None:
         return None
-    return Picture(name=file.filename, size=_size_of(file))
+    return Picture(name=file.filename, size=size_of(file))
 
 
 def check_files(
@@ -71,11 +73,11 @@ def check_files(
         if wish.strength is not None:
             raise UserError(problems.strength_needs_image)
         return
-    _check(image, max_mb)
+    check_picture(image, max_mb)
     if mask is not None:
-        _check(mask, max_mb, is_mask=True)
-        if _size_of(mask) != _size_of(image):
-            raise UserError(problems.unlike(_size_of(mask), _size_of(image)))
+        check_picture(mask, max_mb, is_mask=True)
+        if size_of(mask) != size_of(image):
+            raise UserError(problems.unlike(size_of(mask), size_of(image)))
 
 
 def is_picture(file: discord.Attachment) -> bool:
@@ -83,14 +85,15 @@ def is_picture(file: discord.Attachment) -> bool:
     return (file.content_type or "").partition(";")[0].strip().lower() in KINDS
 
 
-def _check(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
+def check_picture(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
+    """Raises UserError for what is no picture, or too large."""
     if not is_picture(file):
         raise UserError(problems.wrong_kind(is_mask=is_mask))
     if file.size > max_mb << 20:
         raise _too_large(max_mb << 20)
 
 
-def _size_of(file: discord.Attachment) -> tuple[int, int] | None:
+def size_of(file: discord.Attachment) -> tuple[int, int] | None:
     """(width, height); None where Discord can't tell."""
     return (file.width, file.height) if file.width and file.height else None
 
@@ -130,12 +133,14 @@ class Intake:
 
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""
-        image, mask = await self.fetched(files)
-        return replace(request, image=image, mask=mask)
+        (completed,) = await self.complete_all([request], files)
+        return completed
 
-    async def fetched(self, files: Attached) -> tuple[str, str | None]:
-        """The digests of image and mask, which are durably kept; raises UserError, and then keeps none."""
-        wanted = [files.image, *([files.mask] if files.mask is not None else [])]
+    async def complete_all(
+        self, requests: Sequence[GenerationRequest], files: Attached
+    ) -> list[GenerationRequest]:
+        """The same for several that start from the same files, fetched once."""
+        wanted = [*filter(None, (files.image, files.mask)), *files.references]
         async with self._turns:
             fetched = [await self._fetch(file.url, self._bytes_max) for file in wanted]
             try:
@@ -144,7 +149,11 @@ class Intake:
                 log.error("input_not_kept", error=str(error))
                 raise UserError(problems.not_kept) from error
         reach(Failpoint.KEPT)
-        return digests[0], digests[1] if len(digests) > 1 else None
+        given = iter(digests)
+        image = None if files.image is None else next(given)
+        mask = None if files.mask is None else next(given)
+        references = tuple(given)
+        return [replace(request, image=image, mask=mask, references=references) for request in requests]
 
 
 def from_discord(client: discord.Client) -> Fetch:

@@ -12,6 +12,8 @@ from bot.chat.client import EaselClient
 from bot.chat.features import (
     edit,
     ending,
+    favourites,
+    from_message,
     history,
     imagine,
     info,
@@ -23,6 +25,8 @@ from bot.chat.features import (
     remix,
     reroll,
     show,
+    style,
+    taste,
     upscale,
     vary,
 )
@@ -46,10 +50,14 @@ FEATURES = (
     ending,
     info,
     menus,
+    from_message,
     quota,
     history,
+    favourites,
     queue,
     limits,
+    style,
+    taste,
 )
 
 

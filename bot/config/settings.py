@@ -229,6 +229,10 @@ class PostingSection(Section):
     metadata: Told = "full"
 
 
+class StylesSection(Section):
+    file: Path | None = Field(default=None, strict=False, description="the path of a file")
+
+
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
@@ -251,6 +255,7 @@ class Settings(Section):
     progress: ProgressSection = ProgressSection()
     preview: PreviewSection = PreviewSection()
     posting: PostingSection = PostingSection()
+    styles: StylesSection = StylesSection()
     log: LogSection = LogSection()
 
     @property
@@ -283,6 +288,11 @@ class Settings(Section):
     def wildcards_dir(self) -> Path:
         """Lists of words for prompts: `NAME.txt` is `__NAME__`."""
         return self.wildcards.dir or self.data_dir / "wildcards"
+
+    @property
+    def styles_file(self) -> Path:
+        """Templates for prompts that are offered everywhere."""
+        return self.styles.file or self.data_dir / "styles.toml"
 
     @property
     def spool(self) -> Path:

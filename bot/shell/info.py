@@ -197,7 +197,11 @@ def _told(found: PictureInfo) -> Iterator[str]:
         yield f"Seed: {facts.seed}"
     if facts.loras:
         yield f"LoRA: {facts.loras}"
-    if facts.has_image:
+    if facts.is_tiled:
+        yield "Seamless: its edges meet"
+    if facts.references:
+        yield f"Edited by these words from {facts.references} image{'s' * (facts.references > 1)}"
+    elif facts.has_image:
         yield _start(facts)
     yield from found.notes
     yield f"Made by: Easel {found.version}"
@@ -259,7 +263,8 @@ def _start(facts: RequestFacts) -> str:
 
 def _files(request: GenerationRequest) -> Iterator[str]:
     """What has to take the place of the names in the command: a picture does not hold what it started from."""
-    for name, digest in (("IMAGE", request.image), ("MASK", request.mask)):
+    references = ((f"REFERENCE{number}", digest) for number, digest in enumerate(request.references, 1))
+    for name, digest in (("IMAGE", request.image), ("MASK", request.mask), *references):
         if digest is not None:
             yield f"({name} stands for the file with the SHA-256 {digest}.)"
 
@@ -273,7 +278,7 @@ def _names_its_model(request: GenerationRequest) -> bool:
 def command(request: GenerationRequest) -> str:
     """What draws this request again when pasted into a shell, unless `uncopied` says why not.
 
-    A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
+    A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE, MASK and REFERENCE1.
     """
     facts = RequestFacts.of(request)
     words = ["easel", "imagine"]
@@ -302,6 +307,9 @@ def _drawing(request: GenerationRequest, facts: RequestFacts) -> Iterator[str]:
     yield from (f"--lora={lora}" for lora in request.loras)
     if facts.images > 1:
         yield f"--images={facts.images}"
+    if facts.is_tiled:
+        yield "--tile"
+    yield from (f"--reference=REFERENCE{number}" for number in range(1, facts.references + 1))
     if facts.has_image:
         yield "--image=IMAGE"
         yield f"--strength={facts.strength!r}"

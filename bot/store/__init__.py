@@ -9,6 +9,7 @@ from typing import Self
 from bot.store.backup import back_up
 from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
+from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.plans import Plans
@@ -26,6 +27,7 @@ class Store:
     copies: Copies
     taste: Taste
     plans: Plans
+    favourites: Favourites
 
     @classmethod
     async def open(
@@ -44,6 +46,7 @@ class Store:
             copies=Copies(database),
             taste=Taste(database),
             plans=Plans(database),
+            favourites=Favourites(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -28,6 +28,8 @@ SHOW_OPTIONS = {"number": noted("Its number, from /history or 📋 Info; your ne
 EDIT = noted("Change a picture with words")
 EDIT_OPTIONS = {
     "image": noted("Picture to change"),
+    "image2": noted("A second one, for models that take several"),
+    "image3": noted("A third one"),
     "words": noted(
         "What to change; where no model follows instructions, the whole picture as it is to become"
     ),
@@ -35,11 +37,41 @@ EDIT_OPTIONS = {
     "seed": noted("The same seed draws the same picture; -1 or nothing is random"),
     "model": noted("Which model draws"),
 }
+STYLE = noted("Templates for prompts, by name")
+STYLE_LIST = noted("Show the styles of this server")
+STYLE_PREVIEW = noted("Show what a style makes of your words")
+STYLE_PREVIEW_OPTIONS = {
+    "name": noted("Which style"),
+    "prompt": noted("Words to try it with"),
+}
+STYLE_ADD = noted("Add a style to this server (admins)")
+STYLE_ADD_OPTIONS = {
+    "name": noted("Its name, as people type it after --style"),
+    "prompt": noted("What it adds; {prompt} is where people's words go"),
+    "negative_prompt": noted("What it keeps out of the picture"),
+}
+STYLE_REMOVE = noted("Remove a style of this server (admins)")
+STYLE_REMOVE_OPTIONS = {"name": noted("Which style")}
+SETTINGS = noted("How your pictures are made where you say nothing; alone: show it")
+SETTINGS_OPTIONS = {
+    "model": noted("Which model draws"),
+    "aspect": noted("Shape of the picture"),
+    "quality": noted("How much work goes into it"),
+    "images": noted("How many pictures"),
+    "style": noted("Which style"),
+    "reset": noted("Forget all of it first"),
+}
+CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
+CHANNEL_OPTIONS = {**SETTINGS_OPTIONS, "spoiler": noted("Cover pictures until somebody looks")}
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
-HISTORY = noted("Your images, newest first")
+HISTORY = noted("Images of the past, newest first: yours, your favourites, or by words")
 
 IMAGE_INFO = noted("Image info")
+USE_SETTINGS = noted("Use these settings")
+VARY = noted("Vary")
+UPSCALE = noted("Upscale")
+EDIT_WITH_WORDS = noted("Edit with words")
 USE_SETTINGS = noted("Use these settings")
 """Entries of a message's menu: an app has at most five, by discord.py 2.7.1 (fifteen, by Discord itself)."""
 

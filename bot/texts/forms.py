@@ -6,6 +6,8 @@ from bot.texts.language import fixed
 
 remix = fixed("Remix")
 prompt = fixed("Prompt")
+settings = fixed("Use these settings")
+prompt_and_flags = fixed("Prompt and settings")
 negative = fixed("What to keep out")
 size = fixed("Size or aspect, such as 512x768 or 3:2")
 model = fixed("Model")

@@ -78,10 +78,27 @@ def wrong_kind(*, is_mask: bool) -> Say:
     return _mask_kind if is_mask else _image_kind
 
 
-def draws_from_words_alone(title: str) -> Say:
+message_gone = fixed("I can't read that message any more: attach its picture to /edit instead.")
+which_picture = fixed(
+    "This message shows several pictures: press U and a number under it, then choose here again."
+)
+
+
+def varies_nothing(title: str) -> Say:
     return lambda to: to.gettext(
-        "{model} draws from words alone and can't start from a picture: press 🔄 Reroll instead.", model=title
+        "{model} can't start from a picture, so it varies none: press 🔄 Reroll or 🖌️ Edit instead.",
+        model=title,
     )
+
+
+def follows_instructions(title: str) -> Say:
+    return lambda to: to.gettext(
+        "{model} follows your words as they are: leave out the strength.", model=title
+    )
+
+
+def one_image_only(title: str) -> Say:
+    return lambda to: to.gettext("{model} starts from one image: attach no other.", model=title)
 
 
 def unlike(mask: tuple[int, int] | None, image: tuple[int, int] | None) -> Say:

@@ -11,6 +11,7 @@ from bot.core.asking.refused import (
     LineFull,
     NoSizeOfModel,
     NoSuchModel,
+    NoSuchStyle,
     OneOfSeveral,
     PlanGone,
     PressedBefore,
@@ -36,6 +37,7 @@ from bot.texts.amounts import credit, moment
 from bot.texts.flags import prompt_problem
 from bot.texts.held_up import paused
 from bot.texts.language import Language
+from bot.texts.tastes import no_such_style
 from engine.contract import choice_of
 
 NAME_SHOWN = 60
@@ -72,7 +74,14 @@ def refusal(refused: Refused, to: Language) -> str:
             return to.gettext("This request is already on its way.")
         case PressedBefore():
             return to.gettext("You already pressed this button: that image is still being made.")
-        case NoSuchModel() | SizeAndAspect() | ShapeIsKept() | ShapeUnknown() | QualityAndSteps():
+        case (
+            NoSuchModel()
+            | NoSuchStyle()
+            | SizeAndAspect()
+            | ShapeIsKept()
+            | ShapeUnknown()
+            | QualityAndSteps()
+        ):
             return _of_the_wish(refused, to)
         case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
             return _for_now(refused, to)
@@ -102,7 +111,8 @@ def of_one(prompt: str, sentence: str, to: Language) -> str:
 
 
 def _of_the_wish(
-    refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnknown | QualityAndSteps, to: Language
+    refused: NoSuchModel | NoSuchStyle | SizeAndAspect | ShapeIsKept | ShapeUnknown | QualityAndSteps,
+    to: Language,
 ) -> str:
     match refused:
         case NoSuchModel(name=name, offered=offered):
@@ -111,6 +121,8 @@ def _of_the_wish(
                 name=name[:NAME_SHOWN],
                 offered=choice_of(name, offered),
             )
+        case NoSuchStyle(name=name, offered=offered):
+            return no_such_style(name, offered, to)
         case SizeAndAspect():
             return to.gettext("Give either a size or an aspect, not both.")
         case ShapeIsKept():

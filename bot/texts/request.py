@@ -35,12 +35,16 @@ class RequestFacts:
     """As an option takes them; empty where there are none."""
     has_image: bool
     has_mask: bool
+    references: int
+    """How many images are edited."""
     strength: float | None
     """How much of the image is drawn anew."""
     upscale: int | None
     """How many times as large it is made; its size follows from that."""
     is_plain: bool
     """Enlarged by arithmetic alone."""
+    is_tiled: bool
+    """Its edges meet."""
 
     @classmethod
     def of(cls, request: GenerationRequest) -> Self:
@@ -60,9 +64,11 @@ class RequestFacts:
             loras=", ".join(map(str, request.loras)),
             has_image=request.image is not None,
             has_mask=request.mask is not None,
+            references=len(request.references),
             strength=request.strength if is_drawn else None,
             upscale=request.upscale if request.upscale > 1 else None,
             is_plain=request.is_plain,
+            is_tiled=request.tile and is_drawn,
         )
 
 
@@ -89,7 +95,7 @@ def shared_settings(jobs: Sequence[Job], to: Language, *, shown: Shown) -> str:
 
 def _settings(job: Job, to: Language, shown: Shown) -> list[str]:
     facts = RequestFacts.of(job.request)
-    parts = [*_drawing(facts, to), start(facts, to), shown(facts.loras), shown(facts.model)]
+    parts = [*_drawing(facts, to), start(facts, to), tiled(facts, to), shown(facts.loras), shown(facts.model)]
     return [part for part in parts if part]
 
 
@@ -108,6 +114,9 @@ def _drawing(facts: RequestFacts, to: Language) -> Iterator[str]:
 
 def start(facts: RequestFacts, to: Language) -> str:
     """What a picture was made from besides words; empty where nothing."""
+    if facts.references:
+        count = facts.references
+        return to.ngettext("edited from {count} image", "edited from {count} images", count)
     times, at = facts.upscale, "" if facts.strength is None else f"{facts.strength:g}"
     if times is not None and facts.is_plain:
         return to.gettext("upscaled {times}× with Lanczos", times=times)
@@ -118,6 +127,11 @@ def start(facts: RequestFacts, to: Language) -> str:
     if at and facts.has_mask:
         return to.gettext("within a mask of an image at {strength}", strength=at)
     return to.gettext("from an image at {strength}", strength=at) if at else ""
+
+
+def tiled(facts: RequestFacts, to: Language) -> str:
+    """Empty where its edges do not meet."""
+    return to.gettext("tiled") if facts.is_tiled else ""
 
 
 def withheld(job: Job, to: Language) -> str:
@@ -206,7 +220,13 @@ def number(job: Job, to: Language) -> str:
 
 def files_to_attach(facts: RequestFacts, to: Language) -> Iterator[str]:
     """A line for what a command can't carry, if it is to carry anything."""
-    if facts.has_mask:
+    if facts.references:
+        yield to.ngettext(
+            "Attach the same image to the command.",
+            "Attach the same {count} images to the command, in their order.",
+            facts.references,
+        )
+    elif facts.has_mask:
         yield to.gettext("Attach the same image and mask to the command.")
     elif facts.has_image:
         yield to.gettext("Attach the same image to the command.")
@@ -238,7 +258,12 @@ class WeightTooLong:
     """That of a LoRA has more digits than the option takes."""
 
 
-Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesEdited:
+    """/imagine takes no images for that."""
+
+
+Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong | ImagesEdited
 """Why the command would draw another picture after it was copied."""
 
 
@@ -258,13 +283,11 @@ def _reason(why: Uncopied, to: Language) -> str:
             return how
         case WeightTooLong():
             return to.gettext("the weight of a LoRA has more digits than the option takes")
+        case ImagesEdited():
+            return to.gettext("/imagine has no option for images to edit")
 
 
 # ------------------------------------------------------------------ /history
-
-
-def page(first: int, last: int, total: int, to: Language) -> str:
-    return to.gettext("**Your images** {first}–{last} of {total}", first=first, last=last, total=total)
 
 
 def unpaid(prompt: str, job: Job, price: int, to: Language) -> str:

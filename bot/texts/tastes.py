@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.texts.language import Language, fixed
 from engine.contract import choice_of
 
 NAME_SHOWN = 60
 
+example = fixed("a red fox")
+bad_name = fixed("A style needs a name of 1 to 40 characters on one line: give it another one.")
+says_nothing = fixed("A style needs a prompt or something to keep out: fill one in.")
 no_styles = fixed("There are no styles here yet: an admin adds one with /style add.")
 
 
@@ -18,10 +21,6 @@ def preview(name: str, prompt: str, against: str, command: str, to: Language) ->
         lines.append(to.gettext("It keeps out: {words}", words=against))
     lines.append(to.gettext("Ask with {command}", command=command))
     return "\n".join(lines)
-
-
-def bad_style(reason: str, to: Language) -> str:
-    return to.gettext("{reason}.", reason=reason[0].upper() + reason[1:])
 
 
 def style_there(name: str, to: Language) -> str:
@@ -56,3 +55,46 @@ def no_such_style_here(name: str, to: Language) -> str:
 
 def style_removed(name: str, to: Language) -> str:
     return to.gettext("The style “{name}” is gone.", name=name[:NAME_SHOWN])
+
+
+# ------------------------------------------------------------------ defaults
+
+
+def _setting(name: str, value: str, to: Language) -> str:
+    match name:
+        case "model":
+            return to.gettext("model {value}", value=value)
+        case "aspect":
+            return to.gettext("aspect {value}", value=value)
+        case "quality":
+            return to.gettext("quality {value}", value=value)
+        case "images":
+            return to.gettext("images {value}", value=value)
+        case "style":
+            return to.gettext("style {value}", value=value)
+        case "spoiler":
+            return to.gettext("spoilers {value}", value=value)
+        case _:
+            return f"{name} {value}"
+
+
+def of_person(values: Mapping[str, str], to: Language) -> str:
+    if not values:
+        return to.gettext(
+            "You prefer nothing yet: name a model, an aspect, a quality, a number of images or a style."
+        )
+    return to.gettext(
+        "Where you and the channel say nothing, your pictures have: {settings}.", settings=_told(values, to)
+    )
+
+
+def of_channel(values: Mapping[str, str], to: Language) -> str:
+    if not values:
+        return to.gettext("This channel prefers nothing.")
+    return to.gettext(
+        "Where nobody says anything, pictures in this channel have: {settings}.", settings=_told(values, to)
+    )
+
+
+def _told(values: Mapping[str, str], to: Language) -> str:
+    return ", ".join(_setting(name, f"**{value}**", to) for name, value in sorted(values.items()))

@@ -167,7 +167,7 @@ class Worker:
         except InvalidRequest as error:
             self._emit(Failed(job_id=submit.job_id, attempt=submit.attempt, reason=str(error)))
             return
-        if request.image is not None:
+        if request.inputs:
             job.inputs = self._finishing.read(request)
         self._jobs[job.key] = job
         for index in range(request.images):

@@ -106,6 +106,8 @@ def parameters(request: GenerationRequest) -> str:
         "Size": request.size,
         "Model": request.model,
         **_start(request),
+        **({"Reference images": len(request.references)} if request.references else {}),
+        **({"Tiling": True} if request.tile else {}),
         "Version": f"Easel {easel_version()}",
     }
     negative = f"\n{_NEGATIVE} {request.negative_prompt}" if request.negative_prompt else ""
@@ -197,7 +199,7 @@ def _read_own(text: str, shown: PictureInfo | None) -> PictureInfo | None:
         return None
 
 
-_KINDS: Mapping[type, set[type]] = {str: {str}, int: {int}, float: {int, float}}
+_KINDS: Mapping[type, set[type]] = {str: {str}, int: {int}, bool: {bool}, float: {int, float}}
 """What JSON makes of a number or text; True is none."""
 
 
@@ -206,6 +208,7 @@ def _typed(request: GenerationRequest) -> GenerationRequest:
     for names, kind in (
         (("prompt", "negative_prompt", "sampler", "model"), str),
         (("width", "height", "steps", "seed", "images", "upscale"), int),
+        (("tile",), bool),
         (("guidance_scale", *(() if request.strength is None else ("strength",))), float),
     ):
         for name in names:

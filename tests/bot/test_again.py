@@ -99,6 +99,8 @@ KINDS: list[dict[str, Any]] = [
     {"image": DIGEST, "strength": 0.1 + 0.2 + 0.3},
     {"image": DIGEST, "mask": MASK_DIGEST, "strength": 1.0},
     {"image": DIGEST, "strength": 0.2, "upscale": 2, "width": 256, "height": 192},
+    {"tile": True},
+    {"references": (DIGEST, MASK_DIGEST)},
     {"image": DIGEST, "strength": 1.0, "upscale": 2, "width": 256, "height": 192, "sampler": "Model's own"},
 ]
 
@@ -134,6 +136,8 @@ def offered(request: GenerationRequest) -> ModelInfo:
         id=request.model,
         title="Model",
         takes_images=True,
+        takes_tiling=True,
+        references_max=2,
         loras=tuple(LORAS),
         scale=4 if is_upscaler else 1,
         samplers=(request.sampler,),
@@ -161,8 +165,8 @@ def typed(
     """What our own command line makes of the words that a shell makes of a command."""
     words = shlex.split(command)
     assert words[:2] == ["easel", "imagine"]
-    (tmp_path / "IMAGE").write_bytes(IMAGE)
-    (tmp_path / "MASK").write_bytes(MASK)
+    for name, data in (("IMAGE", IMAGE), ("MASK", MASK), ("REFERENCE1", IMAGE), ("REFERENCE2", MASK)):
+        (tmp_path / name).write_bytes(data)
     (tmp_path / "MODEL").mkdir(exist_ok=True)
     seen: list[tuple[Settings, CommandLine]] = []
     with patch.context() as patched:
@@ -315,6 +319,8 @@ def test_the_chats_command_keeps_every_character(prompt: str) -> None:
         ({"prompt": "a <lora:b:much>"}, "its prompt would be read as one with the tag of a LoRA."),
         ({"negative_prompt": "a <lora:b:1>"}, "its negative prompt would be read as one with a tag."),
         ({"prompt": "a <lora:b:1>"}, "its prompt would be read as one with the tag of a LoRA."),
+        ({"tile": True, "prompt": "a "}, "every character of its prompt."),
+        ({"references": (DIGEST,)}, "/imagine has no option for images to edit."),
         ({"loras": (Lora(name="b", weight=0.12345678),)}, "the weight of a LoRA has more digits"),
     ],
 )

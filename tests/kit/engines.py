@@ -302,9 +302,9 @@ _begun: dict[tuple[Any, ...], decoding.Inputs] = {}
 
 def begun(folder: Path, request: GenerationRequest) -> decoding.Inputs | None:
     """As `engine.pictures.decoding` has it; the same files are decoded once."""
-    if request.image is None:
+    if not request.inputs:
         return None
-    asked = (request.image, request.mask, request.width, request.height, request.is_seedless)
+    asked = (request.inputs, request.width, request.height, request.is_seedless)
     if asked not in _begun:
         found = _decode(folder, request)
         assert found is not None

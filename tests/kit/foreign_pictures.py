@@ -24,12 +24,12 @@ def png(**texts: str) -> bytes:
     return named_png(dict(texts))
 
 
-def named_png(texts: dict[str, str]) -> bytes:
+def named_png(texts: dict[str, str], side: int = 8) -> bytes:
     chunks = PngImagePlugin.PngInfo()
     for key, text in texts.items():
         chunks.add_text(key, text)
     buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=chunks)
+    Image.new("RGB", (side, side)).save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
 
 

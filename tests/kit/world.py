@@ -50,6 +50,7 @@ from workshop.rehearsal.loopback.driver import (
 from workshop.rehearsal.loopback.world import walk
 
 WITHIN_S = 20.0
+GALLERY = 12
 POLL_S = 0.02
 
 
@@ -74,9 +75,9 @@ class Person:
     def id(self) -> int:
         return self.user.id
 
-    async def slash(self, channel: Channel, name: str, **options: Any) -> Answer:
+    async def slash(self, channel: Channel, command: str, /, **options: Any) -> Answer:
         """Types a command; an attachment is (file name, bytes), a person may stand for their account."""
-        return await self.discord.slash(self.user, channel, name, **_plain(options))
+        return await self.discord.slash(self.user, channel, command, **_plain(options))
 
     async def autocomplete(self, channel: Channel, name: str, focus: str, typed: str, **options: Any) -> Any:
         """The choices for the option `focus` with `typed` in it."""
@@ -296,6 +297,11 @@ class World:
         """What is offered in the menu with this id."""
         (found,) = (part for part in walk(message.components) if part.get("custom_id") == menu)
         return found["options"]
+
+    def spoilers(self, message: Message) -> list[bool]:
+        """Of each picture in its gallery, whether it is covered."""
+        galleries = (part["items"] for part in walk(message.components) if part["type"] == GALLERY)
+        return [bool(item.get("spoiler")) for items in galleries for item in items]
 
     def filled_in(self, form: Answer) -> dict[str, str]:
         """What stands in the fields of a form that was opened: texts, and the chosen values."""

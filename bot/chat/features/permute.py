@@ -67,8 +67,8 @@ async def ask(
         raise UserError.of(quote)
     if files is not None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        image, mask = await services.intake.fetched(files)
-        orders = [replace(each, request=replace(each.request, image=image, mask=mask)) for each in orders]
+        requests = await services.intake.complete_all([each.request for each in orders], files)
+        orders = [replace(each, request=request) for each, request in zip(orders, requests, strict=True)]
     plan_id = await _keep(interaction, asker, orders)
     limits, usage = quote.allowance.limits, quote.allowance.usage
     view = plan_view.view(
@@ -132,8 +132,9 @@ async def draw(interaction: Interaction, number: int) -> None:
     models = [services.catalogue.model(each.request.model) for each in plan.requests]
     for each, model in zip(plan.requests, models, strict=True):
         model.check(each.request)
+    origin = order.origin_of(interaction, spoiler=await order.wants_spoilers(interaction))
     jobs = await services.admission.admit_all(
-        plan.requests, plan_id=number, asker=asker, origin=order.origin_of(interaction), models=models
+        plan.requests, plan_id=number, asker=asker, origin=origin, models=models
     )
     if isinstance(jobs, Refused):
         if isinstance(jobs, Repeated):  # the first one answers, and only one answer is possible

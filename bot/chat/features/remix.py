@@ -16,6 +16,7 @@ from bot.chat.ids import OfJob, Verb
 from bot.chat.look.safe import cut
 from bot.chat.order import Order
 from bot.chat.router import Feature
+from bot.core.asking.asked import said_over, written
 from bot.core.asking.derived import wish_of
 from bot.core.asking.wish import Wish
 from bot.job import Action, Job
@@ -56,7 +57,7 @@ def _form(
 ) -> ui.Modal:
     form = ui.Modal(title=forms.remix(to), custom_id=custom_id)
     texts = {
-        "prompt": (forms.prompt, wish.prompt, PROMPT_CHARS_MAX, True),
+        "prompt": (forms.prompt, written(wish.prompt), PROMPT_CHARS_MAX, True),
         "negative": (forms.negative, wish.negative_prompt or "", PROMPT_CHARS_MAX, True),
         "size": (forms.size, size, SIZE_CHARS_MAX, False),
     }
@@ -99,7 +100,8 @@ async def remix(interaction: Interaction, job: Job, image: int | None, fields: M
     asker = await order.check(interaction)
     names = fields.get("model") or [job.request.model]
     model = interaction.client.services.catalogue.model(str(names[0]))
-    wish = _remixed(job, image, fields, model)
+    wish = said_over(_remixed(job, image, fields, model), str(fields.get("prompt") or ""))
+    model = interaction.client.services.catalogue.model(wish.model)
     await order.place(
         interaction,
         asker,
@@ -118,7 +120,6 @@ def _remixed(job: Job, image: int | None, fields: Mapping[str, Any], model: Mode
     """The job's wish with what was filled in; another model's steps, guidance and sampler are its own again."""
     wish = replace(
         wish_of(job),
-        prompt=str(fields.get("prompt") or ""),
         negative_prompt=str(fields.get("negative") or "") or None,
         model=model.id,
         seed=job.request.seed_of(image or 0) if KEPT in (fields.get("seed") or ()) else None,

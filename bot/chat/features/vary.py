@@ -31,7 +31,7 @@ async def _vary(
     asker = await order.check(interaction)
     model = interaction.client.services.catalogue.model(job.request.model)
     if not model.takes_images:
-        raise UserError(problems.draws_from_words_alone(model.title))
+        raise UserError(problems.varies_nothing(model.title))
     digest = await original(interaction, job.images[number])
     if digest is None:
         await redraw(interaction, asker, job, number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from bot.core.asking import flags, permutations, wildcards
 from bot.core.asking.refused import TooManyAtOnce, Unmet
@@ -47,6 +47,19 @@ def _nth(wish: Wish, repeat: int) -> Wish:
     if repeat == 0 or wish.seed is None or wish.seed == -1:
         return wish
     return replace(wish, seed=(wish.seed + repeat * (wish.images or 1)) % SEEDS)
+
+
+def said_over(wish: Wish, text: str) -> Wish:
+    """The wish with another prompt, whose flags count more than what the wish said before. Raises Unmet."""
+    (said,) = parse(Wish(prompt=text), most=1).wishes
+    given = {entry.name: getattr(said, entry.name) for entry in fields(said)}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    for one, other in (("size", "aspect"), ("steps", "quality")):
+        if one in given or other in given:
+            given = {one: None, other: None} | given
+    if said.negative_prompt and wish.negative_prompt:
+        given["negative_prompt"] = f"{wish.negative_prompt}, {said.negative_prompt}"
+    return replace(wish, **given)
 
 
 def written(prompt: str) -> str:

@@ -45,9 +45,18 @@ class Catalogue:
                 return model
         raise Unmet(NoSuchModel(name=name, offered=tuple(model.id for model in models)))
 
+    def editor(self) -> ModelInfo | None:
+        """The first that edits by instruction, if there is one."""
+        return next((model for model in self.models if model.edits_by_instruction), None)
+
     def for_editing(self) -> ModelInfo:
-        """What changes a picture where no model is named: one that starts from pictures if there is one. Raises Unmet."""
-        first = self.model()
+        """What changes a picture where no model is named: one that follows instructions, else one that starts from pictures.
+
+        Raises Unmet.
+        """
+        first = self.editor() or self.model()
+        if first.edits_by_instruction:
+            return first
         able = (
             model for model in self.models if model.takes_images and not model.needs_mask and model.scale == 1
         )

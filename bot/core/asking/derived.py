@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from bot.core.asking import wildcards
 from bot.core.asking.wish import Picture, Wish
 from bot.job import Job
-from engine.contract import GenerationRequest, least_strength
+from engine.contract import GenerationRequest, ModelInfo, least_strength
 
 SUBTLE, STRONG = 0.4, 0.75
 """How much of a picture a variation redraws."""
@@ -18,18 +20,27 @@ def varied(job: Job, *, digest: str, strength: float, seed: int) -> tuple[Genera
     request = job.request
     start = max(strength, least_strength(request.steps))
     wish = replace(
-        wish_of(job), image=_picture(job, digest), mask=None, strength=strength, seed=None, upscale=None
+        wish_of(job),
+        image=_picture(job, digest),
+        mask=None,
+        references=(),
+        strength=strength,
+        seed=None,
+        upscale=None,
     )
-    return replace(request, image=digest, mask=None, strength=start, seed=seed), wish
+    return replace(request, image=digest, mask=None, references=(), strength=start, seed=seed), wish
 
 
-def edited(job: Job, *, digest: str, words: str) -> Wish:
-    """The wish for a kept picture of the job as the words say, by the settings of its time."""
+def edited(job: Job, *, digest: str, words: str, editor: ModelInfo | None) -> Wish:
+    """The wish for a kept picture of the job as the words say: by an instruction, else redrawn by the settings of its time."""
+    if editor is not None:
+        return Wish(prompt=words, references=(_picture(job, digest),), model=editor.id)
     return replace(
         wish_of(job),
         prompt=words,
         image=_picture(job, digest),
         mask=None,
+        references=(),
         strength=None,
         size=job.request.size,
         aspect=None,
@@ -73,6 +84,7 @@ def wish_of(job: Job) -> Wish:
         typed,
         image=_started(typed.image, job.request.image),
         mask=_started(typed.mask, job.request.mask),
+        references=_referred(typed.references, job.request),
     )
 
 
@@ -92,6 +104,8 @@ def exact(request: GenerationRequest) -> Wish:
         images=request.images,
         model=request.model,
         lora=_loras(request),
+        tile=request.tile or None,
+        references=_referred((), request),
     )
 
 
@@ -103,6 +117,13 @@ def _started(typed: Picture | None, digest: str | None) -> Picture | None:
     if digest is None:
         return None
     return replace(typed, digest=digest) if typed is not None else Picture(name="image.png", digest=digest)
+
+
+def _referred(typed: Sequence[Picture], request: GenerationRequest) -> tuple[Picture, ...]:
+    return tuple(
+        replace(named, digest=digest) if named is not None else Picture(name="image.png", digest=digest)
+        for named, digest in zip_longest(typed[: len(request.references)], request.references)
+    )
 
 
 def _loras(request: GenerationRequest) -> str | None:

@@ -269,19 +269,17 @@ def _bare(word: str) -> str:
 
 def _taken(text: str, flag: Flag, at: int, until: int) -> tuple[str, int]:
     """The value that was typed, "" where there is none, and where it ends."""
+    rest = _SIGN.sub("", text[at:until], count=1)
     match flag.takes:
         case Takes.NOTHING:
-            return "", at + len(text[at:until]) - len(text[at:until].lstrip(",;."))
+            return "", until - len(text[at:until].lstrip(",;."))
         case Takes.WORD:
-            word, end = _word(text, at)
-            return (_bare(word), end) if end <= until else ("", at)
-        case Takes.NAME:
-            rest = _SIGN.sub("", text[at:until], count=1)
-            if (quoted := _QUOTED.match(rest)) is not None:
-                return (quoted[1] or quoted[2] or "").strip(), until - len(rest) + quoted.end()
-        case Takes.REST:
-            rest = _SIGN.sub("", text[at:until], count=1)
-    return _unescaped(rest).strip().strip(",;").strip(), until
+            word, end = _word(text[:until], at)
+            return _bare(word), end
+        case Takes.NAME if (quoted := _QUOTED.match(rest)) is not None:
+            return (quoted[1] or quoted[2] or "").strip(), until - len(rest) + quoted.end()
+        case Takes.NAME | Takes.REST:
+            return _unescaped(rest).strip().strip(",;").strip(), until
 
 
 def _add(given: dict[str, Given], flag: Flag, name: str, told: str) -> None:

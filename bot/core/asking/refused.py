@@ -29,6 +29,13 @@ class NoSuchModel:
     offered: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchStyle:
+    name: str
+    """As it was asked for."""
+    offered: tuple[str, ...]
+
+
 # ------------------------------------------------------------------ what was asked for
 
 
@@ -263,6 +270,7 @@ Refused = (
     | DiskFull
     | InputGone
     | NoSuchModel
+    | NoSuchStyle
     | SizeAndAspect
     | ShapeIsKept
     | ShapeUnknown

@@ -1,39 +1,27 @@
-"""Styles: templates for prompts by name, of whoever runs Easel (a TOML file) and of a server's admins. Pure.
-
-    [[style]]
-    name = "watercolour"
-    prompt = "{prompt}, watercolour, soft paper"
-    negative_prompt = "photo"
-
-As in AUTOMATIC1111, `{prompt}` is where what was asked for goes; a template without it is put behind, after a comma. What is
-to be kept out is added to what was asked to be.
-"""
+"""Styles and defaults: what a wish becomes where it names a style, or says nothing of what its person or channel prefers. Pure."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from bot.core.asking.refused import NoSuchStyle, Unmet
-from bot.core.asking.wish import Wish
+from bot.core.asking.wish import Quality, Wish
 from bot.job import Style
 
-NAME_CHARS_MAX, TEXT_CHARS_MAX = 40, 1000
-STYLES_MAX = 200
-
-
-class BadStyles(ValueError):
-    """The file of styles can't be used; the message is a sentence that says where and why."""
+PREFERRED = ("model", "aspect", "quality", "images", "style")
+"""Options of a wish for which people and channels may have defaults."""
+Preferences = Mapping[str, str]
+"""By their names; what is not set is not there."""
 
 
 def styled(wish: Wish, styles: Iterable[Style]) -> Wish:
-    """The wish as its style has it; raises Unmet for one that there is not."""
+    """The wish as its style has it; raises Unmet for one that there is not. A server's own come before the owner's."""
     if wish.style is None:
         return wish
     known = tuple(styles)
-    wanted = wish.style.casefold()
+    wanted = wish.style.strip().casefold()
     style = next((each for each in known if each.name.casefold() == wanted), None)
     if style is None:
         raise Unmet(NoSuchStyle(name=wish.style, offered=tuple(each.name for each in known)))
@@ -44,44 +32,28 @@ def styled(wish: Wish, styles: Iterable[Style]) -> Wish:
     )
 
 
-def read(text: str) -> tuple[Style, ...]:
-    """What stands in a file of styles. Raises BadStyles."""
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadStyles(f"it is no TOML: {error}") from error
-    if strange := found.keys() - {"style"}:
-        raise BadStyles(f"it has “{min(strange)}”: every style begins with [[style]]")
-    entries = found.get("style", [])
-    if not isinstance(entries, list):
-        raise BadStyles("every style begins with [[style]]")
-    styles = [_style(number, entry) for number, entry in enumerate(cast("list[Any]", entries), 1)]
-    seen: set[str] = set()
-    for style in styles:
-        if style.name.casefold() in seen:
-            raise BadStyles(f"“{style.name}” stands there twice: give one of them another name")
-        seen.add(style.name.casefold())
-    return tuple(styles)
+def preferred(wish: Wish, preferences: Iterable[Preferences], offered: Iterable[str]) -> Wish:
+    """What was left out, as the first of the preferences that says something has it.
 
-
-def _style(number: int, entry: Any) -> Style:
-    values: Mapping[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
-    known = ("name", "prompt", "negative_prompt")
-    if strange := values.keys() - set(known):
-        raise BadStyles(f"style {number} has “{min(strange)}”, which is none of {', '.join(known)}")
-    texts = [values.get(key, "") for key in known]
-    if not all(isinstance(text, str) for text in texts):
-        raise BadStyles(f"style {number} has something else than a text in quotes")
-    return checked(*texts, of=f"style {number}")
-
-
-def checked(name: str, prompt: str, negative_prompt: str, *, of: str) -> Style:
-    """A style of these texts; raises BadStyles, which names it as `of`."""
-    name, prompt, negative_prompt = name.strip(), prompt.strip(), negative_prompt.strip()
-    if not name or len(name) > NAME_CHARS_MAX or not name.isprintable():
-        raise BadStyles(f"{of} needs a name of 1 to {NAME_CHARS_MAX} characters on one line")
-    if not prompt and not negative_prompt:
-        raise BadStyles(f"{of} says nothing: give it a prompt")
-    if max(len(prompt), len(negative_prompt)) > TEXT_CHARS_MAX:
-        raise BadStyles(f"{of} is longer than {TEXT_CHARS_MAX} characters")
-    return Style(name=name, prompt=prompt, negative_prompt=negative_prompt)
+    `offered`: ids of the models that there are: one that is gone is nobody's any more. A shape is not preferred where the
+    picture starts from an image, which has its own, nor a number of pictures where one is enlarged.
+    """
+    models, ordered = set(offered), tuple(preferences)
+    found: dict[str, Any] = {}
+    for name in PREFERRED:
+        value = next((each[name] for each in ordered if name in each), None)
+        if value is not None and getattr(wish, name) is None:
+            found[name] = value
+    if wish.size is not None or wish.image is not None:
+        found.pop("aspect", None)
+    if wish.upscale is not None:
+        found = {name: value for name, value in found.items() if name == "style"}
+    if found.get("model") not in models:
+        found.pop("model", None)
+    if wish.steps is not None:
+        found.pop("quality", None)
+    if "quality" in found:
+        found["quality"] = next((kind for kind in Quality if kind == found["quality"]), None)
+    if "images" in found:
+        found["images"] = int(found["images"]) if found["images"].isdecimal() else None
+    return replace(wish, **found)

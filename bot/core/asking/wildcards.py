@@ -25,6 +25,7 @@ from bot.core.asking.refused import (
     NoSuchWildcard,
     Unmet,
     WildcardInCircle,
+    WildcardProblem,
     WildcardsTooLong,
     WildcardTooDeep,
     WildcardUnusable,
@@ -151,9 +152,24 @@ class Wildcards:
         """What there is, as people write it between the underscores."""
         return tuple(sorted(self._files()))
 
-    def _filled(self, texts: Sequence[str], seed: int) -> list[str]:
+    def problems(self) -> Iterator[tuple[str, WildcardProblem]]:
+        """Names that are refused whatever the seed, and why."""
         files = self._files()
+        for name in files:
+            try:
+                check(f"__{name}__", self._lookup(files))
+            except Unmet as unmet:
+                if isinstance(unmet.refused, WildcardProblem):
+                    yield name, unmet.refused
 
+    def _filled(self, texts: Sequence[str], seed: int) -> list[str]:
+        lines_of = self._lookup(self._files())
+        for text in texts:
+            check(text, lines_of)
+        draw = Draw(seed)
+        return [filled(text, lines_of, draw) for text in texts]
+
+    def _lookup(self, files: Mapping[str, Path]) -> Lookup:
         def lines_of(name: str) -> Lines:
             if (file := files.get(name.casefold())) is None:
                 raise Unmet(NoSuchWildcard(name=name, offered=nearest(name, [*files])))
@@ -161,10 +177,7 @@ class Wildcards:
                 return lines
             raise Unmet(WildcardUnusable(name=name))
 
-        for text in texts:
-            check(text, lines_of)
-        draw = Draw(seed)
-        return [filled(text, lines_of, draw) for text in texts]
+        return lines_of
 
     def _files(self) -> Mapping[str, Path]:
         """By name, without capitals. What people write is compared with these, and never made part of a path."""

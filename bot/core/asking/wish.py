@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from bot.core.asking.refused import QualityAndSteps, ShapeIsKept, ShapeUnknown, SizeAndAspect, Unmet
 from engine.contract import EVERY_SAMPLER, GenerationRequest, ModelInfo, Start, parse_loras, parse_size
@@ -62,15 +62,13 @@ class Wish:
     quality: Quality | None = None
     tile: bool | None = None
     """Whether its edges are to meet, so that it can be laid beside itself."""
+    references: tuple[Picture, ...] = ()
+    """Images to edit by the prompt's words; the first gives the shape."""
 
     def options(self) -> Mapping[str, Any]:
         """What was given, by the options' names, as a row keeps it: of a file its name."""
-        given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {
-            name: value.name if isinstance(value, Picture) else value
-            for name, value in given.items()
-            if value is not None
-        }
+        given = {entry.name: _kept(getattr(self, entry.name)) for entry in fields(self)}
+        return {name: value for name, value in given.items() if value not in (None, [])}
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -78,6 +76,7 @@ class Wish:
         known: dict[str, Any] = {entry.name: options.get(entry.name) for entry in fields(cls)}
         for name in ("image", "mask"):
             known[name] = None if known[name] is None else Picture(name=str(known[name]))
+        known["references"] = tuple(Picture(name=str(name)) for name in options.get("references", ()))
         known["prompt"] = str(options.get("prompt", ""))
         known["quality"] = next((kind for kind in Quality if kind == known["quality"]), None)
         return cls(**known)
@@ -94,6 +93,17 @@ class Wish:
         return self.upscale or model.scale
 
 
+def _kept(value: Any) -> Any:
+    """An option's value as a row keeps it."""
+    match value:
+        case Picture():
+            return value.name
+        case tuple():
+            return [picture.name for picture in cast("tuple[Picture, ...]", value)]
+        case _:
+            return value
+
+
 def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
     """The request for this model; raises InvalidRequest or Unmet. `seed` is taken where the wish has none."""
     return model.request(
@@ -107,12 +117,18 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
         images=wish.images,
         start=_start_of(wish, model),
         loras=parse_loras(wish.lora or ""),
+        references=tuple(picture.digest for picture in wish.references),
+        tile=bool(wish.tile),
     )
 
 
 def size_of(wish: Wish, model: ModelInfo) -> tuple[int, int] | None:
-    """What was asked for, else the shape of the image; None leaves it to the model. Raises InvalidRequest or Unmet."""
-    shape = wish.image.size if wish.image is not None else None
+    """What was asked for, else the shape of the image, or of the first that is edited; None leaves it to the model.
+
+    Raises InvalidRequest or Unmet.
+    """
+    given = (*([wish.image] if wish.image is not None else ()), *wish.references)
+    shape = given[0].size if given else None
     if wish.image is not None and (times := wish.times(model)) > 1:
         if wish.size or wish.aspect:
             raise Unmet(ShapeIsKept())

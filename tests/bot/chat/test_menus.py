@@ -15,9 +15,10 @@ from bot.chat.features import menus
 from bot.chat.ids import Verb, button
 from bot.core.asking.picture_facts import LeftOut, Part
 from bot.core.asking.wish import Wish
+from bot.job import JobState
 from bot.texts import commands, pictures
 from bot.texts.language import ENGLISH
-from tests.kit.foreign_pictures import A1111, CODES, GRAPH, PICTURES, png, with_exif
+from tests.kit.foreign_pictures import A1111, CODES, GRAPH, PICTURES, named_png, png, with_exif
 from tests.kit.world import World
 from workshop.rehearsal.bot import png as plain_png
 from workshop.rehearsal.loopback.driver import Message, Upload
@@ -240,3 +241,61 @@ def test_what_is_left_out_is_one_sentence(count: int) -> None:
     assert sentence.count("LoRA") == min(count, 8)
     assert ("more" in sentence) == (count > 8)
     assert pictures.left_out([], ENGLISH, shown=str) == ""
+
+
+# ------------------------------------------------------------------ what is made of a posted picture
+
+
+async def test_a_strangers_settings_are_drawn_with(world: World) -> None:
+    """The form holds them as one text with flags; sent after a restart, they are drawn, but for what can't be had here."""
+    message = world.person("eve").posts(world.channel, FORGE)
+    form = await world.alice.menu(message, commands.USE_SETTINGS)
+    filled = world.filled_in(form)
+    assert filled["prompt"].startswith("a castle, 漢字 é --size 640x512 --seed 5 --steps 30 --cfg 7")
+    assert filled["negative"] == "fog"
+    assert "Not taken over" in str(form.modal)
+    await world.restart()
+    await world.alice.submit(form, prompt=filled["prompt"])
+    drawn = (await world.reaches(1, JobState.DELIVERED)).request
+    assert (drawn.prompt, drawn.negative_prompt, drawn.size) == ("a castle, 漢字 é", "fog", "640x512")
+    assert (drawn.seed, drawn.steps, drawn.sampler) == (5, 30, "DPM++ 2M Karras")
+    refused = await world.alice.submit(form, prompt="a castle --nope 3")
+    assert "--nope" in (refused.ephemeral_text or "")
+    assert await world.jobs_stored() == 1
+
+
+async def test_a_strangers_picture_is_varied_enlarged_and_edited(world: World) -> None:
+    """From the file itself, with its own words where it tells them; the form's picture is found again after a restart."""
+    message = world.person("eve").posts(
+        world.channel, ("castle.png", named_png({"parameters": A1111}, side=64))
+    )
+    await world.alice.menu(message, commands.VARY)
+    varied = (await world.reaches(1, JobState.DELIVERED)).request
+    assert (varied.prompt, varied.strength) == ("a castle, 漢字 é", 0.75)
+    assert (world.settings.inputs / str(varied.image)).read_bytes() == message.attachments[0].bytes
+    await world.alice.menu(message, commands.UPSCALE)
+    assert (await world.reaches(2, JobState.DELIVERED)).request.size == "128x128"
+    form = await world.alice.menu(message, commands.EDIT_WITH_WORDS)
+    await world.restart()
+    await world.alice.submit(form, words="a blue castle")
+    edited = (await world.reaches(3, JobState.DELIVERED)).request
+    assert (edited.prompt, edited.image) == ("a blue castle", varied.image)
+    message.deleted = True
+    told = await world.alice.submit(form, words="a blue castle")
+    assert "can't read that message any more" in (told.ephemeral_text or "")
+    assert await world.jobs_stored() == 3
+
+
+async def test_menus_on_our_own_messages_are_as_their_buttons(world: World) -> None:
+    """Of a set nobody can know which picture is meant, and that is said."""
+    one = await world.imagined(1, seed=3)
+    for number, menu in enumerate((commands.VARY, commands.UPSCALE), start=2):
+        await world.alice.menu(one, menu)
+        assert (await world.reaches(number, JobState.DELIVERED)).parent_id == 1
+    assert world.filled_in(await world.alice.menu(one, commands.USE_SETTINGS))["model"] == "fake"
+    assert world.filled_in(await world.alice.menu(one, commands.EDIT_WITH_WORDS)) == {"words": "a red circle"}
+    two = await world.imagined(4, images=2)
+    told = await world.alice.menu(two, commands.VARY)
+    assert "press U and a number" in (told.ephemeral_text or "")
+    nothing = await world.alice.menu(world.person("eve").posts(world.channel, text="hi"), commands.UPSCALE)
+    assert nothing.ephemeral_text == NO_PICTURE

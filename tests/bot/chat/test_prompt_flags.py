@@ -15,7 +15,7 @@ from tests.kit.world import World
 async def test_flags_draw_what_the_options_would(world: World) -> None:
     """With a phone's dashes; the message shows the prompt without them, and the wish is kept by option."""
     message = await world.imagined(
-        prompt="a red circle —ar 2:1 ––seed 7 --no text, hands --cfg 5 --quick", images=2
+        prompt="a red circle —ar 2:1 ––seed 7 --no text, hands --cfg 5 --quick --tile", images=2
     )
     job = await world.job(1)
     request = job.request
@@ -25,6 +25,7 @@ async def test_flags_draw_what_the_options_would(world: World) -> None:
     assert (request.prompt, request.negative_prompt, request.seed) == ("a red circle", "text, hands", 7)
     assert (request.width, request.height) == model.size_for("2:1")
     assert (request.guidance_scale, request.images, request.steps) == (5, 2, -(-model.steps // 2))
+    assert request.tile
     assert job.wish == {
         "prompt": "a red circle",
         "aspect": "2:1",
@@ -32,6 +33,7 @@ async def test_flags_draw_what_the_options_would(world: World) -> None:
         "negative_prompt": "text, hands",
         "guidance": 5.0,
         "quality": "quick",
+        "tile": True,
         "images": 2,
     }
 

@@ -48,7 +48,7 @@ async def test_one_picture_offers_everything(world: World) -> None:
     """What can be made of it stands under it, with nothing left to a menu."""
     one = await world.imagined()
     assert labels(one) == [
-        "Vary (Subtle)", "Vary (Strong)", "Upscale 2×", "Upscale 4×", "Reroll",
+        "Vary (Subtle)", "Vary (Strong)", "2×", "4×", "Reroll",
         "Remix", "Edit", "Favourite", "Info", "Delete",
     ]  # fmt: skip
 
@@ -101,11 +101,11 @@ async def test_of_few_steps_a_variation_takes_one_at_least(world: World) -> None
 async def test_upscaled_from_the_kept_original(world: World) -> None:
     """Twice and four times as large; under what was enlarged nothing is offered that can't be made of it."""
     message = await world.imagined(seed=3)
-    await world.alice.click(message, "Upscale 2×")
+    await world.alice.click(message, "2×")
     twice = await world.reaches(2, JobState.DELIVERED)
     assert (twice.request.size, twice.request.upscale, twice.action) == ("256x256", 2, Action.UPSCALE_2)
     assert twice.request.image == (await world.job(1)).images[0].sha256
-    await world.alice.click(message, "Upscale 4×")
+    await world.alice.click(message, "4×")
     assert (await world.reaches(3, JobState.DELIVERED)).request.size == "512x512"
     assert "Vary (Strong)" not in labels(world.message(2))
 
@@ -135,7 +135,7 @@ async def test_what_cannot_be_made_of_it_is_said(world: World) -> None:
     told = await world.alice.click(message, "Vary (Strong)")
     assert "no model “old” here: use fake" in (told.ephemeral_text or "")
     await world.store.jobs.mark_deleted(1, now=world.clock.now())
-    for label in ("Vary (Subtle)", "Upscale 2×"):
+    for label in ("Vary (Subtle)", "2×"):
         told = await world.alice.click(message, label)
         assert "was deleted" in (told.ephemeral_text or "")
     assert await world.jobs_stored() == 1
@@ -239,7 +239,12 @@ async def test_remixed_after_a_restart(start_world: StartWorld) -> None:
     four = await world.imagined(prompt="a red circle", seed=7, images=4, steps=6, sampler="Euler")
     form = await world.alice.select(four, "easel:1:more:1", "remix")
     await world.restart()
-    filled = {"prompt": "a blue circle", "size": "96x64", "model": ["second"], "seed": ["keep"]}
+    filled = {
+        "prompt": "a blue circle --cfg 5 --images 2",
+        "size": "96x64",
+        "model": ["second"],
+        "seed": ["keep"],
+    }
     await world.alice.submit(form, **filled)
     remixed = await world.reaches(2, JobState.DELIVERED)
     request = remixed.request
@@ -249,7 +254,7 @@ async def test_remixed_after_a_restart(start_world: StartWorld) -> None:
         "second",
         7,
     )
-    assert (request.images, request.steps, request.sampler) == (4, 8, "Euler a")
+    assert (request.images, request.steps, request.sampler, request.guidance_scale) == (2, 8, "Euler a", 5)
 
 
 async def test_what_a_form_cannot_become_is_one_sentence(start_world: StartWorld) -> None:
@@ -284,6 +289,36 @@ async def test_edited_by_words_after_a_restart(world: World) -> None:
     assert (edited.action, edited.parent_id, edited.request.prompt) == (Action.EDIT, 1, "a blue circle")
     assert (edited.request.image, edited.request.size) == (first.images[0].sha256, "128x128")
     assert edited.request.strength == 0.75
+
+
+async def test_a_model_that_follows_instructions_edits(start_world: StartWorld) -> None:
+    """It gets the words as an instruction about the picture, by button and by /edit, there about several at once."""
+    world = await start_world(fake=FakeSettings(others=("editor",), editing=("editor",)))
+    message = await world.imagined(prompt="a red circle", seed=7)
+    form = await world.alice.click(message, "Edit")
+    assert world.filled_in(form) == {"words": ""}
+    await world.alice.submit(form, words="make it blue")
+    edited = await world.reaches(2, JobState.DELIVERED)
+    picture = (await world.job(1)).images[0].sha256
+    assert (edited.request.model, edited.request.references, edited.request.image) == (
+        "editor",
+        (picture,),
+        None,
+    )
+    assert (edited.request.prompt, edited.request.size) == ("make it blue", "128x128")
+    form = await world.alice.click(world.message(2), "Remix")
+    await world.alice.submit(form, prompt="make it green", model=["editor"])
+    assert (await world.reaches(3, JobState.DELIVERED)).request.references == (picture,)
+    two = {"image": ("a.png", png(128, 64)), "image2": ("b.png", png(64, 64, "blue"))}
+    await world.alice.slash(world.channel, "edit", words="put them side by side", **two)
+    assert len((await world.reaches(4, JobState.DELIVERED)).request.references) == 2
+    for options, sentence in (
+        ({"strength": 0.5}, "leave out the strength"),
+        ({"model": "fake"}, "starts from one image"),
+    ):
+        told = await world.alice.slash(world.channel, "edit", words="x", **two, **options)
+        assert sentence in (told.ephemeral_text or "")
+    assert await world.jobs_stored() == 4
 
 
 async def test_an_attached_picture_is_edited(world: World) -> None:

@@ -176,6 +176,7 @@ REFUSED: list[refused.Refused] = [
     refused.DiskFull(),
     refused.InputGone(),
     refused.NoSuchModel(name="x", offered=("a", "b")),
+    refused.NoSuchStyle(name="x", offered=("a", "b")),
     refused.SizeAndAspect(),
     refused.ShapeIsKept(),
     refused.ShapeUnknown(),

@@ -22,8 +22,8 @@ from bot.core.happenings import Actor, Happenings
 from bot.core.line.dispatcher import FAULTS_MAX, Dispatcher
 from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
-from bot.store.errors import DatabaseError
 from bot.store.copies import Copies
+from bot.store.errors import DatabaseError
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings

@@ -105,6 +105,7 @@ def test_all_of_the_flags_together() -> None:
         ('--style "old ink" x --n 2', {"style": "old ink", "images": 2}),
         ("x --w 512 --h 768", {"size": "512x768"}),
         ("x --size 512×768 --width 512 --height 768", {"size": "512x768"}),
+        ("x --seed 7,--ar 3:2,--tile,--steps 5", {"seed": 7, "aspect": "3:2", "tile": True, "steps": 5}),
         ("x --quick", {"quality": Quality.QUICK}),
         ("x --q .5", {"quality": Quality.QUICK}),
         ("x --draft --quality quick", {"quality": Quality.QUICK}),

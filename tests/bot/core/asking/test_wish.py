@@ -14,7 +14,14 @@ from bot.core.asking.wish import UNKNOWN, Picture, Quality, Wish, resolve
 from engine.contract import AdapterInfo, InvalidRequest, Lora, ModelInfo
 from tests.kit import said
 
-MODEL = ModelInfo(id="m", title="M", takes_images=True, loras=(AdapterInfo(name="ink"),))
+MODEL = ModelInfo(
+    id="m",
+    title="M",
+    takes_images=True,
+    takes_tiling=True,
+    references_max=2,
+    loras=(AdapterInfo(name="ink"),),
+)
 UPSCALER = replace(MODEL, id="4x", scale=4)
 CAT = Picture(name="cat.png", size=(128, 96))
 OPTIONS: dict[str, st.SearchStrategy[Any]] = {
@@ -35,6 +42,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "style": st.text(max_size=9),
     "quality": st.sampled_from(["quick", "standard", "high"]),
     "tile": st.booleans(),
+    "references": st.lists(st.text(max_size=9), min_size=1, max_size=3),
 }
 
 
@@ -80,6 +88,7 @@ def test_everything_that_was_given_counts() -> None:
         image=CAT,
         mask=replace(CAT, name="mask.png", digest="ab" * 32),
         strength=0.3,
+        tile=True,
     )
     request = resolve(wish, MODEL, seed=5)
 
@@ -87,6 +96,11 @@ def test_everything_that_was_given_counts() -> None:
     assert (request.steps, request.guidance_scale, request.sampler, request.images) == (9, 3.5, "Euler", 2)
     assert (request.image, request.mask, request.strength) == (UNKNOWN, "ab" * 32, 0.3)
     assert request.loras == (Lora(name="ink", weight=0.5),)
+    assert request.tile
+    edited = resolve(
+        Wish(prompt="make it night", references=(CAT, replace(CAT, digest="ab" * 32))), MODEL, seed=5
+    )
+    assert edited.references == (UNKNOWN, "ab" * 32)
 
 
 def test_a_picture_has_the_shape_of_its_image_unless_another_was_asked_for() -> None:
@@ -97,6 +111,7 @@ def test_a_picture_has_the_shape_of_its_image_unless_another_was_asked_for() -> 
         return request.width, request.height
 
     assert size_with(image=CAT) == MODEL.size_like(128, 96)
+    assert size_with(references=(CAT, replace(CAT, size=(64, 640)))) == MODEL.size_like(128, 96)
     assert size_with(image=CAT, aspect="2:1") == MODEL.size_for("2:1")
     assert size_with(image=replace(CAT, size=None)) == (MODEL.width, MODEL.height)
 
