@@ -91,6 +91,8 @@ async def imagine(
 
     asked = parse(typed)
     if asked.needs_confirmation:
+        usual = await order.preferred(interaction, typed)
+        asked = parse(typed, images=usual.images or 1)  # by which seeds of repeats are apart
         await permute.ask(interaction, asker, asked.wishes, resolved, files)
     else:
         await order.place(interaction, asker, await resolved(asked.wishes[0]))

@@ -141,7 +141,7 @@ async def draw(interaction: Interaction, number: int) -> None:
             log.info("interaction_repeated", interaction=interaction.id)
             return
         raise UserError.of(jobs)
-    progress = {job.id: services.dispatcher.progress_of(job) for job in jobs}
+    progress = {jobs[0].id: services.dispatcher.progress_of(jobs[0])}  # the others come behind it
     await order.hand_over(interaction, jobs, gathered.view(jobs, {}, progress))
     await _take_away(interaction, plan)
 

@@ -10,11 +10,13 @@ import pytest
 
 from bot.chat.ids import Verb, button
 from bot.job import Job, JobState
+from bot.store.taste import ON, SPOILER, Scope
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import World, labels
 from workshop.rehearsal.bot import png
 from workshop.rehearsal.loopback.driver import Answer, Message
+from workshop.rehearsal.loopback.world import walk
 
 
 async def planned(world: World, prompt: str, **options: Any) -> Answer:
@@ -237,6 +239,18 @@ async def test_an_attached_picture_is_fetched_once_for_all(world: World) -> None
     assert done[0].request.image is not None
     assert done[0].request.image == done[1].request.image
     assert shown_jobs(answer.message) == [1, 2]
+
+
+async def test_what_a_person_and_a_channel_prefer_holds_for_each(world: World) -> None:
+    """The usual number of images keeps the seeds of repeats apart; covered pictures are covered in the gallery."""
+    await world.store.taste.put(Scope.PERSON, world.alice.id, {"images": "2"})
+    await world.store.taste.put(Scope.CHANNEL, world.channel.id, {SPOILER: ON})
+    message = await drawn(world, "a cat --repeat 2 --seed 7")
+    done = await over(world, message, *[JobState.DELIVERED] * 2)
+    (gallery,) = (part for part in walk(message.components) if part["type"] == 12)
+
+    assert [[image.seed for image in job.images] for job in done] == [[7, 8], [9, 10]]
+    assert [item["spoiler"] for item in gallery["items"]] == [True] * 4
 
 
 async def test_an_answer_that_discord_refuses_costs_nothing(world: World) -> None:
