@@ -67,9 +67,10 @@ class Album:
         """An edit that nobody knows of may change the message."""
         self._there, self._told, self._stands = None, frozenset(), None
 
-    async def is_known(self, job: Job) -> bool:
-        """Whether the next edit has nothing to upload that was uploaded before."""
-        return self._there is not None or not any(map(_has_pictures, await self.parts_of(job)))
+    async def is_light(self, job: Job) -> bool:
+        """Whether the next edit has nothing to upload."""
+        there = self._there or {}
+        return all(part.id in there for part in await self.parts_of(job) if _has_pictures(part))
 
     async def is_over(self, job: Job) -> bool:
         """Whether nothing more will be written."""

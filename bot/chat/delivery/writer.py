@@ -170,10 +170,10 @@ class DiscordDelivery:
             (job, progress), writer.pending = writer.pending, None
             if writer.preview.is_refused:
                 progress = replace(progress, preview=None)
-            shown: Any = writer  # what several jobs look like is known when their rows are read
+            shown: Any = None  # what several jobs look like is known when their rows are read
             if writer.album is None:
                 shown = job_view.live_view(job, progress).to_components(), stamp(progress.preview)
-            if shown is writer or shown != writer.last_shown:
+            if shown is None or shown != writer.last_shown:
                 writer.last_shown, writer.next_at = shown, loop.time() + self._interval_s
                 await self._try_progress(writer, job, progress)
         if writer.pending is not None and not writer.mute:
@@ -193,8 +193,8 @@ class DiscordDelivery:
             log.info("progress_lost", job=job.id, error=told(error))
 
     async def _within_s(self, writer: _Writer, job: Job) -> float:
-        """Time for an edit of progress; one that brings all the pictures along again has more."""
-        if writer.album is None or await writer.album.is_known(job):
+        """Time for an edit of progress; one that brings finished pictures along has more."""
+        if writer.album is None or await writer.album.is_light(job):
             return self._pauses.progress_within_s
         return self._pauses.reply_within_s
 
