@@ -19,6 +19,7 @@ from bot.chat.features import (
     info,
     limits,
     menus,
+    permute,
     queue,
     quota,
     remix,
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 FEATURES = (
     imagine,
+    permute,
     reroll,
     vary,
     upscale,

@@ -16,13 +16,22 @@ somebody_elsewhere = fixed("somebody in another server")
 
 def waiting(progress: Progress, to: Language) -> str:
     """Place and time left, and under it what holds everybody up."""
+    return "\n".join(filter(None, [f"⏳ {turn(progress, to)}", hint(progress, to)]))
+
+
+def turn(progress: Progress, to: Language) -> str:
+    """Place and time left."""
     place = _place(progress.place, to)
-    if progress.eta_s is not None:
-        place = to.gettext(
-            "{place} · done in about {duration}", place=place, duration=duration(progress.eta_s, to)
-        )
-    hint = None if progress.held_up is None else held_up(progress.held_up, to)
-    return "\n".join(filter(None, [f"⏳ {place}", hint]))
+    if progress.eta_s is None:
+        return place
+    return to.gettext(
+        "{place} · done in about {duration}", place=place, duration=duration(progress.eta_s, to)
+    )
+
+
+def hint(progress: Progress, to: Language) -> str:
+    """What holds everybody up; empty where nothing."""
+    return "" if progress.held_up is None else held_up(progress.held_up, to)
 
 
 def _place(place: int | None, to: Language) -> str:
