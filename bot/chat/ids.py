@@ -97,6 +97,10 @@ class Verb(StrEnum):
     EDIT_POSTED = "edit_posted"
     """A form about the picture in a message of that number."""
     CANCEL = "cancel"
+    CANCEL_ONE = "cancel_one"
+    """A menu of jobs, those that it cancels; it is about no one of them."""
+    EXAMPLE = "example"
+    """Draws an example of that number."""
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
 
@@ -117,6 +121,7 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.PARENT: (labels.parent, "🔗", _GRAY),
     Verb.DELETE: (labels.delete, "🗑️", _GRAY),
     Verb.CANCEL: (labels.cancel, "✖️", discord.ButtonStyle.danger),
+    Verb.EXAMPLE: (labels.draw, "🎨", discord.ButtonStyle.primary),
     Verb.FETCH: (labels.show, "📥", _GRAY),
 }
 """One family of emoji, none of them in the blue or grey of a button."""

@@ -13,6 +13,7 @@ from bot.chat.features import (
     edit,
     ending,
     from_message,
+    help,  # noqa: A004 - called like its command
     history,
     imagine,
     info,
@@ -37,6 +38,7 @@ from bot.store import Store
 log = structlog.get_logger(__name__)
 
 FEATURES = (
+    help,
     imagine,
     reroll,
     vary,

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat import order, suggestions
+from bot.chat import first_use, order, suggestions
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.order import Order
 from bot.chat.router import Feature
@@ -89,6 +89,7 @@ async def imagine(
             files=Attached(image=image, mask=mask) if image is not None else None,
         ),
     )
+    await first_use.hint(interaction)
 
 
 def _filled_in(interaction: Interaction) -> ModelInfo | None:

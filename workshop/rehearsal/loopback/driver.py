@@ -190,6 +190,12 @@ class LoopbackDiscord(People):
         """Tell a connected bot about a server, or about its changed roles and channels (GUILD_CREATE)."""
         await self.gateway.dispatch("GUILD_CREATE", self.gateway.guild_create(guild))
 
+    async def invite_bot(self, guild: Guild) -> None:
+        """Somebody lets the bot in: GUILD_CREATE too, of which nothing says whether the server was away before."""
+        self.state.guilds[guild.id] = guild
+        told = {key: value for key, value in self.gateway.guild_create(guild).items() if key != "unavailable"}
+        await self.gateway.dispatch("GUILD_CREATE", told)
+
     async def set_app_permissions(self, channel: Channel, permissions: int) -> None:
         """Change what the bot may do in a channel, and tell it (CHANNEL_UPDATE)."""
         channel.app_permissions = permissions
@@ -248,6 +254,11 @@ class LoopbackDiscord(People):
 
     def requests_to(self, method: str, path_part: str) -> list[Request]:
         return [r for r in self.requests if r.method == method and path_part in r.path]
+
+    @property
+    def followups(self) -> list[Message]:
+        """What followed any answer through its interaction's webhook."""
+        return [each for interaction in self.state.interactions.values() for each in interaction.followups]
 
     @property
     def unexpected(self) -> list[str]:
