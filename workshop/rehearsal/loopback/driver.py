@@ -278,6 +278,10 @@ class LoopbackDiscord(People):
         """Everything in a channel that is not deleted, oldest first; ephemeral ones included."""
         return self.state.messages.in_channel(channel)
 
+    def posted(self, channel: Channel) -> list[Message]:
+        """What everybody sees there."""
+        return [message for message in self.messages(channel) if not message.ephemeral]
+
     def message(self, channel: Channel, message_id: int | str) -> Message:
         for found in self.messages(channel):
             if found.id == int(message_id):
