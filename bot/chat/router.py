@@ -29,8 +29,8 @@ OnNumber = Callable[[Interaction, int], Awaitable[None]]
 """(interaction, a number that is no job's)."""
 OnNumberForm = Callable[[Interaction, int, Mapping[str, Any]], Awaitable[None]]
 """(interaction, the number in its id, what was filled in)."""
-OnPage = Callable[[Interaction, int], Awaitable[None]]
-"""(interaction, how many entries come before the page)."""
+OnPage = Callable[[Interaction, OfPage], Awaitable[None]]
+"""(interaction, which page of what)."""
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 
 
@@ -107,8 +107,8 @@ class Router(app_commands.CommandTree[EaselClient]):
                 await self._presses[verb](interaction, await _job_here(interaction, number), image)
             case OfJob(verb=verb, job=number) if not is_form and verb in self._numbers:
                 await self._numbers[verb](interaction, number)
-            case OfPage(pages=pages, offset=offset) if not is_form and pages in self._pages:
-                await self._pages[pages](interaction, offset)
+            case OfPage(pages=pages) as place if not is_form and pages in self._pages:
+                await self._pages[pages](interaction, place)
             case _:
                 raise UserError(problems.newer_form if is_form else problems.newer_button)
 

@@ -12,6 +12,7 @@ from bot.chat.client import EaselClient
 from bot.chat.features import (
     edit,
     ending,
+    favourites,
     from_message,
     help,  # noqa: A004 - called like its command
     history,
@@ -52,6 +53,7 @@ FEATURES = (
     from_message,
     quota,
     history,
+    favourites,
     queue,
     limits,
     style,
