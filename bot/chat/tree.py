@@ -14,6 +14,7 @@ from bot.chat.features import (
     ending,
     favourites,
     from_message,
+    help,  # noqa: A004 - called like its command
     history,
     imagine,
     info,
@@ -39,6 +40,7 @@ from bot.store import Store
 log = structlog.get_logger(__name__)
 
 FEATURES = (
+    help,
     imagine,
     permute,
     reroll,

@@ -63,6 +63,7 @@ SETTINGS_OPTIONS = {
 }
 CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
 CHANNEL_OPTIONS = {**SETTINGS_OPTIONS, "spoiler": noted("Cover pictures until somebody looks")}
+HELP = noted("What draws here, what you may use, what else there is, and examples to press")
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
 HISTORY = noted("Images of the past, newest first: yours, your favourites, or by words")

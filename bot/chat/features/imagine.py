@@ -12,7 +12,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat import order, suggestions
+from bot.chat import first_use, order, suggestions
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.features import permute
 from bot.chat.order import Order
@@ -96,6 +96,7 @@ async def imagine(
         await permute.ask(interaction, asker, asked.wishes, resolved, files)
     else:
         await order.place(interaction, asker, await resolved(asked.wishes[0]))
+    await first_use.hint(interaction)
 
 
 def _filled_in(interaction: Interaction) -> ModelInfo | None:
