@@ -214,6 +214,21 @@ class Copy:
     """Who had it posted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Somebody's right to post the one copy of a picture in a gallery; what came of it is not known yet."""
+
+    job_id: int
+    image: int | None
+    """Counted from 0; None for all of it."""
+    guild_id: int
+    channel_id: int
+    user_id: int
+    claimed_at: float
+    tries: int
+    """The first is 1; before a later one it may stand there already."""
+
+
 PROMPT_HERE = "{prompt}"
 STYLE_NAME_CHARS_MAX, STYLE_TEXT_CHARS_MAX = 40, 1000
 

@@ -1,7 +1,7 @@
 """Ids of buttons, menus, forms and pages, and how the buttons look. What a verb does is in its file in `features`.
 
 An id is all that is known of what stands in a message of an earlier process: it carries a verb, a job's number and perhaps
-that of one of its images, `easel:1:VERB:JOB[:IMAGE]`, or for leafing `easel:1:LIST:WAY:OFFSET`. Those of the first
+that of one of its images, `easel:1:VERB:JOB[:IMAGE]`, or for leafing `easel:1:LIST:WAY:OFFSET[:SEARCH]`. Those of the first
 checkouts have no 1, and mean the same for ever.
 """
 
@@ -25,7 +25,10 @@ NUMBER_MAX = 2**63 - 1
 _OF_JOB = re.compile(
     r"easel:(?P<now>1:)?(?P<verb>[a-z][a-z0-9_]*):(?P<job>[0-9]{1,19})(?(now)(?::(?P<image>[0-9]{1,3}))?)"
 )
-_OF_PAGE = re.compile(r"easel:(?:1:)?(?P<pages>[a-z_]+):(?P<way>older|newer):(?P<offset>[0-9]{1,9})")
+_OF_PAGE = re.compile(
+    r"easel:(?P<now>1:)?(?P<pages>[a-z_]+):(?P<way>older|newer):(?P<offset>[0-9]{1,9})"
+    r"(?(now)(?::(?P<search>[0-9]{1,18}))?)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +54,25 @@ class OfPage:
     way: str
     """`older` or `newer`: no two buttons of a message may have one id."""
     offset: int
+    search: int | None = None
+    """The number by which the list knows what it shows; None for all of it."""
 
     @property
     def custom_id(self) -> str:
-        return f"easel:1:{self.pages}:{self.way}:{self.offset}"
+        searched = "" if self.search is None else f":{self.search}"
+        return f"easel:1:{self.pages}:{self.way}:{self.offset}{searched}"
 
 
 def read(custom_id: str) -> OfJob | OfPage | None:
     """None for what this version does not understand."""
     if (match := _OF_PAGE.fullmatch(custom_id)) is not None:
-        return OfPage(pages=match["pages"], way=match["way"], offset=int(match["offset"]))
+        number = match["search"]
+        return OfPage(
+            pages=match["pages"],
+            way=match["way"],
+            offset=int(match["offset"]),
+            search=None if number is None else int(number),
+        )
     if (match := _OF_JOB.fullmatch(custom_id)) is not None and int(match["job"]) <= NUMBER_MAX:
         image = match["image"]
         return OfJob(verb=match["verb"], job=int(match["job"]), image=None if image is None else int(image))

@@ -27,8 +27,8 @@ OnForm = Callable[[Interaction, Job, int | None, Mapping[str, Any]], Awaitable[N
 """The same, and what was filled in: a text, or the chosen values, by the ids of the fields."""
 OnNumberForm = Callable[[Interaction, int, Mapping[str, Any]], Awaitable[None]]
 """(interaction, the number in its id, what was filled in)."""
-OnPage = Callable[[Interaction, int], Awaitable[None]]
-"""(interaction, how many entries come before the page)."""
+OnPage = Callable[[Interaction, OfPage], Awaitable[None]]
+"""(interaction, which page of what)."""
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 
 
@@ -99,8 +99,8 @@ class Router(app_commands.CommandTree[EaselClient]):
                 await self._forms[verb](interaction, job, image, _filled_in(interaction))
             case OfJob(verb=verb, job=number, image=image) if not is_form and verb in self._presses:
                 await self._presses[verb](interaction, await _job_here(interaction, number), image)
-            case OfPage(pages=pages, offset=offset) if not is_form and pages in self._pages:
-                await self._pages[pages](interaction, offset)
+            case OfPage(pages=pages) as place if not is_form and pages in self._pages:
+                await self._pages[pages](interaction, place)
             case _:
                 raise UserError(problems.newer_form if is_form else problems.newer_button)
 

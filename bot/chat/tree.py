@@ -12,6 +12,7 @@ from bot.chat.client import EaselClient
 from bot.chat.features import (
     edit,
     ending,
+    favourites,
     from_message,
     history,
     imagine,
@@ -50,6 +51,7 @@ FEATURES = (
     from_message,
     quota,
     history,
+    favourites,
     queue,
     limits,
     style,

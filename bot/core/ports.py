@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bot.core.held_up import HeldUp
 from bot.core.news import News
-from bot.job import Copy, Job, Reason
+from bot.job import Claim, Copy, Job, Reason
 from engine.contract import Stepped
 
 
@@ -72,6 +72,10 @@ class Delivery(Protocol):
 
     async def remove_copy(self, copy: Copy) -> None:
         """The same with a message that shows pictures of a job besides its own."""
+        ...
+
+    async def find_claimed(self, claim: Claim) -> int | None:
+        """The id of the message that came of a claim, None where none did. Waits for outages; raises Irremovable."""
         ...
 
     async def tell_operator(self, news: News) -> None:

@@ -9,6 +9,7 @@ from typing import Self
 from bot.store.backup import back_up
 from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
+from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings
@@ -24,6 +25,7 @@ class Store:
     history: History
     copies: Copies
     taste: Taste
+    favourites: Favourites
 
     @classmethod
     async def open(
@@ -41,6 +43,7 @@ class Store:
             history=History(database),
             copies=Copies(database),
             taste=Taste(database),
+            favourites=Favourites(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -10,11 +10,14 @@ from bot.store.db import Database
 
 SPOILER, ON, OFF = "spoiler", "on", "off"
 """Whether pictures are covered until somebody looks; a channel's alone."""
+GALLERY, SHARING = "gallery", "sharing"
+"""A server's: the channel for starred pictures, and whether people may look through everybody's."""
 
 
 class Scope(StrEnum):
     PERSON = "person"
     CHANNEL = "channel"
+    SERVER = "server"
 
 
 class Taste:

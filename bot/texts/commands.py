@@ -65,7 +65,7 @@ CHANNEL = noted("How pictures are made in this channel where nobody says (admins
 CHANNEL_OPTIONS = {**SETTINGS_OPTIONS, "spoiler": noted("Cover pictures until somebody looks")}
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
-HISTORY = noted("Your images, newest first")
+HISTORY = noted("Images of the past, newest first: yours, your favourites, or by words")
 
 IMAGE_INFO = noted("Image info")
 USE_SETTINGS = noted("Use these settings")

@@ -37,6 +37,7 @@ def _settings(facts: PictureFacts, to: Language, shown: Shown) -> Iterator[str]:
     if facts.guidance is not None:
         yield to.gettext("guidance {guidance}", guidance=format(facts.guidance, "g"))
     yield to.gettext("from an image") if facts.has_start else ""
+    yield to.gettext("tiled") if facts.is_tiled else ""
     yield from map(shown, names(facts))
 
 
@@ -96,6 +97,7 @@ _PARTS: dict[Part, Say] = {
     Part.STEPS: fixed("the steps"),
     Part.GUIDANCE: fixed("the guidance"),
     Part.SEED: fixed("the seed"),
+    Part.TILE: fixed("seamless tiling"),
     Part.LORA: fixed("the LoRA"),
 }
 LEFT_OUT_MAX = 8

@@ -248,13 +248,11 @@ class WeightTooLong:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoOption:
-    """The command has none for edges that meet, or for images that are edited."""
-
-    edits: bool
+class ImagesEdited:
+    """/imagine takes no images for that."""
 
 
-Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong | NoOption
+Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong | ImagesEdited
 """Why the command would draw another picture after it was copied."""
 
 
@@ -274,17 +272,11 @@ def _reason(why: Uncopied, to: Language) -> str:
             return how
         case WeightTooLong():
             return to.gettext("the weight of a LoRA has more digits than the option takes")
-        case NoOption(edits=True):
+        case ImagesEdited():
             return to.gettext("/imagine has no option for images to edit")
-        case NoOption():
-            return to.gettext("/imagine has no option for seamless tiles")
 
 
 # ------------------------------------------------------------------ /history
-
-
-def page(first: int, last: int, total: int, to: Language) -> str:
-    return to.gettext("**Your images** {first}–{last} of {total}", first=first, last=last, total=total)
 
 
 def unpaid(prompt: str, job: Job, price: int, to: Language) -> str:

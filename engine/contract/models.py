@@ -52,6 +52,8 @@ class ModelInfo:
     """Whether it can start from an image, and draw within a mask."""
     needs_mask: bool = False
     """Whether it can do nothing else."""
+    redraws_enlarged: bool = True
+    """Whether it redraws a picture a little that it enlarges; else that is left to Lanczos."""
     references_max: int = 0
     """How many images an instruction may be about; 0 where it edits nothing by instruction."""
     references_min: int = 0
@@ -170,7 +172,9 @@ class ModelInfo:
 
     def enlarges(self, width: int, height: int) -> bool:
         """Whether a picture of that size, enlarged already, is what this model draws anew or makes itself."""
-        return self.scale > 1 or (self._takes_whole_images and not self._size_problem(width, height))
+        if self.scale > 1:
+            return True
+        return self.redraws_enlarged and self._takes_whole_images and not self._size_problem(width, height)
 
     @property
     def _takes_whole_images(self) -> bool:

@@ -319,7 +319,7 @@ def test_the_chats_command_keeps_every_character(prompt: str) -> None:
         ({"prompt": "a <lora:b:much>"}, "its prompt would be read as one with the tag of a LoRA."),
         ({"negative_prompt": "a <lora:b:1>"}, "its negative prompt would be read as one with a tag."),
         ({"prompt": "a <lora:b:1>"}, "its prompt would be read as one with the tag of a LoRA."),
-        ({"tile": True}, "/imagine has no option for seamless tiles."),
+        ({"tile": True, "prompt": "a "}, "every character of its prompt."),
         ({"references": (DIGEST,)}, "/imagine has no option for images to edit."),
         ({"loras": (Lora(name="b", weight=0.12345678),)}, "the weight of a LoRA has more digits"),
     ],

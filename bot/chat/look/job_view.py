@@ -101,6 +101,7 @@ def layout(
     first, *rest = lines
     container.add_item(ui.TextDisplay(first))
     if gallery is not None:
+        container.add_item(ui.Separator(visible=False))
         container.add_item(gallery)
     for text in rest:
         container.add_item(ui.TextDisplay(text))

@@ -12,8 +12,8 @@ from bot.texts import request as texts
 from bot.texts.language import Language
 from bot.texts.request import (
     CharactersLost,
+    ImagesEdited,
     Misread,
-    NoOption,
     PromptMissing,
     RequestFacts,
     Uncopied,
@@ -60,7 +60,7 @@ def _options(request: GenerationRequest) -> dict[str, str]:
     """The options of /imagine for this request, "" where one is left out."""
     facts = RequestFacts.of(request)
     return {
-        "prompt": asked.literal(facts.prompt),
+        "prompt": asked.literal(facts.prompt) + " --tile" * facts.is_tiled,
         "negative_prompt": wildcards.literal(facts.negative_prompt),
         "size": facts.size if facts.upscale is None else "",
         "steps": _number(facts.steps),
@@ -106,8 +106,10 @@ def _survives(value: str) -> bool:
 
 def uncopied(request: GenerationRequest) -> Uncopied | None:
     """Why the command would draw another picture after it was copied; None where it would not."""
-    if request.tile or request.references:
-        return NoOption(edits=bool(request.references))
+    if request.references:
+        return ImagesEdited()
+    if request.tile and request.prompt != request.prompt.strip():  # a flag has no spaces around it
+        return CharactersLost(option="prompt")
     lost = [name for name, value in _options(request).items() if not _survives(value)]
     if lost:
         return CharactersLost(option=lost[0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from bot.core.asking import wildcards
 from bot.core.asking.wish import Picture, Wish
@@ -18,9 +20,15 @@ def varied(job: Job, *, digest: str, strength: float, seed: int) -> tuple[Genera
     request = job.request
     start = max(strength, least_strength(request.steps))
     wish = replace(
-        wish_of(job), image=_picture(job, digest), mask=None, strength=strength, seed=None, upscale=None
+        wish_of(job),
+        image=_picture(job, digest),
+        mask=None,
+        references=(),
+        strength=strength,
+        seed=None,
+        upscale=None,
     )
-    return replace(request, image=digest, mask=None, strength=start, seed=seed), wish
+    return replace(request, image=digest, mask=None, references=(), strength=start, seed=seed), wish
 
 
 def edited(job: Job, *, digest: str, words: str, editor: ModelInfo | None) -> Wish:
@@ -76,16 +84,7 @@ def wish_of(job: Job) -> Wish:
         typed,
         image=_started(typed.image, job.request.image),
         mask=_started(typed.mask, job.request.mask),
-        references=_references(typed.references, job.request),
-    )
-
-
-def _references(typed: tuple[Picture, ...], request: GenerationRequest) -> tuple[Picture, ...]:
-    names = [picture.name for picture in typed] or ["image.png"] * len(request.references)
-    size = request.width, request.height  # it follows the first one's
-    return tuple(
-        Picture(name=name, digest=digest, size=size)
-        for name, digest in zip(names, request.references, strict=False)
+        references=_referred(typed.references, job.request),
     )
 
 
@@ -96,7 +95,6 @@ def exact(request: GenerationRequest) -> Wish:
         negative_prompt=wildcards.literal(request.negative_prompt) or None,
         image=_started(None, request.image),
         mask=_started(None, request.mask),
-        references=_references((), request),
         strength=request.strength,
         size=request.size,
         steps=request.steps,
@@ -106,6 +104,8 @@ def exact(request: GenerationRequest) -> Wish:
         images=request.images,
         model=request.model,
         lora=_loras(request),
+        tile=request.tile or None,
+        references=_referred((), request),
     )
 
 
@@ -117,6 +117,13 @@ def _started(typed: Picture | None, digest: str | None) -> Picture | None:
     if digest is None:
         return None
     return replace(typed, digest=digest) if typed is not None else Picture(name="image.png", digest=digest)
+
+
+def _referred(typed: Sequence[Picture], request: GenerationRequest) -> tuple[Picture, ...]:
+    return tuple(
+        replace(named, digest=digest) if named is not None else Picture(name="image.png", digest=digest)
+        for named, digest in zip_longest(typed[: len(request.references)], request.references)
+    )
 
 
 def _loras(request: GenerationRequest) -> str | None:

@@ -60,6 +60,8 @@ class PictureFacts:
     """Settings that none of these fields is for."""
     has_start: bool
     """Whether it was made from an image, which its file does not hold."""
+    is_tiled: bool
+    """Whether its edges meet."""
     raw: str
     """All that stands in the file."""
     is_whole: bool
@@ -103,6 +105,7 @@ def facts_of(info: PictureInfo) -> PictureFacts:
         loras=tuple(replace(lora, name=_clean(lora.name, NAME_CHARS_MAX)) for lora in info.loras),
         others=tuple(item for item in told.items() if item[0] not in _READ)[:OTHERS_MAX],
         has_start=False,
+        is_tiled=told.get("Tiling", "").casefold() == "true",
         raw=kept,
         is_whole=whole,
     )
@@ -124,7 +127,8 @@ def _of_request(request: GenerationRequest, version: str) -> PictureFacts:
         model=request.model,
         loras=request.loras,
         others=(),
-        has_start=request.image is not None,
+        has_start=bool(request.inputs),
+        is_tiled=request.tile and is_drawn,
         raw="",
         is_whole=True,
     )
@@ -141,7 +145,7 @@ _READ = {
         "Distilled CFG Scale",
         "guidance",
     ),
-    *("Model", "Size", "Size-1", "Size-2", "LoRA", "Lora weights"),
+    *("Model", "Size", "Size-1", "Size-2", "LoRA", "Lora weights", "Tiling"),
 }
 
 
@@ -196,6 +200,7 @@ class Part(StrEnum):
     STEPS = "steps"
     GUIDANCE = "guidance"
     SEED = "seed"
+    TILE = "tile"
     LORA = "lora"
 
 
@@ -272,6 +277,8 @@ def _options(facts: PictureFacts) -> Iterator[tuple[Part, str, dict[str, Any]]]:
     for part, value in ((Part.STEPS, facts.steps), (Part.GUIDANCE, facts.guidance), (Part.SEED, facts.seed)):
         if value is not None:
             yield part, f"{value:g}" if isinstance(value, float) else str(value), {str(part): value}
+    if facts.is_tiled:
+        yield Part.TILE, "", {"tile": True}
     if facts.negative_prompt:
         yield Part.NEGATIVE_PROMPT, "", {"negative_prompt": without_tags(facts.negative_prompt)}
 

@@ -123,7 +123,10 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
 
 
 def size_of(wish: Wish, model: ModelInfo) -> tuple[int, int] | None:
-    """What was asked for, else the shape of the image, or of the first that is edited; None leaves it to the model. Raises InvalidRequest or Unmet."""
+    """What was asked for, else the shape of the image, or of the first that is edited; None leaves it to the model.
+
+    Raises InvalidRequest or Unmet.
+    """
     given = (*([wish.image] if wish.image is not None else ()), *wish.references)
     shape = given[0].size if given else None
     if wish.image is not None and (times := wish.times(model)) > 1:

@@ -48,7 +48,7 @@ async def test_one_picture_offers_everything(world: World) -> None:
     """What can be made of it stands under it, with nothing left to a menu."""
     one = await world.imagined()
     assert labels(one) == [
-        "Vary (Subtle)", "Vary (Strong)", "Upscale 2×", "Upscale 4×", "Reroll",
+        "Vary (Subtle)", "Vary (Strong)", "2×", "4×", "Reroll",
         "Remix", "Edit", "Favourite", "Info", "Delete",
     ]  # fmt: skip
 
@@ -101,11 +101,11 @@ async def test_of_few_steps_a_variation_takes_one_at_least(world: World) -> None
 async def test_upscaled_from_the_kept_original(world: World) -> None:
     """Twice and four times as large; under what was enlarged nothing is offered that can't be made of it."""
     message = await world.imagined(seed=3)
-    await world.alice.click(message, "Upscale 2×")
+    await world.alice.click(message, "2×")
     twice = await world.reaches(2, JobState.DELIVERED)
     assert (twice.request.size, twice.request.upscale, twice.action) == ("256x256", 2, Action.UPSCALE_2)
     assert twice.request.image == (await world.job(1)).images[0].sha256
-    await world.alice.click(message, "Upscale 4×")
+    await world.alice.click(message, "4×")
     assert (await world.reaches(3, JobState.DELIVERED)).request.size == "512x512"
     assert "Vary (Strong)" not in labels(world.message(2))
 
@@ -135,7 +135,7 @@ async def test_what_cannot_be_made_of_it_is_said(world: World) -> None:
     told = await world.alice.click(message, "Vary (Strong)")
     assert "no model “old” here: use fake" in (told.ephemeral_text or "")
     await world.store.jobs.mark_deleted(1, now=world.clock.now())
-    for label in ("Vary (Subtle)", "Upscale 2×"):
+    for label in ("Vary (Subtle)", "2×"):
         told = await world.alice.click(message, label)
         assert "was deleted" in (told.ephemeral_text or "")
     assert await world.jobs_stored() == 1

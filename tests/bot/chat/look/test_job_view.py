@@ -111,7 +111,7 @@ async def test_a_picture_from_a_picture_says_so(start: dict[str, Any], words: st
             "edited from 2 images · some",
             "Attach the same 2 images to the",
         ),
-        ({"tile": True}, "Euler a · tiled · some", "/imagine has no option for seamless tiles"),
+        ({"tile": True}, "Euler a · tiled · some", "seed `42`"),
     ],
 )
 async def test_edits_and_tiles_say_so(changes: dict[str, Any], line: str, command: str) -> None:

@@ -98,6 +98,22 @@ GOLDEN: dict[str, tuple[str, bytes]] = {
 }
 
 
+def test_tiles_and_edits_are_told() -> None:
+    """“Tiling: True” as AUTOMATIC1111 writes it and we do; who can't tile leaves it out. What was edited is not in the file."""
+    tiled, edited = replace(OURS, tile=True), replace(OURS, references=("a" * 64,))
+    for data in (
+        encode_png(Image.new("RGB", (8, 8)), request=tiled),
+        png(parameters=metadata.parameters(tiled)),
+        png(parameters=A1111.replace(", Model:", ", Tiling: True, Model:")),
+    ):
+        assert facts(data).is_tiled
+        assert not facts(data).others or "Tiling" not in dict(facts(data).others)
+    assert not facts(png(parameters=A1111)).is_tiled
+    assert wish_of(told(is_tiled=True), [replace(DREAM, takes_tiling=True)]).wish.tile
+    assert [part.part for part in wish_of(told(is_tiled=True), [DREAM]).left_out] == [Part.TILE]
+    assert facts(encode_png(Image.new("RGB", (8, 8)), request=edited)).has_start
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_program_tells_the_same_facts(name: str) -> None:
     """Whatever it calls them and wherever it writes them."""
