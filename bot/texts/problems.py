@@ -15,9 +15,15 @@ command_only_in_servers = fixed("Use this command in a server, not in a direct m
 not_allowed_here = fixed("You may not use this command here.")
 older_form = fixed("Discord still shows an older form of this command: reload Discord and try again.")
 not_in_thread = fixed("I am not in this private thread: mention me here, so that I am added, and ask again.")
-_and = fixed(" and ")
+thread_locked = fixed(
+    "This thread is locked: ask a moderator to unlock it or to give me Manage Threads, and ask again."
+)
+_and, _comma = fixed(" and "), fixed(", ")
 _PERMISSIONS: dict[str, Say] = {
     "view_channel": fixed("View Channel"),
+    "connect": fixed("Connect"),
+    "send_messages": fixed("Send Messages"),
+    "send_messages_in_threads": fixed("Send Messages in Threads"),
     "attach_files": fixed("Attach Files"),
 }
 """As Discord calls them."""
@@ -27,7 +33,8 @@ def may_not_post(missing: Sequence[str]) -> Say:
     """`missing`: permissions as discord.py names them."""
 
     def say(to: Language) -> str:
-        names = _and(to).join(_PERMISSIONS[name](to) for name in missing)
+        *before, last = [_PERMISSIONS[name](to) for name in missing]
+        names = _and(to).join([*([_comma(to).join(before)] if before else []), last])
         return to.gettext(
             "I may not post images here: ask an admin to give me {permissions} in this channel.",
             permissions=names,

@@ -96,5 +96,15 @@ def of_channel(values: Mapping[str, str], to: Language) -> str:
     )
 
 
+def of_forum(values: Mapping[str, str], to: Language) -> str:
+    """All of its posts have the same."""
+    if not values:
+        return to.gettext("This forum prefers nothing.")
+    return to.gettext(
+        "Where nobody says anything, pictures in this forum's posts have: {settings}.",
+        settings=_told(values, to),
+    )
+
+
 def _told(values: Mapping[str, str], to: Language) -> str:
     return ", ".join(_setting(name, f"**{value}**", to) for name, value in sorted(values.items()))

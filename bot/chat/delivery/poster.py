@@ -21,7 +21,7 @@ import stamina
 import structlog
 
 from bot.chat.delivery import uploads
-from bot.chat.delivery.breaker import Breaker, Way, why_shut
+from bot.chat.delivery.breaker import ARCHIVED_THREAD, Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.room import Room
 from bot.chat.errors import BLOCKED_BY_AUTOMOD, is_blocked
@@ -148,20 +148,35 @@ class Poster:
     # -------------------------------------------------------------- the channel
 
     async def _post_in_channel(self, errand: _Errand) -> int:
-        """Edits the message; where it was deleted, a new one takes its place if there is anything to show."""
+        """Edits the message; where it is gone, a new one takes its place if there is anything to show."""
         job = errand.job
         if errand.images and (reason := self._breaker.why_not(job, Way.EDIT)):
             raise _Shut(reason)
-        try:
-            with self._watched(job, Way.EDIT):
-                return await self._edit(errand)
-        except discord.HTTPException as error:
-            if error.code != UNKNOWN_MESSAGE or not errand.images:
-                raise
+        with self._watched(job, Way.EDIT):
+            message_id = await self._edit_or_clear(errand)
+        if message_id is not None:
+            return message_id
         if reason := self._breaker.why_not(job, Way.CREATE):
             raise _Shut(reason)
         with self._watched(job, Way.CREATE):
             return await self._create(errand)
+
+    async def _edit_or_clear(self, errand: _Errand) -> int | None:
+        """None where a new message is to show the images: the old one was deleted, or stands in an archived thread.
+
+        There nothing may be edited, but it may be deleted, and what is posted next opens the thread again.
+        """
+        try:
+            return await self._edit(errand)
+        except discord.HTTPException as error:
+            if not errand.images or error.code not in (UNKNOWN_MESSAGE, ARCHIVED_THREAD):
+                raise
+            is_there = error.code == ARCHIVED_THREAD
+        if is_there:
+            log.info("thread_archived", job=errand.job.id)
+            with contextlib.suppress(discord.NotFound):
+                await self.message_of(errand.job).delete()
+        return None
 
     async def _edit(self, errand: _Errand) -> int:
         """Words that AutoMod refuses are said without the prompt; images it refuses with their prompt are not shown."""

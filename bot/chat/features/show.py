@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat import order
+from bot.chat import order, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.delivery import uploads
 from bot.chat.errors import UserError, language_of
@@ -34,7 +34,7 @@ SUGGESTED = 10
 async def take(interaction: Interaction, job: Job, image: int | None) -> None:
     """Posts one picture of a set on its own, at once."""
     number = picture_of(interaction, job, image)
-    order.check_place(interaction)
+    where.check_place(interaction)
     if not await asyncio.to_thread(all_intact, (job.images[number],)):
         await redraw(interaction, await order.check(interaction), job, number)
         return
@@ -46,7 +46,7 @@ async def take(interaction: Interaction, job: Job, image: int | None) -> None:
 @app_commands.guild_only()
 async def show(interaction: discord.Interaction[EaselClient], number: Range[int, 1, 2**53]) -> None:
     job = await _seen(interaction, number)
-    order.check_place(interaction)
+    where.check_place(interaction)
     await _answer(interaction, job, None, is_new=True)
 
 

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Range
 
-from bot.chat import order, suggestions
+from bot.chat import order, suggestions, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.features.imagine import Aspect
@@ -57,8 +57,7 @@ async def channel(
     given = await _checked(interaction, model, aspect, quality, images, style)
     if spoiler is not None:
         given[SPOILER] = ON if spoiler else OFF
-    assert interaction.channel_id is not None
-    await _set(interaction, Scope.CHANNEL, interaction.channel_id, given, reset=reset)
+    await _set(interaction, Scope.CHANNEL, where.channels(interaction)[0], given, reset=reset)
 
 
 async def _checked(
@@ -93,8 +92,9 @@ async def _set(
     if given:
         await taste.put(scope, number, given)
     now = {name: plain(value) for name, value in (await taste.of(scope, number)).items()}
-    told = tastes.of_channel(now, to) if scope is Scope.CHANNEL else tastes.of_person(now, to)
-    await say_done(interaction, told)
+    of_place = tastes.of_forum if where.is_post(interaction) else tastes.of_channel
+    tell = of_place if scope is Scope.CHANNEL else tastes.of_person
+    await say_done(interaction, tell(now, to))
 
 
 settings.autocomplete("model")(suggestions.models)

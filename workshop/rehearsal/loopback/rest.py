@@ -205,9 +205,7 @@ class Rest:
             message = state.messages.edit(interaction.original, body.json, body.files)
         else:
             fresh = state.new_message(interaction.channel, interaction=interaction)
-            message = await state.posted(
-                state.messages.fill(fresh, body.json, body.files, ephemeral_ok=True)
-            )
+            message = await state.posted(state.messages.fill(fresh, body.json, body.files, ephemeral_ok=True))
             interaction.followups.append(message)
         return self._message(message)
 
@@ -238,9 +236,7 @@ class Rest:
         state, query = self._state, request.query
         channel = state.reachable(request.match_info["channel"])
         found = (
-            state.messages.in_channel(channel)
-            if channel.granted & Permission.READ_MESSAGE_HISTORY
-            else []
+            state.messages.in_channel(channel) if channel.granted & Permission.READ_MESSAGE_HISTORY else []
         )
         before, after = int(query.get("before") or 1 << 63), int(query.get("after") or 0)
         wanted = sorted((m for m in found if after < m.id < before and not m.ephemeral), key=lambda m: -m.id)
