@@ -81,6 +81,9 @@ not_kept = fixed(
 not_uploaded = fixed("Only pictures that were uploaded to Discord are taken: attach it as a file.")
 
 
+fits_nowhere = fixed("This picture is too large for Discord here, even as a JPEG: ask for a smaller one.")
+
+
 def wrong_kind(*, is_mask: bool) -> Say:
     return _mask_kind if is_mask else _image_kind
 
