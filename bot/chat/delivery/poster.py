@@ -193,7 +193,7 @@ class Poster:
     async def _create(self, errand: _Errand) -> int:
         job = errand.job
         channel = self._channel_of(job)
-        if (there := await self._posted_before(channel, job)) is not None:
+        if (there := await posted_before(self._client, channel, job)) is not None:
             return there
         files, view = await _final(errand)
         asker = discord.AllowedMentions(
@@ -201,15 +201,6 @@ class Poster:
         )
         message = await channel.send(view=view, files=files, nonce=errand.nonce, allowed_mentions=asker)
         return message.id
-
-    async def _posted_before(self, channel: discord.abc.Messageable, job: Job) -> int | None:
-        """The id of a message of ours that shows the job's images already, as far as we may look back."""
-        me = self._client.user
-        since = discord.Object(job.interaction_id)
-        async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
-            if me is not None and message.author.id == me.id and _shows(message, job):
-                return message.id
-        return None
 
     @contextlib.contextmanager
     def _watched(self, job: Job, way: Way) -> Generator[None]:
@@ -230,7 +221,7 @@ class Poster:
         job = errand.job
         try:
             channel = await self._client.create_dm(discord.Object(job.user_id))
-            if await self._posted_before(channel, job) is not None:
+            if await posted_before(self._client, channel, job) is not None:
                 return
             files = await errand.files()
             view = job_view.direct_view(job, [file.filename for file in files], reason)
@@ -322,6 +313,15 @@ class Poster:
 async def _final(errand: _Errand) -> tuple[list[discord.File], discord.ui.LayoutView]:
     files = await errand.files()
     return files, job_view.final_view(errand.job, [file.filename for file in files])
+
+
+async def posted_before(client: discord.Client, channel: discord.abc.Messageable, job: Job) -> int | None:
+    """The id of a message of ours that shows the job's images already, as far as we may look back."""
+    me, since = client.user, discord.Object(job.interaction_id)
+    async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
+        if me is not None and message.author.id == me.id and _shows(message, job):
+            return message.id
+    return None
 
 
 def _shows(message: discord.Message, job: Job) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bot.chat.ids import Verb, button
 from bot.job import JobState
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
@@ -42,9 +43,10 @@ async def every_place(world: World) -> dict[str, Channel]:
 async def test_in_every_kind_of_place(start_world: StartWorld) -> None:
     """The picture is drawn with progress, delivered in its message, taken out, drawn again and linked, before and after a restart."""
     world = await start_world(fake=FakeSettings(step_s=0.01), limits={"pending": 50})
-    places = await every_place(world)
+    text, places = world.channel, await every_place(world)
     sets = {name: await drawn(world, place, images=2) for name, place in places.items()}
     await world.restart()
+    bob = world.person("bob")
     for name, place in places.items():
         world.channel = place
         there = world.message(sets[name])
@@ -53,11 +55,13 @@ async def test_in_every_kind_of_place(start_world: StartWorld) -> None:
         taken = await world.alice.click(there, "U2")
         await world.until(lambda taken=taken: taken.message and taken.message.attachments)
         again = await world.alice.click(there, "Reroll")
-        shown = await world.alice.slash(place, "show", number=sets[name])
+        shown = await bob.slash(place, "show", number=sets[name])
         await world.until(lambda shown=shown: shown.message and shown.message.attachments)
         row = await job_of(world, again.interaction.id)
         assert (await world.reaches(row, JobState.DELIVERED)).channel_id == place.id, name
         assert len(world.message(row).attachments) == 2, name
+    refused = await bob.slash(text, "show", number=sets["private thread"])
+    assert "can't see" in (refused.ephemeral_text or "")
     told = await world.alice.slash(world.channel, "history")
     links = [f"/{world.guild.id}/{place.id}/" in told.text for place in [*places.values()][-4:]]
     assert all(links), told.text
@@ -216,3 +220,51 @@ async def turn_to_noise(world: World) -> None:
 def names(message: Message) -> list[str]:
     """What the files' names end in."""
     return [Path(file.filename).suffix for file in message.attachments]
+
+
+# ------------------------------------------------------------------ by direct message too
+
+
+async def test_by_direct_message_too(world: World) -> None:
+    """Who set it gets each delivered picture once in private as well; closed direct messages and other people cost nothing."""
+    alice, mailbox = world.alice, world.discord.dm(world.alice.user)
+    told = await alice.slash(world.channel, "settings", deliver="mail")
+    assert "come to you by direct message too" in (told.ephemeral_text or "")
+    assert "prefer nothing" not in told.text
+    await world.imagine(world.admin)
+    await world.reaches(1, JobState.DELIVERED)
+    await drawn(world, world.channel, images=2)
+    await world.until(lambda: len(world.messages(mailbox)) == 1)
+    (sent,) = world.messages(mailbox)
+    assert [file.filename for file in sent.attachments] == [
+        file.filename for file in world.message(2).attachments
+    ]
+    assert f"/{world.channel.id}/{world.message(2).id}" in sent.text
+
+    await world.restart()
+    shut = world.discord.fail_next("PATCH", "/channels/", status=403, code=50013, times=1)
+    await drawn(world, world.channel)  # it goes there for want of a channel, and not twice
+    alice.user.takes_dms = False
+    await drawn(world, world.channel)
+    posts = world.discord.requests_to
+    await world.until(lambda: any(each.status == 403 for each in posts("POST", f"/channels/{mailbox.id}/")))
+    alice.user.takes_dms = True
+    told = await alice.slash(world.channel, "settings", deliver="here", images=2)
+    assert "direct message" not in told.text
+    await drawn(world, world.channel)
+    await world.alice.slash(world.channel, "settings", deliver="mail")
+    last = await drawn(world, world.channel)
+    await world.until(lambda: mailed(world, mailbox)[-1] == last)
+    assert shut.hits == 1
+    assert mailed(world, mailbox) == [2, 3, last]
+
+    world.channel = mailbox
+    pressed = await alice.click(await world.post(button(Verb.INFO, 2)), "Info")
+    assert pressed.ephemeral_text == "Use this in a server, not in a direct message."
+    with pytest.raises(CannotDo, match="not offered here"):
+        await alice.slash(mailbox, "imagine", prompt="a red circle")
+
+
+def mailed(world: World, mailbox: Channel) -> list[int]:
+    """The jobs whose pictures stand there."""
+    return [int(each.shown_files[0].split("-")[1]) for each in world.messages(mailbox)]
