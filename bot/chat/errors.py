@@ -9,6 +9,7 @@ import discord
 import structlog
 from discord import app_commands
 
+from bot.chat.delivery.uploads import ImageTooLarge
 from bot.chat.outages import is_weather, told
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.core.asking.refused import Refused, Unmet
@@ -63,6 +64,8 @@ def sentence_for(error: BaseException, to: Language) -> str | None:
             return refusal(error.refused, to)
         case UserError():
             return error.say(to)
+        case ImageTooLarge():
+            return problems.fits_nowhere(to)
         case _:
             say = _say_for(error)
             return None if say is None else say(to)

@@ -53,7 +53,7 @@ STYLE_ADD_OPTIONS = {
 STYLE_REMOVE = noted("Remove a style of this server (admins)")
 STYLE_REMOVE_OPTIONS = {"name": noted("Which style")}
 SETTINGS = noted("How your pictures are made where you say nothing; alone: show it")
-SETTINGS_OPTIONS = {
+_DEFAULTS = {
     "model": noted("Which model draws"),
     "aspect": noted("Shape of the picture"),
     "quality": noted("How much work goes into it"),
@@ -61,8 +61,10 @@ SETTINGS_OPTIONS = {
     "style": noted("Which style"),
     "reset": noted("Forget all of it first"),
 }
+SETTINGS_OPTIONS = {**_DEFAULTS, "deliver": noted("Where your finished pictures go")}
+DELIVER_HERE, DELIVER_BY_MAIL_TOO = noted("Here"), noted("Here and by direct message")
 CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
-CHANNEL_OPTIONS = {**SETTINGS_OPTIONS, "spoiler": noted("Cover pictures until somebody looks")}
+CHANNEL_OPTIONS = {**_DEFAULTS, "spoiler": noted("Cover pictures until somebody looks")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
