@@ -46,7 +46,7 @@ def ordinal(number: int) -> str:
 
 
 def seconds(value: float, to: Language, *, digits: int = 1) -> str:
-    return to.gettext("{seconds} s", seconds=format(value, f".{digits}f"))
+    return to.gettext("{seconds} s", seconds=to.decimal(value, digits))
 
 
 def mention(user_id: int) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from bot.job import Action, Job
+from bot.job import Action, Job, JobState
 from bot.texts import amounts
+from bot.texts.commands import OPTION
 from bot.texts.language import Language, Say, fixed
 from engine.contract import GenerationRequest
 
@@ -178,6 +179,17 @@ def made(job: Job, to: Language) -> str:
 # ------------------------------------------------------------------ 📋 Info
 
 
+_STATES: dict[JobState, Say] = {
+    JobState.ACCEPTED: fixed("accepted"),
+    JobState.QUEUED: fixed("queued"),
+    JobState.RUNNING: fixed("running"),
+    JobState.RENDERED: fixed("rendered"),
+    JobState.DELIVERED: fixed("delivered"),
+    JobState.FAILED: fixed("failed"),
+    JobState.CANCELLED: fixed("cancelled"),
+}
+
+
 def asked(job: Job, to: Language) -> str:
     """By whom and when, what became of it, and what it cost."""
     when = f"<t:{int(job.created_at)}:f>"
@@ -185,7 +197,7 @@ def asked(job: Job, to: Language) -> str:
         "**By {who}**, asked {when}, {state}, {price}",
         who=amounts.mention(job.user_id),
         when=when,
-        state=job.state,
+        state=_STATES[job.state](to),
         price=amounts.credit(job.charged, to),
     )
 
@@ -263,9 +275,8 @@ def uncopied(why: Uncopied, to: Language) -> str:
 def _reason(why: Uncopied, to: Language) -> str:
     match why:
         case CharactersLost(option=option):
-            return to.gettext(
-                "Discord's form can't hold every character of its {option}", option=option.replace("_", " ")
-            )
+            told = (to.translated(option, OPTION) or option).replace("_", " ")
+            return to.gettext("Discord's form can't hold every character of its {option}", option=told)
         case PromptMissing():
             return to.gettext("Discord's form wants a prompt, and it has none")
         case Misread(how=how):
