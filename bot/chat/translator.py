@@ -6,6 +6,7 @@ would refuse is left out, and shown in English: it would refuse all commands wit
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from discord import Locale, app_commands
@@ -21,6 +22,10 @@ NAME = re.compile(rf"[-_'\w]{{1,{NAME_CHARS_MAX}}}")
 
 
 class CommandTranslator(app_commands.Translator):
+    async def load(self) -> None:
+        """Reads every catalogue, so that nobody's first press has to wait for that."""
+        await asyncio.to_thread(lambda: [language(locale.value) for locale in Locale])
+
     async def translate(
         self, string: locale_str, locale: Locale, context: TranslationContextTypes
     ) -> str | None:

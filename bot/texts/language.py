@@ -44,7 +44,9 @@ class Language:
 
     def decimal(self, value: float, digits: int) -> str:
         """A number with so many digits after its point, or its comma."""
-        return format_decimal(round(value, digits), format="0" + "." * bool(digits) + "0" * digits, locale=self.locale)
+        return format_decimal(
+            round(value, digits), format="0" + "." * bool(digits) + "0" * digits, locale=self.locale
+        )
 
     def percent(self, share: float) -> str:
         return format_percent(share, locale=self.locale)
@@ -91,6 +93,7 @@ def _known(folder: Path) -> frozenset[str]:
     return frozenset(file.parents[1].name for file in folder.glob(f"*/{CATALOGUE}"))
 
 
+@lru_cache(maxsize=64)
 def _read(file: Path, name: str) -> Language:
     with file.open("rb") as opened:
         catalogue = read_po(opened, locale=name)

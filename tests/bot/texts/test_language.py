@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from babel.messages.catalog import Catalog
-from babel.messages.frontend import CommandLineInterface
-from babel.messages.pofile import read_po, write_po
+from babel.messages.pofile import write_po
 
 from bot.chat.errors import UserError, language_of, sentence_for
 from bot.chat.look import job_view, picture_info
@@ -69,17 +68,6 @@ MODULES: list[ModuleType] = [
     request,
 ]
 LIMITS = Limits(credits_per_day=100, pending=3, max_pixels=1_000_003, max_steps=60, max_images=4)
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    """What `pybabel extract` finds, with the project's own settings."""
-    file = tmp_path_factory.mktemp("catalogue") / "easel.pot"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        CommandLineInterface().run(["pybabel", "--quiet", "extract", "-o", str(file)])
-    with file.open("rb") as opened:
-        return read_po(opened)
 
 
 @pytest.fixture(scope="session")
@@ -163,9 +151,12 @@ def test_each_number_has_its_form(polish: Language) -> None:
 
 
 def test_numbers_are_written_as_the_language_does(polish: Language) -> None:
-    """Thousands apart by a space that does not break."""
+    """Thousands apart by a space that does not break, and a comma before what is less than one."""
     assert ENGLISH.number(1_048_576) == "1,048,576"
     assert polish.number(1_048_576) == "1\u00a0048\u00a0576"
+    assert [ENGLISH.decimal(4.25, digits) for digits in (0, 1)] == ["4", "4.2"]
+    assert polish.decimal(0.96, 1) == "1,0"
+    assert (ENGLISH.percent(0.5), polish.percent(0.5)) == ("50%", "50%")
 
 
 # ------------------------------------------------------------------ every sentence
@@ -303,7 +294,7 @@ async def test_a_message_speaks_its_persons_language(polish: Language) -> None:
 
     step = Stepped(job_id=7, attempt=1, stage="denoising", step=5, steps=20)
     running = job(state=JobState.RUNNING, locale="pl")
-    assert "⟦step 5 of 20⟧ · ⟦4.2 s⟧" in texts(
+    assert "⟦step 5 of 20⟧ · ⟦4,2 s⟧" in texts(
         job_view.live_view(running, Progress(step=step, elapsed_s=4.2))
     )
 
