@@ -12,6 +12,7 @@ from typing import Self
 from bot.job import Action, Job, JobState
 from bot.texts import amounts
 from bot.texts.commands import OPTION
+from bot.texts.contract import misread
 from bot.texts.language import Language, Say, fixed
 from engine.contract import GenerationRequest
 
@@ -280,7 +281,7 @@ def _reason(why: Uncopied, to: Language) -> str:
         case PromptMissing():
             return to.gettext("Discord's form wants a prompt, and it has none")
         case Misread(how=how):
-            return how
+            return misread(how, to)
         case WeightTooLong():
             return to.gettext("the weight of a LoRA has more digits than the option takes")
         case ImagesEdited():

@@ -279,6 +279,8 @@ def looked_up(source: str) -> Iterator[str | None]:
         for text in node.args[:count]:
             if isinstance(text, ast.Name) and name == "gettext" and text.id == "text":  # of `fixed`
                 continue
+            if ast.unparse(text) in {"error.text", "how"}:  # the contract's sentences, which are found there
+                continue
             yield str(text.value) if isinstance(text, ast.Constant) else None
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from workshop.rehearsal.loopback.errors import invalid
 from workshop.rehearsal.loopback.world import Json, object_in
 
-LOCALES = frozenset(
+_LOCALES = (
     "id da de en-GB en-US es-ES es-419 fr hr it lt hu nl no pl pt-BR ro fi sv-SE vi tr cs el bg ru uk hi th zh-CN ja "
-    "zh-TW ko".split()
+    "zh-TW ko"
 )
+LOCALES = frozenset(_LOCALES.split(" "))
 
 
 def every(item: Json, field: str, path: str) -> Iterator[tuple[str, str]]:
