@@ -222,16 +222,14 @@ def number(job: Job, to: Language) -> str:
 
 def files_to_attach(facts: RequestFacts, to: Language) -> Iterator[str]:
     """A line for what a command can't carry, if it is to carry anything."""
-    if facts.references:
+    if images := facts.references or int(facts.has_image and not facts.has_mask):
         yield to.ngettext(
             "Attach the same image to the command.",
             "Attach the same {count} images to the command, in their order.",
-            facts.references,
+            images,
         )
     elif facts.has_mask:
         yield to.gettext("Attach the same image and mask to the command.")
-    elif facts.has_image:
-        yield to.gettext("Attach the same image to the command.")
 
 
 # ------------------------------------------------------------------ a command that draws another picture

@@ -284,6 +284,21 @@ def looked_up(source: str) -> Iterator[str | None]:
             yield str(text.value) if isinstance(text, ast.Constant) else None
 
 
+def test_no_text_has_plural_forms_in_one_place_alone() -> None:
+    """A catalogue has one entry for both, and where a language has one form, that counts: nothing would fill it in."""
+    alone, counted = set[str](), set[str]()
+    for path in (ROOT / "bot/texts").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                found = {"gettext": alone, "fixed": alone, "noted": alone, "ngettext": counted}.get(
+                    name, set()
+                )
+                found.add(str(node.args[0].value))
+    assert counted
+    assert not alone & counted
+
+
 # ------------------------------------------------------------------ at the edge
 
 
