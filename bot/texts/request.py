@@ -40,7 +40,7 @@ class RequestFacts:
     references: int
     """How many images are edited."""
     strength: float | None
-    """How much of the image is drawn anew."""
+    """How much of the image is redrawn."""
     upscale: int | None
     """How many times as large it is made; its size follows from that."""
     is_plain: bool
