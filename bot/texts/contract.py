@@ -35,8 +35,8 @@ def invalid(error: InvalidRequest, to: Language) -> str:
     """An engine's own words, which have no values, stay as they are."""
     if not error.values:
         return to.translated(error.text) or error.text
-    values = {
-        name: to.translated(value, NOUN) or value if value in NOUNS else value
-        for name, value in error.values.items()
-    }
-    return to.gettext(error.text, **values)
+    return to.gettext(error.text, **{name: _told(value, to) for name, value in error.values.items()})
+
+
+def _told(value: object, to: Language) -> object:
+    return to.translated(value, NOUN) or value if isinstance(value, str) and value in NOUNS else value

@@ -211,6 +211,9 @@ async def test_a_refusal_is_in_the_language_of_who_is_refused(start_world: Start
     assert (await world.imagine(size="128x128", aspect="1:1")).text == both
     for who, most in ((anna, "262.144"), (world.alice, "262,144")):
         assert most in (await world.imagine(who, size="1024x1024")).text
+    small = await world.imagine(anna, size="8x8")
+    assert small.ephemeral_text is not None
+    assert small.ephemeral_text.startswith("Breite: 64 bis 2048 Pixel")
     british = world.person("bob", locale="en-GB")
     assert (await world.imagine(british, size="128x128", aspect="1:1")).text == both
     assert await world.jobs_stored() == 0

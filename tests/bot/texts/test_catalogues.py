@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 from babel.messages.catalog import Catalog, Message
@@ -13,6 +14,7 @@ from babel.messages.pofile import read_po
 
 from bot.texts import language as language_module
 from bot.texts.commands import OPTION
+from tests.bot.texts.conftest import ROOT
 
 LANGUAGES = sorted(
     file.parents[1].name for file in language_module.LOCALES.glob(f"*/{language_module.CATALOGUE}")
@@ -34,7 +36,11 @@ def test_a_catalogue_is_complete(locale: str, template: Catalog) -> None:
     with file.open("rb") as opened:
         catalogue = read_po(opened, locale=locale)
     problems = [*_problems(template, catalogue)]
-    assert not problems, f"{file}: after `make catalogues`, translate:\n" + "\n".join(problems)
+    if problems:
+        where = file.relative_to(ROOT)
+        pytest.fail(
+            f"{where}: translate these after `make catalogues`:\n" + "\n".join(problems), pytrace=False
+        )
 
 
 def _problems(template: Catalog, catalogue: Catalog) -> Iterator[str]:
@@ -62,8 +68,7 @@ def _named(message: Message) -> str:
 def _wrong(message: Message, found: Message, catalogue: Catalog) -> Iterator[str]:
     """What is wrong with one translation."""
     several = not isinstance(message.id, str)
-    english = list(message.id) if several else [message.id]
-    forms = [found.string] if isinstance(found.string, str) else list(found.string)
+    english, forms = _texts(message.id), _texts(found.string)
     if found.fuzzy:
         yield "is marked as fuzzy"
     if not all(forms) or len(forms) != (catalogue.num_plurals if several else 1):
@@ -76,6 +81,11 @@ def _wrong(message: Message, found: Message, catalogue: Catalog) -> Iterator[str
         yield f"{{count}} is missing in {forms[-1]!r}"
     for most in _room(message, english[-1]):
         yield from (f"{len(form)} characters, {most} are the most" for form in forms if len(form) > most)
+
+
+def _texts(told: Any) -> list[str]:
+    """One, or each plural form; "" where there is none."""
+    return [told or ""] if told is None or isinstance(told, str) else [str(form or "") for form in told]
 
 
 def _wrong_form(english: str, form: str, needed: set[str], catalogue: Catalog) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -35,6 +36,7 @@ from bot.texts import (
     allowances,
     amounts,
     commands,
+    contract,
     flags,
     for_operator,
     held_up,
@@ -48,7 +50,7 @@ from bot.texts import (
 )
 from bot.texts import language as language_module
 from bot.texts.language import ENGLISH, Language, language
-from engine.contract import InvalidRequest, Stepped
+from engine.contract import InvalidRequest, Stepped, parse_size
 from tests.bot.chat.look.test_job_view import job, texts
 from tests.bot.chat.look.test_job_view import labels as labels_of
 
@@ -76,9 +78,13 @@ def bracketed(template: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Pa
     catalogue = Catalog(locale="pl")
     for message in template:
         if message.id and isinstance(message.id, tuple):
-            catalogue.add(message.id, tuple(f"⟦{form}: {message.id[-1]}⟧" for form in range(3)))
+            catalogue.add(
+                message.id,
+                context=message.context,
+                string=tuple(f"⟦{form}: {message.id[-1]}⟧" for form in range(3)),
+            )
         elif message.id:
-            catalogue.add(message.id, f"⟦{message.id}⟧")
+            catalogue.add(message.id, f"⟦{message.id}⟧", context=message.context)
     return written(catalogue, tmp_path_factory.mktemp("locales"))
 
 
@@ -323,13 +329,29 @@ async def test_a_message_speaks_its_persons_language(polish: Language) -> None:
 
 
 async def test_an_answer_speaks_the_language_of_who_asks(polish: Language) -> None:
-    """By the locale of their interaction; what the engine says is the engine's."""
+    """By the locale of their interaction; what the engine says while it draws is the engine's."""
     asker: Any = SimpleNamespace(locale=SimpleNamespace(value="pl"))
     to = language_of(asker)
     assert sentence_for(UserError.of(refused.Blocked()), to) == f"⟦{UserError.of(refused.Blocked())}⟧"
     assert sentence_for(UserError(problems.mask_needs_image), to) == f"⟦{problems.mask_needs_image(ENGLISH)}⟧"
-    assert sentence_for(InvalidRequest("The engine's own."), to) == "The engine's own."
+    assert sentence_for(InvalidRequest("The engine's {own}."), to) == "The engine's {own}."
     assert picture_info.describe(job(), to)[0].startswith("⟦**By <@")
+
+
+def test_what_is_wrong_with_a_request_is_looked_up(polish: Language) -> None:
+    """The contract's sentences, and what they are about; values stay as they are, braces within them too."""
+    with pytest.raises(InvalidRequest) as side:
+        replace(job().request, width=8)
+    assert contract.invalid(side.value, polish) == (
+        "⟦The ⟦width⟧ must be 64 to 2048 pixels, not 8: use 64 instead of 8.⟧"
+    )
+    assert contract.invalid(side.value, ENGLISH) == str(side.value)
+    with pytest.raises(InvalidRequest) as empty:
+        replace(job().request, prompt=" ")
+    assert contract.invalid(empty.value, polish) == f"⟦{empty.value}⟧"
+    with pytest.raises(InvalidRequest) as size:
+        parse_size("{name}")
+    assert contract.invalid(size.value, polish) == "⟦A size looks like 512x768, not “{name}”.⟧"
 
 
 def test_limits_and_quota_are_looked_up(polish: Language) -> None:
