@@ -16,6 +16,7 @@ from bot.core.asking.refused import Refused, Unmet
 from bot.job import Reason, ReasonCode
 from bot.store.db import DatabaseError, Unusable
 from bot.texts import problems
+from bot.texts.contract import invalid
 from bot.texts.language import ENGLISH, Language, Say, language
 from bot.texts.refusals import refusal
 from engine.contract import InvalidRequest
@@ -58,8 +59,8 @@ def sentence_for(error: BaseException, to: Language) -> str | None:
     match error:
         case app_commands.CommandInvokeError():
             return sentence_for(error.original, to)
-        case InvalidRequest():  # the engine's own words
-            return str(error)
+        case InvalidRequest():
+            return invalid(error, to)
         case Unmet():
             return refusal(error.refused, to)
         case UserError():

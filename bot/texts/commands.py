@@ -2,7 +2,58 @@
 
 from __future__ import annotations
 
-from bot.texts.language import noted
+from bot.texts.language import noted, noted_in
+
+OPTION, CHOICE = "option", "choice"
+"""Where names stand. Those of options are one word in lower case, at most 32 characters, and each once in a command."""
+OPTION_NAMES = (
+    noted_in("option", "prompt"),
+    noted_in("option", "negative_prompt"),
+    noted_in("option", "image"),
+    noted_in("option", "image2"),
+    noted_in("option", "image3"),
+    noted_in("option", "mask"),
+    noted_in("option", "strength"),
+    noted_in("option", "upscale"),
+    noted_in("option", "aspect"),
+    noted_in("option", "size"),
+    noted_in("option", "steps"),
+    noted_in("option", "guidance"),
+    noted_in("option", "seed"),
+    noted_in("option", "sampler"),
+    noted_in("option", "images"),
+    noted_in("option", "model"),
+    noted_in("option", "lora"),
+    noted_in("option", "number"),
+    noted_in("option", "words"),
+    noted_in("option", "name"),
+    noted_in("option", "quality"),
+    noted_in("option", "style"),
+    noted_in("option", "reset"),
+    noted_in("option", "spoiler"),
+    noted_in("option", "favourites"),
+    noted_in("option", "server"),
+    noted_in("option", "channel"),
+    noted_in("option", "on"),
+    noted_in("option", "role"),
+    noted_in("option", "member"),
+    noted_in("option", "credits"),
+    noted_in("option", "pending"),
+    noted_in("option", "max_pixels"),
+    noted_in("option", "max_steps"),
+    noted_in("option", "max_images"),
+    noted_in("option", "zone"),
+)
+CHOICE_NAMES = (
+    noted_in("choice", "quick"),
+    noted_in("choice", "standard"),
+    noted_in("choice", "high"),
+    noted_in("choice", "mine"),
+    noted_in("choice", "everybody"),
+    noted_in("choice", "on"),
+    noted_in("choice", "off"),
+)
+"""Other choices, such as 3:2, are the same everywhere."""
 
 IMAGINE = noted("Draw a picture from words")
 IMAGINE_OPTIONS = {

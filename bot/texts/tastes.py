@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bot.texts.amounts import choice
 from bot.texts.language import Language, fixed
-from engine.contract import choice_of
 
 NAME_SHOWN = 60
 
@@ -42,7 +42,7 @@ def no_such_style(name: str, offered: Sequence[str], to: Language) -> str:
     return to.gettext(
         "There is no style “{name}” here: use {offered}.",
         name=name[:NAME_SHOWN],
-        offered=choice_of(name, offered),
+        offered=choice(name, offered, to),
     )
 
 
