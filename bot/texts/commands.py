@@ -24,6 +24,7 @@ OPTION_NAMES = (
     noted_in("option", "images"),
     noted_in("option", "model"),
     noted_in("option", "lora"),
+    noted_in("option", "tile"),
     noted_in("option", "number"),
     noted_in("option", "words"),
     noted_in("option", "name"),
@@ -72,6 +73,9 @@ IMAGINE_OPTIONS = {
     "images": noted("How many pictures; each has the next seed"),
     "model": noted("Which model draws"),
     "lora": noted("LoRA files and their weights, such as detail:0.8, pixel"),
+    "style": noted("A template for prompts, such as those of /style list"),
+    "quality": noted("How much work goes into it, by the model's usual steps"),
+    "tile": noted("Whether its edges meet, so that it can be laid beside itself"),
 }
 
 SHOW = noted("Post an image again, with live buttons")

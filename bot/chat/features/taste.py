@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -12,15 +12,13 @@ from discord.app_commands import Choice, Range
 from bot.chat import order, suggestions, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
-from bot.chat.features.imagine import Aspect
+from bot.chat.features.imagine import Aspect, QualityName
 from bot.chat.look.safe import plain
 from bot.chat.router import Feature
 from bot.job import STYLE_NAME_CHARS_MAX
 from bot.store.taste import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, SPOILER, Scope
 from bot.texts import commands, tastes
 from engine.contract import IMAGES_MAX
-
-QualityName = Literal["quick", "standard", "high"]
 
 
 @app_commands.command(description=commands.SETTINGS)
