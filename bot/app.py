@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from bot.chat.client import EaselClient, Services
+from bot.chat.delivery.mail import MailToo
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.writer import DiscordDelivery
 from bot.chat.sources import Fetch, Intake, from_discord
@@ -94,6 +95,7 @@ class App:
         self._store: Store | None = None
         self._dispatcher: Dispatcher | None = None
         self._delivery: DiscordDelivery | None = None
+        self._mail: MailToo | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._tell_operator: Tell | None = None
 
@@ -121,6 +123,8 @@ class App:
         )
         self._tell_operator = delivery.tell_operator
         self._happenings.listen(partial(_end_with_damage, client))
+        self._mail = MailToo(client)
+        self._happenings.listen(self._mail.hear)
         doors, catalogue = Doors(), Catalogue(self._fleet)
         admission = Admission(
             store=store,
@@ -210,6 +214,8 @@ class App:
             await self._dispatcher.stop()
         if self._delivery is not None:
             await self._delivery.close()
+        if self._mail is not None:
+            await self._mail.close()
         if self._store is not None:
             await self._store.close()
             self._store = None

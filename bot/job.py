@@ -80,6 +80,7 @@ class ReasonCode(StrEnum):
     BLOCKED = "blocked"
     CHANNEL_GONE = "channel_gone"
     THREAD_ARCHIVED = "thread_archived"
+    THREAD_LOCKED = "thread_locked"
     SHUT_OUT = "shut_out"
     MESSAGE_GONE = "message_gone"
     UNREACHABLE = "unreachable"

@@ -116,6 +116,10 @@ class Verb(StrEnum):
     DRAW_PLAN = "draw_plan"
     """About the number of a plan, like the next."""
     DROP_PLAN = "drop_plan"
+    CANCEL_ONE = "cancel_one"
+    """A menu of jobs, those that it cancels; it is about no one of them."""
+    EXAMPLE = "example"
+    """Draws an example of that number."""
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
 
@@ -141,6 +145,7 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.DELETE_ALL: (labels.delete, "🗑️", _GRAY),
     Verb.DRAW_PLAN: (labels.draw_plan, "✅", discord.ButtonStyle.success),
     Verb.DROP_PLAN: (labels.drop_plan, "✖️", _GRAY),
+    Verb.EXAMPLE: (labels.draw, "🎨", discord.ButtonStyle.primary),
     Verb.FETCH: (labels.show, "📥", _GRAY),
 }
 """One family of emoji, none of them in the blue or grey of a button."""

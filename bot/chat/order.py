@@ -20,6 +20,7 @@ import aiohttp
 import discord
 import structlog
 
+from bot.chat import where
 from bot.chat.client import Interaction
 from bot.chat.errors import BLOCKED_BY_AUTOMOD, LOST, UserError, is_blocked
 from bot.chat.look.job_view import live_view
@@ -76,40 +77,17 @@ class Order:
 async def check(interaction: Interaction) -> Asker:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
     services, asker = interaction.client.services, asker_of(interaction)
-    check_place(interaction)
+    where.check_place(interaction)
     if await services.admission.is_blocked(asker):
         raise UserError.of(Blocked())
     await services.catalogue.described()
     return asker
 
 
-def check_place(interaction: Interaction) -> None:
-    """Raises UserError where the finished images could not be posted."""
-    allowed = interaction.app_permissions
-    missing = [
-        name
-        for name, granted in (("view_channel", allowed.view_channel), ("attach_files", allowed.attach_files))
-        if not granted
-    ]
-    if missing:
-        raise UserError(problems.may_not_post(missing))
-    if _is_shut_out(interaction):
-        raise UserError(problems.not_in_thread)
-
-
-def _is_shut_out(interaction: Interaction) -> bool:
-    """A private thread takes commands for bots that are not in it, but not their own edits; of ours Discord tells us."""
-    place, guild = interaction.channel, interaction.client.get_guild(interaction.guild_id or 0)
-    if not isinstance(place, discord.Thread) or not place.is_private() or guild is None or guild.unavailable:
-        return False
-    is_in = place.me is not None or guild.get_thread(place.id) is not None
-    return not is_in and not interaction.app_permissions.manage_threads
-
-
 async def preferred(interaction: Interaction, wish: Wish) -> Wish:
     """What was left out as the channel, else its person, has it."""
     services, taste = interaction.client.services, interaction.client.services.store.taste
-    places = [(Scope.CHANNEL, place) for place in _places(interaction)]
+    places = [(Scope.CHANNEL, place) for place in where.channels(interaction)]
     chosen = [
         await taste.of(scope, number) for scope, number in (*places, (Scope.PERSON, interaction.user.id))
     ]
@@ -119,15 +97,8 @@ async def preferred(interaction: Interaction, wish: Wish) -> Wish:
 async def wants_spoilers(interaction: Interaction) -> bool:
     """Whether pictures are covered where this was asked for, until somebody looks."""
     taste = interaction.client.services.store.taste
-    set_here = [(await taste.of(Scope.CHANNEL, place)).get(SPOILER) for place in _places(interaction)]
+    set_here = [(await taste.of(Scope.CHANNEL, place)).get(SPOILER) for place in where.channels(interaction)]
     return next((value == ON for value in set_here if value is not None), False)
-
-
-def _places(interaction: Interaction) -> list[int]:
-    """The channel, and where it is a thread, what that belongs to."""
-    here = interaction.channel
-    around = here.parent_id if isinstance(here, discord.Thread) else None
-    return [place for place in (interaction.channel_id, around) if place is not None]
 
 
 async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> GenerationRequest:

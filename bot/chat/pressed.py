@@ -69,9 +69,12 @@ def actor_of(interaction: Interaction) -> Actor:
 
 
 def may_see(interaction: Interaction, job: Job) -> bool:
-    """Whether who asks could read the job's message: its own person always, others as Discord lets them look there."""
+    """Whether who asks could read the job's message: its own person always, others as Discord lets them look there.
+
+    Of an archived thread Discord tells us nothing: its pictures are shown again by their person, or there.
+    """
     guild, member = interaction.guild, interaction.user
-    if member.id == job.user_id:
+    if member.id == job.user_id or interaction.channel_id == job.channel_id:
         return True
     if guild is None or not isinstance(member, discord.Member):
         return False

@@ -131,6 +131,8 @@ def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
 
 
 async def _job_here(interaction: Interaction, job_id: int) -> Job:
+    if interaction.guild_id is None:
+        raise UserError(problems.only_in_servers)
     job = await interaction.client.services.store.jobs.get(job_id)
     if job is None or job.guild_id != interaction.guild_id:
         raise UserError(problems.unknown_image)

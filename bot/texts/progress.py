@@ -9,6 +9,8 @@ from bot.texts.language import Language, fixed
 from engine.contract import Stepped
 
 overtaken = fixed("Somebody's shorter request is drawn first; then this one goes on where it is.")
+yours = fixed("**Yours**")
+everybody = fixed("**The line**")
 nobody_waits = fixed("Nobody is waiting.")
 starts_at_once = fixed("Nobody is waiting: your image would start at once.")
 somebody_elsewhere = fixed("somebody in another server")

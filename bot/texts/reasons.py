@@ -23,6 +23,7 @@ _REASONS: dict[str, Say] = {
     ReasonCode.BLOCKED: fixed("This server's AutoMod blocked the message with your prompt."),
     ReasonCode.CHANNEL_GONE: fixed("The channel is gone."),
     ReasonCode.THREAD_ARCHIVED: fixed("The thread is archived."),
+    ReasonCode.THREAD_LOCKED: fixed("The thread is locked."),
     ReasonCode.SHUT_OUT: fixed("I may not post in that channel any more."),
     ReasonCode.MESSAGE_GONE: fixed("The message is gone."),
     ReasonCode.UNREACHABLE: fixed("Discord was out of reach for too long."),

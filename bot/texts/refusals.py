@@ -33,12 +33,11 @@ from bot.core.asking.refused import (
 )
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
 from bot.core.ports import Irremovable
-from bot.texts.amounts import credit, moment
+from bot.texts.amounts import choice, credit, moment
 from bot.texts.flags import prompt_problem
 from bot.texts.held_up import paused
 from bot.texts.language import Language
 from bot.texts.tastes import no_such_style
-from engine.contract import choice_of
 
 NAME_SHOWN = 60
 
@@ -119,7 +118,7 @@ def _of_the_wish(
             return to.gettext(
                 "There is no model “{name}” here: use {offered}.",
                 name=name[:NAME_SHOWN],
-                offered=choice_of(name, offered),
+                offered=choice(name, offered, to),
             )
         case NoSuchStyle(name=name, offered=offered):
             return no_such_style(name, offered, to)

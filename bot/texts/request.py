@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from bot.job import Action, Job
+from bot.job import Action, Job, JobState
 from bot.texts import amounts
+from bot.texts.commands import OPTION
+from bot.texts.contract import misread
 from bot.texts.language import Language, Say, fixed
 from engine.contract import GenerationRequest
 
@@ -189,6 +191,17 @@ def made(job: Job, to: Language) -> str:
 # ------------------------------------------------------------------ 📋 Info
 
 
+_STATES: dict[JobState, Say] = {
+    JobState.ACCEPTED: fixed("accepted"),
+    JobState.QUEUED: fixed("queued"),
+    JobState.RUNNING: fixed("running"),
+    JobState.RENDERED: fixed("rendered"),
+    JobState.DELIVERED: fixed("delivered"),
+    JobState.FAILED: fixed("failed"),
+    JobState.CANCELLED: fixed("cancelled"),
+}
+
+
 def asked(job: Job, to: Language) -> str:
     """By whom and when, what became of it, and what it cost."""
     when = f"<t:{int(job.created_at)}:f>"
@@ -196,7 +209,7 @@ def asked(job: Job, to: Language) -> str:
         "**By {who}**, asked {when}, {state}, {price}",
         who=amounts.mention(job.user_id),
         when=when,
-        state=job.state,
+        state=_STATES[job.state](to),
         price=amounts.credit(job.charged, to),
     )
 
@@ -220,16 +233,14 @@ def number(job: Job, to: Language) -> str:
 
 def files_to_attach(facts: RequestFacts, to: Language) -> Iterator[str]:
     """A line for what a command can't carry, if it is to carry anything."""
-    if facts.references:
+    if images := facts.references or int(facts.has_image and not facts.has_mask):
         yield to.ngettext(
             "Attach the same image to the command.",
             "Attach the same {count} images to the command, in their order.",
-            facts.references,
+            images,
         )
     elif facts.has_mask:
         yield to.gettext("Attach the same image and mask to the command.")
-    elif facts.has_image:
-        yield to.gettext("Attach the same image to the command.")
 
 
 # ------------------------------------------------------------------ a command that draws another picture
@@ -274,13 +285,12 @@ def uncopied(why: Uncopied, to: Language) -> str:
 def _reason(why: Uncopied, to: Language) -> str:
     match why:
         case CharactersLost(option=option):
-            return to.gettext(
-                "Discord's form can't hold every character of its {option}", option=option.replace("_", " ")
-            )
+            told = (to.translated(option, OPTION) or option).replace("_", " ")
+            return to.gettext("Discord's form can't hold every character of its {option}", option=told)
         case PromptMissing():
             return to.gettext("Discord's form wants a prompt, and it has none")
         case Misread(how=how):
-            return how
+            return misread(how, to)
         case WeightTooLong():
             return to.gettext("the weight of a LoRA has more digits than the option takes")
         case ImagesEdited():

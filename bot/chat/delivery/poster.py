@@ -23,7 +23,7 @@ import structlog
 
 from bot.chat.delivery import uploads
 from bot.chat.delivery.album import Album, Edit
-from bot.chat.delivery.breaker import Breaker, Way, why_shut
+from bot.chat.delivery.breaker import ARCHIVED_THREAD, Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.room import Room
 from bot.chat.errors import BLOCKED_BY_AUTOMOD, is_blocked
@@ -157,20 +157,35 @@ class Poster:
     # -------------------------------------------------------------- the channel
 
     async def _post_in_channel(self, errand: _Errand) -> int:
-        """Edits the message; where it was deleted, a new one takes its place if there is anything to show."""
+        """Edits the message; where it is gone, a new one takes its place if there is anything to show."""
         job = errand.job
         if errand.images and (reason := self._breaker.why_not(job, Way.EDIT)):
             raise _Shut(reason)
-        try:
-            with self._watched(job, Way.EDIT):
-                return await self._edit(errand)
-        except discord.HTTPException as error:
-            if error.code != UNKNOWN_MESSAGE or not errand.images:
-                raise
+        with self._watched(job, Way.EDIT):
+            message_id = await self._edit_or_clear(errand)
+        if message_id is not None:
+            return message_id
         if reason := self._breaker.why_not(job, Way.CREATE):
             raise _Shut(reason)
         with self._watched(job, Way.CREATE):
             return await self._create(errand)
+
+    async def _edit_or_clear(self, errand: _Errand) -> int | None:
+        """None where a new message is to show the images: the old one was deleted, or stands in an archived thread.
+
+        There nothing may be edited, but it may be deleted, and what is posted next opens the thread again.
+        """
+        try:
+            return await self._edit(errand)
+        except discord.HTTPException as error:
+            if not errand.images or error.code not in (UNKNOWN_MESSAGE, ARCHIVED_THREAD):
+                raise
+            is_there = error.code == ARCHIVED_THREAD
+        if is_there:
+            log.info("thread_archived", job=errand.job.id)
+            with contextlib.suppress(discord.NotFound):
+                await self.message_of(errand.job).delete()
+        return None
 
     async def _edit(self, errand: _Errand) -> int:
         """Words that AutoMod refuses are said without the prompt; images it refuses with their prompt are not shown."""
@@ -188,7 +203,7 @@ class Poster:
     async def _create(self, errand: _Errand) -> int:
         job = errand.job
         channel = self._channel_of(job)
-        if (there := await self._posted_before(channel, job)) is not None:
+        if (there := await posted_before(self._client, channel, job)) is not None:
             return there
         files, view = await _final(errand)
         asker = discord.AllowedMentions(
@@ -196,15 +211,6 @@ class Poster:
         )
         message = await channel.send(view=view, files=files, nonce=errand.nonce, allowed_mentions=asker)
         return message.id
-
-    async def _posted_before(self, channel: discord.abc.Messageable, job: Job) -> int | None:
-        """The id of a message of ours that shows the job's images already, as far as we may look back."""
-        me = self._client.user
-        since = discord.Object(job.interaction_id)
-        async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
-            if me is not None and message.author.id == me.id and _shows(message, job):
-                return message.id
-        return None
 
     @contextlib.contextmanager
     def _watched(self, job: Job, way: Way) -> Generator[None]:
@@ -225,7 +231,7 @@ class Poster:
         job = errand.job
         try:
             channel = await self._client.create_dm(discord.Object(job.user_id))
-            if await self._posted_before(channel, job) is not None:
+            if await posted_before(self._client, channel, job) is not None:
                 return
             files = await errand.files()
             view = job_view.direct_view(job, [file.filename for file in files], reason)
@@ -338,6 +344,15 @@ async def _say_sent_directly(errand: _Errand, edit: Edit) -> int:
 async def _final(errand: _Errand) -> tuple[list[discord.File], discord.ui.LayoutView]:
     files = await errand.files()
     return files, job_view.final_view(errand.job, [file.filename for file in files])
+
+
+async def posted_before(client: discord.Client, channel: discord.abc.Messageable, job: Job) -> int | None:
+    """The id of a message of ours that shows the job's images already, as far as we may look back."""
+    me, since = client.user, discord.Object(job.interaction_id)
+    async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
+        if me is not None and message.author.id == me.id and _shows(message, job):
+            return message.id
+    return None
 
 
 def _shows(message: discord.Message, job: Job) -> bool:

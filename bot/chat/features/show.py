@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat import order
+from bot.chat import order, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.delivery import uploads
 from bot.chat.errors import UserError, language_of
@@ -35,7 +35,7 @@ async def take(interaction: Interaction, job: Job, image: int | None) -> None:
     """Posts one picture of a set on its own, at once. Where several jobs are gathered, the menu says of which."""
     job, image = await _picked(interaction, job, image)
     number = picture_of(interaction, job, image)
-    order.check_place(interaction)
+    where.check_place(interaction)
     if not await asyncio.to_thread(all_intact, (job.images[number],)):
         await redraw(interaction, await order.check(interaction), job, number)
         return
@@ -58,7 +58,7 @@ async def _picked(interaction: Interaction, job: Job, image: int | None) -> tupl
 @app_commands.guild_only()
 async def show(interaction: discord.Interaction[EaselClient], number: Range[int, 1, 2**53]) -> None:
     job = await _seen(interaction, number)
-    order.check_place(interaction)
+    where.check_place(interaction)
     await _answer(interaction, job, None, is_new=True)
 
 
