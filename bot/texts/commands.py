@@ -30,6 +30,7 @@ OPTION_NAMES = (
     noted_in("option", "name"),
     noted_in("option", "quality"),
     noted_in("option", "style"),
+    noted_in("option", "deliver"),
     noted_in("option", "reset"),
     noted_in("option", "spoiler"),
     noted_in("option", "favourites"),
@@ -54,7 +55,7 @@ CHOICE_NAMES = (
     noted_in("choice", "on"),
     noted_in("choice", "off"),
 )
-"""Other choices, such as 3:2, are the same everywhere."""
+"""Those that are their own values. Other choices, such as 3:2, are the same everywhere."""
 
 IMAGINE = noted("Draw a picture from words")
 IMAGINE_OPTIONS = {
@@ -117,7 +118,8 @@ _DEFAULTS = {
     "reset": noted("Forget all of it first"),
 }
 SETTINGS_OPTIONS = {**_DEFAULTS, "deliver": noted("Where your finished pictures go")}
-DELIVER_HERE, DELIVER_BY_MAIL_TOO = noted("Here"), noted("Here and by direct message")
+DELIVER_HERE = noted_in("choice", "Here")
+DELIVER_BY_MAIL_TOO = noted_in("choice", "Here and by direct message")
 CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
 CHANNEL_OPTIONS = {**_DEFAULTS, "spoiler": noted("Cover pictures until somebody looks")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")

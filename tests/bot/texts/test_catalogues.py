@@ -26,7 +26,7 @@ INSTEAD = {"ordinal": "number"}
 BUTTON_MAX, FORM_MAX, DESCRIPTION_MAX = 80, 45, 100
 _COMMAND = re.compile(r"(?<![\w/:])/[a-z]+\b")
 _OPTION = re.compile(r"/[a-z]+ ([a-z_]+):")
-_BUTTON = re.compile(r"(?:🔄|🖌️|📋) (\w+)")
+_BUTTON = re.compile(r"(?:🔄|🖌️|📋) ([A-Z]\w+)")
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
