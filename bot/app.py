@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -34,6 +34,7 @@ from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Clock
 from bot.core.spool import Spool
+from bot.job import Job
 from bot.store import Store
 from bot.vitals import journal
 from bot.vitals.health import Health, Signs, Vigilance, notify
@@ -116,6 +117,7 @@ class App:
             on_token_refused=client.end_for_its_token,
             rival=client.rival,
             pauses=self._timings.pauses,
+            parts_of=partial(_parts_of, store, self._timings.retries),
         )
         self._tell_operator = delivery.tell_operator
         self._happenings.listen(partial(_end_with_damage, client))
@@ -211,6 +213,15 @@ class App:
         if self._store is not None:
             await self._store.close()
             self._store = None
+
+
+async def _parts_of(store: Store, retries: Retries, job: Job) -> Sequence[Job]:
+    """What a message is to show: a busy store is waited for."""
+    found: list[Job] = []
+    async for attempt in retries.persistent():
+        with attempt:
+            found = await store.jobs.gathered(job)
+    return found
 
 
 def _end_with_damage(client: EaselClient, happening: Happening) -> None:

@@ -113,10 +113,20 @@ def _cause(error: BaseException) -> BaseException:
     return error.original if isinstance(error, app_commands.CommandInvokeError) else error
 
 
-async def say_done(interaction: discord.Interaction[Any], text: str | None = None) -> None:
-    """Answers for something that is done, without a text as a mere press: that the answer got lost undoes nothing."""
+async def say_done(
+    interaction: discord.Interaction[Any],
+    text: str | None = None,
+    *,
+    view: discord.ui.LayoutView | None = None,
+) -> None:
+    """Answers for something that is done, without a text as a mere press: that the answer got lost undoes nothing.
+
+    `view`: what the message shows from now on in which it was pressed.
+    """
     try:
-        if text is None:
+        if view is not None:
+            await interaction.response.edit_message(view=view)
+        elif text is None:
             await interaction.response.defer()
         else:
             await interaction.response.send_message(text, ephemeral=True)

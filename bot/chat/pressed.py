@@ -12,6 +12,7 @@ from bot.chat.errors import UserError
 from bot.chat.order import Order
 from bot.chat.router import chosen
 from bot.core.asking.derived import redrawn, wish_of
+from bot.core.happenings import Actor
 from bot.job import Action, Asker, Job
 from bot.texts import problems
 from engine.contract import SEEDS, SpooledImage
@@ -56,6 +57,15 @@ async def redraw(interaction: Interaction, asker: Asker, job: Job, image: int) -
 
 def new_seed() -> int:
     return secrets.randbelow(SEEDS)
+
+
+def may_moderate(interaction: Interaction, job: Job) -> bool:
+    """Whether who presses may end the job or take it away."""
+    return interaction.user.id == job.user_id or interaction.permissions.manage_messages
+
+
+def actor_of(interaction: Interaction) -> Actor:
+    return Actor(user_id=interaction.user.id, name=f"<@{interaction.user.id}>")
 
 
 def may_see(interaction: Interaction, job: Job) -> bool:

@@ -14,11 +14,13 @@ from bot.chat.features import (
     ending,
     favourites,
     from_message,
+    help,  # noqa: A004 - called like its command
     history,
     imagine,
     info,
     limits,
     menus,
+    permute,
     queue,
     quota,
     remix,
@@ -38,7 +40,9 @@ from bot.store import Store
 log = structlog.get_logger(__name__)
 
 FEATURES = (
+    help,
     imagine,
+    permute,
     reroll,
     vary,
     upscale,

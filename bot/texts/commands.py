@@ -9,8 +9,8 @@ IMAGINE_OPTIONS = {
     "prompt": noted("What to draw; (word:1.3) counts more, [word] less; flags such as --ar 3:2 work too"),
     "negative_prompt": noted("What to keep out of the picture"),
     "image": noted("Picture to start from"),
-    "mask": noted("White is drawn anew, black stays; needs an image"),
-    "strength": noted("How much of the image is drawn anew: 0.01 to 1, 0.75 if left out (0.2 to upscale)"),
+    "mask": noted("White is redrawn, black stays; needs an image"),
+    "strength": noted("How much of the image is redrawn: 0.01 to 1, 0.75 if left out (0.2 to upscale)"),
     "upscale": noted("How many times as large the image is to be; an upscaler draws nothing anew"),
     "aspect": noted("Shape of the picture, at about the model's native size"),
     "size": noted("Exact size in pixels, such as 512x768 (instead of an aspect)"),
@@ -63,6 +63,7 @@ SETTINGS_OPTIONS = {
 }
 CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
 CHANNEL_OPTIONS = {**SETTINGS_OPTIONS, "spoiler": noted("Cover pictures until somebody looks")}
+HELP = noted("What draws here, what you may use, what else there is, and examples to press")
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
 HISTORY = noted("Images of the past, newest first: yours, your favourites, or by words")
@@ -72,7 +73,6 @@ USE_SETTINGS = noted("Use these settings")
 VARY = noted("Vary")
 UPSCALE = noted("Upscale")
 EDIT_WITH_WORDS = noted("Edit with words")
-USE_SETTINGS = noted("Use these settings")
 """Entries of a message's menu: an app has at most five, by discord.py 2.7.1 (fifteen, by Discord itself)."""
 
 LIMITS = noted("What people may use on this server")

@@ -62,6 +62,11 @@ def failed(why: str, job: Job, to: Language) -> str:
     return to.gettext("{why} Nothing was charged.", why=why)
 
 
+def not_shown_here(job: Job, to: Language) -> str:
+    """Of pictures that were shown before, and can't be any more."""
+    return to.gettext("No longer shown here: `/show number:{number}`.", number=job.id)
+
+
 def cancelled(why: str, job: Job, to: Language) -> str:
     if not job.charged:
         return why

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,7 +38,7 @@ class RequestFacts:
     references: int
     """How many images are edited."""
     strength: float | None
-    """How much of the image is drawn anew."""
+    """How much of the image is redrawn."""
     upscale: int | None
     """How many times as large it is made; its size follows from that."""
     is_plain: bool
@@ -81,11 +81,22 @@ Shown = Callable[[str], str]
 
 def settings(job: Job, to: Language, *, shown: Shown) -> str:
     """All that matters to a picture and how long it took, on one line."""
-    facts = RequestFacts.of(job.request)
-    parts = [*_drawing(facts, to), start(facts, to), tiled(facts, to), shown(facts.loras), shown(facts.model)]
+    parts = _settings(job, to, shown)
     if job.render_seconds is not None:
         parts.append(amounts.seconds(job.render_seconds, to))
-    return " · ".join(part for part in parts if part)
+    return " · ".join(parts)
+
+
+def shared_settings(jobs: Sequence[Job], to: Language, *, shown: Shown) -> str:
+    """What of that is the same for all of them."""
+    first, *others = (_settings(job, to, shown) for job in jobs)
+    return " · ".join(part for part in first if all(part in other for other in others))
+
+
+def _settings(job: Job, to: Language, shown: Shown) -> list[str]:
+    facts = RequestFacts.of(job.request)
+    parts = [*_drawing(facts, to), start(facts, to), tiled(facts, to), shown(facts.loras), shown(facts.model)]
+    return [part for part in parts if part]
 
 
 def _drawing(facts: RequestFacts, to: Language) -> Iterator[str]:

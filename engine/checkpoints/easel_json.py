@@ -60,7 +60,9 @@ def read(
             raise BrokenModel(f"{name} knows no “{key[:40]}”: it may hold {', '.join((*allowed, *also))}.")
         elif key == "samplers" and isinstance(value, list):
             values[key] = tuple(str(name) for name in cast("list[object]", value))
-        elif isinstance(value, bool) or not isinstance(value, _accepted(allowed[key])):
+        elif isinstance(value, bool) != isinstance(allowed[key], bool) or not isinstance(
+            value, _accepted(allowed[key])
+        ):
             raise BrokenModel(f"{name} has a wrong value for “{key}”: {json.dumps(value)[:60]}.")
     return values
 

@@ -24,7 +24,7 @@ UPSCALED_SIDE_MAX = 4096
 STRENGTH = 0.75
 """What is taken for an image when nothing is said, as elsewhere."""
 UPSCALE_STRENGTH = 0.2
-"""The same for one that is enlarged: fine detail is drawn anew, and nothing moves."""
+"""The same for one that is enlarged: fine detail is redrawn, and nothing moves."""
 ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
 """Those that are offered."""
 ASPECT_MAX = 4

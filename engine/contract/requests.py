@@ -48,7 +48,7 @@ class GenerationRequest:
     image: str | None = None
     """SHA-256, in hex, of the file to start from: its name among the spool's inputs."""
     mask: str | None = None
-    """The same of a mask for it: white is drawn anew, black stays."""
+    """The same of a mask for it: white is redrawn, black stays."""
     strength: float | None = None
     """Share of the steps that are taken, from an image with that much noise; None exactly where there is no image."""
     loras: tuple[Lora, ...] = ()

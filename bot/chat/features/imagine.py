@@ -1,4 +1,7 @@
-"""/imagine: options and flags become a request; what is left out takes the model's own default, or the image's shape."""
+"""/imagine: options and flags become a request; what is left out takes the model's own default, or the image's shape.
+
+What makes several requests at once, such as alternatives, is asked about first.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat import order, suggestions
+from bot.chat import first_use, order, suggestions
 from bot.chat.client import EaselClient, Interaction
+from bot.chat.features import permute
 from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_files, told_of
@@ -75,20 +79,24 @@ async def imagine(
     )
     asker = await order.check(interaction)
     services = interaction.client.services
-    (told,) = parse(typed, most=1).wishes
-    wish = await order.preferred(interaction, told)
-    chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
-    check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
-    await order.place(
-        interaction,
-        asker,
-        Order(
-            request=await order.requested(interaction, wish, chosen),
-            model=chosen,
-            wish=wish,
-            files=Attached(image=image, mask=mask) if image is not None else None,
-        ),
-    )
+    files = Attached(image=image, mask=mask) if image is not None else None
+
+    async def resolved(told: Wish) -> Order:
+        """Raises Unmet, InvalidRequest or UserError."""
+        wish = await order.preferred(interaction, told)
+        chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
+        check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
+        request = await order.requested(interaction, wish, chosen)
+        return Order(request=request, model=chosen, wish=wish, files=files)
+
+    asked = parse(typed)
+    if asked.needs_confirmation:
+        usual = await order.preferred(interaction, typed)
+        asked = parse(typed, images=usual.images or 1)  # by which seeds of repeats are apart
+        await permute.ask(interaction, asker, asked.wishes, resolved, files)
+    else:
+        await order.place(interaction, asker, await resolved(asked.wishes[0]))
+    await first_use.hint(interaction)
 
 
 def _filled_in(interaction: Interaction) -> ModelInfo | None:

@@ -18,7 +18,7 @@ from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.core.asking.asked import said_over, written
 from bot.core.asking.derived import wish_of
-from bot.core.asking.wish import Wish
+from bot.core.asking.wish import Quality, Wish
 from bot.job import Action, Job
 from bot.texts import forms, problems
 from bot.texts.language import Language
@@ -26,6 +26,15 @@ from engine.contract import PROMPT_CHARS_MAX, ModelInfo
 
 MODELS_MAX = 25
 NEW, KEPT = "new", "keep"
+_HOW = {
+    NEW: forms.new_seed,
+    KEPT: forms.same_seed,
+    f"{NEW} {Quality.QUICK}": forms.new_quick,
+    f"{KEPT} {Quality.QUICK}": forms.same_quick,
+    f"{NEW} {Quality.HIGH}": forms.new_high,
+    f"{KEPT} {Quality.HIGH}": forms.same_high,
+}
+"""What is chosen for the seed and, where it is to be another one, the quality; a form has room for five fields."""
 SIZE_CHARS_MAX = 20
 
 
@@ -81,7 +90,7 @@ def _form(
         )
     seeds = [
         discord.SelectOption(label=label(to), value=value, default=value == NEW)
-        for value, label in ((NEW, forms.new_seed), (KEPT, forms.same_seed))
+        for value, label in _HOW.items()
     ]
     form.add_item(
         ui.Label[Any](text=forms.seed(to), component=ui.Select[Any](custom_id="seed", options=seeds))
@@ -118,13 +127,16 @@ async def remix(interaction: Interaction, job: Job, image: int | None, fields: M
 
 def _remixed(job: Job, image: int | None, fields: Mapping[str, Any], model: ModelInfo) -> Wish:
     """The job's wish with what was filled in; another model's steps, guidance and sampler are its own again."""
+    seed, _, quality = str((fields.get("seed") or [NEW])[0]).partition(" ")
     wish = replace(
         wish_of(job),
         negative_prompt=str(fields.get("negative") or "") or None,
         model=model.id,
-        seed=job.request.seed_of(image or 0) if KEPT in (fields.get("seed") or ()) else None,
+        seed=job.request.seed_of(image or 0) if seed == KEPT else None,
         **_shape(job, str(fields.get("size") or "").strip(), model),
     )
+    if quality:
+        wish = replace(wish, quality=Quality(quality), steps=None)
     if model.id == job.request.model:
         return wish
     return replace(wish, steps=None, guidance=None, sampler=None)

@@ -201,7 +201,7 @@ async def ends_as_pictures(evening: Evening, count: int) -> None:
     await evening.discord.until(
         lambda: evening.bot.states() == ["delivered"] * count, timeout_s=30, what=evening.bot.log()
     )
-    messages = evening.discord.messages(evening.channel)
+    messages = evening.discord.posted(evening.channel)
     assert [len(message.attachments) for message in messages] == [1] * count
     for message in messages:
         assert message.shown_files == [message.attachments[0].filename]

@@ -50,7 +50,7 @@ async def test_a_delete_is_completed_after_a_kill(tmp_path: Path, apply: bool) -
         hold.release()
         await start(evening)
 
-        await discord.until(lambda: discord.messages(evening.channel) == [] and not spooled(evening))
+        await discord.until(lambda: discord.posted(evening.channel) == [] and not spooled(evening))
         history = await discord.slash(evening.alice, evening.channel, "history")
         assert "You have no images here yet" in (history.ephemeral_text or "")
         assert charges(evening) == [1]
@@ -82,8 +82,8 @@ async def test_a_cancel_is_taken_from_the_first_answer_on(tmp_path: Path) -> Non
         await start(evening)
         hold = discord.hold_next("POST", "/callback", apply=True)
         await discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
-        await discord.until(lambda: hold.entered and discord.messages(evening.channel))
-        (message,) = discord.messages(evening.channel)
+        await discord.until(lambda: hold.entered and discord.posted(evening.channel))
+        (message,) = discord.posted(evening.channel)
         assert evening.bot.states() == ["accepted"]
         pressed = await discord.click(evening.alice, message, "Cancel")
         assert pressed.ephemeral_text is None
@@ -127,7 +127,7 @@ async def test_a_done_delete_stays_done(tmp_path: Path) -> None:
             await evening.discord.send_click(evening.alice, message, "Delete")
             await evening.discord.until(lambda lost=lost: lost.hits)
             await untold(evening, times)
-            assert evening.discord.messages(evening.channel) == [], how
+            assert evening.discord.posted(evening.channel) == [], how
         assert_nothing_went_wrong(evening)
 
 
@@ -192,7 +192,7 @@ async def test_a_delete_in_an_outage_is_done_when_it_ends(tmp_path: Path) -> Non
         history = await discord.slash(evening.alice, evening.channel, "history")
         assert "You have no images here yet" in (history.ephemeral_text or "")
         outage.times = 0
-        await discord.until(lambda: message not in discord.messages(evening.channel), timeout_s=40)
+        await discord.until(lambda: message not in discord.posted(evening.channel), timeout_s=40)
         await discord.until(lambda: not spooled(evening))
         assert_nothing_went_wrong(evening)
 

@@ -35,7 +35,7 @@ def charges(evening: Evening) -> list[int]:
 
 def shown(evening: Evening, place: Any = None) -> list[Any]:
     """The messages of a channel that show a finished image."""
-    messages = evening.discord.messages(place or evening.channel)
+    messages = evening.discord.posted(place or evening.channel)
     return [m for m in messages if any(name.startswith("easel-") for name in m.shown_files)]
 
 
@@ -116,7 +116,7 @@ async def test_an_answer_that_was_taken_while_its_reply_was_lost(tmp_path: Path)
             await evening.discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
             await ends(evening, *["delivered"] * number, timeout_s=60)
 
-            assert len(shown(evening)) == len(evening.discord.messages(evening.channel)) == number
+            assert len(shown(evening)) == len(evening.discord.posted(evening.channel)) == number
 
 
 async def test_an_answer_later_than_three_seconds(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ async def test_an_event_delivered_four_times_is_one_job(tmp_path: Path) -> None:
         )
 
         assert len(discord.requests_to(*CALLBACK)) == 1
-        assert len(shown(evening)) == len(discord.messages(evening.channel)) == 1
+        assert len(shown(evening)) == len(discord.posted(evening.channel)) == 1
         assert charges(evening) == [1]
 
 

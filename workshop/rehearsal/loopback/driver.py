@@ -190,6 +190,12 @@ class LoopbackDiscord(People):
         """Tell a connected bot about a server, or about its changed roles and channels (GUILD_CREATE)."""
         await self.gateway.dispatch("GUILD_CREATE", self.gateway.guild_create(guild))
 
+    async def invite_bot(self, guild: Guild) -> None:
+        """Somebody lets the bot in: GUILD_CREATE too, of which nothing says whether the server was away before."""
+        self.state.guilds[guild.id] = guild
+        told = {key: value for key, value in self.gateway.guild_create(guild).items() if key != "unavailable"}
+        await self.gateway.dispatch("GUILD_CREATE", told)
+
     async def set_app_permissions(self, channel: Channel, permissions: int) -> None:
         """Change what the bot may do in a channel, and tell it (CHANNEL_UPDATE)."""
         channel.app_permissions = permissions
@@ -250,6 +256,11 @@ class LoopbackDiscord(People):
         return [r for r in self.requests if r.method == method and path_part in r.path]
 
     @property
+    def followups(self) -> list[Message]:
+        """What followed any answer through its interaction's webhook."""
+        return [each for interaction in self.state.interactions.values() for each in interaction.followups]
+
+    @property
     def unexpected(self) -> list[str]:
         """Requests that this server could not make sense of; empty it if a test means them."""
         return self.state.unexpected
@@ -266,6 +277,10 @@ class LoopbackDiscord(People):
     def messages(self, channel: Channel) -> list[Message]:
         """Everything in a channel that is not deleted, oldest first; ephemeral ones included."""
         return self.state.messages.in_channel(channel)
+
+    def posted(self, channel: Channel) -> list[Message]:
+        """What everybody sees there."""
+        return [message for message in self.messages(channel) if not message.ephemeral]
 
     def message(self, channel: Channel, message_id: int | str) -> Message:
         for found in self.messages(channel):

@@ -165,7 +165,7 @@ def guild(item: Guild, bot: User, people: int) -> Json:
         "premium_subscription_count": 0,
         "afk_timeout": 300,
         "afk_channel_id": None,
-        "system_channel_id": None,
+        "system_channel_id": None if item.system_channel is None else str(item.system_channel.id),
         "system_channel_flags": 0,
         "rules_channel_id": None,
         "public_updates_channel_id": None,

@@ -81,6 +81,8 @@ class Guild:
     channels: list[Channel] = field(default_factory=list["Channel"])
     member_roles: dict[int, list[Role]] = field(default_factory=dict[int, list[Role]])
     """User id -> roles, @everyone left out."""
+    system_channel: Channel | None = None
+    """Where newcomers are greeted."""
     blocked_words: set[str] = field(default_factory=set[str])
     """AutoMod takes no message with one of them in it."""
 
