@@ -52,9 +52,12 @@ async def pictures(page: Page, count: int) -> None:
 
 @pytest.mark.timeout(240)
 async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) -> None:
-    """Typing /imagine shows progress, then an image with its seed; 🔄 makes another; an admin's limit then holds."""
+    """The page says what to type; /imagine shows progress, then an image with its seed; 🔄 makes another; a limit holds."""
     async with running_demo(tmp_path) as demo:
         await page.goto(demo.url)
+        await expect(page.locator(MESSAGES)).to_contain_text("/imagine", timeout=TYPING_MS)
+        await expect(page.locator(MESSAGES)).to_contain_text("a yellow heart left of a purple star")
+        await expect(page).to_have_title("Easel demo")
         await type_command(
             page, "imagine", prompt="a red circle on a blue background", steps="40", size="192x192"
         )
@@ -79,19 +82,6 @@ async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) 
             await page.screenshot(path=f"{folder}/chat-page.png")
 
 
-@pytest.mark.timeout(240)
-async def test_cancel_while_the_bar_moves(page: Page, tmp_path: Path) -> None:
-    """✖ Cancel counts although the page is redrawn all the time: the job ends, its message says by whom, its preview goes."""
-    async with running_demo(tmp_path) as demo:
-        await page.goto(demo.url)
-        await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
-        preview = page.locator(f"{MESSAGES} img[alt^=Unfinished]")
-        await preview.first.wait_for(timeout=IMAGE_MS)
-        await press(page, "Cancel")
-        await expect(page.locator(MESSAGES)).to_contain_text("Cancelled by", timeout=20_000)
-        await expect(preview).to_have_count(0)
-
-
 @contextlib.contextmanager
 def busy_cores() -> Iterator[None]:
     """Both cores of a small machine have something else to do."""
@@ -106,7 +96,7 @@ def busy_cores() -> Iterator[None]:
 
 @pytest.mark.timeout(400)
 async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: Path) -> None:
-    """On busy cores a finished gallery is whole at once, and for two minutes the bar never stops for more than 3 s."""
+    """On busy cores a finished gallery is whole at once, and for a whole minute the bar never stops for more than 3 s."""
     with busy_cores():
         async with running_demo(tmp_path) as demo:
             began = time.monotonic()
@@ -122,7 +112,7 @@ async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: P
                 await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
             await page.get_by_text("step", exact=False).first.wait_for(timeout=IMAGE_MS)
             await asyncio.sleep(max(0.0, began + 25 - time.monotonic()))
-            assert await longest_standstill_s(page, until=began + 130) < STANDS_S
+            assert await longest_standstill_s(page, until=began + 90) < STANDS_S  # timers of ours have 30 s
 
 
 async def longest_standstill_s(page: Page, *, until: float) -> float:
@@ -143,17 +133,10 @@ async def longest_standstill_s(page: Page, *, until: float) -> float:
     return longest
 
 
-async def test_the_page_opens_with_an_example(page: Page, tmp_path: Path) -> None:
-    """The first thing on the page says what to type, and the example is something that the model draws."""
-    async with running_demo(tmp_path) as demo:
-        await page.goto(demo.url)
-        await expect(page.locator(MESSAGES)).to_contain_text("/imagine", timeout=TYPING_MS)
-        await expect(page.locator(MESSAGES)).to_contain_text("a yellow heart left of a purple star")
-        await expect(page).to_have_title("Easel demo")
-
-
-async def test_who_sends_a_command_sees_what_comes_of_it(page: Page, tmp_path: Path) -> None:
-    """Wherever one had scrolled to, the newest message is in view once a command was sent, its Cancel white on red."""
+@pytest.mark.timeout(240)
+async def test_who_sends_a_command_sees_it_and_can_cancel_it(page: Page, tmp_path: Path) -> None:
+    """Wherever one had scrolled to, the newest message is in view, its Cancel white on red; pressed while the page is
+    redrawn all the time, the job ends, its message says by whom, and its preview goes."""
     await page.set_viewport_size({"width": 1100, "height": 480})
     async with running_demo(tmp_path) as demo:
         await page.goto(demo.url)
@@ -167,6 +150,12 @@ async def test_who_sends_a_command_sees_what_comes_of_it(page: Page, tmp_path: P
             "emoji => getComputedStyle(emoji).filter"
         )
         assert colour == "brightness(0) invert(1)"
+
+        preview = page.locator(f"{MESSAGES} img[alt^=Unfinished]")
+        await preview.first.wait_for(timeout=IMAGE_MS)
+        await press(page, "Cancel")
+        await expect(page.locator(MESSAGES)).to_contain_text("Cancelled by", timeout=20_000)
+        await expect(preview).to_have_count(0)
 
 
 async def test_relative_times_move_on(page: Page, tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 from bot.config import load
 from bot.shell import backup
 from bot.store import schema
-from bot.store.backup import backups
-from bot.store.checks import verify
 from workshop.rehearsal.bot import Bot, easel_evening
 
 
@@ -45,16 +43,6 @@ async def test_a_restored_bot_goes_on_where_the_backup_was(tmp_path: Path) -> No
         assert len(waiting.message.shown_files) == 1
         assert not again.attachments[0].filename.startswith(("easel-1-", "easel-2-"))
         assert await bot.stop() == 0
-
-
-async def test_the_running_bot_makes_the_first_backup_at_once(tmp_path: Path) -> None:
-    """Soon after the start there is a verified backup among the data, without anybody asking."""
-    async with easel_evening(tmp_path) as evening:
-        await evening.bot.start()
-        folder = evening.bot.folder / "data" / "backups"
-        await evening.discord.until(lambda: "backup_made" in evening.bot.log())
-        (made,) = backups(folder)
-        assert verify(made.path) == []
 
 
 async def test_a_damaged_database_ends_the_start_with_78(tmp_path: Path) -> None:
