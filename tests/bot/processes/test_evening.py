@@ -48,7 +48,7 @@ async def test_a_whole_evening(tmp_path: Path) -> None:
     """Login, sync, /imagine, progress, previews that come and go, image, button, restart, and the old button again."""
     async with easel_evening(tmp_path, fake={"step_s": 0.2}, toml="[preview]\nevery = 1\n") as evening:
         discord, bot = evening.discord, evening.bot
-        await bot.start()
+        await start(evening)
         answer = await evening.imagine(prompt="a red circle", seed=42)
         assert f"<@{evening.alice.id}> `a red circle`" in answer.message.text
         assert answer.message.allowed_mentions == {"parse": []}
@@ -79,7 +79,7 @@ async def test_a_whole_evening(tmp_path: Path) -> None:
         assert again.attachments[0].filename.startswith("easel-2-")
         assert await bot.stop() == 0
 
-        await bot.start()
+        await start(evening)
         third = await evening.finished(await discord.click(evening.alice, message, "Reroll"))
         assert third.attachments[0].filename.startswith("easel-3-")
         assert discord.syncs == 1
@@ -89,7 +89,7 @@ async def test_a_whole_evening(tmp_path: Path) -> None:
 async def test_a_killed_bot_resumes_everything(tmp_path: Path) -> None:
     """After kill -9 the running and the waiting job end as one image each, in the messages that were promised."""
     async with easel_evening(tmp_path, fake={"step_s": 0.3, "slots": 1}) as evening:
-        await evening.bot.start()
+        await start(evening)
         answers = [await evening.imagine(prompt=prompt) for prompt in ("first", "second")]
         await evening.discord.until(lambda: "running" in evening.bot.states())
         await evening.bot.kill()

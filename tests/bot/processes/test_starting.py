@@ -5,18 +5,47 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workshop.rehearsal.bot import Bot, easel_evening
+from workshop.rehearsal.bot import Bot, Evening, easel_evening
 
 BANNED = "<html><head><title>Access denied</title></head><body><h1>Error 1015</h1><p>You are being rate limited</p></body></html>"
 SIGN_IN = "<html><body>Welcome to the hotel's network: please sign in.</body></html>"
 
 
 HURRIED = ["tests.kit.hurried_child"]
+"""Whose pauses are short."""
+
+
+async def all_at_once(cases: Iterable[Any], one: Callable[[Any], Awaitable[None]]) -> None:
+    """Each case has a bot of its own; most of what they do is waiting."""
+
+    async def named(case: Any) -> None:
+        try:
+            await one(case)
+        except Exception as error:
+            error.add_note(f"in the case {case}")
+            raise
+
+    async with asyncio.TaskGroup() as group:
+        for case in cases:
+            group.create_task(named(case))
+
+
+async def serves(evening: Evening) -> None:
+    """Somebody gets a picture."""
+    await evening.discord.until(lambda: "engine_ready" in evening.bot.log(), 30, evening.bot.log())
+    await evening.finished(await evening.imagine(), timeout_s=40)
+
+
+def fresh(folder: Path, case: Any) -> Path:
+    made = folder / f"{case}"
+    made.mkdir()
+    return made
 
 
 async def ends(bot: Bot, *signals: signal.Signals) -> int:
@@ -47,20 +76,25 @@ AT_LOGIN: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", AT_LOGIN)
-async def test_not_let_in_at_first(tmp_path: Path, name: str) -> None:
+async def test_not_let_in_at_first(tmp_path: Path) -> None:
     """It says why in a sentence, waits, and comes in once it may: the process does not end for it."""
-    fault, sentence = AT_LOGIN[name]
-    asked = ("/users/@me", "/oauth2/")[[*AT_LOGIN].index(name) % 2]  # what both may meet, each meets some of
-    async with easel_evening(tmp_path, module=HURRIED) as evening:
-        evening.discord.fail_next("GET", asked, **fault)
-        await evening.bot.start(ready=False)
-        await evening.discord.wait_ready(40)
-        assert sentence in evening.bot.log()
-        assert "Traceback" not in evening.bot.log()
-        assert "<" not in evening.bot.log()
-        assert "Unclosed" not in evening.bot.log()
-        await evening.finished(await evening.imagine())
+
+    async def one(name: str) -> None:
+        fault, sentence = AT_LOGIN[name]
+        asked = ("/users/@me", "/oauth2/")[
+            [*AT_LOGIN].index(name) % 2
+        ]  # each meets some of what both may meet
+        async with easel_evening(fresh(tmp_path, name), module=HURRIED) as evening:
+            evening.discord.fail_next("GET", asked, **fault)
+            await evening.bot.start(ready=False)
+            await evening.discord.wait_ready(40)
+            assert sentence in evening.bot.log()
+            assert "Traceback" not in evening.bot.log()
+            assert "<" not in evening.bot.log()
+            assert "Unclosed" not in evening.bot.log()
+            await serves(evening)
+
+    await all_at_once(AT_LOGIN, one)
 
 
 async def test_the_pauses_grow(tmp_path: Path) -> None:
@@ -102,24 +136,28 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("fault", REFUSED.values(), ids=REFUSED)
-async def test_commands_that_are_not_taken(tmp_path: Path, fault: dict[str, Any]) -> None:
+async def test_commands_that_are_not_taken(tmp_path: Path) -> None:
     """It starts with those that Discord knows, tells the operator, and pushes them as soon as Discord takes them."""
-    async with easel_evening(tmp_path, module=HURRIED) as evening:
-        discord = evening.discord
-        refused = discord.fail_next("PUT", "/commands", **fault)
-        await evening.bot.start()
-        assert refused.hits == fault.get("times", 1)
-        await discord.until(lambda: discord.syncs == 1, timeout_s=30, what=evening.bot.log())
-        await evening.finished(await evening.imagine())
-        (told,) = discord.messages(discord.dm(discord.owner))
-        assert "commands could not be pushed" in told.text
-        assert "Traceback" not in evening.bot.log()
+
+    async def one(name: str) -> None:
+        fault = REFUSED[name]
+        async with easel_evening(fresh(tmp_path, name), module=HURRIED) as evening:
+            discord = evening.discord
+            refused = discord.fail_next("PUT", "/commands", **fault)
+            await evening.bot.start()
+            assert refused.hits == fault.get("times", 1)
+            await discord.until(lambda: discord.syncs == 1, timeout_s=30, what=evening.bot.log())
+            await serves(evening)
+            (told,) = discord.messages(discord.dm(discord.owner))
+            assert "commands could not be pushed" in told.text
+            assert "Traceback" not in evening.bot.log()
+
+    await all_at_once(REFUSED, one)
 
 
 async def test_commands_that_are_never_answered(tmp_path: Path) -> None:
     """Discord may hold the request for an hour (a rate limit): nobody waits for that."""
-    async with easel_evening(tmp_path) as evening:
+    async with easel_evening(tmp_path, module=HURRIED) as evening:
         hold = evening.discord.hold_next("PUT", "/commands")
         await evening.bot.start(ready=False)
         await evening.discord.wait_ready(40)
@@ -144,15 +182,18 @@ async def test_codes_that_never_pass_end_with_78(tmp_path: Path, code: int) -> N
         assert len(evening.discord.gateway.identifies) == 1
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 4000, 4007, 4009])  # discord.py asks about 1000 alone
-async def test_codes_that_pass(tmp_path: Path, code: int) -> None:
+async def test_codes_that_pass(tmp_path: Path) -> None:
     """It connects again and serves people."""
-    async with easel_evening(tmp_path) as evening:
-        evening.discord.close_sessions(code)
-        await evening.bot.start(ready=False)
-        await evening.discord.wait_ready(40)
-        assert "Traceback" not in evening.bot.log()
-        await evening.finished(await evening.imagine())
+
+    async def one(code: int) -> None:
+        async with easel_evening(fresh(tmp_path, code)) as evening:
+            evening.discord.close_sessions(code)
+            await evening.bot.start(ready=False)
+            await evening.discord.wait_ready(40)
+            assert "Traceback" not in evening.bot.log()
+            await serves(evening)
+
+    await all_at_once((1000, 1001, 4000, 4007, 4009), one)  # discord.py asks about 1000 alone
 
 
 async def test_a_gateway_that_is_away_at_the_start(tmp_path: Path) -> None:
