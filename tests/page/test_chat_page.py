@@ -52,8 +52,10 @@ async def pictures(page: Page, count: int) -> None:
 
 @pytest.mark.timeout(240)
 async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) -> None:
-    """The page says what to type; /imagine shows progress, then an image with its seed; 🔄 makes another; a limit holds."""
+    """The page says what to type; /imagine shows progress, then an image with its seed; 🔄 makes another; a limit holds;
+    and what is said to be so many hours away is an hour nearer after an hour, without anything being clicked."""
     async with running_demo(tmp_path) as demo:
+        await page.clock.install()
         await page.goto(demo.url)
         await expect(page.locator(MESSAGES)).to_contain_text("/imagine", timeout=TYPING_MS)
         await expect(page.locator(MESSAGES)).to_contain_text("a yellow heart left of a purple star")
@@ -66,9 +68,6 @@ async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) 
         await expect(page.locator(MESSAGES)).to_contain_text("seed")
         await press(page, "Reroll")
         await pictures(page, 2)
-        await type_command(page, "quota")
-        renews = re.compile(r"renews in (a|an|\d+) (second|minute|hour|day)s?\b")
-        await expect(page.locator(MESSAGES)).to_contain_text(renews, timeout=20_000)
 
         await become(page, "theo-admin")
         await type_command(page, "limits set", credits="1")
@@ -80,6 +79,24 @@ async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) 
         await expect(page.locator("body")).to_contain_text("left today", timeout=20_000)
         if folder := os.environ.get("CHAT_PAGE_SHOTS"):
             await page.screenshot(path=f"{folder}/chat-page.png")
+
+        await type_command(page, "quota")
+        renews = re.compile(r"renews in (a|an|\d+) (second|minute|hour|day)s?\b")
+        await expect(page.locator(MESSAGES)).to_contain_text(renews, timeout=20_000)
+        await times_move_on(page)
+
+
+async def times_move_on(page: Page) -> None:
+    told = page.locator("time.discord-timestamp").last
+    before = datetime.fromisoformat(await told.get_attribute("datetime") or "")
+    now = datetime.fromtimestamp(await page.evaluate("Date.now()") / 1000, UTC)
+    await page.clock.set_system_time(before - timedelta(minutes=7))
+    await page.clock.run_for(2000)
+    await expect(told).to_have_text("in 7 minutes")
+    await page.clock.set_system_time(before + timedelta(minutes=7))
+    await page.clock.run_for(2000)
+    await expect(told).to_have_text("7 minutes ago")
+    assert before > now
 
 
 @contextlib.contextmanager
@@ -96,11 +113,11 @@ def busy_cores() -> Iterator[None]:
 
 @pytest.mark.timeout(400)
 async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: Path) -> None:
-    """On busy cores a finished gallery is whole at once, and for a whole minute the bar never stops for more than 3 s."""
-    with busy_cores():
-        async with running_demo(tmp_path) as demo:
-            began = time.monotonic()
-            await page.goto(demo.url)
+    """On busy cores a finished gallery is whole at once, and for longer than a timer has the bar never stops for 3 s."""
+    async with running_demo(tmp_path) as demo:
+        began = time.monotonic()
+        await page.goto(demo.url)
+        with busy_cores():
             await type_command(page, "imagine", prompt="a green star on a white background", images="4")
             await expect(page.get_by_role("button", name="Reroll")).to_be_visible(timeout=IMAGE_MS)
             finished = time.monotonic()
@@ -112,7 +129,8 @@ async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: P
                 await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
             await page.get_by_text("step", exact=False).first.wait_for(timeout=IMAGE_MS)
             await asyncio.sleep(max(0.0, began + 25 - time.monotonic()))
-            assert await longest_standstill_s(page, until=began + 90) < STANDS_S  # timers of ours have 30 s
+            # who waited for timers of ours stood still for half of every minute: a bit more than that is watched
+            assert await longest_standstill_s(page, until=time.monotonic() + 37) < STANDS_S
 
 
 async def longest_standstill_s(page: Page, *, until: float) -> float:
@@ -140,7 +158,9 @@ async def test_who_sends_a_command_sees_it_and_can_cancel_it(page: Page, tmp_pat
     await page.set_viewport_size({"width": 1100, "height": 480})
     async with running_demo(tmp_path) as demo:
         await page.goto(demo.url)
-        await type_command(page, "imagine", prompt="a red circle on a blue background", size="256x256")
+        await type_command(
+            page, "imagine", prompt="a red circle on a blue background", size="256x256", steps="4"
+        )
         await pictures(page, 1)
         await page.locator(MESSAGES).hover()
         await page.mouse.wheel(0, -2000)
@@ -156,27 +176,6 @@ async def test_who_sends_a_command_sees_it_and_can_cancel_it(page: Page, tmp_pat
         await press(page, "Cancel")
         await expect(page.locator(MESSAGES)).to_contain_text("Cancelled by", timeout=20_000)
         await expect(preview).to_have_count(0)
-
-
-async def test_relative_times_move_on(page: Page, tmp_path: Path) -> None:
-    """What is said to be so many hours away is an hour nearer after an hour, without anything being clicked."""
-    async with running_demo(tmp_path) as demo:
-        await page.clock.install()
-        await page.goto(demo.url)
-        await type_command(page, "imagine", prompt="a red circle on a blue background", steps="4")
-        await pictures(page, 1)
-        await type_command(page, "quota")
-        renews = page.locator("time.discord-timestamp").first
-        await renews.wait_for(timeout=20_000)
-        before = datetime.fromisoformat(await renews.get_attribute("datetime") or "")
-        now = datetime.fromtimestamp(await page.evaluate("Date.now()") / 1000, UTC)
-        await page.clock.set_system_time(before - timedelta(minutes=7))
-        await page.clock.run_for(2000)
-        await expect(renews).to_have_text("in 7 minutes")
-        await page.clock.set_system_time(before + timedelta(minutes=7))
-        await page.clock.run_for(2000)
-        await expect(renews).to_have_text("7 minutes ago")
-        assert before > now
 
 
 async def test_a_model_that_cant_be_loaded_is_told_as_that(tmp_path: Path) -> None:

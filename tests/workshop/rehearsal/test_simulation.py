@@ -9,7 +9,7 @@ from bot.core.line.endings import Endings
 from bot.job import Job
 from workshop.rehearsal.simulation.play import play
 
-BLOCK, BLOCKS = 25, 8
+BLOCK, BLOCKS = 50, 8
 FAR_SEEDS = (17, 34, 36, 103, 264, 298, 2098, 2834, 2846, 5092, 5155)
 """Schedules far from the others. When the simulation threw its dice in another order they showed ends that nobody was
 shown, jobs aboard two engines at once, and cancels that were promised and forgotten; today they are other lives."""
