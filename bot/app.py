@@ -18,8 +18,10 @@ from bot.chat.delivery.writer import DiscordDelivery
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
+from bot.config.styles import load_styles
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
+from bot.core.asking.wildcards import Wildcards
 from bot.core.doors import Doors
 from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
@@ -74,6 +76,7 @@ class App:
         timings: Timings | None = None,
     ) -> None:
         self.settings = settings
+        self._own_styles = load_styles(settings)  # what is wrong with them is told now, not to who names one
         self._timings = timings = timings or Timings()
         self._happenings = Happenings(journal.write)
         self._fleet = FleetOfOne(
@@ -147,6 +150,8 @@ class App:
                 folder=self.settings.inputs,
                 bytes_max=self.settings.images_in.bytes_max,
             ),
+            wildcards=Wildcards(self.settings.wildcards_dir),
+            own_styles=self._own_styles,
         )
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)

@@ -47,8 +47,18 @@ WAITING = (JobState.ACCEPTED, JobState.QUEUED, JobState.RUNNING)
 
 
 class Action(StrEnum):
+    """What a job was asked for by: a command, or what was pressed under another job's picture."""
+
     IMAGINE = "imagine"
     REROLL = "reroll"
+    VARY_SUBTLE = "vary_subtle"
+    VARY_STRONG = "vary_strong"
+    UPSCALE_2 = "upscale_2"
+    UPSCALE_4 = "upscale_4"
+    REMIX = "remix"
+    EDIT = "edit"
+    REDRAW = "redraw"
+    """From its seed, since the picture itself is kept no more."""
 
 
 class ReasonCode(StrEnum):
@@ -123,6 +133,8 @@ class Origin:
     """Which of the jobs that the interaction asks for."""
     locale: str | None = None
     """The language in which the person has their Discord, such as "en-GB"."""
+    spoiler: bool = False
+    """Whether pictures are covered there until somebody looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +188,8 @@ class Job:
     removed_at: float | None = None
     """When its message and files were gone."""
     images: tuple[SpooledImage, ...] = ()
+    spoiler: bool = False
+    """Its pictures are covered until somebody looks: its channel wants that."""
 
     @property
     def shown_images(self) -> tuple[SpooledImage, ...]:
@@ -186,6 +200,65 @@ class Job:
     def is_unpaid(self) -> bool:
         """Drawn, but refunded since nobody would take it: its person may still have it, for what it costs."""
         return self.state is JobState.FAILED and bool(self.shown_images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A message that shows pictures of a job besides its own."""
+
+    message_id: int
+    channel_id: int
+    guild_id: int
+    job_id: int
+    user_id: int
+    """Who had it posted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Somebody's right to post the one copy of a picture in a gallery; what came of it is not known yet."""
+
+    job_id: int
+    image: int | None
+    """Counted from 0; None for all of it."""
+    guild_id: int
+    channel_id: int
+    user_id: int
+    claimed_at: float
+    tries: int
+    """The first is 1; before a later one it may stand there already."""
+
+
+PROMPT_HERE = "{prompt}"
+STYLE_NAME_CHARS_MAX, STYLE_TEXT_CHARS_MAX = 40, 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """A template for prompts; `{prompt}` in it is where what was asked for goes, else it is put behind, after a comma."""
+
+    name: str
+    prompt: str
+    negative_prompt: str = ""
+
+    @property
+    def is_named(self) -> bool:
+        return 1 <= len(self.name) <= STYLE_NAME_CHARS_MAX and self.name.isprintable()
+
+    @property
+    def says_something(self) -> bool:
+        texts = self.prompt, self.negative_prompt
+        return any(texts) and max(map(len, texts)) <= STYLE_TEXT_CHARS_MAX
+
+    def applied(self, prompt: str) -> str:
+        if PROMPT_HERE in self.prompt:
+            return self.prompt.replace(PROMPT_HERE, prompt)
+        return ", ".join(part for part in (prompt, self.prompt) if part)
+
+    def applied_negative(self, negative: str) -> str:
+        if PROMPT_HERE in self.negative_prompt:
+            return self.negative_prompt.replace(PROMPT_HERE, negative)
+        return ", ".join(part for part in (negative, self.negative_prompt) if part)
 
 
 # ------------------------------------------------------------------ limits

@@ -19,6 +19,7 @@ from typing import Any, cast, get_args
 from engine import contract
 from engine.contract import (
     IMAGES_MAX,
+    REFERENCES_MAX,
     SEEDS,
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
@@ -157,6 +158,6 @@ def _is_image(image: SpooledImage, place: Path) -> bool:
 
 def _is_model(model: ModelInfo) -> bool:
     sides = (model.width, model.height, model.side_min, model.side_max, model.side_multiple, model.pixels_max)
-    return (
-        bool(model.id) and min(*sides, model.steps, model.steps_max) >= 1 and 1 <= model.scale <= UPSCALE_MAX
-    )
+    references = 0 <= model.references_min <= model.references_max <= REFERENCES_MAX
+    good = bool(model.id) and min(*sides, model.steps, model.steps_max) >= 1
+    return good and references and 1 <= model.scale <= UPSCALE_MAX

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -56,12 +56,14 @@ MODEL = ModelInfo(
     pixels_max=1024 * 1024,
     safety_checker=True,
     takes_images=True,
+    takes_tiling=True,
     loras=(
         AdapterInfo(name="detail", words=("finely drawn",)),
         AdapterInfo(name="pixel", words=("pixel art", "16 bit")),
         AdapterInfo(name="other", problem="it was made for Stable Diffusion XL"),
     ),
 )
+EDITOR = replace(MODEL, takes_images=False, takes_tiling=False, references_max=3)
 FINGERPRINT = {"engine": "fake"}
 _HANGING_S = 0.01
 _LOADING_S = 0.05
@@ -79,8 +81,9 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     """The engine's life in its process; returns the exit code."""
     fake = settings.fake or FakeSettings()
     source = _Opener(settings, fake)
-    names = [name for name in (MODEL.id, *fake.others) if name not in settings.set_aside] or [MODEL.id]
-    first, *others = (replace(MODEL, id=name, title=_title(name)) for name in names)
+    names = (MODEL.id, *fake.others, *fake.editing)
+    offered = [name for name in names if name not in settings.set_aside] or [MODEL.id]
+    first, *others = (_info(fake, name) for name in offered)
     opened = source.loaded(first)
     shelf = Shelf(opened, others, source)
     emit(Loading(stage="loading the fake model", fraction=0.0, models=shelf.models))
@@ -126,7 +129,7 @@ class _Opener:
         time.sleep(self._fake.load_s)
         _meet(self._fake, model_id)
         yield
-        return self.loaded(replace(MODEL, id=model_id, title=_title(model_id)))
+        return self.loaded(_info(self._fake, model_id))
 
     def size_of(self, model_id: str) -> int:
         del model_id
@@ -159,8 +162,10 @@ def _meet(fake: FakeSettings, model_id: str) -> None:
         _freeze()
 
 
-def _title(model_id: str) -> str:
-    return MODEL.title if model_id == MODEL.id else model_id
+def _info(fake: FakeSettings, model_id: str) -> ModelInfo:
+    if model_id == MODEL.id:
+        return MODEL
+    return replace(EDITOR if model_id in fake.editing else MODEL, id=model_id, title=model_id)
 
 
 def _freeze() -> None:
@@ -260,10 +265,13 @@ class FakeFamily:
 
 
 def _paint(canvas: FakeCanvas) -> Image.Image:
-    """The drawing, or as much of it as strength and mask lay over the image."""
+    """The drawing, or as much of it as strength and mask lay over the image; what is edited shines through."""
     drawing, start = draw(canvas.request, canvas.seed), canvas.start
     if start is None:
         return drawing
+    if start.references:
+        edited = [Image.blend(image.resize(drawing.size), drawing, 0.5) for image in start.references]
+        return reduce(partial(Image.blend, alpha=0.5), edited)
     mixed = Image.blend(start.image, drawing, canvas.request.strength or 0.0)
     return mixed if start.mask is None else Image.composite(mixed, start.image, start.mask)
 
@@ -274,6 +282,10 @@ def _sketch(canvas: FakeCanvas) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG")
     return buffer.getvalue()
+
+
+_BESIDE = ((0, 0), *((x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y))
+"""Where an oval stands: in the picture, and in the copies around it whose edges meet its own."""
 
 
 def draw(request: GenerationRequest, seed: int) -> Image.Image:
@@ -289,5 +301,8 @@ def draw(request: GenerationRequest, seed: int) -> Image.Image:
     for _ in range(12):
         x, y = dice.randrange(request.width), dice.randrange(request.height)
         radius = dice.randrange(4, max(5, min(request.width, request.height) // 3))
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour())
+        fill = colour()
+        for across, down in _BESIDE if request.tile else _BESIDE[:1]:
+            left, top = x + across * image.width, y + down * image.height
+            pen.ellipse((left - radius, top - radius, left + radius, top + radius), fill=fill)
     return image

@@ -20,9 +20,11 @@ from bot.chat.sources import Intake
 from bot.config import Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
+from bot.core.asking.wildcards import Wildcards
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
+from bot.job import Style
 from bot.store import Store
 from bot.texts import for_operator
 from bot.texts.language import ENGLISH
@@ -56,6 +58,13 @@ class Services:
     settings: Settings
     clock: Clock
     intake: Intake
+    wildcards: Wildcards
+    own_styles: tuple[Style, ...]
+    """Those of whoever runs the bot."""
+
+    async def styles(self, guild_id: int) -> tuple[Style, ...]:
+        """What may be named in a server: its own first."""
+        return (*await self.store.taste.styles(guild_id), *self.own_styles)
 
 
 class EaselClient(discord.Client):

@@ -12,6 +12,7 @@ answer, since a second message could come twice.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import aiohttp
@@ -23,11 +24,13 @@ from bot.chat.errors import BLOCKED_BY_AUTOMOD, UserError, is_blocked
 from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
+from bot.core.asking import styles
 from bot.core.asking.refused import Blocked, Refused, Repeated
-from bot.core.asking.wish import Wish
+from bot.core.asking.wish import Wish, resolve
 from bot.job import Action, Asker, Job, Origin
-from bot.texts import problems
-from engine.contract import GenerationRequest, ModelInfo
+from bot.store.taste import ON, SPOILER, Scope
+from bot.texts import allowances, problems
+from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
@@ -43,6 +46,15 @@ def asker_of(interaction: Interaction) -> Asker:
     )
 
 
+def managed(interaction: Interaction) -> int:
+    """The id of the guild, for who may manage it: `default_permissions` is only a hint to Discord. Raises UserError."""
+    if interaction.guild_id is None:
+        raise UserError(problems.only_in_servers)
+    if not interaction.permissions.manage_guild:
+        raise UserError(allowances.not_an_admin)
+    return interaction.guild_id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What somebody who was checked asks for."""
@@ -54,6 +66,7 @@ class Order:
     """What the request was resolved from; None where that is not known."""
     action: Action = Action.IMAGINE
     parent_id: int | None = None
+    parent_image: int | None = None
     files: Attached | None = None
     """What the request starts from and is not here yet."""
 
@@ -61,14 +74,14 @@ class Order:
 async def check(interaction: Interaction) -> Asker:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
     services, asker = interaction.client.services, asker_of(interaction)
-    _check_place(interaction)
+    check_place(interaction)
     if await services.admission.is_blocked(asker):
         raise UserError.of(Blocked())
     await services.catalogue.described()
     return asker
 
 
-def _check_place(interaction: Interaction) -> None:
+def check_place(interaction: Interaction) -> None:
     """Raises UserError where the finished images could not be posted."""
     allowed = interaction.app_permissions
     missing = [
@@ -91,6 +104,43 @@ def _is_shut_out(interaction: Interaction) -> bool:
     return not is_in and not interaction.app_permissions.manage_threads
 
 
+async def preferred(interaction: Interaction, wish: Wish) -> Wish:
+    """What was left out as the channel, else its person, has it."""
+    services, taste = interaction.client.services, interaction.client.services.store.taste
+    places = [(Scope.CHANNEL, place) for place in _places(interaction)]
+    chosen = [
+        await taste.of(scope, number) for scope, number in (*places, (Scope.PERSON, interaction.user.id))
+    ]
+    return styles.preferred(wish, chosen, (model.id for model in services.catalogue.models))
+
+
+async def wants_spoilers(interaction: Interaction) -> bool:
+    """Whether pictures are covered where this was asked for, until somebody looks."""
+    taste = interaction.client.services.store.taste
+    set_here = [(await taste.of(Scope.CHANNEL, place)).get(SPOILER) for place in _places(interaction)]
+    return next((value == ON for value in set_here if value is not None), False)
+
+
+def _places(interaction: Interaction) -> list[int]:
+    """The channel, and where it is a thread, what that belongs to."""
+    here = interaction.channel
+    around = here.parent_id if isinstance(here, discord.Thread) else None
+    return [place for place in (interaction.channel_id, around) if place is not None]
+
+
+async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> GenerationRequest:
+    """What this model is to draw: in the style that is named, by a seed of its own where the wish has none, with words in
+    the place of wildcards.
+
+    Raises InvalidRequest or Unmet. The wish stays as typed.
+    """
+    services = interaction.client.services
+    seed = wish.seed_or(secrets.randbelow(SEEDS))
+    known = await services.styles(interaction.guild_id or 0) if wish.style is not None else ()
+    filled = await services.wildcards.fill(styles.styled(wish, known), seed=seed)
+    return resolve(filled, model, seed=seed)
+
+
 async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
     """Stores, answers and queues a job for who came through `check`; raises UserError with the reason when it is refused."""
     services, request = interaction.client.services, order.request
@@ -104,10 +154,11 @@ async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
     job = await services.admission.admit(
         request,
         asker=asker,
-        origin=_origin(interaction),
+        origin=_origin(interaction, spoiler=await wants_spoilers(interaction)),
         model=order.model,
         action=order.action,
         parent_id=order.parent_id,
+        parent_image=order.parent_image,
         wish=order.wish,
     )
     if isinstance(job, Refused):
@@ -174,7 +225,7 @@ async def _defer(interaction: Interaction) -> bool:
     return True
 
 
-def _origin(interaction: Interaction) -> Origin:
+def _origin(interaction: Interaction, *, spoiler: bool) -> Origin:
     assert interaction.channel_id is not None
     return Origin(
         interaction_id=interaction.id,
@@ -182,4 +233,5 @@ def _origin(interaction: Interaction) -> Origin:
         token=interaction.token,
         channel_id=interaction.channel_id,
         locale=str(interaction.locale.value),
+        spoiler=spoiler,
     )

@@ -8,7 +8,7 @@ or of an earlier version. An id of a later version gets a sentence.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import discord
@@ -17,7 +17,7 @@ from discord import app_commands
 from bot.chat import ids
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, answer_error
-from bot.chat.ids import OfJob, OfPage
+from bot.chat.ids import OfJob, OfPage, Verb
 from bot.job import Job
 from bot.texts import problems
 
@@ -25,8 +25,10 @@ OnJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
 """(interaction, job of this server, which of its images or None for all of it)."""
 OnForm = Callable[[Interaction, Job, int | None, Mapping[str, Any]], Awaitable[None]]
 """The same, and what was filled in: a text, or the chosen values, by the ids of the fields."""
-OnPage = Callable[[Interaction, int], Awaitable[None]]
-"""(interaction, how many entries come before the page)."""
+OnNumberForm = Callable[[Interaction, int, Mapping[str, Any]], Awaitable[None]]
+"""(interaction, the number in its id, what was filled in)."""
+OnPage = Callable[[Interaction, OfPage], Awaitable[None]]
+"""(interaction, which page of what)."""
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 
 
@@ -40,6 +42,8 @@ class Feature:
     """What buttons and selects about a job do, by the verbs of their ids."""
     forms: Mapping[str, OnForm] = field(default_factory=dict[str, OnForm])
     """What filled-in forms about a job do, by the verbs of theirs."""
+    forms_of_number: Mapping[str, OnNumberForm] = field(default_factory=dict[str, OnNumberForm])
+    """Forms about something else than a job."""
     pages: Mapping[str, OnPage] = field(default_factory=dict[str, OnPage])
     """Lists that can be leafed through."""
 
@@ -57,12 +61,14 @@ class Router(app_commands.CommandTree[EaselClient]):
         )
         self._presses: dict[str, OnJob] = {}
         self._forms: dict[str, OnForm] = {}
+        self._number_forms: dict[str, OnNumberForm] = {}
         self._pages: dict[str, OnPage] = {}
         for feature in features:
             for command in feature.commands:
                 self.add_command(command)
             self._presses |= feature.presses
             self._forms |= feature.forms
+            self._number_forms |= feature.forms_of_number
             self._pages |= feature.pages
         client.event(self.on_interaction)
 
@@ -82,16 +88,27 @@ class Router(app_commands.CommandTree[EaselClient]):
 
     async def _answer(self, interaction: Interaction, custom_id: str) -> None:
         is_form = interaction.type is discord.InteractionType.modal_submit
-        match ids.read(custom_id):
+        read = ids.read(custom_id)
+        if isinstance(read, OfJob) and read.verb == Verb.MORE:  # what was chosen is pressed
+            read = replace(read, verb=chosen(interaction) or Verb.MORE)
+        match read:
+            case OfJob(verb=verb, job=number) if is_form and verb in self._number_forms:
+                await self._number_forms[verb](interaction, number, _filled_in(interaction))
             case OfJob(verb=verb, job=number, image=image) if is_form and verb in self._forms:
                 job = await _job_here(interaction, number)
                 await self._forms[verb](interaction, job, image, _filled_in(interaction))
             case OfJob(verb=verb, job=number, image=image) if not is_form and verb in self._presses:
                 await self._presses[verb](interaction, await _job_here(interaction, number), image)
-            case OfPage(pages=pages, offset=offset) if not is_form and pages in self._pages:
-                await self._pages[pages](interaction, offset)
+            case OfPage(pages=pages) as place if not is_form and pages in self._pages:
+                await self._pages[pages](interaction, place)
             case _:
                 raise UserError(problems.newer_form if is_form else problems.newer_button)
+
+
+def chosen(interaction: Interaction) -> str | None:
+    """The one value that was chosen in a menu; None for what is no menu."""
+    values: Any = (interaction.data or {}).get("values")
+    return str(values[0]) if values else None
 
 
 def _filled_in(interaction: Interaction) -> Mapping[str, Any]:

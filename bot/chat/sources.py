@@ -16,7 +16,7 @@ from yarl import URL
 from bot.chat.errors import UserError
 from bot.core.asking.wish import Picture, Wish
 from bot.texts import problems
-from engine.contract import GenerationRequest
+from engine.contract import GenerationRequest, SpooledImage
 from engine.contract.failpoints import Failpoint, reach
 from engine.pictures import inputs
 
@@ -38,17 +38,19 @@ Fetch = Callable[[str, int], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """What a person attached to /imagine, to be fetched."""
+    """What a person attached to a command, to be fetched."""
 
-    image: discord.Attachment
+    image: discord.Attachment | None = None
     mask: discord.Attachment | None = None
+    references: tuple[discord.Attachment, ...] = ()
+    """To edit."""
 
 
 def told_of(file: discord.Attachment | None) -> Picture | None:
     """What Discord's words tell of it."""
     if file is None:
         return None
-    return Picture(name=file.filename, size=_size_of(file))
+    return Picture(name=file.filename, size=size_of(file))
 
 
 def check_files(
@@ -71,22 +73,27 @@ def check_files(
         if wish.strength is not None:
             raise UserError(problems.strength_needs_image)
         return
-    _check(image, max_mb)
+    check_picture(image, max_mb)
     if mask is not None:
-        _check(mask, max_mb, is_mask=True)
-        if _size_of(mask) != _size_of(image):
-            raise UserError(problems.unlike(_size_of(mask), _size_of(image)))
+        check_picture(mask, max_mb, is_mask=True)
+        if size_of(mask) != size_of(image):
+            raise UserError(problems.unlike(size_of(mask), size_of(image)))
 
 
-def _check(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
-    kind = (file.content_type or "").partition(";")[0].strip().lower()
-    if kind not in KINDS:
+def is_picture(file: discord.Attachment) -> bool:
+    """Whether Discord calls it a kind of picture that is taken."""
+    return (file.content_type or "").partition(";")[0].strip().lower() in KINDS
+
+
+def check_picture(file: discord.Attachment, max_mb: int, *, is_mask: bool = False) -> None:
+    """Raises UserError for what is no picture, or too large."""
+    if not is_picture(file):
         raise UserError(problems.wrong_kind(is_mask=is_mask))
     if file.size > max_mb << 20:
         raise _too_large(max_mb << 20)
 
 
-def _size_of(file: discord.Attachment) -> tuple[int, int] | None:
+def size_of(file: discord.Attachment) -> tuple[int, int] | None:
     """(width, height); None where Discord can't tell."""
     return (file.width, file.height) if file.width and file.height else None
 
@@ -107,9 +114,26 @@ class Intake:
         self._bytes_max = bytes_max
         self._turns = asyncio.Semaphore(AT_ONCE)
 
+    async def content(self, file: discord.Attachment) -> bytes:
+        """What lies there, to be looked at and not kept; raises UserError."""
+        if file.size > self._bytes_max:
+            raise _too_large(self._bytes_max)
+        async with self._turns:
+            return await self._fetch(file.url, self._bytes_max)
+
+    async def keep(self, image: SpooledImage) -> str | None:
+        """Takes a finished picture as what another one starts from: its digest, None where it is kept no more."""
+        try:
+            data = await asyncio.to_thread(Path(str(image.path)).read_bytes)
+            digest = await asyncio.to_thread(inputs.keep, self._folder, data)
+        except OSError as error:
+            log.info("picture_gone", error=str(error))
+            return None
+        return digest if digest == image.sha256 else None
+
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""
-        wanted = [files.image, *([files.mask] if files.mask is not None else [])]
+        wanted = [*filter(None, (files.image, files.mask)), *files.references]
         async with self._turns:
             fetched = [await self._fetch(file.url, self._bytes_max) for file in wanted]
             try:
@@ -118,8 +142,13 @@ class Intake:
                 log.error("input_not_kept", error=str(error))
                 raise UserError(problems.not_kept) from error
         reach(Failpoint.KEPT)
-        image, mask = [*digests, None][:2]
-        return replace(request, image=image, mask=mask)
+        given = iter(digests)
+        return replace(
+            request,
+            image=None if files.image is None else next(given),
+            mask=None if files.mask is None else next(given),
+            references=tuple(given),
+        )
 
 
 def from_discord(client: discord.Client) -> Fetch:

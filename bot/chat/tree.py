@@ -9,7 +9,26 @@ import json
 import structlog
 
 from bot.chat.client import EaselClient
-from bot.chat.features import ending, history, imagine, info, limits, queue, quota, reroll
+from bot.chat.features import (
+    edit,
+    ending,
+    favourites,
+    from_message,
+    history,
+    imagine,
+    info,
+    limits,
+    menus,
+    queue,
+    quota,
+    remix,
+    reroll,
+    show,
+    style,
+    taste,
+    upscale,
+    vary,
+)
 from bot.chat.outages import NOT_LET_IN, TROUBLES, outage_of, pauses
 from bot.chat.router import Router
 from bot.core.housekeeping import Tell
@@ -18,7 +37,26 @@ from bot.store import Store
 
 log = structlog.get_logger(__name__)
 
-FEATURES = (imagine, reroll, ending, info, quota, history, queue, limits)
+FEATURES = (
+    imagine,
+    reroll,
+    vary,
+    upscale,
+    remix,
+    edit,
+    show,
+    ending,
+    info,
+    menus,
+    from_message,
+    quota,
+    history,
+    favourites,
+    queue,
+    limits,
+    style,
+    taste,
+)
 
 
 def make_tree(client: EaselClient) -> Router:

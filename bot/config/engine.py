@@ -32,6 +32,7 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         compile=settings.engine.compile,
         dtype=settings.engine.dtype,
         profile=settings.engine.profile,
+        metadata=settings.posting.metadata,
     )
 
 

@@ -234,6 +234,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
 
     discord, engine, preview = settings.discord, settings.engine, settings.preview
     data, backup, models = settings.data, settings.backup, settings.models
+    wildcards, styles = settings.wildcards, settings.styles
     token_file = absolute("discord.token_file", discord.token_file)
     model = engine.model
     if model != STARTER and (place := absolute("engine.model", Path(model))):
@@ -249,6 +250,8 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
             "discord": discord.model_copy(update={"token_file": token_file}),
             "engine": engine.model_copy(update={"model": model}),
             "models": models.model_copy(update={"dir": absolute("models.dir", models.dir)}),
+            "wildcards": wildcards.model_copy(update={"dir": absolute("wildcards.dir", wildcards.dir)}),
+            "styles": styles.model_copy(update={"file": absolute("styles.file", styles.file)}),
             "data": data.model_copy(update={"dir": absolute("data.dir", data.dir)}),
             "backup": backup.model_copy(update={"dir": absolute("backup.dir", backup.dir)}),
             "preview": preview.model_copy(update={"model": absolute("preview.model", preview.model)}),

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 
 from bot.limits import Limits
 from bot.redaction import cleaned, holds_token
-from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch
+from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch, Told
 from engine.pictures import inputs
 
 PREFIX = "EASEL_"
@@ -150,6 +150,10 @@ class ModelsSection(Section):
         return self.memory_gb << 30 or None
 
 
+class WildcardsSection(Section):
+    dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
+
+
 class LimitsSection(Section):
     """What everyone may use until an admin sets something else; the names are those of `bot.job.Limits`."""
 
@@ -221,6 +225,14 @@ class PreviewSection(Section):
     model: Path | None = Field(default=None, strict=False, description="the path of a folder")
 
 
+class PostingSection(Section):
+    metadata: Told = "full"
+
+
+class StylesSection(Section):
+    file: Path | None = Field(default=None, strict=False, description="the path of a file")
+
+
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
@@ -232,6 +244,7 @@ class Settings(Section):
     discord: DiscordSection = DiscordSection()
     engine: EngineSection = EngineSection()
     models: ModelsSection = ModelsSection()
+    wildcards: WildcardsSection = WildcardsSection()
     limits: LimitsSection = LimitsSection()
     ceilings: CeilingsSection = CeilingsSection()
     queue: QueueSection = QueueSection()
@@ -241,6 +254,8 @@ class Settings(Section):
     backup: BackupSection = BackupSection()
     progress: ProgressSection = ProgressSection()
     preview: PreviewSection = PreviewSection()
+    posting: PostingSection = PostingSection()
+    styles: StylesSection = StylesSection()
     log: LogSection = LogSection()
 
     @property
@@ -268,6 +283,16 @@ class Settings(Section):
     def models_dir(self) -> Path:
         """More of what the engine may load: `checkpoints`, `loras`, `embeddings` and `upscalers` lie in it."""
         return self.models.dir or self.data_dir / "models"
+
+    @property
+    def wildcards_dir(self) -> Path:
+        """Lists of words for prompts: `NAME.txt` is `__NAME__`."""
+        return self.wildcards.dir or self.data_dir / "wildcards"
+
+    @property
+    def styles_file(self) -> Path:
+        """Templates for prompts that are offered everywhere."""
+        return self.styles.file or self.data_dir / "styles.toml"
 
     @property
     def spool(self) -> Path:

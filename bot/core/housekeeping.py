@@ -14,7 +14,6 @@ from bot.config import Settings
 from bot.core.asking.admission import free_mb
 from bot.core.news import DatabaseContradicts, DatabaseDamaged, News, NoRoom, NotBackedUp
 from bot.core.ports import Clock
-from bot.core.spool import inputs_of
 from bot.job import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune, sweep
@@ -142,7 +141,7 @@ async def _sweep(store: Store, settings: Settings, now: float) -> None:
     made, given = await unawaited(lambda: (files_in(settings.spool), files_in(settings.inputs)))
     live = await store.jobs.live()
     gone = await _made(store, made, age, live={job.id for job in live})
-    needed = {digest for job in live for digest in inputs_of(job.request)}
+    needed = {digest for job in live for digest in job.request.inputs}
     unused = [path for path in given if path.name not in needed]
     removed = await unawaited(lambda: _remove(gone, unused, age) + sweep(settings.backups))
     if removed:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bot.core.held_up import HeldUp
 from bot.core.news import News
-from bot.job import Job, Reason
+from bot.job import Claim, Copy, Job, Reason
 from engine.contract import Stepped
 
 
@@ -68,6 +68,14 @@ class Delivery(Protocol):
 
     async def remove(self, job: Job) -> None:
         """Deletes the job's message; a message already gone is fine. Waits for outages; raises Irremovable."""
+        ...
+
+    async def remove_copy(self, copy: Copy) -> None:
+        """The same with a message that shows pictures of a job besides its own."""
+        ...
+
+    async def find_claimed(self, claim: Claim) -> int | None:
+        """The id of the message that came of a claim, None where none did. Waits for outages; raises Irremovable."""
         ...
 
     async def tell_operator(self, news: News) -> None:

@@ -34,15 +34,10 @@ class Spool:
             path.unlink(missing_ok=True)
 
 
-def inputs_of(request: GenerationRequest) -> tuple[str, ...]:
-    """Names of the files that a request starts from."""
-    return tuple(digest for digest in (request.image, request.mask) if digest is not None)
-
-
 def hold_inputs(folder: Path, request: GenerationRequest) -> bool:
-    """Whether all that a request starts from is still there; from now on it stays as long as what is made of it."""
+    """Whether every file that a request needs is still there; from now on it stays as long as what is made of it."""
     try:
-        for digest in inputs_of(request):
+        for digest in request.inputs:
             os.utime(folder / digest)
     except OSError:
         return False

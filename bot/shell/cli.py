@@ -81,6 +81,19 @@ ConfigOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option(help="Hub id, folder or .safetensors file, instead of the configured model.")
 ]
+PromptArgument = Annotated[
+    str,
+    typer.Argument(help="What to draw; (word:1.3) counts more, [word] less. To upscale none is needed."),
+]
+GuidanceOption = Annotated[
+    float | None, typer.Option(help="How strictly to follow the prompt, 1 (not at all) to 30.")
+]
+SizeOption = Annotated[
+    str | None, typer.Option(help="Width x height in pixels, each 64 to 2048, such as 512x768.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
+]
 ImageOption = Annotated[
     Path | None, typer.Option(help="PNG, JPEG or WebP to start from; it is squeezed into the size.")
 ]
@@ -99,6 +112,19 @@ UpscaleOption = Annotated[
 ]
 UpscalerOption = Annotated[
     str | None, typer.Option(help="Which upscaler, by its file's name without .safetensors.")
+]
+LoraOption = Annotated[
+    list[str] | None,
+    typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
+]
+ReferenceOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Image to edit as the prompt says, for models that can; may be repeated. The first gives the shape."
+    ),
+]
+TileOption = Annotated[
+    bool, typer.Option("--tile", help="Seamless: the edges meet, so that copies fit side by side.")
 ]
 
 
@@ -163,34 +189,24 @@ def demo(
 
 @app.command()
 def imagine(
-    prompt: Annotated[
-        str,
-        typer.Argument(help="What to draw; (word:1.3) counts more, [word] less. To upscale none is needed."),
-    ] = "",
+    prompt: PromptArgument = "",
     negative: Annotated[str, typer.Option(help="What to avoid.")] = "",
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 150.")] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="How strictly to follow the prompt, 1 (not at all) to 30.")
-    ] = None,
+    guidance: GuidanceOption = None,
     seed: Annotated[int, typer.Option(help="0 to 4294967295; -1 for a random one.")] = -1,
-    size: Annotated[
-        str | None, typer.Option(help="Width x height in pixels, each 64 to 2048, such as 512x768.")
-    ] = None,
+    size: SizeOption = None,
     aspect: Annotated[str | None, typer.Option(help="Shape instead of a size, such as 3:2.")] = None,
     sampler: Annotated[str | None, typer.Option(help='Such as "Euler a" or "DPM++ 2M Karras".')] = None,
     images: Annotated[int, typer.Option("--images", "-n", help="How many images, 1 to 10.")] = 1,
     image: ImageOption = None,
     mask: MaskOption = None,
     strength: StrengthOption = None,
+    reference: ReferenceOption = None,
     upscale: UpscaleOption = None,
     upscaler: UpscalerOption = None,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(help="LoRA file by its name, with a weight from -2 to 2 (default: 1); may be repeated."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="PNG file to write (default: easel-SEED.png).")
-    ] = None,
+    lora: LoraOption = None,
+    tile: TileOption = False,
+    out: OutOption = None,
     model: ModelOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     config: ConfigOption = None,
@@ -214,9 +230,16 @@ def imagine(
             strength=strength,
             upscale=upscale,
             lora=", ".join(lora or ()),
+            tile=tile or None,
         )
         line = CommandLine(
-            wish=wish, image=image, mask=mask, upscaler=upscaler, is_model_named=model is not None, out=out
+            wish=wish,
+            image=image,
+            mask=mask,
+            references=tuple(reference or ()),
+            upscaler=upscaler,
+            is_model_named=model is not None,
+            out=out,
         )
         return imagine(settings, line)
 

@@ -27,6 +27,7 @@ from bot.shell.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from bot.texts.language import ENGLISH
 from bot.texts.refusals import refusal
 from engine.contract import (
+    REFERENCES_MAX,
     SEEDS,
     UPSCALED_SIDE_MAX,
     AdapterInfo,
@@ -58,7 +59,9 @@ HUB_PATIENCE_S = 30.0
 """How long a hub that can't be reached is tried again."""
 ToRequest = Callable[[Sequence[ModelInfo]], GenerationRequest]
 """The wish for one of these models; raises InvalidRequest."""
-_ANY = ModelInfo(id="any", title="Any model", takes_images=True)
+_ANY = ModelInfo(
+    id="any", title="Any model", takes_images=True, takes_tiling=True, references_max=REFERENCES_MAX
+)
 _ANY_LARGE = replace(_ANY, side_max=UPSCALED_SIDE_MAX, pixels_max=UPSCALED_SIDE_MAX**2, side_multiple=1)
 _COUNT = re.compile(r" \d+/\d+$")
 
@@ -75,14 +78,21 @@ class CommandLine:
     """All of it but the files."""
     image: Path | None = None
     mask: Path | None = None
+    references: tuple[Path, ...] = ()
     upscaler: str | None = None
     is_model_named: bool = False
     """Whether the engine was told which model to load, instead of taking the configured one."""
     out: Path | None = None
 
     def keep(self, folder: Path) -> Wish:
-        """The wish with the image to start from and its mask, which are put where the engine looks. Raises InvalidRequest."""
-        wish, image, mask = self.wish, self.image, self.mask
+        """The wish with the images that were named, which are put where the engine looks. Raises InvalidRequest."""
+        edited = tuple(
+            Picture(
+                name=file.name, size=_shape(file, "--reference"), digest=_kept(folder, file, "--reference")
+            )
+            for file in self.references
+        )
+        wish, image, mask = replace(self.wish, references=edited), self.image, self.mask
         if image is None:
             if (mask, wish.strength, wish.upscale) != (None, None, None):
                 raise InvalidRequest("--mask, --strength and --upscale need an image: name one with --image.")
@@ -192,6 +202,8 @@ def _alone(wish: Wish) -> dict[str, Wish]:
         "--strength": only(**begun, strength=wish.strength),
         "--mask": only(**begun, strength=wish.strength, mask=wish.mask),
         "--lora": only(lora=wish.lora),
+        "--reference": only(references=wish.references),
+        "--tile": only(tile=wish.tile),
     }
 
 
@@ -220,13 +232,13 @@ def _kept(folder: Path, file: Path, option: str) -> str:
             raise InvalidRequest(f"{file.absolute()} can't be read: {error.strerror or error}.") from None
 
 
-def _shape(file: Path) -> tuple[int, int]:
+def _shape(file: Path, option: str = "--image") -> tuple[int, int]:
     """(width, height) by the file's header, which is all that is looked at here: decoding is the engine's."""
     try:
         with Image.open(file, formats=inputs.FORMATS) as image:
             return metadata.upright_size(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        problem = f"--image: {file.absolute()} can't be read as PNG, JPEG or WebP: name one of those."
+        problem = f"{option}: {file.absolute()} can't be read as PNG, JPEG or WebP: name one of those."
         raise InvalidRequest(problem) from None
 
 

@@ -36,7 +36,7 @@ def show_info(image: Path, settings: Settings, *, check: bool = True) -> int:
         return 1
     if not (found.prompt or found.negative_prompt or found.fields or found.program or found.request):
         print(f"{name} carries no settings that Easel can read. {_instead(found)}", file=sys.stderr)
-        _print(_other_texts(found))
+        _print(_texts(found))
         return 1
     _print(lines(found, encoding=_encoding()))
     if check and found.fingerprint and not (found.request is not None and found.request.is_seedless):
@@ -45,13 +45,13 @@ def show_info(image: Path, settings: Settings, *, check: bool = True) -> int:
 
 
 def _instead(found: PictureInfo) -> str:
-    if found.other_texts:
+    if found.texts:
         return "What its texts say:"
     return "Its text is empty." if found.is_whole else "It holds more than is read of a picture."
 
 
-def _other_texts(found: PictureInfo) -> Iterator[str]:
-    for key, text in list(found.other_texts.items())[:TEXTS_TOLD]:
+def _texts(found: PictureInfo) -> Iterator[str]:
+    for key, text in list(found.texts.items())[:TEXTS_TOLD]:
         told = f"{key}: {text}"
         yield safe(told if len(told) <= TEXT_CHARS_TOLD else f"{told[:TEXT_CHARS_TOLD]}…")
 
@@ -197,7 +197,11 @@ def _told(found: PictureInfo) -> Iterator[str]:
         yield f"Seed: {facts.seed}"
     if facts.loras:
         yield f"LoRA: {facts.loras}"
-    if facts.has_image:
+    if facts.is_tiled:
+        yield "Seamless: its edges meet"
+    if facts.references:
+        yield f"Edited by these words from {facts.references} image{'s' * (facts.references > 1)}"
+    elif facts.has_image:
         yield _start(facts)
     yield from found.notes
     yield f"Made by: Easel {found.version}"
@@ -259,7 +263,8 @@ def _start(facts: RequestFacts) -> str:
 
 def _files(request: GenerationRequest) -> Iterator[str]:
     """What has to take the place of the names in the command: a picture does not hold what it started from."""
-    for name, digest in (("IMAGE", request.image), ("MASK", request.mask)):
+    references = ((f"REFERENCE{number}", digest) for number, digest in enumerate(request.references, 1))
+    for name, digest in (("IMAGE", request.image), ("MASK", request.mask), *references):
         if digest is not None:
             yield f"({name} stands for the file with the SHA-256 {digest}.)"
 
@@ -273,7 +278,7 @@ def _names_its_model(request: GenerationRequest) -> bool:
 def command(request: GenerationRequest) -> str:
     """What draws this request again when pasted into a shell, unless `uncopied` says why not.
 
-    A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE and MASK.
+    A model that is no hub id has to be the configured one, and names of files have to take the place of IMAGE, MASK and REFERENCE1.
     """
     facts = RequestFacts.of(request)
     words = ["easel", "imagine"]
@@ -302,6 +307,9 @@ def _drawing(request: GenerationRequest, facts: RequestFacts) -> Iterator[str]:
     yield from (f"--lora={lora}" for lora in request.loras)
     if facts.images > 1:
         yield f"--images={facts.images}"
+    if facts.is_tiled:
+        yield "--tile"
+    yield from (f"--reference=REFERENCE{number}" for number in range(1, facts.references + 1))
     if facts.has_image:
         yield "--image=IMAGE"
         yield f"--strength={facts.strength!r}"

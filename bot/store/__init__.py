@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Self
 
 from bot.store.backup import back_up
+from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
+from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings
+from bot.store.taste import Taste
 from bot.store.threads import unawaited
 
 
@@ -20,6 +23,9 @@ class Store:
     jobs: Jobs
     settings: Settings
     history: History
+    copies: Copies
+    taste: Taste
+    favourites: Favourites
 
     @classmethod
     async def open(
@@ -31,7 +37,13 @@ class Store:
         """
         database = await Database.open(path, backups=backups, busy_timeout_s=busy_timeout_s)
         return cls(
-            database=database, jobs=Jobs(database), settings=Settings(database), history=History(database)
+            database=database,
+            jobs=Jobs(database),
+            settings=Settings(database),
+            history=History(database),
+            copies=Copies(database),
+            taste=Taste(database),
+            favourites=Favourites(database),
         )
 
     async def back_up(self, target: Path) -> None:

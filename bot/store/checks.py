@@ -20,6 +20,10 @@ AUDIT: Mapping[str, str] = {
         AND json_array_length(images) <> json_extract(request, '$.images')""",
     "costs more than the images it delivered": """state = 'delivered' AND charged * json_array_length(images)
         > cost * (SELECT COUNT(*) FROM json_each(images) WHERE json_extract(value, '$.path') IS NOT NULL)""",
+    "is shown but can't be searched for, or the other way round": """
+        (deleted_at IS NULL AND (state = 'delivered' OR state = 'failed' AND EXISTS (
+            SELECT 1 FROM json_each(images) WHERE json_extract(value, '$.path') IS NOT NULL)))
+        <> EXISTS (SELECT 1 FROM job_words_docsize WHERE job_words_docsize.id = job.id)""",
 }
 """What must hold of every job besides the schema's own constraints: a sentence, and the condition that breaks it."""
 

@@ -29,9 +29,9 @@ _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
 
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
-                 part, application_id, token, locale, cost, charged, created_at)
+                 part, application_id, token, locale, spoiler, cost, charged, created_at)
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
-       :part, :application_id, :token, :locale, :cost, :cost, :now
+       :part, :application_id, :token, :locale, :spoiler, :cost, :cost, :now
 WHERE {_USED} + :cost <= :credits_per_day
   AND {_PENDING} < :pending
   AND {_WAITING} < :queue_max
@@ -234,6 +234,12 @@ class Jobs:
         rows = await self._db.read("SELECT * FROM job WHERE id = :id", {"id": job_id})
         return job_of(rows[0]) if rows and rows[0]["state"] in set(JobState) else None
 
+    async def made_from(self, job_id: int, *, count: int) -> list[Job]:
+        """The newest jobs that were asked for under this one's pictures, and have pictures themselves."""
+        sql = """SELECT * FROM job INDEXED BY job_by_parent
+                 WHERE parent_id = :id AND state = 'delivered' AND deleted_at IS NULL ORDER BY id DESC LIMIT :count"""
+        return [job_of(row) for row in await self._db.read(sql, {"id": job_id, "count": count})]
+
     async def live(self) -> list[Job]:
         """Everything that has not ended, in the order in which it was asked for."""
         sql = f"SELECT * FROM job INDEXED BY job_live WHERE state IN {_in(LIVE)} ORDER BY id"
@@ -302,6 +308,7 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "application_id": new.origin.application_id,
         "token": new.origin.token,
         "locale": new.origin.locale,
+        "spoiler": int(new.origin.spoiler),
         "cost": new.cost,
         "now": now,
         "window_start": new.window_start,
@@ -319,6 +326,7 @@ def job_of(row: sqlite3.Row) -> Job:
     values["reason"] = _reason(values.pop("reason_code"), values.pop("reason_values"))
     values["request"] = GenerationRequest.stored(json.loads(values["request"]))
     values["notes"] = tuple(note for note in _entries(values["notes"]) if isinstance(note, str))
+    values["spoiler"] = bool(values["spoiler"])
     values["images"] = tuple(map(SpooledImage.stored, _entries(values["images"])))
     return Job(**values)
 

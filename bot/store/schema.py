@@ -16,6 +16,8 @@ import aiosqlite
 from bot.store.errors import Unusable
 
 FIRST = 4
+SEARCH = "fts5"
+"""The part of SQLite that some builds of it lack."""
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -32,16 +34,25 @@ async def migrate(connection: aiosqlite.Connection) -> None:
     """Brings the database to the newest version, one transaction per migration; raises Unusable where one breaks references.
 
     A table that others refer to can be rebuilt only without foreign keys, which a transaction can't switch: they rest
-    meanwhile, and all are checked before the commit.
+    meanwhile, and all are checked before the commit. Nor must SQLite ask views and triggers of the old table about the
+    new one's renaming: they mean whichever has its name afterwards.
     """
     (row,) = await connection.execute_fetchall("PRAGMA user_version")
     version = int(row[0])
-    await connection.execute_fetchall("PRAGMA foreign_keys=OFF")
+    found = await connection.execute_fetchall("SELECT 1 FROM pragma_module_list WHERE name = ?", (SEARCH,))
+    if not list(found):
+        raise Unusable(
+            "this Python's SQLite has no full-text search (FTS5): run Easel with a Python that brings it, "
+            "such as python.org's, Debian's or that of the container"
+        )
+    for pragma in ("foreign_keys=OFF", "legacy_alter_table=ON"):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
     for number, script in migrations():
         if number > version:
             is_early = number == FIRST and version > 0
             await _apply(connection, number, _from_early(version, script) if is_early else script)
-    await connection.execute_fetchall("PRAGMA foreign_keys=ON")
+    for pragma in ("legacy_alter_table=OFF", "foreign_keys=ON"):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
 
 
 async def _apply(connection: aiosqlite.Connection, number: int, script: str) -> None:
@@ -62,8 +73,9 @@ async def _check_references(connection: aiosqlite.Connection, number: int) -> No
     broken = list(await connection.execute_fetchall("PRAGMA foreign_key_check"))
     if broken:
         table, row, parent, _ = broken[0]
+        which = "a row" if row is None else f"row {row}"  # one that is known by more than a number
         raise Unusable(
-            f"the change to schema {number} was undone, since row {row} of {table} would refer to none of {parent}: "
+            f"the change to schema {number} was undone, since {which} of {table} would refer to none of {parent}: "
             "`easel restore` puts the newest backup in its place"
         )
 

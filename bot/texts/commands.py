@@ -1,4 +1,4 @@
-"""What Discord shows of slash commands and their options: English, which a translator of its client looks up. Pure."""
+"""What Discord shows of commands, menus and options: English, which a translator of its client looks up. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from bot.texts.language import noted
 
 IMAGINE = noted("Draw a picture from words")
 IMAGINE_OPTIONS = {
-    "prompt": noted("What to draw; (word:1.3) counts more, [word] less"),
+    "prompt": noted("What to draw; (word:1.3) counts more, [word] less; flags such as --ar 3:2 work too"),
     "negative_prompt": noted("What to keep out of the picture"),
     "image": noted("Picture to start from"),
-    "mask": noted("White is drawn anew, black stays; needs an image"),
-    "strength": noted("How much of the image is drawn anew: 0.01 to 1, 0.75 if left out (0.2 to upscale)"),
+    "mask": noted("White is redrawn, black stays; needs an image"),
+    "strength": noted("How much of the image is redrawn: 0.01 to 1, 0.75 if left out (0.2 to upscale)"),
     "upscale": noted("How many times as large the image is to be; an upscaler draws nothing anew"),
     "aspect": noted("Shape of the picture, at about the model's native size"),
     "size": noted("Exact size in pixels, such as 512x768 (instead of an aspect)"),
@@ -23,9 +23,56 @@ IMAGINE_OPTIONS = {
     "lora": noted("LoRA files and their weights, such as detail:0.8, pixel"),
 }
 
+SHOW = noted("Post an image again, with live buttons")
+SHOW_OPTIONS = {"number": noted("Its number, from /history or 📋 Info; your newest are suggested")}
+EDIT = noted("Change a picture with words")
+EDIT_OPTIONS = {
+    "image": noted("Picture to change"),
+    "image2": noted("A second one, for models that take several"),
+    "image3": noted("A third one"),
+    "words": noted(
+        "What to change; where no model follows instructions, the whole picture as it is to become"
+    ),
+    "strength": noted("How much of the image is redrawn: 0.01 to 1"),
+    "seed": noted("The same seed draws the same picture; -1 or nothing is random"),
+    "model": noted("Which model draws"),
+}
+STYLE = noted("Templates for prompts, by name")
+STYLE_LIST = noted("Show the styles of this server")
+STYLE_PREVIEW = noted("Show what a style makes of your words")
+STYLE_PREVIEW_OPTIONS = {
+    "name": noted("Which style"),
+    "prompt": noted("Words to try it with"),
+}
+STYLE_ADD = noted("Add a style to this server (admins)")
+STYLE_ADD_OPTIONS = {
+    "name": noted("Its name, as people type it after --style"),
+    "prompt": noted("What it adds; {prompt} is where people's words go"),
+    "negative_prompt": noted("What it keeps out of the picture"),
+}
+STYLE_REMOVE = noted("Remove a style of this server (admins)")
+STYLE_REMOVE_OPTIONS = {"name": noted("Which style")}
+SETTINGS = noted("How your pictures are made where you say nothing; alone: show it")
+SETTINGS_OPTIONS = {
+    "model": noted("Which model draws"),
+    "aspect": noted("Shape of the picture"),
+    "quality": noted("How much work goes into it"),
+    "images": noted("How many pictures"),
+    "style": noted("Which style"),
+    "reset": noted("Forget all of it first"),
+}
+CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
+CHANNEL_OPTIONS = {**SETTINGS_OPTIONS, "spoiler": noted("Cover pictures until somebody looks")}
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
-HISTORY = noted("Your images, newest first")
+HISTORY = noted("Images of the past, newest first: yours, your favourites, or by words")
+
+IMAGE_INFO = noted("Image info")
+USE_SETTINGS = noted("Use these settings")
+VARY = noted("Vary")
+UPSCALE = noted("Upscale")
+EDIT_WITH_WORDS = noted("Edit with words")
+"""Entries of a message's menu: an app has at most five, by discord.py 2.7.1 (fifteen, by Discord itself)."""
 
 LIMITS = noted("What people may use on this server")
 LIMITS_SHOW = noted("Show the limits of this server and who changed them")

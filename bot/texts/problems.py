@@ -78,6 +78,29 @@ def wrong_kind(*, is_mask: bool) -> Say:
     return _mask_kind if is_mask else _image_kind
 
 
+message_gone = fixed("I can't read that message any more: attach its picture to /edit instead.")
+which_picture = fixed(
+    "This message shows several pictures: press U and a number under it, then choose here again."
+)
+
+
+def varies_nothing(title: str) -> Say:
+    return lambda to: to.gettext(
+        "{model} can't start from a picture, so it varies none: press 🔄 Reroll or 🖌️ Edit instead.",
+        model=title,
+    )
+
+
+def follows_instructions(title: str) -> Say:
+    return lambda to: to.gettext(
+        "{model} follows your words as they are: leave out the strength.", model=title
+    )
+
+
+def one_image_only(title: str) -> Say:
+    return lambda to: to.gettext("{model} starts from one image: attach no other.", model=title)
+
+
 def unlike(mask: tuple[int, int] | None, image: tuple[int, int] | None) -> Say:
     """(width, height), None where Discord does not know them."""
     return lambda to: to.gettext(
@@ -104,6 +127,13 @@ newer_form = fixed("This form was made by a newer version of Easel, and this one
 unknown_image = fixed("This button belongs to an image that this server does not know.")
 deleted = fixed("That image was deleted.")
 deleted_before = fixed("That image was deleted: ask for a new one with /imagine.")
+no_such_picture = fixed("That message has no such picture: press a button under one of its pictures.")
+nothing_to_vary = fixed(
+    "There is nothing to vary on an enlarged picture: press the button under the picture it was made from."
+)
+no_such_id = fixed("There is no image of that number here: take one from /history or from 📋 Info.")
+not_yours_to_see = fixed("That image is in a channel that you can't see.")
+may_not_delete_copy = fixed("Only who asked for this image, who posted it here or a moderator may delete it.")
 may_not_delete = fixed("Only the person who asked for this image or a moderator may delete it.")
 may_not_cancel = fixed("Only the person who asked for this image or a moderator may cancel it.")
 may_not_fetch = fixed("Only the person who asked for this image may fetch it.")

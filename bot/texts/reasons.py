@@ -9,6 +9,9 @@ from bot.texts.language import Language, Say, fixed
 MISSING = "–"
 """Stands for a value that another version left out."""
 
+kept_no_more = fixed("🗄️ These pictures are no longer kept here: 🔄 Reroll makes new ones.")
+redrawn = fixed("The picture was no longer kept, so it was redrawn from its seed.")
+
 _REASONS: dict[str, Say] = {
     ReasonCode.NOT_ANSWERED: fixed("Discord did not take the answer in time."),
     ReasonCode.TOO_LATE: fixed("Easel was away for too long when this was asked for: ask again."),

@@ -11,7 +11,10 @@ from bot.core.asking.refused import (
     LineFull,
     NoSizeOfModel,
     NoSuchModel,
+    NoSuchStyle,
     PressedBefore,
+    PromptProblem,
+    QualityAndSteps,
     Refused,
     Repeated,
     ShapeIsKept,
@@ -27,14 +30,18 @@ from bot.core.asking.refused import (
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
 from bot.core.ports import Irremovable
 from bot.texts.amounts import credit, moment
+from bot.texts.flags import prompt_problem
 from bot.texts.held_up import paused
 from bot.texts.language import Language
+from bot.texts.tastes import no_such_style
 from engine.contract import choice_of
 
 NAME_SHOWN = 60
 
 
 def refusal(refused: Refused, to: Language) -> str:
+    if isinstance(refused, PromptProblem):
+        return prompt_problem(refused, to)
     match refused:
         case (
             TooManyPixels()
@@ -63,13 +70,23 @@ def refusal(refused: Refused, to: Language) -> str:
             return to.gettext("You already pressed this button: that image is still being made.")
         case LineFull():
             return to.gettext("The line is full for everybody: try again in a few minutes.")
-        case NoSuchModel() | SizeAndAspect() | ShapeIsKept() | ShapeUnknown():
+        case (
+            NoSuchModel()
+            | NoSuchStyle()
+            | SizeAndAspect()
+            | ShapeIsKept()
+            | ShapeUnknown()
+            | QualityAndSteps()
+        ):
             return _of_the_wish(refused, to)
         case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
             return _for_now(refused, to)
 
 
-def _of_the_wish(refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnknown, to: Language) -> str:
+def _of_the_wish(
+    refused: NoSuchModel | NoSuchStyle | SizeAndAspect | ShapeIsKept | ShapeUnknown | QualityAndSteps,
+    to: Language,
+) -> str:
     match refused:
         case NoSuchModel(name=name, offered=offered):
             return to.gettext(
@@ -77,12 +94,21 @@ def _of_the_wish(refused: NoSuchModel | SizeAndAspect | ShapeIsKept | ShapeUnkno
                 name=name[:NAME_SHOWN],
                 offered=choice_of(name, offered),
             )
+        case NoSuchStyle(name=name, offered=offered):
+            return no_such_style(name, offered, to)
         case SizeAndAspect():
             return to.gettext("Give either a size or an aspect, not both.")
         case ShapeIsKept():
             return to.gettext("Upscaling keeps the image's shape: leave out size and aspect.")
         case ShapeUnknown():
             return to.gettext("Discord can't tell how large this image is: save it anew and attach that.")
+        case QualityAndSteps(quality=quality, steps=steps):
+            return to.ngettext(
+                "The quality “{quality}” chooses the steps itself: leave out either that or the {count} step.",
+                "The quality “{quality}” chooses the steps itself: leave out either that or the {count} steps.",
+                steps,
+                quality=quality,
+            )
 
 
 def _of_the_picture(

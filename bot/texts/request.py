@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from bot.job import Job
+from bot.job import Action, Job
 from bot.texts import amounts
-from bot.texts.language import Language
+from bot.texts.language import Language, Say, fixed
 from engine.contract import GenerationRequest
 
 
@@ -35,12 +35,16 @@ class RequestFacts:
     """As an option takes them; empty where there are none."""
     has_image: bool
     has_mask: bool
+    references: int
+    """How many images are edited."""
     strength: float | None
-    """How much of the image is drawn anew."""
+    """How much of the image is redrawn."""
     upscale: int | None
     """How many times as large it is made; its size follows from that."""
     is_plain: bool
     """Enlarged by arithmetic alone."""
+    is_tiled: bool
+    """Its edges meet."""
 
     @classmethod
     def of(cls, request: GenerationRequest) -> Self:
@@ -60,9 +64,11 @@ class RequestFacts:
             loras=", ".join(map(str, request.loras)),
             has_image=request.image is not None,
             has_mask=request.mask is not None,
+            references=len(request.references),
             strength=request.strength if is_drawn else None,
             upscale=request.upscale if request.upscale > 1 else None,
             is_plain=request.is_plain,
+            is_tiled=request.tile and is_drawn,
         )
 
 
@@ -76,7 +82,7 @@ Shown = Callable[[str], str]
 def settings(job: Job, to: Language, *, shown: Shown) -> str:
     """All that matters to a picture and how long it took, on one line."""
     facts = RequestFacts.of(job.request)
-    parts = [*_drawing(facts, to), start(facts, to), shown(facts.loras), shown(facts.model)]
+    parts = [*_drawing(facts, to), start(facts, to), tiled(facts, to), shown(facts.loras), shown(facts.model)]
     if job.render_seconds is not None:
         parts.append(amounts.seconds(job.render_seconds, to))
     return " · ".join(part for part in parts if part)
@@ -97,6 +103,9 @@ def _drawing(facts: RequestFacts, to: Language) -> Iterator[str]:
 
 def start(facts: RequestFacts, to: Language) -> str:
     """What a picture was made from besides words; empty where nothing."""
+    if facts.references:
+        count = facts.references
+        return to.ngettext("edited from {count} image", "edited from {count} images", count)
     times, at = facts.upscale, "" if facts.strength is None else f"{facts.strength:g}"
     if times is not None and facts.is_plain:
         return to.gettext("upscaled {times}× with Lanczos", times=times)
@@ -107,6 +116,11 @@ def start(facts: RequestFacts, to: Language) -> str:
     if at and facts.has_mask:
         return to.gettext("within a mask of an image at {strength}", strength=at)
     return to.gettext("from an image at {strength}", strength=at) if at else ""
+
+
+def tiled(facts: RequestFacts, to: Language) -> str:
+    """Empty where its edges do not meet."""
+    return to.gettext("tiled") if facts.is_tiled else ""
 
 
 def withheld(job: Job, to: Language) -> str:
@@ -134,7 +148,34 @@ def unfinished(prompt: str, to: Language) -> str:
     return to.gettext("Unfinished: {prompt}", prompt=prompt)
 
 
-# ------------------------------------------------------------------ ℹ️ Info
+def shown_again(header: str, job: Job, by: int, to: Language) -> str:
+    """Above what was taken out of a set or shown again, by whom."""
+    if by == job.user_id:
+        return to.gettext("{header}, image {number}", header=header, number=job.id)
+    return to.gettext(
+        "{header}, image {number}, posted by {who}", header=header, number=job.id, who=amounts.mention(by)
+    )
+
+
+_ACTIONS: dict[str, Say] = {
+    Action.REROLL: fixed("Rerolled"),
+    Action.VARY_SUBTLE: fixed("Varied a little"),
+    Action.VARY_STRONG: fixed("Varied a lot"),
+    Action.UPSCALE_2: fixed("Upscaled 2×"),
+    Action.UPSCALE_4: fixed("Upscaled 4×"),
+    Action.REMIX: fixed("Remixed"),
+    Action.EDIT: fixed("Edited"),
+    Action.REDRAW: fixed("Redrawn"),
+}
+
+
+def made(job: Job, to: Language) -> str:
+    """An entry of what was made from another picture."""
+    how = _ACTIONS.get(job.action)
+    return f"{job.id} – " + (f"{how(to)}: " if how is not None else "") + job.request.prompt
+
+
+# ------------------------------------------------------------------ 📋 Info
 
 
 def asked(job: Job, to: Language) -> str:
@@ -154,13 +195,27 @@ def seeds(job: Job, to: Language) -> str:
     return to.gettext("Seeds: {seeds}", seeds=", ".join(map(str, told)))
 
 
-def parent(to: Language) -> str:
-    return to.gettext("Made by 🔄 Reroll from another message")
+def parent(job: Job, to: Language) -> str:
+    """What it was made from, and how."""
+    how = _ACTIONS.get(job.action)
+    if how is None:
+        return to.gettext("Made from image {number}", number=job.parent_id)
+    return to.gettext("{how} from image {number}", how=how(to), number=job.parent_id)
+
+
+def number(job: Job, to: Language) -> str:
+    return to.gettext("Image {number}: `/show number:{number}` posts it again", number=job.id)
 
 
 def files_to_attach(facts: RequestFacts, to: Language) -> Iterator[str]:
     """A line for what a command can't carry, if it is to carry anything."""
-    if facts.has_mask:
+    if facts.references:
+        yield to.ngettext(
+            "Attach the same image to the command.",
+            "Attach the same {count} images to the command, in their order.",
+            facts.references,
+        )
+    elif facts.has_mask:
         yield to.gettext("Attach the same image and mask to the command.")
     elif facts.has_image:
         yield to.gettext("Attach the same image to the command.")
@@ -192,7 +247,12 @@ class WeightTooLong:
     """That of a LoRA has more digits than the option takes."""
 
 
-Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesEdited:
+    """/imagine takes no images for that."""
+
+
+Uncopied = CharactersLost | PromptMissing | Misread | WeightTooLong | ImagesEdited
 """Why the command would draw another picture after it was copied."""
 
 
@@ -212,13 +272,11 @@ def _reason(why: Uncopied, to: Language) -> str:
             return how
         case WeightTooLong():
             return to.gettext("the weight of a LoRA has more digits than the option takes")
+        case ImagesEdited():
+            return to.gettext("/imagine has no option for images to edit")
 
 
 # ------------------------------------------------------------------ /history
-
-
-def page(first: int, last: int, total: int, to: Language) -> str:
-    return to.gettext("**Your images** {first}–{last} of {total}", first=first, last=last, total=total)
 
 
 def unpaid(prompt: str, job: Job, price: int, to: Language) -> str:

@@ -25,19 +25,30 @@ class Call:
     """The negative prompt where there is none: without one, guidance would make no difference."""
     side: int | None = None
     """Width and height, where they are not those that the transformer's config tells."""
+    area: str | None = None
+    """The name of an argument for width x height, without which those two would tell a shape and no size."""
+    references: range = range(1)
+    """How many images to edit it takes: by its argument `image`, and as a list where it may be several."""
 
 
 CALLS: Mapping[str, Call] = {
     "AuraFlowPipeline": Call(steps=50, guidance=3.5, side=1024),
     "ChromaPipeline": Call(steps=35, guidance=5.0),
     "CogView4Pipeline": Call(steps=50, guidance=5.0),
+    "FluxKontextPipeline": Call(steps=28, guidance=3.5, negative=False, area="max_area", references=range(2)),
     "FluxPipeline": Call(steps=28, guidance=3.5, negative=False),
-    "Flux2Pipeline": Call(steps=50, guidance=4.0, negative=False),
-    "Flux2KleinPipeline": Call(steps=50, guidance=4.0, negative=False),
+    "Flux2Pipeline": Call(steps=50, guidance=4.0, negative=False, references=range(9)),
+    "Flux2KleinPipeline": Call(steps=50, guidance=4.0, negative=False, references=range(5)),
     "Lumina2Pipeline": Call(steps=30, guidance=4.0),
     "OvisImagePipeline": Call(steps=50, guidance=5.0),
     "PixArtAlphaPipeline": Call(steps=20, guidance=4.5),
     "PixArtSigmaPipeline": Call(steps=20, guidance=4.5),
+    "QwenImageEditPipeline": Call(
+        steps=50, guidance=4.0, argument="true_cfg_scale", unsaid=" ", references=range(1, 2)
+    ),
+    "QwenImageEditPlusPipeline": Call(
+        steps=50, guidance=4.0, argument="true_cfg_scale", unsaid=" ", references=range(1, 4)
+    ),
     "QwenImagePipeline": Call(steps=50, guidance=4.0, argument="true_cfg_scale", unsaid=" "),
     "SanaPipeline": Call(steps=20, guidance=4.5),
     "StableDiffusion3Pipeline": Call(steps=28, guidance=7.0),

@@ -49,7 +49,13 @@ def _describe_cached(model: str) -> ModelInfo | None:
     if name not in KNOWN:
         return None
     side = KNOWN_SIDE[name]
-    known = ModelInfo(id=name, title=name, takes_images=True, **limits.around(side, side, SIDE_MULTIPLE))
+    known = ModelInfo(
+        id=name,
+        title=name,
+        takes_images=True,
+        takes_tiling=True,
+        **limits.around(side, side, SIDE_MULTIPLE),
+    )
     return easel_json.checked(known, KNOWN[name])
 
 
@@ -71,6 +77,7 @@ def _describe_folder(place: Path, model: str) -> ModelInfo:
         family=folder.architecture(index).family,
         safety_checker="safety_checker" in dict(folder.components(index)),
         takes_images=True,
+        takes_tiling=True,
         needs_mask=unet.get("in_channels") == 9,  # latents, the mask, and the image without what it covers
         **_native(unet, vae),
         **_drawing(place, unet, index),
@@ -97,6 +104,8 @@ def _called(place: Path, model: str, index: Mapping[str, Any]) -> ModelInfo:
         guidance_scale=1.0 if few else call.guidance,
         sampler=OWN_SAMPLER.name,
         samplers=(OWN_SAMPLER.name,),
+        references_min=call.references.start,
+        references_max=call.references.stop - 1,
         **limits.around(side, side, max(16, 2 * scale)),
     )
 

@@ -23,7 +23,19 @@ from engine.contract import (
 from engine.errors import BrokenModel
 
 FILE = "easel.json"
-_FIXED = ("id", "family", "safety_checker", "takes_images", "needs_mask", "loras", "embeddings", "scale")
+_FIXED = (
+    "id",
+    "family",
+    "safety_checker",
+    "takes_images",
+    "needs_mask",
+    "references_max",
+    "references_min",
+    "takes_tiling",
+    "loras",
+    "embeddings",
+    "scale",
+)
 _ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
 """For models that draw nothing without."""
 
@@ -48,7 +60,9 @@ def read(
             raise BrokenModel(f"{name} knows no “{key[:40]}”: it may hold {', '.join((*allowed, *also))}.")
         elif key == "samplers" and isinstance(value, list):
             values[key] = tuple(str(name) for name in cast("list[object]", value))
-        elif isinstance(value, bool) or not isinstance(value, _accepted(allowed[key])):
+        elif isinstance(value, bool) != isinstance(allowed[key], bool) or not isinstance(
+            value, _accepted(allowed[key])
+        ):
             raise BrokenModel(f"{name} has a wrong value for “{key}”: {json.dumps(value)[:60]}.")
     return values
 
@@ -106,7 +120,8 @@ def checked(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
         if unknown:
             raise InvalidRequest(f"there is no sampler “{unknown[0][:40]}”")
         start = _ANY if changed.needs_mask else None
-        changed.request(prompt="a check", seed=0, steps=changed.steps, start=start)
+        references = (_ANY.image,) * changed.references_min
+        changed.request(prompt="a check", seed=0, steps=changed.steps, start=start, references=references)
     except InvalidRequest as error:
         raise BrokenModel(
             f"The defaults of the model “{info.title}” contradict themselves: {error}"

@@ -12,12 +12,14 @@ from engine.contract.limits import (
     GUIDANCE_MIN,
     IMAGES_MAX,
     PROMPT_CHARS_MAX,
+    REFERENCES_MAX,
     SIDE_MAX,
     SIDE_MIN,
     SIDE_MULTIPLE,
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
     choice_of,
+    least_strength,
     parse_size,
 )
 from engine.contract.loras import AdapterInfo, Lora, from_prompt, misread
@@ -45,7 +47,7 @@ from engine.contract.messages import (
 from engine.contract.models import STARTER, ModelInfo
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
-from engine.contract.settings import WIDE_ROWS, EngineSettings, Mode, Switch
+from engine.contract.settings import WIDE_ROWS, EngineSettings, Mode, Switch, Told
 from engine.errors import InvalidRequest
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "LANCZOS",
     "OWN_SAMPLER",
     "PROMPT_CHARS_MAX",
+    "REFERENCES_MAX",
     "SAMPLERS",
     "SEEDS",
     "SIDE_MAX",
@@ -95,8 +98,10 @@ __all__ = [
     "Stepped",
     "Submit",
     "Switch",
+    "Told",
     "choice_of",
     "from_prompt",
+    "least_strength",
     "misread",
     "parse_loras",
     "parse_size",

@@ -21,6 +21,8 @@ class FakeSettings:
     slots: int = 4
     others: tuple[str, ...] = ()
     """Ids of further models, each of which takes load_s when somebody first wants it."""
+    editing: tuple[str, ...] = ()
+    """The same of models that edit up to three images by instruction, and start from none."""
     deadly: tuple[str, ...] = ()
     """Ids of models that kill the process while they are loaded."""
     frozen: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ PROMPT_CHARS_MAX = 4000
 SIDE_MIN, SIDE_MAX, SIDE_MULTIPLE = 64, 2048, 8
 GUIDANCE_MIN, GUIDANCE_MAX = 1.0, 30.0
 IMAGES_MAX = 10
+REFERENCES_MAX = 10
 UPSCALE_MAX = 8
 LISTED = 10
 """Of what is offered, in a sentence."""
@@ -23,8 +24,10 @@ UPSCALED_SIDE_MAX = 4096
 STRENGTH = 0.75
 """What is taken for an image when nothing is said, as elsewhere."""
 UPSCALE_STRENGTH = 0.2
-"""The same for one that is enlarged: fine detail is drawn anew, and nothing moves."""
+"""The same for one that is enlarged: fine detail is redrawn, and nothing moves."""
 ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
+"""Those that are offered."""
+ASPECT_MAX = 4
 
 
 def check_text(name: str, text: str) -> None:
@@ -97,11 +100,15 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_aspect(text: str) -> tuple[int, int]:
-    """(across, down) from "3:2"; raises InvalidRequest."""
-    if text not in ASPECTS:
-        raise InvalidRequest(f"There is no aspect “{text[:20]}”: use one of {', '.join(ASPECTS)}.")
-    across, down = text.split(":")
-    return int(across), int(down)
+    """(across, down) from "3:2", at most `ASPECT_MAX` times as long as wide; raises InvalidRequest."""
+    match = re.fullmatch(r"(\d{1,3}):(\d{1,3})", text, re.ASCII)
+    across, down = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 0 < max(across, down) <= ASPECT_MAX * min(across, down):
+        listed = ", ".join(ASPECTS)
+        raise InvalidRequest(
+            f"There is no aspect “{text[:20]}”: use one of {listed}, or another up to {ASPECT_MAX}:1."
+        )
+    return across, down
 
 
 def check_guidance(scale: float) -> None:
@@ -131,8 +138,7 @@ def choice_of(name: str, offered: Sequence[str]) -> str:
 def check_inputs(image: str | None, mask: str | None, strength: float | None, steps: int) -> None:
     """Names of files are digests: nothing else is ever made part of a path."""
     for name, digest in (("image", image), ("mask", mask)):
-        if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
-            raise InvalidRequest(f"The {name} is not named by its SHA-256: attach it again.")
+        _check_digest(name, digest)
     if image is None:
         for name, value in (("mask", mask), ("strength", strength)):
             if value is not None:
@@ -146,6 +152,22 @@ def check_inputs(image: str | None, mask: str | None, strength: float | None, st
             f"Of {steps} steps none is left at strength {strength:g}: "
             f"use more steps, or at least {least_strength(steps):g}."
         )
+
+
+def check_references(references: Sequence[str], image: str | None) -> None:
+    for digest in references:
+        _check_digest("image", digest)
+    if len(references) > REFERENCES_MAX:
+        raise InvalidRequest(f"One edit takes at most {REFERENCES_MAX} images, not {len(references)}.")
+    if references and image is not None:
+        raise InvalidRequest(
+            "A picture starts from an image or is edited by words: leave out one of the two."
+        )
+
+
+def _check_digest(name: str, digest: str | None) -> None:
+    if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise InvalidRequest(f"The {name} is not named by its SHA-256: attach it again.")
 
 
 def around(width: int, height: int, multiple: int) -> dict[str, Any]:

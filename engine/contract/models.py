@@ -52,11 +52,24 @@ class ModelInfo:
     """Whether it can start from an image, and draw within a mask."""
     needs_mask: bool = False
     """Whether it can do nothing else."""
+    redraws_enlarged: bool = True
+    """Whether it redraws a picture a little that it enlarges; else that is left to Lanczos."""
+    references_max: int = 0
+    """How many images an instruction may be about; 0 where it edits nothing by instruction."""
+    references_min: int = 0
+    """How many it can't do without."""
+    takes_tiling: bool = False
+    """Whether it can draw pictures whose edges meet."""
     loras: tuple[AdapterInfo, ...] = ()
     embeddings: tuple[AdapterInfo, ...] = ()
     """Words that its prompts may hold besides those of its language, by the files that taught them."""
     scale: int = 1
     """Of an upscaler: how many times as wide and as high its network makes a picture; 1 for all other models."""
+
+    @property
+    def edits_by_instruction(self) -> bool:
+        """Whether it takes images and words that say what to change in them."""
+        return self.references_max > 0
 
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
@@ -82,6 +95,8 @@ class ModelInfo:
         images: int | None = None,
         start: Start | None = None,
         loras: tuple[Lora, ...] = (),
+        references: tuple[str, ...] = (),
+        tile: bool = False,
     ) -> GenerationRequest:
         """A request for this model; every option left out takes the model's own default. Raises InvalidRequest.
 
@@ -98,7 +113,7 @@ class ModelInfo:
         elif self.scale > 1:
             sampler = steps = guidance_scale = None
         if plain or self.scale > 1:  # what takes an image and nothing else
-            against, told, loras, tagged = "", (), (), ()
+            against, told, loras, tagged, tile = "", (), (), (), False
         chosen = spelled(sampler) if sampler else self.sampler
         if not plain:
             self._check_sampler(chosen, steps)
@@ -106,11 +121,6 @@ class ModelInfo:
                 self._check_size(width, height)
         if steps is None:  # a default never breaks a chosen sampler's own range
             steps = min(self.steps, EVERY_SAMPLER[chosen].steps_max)
-        begun: dict[str, Any] = {}
-        if start is not None:
-            given = 1.0 if plain or self.scale > 1 else start.strength
-            usual = usual_strength(start.upscale, steps)
-            begun = {**asdict(start), "strength": usual if given is None else given}
         request = GenerationRequest(
             prompt=text,
             negative_prompt=against,
@@ -123,8 +133,10 @@ class ModelInfo:
             images=1 if images is None else images,
             model=self.id,
             loras=lora_words.spelled((*loras, *tagged), self.loras),
+            references=references,
+            tile=tile,
             remarks=told,
-            **begun,
+            **({} if start is None else _begun(start, steps, whole=plain or self.scale > 1)),
         )
         self.check(request)
         return request
@@ -160,7 +172,9 @@ class ModelInfo:
 
     def enlarges(self, width: int, height: int) -> bool:
         """Whether a picture of that size, enlarged already, is what this model draws anew or makes itself."""
-        return self.scale > 1 or (self._takes_whole_images and not self._size_problem(width, height))
+        if self.scale > 1:
+            return True
+        return self.redraws_enlarged and self._takes_whole_images and not self._size_problem(width, height)
 
     @property
     def _takes_whole_images(self) -> bool:
@@ -229,12 +243,37 @@ class ModelInfo:
     def _check_kind(self, request: GenerationRequest) -> None:
         """Whether it is a request for this kind of model at all."""
         if request.image is not None and not self.takes_images:
+            if self.edits_by_instruction:
+                raise InvalidRequest(
+                    f"{self.title} edits images by words and starts from none: have it edited."
+                )
             raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
         if request.mask is None and self.needs_mask:
             raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
+        self._check_references(len(request.references))
+        if request.tile and not self.takes_tiling:
+            raise InvalidRequest(
+                f"{self.title} can't draw seamless tiles: leave out tile, or choose another model."
+            )
         lora_words.check_offered(request.loras, self.loras, title=self.title)
         if self.scale > 1:
             check_enlarging(self.title, self.scale, request.upscale, request.images)
+
+    def _check_references(self, count: int) -> None:
+        if count and not self.edits_by_instruction:
+            raise InvalidRequest(f"{self.title} can't edit images by words: choose a model that does.")
+        if count > self.references_max:
+            most = "one image" if self.references_max == 1 else f"{self.references_max} images"
+            raise InvalidRequest(f"{self.title} edits at most {most} at a time, not {count}.")
+        if count < self.references_min:
+            raise InvalidRequest(f"{self.title} only edits images: attach one, and say what to change.")
+
+
+def _begun(start: Start, steps: int, *, whole: bool) -> dict[str, Any]:
+    """The fields of a request that starts so; `whole`: nothing of the image is left out, so that there is no choice."""
+    given = 1.0 if whole else start.strength
+    usual = usual_strength(start.upscale, steps)
+    return {**asdict(start), "strength": usual if given is None else given}
 
 
 def _plainly(size: tuple[int, int], times: int) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from engine.contract.limits import (
     check_guidance,
     check_inputs,
     check_prompt,
+    check_references,
     check_side,
     check_text,
     check_upscaled,
@@ -47,12 +48,17 @@ class GenerationRequest:
     image: str | None = None
     """SHA-256, in hex, of the file to start from: its name among the spool's inputs."""
     mask: str | None = None
-    """The same of a mask for it: white is drawn anew, black stays."""
+    """The same of a mask for it: white is redrawn, black stays."""
     strength: float | None = None
     """Share of the steps that are taken, from an image with that much noise; None exactly where there is no image."""
     loras: tuple[Lora, ...] = ()
     upscale: int = 1
     """How many times as wide and as high as its image the picture is; 1 where it is no enlargement."""
+    references: tuple[str, ...] = ()
+    """The same of images that the prompt is an instruction about, "make it night": they are looked at, and no noise is laid
+    over them. The first is the one that is edited."""
+    tile: bool = False
+    """Seamless tiling: the right edge goes on at the left one and the lower at the upper, so that copies fit together."""
     remarks: tuple[str, ...] = ()
     """Sentences for the person who asked, about what was typed and is not heeded: they come back with the picture."""
 
@@ -86,7 +92,14 @@ class GenerationRequest:
         if not 1 <= self.images <= IMAGES_MAX:
             raise InvalidRequest(f"One request makes 1 to {IMAGES_MAX} images, not {self.images}.")
         check_inputs(self.image, self.mask, self.strength, self.steps)
+        check_references(self.references, self.image)
         loras.check(self.loras)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The digests of all files that it needs."""
+        started = (digest for digest in (self.image, self.mask) if digest is not None)
+        return (*started, *self.references)
 
     @property
     def steps_taken(self) -> int:
@@ -127,10 +140,12 @@ class GenerationRequest:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Inverse of `to_dict`; keys of newer versions are ignored, missing ones raise TypeError."""
-        known = {entry.name for entry in fields(cls)} & values.keys() - {"loras", "remarks"}
+        known = {entry.name for entry in fields(cls)} & values.keys() - {"loras", "references", "remarks"}
         loras = tuple(map(Lora.from_dict, values.get("loras", ())))
-        told = tuple(map(str, values.get("remarks", ())))
-        return cls(**{key: values[key] for key in known}, loras=loras, remarks=told)
+        texts: dict[str, Any] = {
+            name: tuple(map(str, values.get(name, ()))) for name in ("references", "remarks")
+        }
+        return cls(**{key: values[key] for key in known}, **texts, loras=loras)
 
     @classmethod
     def stored(cls, values: Any) -> Self:
@@ -145,7 +160,8 @@ class GenerationRequest:
             kept = isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
             object.__setattr__(request, name, value if kept else empty)
         object.__setattr__(request, "loras", _stored_loras(told.get("loras")))
-        object.__setattr__(request, "remarks", _stored_texts(told.get("remarks")))
+        for name in ("references", "remarks"):
+            object.__setattr__(request, name, _stored_texts(told.get(name)))
         return request
 
 
@@ -155,10 +171,11 @@ _STORED: Mapping[str, tuple[tuple[type, ...], Any]] = {
     **dict.fromkeys(("width", "height", "steps", "seed"), ((int,), 0)),
     **dict.fromkeys(("images", "upscale"), ((int,), 1)),
     **dict.fromkeys(("image", "mask"), ((str, type(None)), None)),
+    "tile": ((bool,), False),
     "guidance_scale": (_NUMBER, 1.0),
     "strength": ((*_NUMBER, type(None)), None),
 }
-"""The fields of a stored request but for its LoRAs and remarks: what each may be, and what it is where it is something else."""
+"""The fields of a stored request but for those that are lists: what each may be, and what it is where it is something else."""
 
 
 def _stored_texts(values: Any) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ SAMPLERS: Mapping[str, Sampler] = {
 OWN_SAMPLER = Sampler(name="Model's own")
 """The only one of models that are drawn with by their own pipeline (FLUX and others): the one in their files."""
 LANCZOS = Sampler(name="Lanczos", steps_max=1)
-"""Of images that are enlarged and not drawn anew, whatever the model."""
+"""Of images that are enlarged and not redrawn, whatever the model."""
 EVERY_SAMPLER: Mapping[str, Sampler] = {
     **SAMPLERS,
     OWN_SAMPLER.name: OWN_SAMPLER,

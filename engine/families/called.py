@@ -1,4 +1,4 @@
-"""Draws with any text-to-image pipeline of diffusers by calling it, one step at a time; knows no queue and no job.
+"""Draws and edits with any pipeline of diffusers by calling it, one step at a time; knows no queue and no job.
 
 Each picture is one call of a copy of the pipeline (the weights are shared) on a thread of its own, which stands still
 until its next step is asked for. So others are served in between, a cancel ends it at its next step, and its pixels are
@@ -19,10 +19,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL.Image import new as new_image
 
 from engine import samplers
 from engine.checkpoints.architectures import Call
-from engine.contract import GenerationRequest
+from engine.contract import GenerationRequest, InvalidRequest
 from engine.device.layout import Layout, as_it_lies
 from engine.families.explaining import Explaining, check_finite
 from engine.families.preview import Sketcher
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+RATIO_MAX = 8
+"""Of the sides of an image to edit: what some pipelines insist on, and what no model was trained on."""
 _NEGATIVE = "This model draws without negative prompts: yours was left out."
 
 
@@ -104,6 +107,8 @@ class AnyCanvas:
     request: GenerationRequest
     seed: int
     notes: tuple[str, ...]
+    references: tuple[Image, ...] = ()
+    """What it is to edit."""
     performance: Performance | None = None
     """Begins with the first step, and once more after running out of memory."""
     done: int = 0
@@ -151,16 +156,27 @@ class AnyFamily(Explaining):
         self._device = (lies or as_it_lies(pipeline)).device
 
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> AnyCanvas:
-        del inputs  # its models draw from words alone
+        """Raises InvalidRequest for images to edit that no pipeline takes."""
+        references = inputs.references if inputs else ()
+        for image in references:
+            _check_shape(image)
         unheard = bool(request.negative_prompt) and not self._call.negative
-        return AnyCanvas(request=request, seed=seed, notes=(_NEGATIVE,) if unheard else ())
+        notes = (_NEGATIVE,) if unheard else ()
+        return AnyCanvas(
+            request=request,
+            seed=seed,
+            notes=notes + (inputs.notes if inputs else ()),
+            references=references,
+        )
 
     def predict(self, canvases: Sequence[AnyCanvas], *, padded: int | None) -> list[Step | Image]:
         """One step of the only canvas; the first one also encodes the prompt."""
         del padded  # wide is not for this family
         (canvas,) = canvases
         if canvas.performance is None:
-            canvas.performance = Performance(partial(self._play, canvas.request, canvas.seed))
+            canvas.performance = Performance(
+                partial(self._play, canvas.request, canvas.seed, canvas.references)
+            )
             weakref.finalize(canvas, canvas.performance.leave)
         try:
             return [canvas.performance.go_on()]
@@ -201,32 +217,55 @@ class AnyFamily(Explaining):
 
     def self_test(self, size: tuple[int, int]) -> None:
         """A picture of two steps at `size` (width, height). Raises NotFinite, or what the device raises."""
-        options = self._options(size, steps=2, guidance=1.0)
+        blank = new_image("RGB", size, "grey")
+        options = self._options(size, (blank,) * self._call.references.start, steps=2, guidance=1.0)
         pixels: Any = self._pipe(prompt="a test", output_type="pt", generator=_generator(0), **options).images
         check_finite(pixels)
 
     # -------------------------------------------------------------- its parts
 
-    def _play(self, request: GenerationRequest, seed: int, hand_over: Callable[[Step], None]) -> Image:
+    def _play(
+        self,
+        request: GenerationRequest,
+        seed: int,
+        references: tuple[Image, ...],
+        hand_over: Callable[[Step], None],
+    ) -> Image:
         """The plain call, with a scheduler that hands over after each step."""
         pipe = copy.copy(self._pipe)
         pipe.scheduler = _watched(self._pipe.scheduler, hand_over)
         options = self._options(
-            (request.width, request.height), steps=request.steps, guidance=request.guidance_scale
+            (request.width, request.height),
+            references,
+            steps=request.steps,
+            guidance=request.guidance_scale,
         )
         negative = request.negative_prompt or (self._call.unsaid if request.guidance_scale > 1 else None)
         if self._call.negative and negative:
             options["negative_prompt"] = negative
         return pipe(prompt=request.prompt, generator=_generator(seed), **options).images[0]
 
-    def _options(self, size: tuple[int, int], *, steps: int, guidance: float) -> dict[str, Any]:
+    def _options(
+        self, size: tuple[int, int], references: tuple[Image, ...], *, steps: int, guidance: float
+    ) -> dict[str, Any]:
         width, height = size
+        several = self._call.references.stop > 2
         return {
             "width": width,
             "height": height,
             "num_inference_steps": steps,
             self._call.argument: guidance,
+            **({self._call.area: width * height} if self._call.area else {}),
+            **({"image": [*references] if several else references[0]} if references else {}),
         }
+
+
+def _check_shape(image: Image) -> None:
+    if max(image.size) > RATIO_MAX * min(image.size):
+        raise InvalidRequest(
+            f"An image to edit may be {RATIO_MAX} times as long as it is wide, and this one has "
+            f"{image.width}x{image.height} pixels: cut it."
+        )
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -20,6 +20,7 @@ from diffusers.utils.torch_utils import randn_tensor  # pyright: ignore[reportUn
 from engine.contract import GenerationRequest, InvalidRequest
 from engine.device.layout import Layout
 from engine.families import vae
+from engine.families.seamless import circular
 from engine.pictures.decoding import Inputs
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Starting:
         if inputs is None:
             noise = self._noise(request, generator, dtype)
             return Beginning(timesteps=timesteps, latents=noise * sampler.init_noise_sigma)
-        source = self._source(inputs, dtype)
+        source = self._source(inputs, dtype, request.tile)
         if source.mask is None:
             image = self._sample(source.image, generator, dtype)
             noise = self._noise(request, generator, dtype)
@@ -150,15 +151,18 @@ class Starting:
 
     # -------------------------------------------------------------- from pixels
 
-    def _seen(self, inputs: Inputs, dtype: torch.dtype) -> _Source:
-        cut, (width, height) = self._layout.plan.cut, inputs.size
+    def _seen(self, inputs: Inputs, dtype: torch.dtype, tile: bool) -> _Source:
+        encoder, cut, (width, height) = self._pipe.vae, self._layout.plan.cut, inputs.size
         try:
-            with vae.as_planned(self._pipe.vae, cut, width * height):
+            with (
+                vae.as_planned(encoder, cut, width * height),
+                circular(encoder, on=tile and not encoder.use_tiling),
+            ):
                 return self._encoded(inputs, dtype)
         except Exception as error:
             if not self._is_out_of_memory(error):
                 raise
-        with vae.smaller(self._pipe.vae, cut, width // self._scale, height // self._scale):
+        with vae.smaller(encoder, cut, width // self._scale, height // self._scale):
             source = self._encoded(inputs, dtype)
         return replace(source, notes=(*source.notes, IN_TILES))
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +20,7 @@ from engine.contract import Lora
 from engine.families.explaining import is_out_of_memory
 from engine.families.loras import Loras
 from engine.families.prompts import Prompts
+from engine.families.seamless import circular
 from engine.unet.batch import Rows, forward, join, noise, told_sizes
 from engine.unet.compiled import CompiledUnet
 
@@ -34,6 +36,8 @@ class Shown(Protocol):
 
     loras: tuple[Lora, ...]
     made_with: dict[str, str]
+    tile: bool
+    """Whether its edges are to meet."""
 
     @property
     def batch(self) -> Rows:
@@ -42,7 +46,7 @@ class Shown(Protocol):
 
 
 class Runtime(Protocol):
-    """Computes some forwards in the UNet's stead. It knows no LoRA."""
+    """Computes some forwards in the UNet's stead. It knows no LoRA, and no edges that meet."""
 
     words: str
     """What a fingerprint says of a picture that it was used for."""
@@ -67,6 +71,8 @@ class Forwards:
         self._pipe, self._prompts, self._loras = pipeline, prompts, loras
         self._device = device
         self._compiled: CompiledUnet | None = None
+        self._is_tiled = False
+        """While pictures are drawn whose edges are to meet."""
 
     @torch.inference_mode()
     def predict(self, canvases: Sequence[Shown], *, padded: int | None) -> list[Tensor]:
@@ -74,10 +80,11 @@ class Forwards:
         self._loras.see(canvases[0].loras)
         pictures = [canvas.batch for canvas in canvases]
         batch = join(pictures, padded=padded)
-        if (runtime := self.runtime_for(batch)) is not None:
-            for canvas in canvases:
-                canvas.made_with["unet"] = runtime.words
-        predictions = self.run(batch, runtime)
+        with self._drawing(canvases[0]):
+            if (runtime := self.runtime_for(batch)) is not None:
+                for canvas in canvases:
+                    canvas.made_with["unet"] = runtime.words
+            predictions = self.run(batch, runtime)
         ends = itertools.accumulate(map(len, pictures))
         return [predictions[end - len(picture) : end] for end, picture in zip(ends, pictures, strict=True)]
 
@@ -89,10 +96,25 @@ class Forwards:
     def runtime_for(self, batch: Rows) -> Runtime | None:
         """What these rows are given to now; None: the UNet itself."""
         runtime: Runtime | None = self._compiled
-        return runtime if runtime and not self._loras.is_seen and runtime.takes(batch) else None
+        return runtime if runtime and self._is_plain and runtime.takes(batch) else None
 
     def run(self, batch: Rows, runtime: Runtime | None) -> Tensor:
         return forward(self._pipe.unet, batch) if runtime is None else runtime(batch)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the UNet draws as it was loaded, which is what runtimes know."""
+        return not self._loras.is_seen and not self._is_tiled
+
+    @contextmanager
+    def _drawing(self, like: Shown) -> Generator[None]:
+        """Within it, forwards are those of pictures like this one."""
+        self._is_tiled = like.tile
+        try:
+            with circular(self._pipe.unet, on=like.tile):
+                yield
+        finally:
+            self._is_tiled = False
 
     # -------------------------------------------------------------- equal widths
 
@@ -105,8 +127,11 @@ class Forwards:
         forward that it would be about is still being compiled.
         """
         self._loras.see([replace(lora, weight=1.0) for lora in canvas.loras])
-        like = canvas.batch
-        if self._compiled is not None and not self._loras.is_seen and self._compiled.may_take(like, rows):
+        with self._drawing(canvas):
+            return self._equal_widths(canvas.batch, rows)
+
+    def _equal_widths(self, like: Rows, rows: int) -> Sequence[int] | None:
+        if self._compiled is not None and self._is_plain and self._compiled.may_take(like, rows):
             return None
         trial = _Trial.of(self, noise(like, rows))
         if not all(trial.slots_agree(shift) for shift in {1, rows // 2}):

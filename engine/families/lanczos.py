@@ -52,8 +52,14 @@ class PlainFamily:
         del seed  # there is no noise in it
         assert inputs is not None  # an enlargement has an image
         size = checked_size(request, inputs.image.size)
+        title = self._info.title
+        why = (
+            f"{title} can't draw {request.size}"
+            if self._info.redraws_enlarged
+            else f"{title} redraws no image to enlarge it"
+        )
         note = (
-            f"{self._info.title} can't draw {request.size}, so the image was enlarged with Lanczos alone: "
+            f"{why}, so the image was enlarged with Lanczos alone: "
             "an upscaler in models/upscalers, such as RealESRGAN_x4plus.safetensors, would do better."
         )
         asked = self._info.enlarges(request.width, request.height)

@@ -18,7 +18,7 @@ import torch
 from engine import samplers
 from engine.contract import SIDE_MIN, GenerationRequest, Lora
 from engine.device.layout import Layout, as_it_lies
-from engine.families import embeddings, vae
+from engine.families import embeddings, seamless, vae
 from engine.families.explaining import Explaining, check_finite
 from engine.families.first_latents import Beginning, Blend, Starting, beside
 from engine.families.forwards import Forwards
@@ -53,6 +53,8 @@ class SdCanvas:
     shape: Hashable
     """LoRAs count by their files: their weights change numbers, but not how they are computed."""
     loras: tuple[Lora, ...] = ()
+    tile: bool = False
+    """Whether its edges are to meet."""
     made_with: dict[str, str] = field(default_factory=dict[str, str])
     pooled: Tensor | None = None
     sizes: Tensor | None = None
@@ -147,8 +149,15 @@ class SdFamily(Explaining):
             guidance_scale=request.guidance_scale,
             guidance=guidance,
             notes=notes + self._loras.notes(request.loras) + start.notes,
-            shape=(_shown(start), encoded.shape[1], guidance is not None, frozenset(loras.items())),
+            shape=(
+                _shown(start),
+                encoded.shape[1],
+                guidance is not None,
+                frozenset(loras.items()),
+                request.tile,
+            ),
             loras=request.loras,
+            tile=request.tile,
             made_with={
                 **loras,
                 **self._embeddings.named_in(request.prompt, request.negative_prompt),
@@ -193,7 +202,7 @@ class SdFamily(Explaining):
         height, width = latents.shape[-2:]
         cut, size = self._layout.plan.cut, height * width * pipe.vae_scale_factor**2
         with vae.smaller(pipe.vae, cut, width, height) if sparing else vae.as_planned(pipe.vae, cut, size):
-            pixels = pipe.vae.decode(latents, return_dict=False, generator=canvas.generator)[0]
+            pixels = self._pixels(latents, canvas)
         check_finite(pixels)
         if self._is_flagged(pixels):
             return None
@@ -209,6 +218,11 @@ class SdFamily(Explaining):
         check_finite(decoder.decode(latents, return_dict=False)[0])
 
     # -------------------------------------------------------------- its parts
+
+    def _pixels(self, latents: Tensor, canvas: SdCanvas) -> Tensor:
+        if canvas.tile:
+            return seamless.decode(self._pipe.vae, latents, canvas.generator)
+        return self._pipe.vae.decode(latents, return_dict=False, generator=canvas.generator)[0]
 
     def _is_flagged(self, pixels: Tensor) -> bool:
         checker = getattr(self._pipe, "safety_checker", None)

@@ -15,7 +15,7 @@ from engine.checkpoints.single_file import SingleFile
 from engine.checkpoints.source import Source, SourceKind
 from engine.contract import EngineSettings
 from engine.errors import BrokenModel
-from engine.loading import original_format
+from engine.loading import original_format, processors
 
 if TYPE_CHECKING:
     import torch
@@ -187,8 +187,15 @@ def _assemble(found: Checkpoint, parts: Mapping[str, Any], place: Place) -> Sett
     kind = folder.architecture(found.index)
     options = kind.options if kind.pipeline else _left_out(found.index)
     try:
+        own = processors.of(found.folder, found.index) if kind.is_called else {}
         pipeline = getattr(diffusers, kind.pipeline or found.index["_class_name"]).from_pretrained(
-            found.folder, **parts, **options, dtype=place.dtype, use_safetensors=True, local_files_only=True
+            found.folder,
+            **parts,
+            **own,
+            **options,
+            dtype=place.dtype,
+            use_safetensors=True,
+            local_files_only=True,
         )
         return _settled(pipeline, kind, place)
     except Exception as error:

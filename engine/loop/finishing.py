@@ -15,6 +15,7 @@ from PIL import Image
 
 from engine.contract import GenerationRequest, SpooledImage
 from engine.contract.failpoints import Failpoint, reach
+from engine.contract.settings import Told
 from engine.loop.job import Picture
 from engine.pictures import decoding, inputs, metadata, spool
 from engine.pictures.decoding import Inputs
@@ -26,9 +27,9 @@ _Made = TypeVar("_Made")
 class Finishing:
     """Threads for what takes no model."""
 
-    def __init__(self, folder: Path) -> None:
-        """Pictures are written into `folder`; what they start from lies in one within it."""
-        self._folder = folder
+    def __init__(self, folder: Path, *, told: Told = "full") -> None:
+        """Pictures are written into `folder`, and tell so much of themselves; what they start from lies in one within it."""
+        self._folder, self._told = folder, told
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="easel-inputs")
         self._sketcher = ThreadPoolExecutor(1, thread_name_prefix="easel-preview")
         self._saver = ThreadPoolExecutor(SAVERS, thread_name_prefix="easel-spool")
@@ -48,7 +49,7 @@ class Finishing:
 
     def save(self, picture: Picture, image: Image.Image | None) -> None:
         """Has its file written; None stands for a picture that is withheld."""
-        self._saves[self._saver.submit(_saved, self._folder, picture, image)] = picture
+        self._saves[self._saver.submit(_saved, self._folder, picture, image, self._told)] = picture
 
     @property
     def is_saving(self) -> bool:
@@ -86,7 +87,7 @@ def _taken(pending: dict[Future[_Made], Picture]) -> Iterator[tuple[Picture, _Ma
         yield picture, error if isinstance(error, Exception) else future.result()
 
 
-def _saved(folder: Path, picture: Picture, image: Image.Image | None) -> SpooledImage:
+def _saved(folder: Path, picture: Picture, image: Image.Image | None, told: Told) -> SpooledImage:
     """Encodes and writes it. Raises OSError."""
     job, index = picture.job, picture.index
     seed = job.request.seed_of(index)
@@ -98,6 +99,7 @@ def _saved(folder: Path, picture: Picture, image: Image.Image | None) -> Spooled
         index=index,
         notes=job.notes,
         fingerprint={**picture.by.fingerprint, **picture.made_with, **picture.served},
+        told=told,
     )
     path, sha256 = spool.write(folder, spool.file_name(*job.key, index), png)
     reach(Failpoint.SPOOLED)

@@ -58,7 +58,7 @@ class Worker:
         *,
         shelf: Shelf,
         slots: int,
-        folder: Path,
+        finishing: Finishing,
         controls: Controls,
         emit: Callable[[Event], None],
         preview_every: int = 0,
@@ -77,7 +77,7 @@ class Worker:
         self._keep_on = keep_on
         self._batcher: Batcher[Picture] = Batcher(slots)
         self._progress = Progress(self._batcher, emit, every_s=tell_every_s)
-        self._finishing = Finishing(folder)
+        self._finishing = finishing
         self._jobs: dict[tuple[int, int], Job] = {}
         self._running = True
 
@@ -89,7 +89,7 @@ class Worker:
         return cls(
             shelf=shelf,
             slots=settings.slots,
-            folder=Path(settings.spool),
+            finishing=Finishing(Path(settings.spool), told=settings.metadata),
             controls=controls,
             emit=emit,
             preview_every=settings.preview_every,
@@ -167,7 +167,7 @@ class Worker:
         except InvalidRequest as error:
             self._emit(Failed(job_id=submit.job_id, attempt=submit.attempt, reason=str(error)))
             return
-        if request.image is not None:
+        if request.inputs:
             job.inputs = self._finishing.read(request)
         self._jobs[job.key] = job
         for index in range(request.images):

@@ -34,26 +34,32 @@ PIXELS_MAX = 2**26
 """More than a decoder can ever hold."""
 _SIDE_MAX = 2**16
 _LINE_MAX = 1000
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+"""As many as a request may have references."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """What pictures start from, in the size that they have themselves. Equal where made from the same files."""
 
-    files: tuple[str, str | None]
-    """The digests of image and mask."""
+    files: tuple[str | None, ...]
+    """The digests of image and mask, or of the references."""
     size: tuple[int, int]
-    """Width and height of both."""
+    """Width and height of image and mask."""
     image: Image.Image = field(compare=False)
-    """RGB."""
-    mask: Image.Image | None = field(compare=False)
+    """RGB; of references the first."""
+    references: tuple[Image.Image, ...] = field(default=(), compare=False)
+    """RGB, each in its own size: what an instruction is about."""
+    mask: Image.Image | None = field(default=None, compare=False)
     """L; from WHITE on it is drawn anew."""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     """Sentences for the person who asked."""
 
 
 def begun(folder: Path, request: GenerationRequest) -> Inputs | None:
     """What this request starts from, None where it is words alone. Raises InvalidRequest; takes up to a second."""
+    if request.references:
+        return _read_references(folder, request.references)
     if request.image is None:
         return None
     # An upscaler's network makes the size itself.
@@ -80,6 +86,17 @@ def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int] | 
     )
 
 
+def _read_references(folder: Path, digests: tuple[str, ...]) -> Inputs:
+    names = ["image"] if len(digests) == 1 else [f"{ordinal} image" for ordinal in _ORDINALS]
+    found = [
+        _decoded(name, _bytes_of(folder, name, digest), None, ground="white", coloured=True)
+        for name, digest in zip(names, digests, strict=False)
+    ]
+    images = tuple(each.image for each in found)
+    notes = tuple(note for each in found for note in each.notes)
+    return Inputs(files=digests, size=images[0].size, image=images[0], references=images, notes=notes)
+
+
 def _read_mask(
     folder: Path, digest: str, expected: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Image.Image, tuple[str, ...]]:
@@ -96,7 +113,7 @@ def _read_mask(
 
 
 def _bytes_of(folder: Path, name: str, digest: str) -> bytes:
-    """The file of that digest; `name` is what sentences call it, "image" or "mask". Raises InvalidRequest."""
+    """The file of that digest; `name` is what sentences call it, such as "mask". Raises InvalidRequest."""
     try:
         with path_of(folder, digest).open("rb") as file:
             data = file.read(BYTES_MAX + 1)

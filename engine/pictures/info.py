@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engine.contract import GenerationRequest
+from engine.contract import GenerationRequest, Lora
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,10 @@ class PictureInfo:
     fingerprint: Mapping[str, str] = field(default_factory=dict[str, str])
     version: str = ""
     program: str = ""
-    """What made the picture, where another program than Easel says so."""
-    other_texts: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Of a picture whose settings are not told in any way that is known: all that its file says."""
+    """What made the picture, where it says so and no chunk of our own does."""
+    loras: tuple[Lora, ...] = ()
+    """Named beside the prompt, as that program names them: some with a folder and an ending."""
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """All that its file says, by the names that its format gives them."""
     is_whole: bool = True
     """False where the file holds texts that are too long to be read."""

@@ -20,6 +20,7 @@ from PIL import Image, PngImagePlugin
 
 from engine.contract import GenerationRequest, InvalidRequest
 from engine.contract.limits import check_text
+from engine.contract.settings import Told
 from engine.pictures import other_programs, stealth
 from engine.pictures import texts as picture_texts
 from engine.pictures.info import PictureInfo
@@ -31,6 +32,7 @@ __all__ = [
     "PictureInfo",
     "easel_version",
     "encode_png",
+    "exif_of",
     "parameters",
     "parse_parameters",
     "read",
@@ -40,6 +42,7 @@ __all__ = [
 EASEL_KEY = "easel"
 _ORIENTATION, _LYING = 0x0112, range(5, 9)
 """The tag of a photo that tells how the camera was held, and its values for one on its side."""
+_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _NEGATIVE = "Negative prompt:"
 
 
@@ -63,15 +66,34 @@ def encode_png(
     index: int = 0,
     notes: tuple[str, ...] = (),
     fingerprint: Mapping[str, str] | None = None,
+    told: Told = "full",
 ) -> bytes:
-    """PNG bytes of image `index` of the request, with both text chunks."""
+    """PNG bytes of image `index` of the request, with both text chunks; `told` "seed": with the seed alone, "none": bare."""
     own = replace(request, seed=request.seed_of(index), images=1)
     chunks = PngImagePlugin.PngInfo()
-    chunks.add_text(PARAMETERS_KEY, parameters(own))
-    chunks.add_text(EASEL_KEY, _own_json(own, notes, fingerprint or {}))
+    match told:
+        case "full":
+            chunks.add_text(PARAMETERS_KEY, parameters(own))
+            chunks.add_text(EASEL_KEY, _own_json(own, notes, fingerprint or {}))
+        case "seed":
+            # three settings are the fewest by which AUTOMATIC1111 knows such a line
+            line = f"Seed: {own.seed}, Size: {own.size}, Version: Easel {easel_version()}"
+            chunks.add_text(PARAMETERS_KEY, line)
+        case "none":
+            pass
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", pnginfo=chunks)
     return buffer.getvalue()
+
+
+def exif_of(png: Image.Image) -> bytes:
+    """What such a file tells AUTOMATIC1111 and its like, as the EXIF data of a WebP or JPEG; empty where it tells nothing."""
+    text = png.info.get(PARAMETERS_KEY)
+    if not isinstance(text, str):
+        return b""
+    exif = Image.Exif()
+    exif[_EXIF_IFD] = {_USER_COMMENT: b"UNICODE\0" + text.encode("utf-16-be", "replace")}
+    return exif.tobytes()
 
 
 def parameters(request: GenerationRequest) -> str:
@@ -84,6 +106,8 @@ def parameters(request: GenerationRequest) -> str:
         "Size": request.size,
         "Model": request.model,
         **_start(request),
+        **({"Reference images": len(request.references)} if request.references else {}),
+        **({"Tiling": True} if request.tile else {}),
         "Version": f"Easel {easel_version()}",
     }
     negative = f"\n{_NEGATIVE} {request.negative_prompt}" if request.negative_prompt else ""
@@ -130,29 +154,31 @@ def _quote(text: str) -> str:
 # ------------------------------------------------------------------ in
 
 
-def read(source: Path | str | bytes) -> PictureInfo | None:
+def read(source: Path | str | bytes, *, hidden: bool = True) -> PictureInfo | None:
     """What a picture's file says, None where it says nothing. Raises OSError where it is no picture.
 
-    The time and memory it takes have bounds, whatever the file holds: those of `picture_texts` and `stealth`.
+    The time and memory it takes have bounds, whatever the file holds: those of `picture_texts` and `stealth`. Only what is
+    `hidden` in pixels takes a decoder of pictures to find.
     """
     if isinstance(source, bytes):
-        return _read(io.BytesIO(source))
+        return _read(io.BytesIO(source), hidden)
     if Path(source).exists() and not Path(source).is_file():  # a pipe would have us wait
         raise picture_texts.NoPicture("it is no file")
     with Path(source).open("rb") as file:
-        return _read(file)
+        return _read(file, hidden)
 
 
-def _read(file: BinaryIO) -> PictureInfo | None:
+def _read(file: BinaryIO, hidden: bool) -> PictureInfo | None:
     found = picture_texts.texts(file)
     texts = found.values
     shown = other_programs.read(texts)
     told = _read_own(texts.get(EASEL_KEY, ""), shown) or shown
-    if told is None and found.is_whole:
-        told = other_programs.read(stealth.texts(file))
+    if told is None and hidden and found.is_whole:
+        texts = texts | stealth.texts(file)
+        told = other_programs.read(texts)
     if told is None and (texts or not found.is_whole):
-        told = PictureInfo(prompt="", other_texts=texts)
-    return None if told is None else replace(told, is_whole=found.is_whole)
+        told = PictureInfo(prompt="")
+    return None if told is None else replace(told, texts=texts, is_whole=found.is_whole)
 
 
 def _read_own(text: str, shown: PictureInfo | None) -> PictureInfo | None:
@@ -173,7 +199,7 @@ def _read_own(text: str, shown: PictureInfo | None) -> PictureInfo | None:
         return None
 
 
-_KINDS: Mapping[type, set[type]] = {str: {str}, int: {int}, float: {int, float}}
+_KINDS: Mapping[type, set[type]] = {str: {str}, int: {int}, bool: {bool}, float: {int, float}}
 """What JSON makes of a number or text; True is none."""
 
 
@@ -182,6 +208,7 @@ def _typed(request: GenerationRequest) -> GenerationRequest:
     for names, kind in (
         (("prompt", "negative_prompt", "sampler", "model"), str),
         (("width", "height", "steps", "seed", "images", "upscale"), int),
+        (("tile",), bool),
         (("guidance_scale", *(() if request.strength is None else ("strength",))), float),
     ):
         for name in names:

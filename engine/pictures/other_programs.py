@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
+from engine.contract import Lora
+from engine.pictures import other_loras
 from engine.pictures.info import PictureInfo
 from engine.pictures.texts import SIGNED, UNKNOWN_SIGNER, XMP
 
@@ -55,8 +58,28 @@ def _automatic1111(texts: Texts) -> PictureInfo | None:
     for key in (PARAMETERS_KEY, *_COMMENTS):  # anything may stand there
         found = parse_parameters(texts.get(key, ""))
         if found.fields:
-            return found
+            loras = other_loras.of_text(found.fields.get("Lora weights", ""))
+            return replace(found, program=_writer(found.fields), loras=loras)
     return None
+
+
+_WRITERS = (
+    (re.compile(r"(Easel|Fooocus|ComfyUI|SwarmUI)\b"), None),
+    (re.compile(r"neo\b|classic\b|f\d"), "Forge"),
+    (re.compile(r"v?\d+\.\d"), "AUTOMATIC1111"),
+)
+"""How the version begins that a program writes, and which one it is: None for what stands there itself."""
+
+
+def _writer(fields: Mapping[str, str]) -> str:
+    """Which of the programs that write this line wrote it, "" where none says so."""
+    if "App" in fields:
+        return fields["App"]
+    version = fields.get("Version", "")
+    for begins, name in _WRITERS:
+        if (match := begins.match(version)) is not None:
+            return name or match[1]
+    return ""
 
 
 def _prompt_alone(texts: Texts) -> PictureInfo | None:
@@ -133,7 +156,6 @@ _NAMES = {
     "Source": "Model",
     "ckpt_name": "Model",
     "unet_name": "Model",
-    "lora_name": "LoRA",
     "strength": "Denoising strength",
     "denoise": "Denoising strength",
     "resolution": "Size",
@@ -207,7 +229,20 @@ def _from_values(values: Values, program: str) -> PictureInfo | None:
     negative = next((_prompt(values[key]) for key in _NEGATIVES if key in values), "")
     known = {*_PROMPTS, *_NEGATIVES, *_WRAPPERS}
     rest = {key: value for key, value in values.items() if key not in known}
-    return PictureInfo(prompt=prompt, negative_prompt=negative or "", fields=_fields(rest), program=program)
+    loras = other_loras.of_settings(values)
+    return PictureInfo(
+        prompt=prompt,
+        negative_prompt=negative or "",
+        fields=_fields(rest) | _told(loras),
+        program=program,
+        loras=loras,
+    )
+
+
+def _told(loras: tuple[Lora, ...]) -> dict[str, str]:
+    """As one field, empty where there are none."""
+    names = (lora.name if lora.weight == 1 else str(lora) for lora in loras)
+    return {"LoRA": _short(", ".join(names))} if loras else {}
 
 
 def _prompt(value: object) -> str | None:
@@ -291,7 +326,7 @@ _ENTITIES = {
 _TEXTS_OF_NODES = ("text", "text_g", "text_l", "t5xxl", "clip_l", "prompt", "string", "value")
 _WANTED = {
     *("seed", "noise_seed", "steps", "cfg", "guidance", "sampler_name", "scheduler", "denoise"),
-    *("ckpt_name", "unet_name", "lora_name"),
+    *("ckpt_name", "unet_name"),
 }
 
 
@@ -307,11 +342,13 @@ def _comfyui(texts: Texts) -> PictureInfo | None:
             is_size = key in {"width", "height"} and "latent" in _kind(graph, node).lower()
             if (key in _WANTED or is_size) and _word(value):
                 values.setdefault(key, value)
+    loras = other_loras.of_nodes(_inputs(graph, node) for node in reached)
     return PictureInfo(
         prompt=_words(graph, sampler, ("positive", "conditioning"), without="negative"),
         negative_prompt=_words(graph, sampler, ("negative",), without="positive"),
-        fields=_fields(values),
+        fields=_fields(values) | _told(loras),
         program="ComfyUI",
+        loras=loras,
     )
 
 

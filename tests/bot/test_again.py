@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 from bot.chat.look import safe
 from bot.chat.look.picture_info import describe
 from bot.config import Settings
+from bot.core.asking import wildcards
+from bot.core.asking.asked import parse
 from bot.core.asking.wish import Picture, Wish, resolve
 from bot.shell import imagine, info
 from bot.shell.cli import app
@@ -52,6 +54,8 @@ SURVIVORS = [
     "quotes ' \" ` $HOME $(id) \\ !! *md* _it_ ~~no~~ ||hid|| # > - <@1> @everyone",
     "--seed=1 -x",
     "private \ue000 unassigned \U0001fbff",
+    "a --ar 3:2 —no x {a, b|c} {d} \\{e, f} __g__ \\__h__ \\--i, \\\\{j",
+    '{"a": "b", "c": {d, e}} -- no k',
     "x" * 3900,
 ]
 """What both commands take as it is."""
@@ -95,6 +99,8 @@ KINDS: list[dict[str, Any]] = [
     {"image": DIGEST, "strength": 0.1 + 0.2 + 0.3},
     {"image": DIGEST, "mask": MASK_DIGEST, "strength": 1.0},
     {"image": DIGEST, "strength": 0.2, "upscale": 2, "width": 256, "height": 192},
+    {"tile": True},
+    {"references": (DIGEST, MASK_DIGEST)},
     {"image": DIGEST, "strength": 1.0, "upscale": 2, "width": 256, "height": 192, "sampler": "Model's own"},
 ]
 
@@ -130,6 +136,8 @@ def offered(request: GenerationRequest) -> ModelInfo:
         id=request.model,
         title="Model",
         takes_images=True,
+        takes_tiling=True,
+        references_max=2,
         loras=tuple(LORAS),
         scale=4 if is_upscaler else 1,
         samplers=(request.sampler,),
@@ -157,8 +165,8 @@ def typed(
     """What our own command line makes of the words that a shell makes of a command."""
     words = shlex.split(command)
     assert words[:2] == ["easel", "imagine"]
-    (tmp_path / "IMAGE").write_bytes(IMAGE)
-    (tmp_path / "MASK").write_bytes(MASK)
+    for name, data in (("IMAGE", IMAGE), ("MASK", MASK), ("REFERENCE1", IMAGE), ("REFERENCE2", MASK)):
+        (tmp_path / name).write_bytes(data)
     (tmp_path / "MODEL").mkdir(exist_ok=True)
     seen: list[tuple[Settings, CommandLine]] = []
     with patch.context() as patched:
@@ -257,8 +265,17 @@ def pasted(command: str, request: GenerationRequest) -> GenerationRequest:
     if request.mask is not None:
         files["mask"] = Picture(name="m.png", size=IMAGE_SIZE, digest=request.mask)
     filled: dict[str, Any] = {**options, **given, **files}
-    found = resolve(Wish(**filled), model, seed=request.seed)
+    (wish,) = parse(Wish(**filled), most=1).wishes
+    texts = [drawn(text) for text in (wish.prompt, wish.negative_prompt or "")]
+    found = resolve(
+        replace(wish, prompt=texts[0], negative_prompt=texts[1] or None), model, seed=request.seed
+    )
     return replace(found, remarks=request.remarks)  # what is said of a text draws nothing
+
+
+def drawn(text: str) -> str:
+    """As /imagine draws it where there are no wildcards: none may be found in it."""
+    return wildcards.filled(text, lambda name: pytest.fail(name), wildcards.Draw(0))
 
 
 def of_job(request: GenerationRequest) -> tuple[str, str]:
@@ -302,6 +319,8 @@ def test_the_chats_command_keeps_every_character(prompt: str) -> None:
         ({"prompt": "a <lora:b:much>"}, "its prompt would be read as one with the tag of a LoRA."),
         ({"negative_prompt": "a <lora:b:1>"}, "its negative prompt would be read as one with a tag."),
         ({"prompt": "a <lora:b:1>"}, "its prompt would be read as one with the tag of a LoRA."),
+        ({"tile": True, "prompt": "a "}, "every character of its prompt."),
+        ({"references": (DIGEST,)}, "/imagine has no option for images to edit."),
         ({"loras": (Lora(name="b", weight=0.12345678),)}, "the weight of a LoRA has more digits"),
     ],
 )

@@ -401,8 +401,7 @@ def test_info_of_any_settings_is_sentences(tmp_path: Path, own: str, parameters:
 @given(st.sampled_from(Verb), st.integers(0, 10**18 - 1), st.none() | st.integers(0, 999))
 def test_every_button_we_post_is_understood(verb: Verb, job: int, image: int | None) -> None:
     """The id of a button gives back its verb, its job and its image."""
-    custom_id = ids.button(verb, job, image).custom_id
-    assert custom_id is not None
+    custom_id = ids.OfJob(verb=verb, job=job, image=image).custom_id
     assert len(custom_id) <= 100
     assert ids.read(custom_id) == ids.OfJob(verb=verb, job=job, image=image)
 

@@ -1,6 +1,6 @@
 """Makes the database of the newest schema, once, before it is released: `python -m tests.golden.fill FILE`.
 
-Those of schemas 1 to 3 were made in the same way by the code of checkouts 271ea21, 9049b5a and 5bb6a5b.
+Those before were made in the same way by the code of their time: of schemas 1 to 3 checkouts 271ea21, 9049b5a and 5bb6a5b.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from bot.core.asking.price import cost_of
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
+from bot.store.history import Search
+from bot.store.taste import GALLERY, Scope
 from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, sure
 
@@ -130,11 +132,26 @@ async def fill(file: Path) -> None:
         await store.settings.set_limits(GUILD, entry, by_user_id=ADA, now=NOON)
     await store.settings.set_time_zone(GUILD, "Europe/Rome")
     await store.settings.set_note("commands", "digest-of-commands")
+    await _kept(store, first, again)
     await store.close()
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("UPDATE sqlite_sequence SET seq = 500 WHERE name = 'job'")  # as after a restore
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("VACUUM")
+
+
+async def _kept(store: Store, first: Job, again: Job) -> None:
+    """Stars by two people, a copy in a gallery and one whose outcome is unknown, what admins set, and a search."""
+    stars, hall = store.favourites, 830000000000000009
+    for job, image, user in ((first, None, BEN), (first, 1, ADA), (again, None, ADA)):
+        await stars.toggle(job.id, image, user_id=user, now=NOON)
+    claim = await stars.claim(first.id, None, channel_id=hall, user_id=BEN, now=NOON)
+    assert claim is not None
+    await stars.posted(claim, channel_id=hall, message_id=860000000000000001, now=NOON)
+    await stars.claim(first.id, 1, channel_id=hall, user_id=ADA, now=NOON)
+    await store.taste.put(Scope.SERVER, GUILD, {GALLERY: str(hall)})
+    search = Search(words='red "déjà vu"', model="fake", favourites=True)
+    await store.history.remember(search, guild_id=GUILD, user_id=ADA, now=NOON)
 
 
 async def _ends(book: Book) -> None:

@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,17 @@ from bot.limits import Subject
 from bot.store import Store, checks, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
+from bot.store.history import Search
+from engine.contract import GenerationRequest
 from tests.kit import said
 from tests.kit.books import admission
 
 GOLDEN = Path(__file__).parent
 VERSIONS = sorted(int(path.stem.removeprefix("schema-")) for path in GOLDEN.glob("schema-*.sqlite3"))
 NEWEST = schema.newest()
-GUILD, BEN = 810000000000000007, 820000000000000002
+ROWS_OF = {5: 4, 6: 4, 7: 4}
+"""Schemas whose jobs are those of an earlier one."""
+GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
 
 
 @pytest.fixture(params=VERSIONS)
@@ -91,7 +95,10 @@ async def test_a_migrated_schema_is_the_new_one_word_for_word(file: Path, tmp_pa
 
 async def test_nothing_is_lost(file: Path) -> None:
     """Every value of every row is there afterwards; a reason that was a sentence is told as that sentence."""
-    names = ("job", "limits", "limits_log", "guild", "note", "sqlite_sequence")
+    names = ["job", "limits", "limits_log", "guild", "note", "sqlite_sequence"]
+    names += (
+        ["copy", "preference", "favourite", "gallery_claim", "search"] if checks.version(file) >= 7 else []
+    )
     before = {name: ask(file, f"SELECT * FROM {name}") for name in names}
     store = await Store.open(file)
     try:
@@ -112,12 +119,17 @@ async def test_nothing_is_lost(file: Path) -> None:
 
 async def test_every_row_is_read_as_it_always_was(store: Store, version: int) -> None:
     """What a row means, from its prompt to its end, is written down once and never changes."""
-    told = json.loads((GOLDEN / "rows.json").read_text("utf-8"))[str(version)]
+    told = json.loads((GOLDEN / "rows.json").read_text("utf-8"))[str(ROWS_OF.get(version, version))]
     assert told
     for row in told:
         job = await store.jobs.get(row["id"])
         assert job is not None
-        assert {name: facts(job)[name] for name in row} == row
+        read = facts(job)
+        old, now = row.pop("request"), read.pop("request")
+        assert {name: read[name] for name in row} == row
+        assert {name: now[name] for name in old} == old
+        since = {entry.name: entry.default for entry in fields(GenerationRequest) if entry.name not in old}
+        assert {name: now[name] for name in since} == json.loads(json.dumps(since))
 
 
 def facts(job: Job) -> dict[str, Any]:
@@ -150,11 +162,25 @@ async def test_an_old_database_lives_on(store: Store) -> None:
 async def test_only_what_was_owed_is_owed(store: Store, version: int) -> None:
     """Nobody looks for the message of a job that nobody was told of; what was cancelled before its answer is looked for."""
     found = [job.id for job in await store.jobs.ends_to_find()]
-    assert found == {1: [], 2: [], 3: [12], 4: [23]}[version]
+    assert found == {1: [], 2: [], 3: [12], 4: [23], 5: [23], 6: [23], 7: [23]}[version]
     shown = [job.id for job in await store.jobs.ends_to_show()]
-    assert shown == {1: [], 2: [11], 3: [11], 4: [24, 25]}[version]
+    assert shown == {1: [], 2: [11], 3: [11], 4: [24, 25], 5: [24, 25], 6: [24, 25], 7: [24, 25]}[version]
     removed = [job.id for job in await store.jobs.removals_owed()]
-    assert removed == {1: [], 2: [], 3: [13], 4: [31]}[version]
+    assert removed == {1: [], 2: [], 3: [13], 4: [31], 5: [31], 6: [31], 7: [31]}[version]
+
+
+async def test_old_pictures_are_searched_and_starred(store: Store, version: int) -> None:
+    """The words of every row that history shows are known at the first start; what was kept and looked for is kept."""
+    where: dict[str, Any] = {"guild_id": GUILD, "user_id": ADA, "channels": (), "offset": 0, "count": 99}
+    found = await store.history.search(Search(words='red "deja vu" fake'), **where)
+    shown, _ = await store.history.page(guild_id=GUILD, user_id=ADA, offset=0, count=99)
+    assert {job.id for job in found.jobs} == {job.id for job in shown} != set()
+    starred = await store.history.search(Search(favourites=True), **where)
+    assert [job.id for job in starred.jobs] == ([1] if version >= 7 else [])
+    assert starred.starred == ({1: 1} if version >= 7 else {})
+    words = Search(words='red "déjà vu"', model="fake", favourites=True)
+    remembered = await store.history.remembered(1, guild_id=GUILD, user_id=ADA)
+    assert remembered == (words if version >= 7 else None)
 
 
 @pytest.mark.parametrize("version", [3], indirect=True)
@@ -188,16 +214,22 @@ async def test_kill_9_while_an_old_database_is_migrated(file: Path, version: int
 
 # ------------------------------------------------------------------ foreign keys
 
-REBUILT = re.sub(
-    r"CREATE TABLE job\b",
-    "CREATE TABLE new_job",
-    schema.migrations()[0][1].partition("CREATE TABLE limits")[0],
-).partition(") STRICT;")[0]
+REBUILT = (
+    schema.migrations()[0][1]
+    .partition(") STRICT;")[0]
+    .replace("CREATE TABLE job ", "CREATE TABLE new_job ")
+    .replace("removed_at     REAL,", "removed_at     REAL,\n  spoiler INTEGER NOT NULL DEFAULT 0,")
+)
+TRIGGERS = "".join(
+    statement
+    for statement in schema.statements(dict(schema.migrations())[7])
+    if re.search(r"^CREATE TRIGGER [^;]* ON job$", statement, re.MULTILINE)
+)
 REBUILD = f"""{REBUILT}) STRICT;
 INSERT INTO new_job SELECT * FROM job;
 DROP TABLE job;
 ALTER TABLE new_job RENAME TO job;
-"""
+{TRIGGERS}"""
 
 
 async def test_a_table_that_others_refer_to_can_be_rebuilt(
@@ -212,6 +244,9 @@ async def test_a_table_that_others_refer_to_can_be_rebuilt(
     database = await Database.open(file)
     try:
         assert table(file, "job") == before
+        await database.write("UPDATE job SET deleted_at = 1 WHERE id = 1", {})
+        await database.write("DELETE FROM favourite", {})
+        assert checks.audit(file) == []
         with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
             await database.write("UPDATE job SET parent_id = 12345 WHERE id = 2", {})
     finally:
@@ -222,7 +257,8 @@ async def test_a_migration_that_loses_a_parent_is_undone(file: Path, monkeypatch
     """Rows that would refer to nothing are noticed before the commit: nothing has changed, and one sentence says so."""
     await (await Store.open(file)).close()
     before = table(file, "job")
-    later = [*schema.migrations(), (NEWEST + 1, "DELETE FROM job WHERE id = 1;\n")]
+    loss = "DELETE FROM favourite;\nDELETE FROM gallery_claim;\nDELETE FROM copy;\nDELETE FROM job WHERE id = 1;\n"
+    later = [*schema.migrations(), (NEWEST + 1, loss)]
     monkeypatch.setattr(schema, "migrations", lambda: later)
     with pytest.raises(
         Unusable, match=rf"schema {NEWEST + 1} was undone, since row 2 of job would refer to none"
@@ -245,8 +281,8 @@ def test_every_id_ever_posted_means_what_it_meant(custom_id: str, meaning: dict[
         case ids.OfJob(verb=verb, job=job, image=image):
             told = {"press": verb, "job": str(job), "image": None if image is None else str(image)}
             assert verb in VERBS
-        case ids.OfPage(pages=pages, way=way, offset=offset):
-            told = {"way": way, "offset": str(offset)}
+        case ids.OfPage(pages=pages, way=way, offset=offset, search=search):
+            told = {"way": way, "offset": str(offset)} | ({} if search is None else {"search": str(search)})
             assert pages in LISTS
         case None:
             told = None

@@ -39,6 +39,7 @@ from engine.device.layout import Settled
 from engine.families.base import Family
 from engine.loading import load
 from engine.loading.opening import Offered
+from engine.loop.finishing import Finishing
 from engine.loop.job import Loaded
 from engine.loop.progress import TELL_EVERY_S
 from engine.loop.shelf import Shelf
@@ -84,7 +85,7 @@ class Bench:
         self.worker = Worker(
             shelf=Shelf(loaded, others, source, limit=limit),
             slots=slots,
-            folder=folder,
+            finishing=Finishing(folder),
             controls=self.controls,
             emit=self.events.append,
             preview_every=preview_every,
@@ -301,9 +302,9 @@ _begun: dict[tuple[Any, ...], decoding.Inputs] = {}
 
 def begun(folder: Path, request: GenerationRequest) -> decoding.Inputs | None:
     """As `engine.pictures.decoding` has it; the same files are decoded once."""
-    if request.image is None:
+    if not request.inputs:
         return None
-    asked = (request.image, request.mask, request.width, request.height, request.is_seedless)
+    asked = (request.inputs, request.width, request.height, request.is_seedless)
     if asked not in _begun:
         found = _decode(folder, request)
         assert found is not None

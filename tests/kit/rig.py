@@ -28,7 +28,7 @@ from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
 from bot.core.spool import Spool
-from bot.job import Action, Asker, Job, JobState, Origin, Reason
+from bot.job import Action, Asker, Claim, Copy, Job, JobState, Origin, Reason
 from bot.store import Store
 from bot.vitals import journal
 from engine.contract import EngineSettings, FakeSettings
@@ -94,6 +94,12 @@ class RecordingDelivery:
 
     async def remove(self, job: Job) -> None:
         self.removed.append(job.id)
+
+    async def remove_copy(self, copy: Copy) -> None:
+        self.removed.append(copy.job_id)
+
+    async def find_claimed(self, claim: Claim) -> int | None:
+        return None
 
     async def tell_operator(self, news: News) -> None:
         self.told.append(said.news(news))

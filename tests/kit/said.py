@@ -13,7 +13,9 @@ from bot.texts.language import ENGLISH
 def refusal(refused: object) -> str:
     """Of what has to be a refusal."""
     assert isinstance(refused, Refused), refused
-    return refusals.refusal(refused, ENGLISH)
+    told = refusals.refusal(refused, ENGLISH)
+    assert told, refused
+    return told
 
 
 def hint(by: HeldUp | None, *, is_own: bool = True) -> str:

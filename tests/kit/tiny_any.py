@@ -16,6 +16,7 @@ from tests.kit.tiny_words import (
     glm,
     glm_tokenizer,
     qwen3,
+    qwen_processor,
     qwen_that_sees,
     qwen_tokenizer,
 )
@@ -54,12 +55,17 @@ def build_sd3(folder: Path) -> Path:
     )
 
 
-def build_flux(folder: Path) -> Path:
+def build_kontext(folder: Path) -> Path:
+    """FLUX.1 Kontext: the same parts, and images to edit stand behind the picture's own patches."""
+    return build_flux(folder, "Kontext")
+
+
+def build_flux(folder: Path, kind: str = "") -> Path:
     """FLUX.1, whose latents lie in patches one behind the other; without guidance it takes four steps."""
     diffusers = _begin()
     return _save(
         folder,
-        diffusers.FluxPipeline(
+        getattr(diffusers, f"Flux{kind}Pipeline")(
             transformer=diffusers.FluxTransformer2DModel(
                 patch_size=1,
                 in_channels=16,
@@ -138,12 +144,38 @@ def build_zimage(folder: Path) -> Path:
     )
 
 
+def build_qwen_edit(folder: Path, kind: str = "Edit") -> Path:
+    """Qwen-Image-Edit, whose text encoder sees the images, too."""
+    _begin()
+    processor = qwen_processor()
+    _save_qwen(
+        folder,
+        kind,
+        text_encoder=qwen_that_sees(processor.tokenizer),
+        tokenizer=processor.tokenizer,
+        processor=processor,
+    )
+    file = folder / "model_index.json"  # as on the hub: the class that it is one of
+    index = {**json.loads(file.read_text("utf-8")), "processor": ["transformers", "Qwen2VLProcessor"]}
+    file.write_text(json.dumps(index), encoding="utf-8")
+    return folder
+
+
+def build_qwen_edit_plus(folder: Path) -> Path:
+    return build_qwen_edit(folder, "EditPlus")
+
+
 def build_qwen_image(folder: Path) -> Path:
     """Qwen-Image, whose VAE is one for films and whose guidance has a name of its own."""
-    diffusers = _begin()
+    _begin()
+    return _save_qwen(folder, "", text_encoder=qwen_that_sees(), tokenizer=qwen_tokenizer())
+
+
+def _save_qwen(folder: Path, kind: str, **words: Any) -> Path:
+    diffusers: Any = import_module("diffusers")
     return _save(
         folder,
-        diffusers.QwenImagePipeline(
+        getattr(diffusers, f"QwenImage{kind}Pipeline")(
             transformer=diffusers.QwenImageTransformer2DModel(
                 in_channels=16,
                 out_channels=4,
@@ -161,8 +193,7 @@ def build_qwen_image(folder: Path) -> Path:
                 latents_mean=[0.1] * 4,
                 latents_std=[1.5] * 4,
             ),
-            text_encoder=qwen_that_sees(),
-            tokenizer=qwen_tokenizer(),
+            **words,
         ),
     )
 
@@ -370,6 +401,14 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = {
     "klein": build_klein,
     "ovis": build_ovis,
 }
+
+EDITORS: Mapping[str, Callable[[Path], Path]] = {
+    "kontext": build_kontext,
+    "qwen_edit": build_qwen_edit,
+    "qwen_edit_plus": build_qwen_edit_plus,
+    "klein": build_klein,
+}
+"""Those that edit images by instruction."""
 
 
 def _begin() -> Any:

@@ -43,8 +43,39 @@ def qwen3(*, layers: int = 2, speaks: bool = False) -> Any:
     return (transformers.Qwen3ForCausalLM if speaks else transformers.Qwen3Model)(config)
 
 
-def qwen_that_sees() -> Any:
-    """Qwen2.5-VL, whose eyes stay shut."""
+def qwen_processor() -> Any:
+    """What shows images to `qwen_that_sees`: a tokenizer with marks for them, and patches."""
+    transformers: Any = import_module("transformers")
+    tokenizer = qwen_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": [*_MARKS]})
+
+    class Processor(transformers.Qwen2VLProcessor):
+        def __init__(
+            self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None
+        ) -> None:
+            super().__init__(image_processor, tokenizer, chat_template=chat_template)
+
+    return Processor(transformers.Qwen2VLImageProcessor(), tokenizer)
+
+
+_MARKS = (
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+
+
+def qwen_that_sees(tokenizer: Any = None) -> Any:
+    """Qwen2.5-VL; without a tokenizer that has marks for images its eyes stay shut."""
+    names = ("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id")
+    marks: dict[str, Any] = {}
+    if tokenizer is not None:
+        marks = {
+            name: tokenizer.convert_tokens_to_ids(mark) for name, mark in zip(names, _MARKS[2:], strict=True)
+        }
     transformers: Any = import_module("transformers")
     words = {name: value for name, value in _SIZES.items() if name != "head_dim"}
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 1, 1]}
@@ -53,6 +84,7 @@ def qwen_that_sees() -> Any:
         transformers.Qwen2_5_VLConfig(
             text_config={"vocab_size": 300, "num_hidden_layers": 2, "rope_parameters": rope, **words},
             vision_config={**eyes, "fullatt_block_indexes": [0]},
+            **marks,
         )
     )
 

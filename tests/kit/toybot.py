@@ -68,7 +68,7 @@ class ToyBot(discord.Client):
         self.seen: list[discord.Interaction[Any]] = []
         self.tree = app_commands.CommandTree(self)
         self.add_dynamic_items(Again)
-        own: list[Any] = [paint, later, silent, ask, limits]
+        own: list[Any] = [paint, later, silent, ask, limits, count_words]
         for command in own:
             self.tree.add_command(command)
 
@@ -143,6 +143,13 @@ async def limits_set(
     _keep(interaction)
     may = interaction.permissions.manage_guild
     await interaction.response.send_message(f"{credits} {member} {role} {may}", ephemeral=True)
+
+
+@app_commands.context_menu(name="Count words")
+async def count_words(interaction: discord.Interaction[Any], message: discord.Message) -> None:
+    _keep(interaction)
+    files = [file.filename for file in message.attachments]
+    await interaction.response.send_message(f"{len(message.content.split())} {files} {message.author.name}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,6 +33,9 @@ class Troubled(World):
             await super()._come()
             await self.until(lambda: self.engine.status.is_ready)
 
+    async def in_line(self, answer: Answer) -> None:
+        """Not waited for: it may never come to it here."""
+
     async def come(self) -> None:
         """The bot is connected, and its engine is ready: what is asked now is not refused."""
         self.may_come = True

@@ -17,9 +17,11 @@ from bot.core.engines.client import EngineClient
 from bot.core.spool import Spool, all_intact
 from bot.store import Store
 from bot.store.checks import AUDIT
+from bot.store.copies import Copies
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
+from bot.store.taste import Taste
 from engine.contract import EngineSettings, FakeSettings, SpooledImage
 from tests.kit.rig import PATIENCE_S, Rig
 from tests.kit.scripted import Machine
@@ -58,6 +60,8 @@ class VirtualRig(Rig):
             jobs=Jobs(database),  # pyright: ignore[reportArgumentType]
             settings=StoredSettings(database),  # pyright: ignore[reportArgumentType]
             history=History(database),  # pyright: ignore[reportArgumentType]
+            copies=Copies(database),  # pyright: ignore[reportArgumentType]
+            taste=Taste(database),  # pyright: ignore[reportArgumentType]
         )
 
     def new_spool(self) -> Spool:

@@ -47,8 +47,10 @@ from workshop.rehearsal.loopback.driver import (
     User,
     client_options,
 )
+from workshop.rehearsal.loopback.world import walk
 
 WITHIN_S = 20.0
+GALLERY = 12
 POLL_S = 0.02
 
 
@@ -73,9 +75,9 @@ class Person:
     def id(self) -> int:
         return self.user.id
 
-    async def slash(self, channel: Channel, name: str, **options: Any) -> Answer:
+    async def slash(self, channel: Channel, command: str, /, **options: Any) -> Answer:
         """Types a command; an attachment is (file name, bytes), a person may stand for their account."""
-        return await self.discord.slash(self.user, channel, name, **_plain(options))
+        return await self.discord.slash(self.user, channel, command, **_plain(options))
 
     async def autocomplete(self, channel: Channel, name: str, focus: str, typed: str, **options: Any) -> Any:
         """The choices for the option `focus` with `typed` in it."""
@@ -88,6 +90,17 @@ class Person:
 
     async def select(self, message: Message, menu: str, *values: str) -> Answer:
         return await self.discord.select(self.user, message, menu, *values)
+
+    async def menu(self, message: Message, name: str) -> Answer:
+        """Chooses this entry of the bot's menu of a message."""
+        return await self.discord.menu(self.user, message, name)
+
+    def posts(self, channel: Channel, *files: tuple[str, bytes] | Upload, text: str = "") -> Message:
+        """A message of theirs, of which the bot is not told; a file is (name, bytes)."""
+        uploads = (
+            file if isinstance(file, Upload) else Upload(filename=file[0], bytes=file[1]) for file in files
+        )
+        return self.discord.post(self.user, channel, text, *uploads)
 
     async def submit(self, modal: Answer, **values: Any) -> Answer:
         """Sends the form that an answer opened; a field that is left out keeps its value."""
@@ -280,6 +293,27 @@ class World:
                 return message
         raise AssertionError(f"no message for job {job_id}\n{self.transcript()}")
 
+    def options(self, message: Message, menu: str) -> list[dict[str, Any]]:
+        """What is offered in the menu with this id."""
+        (found,) = (part for part in walk(message.components) if part.get("custom_id") == menu)
+        return found["options"]
+
+    def spoilers(self, message: Message) -> list[bool]:
+        """Of each picture in its gallery, whether it is covered."""
+        galleries = (part["items"] for part in walk(message.components) if part["type"] == GALLERY)
+        return [bool(item.get("spoiler")) for items in galleries for item in items]
+
+    def filled_in(self, form: Answer) -> dict[str, str]:
+        """What stands in the fields of a form that was opened: texts, and the chosen values."""
+        assert form.modal is not None
+        found: dict[str, str] = {}
+        for part in walk(form.modal["components"]):
+            if "options" in part:
+                found[part["custom_id"]] = ",".join(o["value"] for o in part["options"] if o.get("default"))
+            elif "custom_id" in part:
+                found[part["custom_id"]] = str(part.get("value") or "")
+        return found
+
     def _is_there(self, job_id: int) -> bool:
         try:
             self.message(job_id)
@@ -303,8 +337,19 @@ class World:
     # -------------------------------------------------------------- what people do most
 
     async def imagine(self, who: Person | None = None, **options: Any) -> Answer:
+        """Answered, and where that was no refusal, in line."""
         options.setdefault("prompt", "a red circle")
-        return await (who or self.alice).slash(self.channel, "imagine", **options)
+        answer = await (who or self.alice).slash(self.channel, "imagine", **options)
+        await self.in_line(answer)
+        return answer
+
+    async def in_line(self, answer: Answer) -> None:
+        """What was asked for by this interaction and answered waits for its turn by now, or has had it."""
+        sql = "SELECT 1 FROM job WHERE interaction_id = :id AND state = 'accepted'"
+        deadline = time.monotonic() + WITHIN_S
+        while await self.store.database.read(sql, {"id": answer.interaction.id}):
+            assert time.monotonic() < deadline, self.transcript()
+            await asyncio.sleep(POLL_S)
 
     async def imagined(self, job_id: int = 1, **options: Any) -> Message:
         """The message of a delivered job."""

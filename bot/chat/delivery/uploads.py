@@ -1,4 +1,4 @@
-"""Which file of an image is uploaded: the PNG, else lossless WebP, else JPEG, so that it always fits."""
+"""Which file of an image is uploaded: the PNG, else lossless WebP, else JPEG, so that it always fits, and says how it was made."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 from bot.chat.look.job_view import alt_text
 from bot.job import Job
 from engine.contract import SpooledImage
+from engine.pictures import metadata
 
 MESSAGE_BYTES_MAX = 25 * 1024 * 1024
 """Discord's documentation still names this limit for one request, besides the one per file."""
@@ -59,18 +60,18 @@ def _fit(stem: str, path: Path, room: int) -> Upload:
     if len(png) <= room:
         return Upload(name=f"{stem}.png", data=png)
     with Image.open(path, formats=("PNG",)) as image:
-        picture = image.convert("RGB")
-    webp = _encoded(picture, "WEBP", lossless=True)
+        picture, exif = image.convert("RGB"), metadata.exif_of(image)
+    webp = _encoded(picture, "WEBP", lossless=True, exif=exif)
     if len(webp) <= room:
         return Upload(name=f"{stem}.webp", data=webp)
     for quality in JPEG_QUALITIES:
-        jpeg = _encoded(picture, "JPEG", quality=quality)
+        jpeg = _encoded(picture, "JPEG", quality=quality, exif=exif)
         if len(jpeg) <= room:
             return Upload(name=f"{stem}.jpg", data=jpeg)
     raise ImageTooLarge(f"{path.name} does not fit into {room} bytes in any form")
 
 
-def _encoded(picture: Image.Image, form: str, **options: int | bool) -> bytes:
+def _encoded(picture: Image.Image, form: str, **options: int | bytes) -> bytes:
     buffer = BytesIO()
     picture.save(buffer, form, **options)
     return buffer.getvalue()

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import discord
 import structlog
 
+from bot.chat.delivery import gallery
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.poster import (
@@ -35,12 +36,13 @@ from bot.chat.outages import told
 from bot.chat.rival import Rival
 from bot.core.news import News
 from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
-from bot.job import TOKEN_LIFE_S, Job, JobState
+from bot.job import TOKEN_LIFE_S, Claim, Copy, Job, JobState
 from bot.texts import for_operator, problems
 from bot.texts.language import ENGLISH, language
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 TOKEN_GONE = (10015, 50027)
 """It is over, or Discord has never taken an answer."""
 
@@ -269,14 +271,27 @@ class DiscordDelivery:
         self._writers.setdefault(job.id, _Writer()).doubtful = True
 
     async def remove(self, job: Job) -> None:
-        if job.message_id is None:
-            return
+        if job.message_id is not None:
+            await self._remove(self._poster.message_of(job))
+
+    async def remove_copy(self, copy: Copy) -> None:
+        place = self._client.get_partial_messageable(copy.channel_id, guild_id=copy.guild_id)
+        await self._remove(place.get_partial_message(copy.message_id))
+
+    async def find_claimed(self, claim: Claim) -> int | None:
+        return await self._lasting(lambda: gallery.find(self._client, claim))
+
+    async def _remove(self, message: discord.PartialMessage) -> None:
+        await self._lasting(message.delete)
+
+    async def _lasting(self, act: Callable[[], Awaitable[T]]) -> T | None:
+        """Tries for as long as an outage lasts; None where there is nothing of that kind. Raises Irremovable."""
         try:
             async for attempt in self._poster.retries(timeout=self._pauses.give_up_after_s):
                 with attempt:
-                    await self._poster.message_of(job).delete()
+                    return await act()
         except discord.NotFound:
-            pass
+            return None
         except discord.Forbidden:
             raise Irremovable(is_forbidden=True) from None
         except LOST as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from functools import partial
 
 from bot.chat.client import Interaction
@@ -22,15 +23,29 @@ from bot.texts.refusals import not_removed
 
 
 async def delete(interaction: Interaction, job: Job, _image: int | None) -> None:
+    """All of a job, or where it is shown once more, that message alone."""
+    endings, message = interaction.client.services.dispatcher.endings, interaction.message
+    copy = None if message is None else await interaction.client.services.store.copies.in_message(message.id)
+    if copy is not None:
+        if interaction.user.id != copy.user_id and not _may_moderate(interaction, job):
+            raise UserError(problems.may_not_delete_copy)
+        await _removed(endings.delete_copy(copy))
+        await say_done(interaction)
+        return
     if not _may_moderate(interaction, job):
         raise UserError(problems.may_not_delete)
     if not job.state.is_final:
         raise UserError(problems.not_finished)
+    await _removed(endings.delete(job, by=_actor(interaction)))
+    await say_done(interaction)
+
+
+async def _removed(removal: Awaitable[None]) -> None:
+    """Raises UserError where the message can't go."""
     try:
-        await interaction.client.services.dispatcher.endings.delete(job, by=_actor(interaction))
+        await removal
     except Irremovable as problem:
         raise UserError(partial(not_removed, problem)) from problem
-    await say_done(interaction)
 
 
 async def cancel(interaction: Interaction, job: Job, _image: int | None) -> None:

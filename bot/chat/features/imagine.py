@@ -1,8 +1,7 @@
-"""/imagine: slash options become a request; what is left out takes the model's own default, or the image's shape."""
+"""/imagine: options and flags become a request; what is left out takes the model's own default, or the image's shape."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,13 +9,15 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat import order
+from bot.chat import order, suggestions
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_files, told_of
+from bot.chat.suggestions import CHOICE_CHARS_MAX, CHOICES_MAX
+from bot.core.asking.asked import parse
 from bot.core.asking.refused import Unmet
-from bot.core.asking.wish import Wish, resolve
+from bot.core.asking.wish import Wish
 from bot.texts import commands
 from engine.contract import (
     GUIDANCE_MAX,
@@ -30,8 +31,6 @@ from engine.contract import (
     ModelInfo,
 )
 
-CHOICES_MAX = 25
-CHOICE_CHARS_MAX = 100
 LORA_CHARS_MAX = 400
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
 
@@ -57,7 +56,7 @@ async def imagine(
     model: Range[str, 1, 100] | None = None,
     lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
 ) -> None:
-    wish = Wish(
+    typed = Wish(
         prompt=prompt,
         negative_prompt=negative_prompt,
         image=told_of(image),
@@ -76,13 +75,15 @@ async def imagine(
     )
     asker = await order.check(interaction)
     services = interaction.client.services
+    (told,) = parse(typed, most=1).wishes
+    wish = await order.preferred(interaction, told)
     chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
     check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
     await order.place(
         interaction,
         asker,
         Order(
-            request=resolve(wish, chosen, seed=secrets.randbelow(SEEDS)),
+            request=await order.requested(interaction, wish, chosen),
             model=chosen,
             wish=wish,
             files=Attached(image=image, mask=mask) if image is not None else None,
@@ -106,19 +107,7 @@ async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choic
     return [Choice(name=name, value=name) for name in offered if wanted in name.casefold()][:CHOICES_MAX]
 
 
-@imagine.autocomplete("model")
-async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[str]]:
-    models = interaction.client.services.catalogue.models
-    titles = {
-        model.id: f"{model.title} – {model.description}" if model.description else model.title
-        for model in models
-    }
-    wanted = current.casefold()
-    return [
-        Choice(name=title[:100], value=model_id)
-        for model_id, title in titles.items()
-        if wanted in title.casefold() or wanted in model_id.casefold()
-    ][:CHOICES_MAX]
+imagine.autocomplete("model")(suggestions.models)
 
 
 @imagine.autocomplete("lora")

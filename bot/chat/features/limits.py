@@ -10,13 +10,14 @@ import structlog
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
+from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
 from bot.chat.router import Feature
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
-from bot.texts import allowances, commands, problems
+from bot.texts import allowances, commands
 from engine.contract import SIDE_MIN
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ group = app_commands.Group(
 
 @group.command(description=commands.LIMITS_SHOW)
 async def show(interaction: discord.Interaction[EaselClient]) -> None:
-    guild_id = _checked(interaction)
+    guild_id = order.managed(interaction)
     services = interaction.client.services
     zone = await services.store.settings.time_zone(guild_id) or services.settings.server.time_zone
     entries = await services.store.settings.limits(guild_id)
@@ -64,7 +65,7 @@ async def set_(
     max_steps: Range[int, 1] | None = None,
     max_images: Range[int, 1] | None = None,
 ) -> None:
-    guild_id = _checked(interaction)
+    guild_id = order.managed(interaction)
     subject, subject_id = _target(guild_id, role, member)
     given = {
         "credits_per_day": credits,
@@ -94,7 +95,7 @@ async def reset(
     role: discord.Role | None = None,
     member: discord.Member | None = None,
 ) -> None:
-    guild_id = _checked(interaction)
+    guild_id = order.managed(interaction)
     subject, subject_id = _target(guild_id, role, member)
     services = interaction.client.services
     changes = await services.store.settings.reset_limits(
@@ -106,7 +107,7 @@ async def reset(
 @group.command(name="timezone", description=commands.LIMITS_TIMEZONE)
 @app_commands.describe(**commands.LIMITS_TIMEZONE_OPTIONS)
 async def timezone(interaction: discord.Interaction[EaselClient], zone: Range[str, 1, 60]) -> None:
-    guild_id = _checked(interaction)
+    guild_id = order.managed(interaction)
     if zone not in _zones():
         raise UserError(allowances.no_such_zone)
     await interaction.client.services.store.settings.set_time_zone(guild_id, zone)
@@ -127,15 +128,6 @@ async def _suggest_zone(interaction: Interaction, current: str) -> list[Choice[s
 
 
 # ------------------------------------------------------------------ parts
-
-
-def _checked(interaction: Interaction) -> int:
-    """The guild's id; `default_permissions` is only a hint to Discord, so the permission is checked here."""
-    if interaction.guild_id is None:
-        raise UserError(problems.only_in_servers)
-    if not interaction.permissions.manage_guild:
-        raise UserError(allowances.not_an_admin)
-    return interaction.guild_id
 
 
 def _target(guild_id: int, role: discord.Role | None, member: discord.Member | None) -> tuple[Subject, int]:

@@ -10,9 +10,10 @@ import discord
 from discord import ui
 
 from bot.chat.ids import Verb, button
+from bot.chat.look.buttons import under_pictures
 from bot.chat.look.safe import code, cut, plain, shown
 from bot.core.ports import Progress
-from bot.job import Job, JobState, Reason
+from bot.job import Action, Job, JobState, Reason
 from bot.texts import progress as texts
 from bot.texts import reasons, request
 from bot.texts.language import Language, language
@@ -31,8 +32,9 @@ def live_view(job: Job, progress: Progress) -> ui.LayoutView:
     """A waiting or running job: place in line or progress with the newest preview, and a way to cancel."""
     running, to = job.state is JobState.RUNNING, language(job.locale)
     status = running_line(progress, to) if running else texts.waiting(progress, to)
-    shown = None if progress.preview is None else _gallery([PREVIEW], preview_alt_text(job))
-    return _layout(
+    alt, spoiler = preview_alt_text(job), job.spoiler
+    shown = None if progress.preview is None else _gallery([PREVIEW], alt, spoiler=spoiler)
+    return layout(
         job,
         BLURPLE if running else GRAY,
         [header(job), status],
@@ -50,14 +52,14 @@ def final_view(job: Job, files: Sequence[str], *, quoting: bool = True) -> ui.La
     match job.state:
         case JobState.FAILED:
             lines = [head, f"✘ {reasons.failed(_reason(job, to), job, to)}"]
-            return _layout(job, RED, lines, rows=[_row(job, to, Verb.REROLL, Verb.DELETE)])
+            return layout(job, RED, lines, rows=[_row(job, to, Verb.REROLL, Verb.DELETE)])
         case JobState.CANCELLED:
             lines = [head, f"✖ {reasons.cancelled(_reason(job, to), job, to)}"]
-            return _layout(job, GRAY, lines, rows=[_row(job, to, Verb.REROLL, Verb.DELETE)])
+            return layout(job, GRAY, lines, rows=[_row(job, to, Verb.REROLL, Verb.DELETE)])
         case _:
-            buttons = _row(job, to, *_again(job), Verb.INFO, Verb.DELETE)
             lines = [header(job), *outcome_lines(job, to)]
-            return _layout(job, GREEN if files else RED, lines, rows=[buttons], gallery=gallery(job, files))
+            rows = under_pictures(job, _shown(job, files), to)
+            return layout(job, GREEN if files else RED, lines, rows=rows, gallery=gallery(job, files))
 
 
 def direct_view(job: Job, files: Sequence[str], reason: Reason) -> ui.LayoutView:
@@ -65,23 +67,28 @@ def direct_view(job: Job, files: Sequence[str], reason: Reason) -> ui.LayoutView
     to = language(job.locale)
     where = request.asked_in(header(job), f"<#{job.channel_id}>", to)
     why = reasons.sent_to_its_person(reasons.why(reason, to), to)
-    return _layout(job, GREEN, [where, f"✉ {why}", *outcome_lines(job, to)], gallery=gallery(job, files))
+    return layout(job, GREEN, [where, f"✉ {why}", *outcome_lines(job, to)], gallery=gallery(job, files))
 
 
 def fetched_view(job: Job, files: Sequence[str]) -> ui.LayoutView:
     """Images that could not be posted, for their person's eyes."""
     lines = [header(job), *outcome_lines(job, language(job.locale))]
-    return _layout(job, GREEN, lines, gallery=gallery(job, files))
+    return layout(job, GREEN, lines, gallery=gallery(job, files))
 
 
 def sent_directly_view(job: Job) -> ui.LayoutView:
     """What stays in a channel that takes no images any more."""
     to = language(job.locale)
     lines = [header(job), f"✉ {reasons.went_to_its_person(to)}", settings_line(job, to)]
-    return _layout(job, GRAY, lines, rows=[_row(job, to, *_again(job), Verb.INFO)])
+    return layout(job, GRAY, lines, rows=[_row(job, to, *_again(job), Verb.INFO)])
 
 
-def _layout(
+def _shown(job: Job, files: Sequence[str]) -> list[int]:
+    """Which of the job's images these are, counted from 0."""
+    return [number for number, image in enumerate(job.images) if image.path is not None][: len(files)]
+
+
+def layout(
     job: Job,
     colour: int,
     lines: Sequence[str],
@@ -94,6 +101,7 @@ def _layout(
     first, *rest = lines
     container.add_item(ui.TextDisplay(first))
     if gallery is not None:
+        container.add_item(ui.Separator(visible=False))
         container.add_item(gallery)
     for text in rest:
         container.add_item(ui.TextDisplay(text))
@@ -161,8 +169,9 @@ def outcome_lines(job: Job, to: Language) -> list[str]:
     withheld = request.withheld(job, to)
     return [
         settings_line(job, to),
+        *([f"-# 🗄️ {reasons.redrawn(to)}"] if job.action == Action.REDRAW else []),
         *([f"🚫 {withheld}"] if withheld else []),
-        *(f"ℹ️ {plain(note)[:500]}" for note in job.notes),
+        *(f"💡 {plain(note)[:500]}" for note in job.notes),
     ]
 
 
@@ -174,11 +183,13 @@ def settings_line(job: Job, to: Language) -> str:
 
 
 def gallery(job: Job, files: Sequence[str]) -> ui.MediaGallery[ui.LayoutView] | None:
-    return _gallery(files, alt_text(job.request)) if files else None
+    return _gallery(files, alt_text(job.request), spoiler=job.spoiler) if files else None
 
 
-def _gallery(files: Sequence[str], alt: str) -> ui.MediaGallery[ui.LayoutView]:
-    items = [discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in files]
+def _gallery(files: Sequence[str], alt: str, *, spoiler: bool) -> ui.MediaGallery[ui.LayoutView]:
+    items = [
+        discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler) for name in files
+    ]
     return ui.MediaGallery[ui.LayoutView](*items)
 
 

@@ -6,11 +6,13 @@ import re
 import unicodedata
 
 from bot.chat.look.safe import cut, plain, shown, utf16_length
+from bot.core.asking import asked, wildcards
 from bot.job import Job
 from bot.texts import request as texts
 from bot.texts.language import Language
 from bot.texts.request import (
     CharactersLost,
+    ImagesEdited,
     Misread,
     PromptMissing,
     RequestFacts,
@@ -31,7 +33,8 @@ def describe(job: Job, to: Language) -> tuple[str, str]:
         *([] if problem is None else [texts.uncopied(problem, to)]),
         texts.settings(job, to, shown=plain),
         texts.seeds(job, to),
-        *([texts.parent(to)] if job.parent_id else []),
+        texts.number(job, to),
+        *([texts.parent(job, to)] if job.parent_id else []),
         *texts.files_to_attach(RequestFacts.of(job.request), to),
         *(plain(cut(note, 200)) for note in job.notes),
     ]
@@ -57,8 +60,8 @@ def _options(request: GenerationRequest) -> dict[str, str]:
     """The options of /imagine for this request, "" where one is left out."""
     facts = RequestFacts.of(request)
     return {
-        "prompt": facts.prompt,
-        "negative_prompt": facts.negative_prompt,
+        "prompt": asked.literal(facts.prompt) + " --tile" * facts.is_tiled,
+        "negative_prompt": wildcards.literal(facts.negative_prompt),
         "size": facts.size if facts.upscale is None else "",
         "steps": _number(facts.steps),
         "guidance": _number(facts.guidance),
@@ -103,6 +106,10 @@ def _survives(value: str) -> bool:
 
 def uncopied(request: GenerationRequest) -> Uncopied | None:
     """Why the command would draw another picture after it was copied; None where it would not."""
+    if request.references:
+        return ImagesEdited()
+    if request.tile and request.prompt != request.prompt.strip():  # a flag has no spaces around it
+        return CharactersLost(option="prompt")
     lost = [name for name, value in _options(request).items() if not _survives(value)]
     if lost:
         return CharactersLost(option=lost[0])

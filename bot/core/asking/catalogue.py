@@ -45,6 +45,28 @@ class Catalogue:
                 return model
         raise Unmet(NoSuchModel(name=name, offered=tuple(model.id for model in models)))
 
+    def editor(self) -> ModelInfo | None:
+        """The first that edits by instruction, if there is one."""
+        return next((model for model in self.models if model.edits_by_instruction), None)
+
+    def for_editing(self) -> ModelInfo:
+        """What changes a picture where no model is named: one that follows instructions, else one that starts from pictures.
+
+        Raises Unmet.
+        """
+        first = self.editor() or self.model()
+        if first.edits_by_instruction:
+            return first
+        able = (
+            model for model in self.models if model.takes_images and not model.needs_mask and model.scale == 1
+        )
+        return next(able, first)
+
+    def for_enlarging(self, name: str, times: int) -> ModelInfo:
+        """What enlarges a picture that the named model drew: an upscaler if there is one, else that model. Raises Unmet."""
+        able = (model for model in self.models if model.scale >= times)
+        return next(able, None) or self.model(name)
+
     def why_nothing_is_drawn(self) -> NotOffered | None:
         """Where the engine does not work, and nobody knows when it will; None while it does, or starts."""
         if self._fleet.status.phase in (Phase.BROKEN, Phase.PAUSED):

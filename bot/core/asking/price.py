@@ -12,8 +12,12 @@ CREDIT_WORK = 512 * 512 * 31
 
 
 def cost_of(request: GenerationRequest) -> int:
-    """Credits a request costs: by pixels and UNet evaluations, at least 1 per image."""
-    return request.images * max(1, math.ceil(request.pixels * request.evaluations / CREDIT_WORK))
+    """Credits a request costs: by pixels and UNet evaluations, at least 1 per image.
+
+    An image that is looked at in every evaluation counts as many pixels as the picture.
+    """
+    seen = request.pixels * (1 + len(request.references))
+    return request.images * max(1, math.ceil(seen * request.evaluations / CREDIT_WORK))
 
 
 def price_of(cost: int, images: Sequence[SpooledImage]) -> int:

@@ -29,6 +29,13 @@ class NoSuchModel:
     offered: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchStyle:
+    name: str
+    """As it was asked for."""
+    offered: tuple[str, ...]
+
+
 # ------------------------------------------------------------------ what was asked for
 
 
@@ -46,6 +53,106 @@ class ShapeIsKept:
 class ShapeUnknown:
     """Discord can't tell how large the image is that is to be upscaled."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityAndSteps:
+    """A quality other than the standard one chooses the steps."""
+
+    quality: str
+    steps: int
+
+
+# ------------------------------------------------------------------ inside the prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownFlag:
+    typed: str
+    """As typed, such as "--weird"."""
+    nearest: str | None
+    """The flag that is spelled most like it."""
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagWithoutValue:
+    typed: str
+    example: str
+    """Such as "--seed 7"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagOutOfForm:
+    typed: str
+    """With its value."""
+    example: str
+    least: float | None = None
+    most: float | None = None
+    """Bounds of a number; None for what is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradiction:
+    """Both can't hold: two flags, or a flag and an option, each as typed with its value."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfASize:
+    typed: str
+    missing: str
+    """The flag that says the other side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyAtOnce:
+    """Alternatives and repeats make so many requests."""
+
+    count: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchWildcard:
+    name: str
+    offered: tuple[str, ...]
+    """The nearest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WildcardInCircle:
+    """A file that includes itself, at once or through others."""
+
+    names: tuple[str, ...]
+    """The way round, which ends where it began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WildcardTooDeep:
+    name: str
+    most: int
+    """Files within one another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WildcardUnusable:
+    """The file is empty, can't be read, or is larger than what is read."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WildcardsTooLong:
+    """With the words filled in, the text has more characters than a prompt may have."""
+
+    most: int
+
+
+FlagProblem = UnknownFlag | FlagWithoutValue | FlagOutOfForm | Contradiction | HalfASize
+WildcardProblem = NoSuchWildcard | WildcardInCircle | WildcardTooDeep | WildcardUnusable | WildcardsTooLong
+PromptProblem = FlagProblem | TooManyAtOnce | WildcardProblem
 
 # ------------------------------------------------------------------ the picture itself
 
@@ -140,9 +247,12 @@ Refused = (
     | DiskFull
     | InputGone
     | NoSuchModel
+    | NoSuchStyle
     | SizeAndAspect
     | ShapeIsKept
     | ShapeUnknown
+    | QualityAndSteps
+    | PromptProblem
     | TooManyPixels
     | NoSizeOfModel
     | TooFarUpscaled

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from enum import StrEnum
+from typing import Any, Self, cast
 
-from bot.core.asking.refused import ShapeIsKept, ShapeUnknown, SizeAndAspect, Unmet
-from engine.contract import GenerationRequest, ModelInfo, Start, parse_loras, parse_size
+from bot.core.asking.refused import QualityAndSteps, ShapeIsKept, ShapeUnknown, SizeAndAspect, Unmet
+from engine.contract import EVERY_SAMPLER, GenerationRequest, ModelInfo, Start, parse_loras, parse_size
+from engine.contract.samplers import spelled
 
 UNKNOWN = "0" * 64
 """Stands for a digest until the file is here."""
@@ -21,6 +23,16 @@ class Picture:
     size: tuple[int, int] | None = None
     """(width, height)."""
     digest: str = UNKNOWN
+
+
+class Quality(StrEnum):
+    """How many steps are taken, by what is usual for the model."""
+
+    QUICK = "quick"
+    """Half of them, rounded up."""
+    STANDARD = "standard"
+    HIGH = "high"
+    """Half as many more, rounded up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +57,18 @@ class Wish:
     model: str | None = None
     lora: str | None = None
     """Such as "detail:0.8, pixel"."""
+    style: str | None = None
+    """By its name, as typed."""
+    quality: Quality | None = None
+    tile: bool | None = None
+    """Whether its edges are to meet, so that it can be laid beside itself."""
+    references: tuple[Picture, ...] = ()
+    """Images to edit by the prompt's words; the first gives the shape."""
 
     def options(self) -> Mapping[str, Any]:
         """What was given, by the options' names, as a row keeps it: of a file its name."""
-        given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {
-            name: value.name if isinstance(value, Picture) else value
-            for name, value in given.items()
-            if value is not None
-        }
+        given = {entry.name: _kept(getattr(self, entry.name)) for entry in fields(self)}
+        return {name: value for name, value in given.items() if value not in (None, [])}
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -61,15 +76,32 @@ class Wish:
         known: dict[str, Any] = {entry.name: options.get(entry.name) for entry in fields(cls)}
         for name in ("image", "mask"):
             known[name] = None if known[name] is None else Picture(name=str(known[name]))
+        known["references"] = tuple(Picture(name=str(name)) for name in options.get("references", ()))
         known["prompt"] = str(options.get("prompt", ""))
+        known["quality"] = next((kind for kind in Quality if kind == known["quality"]), None)
         return cls(**known)
 
     def unseeded(self) -> Self:
         return replace(self, seed=None)
 
+    def seed_or(self, drawn: int) -> int:
+        """The one that was given, else the one that was drawn for it."""
+        return drawn if self.seed is None or self.seed == -1 else self.seed
+
     def times(self, model: ModelInfo) -> int:
         """How many times as large the picture is to be as the image; 1 where it is not to be enlarged."""
         return self.upscale or model.scale
+
+
+def _kept(value: Any) -> Any:
+    """An option's value as a row keeps it."""
+    match value:
+        case Picture():
+            return value.name
+        case tuple():
+            return [picture.name for picture in cast("tuple[Picture, ...]", value)]
+        case _:
+            return value
 
 
 def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
@@ -78,19 +110,25 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
         prompt=wish.prompt,
         negative_prompt=wish.negative_prompt,
         size=size_of(wish, model),
-        steps=wish.steps,
+        steps=_steps_of(wish, model),
         guidance_scale=wish.guidance,
         sampler=wish.sampler,
-        seed=seed if wish.seed is None or wish.seed == -1 else wish.seed,
+        seed=wish.seed_or(seed),
         images=wish.images,
         start=_start_of(wish, model),
         loras=parse_loras(wish.lora or ""),
+        references=tuple(picture.digest for picture in wish.references),
+        tile=bool(wish.tile),
     )
 
 
 def size_of(wish: Wish, model: ModelInfo) -> tuple[int, int] | None:
-    """What was asked for, else the shape of the image; None leaves it to the model. Raises InvalidRequest or Unmet."""
-    shape = wish.image.size if wish.image is not None else None
+    """What was asked for, else the shape of the image, or of the first that is edited; None leaves it to the model.
+
+    Raises InvalidRequest or Unmet.
+    """
+    given = (*([wish.image] if wish.image is not None else ()), *wish.references)
+    shape = given[0].size if given else None
     if wish.image is not None and (times := wish.times(model)) > 1:
         if wish.size or wish.aspect:
             raise Unmet(ShapeIsKept())
@@ -104,6 +142,21 @@ def size_of(wish: Wish, model: ModelInfo) -> tuple[int, int] | None:
     if wish.aspect:
         return model.size_for(wish.aspect)
     return model.size_like(*shape) if shape is not None else None
+
+
+def _steps_of(wish: Wish, model: ModelInfo) -> int | None:
+    """None leaves them to the model. Raises Unmet."""
+    if wish.quality is None or wish.quality is Quality.STANDARD:
+        return wish.steps
+    if wish.steps is not None:
+        raise Unmet(QualityAndSteps(quality=wish.quality, steps=wish.steps))
+    sampler = EVERY_SAMPLER.get(spelled(wish.sampler or model.sampler))
+    if sampler is None:  # the request is refused for that
+        return None
+    most = min(sampler.steps_max, model.steps_max)
+    usual = min(model.steps, most)
+    halves = 1 if wish.quality is Quality.QUICK else 3
+    return min(most, max(sampler.steps_min, -(-usual * halves // 2)))
 
 
 def _start_of(wish: Wish, model: ModelInfo) -> Start | None:

@@ -24,7 +24,7 @@ from bot.core.line.errands import Errands
 from bot.core.line.retries import Retries
 from bot.core.ports import Clock, Delivery, Irremovable, Undeliverable
 from bot.core.spool import Spool
-from bot.job import Job, Reason, ReasonCode
+from bot.job import Claim, Copy, Job, Reason, ReasonCode
 from bot.store import Store
 from engine.contract.failpoints import Failpoint, reach
 
@@ -145,7 +145,10 @@ class Endings:
             self._errands.begin(self._remove(job))
             return
         self._tell(DeletionAsked(job=job, by=by))
-        await self._clear(job)
+        if await self._store.favourites.has_copies(job.id):
+            self._errands.begin(self._clear(job))
+        else:
+            await self._clear(job)
 
     async def _remove(self, job: Job) -> None:
         """What was promised goes, even if its message has to stay."""
@@ -155,13 +158,41 @@ class Endings:
             log.warning("message_not_removed", job=job.id, reason=str(problem))
         await self._clear(job)
 
+    async def delete_copy(self, copy: Copy) -> None:
+        """Takes that message alone away. Raises Irremovable."""
+        await self._delivery.remove_copy(copy)
+        await self._store.copies.forget(copy.message_id)
+
     async def _clear(self, job: Job) -> None:
         if not await self._discard(job):  # the next start tries again
             return
+        await self.clear_copies(job.id)
         async for attempt in self._retries.persistent():
             with attempt:
                 await self._store.jobs.mark_removed(job.id, now=self._clock.now())
         self._tell(JobDeleted(job=job))
+
+    async def clear_copies(self, job_id: int) -> None:
+        """Takes all away that shows a deleted job besides its message; what can't go is tried again at the next start."""
+        for claim in await self._store.favourites.unsettled(job_id):
+            await self._tried(self._settle(claim), job_id)
+        for copy in await self._store.copies.of(job_id):
+            await self._tried(self.delete_copy(copy), job_id)
+
+    async def _tried(self, removal: Coroutine[Any, Any, None], job_id: int) -> None:
+        try:
+            await removal
+        except Irremovable as problem:
+            log.warning("copy_not_removed", job=job_id, reason=str(problem))
+
+    async def _settle(self, claim: Claim) -> None:
+        """What came of it is a copy like any other, or nothing."""
+        if (found := await self._delivery.find_claimed(claim)) is None:
+            await self._store.favourites.released(claim)
+        else:
+            await self._store.favourites.posted(
+                claim, channel_id=claim.channel_id, message_id=found, now=self._clock.now()
+            )
 
     async def forget_files(self, job: Job) -> None:
         """Nobody will ask for what an engine drew of this job."""
@@ -181,13 +212,15 @@ class Endings:
     async def owed(self) -> list[Coroutine[Any, Any, None]]:
         """What had been settled when the bot was killed, but not told or not finished: to be begun."""
         jobs = self._store.jobs
-        untold, unfound, unremoved = (
+        untold, unfound, unremoved, copied = (
             await jobs.ends_to_show(),
             await jobs.ends_to_find(),
             await jobs.removals_owed(),
+            await self._store.favourites.owed(),
         )
         return [
             *map(self.show, untold),
             *map(self._find_and_show, unfound),
             *map(self._remove, unremoved),
+            *map(self.clear_copies, copied),
         ]

@@ -1,4 +1,4 @@
-"""Token, folders, database and backups: may we use them, and are they sound? Writes nothing."""
+"""Token, folders, lists of words, database and backups: may we use them, and are they sound? Writes nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bot.config import ConfigError, Settings
+from bot.core.asking.refused import (
+    NoSuchWildcard,
+    WildcardInCircle,
+    WildcardProblem,
+    WildcardsTooLong,
+    WildcardTooDeep,
+    WildcardUnusable,
+)
+from bot.core.asking.wildcards import Wildcards
 from bot.shell.doctor.finding import Finding, bad, ok, warn
 from bot.store import checks, schema
 from bot.store.backup import backups, check_whole
@@ -85,6 +94,34 @@ def check_backup_folder(settings: Settings) -> Iterator[Finding]:
         yield problem
     elif settings.backup.dir is not None:  # else the line on the data folder says it
         yield ok("Backups", f"every {settings.backup.every_hours} hours, to {folder}")
+
+
+def check_wildcards(settings: Settings) -> Iterator[Finding]:
+    """Lists of words for prompts: none is fine, unless a folder for them was named."""
+    folder = settings.wildcards_dir
+    if not folder.is_dir():
+        if settings.wildcards.dir is not None:
+            yield bad("Wildcards", f"{folder} is not a folder.", f"mkdir -p {shlex.quote(str(folder))}")
+        return
+    wildcards = Wildcards(folder)
+    problems = dict(wildcards.problems())
+    for name, problem in problems.items():
+        yield warn("Wildcards", f"__{name}__ is refused: {_wildcard_problem(problem)}.")
+    yield ok("Wildcards", f"lists of words in {folder}: {len(wildcards.names()) - len(problems)}")
+
+
+def _wildcard_problem(problem: WildcardProblem) -> str:
+    match problem:
+        case NoSuchWildcard(name=name):
+            return f"it holds __{name}__, which is not there"
+        case WildcardInCircle(names=names):
+            return f"it includes itself ({' → '.join(names)})"
+        case WildcardTooDeep(most=most):
+            return f"more than {most} lists hold one another"
+        case WildcardUnusable(name=name):
+            return f"the file of __{name}__ is empty, too large or can't be read"
+        case WildcardsTooLong():
+            return "its words are too many for a prompt"
 
 
 def check_database(settings: Settings) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from bot.shell.doctor.data import (
     check_database,
     check_integrity,
     check_token,
+    check_wildcards,
     own_fix,
 )
 from bot.shell.doctor.engine import (
@@ -99,6 +100,7 @@ CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
     check_device,
     check_model,
     check_models,
+    check_wildcards,
     check_preview,
     check_profile,
     check_modes,

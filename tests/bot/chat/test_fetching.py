@@ -161,6 +161,18 @@ async def test_files_are_kept_by_their_digests(evening: Evening, fetch: Fetch, t
         assert (tmp_path / "inputs" / digest).read_bytes() == data
 
 
+async def test_images_to_edit_keep_their_order(evening: Evening, fetch: Fetch, tmp_path: Path) -> None:
+    """What an instruction is about lies there like any other picture, the first one first."""
+    intake = Intake(fetch, folder=tmp_path / "inputs", bytes_max=MIB)
+    contents = (PICTURE, b"second", b"third")
+    files = Attached(references=tuple(told(evening, lies_there(evening, data)) for data in contents))
+    done = await intake.complete(picture(references=(UNKNOWN,) * 3), files)
+
+    assert done.references == tuple(hashlib.sha256(data).hexdigest() for data in contents)
+    assert (done.image, done.mask) == (None, None)
+    assert [(tmp_path / "inputs" / digest).read_bytes() for digest in done.references] == [*contents]
+
+
 async def test_the_same_picture_from_many_at_once(evening: Evening, fetch: Fetch, tmp_path: Path) -> None:
     """Twelve people attach the same picture at the same moment, as image and as mask: one whole file, nothing beside it."""
     intake = Intake(fetch, folder=tmp_path, bytes_max=MIB)

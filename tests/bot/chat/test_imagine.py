@@ -37,11 +37,11 @@ async def test_the_second_person_sees_their_place(start_world: StartWorld) -> No
 
 
 async def test_the_image_arrives_in_the_same_message(world: World) -> None:
-    """The message becomes a gallery with seed, settings, seconds, alt text and the three buttons."""
+    """The message becomes a gallery with seed, settings, seconds and alt text; nothing more is posted."""
     message = await world.imagined(prompt="a red circle", seed=42)
 
     assert [attachment.filename for attachment in message.attachments] == ["easel-1-42.png"]
-    assert labels(message) == ["Reroll", "Info", "Delete"]
+    assert "Cancel" not in labels(message)
     assert "seed `42`" in message.text
     assert "128×128 · 8 steps · guidance 7.5" in message.text
     assert message.attachments[0].description == "a red circle"

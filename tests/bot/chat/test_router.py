@@ -34,12 +34,12 @@ class Remixing:
     @property
     def feature(self) -> Feature:
         return Feature(
-            presses={"remix": self.open, "pick": self.pick, "fail": self.fail},
-            forms={"remix": self.take, "fail": self.refuse},
+            presses={"blend": self.open, "pick": self.pick, "fail": self.fail},
+            forms={"blend": self.take, "fail": self.refuse},
         )
 
     async def open(self, interaction: Interaction, job: Job, image: int | None) -> None:
-        await interaction.response.send_modal(Form(custom_id=f"easel:1:remix:{job.id}:{image}"))
+        await interaction.response.send_modal(Form(custom_id=f"easel:1:blend:{job.id}:{image}"))
 
     async def take(
         self, interaction: Interaction, job: Job, image: int | None, fields: Mapping[str, Any]
@@ -76,8 +76,8 @@ def a_button(custom_id: str) -> ui.Button[Any]:
 async def test_a_form_that_was_opened_before_a_restart_is_taken(remixing: Remixing, world: World) -> None:
     """The next process knows no form in memory; its id says which job's it is, and what was filled in arrives."""
     await world.imagined()
-    message = await world.post(a_button("easel:1:remix:1:0"))
-    shown = await world.alice.click(message, "easel:1:remix:1:0")
+    message = await world.post(a_button("easel:1:blend:1:0"))
+    shown = await world.alice.click(message, "easel:1:blend:1:0")
     await world.restart()
     answer = await world.alice.submit(shown, words="a blue circle")
 
@@ -90,8 +90,8 @@ async def test_a_form_of_a_newer_version_is_told_so(
 ) -> None:
     """Opened, then an older bot was started: its person reads one sentence instead of waiting for nothing."""
     await world.imagined()
-    message = await world.post(a_button("easel:1:remix:1:0"))
-    shown = await world.alice.click(message, "easel:1:remix:1:0")
+    message = await world.post(a_button("easel:1:blend:1:0"))
+    shown = await world.alice.click(message, "easel:1:blend:1:0")
     monkeypatch.setattr(tree, "FEATURES", tree.FEATURES[:-1])
     await world.restart()
     answer = await world.alice.submit(shown, words="a blue circle")

@@ -78,6 +78,21 @@ async def test_what_a_live_job_needs_stays_however_old(rig_of: MakeRig) -> None:
         await eventually(lambda: not image.exists() and not mask.exists())
 
 
+async def test_images_to_edit_are_kept_like_any_others(rig_of: MakeRig) -> None:
+    """They outlive their age while a job needs them, an admitted edit makes them young, and a lost one is refused."""
+    rig = await rig_of(fake=FakeSettings(step_s=0.01, load_s=1.0, editing=("editor",)), ready=False)
+    first, second = given(rig, "red", age_s=29 * DAY_S), given(rig, "white", age_s=29 * DAY_S)
+    edit: dict[str, Any] = {"model": "editor", "references": (first.name, second.name)}
+    job = await rig.imagine(**edit)
+    assert all(rig.clock.now() - path.stat().st_mtime < 60 for path in (first, second))
+    rig.clock.offset += 365 * DAY_S
+    async with kept(rig, with_days(rig, 1), rounds=OFTEN):
+        assert (await rig.ended(job)).state is JobState.DELIVERED
+        await eventually(lambda: not first.exists() and not second.exists())
+    given(rig, "red")
+    assert await rig.admit(**edit) == InputGone()
+
+
 async def test_a_picture_given_again_while_the_sweep_looks_stays(
     rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

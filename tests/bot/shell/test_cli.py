@@ -344,7 +344,7 @@ def test_a_random_seed_is_told(fake: FakeSettings) -> None:
         (["x", "--size", "100x100"], "multiple of 8"),
         (["x", "--size", "huge"], "A size looks like"),
         (["x", "--size", "64x64", "--aspect", "1:1"], "not both"),
-        (["x", "--aspect", "7:5"], "There is no aspect"),
+        (["x", "--aspect", "7:0"], "There is no aspect"),
         (["x", "--sampler", "Magic"], "There is no sampler"),
         (["x", "--steps", "0"], "steps"),
         (["x", "--guidance", "nan"], "Guidance"),
@@ -472,6 +472,55 @@ def test_a_photo_is_enlarged_without_words(fake: FakeSettings, tmp_path: Path) -
     assert "Upscaled 2 times from an image, with Lanczos alone" in list(info.lines(made))
     again = info.command(made.request)
     assert again == "easel imagine --upscale=2 --image=IMAGE --sampler=Lanczos --model=MODEL -- ''"
+
+
+def test_a_seamless_tile_is_drawn(fake: FakeSettings, tmp_path: Path) -> None:
+    """--tile draws another picture, whose file says that its edges meet; the printed command asks for it again."""
+    for name, options in (("tile.png", ["--tile"]), ("plain.png", [])):
+        assert draw("moss", "--seed", "1", "-o", name, *options)[0] == 0
+    made = metadata.read(tmp_path / "tile.png")
+    assert made is not None
+    assert made.request is not None
+    assert "Seamless: its edges meet" in list(info.lines(made))
+    assert " --tile " in info.command(made.request)
+    assert Image.open(tmp_path / "tile.png").tobytes() != Image.open(tmp_path / "plain.png").tobytes()
+
+
+def test_images_are_edited(monkeypatch: pytest.MonkeyPatch, fake: FakeSettings, tmp_path: Path) -> None:
+    """--reference names what the prompt is an instruction about; the first gives the shape. Who can't edit says so."""
+    a_file("one.png", "red", (128, 64))
+    a_file("two.png", "blue", (64, 64))
+    words = (
+        "put both side by side",
+        "--seed",
+        "1",
+        "--reference",
+        "one.png",
+        "--reference",
+        "two.png",
+        "-o",
+        "out.png",
+    )
+    code, _, err = draw(*words)
+    assert code == 2
+    assert err.endswith("--reference: Fake model can't edit images by words: choose a model that does.\n")
+
+    editing = replace(fake, editing=("editor",))
+    monkeypatch.setattr(
+        imagine,
+        "engine_settings",
+        lambda _, *, spool: EngineSettings(model="fake", spool=str(spool), fake=editing, set_aside=("fake",)),
+    )
+    code, _, err = draw(*words)
+    assert code == 0, err
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size == (184, 88)
+    made = metadata.read(tmp_path / "out.png")
+    assert made is not None
+    assert made.request is not None
+    assert "Edited by these words from 2 images" in list(info.lines(made))
+    again = info.command(made.request)
+    assert "--reference=REFERENCE1 --reference=REFERENCE2" in again
 
 
 def test_only_upscaling_needs_no_words(monkeypatch: pytest.MonkeyPatch) -> None:

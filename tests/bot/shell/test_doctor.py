@@ -652,6 +652,29 @@ def test_a_folder_of_models_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
     assert "can't be read" in only(look()).text
 
 
+def test_lists_of_words_are_looked_at(tmp_path: Path) -> None:
+    """What people would be refused is told before, list by list; a named folder has to be there."""
+    place = tmp_path / "words"
+
+    def look(**environ: str) -> list[Finding]:
+        return list(data.check_wildcards(settings_in(tmp_path, **environ)))
+
+    assert look() == []
+    assert only(look(EASEL_WILDCARDS_DIR=str(place))).status is Status.BAD
+    place.mkdir()
+    lists = {"animal": "fox", "loop": "__loop__", "lost": "__gone__", "empty": "", "above": "__empty__"}
+    for name, text in lists.items():
+        (place / f"{name}.txt").write_text(text)
+    told = [finding.text for finding in look(EASEL_WILDCARDS_DIR=str(place))]
+    assert told == [
+        "__above__ is refused: the file of __empty__ is empty, too large or can't be read.",
+        "__empty__ is refused: the file of __empty__ is empty, too large or can't be read.",
+        "__loop__ is refused: it includes itself (loop → loop).",
+        "__lost__ is refused: it holds __gone__, which is not there.",
+        f"lists of words in {place}: 1",
+    ]
+
+
 def test_a_folder_of_backups_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup that can't be written is told before the disk is lost; so is that none are made."""
     place = tmp_path / "backups"

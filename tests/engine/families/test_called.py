@@ -25,80 +25,37 @@ from engine.contract import (
     Cancelled,
     EngineSettings,
     Failed,
-    GenerationRequest,
     InvalidRequest,
     ModelInfo,
     Ready,
     Stepped,
 )
-from engine.device import choice, fingerprint
 from engine.errors import BrokenModel
 from engine.families.called import AnyCanvas, AnyFamily, Performance, Step
-from engine.loading import opening
-from tests.kit.engines import Bench, House, announced, described, settled
+from tests.kit.called import Called
+from tests.kit.engines import Bench, House, announced, described
 from tests.kit.tiny_any import BUILDERS
 
 
-class Studio:
-    """One tiny model and how it is drawn with."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.settings = EngineSettings(model=str(folder), spool="/nowhere", device="cpu", hub_offline=True)
-        self.model: ModelInfo = described(self.settings)
-        fingerprint.pin(self.model)
-        place = choice.choose_place(self.settings, self.model.family)
-        self.settled = settled(self.settings, place)
-        self.pipe: Any = self.settled.pipeline
-
-    def family(self, **changes: Any) -> AnyFamily:
-        family = opening.family_of(self.settled, replace(self.settings, **changes), self.model)
-        assert isinstance(family, AnyFamily)
-        return family
-
-    def request(self, **changes: Any) -> GenerationRequest:
-        values: dict[str, Any] = {"prompt": "a red fox", "seed": 7, "steps": 4, "size": (64, 64)}
-        return self.model.request(**{**values, **changes})
-
-    def plain(self, request: GenerationRequest, seed: int) -> bytes:
-        """What the tutorial's call draws."""
-        is_qwen = type(self.pipe).__name__ == "QwenImagePipeline"
-        guidance = "true_cfg_scale" if is_qwen else "guidance_scale"
-        options: dict[str, Any] = {guidance: request.guidance_scale}
-        if request.negative_prompt:
-            options["negative_prompt"] = request.negative_prompt
-        elif is_qwen:
-            options["negative_prompt"] = " "  # as in its model card: else guidance makes no difference
-        image = self.pipe(
-            prompt=request.prompt,
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.steps,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            **options,
-        ).images[0]
-        return image.tobytes()
-
-
 @pytest.fixture(scope="module")
-def studio_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Studio]:
-    made: dict[str, Studio] = {}
+def studio_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Called]:
+    made: dict[str, Called] = {}
 
-    def studio(name: str) -> Studio:
+    def studio(name: str) -> Called:
         if name not in made:
-            made[name] = Studio(BUILDERS[name](tmp_path_factory.mktemp("models") / name))
+            made[name] = Called(BUILDERS[name](tmp_path_factory.mktemp("models") / name))
         return made[name]
 
     return studio
 
 
 @pytest.fixture(params=BUILDERS)
-def studio(request: pytest.FixtureRequest, studio_of: Callable[[str], Studio]) -> Studio:
+def studio(request: pytest.FixtureRequest, studio_of: Callable[[str], Called]) -> Called:
     return studio_of(request.param)
 
 
 @pytest.fixture
-def flux(studio_of: Callable[[str], Studio]) -> Studio:
+def flux(studio_of: Callable[[str], Called]) -> Called:
     return studio_of("flux")
 
 
@@ -122,7 +79,7 @@ def threads_end() -> bool:
 # ------------------------------------------------------------------ drawing
 
 
-def test_a_crowd_equals_the_plain_calls(studio: Studio, tmp_path: Path) -> None:
+def test_a_crowd_equals_the_plain_calls(studio: Called, tmp_path: Path) -> None:
     """Pictures that take turns, one of them cancelled on the way, have the pixels of one call each; no thread stays."""
     requests = {
         1: studio.request(seed=2**32 - 1, images=2),
@@ -144,7 +101,7 @@ def test_a_crowd_equals_the_plain_calls(studio: Studio, tmp_path: Path) -> None:
     assert threads_end()
 
 
-def test_progress_and_previews(studio: Studio, tmp_path: Path) -> None:
+def test_progress_and_previews(studio: Called, tmp_path: Path) -> None:
     """Each step is told, and a small JPEG of the picture to come is shown on the way where the VAE is a usual one."""
     family = studio.family(preview_every=1)
     bench = Bench(family, studio.model, tmp_path, preview_every=1)
@@ -159,7 +116,7 @@ def test_progress_and_previews(studio: Studio, tmp_path: Path) -> None:
             assert image.format == "JPEG"
 
 
-def test_the_last_guess_is_nearly_the_picture(studio: Studio) -> None:
+def test_the_last_guess_is_nearly_the_picture(studio: Called) -> None:
     """Told from the last step, the finished latents are those that the pipeline decodes."""
     family = studio.family()
     canvas = family.prepare(studio.request(), 7)
@@ -172,7 +129,7 @@ def test_the_last_guess_is_nearly_the_picture(studio: Studio) -> None:
     family.decode(canvas)
 
 
-def test_cancelled_within_a_step(flux: Studio, tmp_path: Path) -> None:
+def test_cancelled_within_a_step(flux: Called, tmp_path: Path) -> None:
     """A cancel is answered at the next tick, makes no further step, and leaves neither thread nor file."""
     bench = Bench(flux.family(), flux.model, tmp_path)
     bench.submit(1, flux.request(steps=40))
@@ -187,7 +144,7 @@ def test_cancelled_within_a_step(flux: Studio, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_negative_prompts(studio_of: Callable[[str], Studio], tmp_path: Path) -> None:
+def test_negative_prompts(studio_of: Callable[[str], Called], tmp_path: Path) -> None:
     """Where the pipeline knows them they are used as in the plain call; else the person is told."""
     sd3, flux = studio_of("sd3"), studio_of("flux")
     request = sd3.request(negative_prompt="blurry")
@@ -219,7 +176,7 @@ def failing(family: AnyFamily, monkeypatch: pytest.MonkeyPatch, errors: list[Exc
     monkeypatch.setattr(transformer, "forward", forward)
 
 
-def test_a_failure_is_the_requests_own(flux: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_the_requests_own(flux: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One request's error ends it in a sentence; its neighbour, and whoever comes later, are drawn as ever."""
     family = flux.family()
     bench = Bench(family, flux.model, tmp_path)
@@ -242,7 +199,7 @@ def test_a_failure_is_the_requests_own(flux: Studio, tmp_path: Path, monkeypatch
 
 
 def test_out_of_memory_once_begins_anew(
-    flux: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flux: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A picture that ran out of memory is begun once more, and has its pixels; twice, and a smaller size is named."""
     family = flux.family()
@@ -259,7 +216,7 @@ def test_out_of_memory_once_begins_anew(
     assert ending.reason == "There is not enough memory for 128x128: try 64x64."
 
 
-def test_no_memory_to_decode(flux: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_memory_to_decode(flux: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture that can't be decoded whole fails with a size that may fit."""
 
     def short(*_: Any, **__: Any) -> Any:
@@ -274,7 +231,7 @@ def test_no_memory_to_decode(flux: Studio, tmp_path: Path, monkeypatch: pytest.M
     assert "not enough memory for 128x128: try 64x64" in ending.reason
 
 
-def test_numbers_that_ran_away(flux: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_ran_away(flux: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture of no numbers fails instead of being posted black, and a model of such is found before Ready."""
     from engine.errors import NotFinite
 
@@ -302,7 +259,7 @@ def a_step(number: int) -> Step:
 
 
 @pytest.mark.parametrize("taken", [2, 4, 6])
-def test_steps_that_were_not_foreseen(flux: Studio, taken: int) -> None:
+def test_steps_that_were_not_foreseen(flux: Called, taken: int) -> None:
     """A pipeline that takes more or fewer steps than it was told still ends with its picture."""
     family, picture = flux.family(), Image.new("RGB", (64, 64))
 
@@ -334,13 +291,15 @@ def test_what_the_calls_take(name: str) -> None:
     assert takes[call.argument].default == call.guidance
     assert {"prompt", "width", "height", "generator", "output_type"} <= set(takes)
     assert not call.negative or "negative_prompt" in takes
+    assert len(call.references) == 1 or "image" in takes
+    assert call.area is None or call.area in takes
 
 
 def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_described_by_its_files(flux: Studio, studio_of: Callable[[str], Studio], tmp_path: Path) -> None:
+def test_described_by_its_files(flux: Called, studio_of: Callable[[str], Called], tmp_path: Path) -> None:
     """Without easel.json the call's own defaults hold; a FLUX without guidance is one of few steps."""
     folder = Path(shutil.copytree(flux.folder, tmp_path / "flux"))
     (folder / "easel.json").unlink()
@@ -357,7 +316,7 @@ def test_described_by_its_files(flux: Studio, studio_of: Callable[[str], Studio]
     assert (sd3.width, sd3.height, sd3.steps, sd3.guidance_scale) == (1024, 1024, 28, 7.0)
 
 
-def test_described_by_what_pipelines_differ_in(studio_of: Callable[[str], Studio], tmp_path: Path) -> None:
+def test_described_by_what_pipelines_differ_in(studio_of: Callable[[str], Called], tmp_path: Path) -> None:
     """Distilled models take few steps; sides are those that the VAE makes, or that the call takes by itself."""
     found: dict[str, ModelInfo] = {}
     for name in ("klein", "sana", "auraflow", "qwen"):
@@ -377,7 +336,7 @@ def test_described_by_what_pipelines_differ_in(studio_of: Callable[[str], Studio
     assert (base.steps, base.guidance_scale) == (50, 4.0)
 
 
-def test_guidance_that_needs_a_negative_prompt(studio_of: Callable[[str], Studio], tmp_path: Path) -> None:
+def test_guidance_that_needs_a_negative_prompt(studio_of: Callable[[str], Called], tmp_path: Path) -> None:
     """Qwen-Image's guidance makes a difference though nobody says what not to draw."""
     qwen = studio_of("qwen")
     bench = Bench(qwen.family(), qwen.model, tmp_path)
@@ -388,7 +347,7 @@ def test_guidance_that_needs_a_negative_prompt(studio_of: Callable[[str], Studio
     assert pictures[0] != pictures[1]
 
 
-def test_only_its_own_sampler(flux: Studio, model: ModelInfo) -> None:
+def test_only_its_own_sampler(flux: Called, model: ModelInfo) -> None:
     """It offers one sampler by name, refuses all others, and others refuse it."""
     assert flux.model.request(prompt="x", seed=1, sampler="model's OWN").sampler == OWN_SAMPLER.name
     with pytest.raises(InvalidRequest, match="flux does not work with Euler: use one of Model's own"):
@@ -426,27 +385,27 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed here")
-def test_a_library_that_is_not_there(studio_of: Callable[[str], Studio], tmp_path: Path) -> None:
+def test_a_library_that_is_not_there(studio_of: Callable[[str], Called], tmp_path: Path) -> None:
     """FLUX.2 [dev] has a tokenizer that wants torchvision: its owner is told before the weights are read."""
     folder = Path(shutil.copytree(studio_of("klein").folder, tmp_path / "dev"))
     index = {"_class_name": "Flux2Pipeline", "tokenizer": ["transformers", "PixtralProcessor"]}
     edit(folder / "model_index.json", **index)
     with pytest.raises(BrokenModel, match="The tokenizer of the model “dev” needs torchvision: install that"):
-        Studio(folder)
+        Called(folder)
 
 
 @pytest.mark.parametrize("name", BREAKAGES)
-def test_broken_folders(flux: Studio, tmp_path: Path, name: str) -> None:
+def test_broken_folders(flux: Called, tmp_path: Path, name: str) -> None:
     """What a folder may not have, or lacks, is named in one sentence, and nothing of it is run."""
     folder = Path(shutil.copytree(flux.folder, tmp_path / "flux"))
     break_it, words = BREAKAGES[name]
     break_it(folder)
     with pytest.raises(BrokenModel, match=words) as caught:
-        Studio(folder)
+        Called(folder)
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_ready_says_that_no_forward_is_shared(flux: Studio, tmp_path: Path) -> None:
+def test_ready_says_that_no_forward_is_shared(flux: Called, tmp_path: Path) -> None:
     """An engine that was told to share forwards says that it does not with this model."""
     told = EngineSettings(model=str(flux.folder), spool=str(tmp_path), device="cpu", mode="wide")
     ready = announced(told)[-1]
@@ -458,7 +417,7 @@ def test_ready_says_that_no_forward_is_shared(flux: Studio, tmp_path: Path) -> N
 @pytest.mark.xdist_group("house")
 def test_a_real_process(house: House) -> None:
     """A spawned engine draws the plain call's pixels."""
-    flux = Studio(house.folder / "checkpoints" / "flux")
+    flux = Called(house.folder / "checkpoints" / "flux")
     requests = (flux.request(seed=1), flux.request(seed=2, steps=2))
     endings, _ = house.finish(*requests)
     for request, ending in zip(requests, endings, strict=True):

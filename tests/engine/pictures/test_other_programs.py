@@ -9,50 +9,31 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin, features
+from PIL import Image, features
 
 from engine.pictures import metadata, other_programs
 from engine.pictures import texts as picture_texts
 from engine.pictures.metadata import PictureInfo
-
-A1111 = (
-    "a castle, 漢字 é\nNegative prompt: fog\nSteps: 30, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, "
-    'Seed: 5, Size: 640x512, Model: dream, Lora hashes: "a: 1, b: 2", Version: f2.0.1'
+from tests.kit.foreign_pictures import (
+    A1111,
+    CODES,
+    DRAW,
+    FLUX,
+    GRAPH,
+    NOVEL_PNG,
+    PICTURES,
+    chunk,
+    hidden,
+    node,
+    png,
+    with_exif,
+    with_xmp,
+    xmp,
 )
-
-
-def png(**texts: str) -> bytes:
-    """A PNG with these texts."""
-    return named_png(dict(texts))
-
-
-def named_png(texts: dict[str, str]) -> bytes:
-    chunks = PngImagePlugin.PngInfo()
-    for key, text in texts.items():
-        chunks.add_text(key, text)
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=chunks)
-    return buffer.getvalue()
-
-
-def with_exif(kind: str, tags: dict[int, Any], comment: bytes | None = None) -> bytes:
-    """A picture of this format with these tags of its first directory and this user comment."""
-    exif = Image.Exif()
-    exif[0x0131] = ""  # Pillow takes data without any tag of the first directory for empty
-    for tag, value in tags.items():
-        exif[tag] = value
-    if comment is not None:
-        exif.get_ifd(0x8769)[0x9286] = comment
-    if kind == "TIFF":  # which is what EXIF data are
-        return exif.tobytes().removeprefix(b"Exif\0\0")
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16)).save(buffer, kind, exif=exif)
-    return buffer.getvalue()
 
 
 def reading(data: bytes) -> PictureInfo:
@@ -64,17 +45,6 @@ def reading(data: bytes) -> PictureInfo:
 
 
 # ------------------------------------------------------------------ AUTOMATIC1111 and Forge
-
-CODES: dict[str, Callable[[str], bytes]] = {
-    "big": lambda text: b"UNICODE\0" + text.encode("utf-16-be"),
-    "little": lambda text: b"UNICODE\0" + text.encode("utf-16-le"),
-    "marked big": lambda text: b"UNICODE\0\xfe\xff" + text.encode("utf-16-be"),
-    "marked little": lambda text: b"UNICODE\0\xff\xfe" + text.encode("utf-16-le"),
-    "UTF-8 called unicode": lambda text: b"UNICODE\0" + text.encode(),
-    "UTF-8 called ASCII": lambda text: b"ASCII\0\0\0" + text.encode(),
-    "undefined": lambda text: bytes(8) + text.encode(),
-    "bare": lambda text: text.encode(),
-}
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
@@ -136,48 +106,6 @@ def test_a_line_of_a_megabyte_is_read_at_once(line: str) -> None:
 # ------------------------------------------------------------------ ComfyUI
 
 
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": kind, "inputs": inputs}
-
-
-GRAPH: dict[str, Any] = {
-    "3": node(
-        "KSampler",
-        seed=156680208700286,
-        steps=20,
-        cfg=8.5,
-        sampler_name="euler",
-        scheduler="normal",
-        denoise=1,
-        model=["11", 0],
-        positive=["10", 0],
-        negative=["10", 1],
-        latent_image=["5", 0],
-    ),
-    "4": node("CheckpointLoaderSimple", ckpt_name="dream.safetensors"),
-    "5": node("EmptyLatentImage", width=640, height=512, batch_size=1),
-    "6": node("CLIPTextEncode", text=["12", 0], clip=["4", 1]),
-    "7": node("CLIPTextEncode", text="fog", clip=["4", 1]),
-    "9": node("SaveImage", images=["8", 0]),
-    "8": node("VAEDecode", samples=["3", 0]),
-    "10": node("ControlNetApplyAdvanced", positive=["6", 0], negative=["7", 0], strength=1),
-    "11": node("LoraLoader", lora_name="detail.safetensors", model=["4", 0]),
-    "12": node("PrimitiveString", value="a castle"),
-}
-FLUX: dict[str, Any] = {
-    "13": node(
-        "SamplerCustomAdvanced", noise=["25", 0], guider=["22", 0], sampler=["16", 0], sigmas=["17", 0]
-    ),
-    "22": node("BasicGuider", model=["12", 0], conditioning=["26", 0]),
-    "26": node("FluxGuidance", guidance=3.5, conditioning=["6", 0]),
-    "6": node("CLIPTextEncode", text="a castle"),
-    "25": node("RandomNoise", noise_seed=7),
-    "16": node("KSamplerSelect", sampler_name="euler"),
-    "17": node("BasicScheduler", scheduler="simple", steps=20),
-    "12": node("UNETLoader", unet_name="flux.safetensors"),
-}
-
-
 def test_comfyuis_graph_is_followed() -> None:
     """From the node that draws to its words, past nodes that hand both prompts on, and to everything it was set to."""
     info = reading(png(prompt=json.dumps(GRAPH), workflow=json.dumps({"nodes": [], "links": []})))
@@ -192,8 +120,9 @@ def test_comfyuis_graph_is_followed() -> None:
         "Scheduler": "normal",
         "Denoising strength": "1",
         "Model": "dream.safetensors",
-        "LoRA": "detail.safetensors",
+        "LoRA": "detail.safetensors:0.8, pixel.safetensors",
     }
+    assert list(map(str, info.loras)) == ["detail.safetensors:0.8", "pixel.safetensors:1"]
 
 
 def test_comfyuis_guided_sampler_is_followed() -> None:
@@ -241,123 +170,6 @@ def test_a_workflow_alone_says_who_made_it() -> None:
 
 # ------------------------------------------------------------------ the others
 
-SWARM = {
-    "sui_image_params": {
-        "prompt": "a castle",
-        "negativeprompt": "fog",
-        "model": "dream",
-        "seed": 5,
-        "steps": 20,
-        "cfgscale": 7.5,
-        "width": 640,
-        "height": 512,
-        "sampler": "euler",
-        "swarm_version": "0.9.1",
-    },
-    "sui_extra_data": {"date": "2025-01-01"},
-}
-FOOOCUS = {
-    "prompt": "a castle",
-    "negative_prompt": "fog",
-    "base_model": "dream",
-    "seed": "5",
-    "steps": 20,
-    "guidance_scale": 7.5,
-    "resolution": "(640, 512)",
-    "sampler": "euler",
-    "version": "Fooocus v2.5.0",
-}
-INVOKE = {
-    "positive_prompt": "a castle",
-    "negative_prompt": "fog",
-    "model": {"name": "dream", "hash": "x"},
-    "seed": 5,
-    "steps": 20,
-    "cfg_scale": 7.5,
-    "width": 640,
-    "height": 512,
-    "scheduler": "euler",
-}
-OLD_INVOKE = {
-    "model_weights": "dream",
-    "image": {
-        "prompt": [{"prompt": "a castle", "weight": 1.0}],
-        "steps": 20,
-        "cfg_scale": 7.5,
-        "seed": 5,
-        "sampler": "k_euler",
-        "width": 640,
-        "height": 512,
-    },
-}
-NOVEL = {"steps": 20, "sampler": "k_euler", "seed": 5, "scale": 7.5, "uc": "fog", "width": 640, "height": 512}
-NOVEL_PNG = {
-    "Software": "NovelAI",
-    "Source": "dream",
-    "Description": "a castle",
-    "Comment": json.dumps(NOVEL),
-}
-EASY = {
-    "prompt": "a castle",
-    "negative_prompt": "fog",
-    "seed": "5",
-    "num_inference_steps": "20",
-    "use_stable_diffusion_model": "dream",
-    "guidance_scale": "7.5",
-    "width": "640",
-    "height": "512",
-}
-DRAW = {
-    "c": 'a "castle" & <moat>',
-    "uc": "fog",
-    "model": "dream",
-    "seed": 5,
-    "steps": 20,
-    "scale": 7.5,
-    "size": "640x512",
-    "sampler": "Euler",
-    "v2": {},
-}
-
-
-def xmp(inside: str) -> str:
-    return f"<x:xmpmeta><rdf:RDF><rdf:Description>{inside}</rdf:Description></rdf:RDF></x:xmpmeta>"
-
-
-def escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
-
-
-COMMENT = f"<exif:UserComment><rdf:Alt><rdf:li xml:lang='x-default'>{escaped(json.dumps(DRAW))}</rdf:li></rdf:Alt></exif:UserComment>"
-
-
-def with_xmp(kind: str, text: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, kind, xmp=text.encode())
-    return buffer.getvalue()
-
-
-PICTURES: dict[str, tuple[str, bytes]] = {
-    "SwarmUI's PNG": ("SwarmUI", png(parameters=json.dumps(SWARM), prompt=json.dumps(FLUX))),
-    "SwarmUI's JPEG": ("SwarmUI", with_exif("JPEG", {}, CODES["little"](json.dumps(SWARM, indent=1)))),
-    "Fooocus' PNG": ("Fooocus", png(parameters=json.dumps(FOOOCUS), fooocus_scheme="fooocus")),
-    "Fooocus' JPEG": ("Fooocus", with_exif("JPEG", {0x9286: json.dumps(FOOOCUS), 0x0131: "Fooocus v2.5.0"})),
-    "Fooocus' WebP": ("Fooocus", with_exif("WEBP", {0x9286: json.dumps(FOOOCUS)})),
-    "InvokeAI": ("InvokeAI", png(invokeai_metadata=json.dumps(INVOKE))),
-    "InvokeAI 2": ("InvokeAI", named_png({"sd-metadata": json.dumps(OLD_INVOKE), "Dream": "x"})),
-    "InvokeAI 1": ("InvokeAI", png(Dream='"a castle [fog]" -s 20 -S 5 -W 640 -H 512 -C 7.5 -A k_euler')),
-    "NovelAI's PNG": ("NovelAI", named_png(NOVEL_PNG)),
-    "NovelAI's WebP": (
-        "NovelAI",
-        with_exif("WEBP", {}, CODES["big"](json.dumps({**NOVEL_PNG, "prompt": "a castle"}))),
-    ),
-    "Easy Diffusion's PNG": ("Easy Diffusion", named_png(EASY)),
-    "Easy Diffusion's JPEG": ("Easy Diffusion", with_exif("JPEG", {}, CODES["big"](json.dumps(EASY)))),
-    "Draw Things' PNG": ("Draw Things", named_png({picture_texts.XMP: xmp(COMMENT)})),
-    "Draw Things' JPEG": ("Draw Things", with_xmp("JPEG", xmp(COMMENT))),
-    "Draw Things' WebP": ("Draw Things", with_xmp("WEBP", xmp(COMMENT))),
-}
-
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_picture_is_read(name: str) -> None:
@@ -373,18 +185,58 @@ def test_the_picture_is_read(name: str) -> None:
     if name == "InvokeAI 1":  # which did not tell it
         del fields["Model"]
     assert {key: info.fields.get(key) for key in fields} == fields
-    assert re.sub(r"\D+", "x", info.fields["Size"]).strip("x") == "640x512"
+    size = info.fields.get("Size") or f"{info.fields['Size-1']}x{info.fields['Size-2']}"
+    assert re.sub(r"\D+", "x", size).strip("x") == "640x512"
 
 
-def hidden(mark: bytes, data: bytes) -> bytes:
-    """A picture with this in the lowest bits of its transparency, column after column."""
-    bits = "".join(f"{byte:08b}" for byte in mark + struct.pack(">I", 8 * len(data)) + data)
-    image = Image.new("RGBA", (200, 200), (1, 2, 3, 254))
-    for at, bit in enumerate(bits):
-        image.putpixel((at // 200, at % 200), (1, 2, 3, 254 + int(bit)))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+WITH_LORAS = [name for name in PICTURES if not re.search(r"InvokeAI .|NovelAI|Easy", name)]
+
+
+@pytest.mark.parametrize("name", WITH_LORAS)
+def test_its_loras_are_told(name: str) -> None:
+    """With their weights, by that program's own names; a file that is named twice is told once."""
+    found = {lora.name.removesuffix(".safetensors"): lora.weight for lora in reading(PICTURES[name][1]).loras}
+    assert {key.rpartition("/")[2]: weight for key, weight in found.items()} == {"detail": 0.8, "pixel": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ([["a", "x"], ["None", 1], ["b", float("inf")], [], {}, 5, None], {"a": 1, "b": 1}),
+        ([{"model": {}}, {"model": [1]}, {"lora": 5}, {"model": "c", "weight": [1]}], {"c": 1}),
+        (["a" * 1000, "b", "b"] + [f"n{n}" for n in range(1000)], {"b": 1} | {f"n{n}": 1 for n in range(17)}),
+        ({"a": 1}, {}),
+    ],
+)
+def test_loras_of_any_shape(told: object, found: dict[str, float]) -> None:
+    """What is no LoRA is none, what has no number for a weight has 1, and not more than so many are told."""
+    loras = reading(png(parameters=json.dumps({"prompt": "x", "loras": told}))).loras
+    assert {lora.name: lora.weight for lora in loras} == found
+
+
+@pytest.mark.parametrize(
+    ("version", "program"),
+    [
+        ("v1.10.1", "AUTOMATIC1111"),
+        ("f2.0.1v1.10.1-previous-665", "Forge"),
+        ("neo", "Forge"),
+        ("Fooocus v2.5.5", "Fooocus"),
+        ("Easel 0.3.0", "Easel"),
+        ("ComfyUI", "ComfyUI"),
+        ("something", ""),
+    ],
+)
+def test_the_version_tells_who_wrote_the_line(version: str, program: str) -> None:
+    """Many programs write AUTOMATIC1111's line, and most say there which they are."""
+    line = f"x\nSteps: 20, Sampler: Euler, Seed: 5, Version: {version}"
+    assert reading(png(parameters=line)).program == program
+    assert reading(png(parameters=f"{line}, App: SD.Next")).program == "SD.Next"
+
+
+def test_hidden_settings_need_not_be_looked_for() -> None:
+    """Who decodes no stranger's pixels still reads all texts."""
+    data = hidden(b"stealth_pnginfo", A1111.encode())
+    assert metadata.read(data, hidden=False) is None
 
 
 def test_settings_hidden_in_transparency_are_read() -> None:
@@ -435,10 +287,6 @@ def test_midjourneys_picture_is_read() -> None:
     assert reading(with_exif("JPEG", {0x010E: text, 0x013B: "somebody"})).program == "Midjourney"
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
 def signed(kind: str, content: bytes) -> bytes:
     """A picture with content credentials."""
     buffer = io.BytesIO()
@@ -459,7 +307,7 @@ def test_content_credentials_say_who_made_it(kind: str) -> None:
     info = reading(signed(kind, b"JP\0\0jumb c2pa claim_generator: ChatGPT"))
     assert info.program == "ChatGPT by OpenAI, by its content credentials, which tell no prompt"
     unknown = reading(signed(kind, b"JP\0\0jumb c2pa claim_generator: somebody"))
-    assert (unknown.program, list(unknown.other_texts)) == ("", ["C2PA"])
+    assert (unknown.program, list(unknown.texts)) == ("", ["C2PA"])
 
 
 def test_xmp_says_that_a_model_made_it() -> None:
@@ -484,7 +332,7 @@ def test_what_nobody_knows_is_told_as_it_stands(data: bytes) -> None:
     """Photos, drawings and damaged settings: no settings are made up, and no text is kept back."""
     info = reading(data)
     assert (info.prompt, dict(info.fields), info.program) == ("", {}, "")
-    assert info.other_texts
+    assert info.texts
 
 
 # ------------------------------------------------------------------ bounds

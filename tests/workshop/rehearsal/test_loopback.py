@@ -190,3 +190,27 @@ async def test_permissions_of_the_bot(evening: Evening) -> None:
     with pytest.raises(discord.Forbidden) as refused:
         await evening.bot.get_partial_messageable(channel.id).send("x")
     assert refused.value.code == 50013
+
+
+async def test_a_menu_hands_the_message_over(evening: Evening) -> None:
+    """An entry of a message's menu reaches the bot with all that stands in the message; its answer says where it came from."""
+    server, alice = evening.discord, evening.alice
+    message = server.post(alice, evening.channel, "two words", Upload(filename="a.png", bytes=PNG))
+    answer = await server.menu(alice, message, "Count words")
+    assert answer.text == "2 ['a.png'] alice"
+    assert answer.message is not None
+    channel = evening.bot.get_partial_messageable(evening.channel.id)
+    told = await channel.fetch_message(answer.message.id)
+    assert told.type is discord.MessageType.context_menu_command
+    message.deleted = True
+    for name, target in (
+        ("count words", answer.message),
+        ("paint", answer.message),
+        ("Count words", message),
+    ):
+        with pytest.raises(CannotDo):
+            await server.menu(alice, target, name)
+    evening.bot.tree.remove_command("Count words", type=discord.AppCommandType.message)
+    await evening.bot.tree.sync()
+    with pytest.raises(CannotDo):
+        await server.menu(alice, answer.message, "Count words")

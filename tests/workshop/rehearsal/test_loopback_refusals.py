@@ -201,12 +201,28 @@ async def test_too_many_choices_are_refused(server: LoopbackDiscord) -> None:
         {"name": "x", "description": ""},
         {"name": "x", "description": "x" * 101},
         {"name": "x", "description": "x", "options": [{"type": 3, "name": "o", "description": ""}]},
+        {"type": 3, "name": "x" * 33},
+        {"type": 3, "name": " Image info"},
+        {"type": 3, "name": "Image info", "description": "x"},
+        {"type": 3, "name": "Image info", "options": [{"type": 3, "name": "o", "description": "x"}]},
+        {"type": 9, "name": "Image info"},
     ],
 )
 async def test_bad_commands_are_refused(server: LoopbackDiscord, command: Json) -> None:
-    """A bulk overwrite with a bad name or description is refused as a whole."""
+    """A bulk overwrite with a bad name or description, or a menu's entry with a description, is refused as a whole."""
     good: Json = {"name": "good", "description": "x"}
     path = f"/applications/{server.state.app_id}/commands"
     status, body = await send(server, "PUT", path, [good, command])
     assert (status, body["code"]) == (400, 50035)
     assert server.commands == {}
+
+
+async def test_an_app_has_so_many_menus(server: LoopbackDiscord) -> None:
+    """Fifteen entries of messages' menus, and fifteen of people's beside them; names may be those of slash commands."""
+    path = f"/applications/{server.state.app_id}/commands"
+    menus: list[Json] = [{"type": kind, "name": f"Entry {n}"} for kind in (2, 3) for n in range(15)]
+    slash: Json = {"name": "entry", "description": "x"}
+    status, body = await send(server, "PUT", path, [*menus, slash, {"type": 3, "name": "entry"}])
+    assert (status, body["code"]) == (400, 30032)
+    status, _ = await send(server, "PUT", path, [*menus[1:], slash, {"type": 2, "name": "entry"}])
+    assert status == 200

@@ -1,17 +1,19 @@
-"""`python -m workshop.rehearsal.load.books --rows 1000000`: how long people wait for an answer while the audit reads all that was ever drawn."""
+"""`python -m workshop.rehearsal.load.books --rows 1000000`: how long people wait for an answer while the audit reads all that was ever drawn, and while others search it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import logging
+import random
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -24,7 +26,8 @@ from bot.core.engines.client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.happenings import Happenings
 from bot.job import Asker, Job, Origin
-from bot.store import Store
+from bot.store import Store, schema
+from bot.store.history import Search
 from engine.contract import EngineSettings
 from workshop.rehearsal.load.__main__ import at
 from workshop.rehearsal.props import TestClock, picture
@@ -34,11 +37,36 @@ ASKED, PAGES = 400, 20
 PAUSE_S = 0.02
 FIRST_ANSWER_MS, HISTORY_MS = 100, 300
 """The goals."""
+VOCABULARY, WORDS_EACH = 30_000, 15
+SEARCHES, SEARCH_MS, ADMIT_MS, STARS = 150, 50, 5, 1000
+"""Of searches, and of admissions meanwhile: the goals for p99."""
+MODELS = ("fake", "other", "third")
+
+
+def vocabulary() -> tuple[list[str], list[float]]:
+    """(words, how often each is used, as sums): as in any language, the second half as often as the first, and so on."""
+    chance = random.Random(1)
+    syllables = [a + b for a in "bcdfghklmnprstvw" for b in "aeiou"]
+    words = {"".join(chance.choices(syllables, k=chance.randint(2, 5))): None for _ in range(VOCABULARY)}
+    return [*words], [*itertools.accumulate(1 / place for place in range(1, len(words) + 1))]
+
+
+def prompts() -> Iterator[str]:
+    """One in two ends with the same words, as people's favourite endings go."""
+    chance, (words, sums) = random.Random(2), vocabulary()
+    for number in itertools.count():
+        told = " ".join(chance.choices(words, cum_weights=sums, k=WORDS_EACH))
+        yield f"{told}, masterpiece, best quality" if number % 4 < 2 else told
 
 
 def fill(path: Path, rows: int) -> None:
-    """Pictures of a year: every second one a single person's, every hundredth one that nobody took."""
-    request = json.dumps(picture(prompt="a lighthouse in a storm, oil on canvas").to_dict())
+    """Pictures of a year, before they could be searched: every second one a single person's, every hundredth one that nobody took."""
+    requests = (
+        json.dumps(
+            {**picture().to_dict(), "prompt": prompt, "negative_prompt": "blurry", "model": MODELS[n % 3]}
+        )
+        for n, prompt in enumerate(prompts())
+    )
     image = json.dumps(
         [{"seed": 1, "path": "/var/lib/easel/spool/1-1-0.png", "sha256": "0" * 64, "size_bytes": 400_000,
           "width": 512, "height": 512, "flagged": False}]
@@ -48,14 +76,16 @@ def fill(path: Path, rows: int) -> None:
                               application_id, cost, charged, created_at, queued_at, started_at, finished_at, shown_at,
                               reason_code, reason_values, images)
              VALUES (?, 1, ?, 'imagine', ?, ?, 3, 4, ?, 5, 1, ?, ?, 1, 1, 1, 1, ?, ?, ?)"""
+    first = dict(schema.migrations())[schema.FIRST]
     connection = sqlite3.connect(path)
     try:
+        connection.executescript(f"PRAGMA journal_mode=WAL; {first} PRAGMA user_version={schema.FIRST};")
         connection.executemany(
             sql,
             (
                 (
                     "delivered" if n % 100 else "failed",
-                    request,
+                    next(requests),
                     ONE if n % 2 else n % CROWD,
                     GUILD,
                     n,
@@ -120,6 +150,65 @@ class Bench:
         page = self.store.history.page
         return await timed(lambda: page(guild_id=GUILD, user_id=user_id, offset=offset, count=8))
 
+    async def look_for(self, search: Search, user_id: int) -> float:
+        """The first page of what somebody looks for."""
+        channels = range(3, 53)
+        return await timed(
+            lambda: self.store.history.search(
+                search, guild_id=GUILD, user_id=user_id, channels=channels, offset=0, count=8
+            )
+        )
+
+    async def search_while_asked(self) -> None:
+        """People search one after another while others ask for pictures, whose rows are delivered into the index meanwhile."""
+        alone: list[float] = []
+        for number in range(ASKED):
+            alone.append(await self.ask(20_000 + number))
+            await asyncio.sleep(PAUSE_S)
+        searching = asyncio.create_task(self.search_all())
+        answers: list[float] = []
+        delivering: list[float] = []
+        while not searching.done():
+            answers.append(await self.ask(10_000 + len(answers)))
+            delivering.append(await timed(self.deliver_one))
+            await asyncio.sleep(PAUSE_S)
+        everyone = [each for times in (await searching).values() for each in times]
+        tell("all searches", everyone, SEARCH_MS)
+        for what, times in searching.result().items():
+            tell(f"  {what}", times, SEARCH_MS)
+        tell("admissions alone", alone, ADMIT_MS)
+        tell("admissions while others search", answers, ADMIT_MS)
+        tell("rows that become delivered, and so searchable", delivering, ADMIT_MS)
+
+    async def deliver_one(self) -> None:
+        """The newest admitted job becomes a delivered one, as far as the index can tell."""
+        sql = """UPDATE job SET state = 'delivered', message_id = 1, queued_at = 1, attempt = 1, started_at = 1,
+                 finished_at = 1, images = '[{"path": "x"}]' WHERE id = (SELECT MAX(id) FROM job)"""
+        await self.store.database.write(sql, {})
+
+    async def search_all(self) -> dict[str, list[float]]:
+        """What people look for, each kind for the person with half of all and for one with few pictures."""
+        chance, (words, sums) = random.Random(3), vocabulary()
+        times: dict[str, list[float]] = {}
+        for number in range(SEARCHES):
+            one, *two = chance.choices(words, cum_weights=sums, k=3)
+            kinds = {
+                "one word": Search(words=one),
+                "two words": Search(words=" ".join(two)),
+                "a word of every second picture": Search(words="masterpiece"),
+                "a phrase of every second picture": Search(words='"best quality"'),
+                "the beginning of a word": Search(words=f"{one[:4]}q"[:4]),
+                "a word by model": Search(words=one, model=MODELS[number % 3]),
+                "a word, everybody's in 50 channels": Search(words=one, everybody=True),
+                "all favourites": Search(favourites=True),
+                "a word among 1,000 favourites": Search(words=one, favourites=True),
+            }
+            for what, search in kinds.items():
+                user = ONE if number % 2 else chance.randrange(CROWD) // 2 * 2
+                times.setdefault(what, []).append(await self.look_for(search, user))
+                await asyncio.sleep(PAUSE_S)
+        return times
+
     async def audit_for_ever(self) -> None:
         while True:
             self.audits.append(await timed(self.store.history.audit))
@@ -152,12 +241,28 @@ class Bench:
             )
 
 
+def tell(what: str, times: list[float], goal_ms: float) -> None:
+    print(
+        f"{what} ({len(times)}): p50 {at(times, 50):.1f} ms, p99 {at(times, 99):.1f} ms, worst {max(times):.1f} ms, "
+        f"p99 {at(times, 99) / goal_ms:.2f} of the goal of {goal_ms} ms"
+    )
+
+
 async def measure(rows: int, folder: Path) -> None:
     path = folder / "easel.sqlite3"
+    await asyncio.to_thread(fill, path, rows)
+    before, begin = path.stat().st_size / 2**20, time.perf_counter()
     store = await Store.open(path)
+    opened_s = time.perf_counter() - begin
     try:
-        await asyncio.to_thread(fill, path, rows)
-        await Bench(store, folder).run(rows)
+        mib = path.stat().st_size / 2**20
+        print(f"the words of {rows:,} jobs indexed in {opened_s:.0f} s: {before:.0f} MiB became {mib:.0f}")
+        stars = """INSERT INTO favourite SELECT :who, id, -1, 1 FROM job WHERE state = 'delivered'
+                   ORDER BY id DESC LIMIT :stars"""
+        await store.database.write(stars, {"who": ONE, "stars": STARS})
+        bench = Bench(store, folder)
+        await bench.search_while_asked()
+        await bench.run(rows)
     finally:
         await store.close()
 

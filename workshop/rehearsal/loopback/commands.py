@@ -8,13 +8,16 @@ from typing import Any
 
 from workshop.rehearsal.loopback import payloads
 from workshop.rehearsal.loopback.bodies import Upload
-from workshop.rehearsal.loopback.errors import invalid
+from workshop.rehearsal.loopback.errors import ApiError, invalid
 from workshop.rehearsal.loopback.messages import Messages
 from workshop.rehearsal.loopback.world import Channel, Json, Role, User, object_in, objects_in, walk
 
 SUB_COMMAND, SUB_GROUP, STRING, INTEGER, BOOLEAN, USER = range(1, 7)
 CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = range(7, 12)
 SUBS = frozenset({SUB_COMMAND, SUB_GROUP})
+CHAT_INPUT, USER_MENU, MESSAGE_MENU = 1, 2, 3
+MOST = {CHAT_INPUT: 100, USER_MENU: 15, MESSAGE_MENU: 15}
+"""Global commands of each type; of menus, 5 before 2026-03."""
 NAME = re.compile(r"^[-_'\w]{1,32}$")
 PYTHON_TYPES: dict[int, tuple[type, ...]] = {
     STRING: (str,),
@@ -38,11 +41,31 @@ def check_sync(commands: list[Json]) -> None:
     keys = [(c.get("type", 1), c["name"]) for c in commands]
     if len(set(keys)) < len(keys):
         raise invalid("name", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Names must be unique")
+    for kind, most in MOST.items():
+        if sum(key[0] == kind for key in keys) > most:
+            raise ApiError(400, 30032, f"Maximum number of application commands reached ({most})")
     for index, command in enumerate(commands):
-        if command.get("type", 1) == 1:
-            _check_named(command, f"{index}")
-            if sum(len(t) for t in _texts(command)) > 8000:
-                raise invalid(f"{index}", "APPLICATION_COMMAND_TOO_LARGE", "Exceeds maximum size (8000)")
+        if command.get("type", CHAT_INPUT) != CHAT_INPUT:
+            _check_menu(command, f"{index}")
+            continue
+        _check_named(command, f"{index}")
+        if sum(len(t) for t in _texts(command)) > 8000:
+            raise invalid(f"{index}", "APPLICATION_COMMAND_TOO_LARGE", "Exceeds maximum size (8000)")
+
+
+def _check_menu(command: Json, path: str) -> None:
+    """Its name may have capitals and spaces, and is all that people see of it."""
+    if command["type"] not in MOST:
+        raise invalid(f"{path}.type", "BASE_TYPE_CHOICES", f"{command['type']} is no type of a command.")
+    name = command["name"]
+    if not 1 <= len(name) <= 32 or name != name.strip():
+        raise invalid(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+    if command.get("description"):
+        text = "Context menu commands cannot have description"
+        raise invalid(f"{path}.description", "APPLICATION_COMMANDS_CONTEXT_MENU_DESCRIPTION", text)
+    if command.get("options"):
+        text = "Context menu commands cannot have options"
+        raise invalid(f"{path}.options", "APPLICATION_COMMANDS_CONTEXT_MENU_OPTIONS", text)
 
 
 def _check_named(item: Json, path: str) -> None:

@@ -215,6 +215,27 @@ class LoopbackDiscord(People):
         """An outage of one server: GUILD_DELETE too, but marked as unavailable."""
         await self.gateway.dispatch("GUILD_DELETE", {"id": str(guild.id), "unavailable": True})
 
+    def post(self, user: User, channel: Channel, content: str = "", *files: Upload) -> Message:
+        """A message of a person; a bot without message intents is not told."""
+        message = Message(
+            id=self.clock.snowflake(), channel=channel, author=user, created_at=self.clock.now()
+        )
+        uploads = dict(enumerate(files))
+        payload: Json = {"content": content, "attachments": [{"id": index} for index in uploads]}
+        return self.state.messages.fill(message, payload, uploads, ephemeral_ok=False)
+
+    def forward(self, user: User, channel: Channel, message: Message) -> Message:
+        """A person forwards somebody's message."""
+        fresh = Message(
+            id=self.clock.snowflake(),
+            channel=channel,
+            author=user,
+            created_at=self.clock.now(),
+            forwarded=message,
+        )
+        self.state.messages.by_id[fresh.id] = fresh
+        return fresh
+
     def delete_message(self, message: Message) -> None:
         """As a moderator does; a bot without message intents is not told."""
         message.deleted = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from workshop.rehearsal.loopback.clock import Clock
 from workshop.rehearsal.loopback.world import (
     EPHEMERAL,
+    MEMBER_DEFAULT,
     MIB,
     Attachment,
     Channel,
@@ -77,7 +78,7 @@ def channel(item: Channel, bot: User) -> Json:
         "guild_id": str(item.guild.id),
         "name": item.name,
         "position": item.guild.channels.index(item) if item in item.guild.channels else 0,
-        "permission_overwrites": [_bot_overwrite(item, item.guild, bot)],
+        "permission_overwrites": [_bot_overwrite(item, item.guild, bot), *_member_overwrites(item)],
         "topic": None,
         "nsfw": False,
         "parent_id": None,
@@ -128,6 +129,14 @@ def _bot_overwrite(item: Channel, guild: Guild, bot: User) -> Json:
     base, wanted = guild.permissions_of(bot), item.app_permissions
     allow, deny = wanted & ~base, base & ~wanted
     return {"id": str(bot.id), "type": 1, "allow": str(int(allow)), "deny": str(int(deny))}
+
+
+def _member_overwrites(item: Channel) -> list[Json]:
+    """The same for people whose permissions here are not the computed ones."""
+    return [
+        {"id": str(number), "type": 1, "allow": str(int(bits)), "deny": str(int(MEMBER_DEFAULT & ~bits))}
+        for number, bits in item.member_permissions.items()
+    ]
 
 
 def guild(item: Guild, bot: User, people: int) -> Json:
@@ -198,7 +207,7 @@ def message(item: Message, clock: Clock, app_id: int) -> Json:
     plain: Json = {
         "id": str(item.id),
         "channel_id": str(item.channel.id),
-        "type": 20 if item.interaction is not None and item.interaction.type == 2 else 0,
+        "type": _message_type(item),
         "content": item.content,
         "author": user(item.author),
         "timestamp": clock.iso(item.created_at),
@@ -223,7 +232,34 @@ def message(item: Message, clock: Clock, app_id: int) -> Json:
         plain["interaction_metadata"] = _metadata(item)
     if item.channel.guild is not None and not item.flags & EPHEMERAL:
         plain["position"] = 0
+    if item.forwarded is not None:
+        plain |= _forwarded(item.forwarded, clock)
     return plain
+
+
+def _forwarded(item: Message, clock: Clock) -> Json:
+    """What a message forwards: as it was, and nothing of who wrote it."""
+    place = {"message_id": str(item.id), "channel_id": str(item.channel.id)}
+    as_it_was = {
+        "type": 0,
+        "content": item.content,
+        "embeds": item.embeds,
+        "attachments": [attachment(a) for a in item.attachments],
+        "components": item.components,
+        "timestamp": clock.iso(item.created_at),
+        "edited_timestamp": None,
+        "flags": item.flags,
+        "mentions": [],
+        "mention_roles": [],
+    }
+    return {"message_reference": {"type": 1, **place}, "message_snapshots": [{"message": as_it_was}]}
+
+
+def _message_type(item: Message) -> int:
+    """A reply to a slash command, or to an entry of a menu, says so."""
+    if item.interaction is None or item.interaction.type != 2:
+        return 0
+    return 20 if item.interaction.payload["data"]["type"] == 1 else 23
 
 
 def _metadata(item: Message) -> Json:
@@ -237,6 +273,8 @@ def _metadata(item: Message) -> Json:
     }
     if cause.type == 2:
         plain["name"] = cause.payload["data"]["name"]
+        if "target_id" in cause.payload["data"]:
+            plain["target_message_id"] = cause.payload["data"]["target_id"]
     if cause.source is not None:
         plain["interacted_message_id"] = str(cause.source.id)
     return plain

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from workshop.rehearsal.loopback import interactions
-from workshop.rehearsal.loopback.commands import CannotDo, Typing, find_component
+from workshop.rehearsal.loopback import interactions, payloads
+from workshop.rehearsal.loopback.commands import (
+    CHAT_INPUT,
+    MESSAGE_MENU,
+    CannotDo,
+    Typing,
+    find_component,
+)
 from workshop.rehearsal.loopback.state import State
 from workshop.rehearsal.loopback.world import (
     BUTTON,
@@ -156,6 +162,15 @@ class People:
         made = interactions.create(self.state, interactions.COMPONENT, user, message.channel, data, message)
         return await self.until_answered(await self.deliver(made), timeout_s)
 
+    async def menu(
+        self: World, user: User, message: Message, name: str, /, *, timeout_s: float = 10.0
+    ) -> Answer:
+        """Choose this entry of the app's menu of a message."""
+        data = _menu_data(self.state, user, message, name)
+        kind = interactions.COMMAND
+        sent = await self.deliver(interactions.create(self.state, kind, user, message.channel, data))
+        return await self.until_answered(sent, timeout_s)
+
     async def submit(self: World, modal: Answer, /, *, timeout_s: float = 10.0, **values: Any) -> Answer:
         """Fill in the modal of an answer: custom_id of each field -> its text, or list of chosen values."""
         if modal.modal is None:
@@ -178,19 +193,41 @@ def _command_data(
     unchecked: bool = False,
 ) -> Json:
     first, *rest = name.split()
-    guild_id = None if channel.guild is None else channel.guild.id
-    command = state.commands.get((None, 1, first)) or state.commands.get((guild_id, 1, first))
-    if command is None:
-        raise CannotDo(f"/{first} was never synced; there are {sorted(key[2] for key in state.commands)}")
-    contexts = command["contexts"]
-    if contexts is not None and (1 if channel.guild is None else 0) not in contexts:
-        raise CannotDo(f"/{first} is not offered here (contexts {contexts})")
-    needed = int(command["default_member_permissions"] or 0)
-    if channel.guild is not None and not force and needed & ~channel.permissions_of(user):
-        raise CannotDo(f"{user} does not see /{first} (default_member_permissions {needed:#x})")
+    command = _offered(state, user, channel, CHAT_INPUT, first, force)
     typed = {key: value for key, value in values.items() if value is not None}
     typing = Typing(messages=state.messages, bot=state.bot, channel=channel, unchecked=unchecked)
     return typing.data(command, rest, typed, focus)
+
+
+def _offered(state: State, user: User, channel: Channel, kind: int, name: str, force: bool) -> Json:
+    """The synced command that this person sees there."""
+    guild_id = None if channel.guild is None else channel.guild.id
+    command = state.commands.get((None, kind, name)) or state.commands.get((guild_id, kind, name))
+    if command is None:
+        known = sorted(key[2] for key in state.commands if key[1] == kind)
+        raise CannotDo(f"{name} was never synced; there are {known}")
+    contexts = command["contexts"]
+    if contexts is not None and (1 if channel.guild is None else 0) not in contexts:
+        raise CannotDo(f"{name} is not offered here (contexts {contexts})")
+    needed = int(command["default_member_permissions"] or 0)
+    if channel.guild is not None and not force and needed & ~channel.permissions_of(user):
+        raise CannotDo(f"{user} does not see {name} (default_member_permissions {needed:#x})")
+    return command
+
+
+def _menu_data(state: State, user: User, message: Message, name: str) -> Json:
+    """The message goes along whole, whichever intents the bot has."""
+    if message.deleted or message.ephemeral:
+        raise CannotDo("such a message has no menu of apps")
+    command = _offered(state, user, message.channel, MESSAGE_MENU, name, False)
+    number = str(message.id)
+    return {
+        "id": command["id"],
+        "name": command["name"],
+        "type": MESSAGE_MENU,
+        "target_id": number,
+        "resolved": {"messages": {number: payloads.message(message, state.clock, state.app_id)}},
+    }
 
 
 def _visible(user: User, message: Message) -> list[Json]:

@@ -177,6 +177,8 @@ class Message:
     attachments: list[Attachment] = field(default_factory=list[Attachment])
     allowed_mentions: Json | None = None
     nonce: str | None = None
+    forwarded: Message | None = None
+    """What it forwards, with nothing of its own beside it."""
     flags: int = 0
     edits: int = 0
     edited_at: float | None = None

@@ -22,10 +22,12 @@ from bot.core.happenings import Actor, Happenings
 from bot.core.line.dispatcher import FAULTS_MAX, Dispatcher
 from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
+from bot.store.copies import Copies
 from bot.store.errors import DatabaseError
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
+from bot.store.taste import Taste
 from engine.contract import EngineSettings
 from workshop.rehearsal.props import GUILD, picture
 from workshop.rehearsal.simulation.loop import run
@@ -96,6 +98,8 @@ class Play:
             jobs=Jobs(database),
             settings=StoredSettings(database),
             history=History(database),
+            copies=Copies(database),
+            taste=Taste(database),
         )
         self.life = life
         doors, clock, tell = Doors(), Clock(world), Happenings().tell

@@ -11,6 +11,9 @@ from PIL import Image
 
 from bot.chat.delivery import uploads
 from engine.contract import SpooledImage
+from engine.contract.settings import Told
+from engine.pictures import metadata
+from workshop.rehearsal.props import picture as request_of
 
 
 def noise(folder: Path, side: int = 256, name: str = "a.png") -> SpooledImage:
@@ -39,6 +42,24 @@ def test_a_smooth_picture_becomes_lossless_webp(tmp_path: Path) -> None:
 
     assert upload.name == "easel-1-5.webp"
     assert Image.open(BytesIO(upload.data)).convert("RGB").tobytes() == picture.tobytes()
+
+
+@pytest.mark.parametrize(("told", "says"), [("full", True), ("seed", False), ("none", False)])
+@pytest.mark.parametrize("room", [10**7, 190_000, 60_000])
+def test_every_form_says_how_it_was_made(tmp_path: Path, room: int, told: Told, says: bool) -> None:
+    """PNG, lossless WebP and JPEG alike, as far as the owner lets them: all of it, the seed alone, or nothing."""
+    data = random.Random(7).randbytes(3 * 2**15)
+    picture = Image.frombytes("RGB", (256, 128), data).resize((512, 256), Image.Resampling.NEAREST)
+    request = request_of(prompt="a fox, “déjà vu” 🎈")
+    (tmp_path / "a.png").write_bytes(metadata.encode_png(picture, request=request, told=told))
+    (upload,) = uploads.prepare(1, (SpooledImage(seed=5, path=str(tmp_path / "a.png")),), file_bytes_max=room)
+    found = metadata.read(upload.data)
+    if told == "none":
+        assert found is None
+        return
+    assert found is not None
+    assert (found.prompt == request.prompt) is says
+    assert found.fields["Seed"] == "42"
 
 
 @pytest.mark.parametrize("room", [120_000, 60_000, 40_000])

@@ -102,17 +102,40 @@ async def test_a_picture_from_a_picture_says_so(start: dict[str, Any], words: st
     assert "a" * 64 not in text + command
 
 
+@pytest.mark.parametrize(
+    ("changes", "line", "command"),
+    [
+        ({"references": ("a" * 64,)}, "Euler a · edited from 1 image · some", "Attach the same image to the"),
+        (
+            {"references": ("a" * 64, "b" * 64)},
+            "edited from 2 images · some",
+            "Attach the same 2 images to the",
+        ),
+        ({"tile": True}, "Euler a · tiled · some", "seed `42`"),
+    ],
+)
+async def test_edits_and_tiles_say_so(changes: dict[str, Any], line: str, command: str) -> None:
+    """Under the picture and in ℹ️ Info."""
+    made = job()
+    made = dataclasses.replace(made, request=dataclasses.replace(made.request, **changes))
+    text, _ = describe(made, ENGLISH)
+
+    assert line in texts(job_view.final_view(made, ["a.png"]))
+    assert line in text
+    assert command in text
+
+
 UPSCALED: list[tuple[dict[str, Any], str, list[str], str]] = [
     (
         {"sampler": "Model's own", "steps": 1, "strength": 1.0},
         "-# 512×768 · upscaled 2× · some/model",
-        ["Info", "Delete"],
+        ["Favourite", "Send to me", "Info", "Delete"],
         "model:some/model_v1 upscale:2",
     ),
     (
         {"strength": 0.2},
         "Euler a · upscaled 2× at 0.2 · some/model",
-        ["Reroll", "Info", "Delete"],
+        ["Reroll", "Favourite", "Send to me", "Info", "Delete"],
         "sampler:Euler a model:some/model_v1 strength:0.2 upscale:2",
     ),
 ]

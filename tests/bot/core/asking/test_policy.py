@@ -252,6 +252,12 @@ def test_samplers_of_second_order_cost_what_they_do(name: str) -> None:
     assert cost_of(request(sampler=name)) == 2
 
 
+def test_images_to_edit_cost_as_much_as_the_picture() -> None:
+    """Each is looked at in every evaluation, as the picture itself is."""
+    assert cost_of(request(references=("a" * 64,))) == 2
+    assert cost_of(request(references=("a" * 64,) * 3, images=2)) == 8
+
+
 def test_small_pictures_are_not_free() -> None:
     """The least a picture costs is one credit each."""
     assert cost_of(request(width=64, height=64, steps=1)) == 1

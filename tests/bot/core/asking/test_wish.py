@@ -10,11 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.asking.refused import Unmet
-from bot.core.asking.wish import UNKNOWN, Picture, Wish, resolve
+from bot.core.asking.wish import UNKNOWN, Picture, Quality, Wish, resolve
 from engine.contract import AdapterInfo, InvalidRequest, Lora, ModelInfo
 from tests.kit import said
 
-MODEL = ModelInfo(id="m", title="M", takes_images=True, loras=(AdapterInfo(name="ink"),))
+MODEL = ModelInfo(
+    id="m",
+    title="M",
+    takes_images=True,
+    takes_tiling=True,
+    references_max=2,
+    loras=(AdapterInfo(name="ink"),),
+)
 UPSCALER = replace(MODEL, id="4x", scale=4)
 CAT = Picture(name="cat.png", size=(128, 96))
 OPTIONS: dict[str, st.SearchStrategy[Any]] = {
@@ -32,6 +39,10 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "images": st.integers(1, 10),
     "model": st.text(max_size=9),
     "lora": st.text(max_size=9),
+    "style": st.text(max_size=9),
+    "quality": st.sampled_from(["quick", "standard", "high"]),
+    "tile": st.booleans(),
+    "references": st.lists(st.text(max_size=9), min_size=1, max_size=3),
 }
 
 
@@ -43,7 +54,7 @@ def test_a_row_gives_back_what_was_typed(options: dict[str, Any]) -> None:
 
 def test_a_row_of_another_version_is_understood_as_far_as_it_can_be() -> None:
     """An option that this version does not know is left out, and so is one that was kept as nothing."""
-    kept = {"prompt": "a fox", "style": "ink", "mask": None, "steps": 5}
+    kept = {"prompt": "a fox", "mood": "calm", "mask": None, "steps": 5, "quality": "splendid"}
 
     assert Wish.of(kept) == Wish(prompt="a fox", steps=5)
     assert Wish.of({}) == Wish(prompt="")
@@ -77,6 +88,7 @@ def test_everything_that_was_given_counts() -> None:
         image=CAT,
         mask=replace(CAT, name="mask.png", digest="ab" * 32),
         strength=0.3,
+        tile=True,
     )
     request = resolve(wish, MODEL, seed=5)
 
@@ -84,6 +96,11 @@ def test_everything_that_was_given_counts() -> None:
     assert (request.steps, request.guidance_scale, request.sampler, request.images) == (9, 3.5, "Euler", 2)
     assert (request.image, request.mask, request.strength) == (UNKNOWN, "ab" * 32, 0.3)
     assert request.loras == (Lora(name="ink", weight=0.5),)
+    assert request.tile
+    edited = resolve(
+        Wish(prompt="make it night", references=(CAT, replace(CAT, digest="ab" * 32))), MODEL, seed=5
+    )
+    assert edited.references == (UNKNOWN, "ab" * 32)
 
 
 def test_a_picture_has_the_shape_of_its_image_unless_another_was_asked_for() -> None:
@@ -94,6 +111,7 @@ def test_a_picture_has_the_shape_of_its_image_unless_another_was_asked_for() -> 
         return request.width, request.height
 
     assert size_with(image=CAT) == MODEL.size_like(128, 96)
+    assert size_with(references=(CAT, replace(CAT, size=(64, 640)))) == MODEL.size_like(128, 96)
     assert size_with(image=CAT, aspect="2:1") == MODEL.size_for("2:1")
     assert size_with(image=replace(CAT, size=None)) == (MODEL.width, MODEL.height)
 
@@ -109,6 +127,35 @@ def test_an_upscaler_enlarges_as_often_as_it_does() -> None:
 
 
 @pytest.mark.parametrize(
+    ("usual", "sampler", "quality", "steps"),
+    [
+        (30, None, Quality.QUICK, 15),
+        (30, None, Quality.HIGH, 45),
+        (25, None, Quality.QUICK, 13),
+        (25, None, Quality.HIGH, 38),
+        (1, None, Quality.QUICK, 1),
+        (40, "lcm", Quality.HIGH, 50),
+        (120, None, Quality.HIGH, 150),
+        (30, None, Quality.STANDARD, 30),
+    ],
+)
+def test_a_quality_goes_by_what_is_usual_for_the_model(
+    usual: int, sampler: str | None, quality: Quality, steps: int
+) -> None:
+    """Half of its steps or half as many more, rounded up, within what sampler and model take."""
+    model = replace(MODEL, steps=usual)
+
+    assert resolve(Wish(prompt="a fox", quality=quality, sampler=sampler), model, seed=5).steps == steps
+
+
+def test_the_standard_quality_leaves_the_steps_alone() -> None:
+    """As if nothing had been said; a sampler that nobody knows is refused as ever."""
+    assert resolve(Wish(prompt="x", quality=Quality.STANDARD, steps=9), MODEL, seed=5).steps == 9
+    with pytest.raises(InvalidRequest, match="no sampler “magic”"):
+        resolve(Wish(prompt="x", quality=Quality.QUICK, sampler="magic"), MODEL, seed=5)
+
+
+@pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"size": "64x64", "aspect": "1:1"}, "either a size or an aspect"),
@@ -116,6 +163,10 @@ def test_an_upscaler_enlarges_as_often_as_it_does() -> None:
         ({"image": Picture(name="x"), "upscale": 2}, "how large this image is"),
         ({"lora": ":"}, "name:weight"),
         ({"size": "huge"}, "huge"),
+        (
+            {"quality": Quality.HIGH, "steps": 9},
+            "“high” chooses the steps itself: leave out either that or the 9 steps",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_a_sentence(options: dict[str, Any], sentence: str) -> None:

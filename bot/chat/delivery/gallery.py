@@ -1,0 +1,148 @@
+"""The one copy of a starred picture in its server's gallery: posted, found again, taken away. Knows no button.
+
+The row is claimed before anything is posted and gets the message's id afterwards. A bot that is killed in between leaves a
+claim without a message: whoever takes it up looks in the channel first, and posts only what is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import discord
+import structlog
+
+from bot.chat.client import EaselClient
+from bot.chat.delivery import uploads
+from bot.chat.delivery.room import Room
+from bot.chat.errors import LOST, is_blocked
+from bot.chat.look.buttons import under_pictures
+from bot.chat.look.keepsake_view import keepsake_view, one_of
+from bot.chat.outages import is_weather, told
+from bot.job import Claim, Job
+from bot.store.favourites import CLAIM_S
+from bot.store.taste import GALLERY, Scope
+from bot.texts import memory
+from bot.texts.language import Language, Say
+
+log = structlog.get_logger(__name__)
+
+POST_WITHIN_S = CLAIM_S / 2
+"""A claim must not look left behind while its copy is still on its way."""
+LOOK_BACK = 500
+CLOCKS_APART = timedelta(minutes=5)
+"""How far Discord's clock may be from ours."""
+
+
+class NotKept(Exception):
+    """Neither the spool nor the job's message has the picture any more."""
+
+
+async def gallery_of(client: EaselClient, guild_id: int) -> int | None:
+    """The channel that admins named."""
+    value = (await client.services.store.taste.of(Scope.SERVER, guild_id)).get(GALLERY)
+    return int(value) if value else None
+
+
+def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
+    """What keeps us from posting there, as far as Discord has told us."""
+    if guild is None or guild.unavailable:  # nothing is known of its channels
+        return memory.copy_not_taken
+    if (channel := guild.get_channel(channel_id)) is None:
+        return memory.gallery_gone
+    allowed = channel.permissions_for(guild.me)
+    missing = [name for name in memory.GALLERY_NEEDS if not getattr(allowed, name)]
+    return memory.gallery_closed(channel_id, missing) if missing else None
+
+
+async def exhibit(
+    client: EaselClient, job: Job, image: int | None, *, user_id: int, to: Language
+) -> Say | None:
+    """Puts a copy into the gallery where there is one and it has none; what keeps it from there, as a sentence."""
+    channel_id = await gallery_of(client, job.guild_id)
+    if channel_id is None or channel_id == job.channel_id:
+        return None
+    if (problem := why_closed(client.get_guild(job.guild_id), channel_id)) is not None:
+        return problem
+    clock, favourites = client.services.clock, client.services.store.favourites
+    claim = await favourites.claim(job.id, image, channel_id=channel_id, user_id=user_id, now=clock.now())
+    if claim is None:
+        return None
+    try:
+        async with asyncio.timeout(POST_WITHIN_S):
+            channel_id, message_id = await _posted(client, job, claim, channel_id, to)
+    except (NotKept, uploads.ImageTooLarge):
+        await favourites.released(claim)
+        return memory.copy_not_kept
+    except discord.HTTPException as error:
+        log.info("copy_refused", job=job.id, error=told(error))
+        if is_weather(error):  # it may have been taken all the same
+            return memory.copy_not_taken
+        await favourites.released(claim)
+        return memory.copy_blocked if is_blocked(error) else memory.copy_not_taken
+    except LOST as error:
+        log.info("copy_lost", job=job.id, error=told(error))
+        return memory.copy_not_taken
+    posted = favourites.posted(claim, channel_id=channel_id, message_id=message_id, now=clock.now())
+    if not await posted:  # its job was deleted in this moment
+        await client.services.dispatcher.endings.clear_copies(job.id)
+    return None
+
+
+async def _posted(
+    client: EaselClient, job: Job, claim: Claim, channel_id: int, to: Language
+) -> tuple[int, int]:
+    """(channel, message) of the copy, which may stand there already."""
+    one = one_of(job, claim.image)
+    stems = {uploads.stem_of(job.id, image.seed) for image in one.shown_images}
+    if claim.tries > 1 and (there := await find(client, claim, stems)) is not None:
+        return claim.channel_id, there
+    room = await Room(client).bytes_in(job.guild_id, wanted=uploads.largest(one.shown_images))
+    files = await pictures(client, one, file_bytes_max=room)
+    channel = client.get_partial_messageable(channel_id, guild_id=job.guild_id)
+    nonce = f"g-{job.id}-{claim.image}"
+    numbers = [number for number, each in enumerate(job.images) if each.path is not None]
+    numbers = numbers if claim.image is None else [claim.image]
+    rows = under_pictures(one, numbers, to, is_copy=True)
+    view = keepsake_view(one, [file.filename for file in files], to, rows=rows)
+    return channel_id, (await channel.send(view=view, files=files, nonce=nonce)).id
+
+
+async def find(client: discord.Client, claim: Claim, stems: Collection[str] = ()) -> int | None:
+    """The id of our message that came of a claim, as far as we may look back; None where there is none.
+
+    `stems`: what its files are called without their endings; where they are not known, any message of the job will do.
+    """
+    channel, me = client.get_partial_messageable(claim.channel_id), client.user
+    since = datetime.fromtimestamp(claim.claimed_at, UTC) - CLOCKS_APART
+    start = uploads.stem_of(claim.job_id, "")
+    async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
+        shown = {Path(attachment.filename).stem for attachment in message.attachments}
+        is_copy = shown == {*stems} if stems else any(stem.startswith(start) for stem in shown)
+        if me is not None and message.author.id == me.id and is_copy:
+            return message.id
+    return None
+
+
+# ------------------------------------------------------------------ pictures that were posted before
+
+
+async def pictures(client: discord.Client, job: Job, *, file_bytes_max: int) -> list[discord.File]:
+    """A delivered job's pictures: from the spool, else from its message. Raises NotKept or ImageTooLarge."""
+    try:
+        return await uploads.files_of(job, job.images, file_bytes_max=file_bytes_max)
+    except OSError:
+        pass
+    stems = tuple(f"{uploads.stem_of(job.id, image.seed)}." for image in job.shown_images)
+    try:
+        channel = client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        message = await channel.fetch_message(job.message_id or 0)
+        found = [each for each in message.attachments if each.filename.startswith(stems)]
+        files = [await each.to_file() for each in found]
+    except (discord.NotFound, discord.Forbidden) as error:
+        raise NotKept from error
+    if not files:
+        raise NotKept
+    return files

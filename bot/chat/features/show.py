@@ -1,0 +1,138 @@
+"""Take out and show: pictures that are there already, posted once more with live buttons; nothing is drawn.
+
+`/show` walks from what it posted to what that was made from, and to what was made of it, in the same message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice, Range
+
+from bot.chat import order
+from bot.chat.client import EaselClient, Interaction
+from bot.chat.delivery import uploads
+from bot.chat.errors import UserError, language_of
+from bot.chat.ids import Verb
+from bot.chat.look import copy_view
+from bot.chat.look.safe import cut
+from bot.chat.pressed import may_see, picture_of, redraw
+from bot.chat.router import Feature, chosen
+from bot.core.asking.derived import of_image
+from bot.core.spool import all_intact
+from bot.job import Asker, Copy, Job, JobState
+from bot.texts import commands, problems
+from bot.texts import request as texts
+
+CHAIN_MAX = 25
+"""What a menu holds."""
+SUGGESTED = 10
+
+
+async def take(interaction: Interaction, job: Job, image: int | None) -> None:
+    """Posts one picture of a set on its own, at once."""
+    number = picture_of(interaction, job, image)
+    order.check_place(interaction)
+    if not await asyncio.to_thread(all_intact, (job.images[number],)):
+        await redraw(interaction, await order.check(interaction), job, number)
+        return
+    await _answer(interaction, job, number, is_new=True)
+
+
+@app_commands.command(description=commands.SHOW)
+@app_commands.describe(**commands.SHOW_OPTIONS)
+@app_commands.guild_only()
+async def show(interaction: discord.Interaction[EaselClient], number: Range[int, 1, 2**53]) -> None:
+    job = await _seen(interaction, number)
+    order.check_place(interaction)
+    await _answer(interaction, job, None, is_new=True)
+
+
+@show.autocomplete("number")
+async def _suggest(interaction: Interaction, current: str) -> list[Choice[int]]:
+    """One's own newest pictures, by number or words."""
+    asker = order.asker_of(interaction)
+    store, wanted = interaction.client.services.store, str(current).casefold()
+    jobs, _ = await store.history.page(
+        guild_id=asker.guild_id, user_id=asker.user_id, offset=0, count=8 * SUGGESTED
+    )
+    told = [(job.id, f"{job.id} – {job.request.prompt}") for job in jobs]
+    fitting = [(number, label) for number, label in told if wanted in label.casefold()]
+    return [Choice(name=cut(label, 100), value=number) for number, label in fitting[:SUGGESTED]]
+
+
+async def parent(interaction: Interaction, job: Job, _image: int | None) -> None:
+    """What a picture was made from, in the place of what is shown."""
+    if job.parent_id is None:
+        raise UserError(problems.no_such_id)
+    await _answer(interaction, await _seen(interaction, job.parent_id), None, is_new=False)
+
+
+async def child(interaction: Interaction, _job: Job, _image: int | None) -> None:
+    """What was made of a picture, in the place of what is shown."""
+    picked = chosen(interaction)
+    if picked is None or not picked.isdigit():
+        raise UserError(problems.no_such_id)
+    await _answer(interaction, await _seen(interaction, int(picked)), None, is_new=False)
+
+
+async def _seen(interaction: Interaction, number: int) -> Job:
+    """The job of that number with something to show; raises UserError where there is none for this person."""
+    job = await interaction.client.services.store.jobs.get(number)
+    if job is None or job.guild_id != interaction.guild_id or job.state is not JobState.DELIVERED:
+        raise UserError(problems.no_such_id)
+    if job.deleted_at is not None:
+        raise UserError(problems.deleted)
+    if not may_see(interaction, job):
+        raise UserError(problems.not_yours_to_see)
+    return job
+
+
+async def _answer(interaction: Interaction, job: Job, image: int | None, *, is_new: bool) -> None:
+    """A new message, or the one whose button was pressed, shows the job, or that one of its images.
+
+    What that message is is noted before anything can be pressed there.
+    """
+    deferred = await interaction.response.defer(thinking=is_new)
+    if deferred is not None and deferred.message_id is not None:
+        await _note(interaction, job, deferred.message_id, order.asker_of(interaction))
+    services, to = interaction.client.services, language_of(interaction)
+    there = [number for number, each in enumerate(job.images) if each.path is not None]
+    shown = there if image is None else [image]
+    if not await asyncio.to_thread(all_intact, tuple(job.images[number] for number in shown)):
+        shown = []
+    told = of_image(job, shown[0]) if image is not None and shown else job
+    files = await uploads.files_of(
+        told, told.images if shown else (), file_bytes_max=interaction.filesize_limit
+    )
+    made = await services.store.jobs.made_from(job.id, count=CHAIN_MAX)
+    view = copy_view.view(
+        told,
+        [file.filename for file in files],
+        shown,
+        to=to,
+        by=interaction.user.id,
+        made=[(each.id, texts.made(each, to)) for each in made if may_see(interaction, each)],
+    )
+    await interaction.edit_original_response(view=view, attachments=files)
+
+
+async def _note(interaction: Interaction, job: Job, message_id: int, asker: Asker) -> None:
+    services = interaction.client.services
+    assert interaction.channel_id is not None
+    copy = Copy(
+        message_id=message_id,
+        channel_id=interaction.channel_id,
+        guild_id=asker.guild_id,
+        job_id=job.id,
+        user_id=asker.user_id,
+    )
+    await services.store.copies.put(copy, now=services.clock.now())
+
+
+FEATURE = Feature(
+    commands=(show,),  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open
+    presses={Verb.TAKE: take, Verb.PARENT: parent, Verb.CHILD: child},
+)

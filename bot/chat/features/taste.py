@@ -1,0 +1,105 @@
+"""/settings and /channel: what is taken where nobody says anything, for a person and, by admins, for a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import discord
+from discord import app_commands
+from discord.app_commands import Range
+
+from bot.chat import order, suggestions
+from bot.chat.client import EaselClient, Interaction
+from bot.chat.errors import UserError, language_of, say_done
+from bot.chat.features.imagine import Aspect
+from bot.chat.look.safe import plain
+from bot.chat.router import Feature
+from bot.job import STYLE_NAME_CHARS_MAX
+from bot.store.taste import OFF, ON, SPOILER, Scope
+from bot.texts import commands, tastes
+from engine.contract import IMAGES_MAX
+
+QualityName = Literal["quick", "standard", "high"]
+
+
+@app_commands.command(description=commands.SETTINGS)
+@app_commands.describe(**commands.SETTINGS_OPTIONS)
+@app_commands.guild_only()
+async def settings(
+    interaction: discord.Interaction[EaselClient],
+    model: Range[str, 1, 100] | None = None,
+    aspect: Aspect | None = None,
+    quality: QualityName | None = None,
+    images: Range[int, 1, IMAGES_MAX] | None = None,
+    style: Range[str, 1, STYLE_NAME_CHARS_MAX] | None = None,
+    reset: bool = False,
+) -> None:
+    given = await _checked(interaction, model, aspect, quality, images, style)
+    await _set(interaction, Scope.PERSON, interaction.user.id, given, reset=reset)
+
+
+@app_commands.command(description=commands.CHANNEL)
+@app_commands.describe(**commands.CHANNEL_OPTIONS)
+@app_commands.default_permissions(manage_guild=True)
+@app_commands.guild_only()
+async def channel(
+    interaction: discord.Interaction[EaselClient],
+    model: Range[str, 1, 100] | None = None,
+    aspect: Aspect | None = None,
+    quality: QualityName | None = None,
+    images: Range[int, 1, IMAGES_MAX] | None = None,
+    style: Range[str, 1, STYLE_NAME_CHARS_MAX] | None = None,
+    spoiler: bool | None = None,
+    reset: bool = False,
+) -> None:
+    order.managed(interaction)
+    given = await _checked(interaction, model, aspect, quality, images, style)
+    if spoiler is not None:
+        given[SPOILER] = ON if spoiler else OFF
+    assert interaction.channel_id is not None
+    await _set(interaction, Scope.CHANNEL, interaction.channel_id, given, reset=reset)
+
+
+async def _checked(
+    interaction: Interaction,
+    model: str | None,
+    aspect: str | None,
+    quality: str | None,
+    images: int | None,
+    style: str | None,
+) -> dict[str, str]:
+    """What was given, by name, as it is stored; raises UserError or Unmet for what there is not."""
+    services, given = interaction.client.services, dict[str, str]()
+    if model is not None:
+        await services.catalogue.described()
+        given["model"] = services.catalogue.model(model).id
+    if style is not None:
+        known = await services.styles(order.asker_of(interaction).guild_id)
+        names = {each.name.casefold(): each.name for each in known}
+        if style.strip().casefold() not in names:
+            raise UserError(lambda to: tastes.no_such_style(style, [*names.values()], to))
+        given["style"] = names[style.strip().casefold()]
+    rest: Mapping[str, Any] = {"aspect": aspect, "quality": quality, "images": images}
+    return given | {name: str(value) for name, value in rest.items() if value is not None}
+
+
+async def _set(
+    interaction: Interaction, scope: Scope, number: int, given: Mapping[str, str], *, reset: bool
+) -> None:
+    taste, to = interaction.client.services.store.taste, language_of(interaction)
+    if reset:
+        await taste.reset(scope, number)
+    if given:
+        await taste.put(scope, number, given)
+    now = {name: plain(value) for name, value in (await taste.of(scope, number)).items()}
+    told = tastes.of_channel(now, to) if scope is Scope.CHANNEL else tastes.of_person(now, to)
+    await say_done(interaction, told)
+
+
+settings.autocomplete("model")(suggestions.models)
+settings.autocomplete("style")(suggestions.styles)
+channel.autocomplete("model")(suggestions.models)
+channel.autocomplete("style")(suggestions.styles)
+
+FEATURE = Feature(commands=(settings, channel))  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves their groups open

@@ -1,0 +1,74 @@
+"""What every verb under a picture asks first: which picture is meant, whether it is kept, whether it may be seen."""
+
+from __future__ import annotations
+
+import secrets
+
+import discord
+
+from bot.chat import order
+from bot.chat.client import Interaction
+from bot.chat.errors import UserError
+from bot.chat.order import Order
+from bot.chat.router import chosen
+from bot.core.asking.derived import redrawn, wish_of
+from bot.job import Action, Asker, Job
+from bot.texts import problems
+from engine.contract import SEEDS, SpooledImage
+
+
+def picture_of(interaction: Interaction, job: Job, image: int | None) -> int:
+    """Which of the job's images is meant, counted from 0: by the id, by what was chosen in a menu, or the only one."""
+    if job.deleted_at is not None:
+        raise UserError(problems.deleted_before)
+    picked = chosen(interaction)
+    if image is None and picked is not None and picked.isdigit():
+        image = int(picked)
+    number = image or 0
+    if number >= len(job.images) or job.images[number].path is None:
+        raise UserError(problems.no_such_picture)
+    return number
+
+
+async def original(interaction: Interaction, image: SpooledImage) -> str | None:
+    """The digest by which a new picture starts from this one; None where it is kept no more."""
+    return await interaction.client.services.intake.keep(image)
+
+
+async def redraw(interaction: Interaction, asker: Asker, job: Job, image: int) -> None:
+    """Draws the picture again from its seed, in place of what can't be done without it."""
+    request = redrawn(job, image)
+    model = interaction.client.services.catalogue.model(request.model)
+    model.check(request)
+    await order.place(
+        interaction,
+        asker,
+        Order(
+            request=request,
+            model=model,
+            wish=wish_of(job),
+            action=Action.REDRAW,
+            parent_id=job.id,
+            parent_image=image,
+        ),
+    )
+
+
+def new_seed() -> int:
+    return secrets.randbelow(SEEDS)
+
+
+def may_see(interaction: Interaction, job: Job) -> bool:
+    """Whether who asks could read the job's message: its own person always, others as Discord lets them look there."""
+    guild, member = interaction.guild, interaction.user
+    if member.id == job.user_id:
+        return True
+    if guild is None or not isinstance(member, discord.Member):
+        return False
+    place = guild.get_channel_or_thread(job.channel_id)
+    if place is None:
+        return False
+    allowed = place.permissions_for(member)
+    if isinstance(place, discord.Thread) and place.is_private():
+        return allowed.manage_threads
+    return allowed.view_channel

@@ -1,0 +1,50 @@
+"""A wish as one text that a person could have typed: its prompt, and flags for the rest. Pure.
+
+So a form needs no memory for what it has no field for: it stands in the text, is seen, and may be changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from bot.core.asking import asked
+from bot.core.asking.wish import Wish
+
+
+def typed(wish: Wish, *, beside: Collection[str] = ()) -> str:
+    """What `asked.parse` makes this wish of, by one request; the options that stand `beside` it are left out.
+
+    Its prompt is one that was drawn: nothing in it is an alternative or a wildcard. Pictures are never part of it.
+    """
+    flags = (flag for option, flag in _flags(wish) if option not in beside)
+    return " ".join(part for part in (asked.literal(wish.prompt), *flags) if part)
+
+
+def _flags(wish: Wish) -> Iterator[tuple[str, str]]:
+    """(option, flag); what the rest keeps out of the picture comes last, since it goes on to the end."""
+    if wish.aspect:
+        yield "aspect", f"--ar {wish.aspect}"
+    if wish.size:
+        yield "size", f"--size {wish.size}"
+    if wish.seed is not None:
+        yield "seed", f"--seed {wish.seed}"
+    if wish.steps is not None:
+        yield "steps", f"--steps {wish.steps}"
+    if wish.guidance is not None:
+        yield "guidance", f"--cfg {round(wish.guidance, 9):.9f}".rstrip("0").rstrip(".")
+    if wish.images is not None:
+        yield "images", f"--images {wish.images}"
+    if wish.quality is not None:
+        yield "quality", f"--quality {wish.quality}"
+    if wish.tile:
+        yield "tile", "--tile"
+    for option, name in (
+        ("sampler", wish.sampler),
+        ("lora", wish.lora),
+        ("style", wish.style),
+        ("model", wish.model),
+    ):
+        if name:
+            yield option, f'--{option} "{name}"'
+    if wish.negative_prompt:
+        yield "negative_prompt", f"--no {asked.literal(wish.negative_prompt)}"

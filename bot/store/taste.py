@@ -1,0 +1,76 @@
+"""What people, channels and servers prefer: defaults by name, and styles. Knows no default and no style by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from bot.job import Style
+from bot.store.db import Database
+
+SPOILER, ON, OFF = "spoiler", "on", "off"
+"""Whether pictures are covered until somebody looks; a channel's alone."""
+GALLERY, SHARING = "gallery", "sharing"
+"""A server's: the channel for starred pictures, and whether people may look through everybody's."""
+
+
+class Scope(StrEnum):
+    PERSON = "person"
+    CHANNEL = "channel"
+    SERVER = "server"
+
+
+class Taste:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    # -------------------------------------------------------------- defaults
+
+    async def of(self, scope: Scope, number: int) -> Mapping[str, str]:
+        """By name; what is not set is not there."""
+        sql = "SELECT name, value FROM preference WHERE scope = :scope AND scope_id = :id"
+        return {row["name"]: row["value"] for row in await self._db.read(sql, {"scope": scope, "id": number})}
+
+    async def put(self, scope: Scope, number: int, values: Mapping[str, str]) -> None:
+        """Sets these, all or none, and leaves the others."""
+        sql = """INSERT INTO preference VALUES (:scope, :id, :name, :value)
+                 ON CONFLICT DO UPDATE SET value = excluded.value"""
+        async with self._db.tx() as connection:
+            for name, value in values.items():
+                params = {"scope": scope, "id": number, "name": name, "value": value}
+                await connection.execute_fetchall(sql, params)
+
+    async def reset(self, scope: Scope, number: int) -> None:
+        sql = "DELETE FROM preference WHERE scope = :scope AND scope_id = :id"
+        await self._db.write(sql, {"scope": scope, "id": number})
+
+    # -------------------------------------------------------------- styles
+
+    async def styles(self, guild_id: int) -> tuple[Style, ...]:
+        """Those of a server, by name."""
+        sql = "SELECT name, prompt, negative_prompt FROM style WHERE guild_id = :guild ORDER BY folded"
+        rows = await self._db.read(sql, {"guild": guild_id})
+        return tuple(Style(**dict(row)) for row in rows)
+
+    async def add_style(self, guild_id: int, style: Style, *, by_user_id: int, now: float, most: int) -> bool:
+        """False, and nothing is done, where there is one of that name, or as many as there may be."""
+        sql = """INSERT INTO style
+                 SELECT :guild, :folded, :name, :prompt, :negative, :by, :now
+                 WHERE (SELECT COUNT(*) FROM style WHERE guild_id = :guild) < :most
+                 ON CONFLICT DO NOTHING RETURNING name"""
+        params = {
+            "guild": guild_id,
+            "folded": style.name.casefold(),
+            "name": style.name,
+            "prompt": style.prompt,
+            "negative": style.negative_prompt,
+            "by": by_user_id,
+            "now": now,
+            "most": most,
+        }
+        return bool(await self._db.write(sql, params))
+
+    async def remove_style(self, guild_id: int, name: str) -> bool:
+        """False where there was none."""
+        sql = "DELETE FROM style WHERE guild_id = :guild AND folded = :folded RETURNING name"
+        return bool(await self._db.write(sql, {"guild": guild_id, "folded": name.casefold()}))
