@@ -69,6 +69,9 @@ class Troubled(World):
 
     # -------------------------------------------------------------- what people do and see
 
+    async def imagine(self, who: Person | None = None, **options: Any) -> Any:
+        return await super().imagine(who, **options)
+
     async def asks(self, who: Person | None = None, **options: Any) -> Any:
         """Asks without waiting for an answer, which may never come."""
         options.setdefault("prompt", "a red circle")
@@ -108,7 +111,8 @@ async def trouble(folder: Path, *, toml: str = "", **fake: Any) -> AsyncGenerato
 
     Leaving it fails if the bot ever created a webhook's follow-up: these have no nonce, so they could come twice.
     """
-    settings = FakeSettings(**{"step_s": 0.01} | fake)
+    fake.setdefault("step_s", 0.01)
+    settings = FakeSettings(**fake)
     world = await Troubled.start(folder, fake=settings, **tomllib.loads(toml))
     assert isinstance(world, Troubled)
     logs.configure(stream=world.out, one_line=is_weather)

@@ -54,7 +54,8 @@ async def test_a_picture_from_a_picture(tmp_path: Path) -> None:
         cat, mask = (hashlib.sha256(data).hexdigest() for data in (CAT, MASK))
         assert world.rows(sql) == [(cat, None, 0.75, 160, 104), (cat, mask, 0.5, 160, 104)]
         assert inputs(world) == {cat, mask}
-        for chosen in ({"size": "64x128"}, {"aspect": "1:1"}):  # beats the image's own shape
+        shapes: tuple[dict[str, Any], ...] = ({"size": "64x128"}, {"aspect": "1:1"})
+        for chosen in shapes:  # beats the image's own shape
             await world.finished(await world.imagine(image=upload(), **chosen))
         assert [row[3:] for row in world.rows(sql)[2:]] == [(64, 128), (128, 128)]
         assert (world.settings.inputs / cat).read_bytes() == CAT
