@@ -243,7 +243,7 @@ async def test_remixed_after_a_restart(start_world: StartWorld) -> None:
         "prompt": "a blue circle --cfg 5 --images 2",
         "size": "96x64",
         "model": ["second"],
-        "seed": ["keep"],
+        "seed": ["keep quick"],
     }
     await world.alice.submit(form, **filled)
     remixed = await world.reaches(2, JobState.DELIVERED)

@@ -65,7 +65,7 @@ def started(*_: object) -> Any:
         (["--seed", "4294967296"], "--seed", "0 to 4294967295"),
         (["--size", "63x64"], "--size", "64 to 2048"),
         (["--size", "huge"], "--size", ""),
-        (["--aspect", "7:5"], "--aspect", ""),
+        (["--aspect", "9:1"], "--aspect", ""),
         (["--sampler", "Magic"], "--sampler", "Magic"),
         (["--images", "11"], "--images", "1 to 10"),
         (["--lora", "a:9"], "--lora", "-2 to 2"),
