@@ -7,7 +7,7 @@
 #   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
 #   make venv                 only set up .venv
 #   make lint / make format / make clean
-#   make catalogues           translations are brought up to date with the sentences in the code
+#   make catalogues           translations are brought up to date with the sentences in the code, and what they lack is listed
 #
 #   PYTHON=python3.12         which Python makes .venv
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -70,10 +70,11 @@ format: $(STAMP)
 	@$(BIN)/ruff format --quiet bot engine workshop tests
 
 catalogues: $(STAMP)
-	@$(BIN)/pybabel --quiet extract
+	@$(BIN)/pybabel --quiet extract 2>$(VENV)/catalogues.log || { cat $(VENV)/catalogues.log >&2; exit 1; }
 	@set -e; for catalogue in bot/texts/locales/*/LC_MESSAGES/easel.po; do \
 	    if [ -e "$$catalogue" ]; then $(BIN)/pybabel --quiet update; break; fi; \
 	done
+	@$(BIN)/python -m pytest -q --no-header --tb=line tests/bot/texts/test_catalogues.py
 
 venv: $(STAMP)
 	@echo "Easel is set up in $(VENV): try $(BIN)/easel --help, or make demo."

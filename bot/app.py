@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from bot.chat.client import EaselClient, Services
+from bot.chat.delivery.mail import MailToo
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.writer import DiscordDelivery
 from bot.chat.sources import Fetch, Intake, from_discord
@@ -34,6 +35,7 @@ from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Clock
 from bot.core.spool import Spool
+from bot.job import Job
 from bot.store import Store
 from bot.vitals import journal
 from bot.vitals.health import Health, Signs, Vigilance, notify
@@ -93,6 +95,7 @@ class App:
         self._store: Store | None = None
         self._dispatcher: Dispatcher | None = None
         self._delivery: DiscordDelivery | None = None
+        self._mail: MailToo | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._tell_operator: Tell | None = None
 
@@ -116,9 +119,12 @@ class App:
             on_token_refused=client.end_for_its_token,
             rival=client.rival,
             pauses=self._timings.pauses,
+            parts_of=partial(_parts_of, store, self._timings.retries),
         )
         self._tell_operator = delivery.tell_operator
         self._happenings.listen(partial(_end_with_damage, client))
+        self._mail = MailToo(client)
+        self._happenings.listen(self._mail.hear)
         doors, catalogue = Doors(), Catalogue(self._fleet)
         admission = Admission(
             store=store,
@@ -208,9 +214,20 @@ class App:
             await self._dispatcher.stop()
         if self._delivery is not None:
             await self._delivery.close()
+        if self._mail is not None:
+            await self._mail.close()
         if self._store is not None:
             await self._store.close()
             self._store = None
+
+
+async def _parts_of(store: Store, retries: Retries, job: Job) -> Sequence[Job]:
+    """What a message is to show: a busy store is waited for."""
+    found: list[Job] = []
+    async for attempt in retries.persistent():
+        with attempt:
+            found = await store.jobs.gathered(job)
+    return found
 
 
 def _end_with_damage(client: EaselClient, happening: Happening) -> None:

@@ -80,6 +80,7 @@ class ReasonCode(StrEnum):
     BLOCKED = "blocked"
     CHANNEL_GONE = "channel_gone"
     THREAD_ARCHIVED = "thread_archived"
+    THREAD_LOCKED = "thread_locked"
     SHUT_OUT = "shut_out"
     MESSAGE_GONE = "message_gone"
     UNREACHABLE = "unreachable"
@@ -131,6 +132,8 @@ class Origin:
     channel_id: int
     part: int = 0
     """Which of the jobs that the interaction asks for."""
+    parts: int = 1
+    """How many those are."""
     locale: str | None = None
     """The language in which the person has their Discord, such as "en-GB"."""
     spoiler: bool = False
@@ -163,6 +166,8 @@ class Job:
     interaction_id: int
     part: int = 0
     """Which of the jobs that the interaction asked for."""
+    parts: int = 1
+    """How many those are: with several, one message gathers them."""
     application_id: int
     token: str | None
     """The interaction's token; purged when it has expired."""
@@ -197,6 +202,11 @@ class Job:
         return tuple(image for image in self.images if image.path is not None)
 
     @property
+    def is_gathered(self) -> bool:
+        """Whether its message is also that of others."""
+        return self.parts > 1
+
+    @property
     def is_unpaid(self) -> bool:
         """Drawn, but refunded since nobody would take it: its person may still have it, for what it costs."""
         return self.state is JobState.FAILED and bool(self.shown_images)
@@ -212,6 +222,28 @@ class Copy:
     job_id: int
     user_id: int
     """Who had it posted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A request that waits for its person's word."""
+
+    wish: Options
+    """As typed."""
+    request: GenerationRequest
+    """What it was resolved to: what was shown is what is drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Several requests at once, of which nothing is drawn before their person says so."""
+
+    guild_id: int
+    user_id: int
+    channel_id: int
+    token: str
+    """Of the interaction that asked for them: takes the question away."""
+    requests: tuple[Planned, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,3 +321,5 @@ class Refusal(StrEnum):
     PENDING = "pending"
     CREDITS = "credits"
     QUEUE = "queue"
+    PLAN = "plan"
+    """It was drawn or dropped before, or too long ago."""

@@ -44,7 +44,15 @@ class Unreachable(BrokenModel):
 
 
 class InvalidRequest(ValueError):
-    """A request that cannot be drawn; its text is one sentence for the person who asked."""
+    """A request that cannot be drawn; its text is one sentence for the person who asked.
+
+    With values it is one with their `{names}` in it, so that other languages can say it too.
+    """
+
+    def __init__(self, text: str, **values: object) -> None:
+        super().__init__(text.format(**values) if values else text)
+        self.text = text
+        self.values = values
 
 
 class NotFinite(Exception):

@@ -14,6 +14,7 @@ import discord
 import structlog
 
 from bot.chat.gateway import GatewayPace
+from bot.chat.greeting import greet
 from bot.chat.outages import NotDiscord, pauses, told
 from bot.chat.rival import Rival
 from bot.chat.sources import Intake
@@ -27,6 +28,7 @@ from bot.core.ports import Clock
 from bot.job import Style
 from bot.store import Store
 from bot.texts import for_operator
+from bot.texts.examples import drawing
 from bot.texts.language import ENGLISH
 
 log = structlog.get_logger(__name__)
@@ -230,7 +232,13 @@ class EaselClient(discord.Client):
             await self.services.dispatcher.guild_left(guild_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        self.services.dispatcher.endings.guild_joined(guild.id)
+        """We were let in just now: of a start, or of the end of a server's outage, Discord's library tells otherwise."""
+        services = self.services
+        services.dispatcher.endings.guild_joined(guild.id)
+        await services.catalogue.described()
+        draws = [model.id for model in drawing(services.catalogue.models)]
+        model_id = draws[0] if draws else services.settings.engine.model
+        await greet(guild, model_id, store=services.store, clock=services.clock)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """We were removed; for a mere outage of the server Discord's library has another event."""

@@ -9,12 +9,14 @@ import discord
 import structlog
 from discord import app_commands
 
+from bot.chat.delivery.uploads import ImageTooLarge
 from bot.chat.outages import is_weather, told
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.core.asking.refused import Refused, Unmet
 from bot.job import Reason, ReasonCode
 from bot.store.db import DatabaseError, Unusable
 from bot.texts import problems
+from bot.texts.contract import invalid
 from bot.texts.language import ENGLISH, Language, Say, language
 from bot.texts.refusals import refusal
 from engine.contract import InvalidRequest
@@ -57,12 +59,14 @@ def sentence_for(error: BaseException, to: Language) -> str | None:
     match error:
         case app_commands.CommandInvokeError():
             return sentence_for(error.original, to)
-        case InvalidRequest():  # the engine's own words
-            return str(error)
+        case InvalidRequest():
+            return invalid(error, to)
         case Unmet():
             return refusal(error.refused, to)
         case UserError():
             return error.say(to)
+        case ImageTooLarge():
+            return problems.fits_nowhere(to)
         case _:
             say = _say_for(error)
             return None if say is None else say(to)
@@ -113,10 +117,20 @@ def _cause(error: BaseException) -> BaseException:
     return error.original if isinstance(error, app_commands.CommandInvokeError) else error
 
 
-async def say_done(interaction: discord.Interaction[Any], text: str | None = None) -> None:
-    """Answers for something that is done, without a text as a mere press: that the answer got lost undoes nothing."""
+async def say_done(
+    interaction: discord.Interaction[Any],
+    text: str | None = None,
+    *,
+    view: discord.ui.LayoutView | None = None,
+) -> None:
+    """Answers for something that is done, without a text as a mere press: that the answer got lost undoes nothing.
+
+    `view`: what the message shows from now on in which it was pressed.
+    """
     try:
-        if text is None:
+        if view is not None:
+            await interaction.response.edit_message(view=view)
+        elif text is None:
             await interaction.response.defer()
         else:
             await interaction.response.send_message(text, ephemeral=True)

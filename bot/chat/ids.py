@@ -109,6 +109,17 @@ class Verb(StrEnum):
     EDIT_POSTED = "edit_posted"
     """A form about the picture in a message of that number."""
     CANCEL = "cancel"
+    CANCEL_ALL = "cancel_all"
+    """Of all jobs that one message gathers, like the next two: each asked of any one of them."""
+    INFO_ALL = "info_all"
+    DELETE_ALL = "delete_all"
+    DRAW_PLAN = "draw_plan"
+    """About the number of a plan, like the next."""
+    DROP_PLAN = "drop_plan"
+    CANCEL_ONE = "cancel_one"
+    """A menu of jobs, those that it cancels; it is about no one of them."""
+    EXAMPLE = "example"
+    """Draws an example of that number."""
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
 
@@ -129,6 +140,12 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.PARENT: (labels.parent, "🔗", _GRAY),
     Verb.DELETE: (labels.delete, "🗑️", _GRAY),
     Verb.CANCEL: (labels.cancel, "✖️", discord.ButtonStyle.danger),
+    Verb.CANCEL_ALL: (labels.cancel_all, "✖️", discord.ButtonStyle.danger),
+    Verb.INFO_ALL: (labels.info, "📋", _GRAY),
+    Verb.DELETE_ALL: (labels.delete, "🗑️", _GRAY),
+    Verb.DRAW_PLAN: (labels.draw_plan, "✅", discord.ButtonStyle.success),
+    Verb.DROP_PLAN: (labels.drop_plan, "✖️", _GRAY),
+    Verb.EXAMPLE: (labels.draw, "🎨", discord.ButtonStyle.primary),
     Verb.FETCH: (labels.show, "📥", _GRAY),
 }
 """One family of emoji, none of them in the blue or grey of a button."""

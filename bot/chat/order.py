@@ -13,20 +13,23 @@ answer, since a second message could come twice.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
 import discord
 import structlog
 
+from bot.chat import where
 from bot.chat.client import Interaction
-from bot.chat.errors import BLOCKED_BY_AUTOMOD, UserError, is_blocked
+from bot.chat.errors import BLOCKED_BY_AUTOMOD, LOST, UserError, is_blocked
 from bot.chat.look.job_view import live_view
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
 from bot.core.asking import styles
 from bot.core.asking.refused import Blocked, Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
+from bot.core.line.dispatcher import Dispatcher
 from bot.job import Action, Asker, Job, Origin
 from bot.store.taste import ON, SPOILER, Scope
 from bot.texts import allowances, problems
@@ -74,40 +77,17 @@ class Order:
 async def check(interaction: Interaction) -> Asker:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
     services, asker = interaction.client.services, asker_of(interaction)
-    check_place(interaction)
+    where.check_place(interaction)
     if await services.admission.is_blocked(asker):
         raise UserError.of(Blocked())
     await services.catalogue.described()
     return asker
 
 
-def check_place(interaction: Interaction) -> None:
-    """Raises UserError where the finished images could not be posted."""
-    allowed = interaction.app_permissions
-    missing = [
-        name
-        for name, granted in (("view_channel", allowed.view_channel), ("attach_files", allowed.attach_files))
-        if not granted
-    ]
-    if missing:
-        raise UserError(problems.may_not_post(missing))
-    if _is_shut_out(interaction):
-        raise UserError(problems.not_in_thread)
-
-
-def _is_shut_out(interaction: Interaction) -> bool:
-    """A private thread takes commands for bots that are not in it, but not their own edits; of ours Discord tells us."""
-    place, guild = interaction.channel, interaction.client.get_guild(interaction.guild_id or 0)
-    if not isinstance(place, discord.Thread) or not place.is_private() or guild is None or guild.unavailable:
-        return False
-    is_in = place.me is not None or guild.get_thread(place.id) is not None
-    return not is_in and not interaction.app_permissions.manage_threads
-
-
 async def preferred(interaction: Interaction, wish: Wish) -> Wish:
     """What was left out as the channel, else its person, has it."""
     services, taste = interaction.client.services, interaction.client.services.store.taste
-    places = [(Scope.CHANNEL, place) for place in _places(interaction)]
+    places = [(Scope.CHANNEL, place) for place in where.channels(interaction)]
     chosen = [
         await taste.of(scope, number) for scope, number in (*places, (Scope.PERSON, interaction.user.id))
     ]
@@ -117,15 +97,8 @@ async def preferred(interaction: Interaction, wish: Wish) -> Wish:
 async def wants_spoilers(interaction: Interaction) -> bool:
     """Whether pictures are covered where this was asked for, until somebody looks."""
     taste = interaction.client.services.store.taste
-    set_here = [(await taste.of(Scope.CHANNEL, place)).get(SPOILER) for place in _places(interaction)]
+    set_here = [(await taste.of(Scope.CHANNEL, place)).get(SPOILER) for place in where.channels(interaction)]
     return next((value == ON for value in set_here if value is not None), False)
-
-
-def _places(interaction: Interaction) -> list[int]:
-    """The channel, and where it is a thread, what that belongs to."""
-    here = interaction.channel
-    around = here.parent_id if isinstance(here, discord.Thread) else None
-    return [place for place in (interaction.channel_id, around) if place is not None]
 
 
 async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> GenerationRequest:
@@ -154,7 +127,7 @@ async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
     job = await services.admission.admit(
         request,
         asker=asker,
-        origin=_origin(interaction, spoiler=await wants_spoilers(interaction)),
+        origin=origin_of(interaction, spoiler=await wants_spoilers(interaction)),
         model=order.model,
         action=order.action,
         parent_id=order.parent_id,
@@ -166,36 +139,53 @@ async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
             log.info("interaction_repeated", interaction=interaction.id)
             return
         raise UserError.of(job)
-    await _hand_over(interaction, job, is_deferred=order.files is not None)
+    view = live_view(job, services.dispatcher.progress_of(job))
+    await hand_over(interaction, (job,), view, is_deferred=order.files is not None)
 
 
-async def _hand_over(interaction: Interaction, job: Job, *, is_deferred: bool) -> None:
-    """Answers with the job's message; then it waits in line, or is taken back where nobody can have seen one."""
+async def hand_over(
+    interaction: Interaction, jobs: Sequence[Job], view: discord.ui.LayoutView, *, is_deferred: bool = False
+) -> None:
+    """Answers with the message of these jobs; then they wait in line, or are taken back where nobody can have seen one."""
     dispatcher = interaction.client.services.dispatcher
     try:
-        view = live_view(job, dispatcher.progress_of(job))
         message_id = await _answer(interaction, view, is_deferred=is_deferred)
-    except discord.HTTPException as error:
-        log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
-        if is_blocked(error):
-            await dispatcher.unanswered(job, reason=BLOCKED_BY_AUTOMOD)
-            raise UserError(problems.blocked_order) from error
-        if error.code == ALREADY_ACKNOWLEDGED:
+    except Exception as error:
+        _log_lost(jobs[0], error)
+        if getattr(error, "code", 0) == ALREADY_ACKNOWLEDGED:
             interaction.client.rival.was_faster(interaction.id)
-            dispatcher.answer_unknown(job)  # or it was us, and the reply was lost: the message there tells
-        elif error.status < 500:
-            await dispatcher.unanswered(job)
-        else:
-            dispatcher.answer_unknown(job)
-    except (aiohttp.ClientError, OSError) as error:
-        log.warning("answer_lost", job=job.id, error=repr(error))
-        dispatcher.answer_unknown(job)
-    except Exception:  # a bug of ours: the job must not stay behind unseen and charged
-        await dispatcher.unanswered(job)
-        raise
+        for job in jobs:
+            await _give_up(dispatcher, job, error)
+        if isinstance(error, discord.HTTPException) and is_blocked(error):
+            raise UserError(problems.blocked_order) from error
+        if not isinstance(error, LOST):
+            raise
     else:
         reach(Failpoint.ANSWERED)
-        await dispatcher.answered(job, message_id)
+        for job in jobs:
+            await dispatcher.answered(job, message_id)
+
+
+def _log_lost(job: Job, error: Exception) -> None:
+    if isinstance(error, discord.HTTPException):
+        log.warning("answer_failed", job=job.id, status=error.status, code=error.code)
+    else:
+        log.warning("answer_lost", job=job.id, error=repr(error))
+
+
+async def _give_up(dispatcher: Dispatcher, job: Job, error: Exception) -> None:
+    """It is taken back, or its answer looked for where somebody may have seen it after all."""
+    match error:
+        case discord.HTTPException() if is_blocked(error):
+            await dispatcher.unanswered(job, reason=BLOCKED_BY_AUTOMOD)
+        case discord.HTTPException(code=code) if code == ALREADY_ACKNOWLEDGED:
+            dispatcher.answer_unknown(job)  # or it was us, and the reply was lost: the message there tells
+        case discord.HTTPException(status=status) if status < 500:
+            await dispatcher.unanswered(job)
+        case _ if isinstance(error, LOST):
+            dispatcher.answer_unknown(job)
+        case _:  # a bug of ours: the job must not stay behind unseen and charged
+            await dispatcher.unanswered(job)
 
 
 async def _answer(interaction: Interaction, view: discord.ui.LayoutView, *, is_deferred: bool) -> int:
@@ -225,7 +215,7 @@ async def _defer(interaction: Interaction) -> bool:
     return True
 
 
-def _origin(interaction: Interaction, *, spoiler: bool) -> Origin:
+def origin_of(interaction: Interaction, *, spoiler: bool) -> Origin:
     assert interaction.channel_id is not None
     return Origin(
         interaction_id=interaction.id,

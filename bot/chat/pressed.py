@@ -12,6 +12,7 @@ from bot.chat.errors import UserError
 from bot.chat.order import Order
 from bot.chat.router import chosen
 from bot.core.asking.derived import redrawn, wish_of
+from bot.core.happenings import Actor
 from bot.job import Action, Asker, Job
 from bot.texts import problems
 from engine.contract import SEEDS, SpooledImage
@@ -58,10 +59,22 @@ def new_seed() -> int:
     return secrets.randbelow(SEEDS)
 
 
+def may_moderate(interaction: Interaction, job: Job) -> bool:
+    """Whether who presses may end the job or take it away."""
+    return interaction.user.id == job.user_id or interaction.permissions.manage_messages
+
+
+def actor_of(interaction: Interaction) -> Actor:
+    return Actor(user_id=interaction.user.id, name=f"<@{interaction.user.id}>")
+
+
 def may_see(interaction: Interaction, job: Job) -> bool:
-    """Whether who asks could read the job's message: its own person always, others as Discord lets them look there."""
+    """Whether who asks could read the job's message: its own person always, others as Discord lets them look there.
+
+    Of an archived thread Discord tells us nothing: its pictures are shown again by their person, or there.
+    """
     guild, member = interaction.guild, interaction.user
-    if member.id == job.user_id:
+    if member.id == job.user_id or interaction.channel_id == job.channel_id:
         return True
     if guild is None or not isinstance(member, discord.Member):
         return False

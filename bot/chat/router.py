@@ -25,6 +25,8 @@ OnJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
 """(interaction, job of this server, which of its images or None for all of it)."""
 OnForm = Callable[[Interaction, Job, int | None, Mapping[str, Any]], Awaitable[None]]
 """The same, and what was filled in: a text, or the chosen values, by the ids of the fields."""
+OnNumber = Callable[[Interaction, int], Awaitable[None]]
+"""(interaction, the number in its id, which is no job's)."""
 OnNumberForm = Callable[[Interaction, int, Mapping[str, Any]], Awaitable[None]]
 """(interaction, the number in its id, what was filled in)."""
 OnPage = Callable[[Interaction, OfPage], Awaitable[None]]
@@ -42,6 +44,8 @@ class Feature:
     """What buttons and selects about a job do, by the verbs of their ids."""
     forms: Mapping[str, OnForm] = field(default_factory=dict[str, OnForm])
     """What filled-in forms about a job do, by the verbs of theirs."""
+    numbers: Mapping[str, OnNumber] = field(default_factory=dict[str, OnNumber])
+    """What buttons do about something else than a job."""
     forms_of_number: Mapping[str, OnNumberForm] = field(default_factory=dict[str, OnNumberForm])
     """Forms about something else than a job."""
     pages: Mapping[str, OnPage] = field(default_factory=dict[str, OnPage])
@@ -61,6 +65,7 @@ class Router(app_commands.CommandTree[EaselClient]):
         )
         self._presses: dict[str, OnJob] = {}
         self._forms: dict[str, OnForm] = {}
+        self._numbers: dict[str, OnNumber] = {}
         self._number_forms: dict[str, OnNumberForm] = {}
         self._pages: dict[str, OnPage] = {}
         for feature in features:
@@ -68,6 +73,7 @@ class Router(app_commands.CommandTree[EaselClient]):
                 self.add_command(command)
             self._presses |= feature.presses
             self._forms |= feature.forms
+            self._numbers |= feature.numbers
             self._number_forms |= feature.forms_of_number
             self._pages |= feature.pages
         client.event(self.on_interaction)
@@ -99,6 +105,8 @@ class Router(app_commands.CommandTree[EaselClient]):
                 await self._forms[verb](interaction, job, image, _filled_in(interaction))
             case OfJob(verb=verb, job=number, image=image) if not is_form and verb in self._presses:
                 await self._presses[verb](interaction, await _job_here(interaction, number), image)
+            case OfJob(verb=verb, job=number) if not is_form and verb in self._numbers:
+                await self._numbers[verb](interaction, number)
             case OfPage(pages=pages) as place if not is_form and pages in self._pages:
                 await self._pages[pages](interaction, place)
             case _:
@@ -123,6 +131,8 @@ def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
 
 
 async def _job_here(interaction: Interaction, job_id: int) -> Job:
+    if interaction.guild_id is None:
+        raise UserError(problems.only_in_servers)
     job = await interaction.client.services.store.jobs.get(job_id)
     if job is None or job.guild_id != interaction.guild_id:
         raise UserError(problems.unknown_image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -133,6 +133,13 @@ class Intake:
 
     async def complete(self, request: GenerationRequest, files: Attached) -> GenerationRequest:
         """The request with the digests of its files, which are durably kept; raises UserError, and then keeps none."""
+        (completed,) = await self.complete_all([request], files)
+        return completed
+
+    async def complete_all(
+        self, requests: Sequence[GenerationRequest], files: Attached
+    ) -> list[GenerationRequest]:
+        """The same for several that start from the same files, fetched once."""
         wanted = [*filter(None, (files.image, files.mask)), *files.references]
         async with self._turns:
             fetched = [await self._fetch(file.url, self._bytes_max) for file in wanted]
@@ -143,12 +150,10 @@ class Intake:
                 raise UserError(problems.not_kept) from error
         reach(Failpoint.KEPT)
         given = iter(digests)
-        return replace(
-            request,
-            image=None if files.image is None else next(given),
-            mask=None if files.mask is None else next(given),
-            references=tuple(given),
-        )
+        image = None if files.image is None else next(given)
+        mask = None if files.mask is None else next(given)
+        references = tuple(given)
+        return [replace(request, image=image, mask=mask, references=references) for request in requests]
 
 
 def from_discord(client: discord.Client) -> Fetch:

@@ -14,11 +14,13 @@ from bot.chat.features import (
     ending,
     favourites,
     from_message,
+    help,  # noqa: A004 - called like its command
     history,
     imagine,
     info,
     limits,
     menus,
+    permute,
     queue,
     quota,
     remix,
@@ -31,6 +33,7 @@ from bot.chat.features import (
 )
 from bot.chat.outages import NOT_LET_IN, TROUBLES, outage_of, pauses
 from bot.chat.router import Router
+from bot.chat.translator import CommandTranslator
 from bot.core.housekeeping import Tell
 from bot.core.news import CommandsNotPushed
 from bot.store import Store
@@ -38,7 +41,9 @@ from bot.store import Store
 log = structlog.get_logger(__name__)
 
 FEATURES = (
+    help,
     imagine,
+    permute,
     reroll,
     vary,
     upscale,
@@ -65,8 +70,10 @@ def make_tree(client: EaselClient) -> Router:
 
 
 async def sync_commands(client: EaselClient, router: Router, store: Store, *, force: bool = False) -> bool:
-    """Pushes the commands when they changed since the last time (Discord allows 200 creates a day)."""
-    payload = [command.to_dict(router) for command in router.get_commands()]
+    """Pushes the commands when they or a translation changed since the last time (Discord allows 200 creates a day)."""
+    translator = CommandTranslator()
+    await router.set_translator(translator)
+    payload = [await each.get_translated_payload(router, translator) for each in router.get_commands()]
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True, default=str).encode()).hexdigest()
     key = f"commands of {client.application_id}"
     if not force and await store.settings.note(key) == digest:

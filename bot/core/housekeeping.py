@@ -64,6 +64,11 @@ async def keep_house(
             failure="tokens_not_forgotten",
         ),
         Chore(
+            every=1,
+            do=lambda: store.plans.forget(now=clock.now()),
+            failure="plans_not_forgotten",
+        ),
+        Chore(
             every=rounds.backup_looks,
             do=lambda: back_up_when_due(store, settings, clock.now()),
             failure="backup_failed",

@@ -12,6 +12,7 @@ from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
+from bot.store.plans import Plans
 from bot.store.settings import Settings
 from bot.store.taste import Taste
 from bot.store.threads import unawaited
@@ -25,6 +26,7 @@ class Store:
     history: History
     copies: Copies
     taste: Taste
+    plans: Plans
     favourites: Favourites
 
     @classmethod
@@ -43,6 +45,7 @@ class Store:
             history=History(database),
             copies=Copies(database),
             taste=Taste(database),
+            plans=Plans(database),
             favourites=Favourites(database),
         )
 

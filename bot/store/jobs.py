@@ -21,23 +21,31 @@ def _in(states: Sequence[JobState]) -> str:
 
 _USED = """(SELECT COALESCE(SUM(charged), 0) FROM job
             WHERE guild_id = :guild_id AND user_id = :user_id AND created_at >= :window_start)"""
-_PENDING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
+_PENDING = f"""(SELECT COUNT(DISTINCT interaction_id) FROM job INDEXED BY job_live
                WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)}
-                 AND guild_id = :guild_id AND user_id = :user_id)"""
+                 AND guild_id = :guild_id AND user_id = :user_id AND interaction_id IS NOT :interaction_id)"""
+"""Requests, however many jobs one of them is, besides the one that is being asked for."""
 _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
                WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)})"""
 
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
-                 part, application_id, token, locale, spoiler, cost, charged, created_at)
+                 part, parts, application_id, token, locale, spoiler, cost, charged, created_at)
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
-       :part, :application_id, :token, :locale, :spoiler, :cost, :cost, :now
+       :part, :parts, :application_id, :token, :locale, :spoiler, :cost, :cost, :now
 WHERE {_USED} + :cost <= :credits_per_day
   AND {_PENDING} < :pending
   AND {_WAITING} < :queue_max
 ON CONFLICT DO NOTHING
 RETURNING *
 """
+
+
+_THESE = "id IN (SELECT value FROM json_each(:ids))"
+
+
+class _NotAdmitted(Exception):
+    """Something keeps all of it from being stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +71,26 @@ class Jobs:
         rows = await self._db.write(_ADMIT, params)
         return job_of(rows[0]) if rows else await self._why_not(new, params)
 
+    async def admit_all(self, news: Sequence[NewJob], *, plan_id: int, now: float) -> list[Job] | Refusal:
+        """Stores and charges all jobs of a plan, which is gone with that, or changes nothing."""
+        jobs: list[Job] = []
+        try:
+            async with self._db.tx() as connection:
+                claim = "DELETE FROM plan WHERE id = :id AND expires_at > :now RETURNING id"
+                if not [*await connection.execute_fetchall(claim, {"id": plan_id, "now": now})]:
+                    raise _NotAdmitted
+                for new in news:
+                    rows = [*await connection.execute_fetchall(_ADMIT, _params_of(new, now))]
+                    if not rows:
+                        raise _NotAdmitted
+                    jobs.append(job_of(rows[0]))
+        except _NotAdmitted:
+            refusal = await self._why_not(news[0], _params_of(news[0], now))
+            lives = "SELECT 1 FROM plan WHERE id = :id AND expires_at > :now"
+            is_there = await self._db.read(lives, {"id": plan_id, "now": now})
+            return refusal if is_there or refusal is Refusal.DUPLICATE else Refusal.PLAN
+        return jobs
+
     async def _why_not(self, new: NewJob, params: dict[str, Any]) -> Refusal:
         """Which limit refused: read afterwards, so it explains and decides nothing."""
         if await self._db.read(
@@ -77,7 +105,7 @@ class Jobs:
         (row,) = await self._db.read(f"SELECT {_PENDING} AS pending, {_WAITING} AS waiting", params)
         if row["pending"] >= new.limits.pending:
             return Refusal.PENDING
-        if row["waiting"] >= new.queue_max:
+        if row["waiting"] + new.origin.parts > new.queue_max:
             return Refusal.QUEUE
         return Refusal.CREDITS
 
@@ -208,15 +236,15 @@ class Jobs:
         sql = "UPDATE job SET shown_at = :now WHERE id = :id AND finished_at IS NOT NULL AND shown_at IS NULL"
         await self._db.write(sql, {"id": job_id, "now": now})
 
-    async def mark_deleted(self, job_id: int, *, now: float) -> bool:
-        """True for the first call only: nobody is shown the pictures of this job any more."""
-        sql = "UPDATE job SET deleted_at = :now WHERE id = :id AND deleted_at IS NULL RETURNING id"
-        return bool(await self._db.write(sql, {"id": job_id, "now": now}))
+    async def mark_deleted(self, *job_ids: int, now: float) -> bool:
+        """True for the first call only: nobody is shown the pictures of these jobs any more."""
+        sql = f"UPDATE job SET deleted_at = :now WHERE {_THESE} AND deleted_at IS NULL RETURNING id"
+        return bool(await self._db.write(sql, {"ids": json.dumps(job_ids), "now": now}))
 
-    async def unmark_deleted(self, job_id: int) -> None:
-        """Its message can't be taken away: everything stays what it was, unless it is gone by now."""
-        sql = "UPDATE job SET deleted_at = NULL WHERE id = :id AND removed_at IS NULL"
-        await self._db.write(sql, {"id": job_id})
+    async def unmark_deleted(self, *job_ids: int) -> None:
+        """Their message can't be taken away: everything stays what it was, unless it is gone by now."""
+        sql = f"UPDATE job SET deleted_at = NULL WHERE {_THESE} AND removed_at IS NULL"
+        await self._db.write(sql, {"ids": json.dumps(job_ids)})
 
     async def mark_removed(self, job_id: int, *, now: float) -> None:
         """Message and files of a deleted job are gone."""
@@ -233,6 +261,13 @@ class Jobs:
     async def get(self, job_id: int) -> Job | None:
         rows = await self._db.read("SELECT * FROM job WHERE id = :id", {"id": job_id})
         return job_of(rows[0]) if rows and rows[0]["state"] in set(JobState) else None
+
+    async def gathered(self, job: Job) -> list[Job]:
+        """Those of its interaction that stand in the same message, or in none yet; in the order of their parts."""
+        sql = """SELECT * FROM job WHERE interaction_id = :interaction AND (message_id IS NULL OR message_id = :message)
+                 ORDER BY part"""
+        params = {"interaction": job.interaction_id, "message": job.message_id}
+        return [job_of(row) for row in await self._db.read(sql, params)]
 
     async def made_from(self, job_id: int, *, count: int) -> list[Job]:
         """The newest jobs that were asked for under this one's pictures, and have pictures themselves."""
@@ -280,7 +315,12 @@ class Jobs:
 
     async def usage(self, *, guild_id: int, user_id: int, window_start: float) -> Usage:
         sql = f"SELECT {_USED} AS used, {_PENDING} AS pending"
-        params = {"guild_id": guild_id, "user_id": user_id, "window_start": window_start}
+        params = {
+            "guild_id": guild_id,
+            "user_id": user_id,
+            "window_start": window_start,
+            "interaction_id": None,
+        }
         (row,) = await self._db.read(sql, params)
         return Usage(used=row["used"], pending=row["pending"])
 
@@ -305,6 +345,7 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "channel_id": new.origin.channel_id,
         "interaction_id": new.origin.interaction_id,
         "part": new.origin.part,
+        "parts": new.origin.parts,
         "application_id": new.origin.application_id,
         "token": new.origin.token,
         "locale": new.origin.locale,

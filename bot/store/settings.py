@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +126,15 @@ class Settings:
     async def set_note(self, key: str, value: str) -> None:
         sql = "INSERT INTO note VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = excluded.value"
         await self._db.write(sql, {"key": key, "value": value})
+
+    async def first_time(self, key: str, *, now: float, again_after_s: float = math.inf) -> bool:
+        """Notes that something is done now; False where it was done before, and not so long ago. Of two at once one is first."""
+        sql = """INSERT INTO note VALUES (:key, :now)
+                 ON CONFLICT DO UPDATE SET value = excluded.value
+                     WHERE CAST(note.value AS REAL) <= :before
+                 RETURNING key"""
+        params = {"key": key, "now": repr(now), "before": now - again_after_s}
+        return bool(await self._db.write(sql, params))
 
 
 def _subject(word: str) -> Subject | None:

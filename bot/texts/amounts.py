@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from bot.texts.language import Language
+from engine.contract import closest
 
 
 def credit(count: int, to: Language) -> str:
@@ -18,6 +20,13 @@ def area(pixels: int, to: Language) -> str:
         if pixels % height == 0 and (width := pixels // height) % 8 == 0:
             return f"{width}×{height}"
     return to.gettext("{pixels} pixels (about {side}×{side})", pixels=to.number(pixels), side=side)
+
+
+def choice(name: str, offered: Sequence[str], to: Language) -> str:
+    """What a sentence lists of what is offered instead of `name`."""
+    listed, more = closest(name, offered)
+    told = ", ".join(listed)
+    return to.gettext("{listed} and {count} more", listed=told, count=more) if more else told
 
 
 def size(told: str) -> str:
@@ -46,7 +55,7 @@ def ordinal(number: int) -> str:
 
 
 def seconds(value: float, to: Language, *, digits: int = 1) -> str:
-    return to.gettext("{seconds} s", seconds=format(value, f".{digits}f"))
+    return to.gettext("{seconds} s", seconds=to.decimal(value, digits))
 
 
 def mention(user_id: int) -> str:

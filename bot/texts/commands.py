@@ -2,7 +2,59 @@
 
 from __future__ import annotations
 
-from bot.texts.language import noted
+from bot.texts.language import noted, noted_in
+
+OPTION, CHOICE = "option", "choice"
+"""Where names stand. Those of options are one word in lower case, at most 32 characters, and each once in a command."""
+OPTION_NAMES = (
+    noted_in("option", "prompt"),
+    noted_in("option", "negative_prompt"),
+    noted_in("option", "image"),
+    noted_in("option", "image2"),
+    noted_in("option", "image3"),
+    noted_in("option", "mask"),
+    noted_in("option", "strength"),
+    noted_in("option", "upscale"),
+    noted_in("option", "aspect"),
+    noted_in("option", "size"),
+    noted_in("option", "steps"),
+    noted_in("option", "guidance"),
+    noted_in("option", "seed"),
+    noted_in("option", "sampler"),
+    noted_in("option", "images"),
+    noted_in("option", "model"),
+    noted_in("option", "lora"),
+    noted_in("option", "tile"),
+    noted_in("option", "number"),
+    noted_in("option", "words"),
+    noted_in("option", "name"),
+    noted_in("option", "quality"),
+    noted_in("option", "style"),
+    noted_in("option", "reset"),
+    noted_in("option", "spoiler"),
+    noted_in("option", "favourites"),
+    noted_in("option", "server"),
+    noted_in("option", "channel"),
+    noted_in("option", "on"),
+    noted_in("option", "role"),
+    noted_in("option", "member"),
+    noted_in("option", "credits"),
+    noted_in("option", "pending"),
+    noted_in("option", "max_pixels"),
+    noted_in("option", "max_steps"),
+    noted_in("option", "max_images"),
+    noted_in("option", "zone"),
+)
+CHOICE_NAMES = (
+    noted_in("choice", "quick"),
+    noted_in("choice", "standard"),
+    noted_in("choice", "high"),
+    noted_in("choice", "mine"),
+    noted_in("choice", "everybody"),
+    noted_in("choice", "on"),
+    noted_in("choice", "off"),
+)
+"""Other choices, such as 3:2, are the same everywhere."""
 
 IMAGINE = noted("Draw a picture from words")
 IMAGINE_OPTIONS = {
@@ -21,6 +73,9 @@ IMAGINE_OPTIONS = {
     "images": noted("How many pictures; each has the next seed"),
     "model": noted("Which model draws"),
     "lora": noted("LoRA files and their weights, such as detail:0.8, pixel"),
+    "style": noted("A template for prompts, such as those of /style list"),
+    "quality": noted("How much work goes into it, by the model's usual steps"),
+    "tile": noted("Whether its edges meet, so that it can be laid beside itself"),
 }
 
 SHOW = noted("Post an image again, with live buttons")
@@ -53,7 +108,7 @@ STYLE_ADD_OPTIONS = {
 STYLE_REMOVE = noted("Remove a style of this server (admins)")
 STYLE_REMOVE_OPTIONS = {"name": noted("Which style")}
 SETTINGS = noted("How your pictures are made where you say nothing; alone: show it")
-SETTINGS_OPTIONS = {
+_DEFAULTS = {
     "model": noted("Which model draws"),
     "aspect": noted("Shape of the picture"),
     "quality": noted("How much work goes into it"),
@@ -61,8 +116,11 @@ SETTINGS_OPTIONS = {
     "style": noted("Which style"),
     "reset": noted("Forget all of it first"),
 }
+SETTINGS_OPTIONS = {**_DEFAULTS, "deliver": noted("Where your finished pictures go")}
+DELIVER_HERE, DELIVER_BY_MAIL_TOO = noted("Here"), noted("Here and by direct message")
 CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
-CHANNEL_OPTIONS = {**SETTINGS_OPTIONS, "spoiler": noted("Cover pictures until somebody looks")}
+CHANNEL_OPTIONS = {**_DEFAULTS, "spoiler": noted("Cover pictures until somebody looks")}
+HELP = noted("What draws here, what you may use, what else there is, and examples to press")
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
 HISTORY = noted("Images of the past, newest first: yours, your favourites, or by words")

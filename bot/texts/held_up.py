@@ -26,7 +26,7 @@ def held_up(by: HeldUp, to: Language, *, is_own: bool = True) -> str:
         case EngineLoads(stage=stage, fraction=None):
             return to.gettext("The image engine is loading: {stage}.", stage=stage)
         case EngineLoads(stage=stage, fraction=fraction):
-            share = format(fraction, ".0%")
+            share = to.percent(fraction or 0)
             return to.gettext("The image engine is loading: {stage} ({share}).", stage=stage, share=share)
         case EngineBroken(reason=reason):
             return to.gettext(

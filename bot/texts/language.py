@@ -11,7 +11,7 @@ from pathlib import Path
 
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 
 LOCALES = Path(__file__).with_name("locales")
 CATALOGUE = "LC_MESSAGES/easel.po"
@@ -31,9 +31,25 @@ class Language:
         """The form that goes with `count`, which fills in `{count}`."""
         return self.translations.ngettext(one, many, count).format(count=count, **values)
 
+    def translated(self, text: str, context: str | None = None) -> str | None:
+        """What the catalogue has for a noted text; None where it has nothing, or the same."""
+        found = (
+            self.translations.gettext(text) if context is None else self.translations.pgettext(context, text)
+        )
+        return None if found == text else found
+
     def number(self, value: int) -> str:
         """A whole number with its thousands apart."""
         return format_decimal(value, locale=self.locale)
+
+    def decimal(self, value: float, digits: int) -> str:
+        """A number with so many digits after its point, or its comma."""
+        return format_decimal(
+            round(value, digits), format="0" + "." * bool(digits) + "0" * digits, locale=self.locale
+        )
+
+    def percent(self, share: float) -> str:
+        return format_percent(share, locale=self.locale)
 
 
 ENGLISH = Language(locale="en", translations=gettext.NullTranslations())
@@ -50,6 +66,12 @@ def fixed(text: str) -> Say:
 
 def noted(text: str) -> str:
     """The same text, noted for translators: somebody else looks it up."""
+    return text
+
+
+def noted_in(context: str, text: str) -> str:
+    """The same for a name, which other languages may say otherwise there than in a sentence."""
+    assert context
     return text
 
 
@@ -71,6 +93,7 @@ def _known(folder: Path) -> frozenset[str]:
     return frozenset(file.parents[1].name for file in folder.glob(f"*/{CATALOGUE}"))
 
 
+@lru_cache(maxsize=64)
 def _read(file: Path, name: str) -> Language:
     with file.open("rb") as opened:
         catalogue = read_po(opened, locale=name)

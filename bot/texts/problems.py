@@ -15,9 +15,15 @@ command_only_in_servers = fixed("Use this command in a server, not in a direct m
 not_allowed_here = fixed("You may not use this command here.")
 older_form = fixed("Discord still shows an older form of this command: reload Discord and try again.")
 not_in_thread = fixed("I am not in this private thread: mention me here, so that I am added, and ask again.")
-_and = fixed(" and ")
+thread_locked = fixed(
+    "This thread is locked: ask a moderator to unlock it or to give me Manage Threads, and ask again."
+)
+_and, _comma = fixed(" and "), fixed(", ")
 _PERMISSIONS: dict[str, Say] = {
     "view_channel": fixed("View Channel"),
+    "connect": fixed("Connect"),
+    "send_messages": fixed("Send Messages"),
+    "send_messages_in_threads": fixed("Send Messages in Threads"),
     "attach_files": fixed("Attach Files"),
 }
 """As Discord calls them."""
@@ -27,7 +33,8 @@ def may_not_post(missing: Sequence[str]) -> Say:
     """`missing`: permissions as discord.py names them."""
 
     def say(to: Language) -> str:
-        names = _and(to).join(_PERMISSIONS[name](to) for name in missing)
+        *before, last = [_PERMISSIONS[name](to) for name in missing]
+        names = _and(to).join([*([_comma(to).join(before)] if before else []), last])
         return to.gettext(
             "I may not post images here: ask an admin to give me {permissions} in this channel.",
             permissions=names,
@@ -72,6 +79,9 @@ not_kept = fixed(
     "The picture could not be stored and nothing was charged: please ask an admin to look at Easel's disk."
 )
 not_uploaded = fixed("Only pictures that were uploaded to Discord are taken: attach it as a file.")
+
+
+fits_nowhere = fixed("This picture is too large for Discord here, even as a JPEG: ask for a smaller one.")
 
 
 def wrong_kind(*, is_mask: bool) -> Say:

@@ -9,6 +9,8 @@ from bot.texts.language import Language, fixed
 from engine.contract import Stepped
 
 overtaken = fixed("Somebody's shorter request is drawn first; then this one goes on where it is.")
+yours = fixed("**Yours**")
+everybody = fixed("**The line**")
 nobody_waits = fixed("Nobody is waiting.")
 starts_at_once = fixed("Nobody is waiting: your image would start at once.")
 somebody_elsewhere = fixed("somebody in another server")
@@ -16,13 +18,22 @@ somebody_elsewhere = fixed("somebody in another server")
 
 def waiting(progress: Progress, to: Language) -> str:
     """Place and time left, and under it what holds everybody up."""
+    return "\n".join(filter(None, [f"⏳ {turn(progress, to)}", hint(progress, to)]))
+
+
+def turn(progress: Progress, to: Language) -> str:
+    """Place and time left."""
     place = _place(progress.place, to)
-    if progress.eta_s is not None:
-        place = to.gettext(
-            "{place} · done in about {duration}", place=place, duration=duration(progress.eta_s, to)
-        )
-    hint = None if progress.held_up is None else held_up(progress.held_up, to)
-    return "\n".join(filter(None, [f"⏳ {place}", hint]))
+    if progress.eta_s is None:
+        return place
+    return to.gettext(
+        "{place} · done in about {duration}", place=place, duration=duration(progress.eta_s, to)
+    )
+
+
+def hint(progress: Progress, to: Language) -> str:
+    """What holds everybody up; empty where nothing."""
+    return "" if progress.held_up is None else held_up(progress.held_up, to)
 
 
 def _place(place: int | None, to: Language) -> str:

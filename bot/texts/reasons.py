@@ -23,6 +23,7 @@ _REASONS: dict[str, Say] = {
     ReasonCode.BLOCKED: fixed("This server's AutoMod blocked the message with your prompt."),
     ReasonCode.CHANNEL_GONE: fixed("The channel is gone."),
     ReasonCode.THREAD_ARCHIVED: fixed("The thread is archived."),
+    ReasonCode.THREAD_LOCKED: fixed("The thread is locked."),
     ReasonCode.SHUT_OUT: fixed("I may not post in that channel any more."),
     ReasonCode.MESSAGE_GONE: fixed("The message is gone."),
     ReasonCode.UNREACHABLE: fixed("Discord was out of reach for too long."),
@@ -60,6 +61,11 @@ def failed(why: str, job: Job, to: Language) -> str:
     if job.shown_images:
         return to.gettext("{why} Nothing was charged. The images wait for you in `/history`.", why=why)
     return to.gettext("{why} Nothing was charged.", why=why)
+
+
+def not_shown_here(job: Job, to: Language) -> str:
+    """Of pictures that were shown before, and can't be any more."""
+    return to.gettext("No longer shown here: `/show number:{number}`.", number=job.id)
 
 
 def cancelled(why: str, job: Job, to: Language) -> str:

@@ -12,7 +12,10 @@ from bot.core.asking.refused import (
     NoSizeOfModel,
     NoSuchModel,
     NoSuchStyle,
+    OneOfSeveral,
+    PlanGone,
     PressedBefore,
+    ProblemOfSeveral,
     PromptProblem,
     QualityAndSteps,
     Refused,
@@ -25,16 +28,16 @@ from bot.core.asking.refused import (
     TooManyImages,
     TooManyPixels,
     TooManySteps,
+    TooManyTogether,
     TooManyWaiting,
 )
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
 from bot.core.ports import Irremovable
-from bot.texts.amounts import credit, moment
+from bot.texts.amounts import choice, credit, moment
 from bot.texts.flags import prompt_problem
 from bot.texts.held_up import paused
 from bot.texts.language import Language
 from bot.texts.tastes import no_such_style
-from engine.contract import choice_of
 
 NAME_SHOWN = 60
 
@@ -42,6 +45,8 @@ NAME_SHOWN = 60
 def refusal(refused: Refused, to: Language) -> str:
     if isinstance(refused, PromptProblem):
         return prompt_problem(refused, to)
+    if isinstance(refused, ProblemOfSeveral):
+        return _of_several(refused, to)
     match refused:
         case (
             TooManyPixels()
@@ -52,7 +57,7 @@ def refusal(refused: Refused, to: Language) -> str:
             | TooDear()
         ):
             return _of_the_picture(refused, to)
-        case TooManyWaiting() | CreditsSpent() | DaySpent():
+        case TooManyWaiting() | LineFull() | CreditsSpent() | DaySpent():
             return _of_what_was_used(refused, to)
         case Blocked():
             return to.gettext(
@@ -68,8 +73,6 @@ def refusal(refused: Refused, to: Language) -> str:
             return to.gettext("This request is already on its way.")
         case PressedBefore():
             return to.gettext("You already pressed this button: that image is still being made.")
-        case LineFull():
-            return to.gettext("The line is full for everybody: try again in a few minutes.")
         case (
             NoSuchModel()
             | NoSuchStyle()
@@ -83,6 +86,29 @@ def refusal(refused: Refused, to: Language) -> str:
             return _for_now(refused, to)
 
 
+def _of_several(refused: ProblemOfSeveral, to: Language) -> str:
+    match refused:
+        case TooManyTogether(images=images, most=most):
+            return to.ngettext(
+                "This makes {count} image, and one message shows {most} at the most: ask for fewer at once.",
+                "This makes {count} images, and one message shows {most} at the most: ask for fewer at once.",
+                images,
+                most=most,
+            )
+        case OneOfSeveral(prompt=prompt, refused=why):
+            return of_one(prompt, refusal(why, to), to)
+        case PlanGone():
+            return to.gettext(
+                "This was drawn or dropped before, or it is more than an hour old: ask for it with /imagine again."
+            )
+
+
+def of_one(prompt: str, sentence: str, to: Language) -> str:
+    """What is said of one request among several."""
+    named = prompt if len(prompt) <= NAME_SHOWN else f"{prompt[:NAME_SHOWN]}…"
+    return to.gettext("“{prompt}”: {sentence}", prompt=named, sentence=sentence)
+
+
 def _of_the_wish(
     refused: NoSuchModel | NoSuchStyle | SizeAndAspect | ShapeIsKept | ShapeUnknown | QualityAndSteps,
     to: Language,
@@ -92,7 +118,7 @@ def _of_the_wish(
             return to.gettext(
                 "There is no model “{name}” here: use {offered}.",
                 name=name[:NAME_SHOWN],
-                offered=choice_of(name, offered),
+                offered=choice(name, offered, to),
             )
         case NoSuchStyle(name=name, offered=offered):
             return no_such_style(name, offered, to)
@@ -167,7 +193,7 @@ def _of_the_picture(
             )
 
 
-def _of_what_was_used(refused: TooManyWaiting | CreditsSpent | DaySpent, to: Language) -> str:
+def _of_what_was_used(refused: TooManyWaiting | LineFull | CreditsSpent | DaySpent, to: Language) -> str:
     match refused:
         case TooManyWaiting(waiting=waiting, most=most) if waiting > most:  # it was lowered since
             return to.ngettext(
@@ -182,6 +208,8 @@ def _of_what_was_used(refused: TooManyWaiting | CreditsSpent | DaySpent, to: Lan
                 waiting=waiting,
                 most=most,
             )
+        case LineFull():
+            return to.gettext("The line is full for everybody: try again in a few minutes.")
         case CreditsSpent(cost=cost, left=left, per_day=per_day, renew_at=renew_at):
             return to.gettext(
                 "This costs {cost} and you have {left} of {per_day} left today; they renew {when}.",

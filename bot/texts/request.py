@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from bot.job import Action, Job
+from bot.job import Action, Job, JobState
 from bot.texts import amounts
+from bot.texts.commands import OPTION
+from bot.texts.contract import misread
 from bot.texts.language import Language, Say, fixed
 from engine.contract import GenerationRequest
 
@@ -81,11 +83,22 @@ Shown = Callable[[str], str]
 
 def settings(job: Job, to: Language, *, shown: Shown) -> str:
     """All that matters to a picture and how long it took, on one line."""
-    facts = RequestFacts.of(job.request)
-    parts = [*_drawing(facts, to), start(facts, to), tiled(facts, to), shown(facts.loras), shown(facts.model)]
+    parts = _settings(job, to, shown)
     if job.render_seconds is not None:
         parts.append(amounts.seconds(job.render_seconds, to))
-    return " · ".join(part for part in parts if part)
+    return " · ".join(parts)
+
+
+def shared_settings(jobs: Sequence[Job], to: Language, *, shown: Shown) -> str:
+    """What of that is the same for all of them."""
+    first, *others = (_settings(job, to, shown) for job in jobs)
+    return " · ".join(part for part in first if all(part in other for other in others))
+
+
+def _settings(job: Job, to: Language, shown: Shown) -> list[str]:
+    facts = RequestFacts.of(job.request)
+    parts = [*_drawing(facts, to), start(facts, to), tiled(facts, to), shown(facts.loras), shown(facts.model)]
+    return [part for part in parts if part]
 
 
 def _drawing(facts: RequestFacts, to: Language) -> Iterator[str]:
@@ -178,6 +191,17 @@ def made(job: Job, to: Language) -> str:
 # ------------------------------------------------------------------ 📋 Info
 
 
+_STATES: dict[JobState, Say] = {
+    JobState.ACCEPTED: fixed("accepted"),
+    JobState.QUEUED: fixed("queued"),
+    JobState.RUNNING: fixed("running"),
+    JobState.RENDERED: fixed("rendered"),
+    JobState.DELIVERED: fixed("delivered"),
+    JobState.FAILED: fixed("failed"),
+    JobState.CANCELLED: fixed("cancelled"),
+}
+
+
 def asked(job: Job, to: Language) -> str:
     """By whom and when, what became of it, and what it cost."""
     when = f"<t:{int(job.created_at)}:f>"
@@ -185,7 +209,7 @@ def asked(job: Job, to: Language) -> str:
         "**By {who}**, asked {when}, {state}, {price}",
         who=amounts.mention(job.user_id),
         when=when,
-        state=job.state,
+        state=_STATES[job.state](to),
         price=amounts.credit(job.charged, to),
     )
 
@@ -209,16 +233,14 @@ def number(job: Job, to: Language) -> str:
 
 def files_to_attach(facts: RequestFacts, to: Language) -> Iterator[str]:
     """A line for what a command can't carry, if it is to carry anything."""
-    if facts.references:
+    if images := facts.references or int(facts.has_image and not facts.has_mask):
         yield to.ngettext(
             "Attach the same image to the command.",
             "Attach the same {count} images to the command, in their order.",
-            facts.references,
+            images,
         )
     elif facts.has_mask:
         yield to.gettext("Attach the same image and mask to the command.")
-    elif facts.has_image:
-        yield to.gettext("Attach the same image to the command.")
 
 
 # ------------------------------------------------------------------ a command that draws another picture
@@ -263,13 +285,12 @@ def uncopied(why: Uncopied, to: Language) -> str:
 def _reason(why: Uncopied, to: Language) -> str:
     match why:
         case CharactersLost(option=option):
-            return to.gettext(
-                "Discord's form can't hold every character of its {option}", option=option.replace("_", " ")
-            )
+            told = (to.translated(option, OPTION) or option).replace("_", " ")
+            return to.gettext("Discord's form can't hold every character of its {option}", option=told)
         case PromptMissing():
             return to.gettext("Discord's form wants a prompt, and it has none")
         case Misread(how=how):
-            return how
+            return misread(how, to)
         case WeightTooLong():
             return to.gettext("the weight of a LoRA has more digits than the option takes")
         case ImagesEdited():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bot.texts.amounts import choice
 from bot.texts.language import Language, fixed
-from engine.contract import choice_of
 
 NAME_SHOWN = 60
 
@@ -42,7 +42,7 @@ def no_such_style(name: str, offered: Sequence[str], to: Language) -> str:
     return to.gettext(
         "There is no style “{name}” here: use {offered}.",
         name=name[:NAME_SHOWN],
-        offered=choice_of(name, offered),
+        offered=choice(name, offered, to),
     )
 
 
@@ -78,7 +78,18 @@ def _setting(name: str, value: str, to: Language) -> str:
             return f"{name} {value}"
 
 
-def of_person(values: Mapping[str, str], to: Language) -> str:
+_by_mail_too = fixed(
+    "Your finished pictures come to you by direct message too, where you take them from a server that we share."
+)
+
+
+def of_person(values: Mapping[str, str], to: Language, *, by_mail_too: bool) -> str:
+    """`by_mail_too`: where the pictures go; no default that a request could overrule."""
+    where = [_by_mail_too(to)] if by_mail_too else []
+    return "\n".join([*([_defaults(values, to)] if values or not where else []), *where])
+
+
+def _defaults(values: Mapping[str, str], to: Language) -> str:
     if not values:
         return to.gettext(
             "You prefer nothing yet: name a model, an aspect, a quality, a number of images or a style."
@@ -93,6 +104,16 @@ def of_channel(values: Mapping[str, str], to: Language) -> str:
         return to.gettext("This channel prefers nothing.")
     return to.gettext(
         "Where nobody says anything, pictures in this channel have: {settings}.", settings=_told(values, to)
+    )
+
+
+def of_forum(values: Mapping[str, str], to: Language) -> str:
+    """All of its posts have the same."""
+    if not values:
+        return to.gettext("This forum prefers nothing.")
+    return to.gettext(
+        "Where nobody says anything, pictures in this forum's posts have: {settings}.",
+        settings=_told(values, to),
     )
 
 

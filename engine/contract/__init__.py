@@ -19,6 +19,7 @@ from engine.contract.limits import (
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
     choice_of,
+    closest,
     least_strength,
     parse_size,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "Switch",
     "Told",
     "choice_of",
+    "closest",
     "from_prompt",
     "least_strength",
     "misread",

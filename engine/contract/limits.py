@@ -33,12 +33,17 @@ ASPECT_MAX = 4
 def check_text(name: str, text: str) -> None:
     if len(text) > PROMPT_CHARS_MAX:
         raise InvalidRequest(
-            f"The {name} has {len(text)} characters: shorten it to at most {PROMPT_CHARS_MAX}."
+            "The {name} has {count} characters: shorten it to at most {most}.",
+            name=name,
+            count=len(text),
+            most=PROMPT_CHARS_MAX,
         )
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate can be neither stored nor posted
-        raise InvalidRequest(f"The {name} holds a character that is not valid text: remove it.") from None
+        raise InvalidRequest(
+            "The {name} holds a character that is not valid text: remove it.", name=name
+        ) from None
 
 
 def check_prompt(text: str) -> None:
@@ -55,46 +60,61 @@ def _is_blank(text: str) -> bool:
 def check_upscaled(upscale: int, image: str | None, mask: str | None, sides: tuple[int, int]) -> None:
     """The sides of an enlarged picture follow from its image: no multiples, but for those of the model."""
     if not 1 < upscale <= UPSCALE_MAX:
-        raise InvalidRequest(f"Upscaling goes from 2 to {UPSCALE_MAX} times, not {upscale}.")
+        raise InvalidRequest(
+            "Upscaling goes from 2 to {most} times, not {given}.", most=UPSCALE_MAX, given=upscale
+        )
     if image is None:
         raise InvalidRequest("There is nothing to upscale: attach an image.")
     if mask is not None:
         raise InvalidRequest("Upscaling takes the whole image: leave out the mask.")
     if min(sides) < SIDE_MIN or max(sides) > UPSCALED_SIDE_MAX:
         raise InvalidRequest(
-            f"{sides[0]}x{sides[1]} is outside of what upscaling makes: "
-            f"{SIDE_MIN} to {UPSCALED_SIDE_MAX} pixels a side."
+            "{size} is outside of what upscaling makes: {least} to {most} pixels a side.",
+            size=f"{sides[0]}x{sides[1]}",
+            least=SIDE_MIN,
+            most=UPSCALED_SIDE_MAX,
         )
 
 
 def check_enlarging(title: str, scale: int, upscale: int, images: int) -> None:
     """What an upscaler, whose network enlarges `scale` times, can make of an image."""
     if upscale == 1:
-        raise InvalidRequest(f"{title} only enlarges images: attach one, and say how many times.")
+        raise InvalidRequest("{model} only enlarges images: attach one, and say how many times.", model=title)
     if upscale > scale:
-        raise InvalidRequest(f"{title} enlarges at most {scale} times, not {upscale}.")
+        raise InvalidRequest(
+            "{model} enlarges at most {most} times, not {given}.", model=title, most=scale, given=upscale
+        )
     if images > 1:
-        raise InvalidRequest(f"{title} makes one picture of an image, not {images}.")
+        raise InvalidRequest("{model} makes one picture of an image, not {given}.", model=title, given=images)
 
 
-def side_problem(name: str, side: int) -> str:
-    """What is wrong with a side whatever the model, as the beginning of a sentence; empty where nothing is."""
+def check_side(name: str, side: int, *, use: object = None, instead_of: object = None) -> None:
+    """What holds whatever the model; `use` is what the sentence offers, if not the nearest side."""
+    near = min(SIDE_MAX, max(SIDE_MIN, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE))
+    offer = {"use": use or near, "given": instead_of or side}
     if not SIDE_MIN <= side <= SIDE_MAX:
-        return f"The {name} must be {SIDE_MIN} to {SIDE_MAX} pixels, not {side}"
-    return f"The {name} must be a multiple of {SIDE_MULTIPLE} pixels" if side % SIDE_MULTIPLE else ""
-
-
-def check_side(name: str, side: int) -> None:
-    if problem := side_problem(name, side):
-        near = min(SIDE_MAX, max(SIDE_MIN, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE))
-        raise InvalidRequest(f"{problem}: use {near} instead of {side}.")
+        raise InvalidRequest(
+            "The {name} must be {least} to {most} pixels, not {side}: use {use} instead of {given}.",
+            name=name,
+            least=SIDE_MIN,
+            most=SIDE_MAX,
+            side=side,
+            **offer,
+        )
+    if side % SIDE_MULTIPLE:
+        raise InvalidRequest(
+            "The {name} must be a multiple of {multiple} pixels: use {use} instead of {given}.",
+            name=name,
+            multiple=SIDE_MULTIPLE,
+            **offer,
+        )
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """(width, height) in pixels from "512x768" (also "512×768", "512 768", "512"); raises InvalidRequest."""
     match = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×*, ]\s*(\d{1,5}))?\s*", text, re.IGNORECASE | re.ASCII)
     if match is None:
-        raise InvalidRequest(f"A size looks like 512x768, not “{text[:30]}”.")
+        raise InvalidRequest("A size looks like 512x768, not “{given}”.", given=text[:30])
     width = int(match[1])
     return width, int(match[2] or width)
 
@@ -104,16 +124,23 @@ def parse_aspect(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,3}):(\d{1,3})", text, re.ASCII)
     across, down = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 0 < max(across, down) <= ASPECT_MAX * min(across, down):
-        listed = ", ".join(ASPECTS)
         raise InvalidRequest(
-            f"There is no aspect “{text[:20]}”: use one of {listed}, or another up to {ASPECT_MAX}:1."
+            "There is no aspect “{given}”: use one of {offered}, or another up to {most}:1.",
+            given=text[:20],
+            offered=", ".join(ASPECTS),
+            most=ASPECT_MAX,
         )
     return across, down
 
 
 def check_guidance(scale: float) -> None:
     if not GUIDANCE_MIN <= scale <= GUIDANCE_MAX:  # NaN fails too
-        raise InvalidRequest(f"Guidance goes from {GUIDANCE_MIN:g} to {GUIDANCE_MAX:g}, not {scale:g}.")
+        raise InvalidRequest(
+            "Guidance goes from {least} to {most}, not {given}.",
+            least=f"{GUIDANCE_MIN:g}",
+            most=f"{GUIDANCE_MAX:g}",
+            given=f"{scale:g}",
+        )
 
 
 def usual_strength(upscale: int, steps: int) -> float:
@@ -127,12 +154,17 @@ def least_strength(steps: int) -> float:
 
 
 def choice_of(name: str, offered: Sequence[str]) -> str:
-    """What a sentence lists of what is offered: what is spelled much like `name`, else the first few."""
+    """What a sentence lists of what is offered."""
+    choice, more = closest(name, offered)
+    return f"{', '.join(choice)} and {more} more" if more else ", ".join(choice)
+
+
+def closest(name: str, offered: Sequence[str]) -> tuple[Sequence[str], int]:
+    """Of what is offered, what is spelled much like `name`, else the first few; and how many more there are."""
     folded = {known.casefold(): known for known in offered}
     near = difflib.get_close_matches(name.casefold(), list(folded), n=3)
     choice = [folded[one] for one in near] or offered
-    more = f" and {len(choice) - LISTED} more" if len(choice) > LISTED else ""
-    return f"{', '.join(choice[:LISTED])}{more}"
+    return choice[:LISTED], max(0, len(choice) - LISTED)
 
 
 def check_inputs(image: str | None, mask: str | None, strength: float | None, steps: int) -> None:
@@ -142,15 +174,17 @@ def check_inputs(image: str | None, mask: str | None, strength: float | None, st
     if image is None:
         for name, value in (("mask", mask), ("strength", strength)):
             if value is not None:
-                raise InvalidRequest(f"A {name} needs an image: attach one.")
+                raise InvalidRequest("A {name} needs an image: attach one.", name=name)
         return
     if strength is None or not 0 < strength <= 1:  # NaN fails too
         given = "nothing" if strength is None else f"{strength:g}"
-        raise InvalidRequest(f"Strength goes from above 0 to 1, not {given}.")
+        raise InvalidRequest("Strength goes from above 0 to 1, not {given}.", given=given)
     if int(steps * strength) < 1:
         raise InvalidRequest(
-            f"Of {steps} steps none is left at strength {strength:g}: "
-            f"use more steps, or at least {least_strength(steps):g}."
+            "Of {steps} steps none is left at strength {strength}: use more steps, or at least {least}.",
+            steps=steps,
+            strength=f"{strength:g}",
+            least=f"{least_strength(steps):g}",
         )
 
 
@@ -158,7 +192,9 @@ def check_references(references: Sequence[str], image: str | None) -> None:
     for digest in references:
         _check_digest("image", digest)
     if len(references) > REFERENCES_MAX:
-        raise InvalidRequest(f"One edit takes at most {REFERENCES_MAX} images, not {len(references)}.")
+        raise InvalidRequest(
+            "One edit takes at most {most} images, not {given}.", most=REFERENCES_MAX, given=len(references)
+        )
     if references and image is not None:
         raise InvalidRequest(
             "A picture starts from an image or is edited by words: leave out one of the two."
@@ -167,7 +203,7 @@ def check_references(references: Sequence[str], image: str | None) -> None:
 
 def _check_digest(name: str, digest: str | None) -> None:
     if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise InvalidRequest(f"The {name} is not named by its SHA-256: attach it again.")
+        raise InvalidRequest("The {name} is not named by its SHA-256: attach it again.", name=name)
 
 
 def around(width: int, height: int, multiple: int) -> dict[str, Any]:

@@ -134,7 +134,9 @@ def _parse_one(text: str) -> Lora:
         number = float(weight) if colon else 1.0
     except ValueError:
         raise InvalidRequest(
-            f"“{weight[:20]}” is no weight: a LoRA is asked for as name:weight, such as {name[:40]}:0.8."
+            "“{weight}” is no weight: a LoRA is asked for as name:weight, such as {name}:0.8.",
+            weight=weight[:20],
+            name=name[:40],
         ) from None
     return Lora(name=name, weight=round(number, _DIGITS))
 
@@ -142,17 +144,24 @@ def _parse_one(text: str) -> Lora:
 def check(loras: Sequence[Lora]) -> None:
     """What holds whatever the model. Raises InvalidRequest."""
     if len(loras) > LORAS_MAX:
-        raise InvalidRequest(f"One request takes at most {LORAS_MAX} LoRAs, not {len(loras)}.")
+        raise InvalidRequest(
+            "One request takes at most {most} LoRAs, not {given}.", most=LORAS_MAX, given=len(loras)
+        )
     names = [lora.name for lora in loras]
     for lora in loras:
         if not is_name(lora.name):
-            raise InvalidRequest(f"“{lora.name[:40]}” can't be the name of a LoRA.")
+            raise InvalidRequest("“{name}” can't be the name of a LoRA.", name=lora.name[:40])
         if not (math.isfinite(lora.weight) and WEIGHT_MIN <= lora.weight <= WEIGHT_MAX):
             raise InvalidRequest(
-                f"The weight of a LoRA goes from {WEIGHT_MIN:g} to {WEIGHT_MAX:g}, not {lora.weight:g}."
+                "The weight of a LoRA goes from {least} to {most}, not {given}.",
+                least=f"{WEIGHT_MIN:g}",
+                most=f"{WEIGHT_MAX:g}",
+                given=f"{lora.weight:g}",
             )
         if names.count(lora.name) > 1:
-            raise InvalidRequest(f"The LoRA “{lora.name}” is named twice: name it once, with one weight.")
+            raise InvalidRequest(
+                "The LoRA “{name}” is named twice: name it once, with one weight.", name=lora.name
+            )
 
 
 def is_name(name: str) -> bool:
@@ -185,12 +194,24 @@ def check_offered(loras: Sequence[Lora], offered: Sequence[AdapterInfo], *, titl
     for lora in loras:
         found = known.get(lora.name)
         if found is not None and found.problem:
-            raise InvalidRequest(f"The LoRA “{lora.name}” can't be used with {title}: {found.problem}.")
+            raise InvalidRequest(
+                "The LoRA “{name}” can't be used with {model}: {problem}.",
+                name=lora.name,
+                model=title,
+                problem=found.problem,
+            )
         if found is None:
-            raise InvalidRequest(_unknown(lora.name, fitting, title))
+            raise _unknown(lora.name, fitting, title)
 
 
-def _unknown(name: str, fitting: Sequence[str], title: str) -> str:
+def _unknown(name: str, fitting: Sequence[str], title: str) -> InvalidRequest:
     if not fitting:
-        return f"There is no LoRA for {title} here: leave out “{name[:40]}”."
-    return f"There is no LoRA “{name[:40]}” for {title} here: use {choice_of(name, fitting)}."
+        return InvalidRequest(
+            "There is no LoRA for {model} here: leave out “{name}”.", model=title, name=name[:40]
+        )
+    return InvalidRequest(
+        "There is no LoRA “{name}” for {model} here: use {offered}.",
+        name=name[:40],
+        model=title,
+        offered=choice_of(name, fitting),
+    )

@@ -14,8 +14,8 @@ from engine.contract.limits import (
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
     check_enlarging,
+    check_side,
     parse_aspect,
-    side_problem,
     usual_strength,
 )
 from engine.contract.loras import AdapterInfo, Lora, from_prompt
@@ -155,7 +155,7 @@ class ModelInfo:
             if (found := _plainly(size, times)) is not None:
                 return found
             fits = next((scale for scale in scales if _plainly(size, scale)), 1)
-        raise InvalidRequest(too_large(size, times, fits, UPSCALED_SIDE_MAX // 2))
+        raise too_large(size, times, fits, UPSCALED_SIDE_MAX // 2)
 
     def _upscaled(self, size: tuple[int, int], times: int) -> tuple[int, int] | None:
         """None where it can't do that itself."""
@@ -174,7 +174,9 @@ class ModelInfo:
         """Whether a picture of that size, enlarged already, is what this model draws anew or makes itself."""
         if self.scale > 1:
             return True
-        return self.redraws_enlarged and self._takes_whole_images and not self._size_problem(width, height)
+        return (
+            self.redraws_enlarged and self._takes_whole_images and self._size_problem(width, height) is None
+        )
 
     @property
     def _takes_whole_images(self) -> bool:
@@ -191,28 +193,51 @@ class ModelInfo:
 
     def _check_size(self, width: int, height: int, *, enlarged: bool = False) -> None:
         """Raises InvalidRequest with a size that is accepted, as near as there is one."""
-        shared = () if enlarged else (side_problem("width", width), side_problem("height", height))
-        problem = next(filter(None, shared), "") or self._size_problem(width, height)
-        if not problem:
-            return
         near = self.nearest(width, height)
+        use, given = (near[0], width) if width != near[0] else (near[1], height)
         if width != near[0] and height != near[1]:
-            raise InvalidRequest(f"{problem}: use {near[0]}x{near[1]} instead of {width}x{height}.")
-        use, side = (near[0], width) if width != near[0] else (near[1], height)
-        raise InvalidRequest(f"{problem}: use {use} instead of {side}.")
+            use, given = f"{near[0]}x{near[1]}", f"{width}x{height}"
+        for name, side in () if enlarged else (("width", width), ("height", height)):
+            check_side(name, side, use=use, instead_of=given)
+        if (problem := self._size_problem(width, height, use, given)) is not None:
+            raise problem
 
-    def _size_problem(self, width: int, height: int) -> str:
-        """What is wrong with a size for this model alone, as the beginning of a sentence; empty where nothing is."""
+    def _size_problem(
+        self, width: int, height: int, use: object = "", given: object = ""
+    ) -> InvalidRequest | None:
+        """What is wrong with a size for this model alone; None where nothing is."""
         multiple = self.side_multiple
         for name, side in (("width", width), ("height", height)):
             if not self.side_min <= side <= self.side_max:
-                least, most = -(-self.side_min // multiple) * multiple, self.side_max // multiple * multiple
-                return f"{self.title} draws {least} to {most} pixels a side, and the {name} {side} is outside"
+                return InvalidRequest(
+                    "{model} draws {least} to {most} pixels a side, and the {name} {side} is outside: use {use} instead "
+                    "of {given}.",
+                    model=self.title,
+                    least=-(-self.side_min // multiple) * multiple,
+                    most=self.side_max // multiple * multiple,
+                    name=name,
+                    side=side,
+                    use=use,
+                    given=given,
+                )
             if side % multiple:
-                return f"{self.title} needs sides that are multiples of {multiple}"
+                return InvalidRequest(
+                    "{model} needs sides that are multiples of {multiple}: use {use} instead of {given}.",
+                    model=self.title,
+                    multiple=multiple,
+                    use=use,
+                    given=given,
+                )
         if width * height > self.pixels_max:
-            return f"{width}x{height} is too large for {self.title}, which draws at most {self.pixels_max} pixels"
-        return ""
+            return InvalidRequest(
+                "{size} is too large for {model}, which draws at most {most} pixels: use {use} instead of {given}.",
+                size=f"{width}x{height}",
+                model=self.title,
+                most=self.pixels_max,
+                use=use,
+                given=given,
+            )
+        return None
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
         """The accepted size that is nearest to this one."""
@@ -228,32 +253,45 @@ class ModelInfo:
     def _check_sampler(self, sampler: str, steps: int | None) -> None:
         """Raises InvalidRequest where this model does not work with a sampler of that name, or it not with so many steps."""
         if sampler not in EVERY_SAMPLER:
-            offered = ", ".join(self.samplers)
-            raise InvalidRequest(f"There is no sampler “{sampler[:60]}”: use one of {offered}.")
+            raise InvalidRequest(
+                "There is no sampler “{name}”: use one of {offered}.",
+                name=sampler[:60],
+                offered=", ".join(self.samplers),
+            )
         if sampler not in self.samplers:
             raise InvalidRequest(
-                f"{self.title} does not work with {sampler}: use one of {', '.join(self.samplers)}."
+                "{model} does not work with {sampler}: use one of {offered}.",
+                model=self.title,
+                sampler=sampler,
+                offered=", ".join(self.samplers),
             )
         own = EVERY_SAMPLER[sampler]
         most = min(own.steps_max, self.steps_max)
         if steps is not None and not own.steps_min <= steps <= most:
             taker = self.title if self.steps_max < own.steps_max else own.name
-            raise InvalidRequest(f"{taker} takes {own.steps_min} to {most} steps, not {steps}.")
+            raise InvalidRequest(
+                "{taker} takes {least} to {most} steps, not {given}.",
+                taker=taker,
+                least=own.steps_min,
+                most=most,
+                given=steps,
+            )
 
     def _check_kind(self, request: GenerationRequest) -> None:
         """Whether it is a request for this kind of model at all."""
         if request.image is not None and not self.takes_images:
             if self.edits_by_instruction:
                 raise InvalidRequest(
-                    f"{self.title} edits images by words and starts from none: have it edited."
+                    "{model} edits images by words and starts from none: have it edited.", model=self.title
                 )
-            raise InvalidRequest(f"{self.title} draws from words alone: leave out the image.")
+            raise InvalidRequest("{model} draws from words alone: leave out the image.", model=self.title)
         if request.mask is None and self.needs_mask:
-            raise InvalidRequest(f"{self.title} only fills masks: attach an image and a mask.")
+            raise InvalidRequest("{model} only fills masks: attach an image and a mask.", model=self.title)
         self._check_references(len(request.references))
         if request.tile and not self.takes_tiling:
             raise InvalidRequest(
-                f"{self.title} can't draw seamless tiles: leave out tile, or choose another model."
+                "{model} can't draw seamless tiles: leave out tile, or choose another model.",
+                model=self.title,
             )
         lora_words.check_offered(request.loras, self.loras, title=self.title)
         if self.scale > 1:
@@ -261,12 +299,24 @@ class ModelInfo:
 
     def _check_references(self, count: int) -> None:
         if count and not self.edits_by_instruction:
-            raise InvalidRequest(f"{self.title} can't edit images by words: choose a model that does.")
+            raise InvalidRequest(
+                "{model} can't edit images by words: choose a model that does.", model=self.title
+            )
         if count > self.references_max:
-            most = "one image" if self.references_max == 1 else f"{self.references_max} images"
-            raise InvalidRequest(f"{self.title} edits at most {most} at a time, not {count}.")
+            if self.references_max == 1:
+                raise InvalidRequest(
+                    "{model} edits at most one image at a time, not {given}.", model=self.title, given=count
+                )
+            raise InvalidRequest(
+                "{model} edits at most {most} images at a time, not {given}.",
+                model=self.title,
+                most=self.references_max,
+                given=count,
+            )
         if count < self.references_min:
-            raise InvalidRequest(f"{self.title} only edits images: attach one, and say what to change.")
+            raise InvalidRequest(
+                "{model} only edits images: attach one, and say what to change.", model=self.title
+            )
 
 
 def _begun(start: Start, steps: int, *, whole: bool) -> dict[str, Any]:

@@ -76,21 +76,33 @@ class GenerationRequest:
             check_text("prompt", self.prompt)
             check_upscaled(self.upscale, self.image, self.mask, (self.width, self.height))
         if self.is_plain and self.upscale == 1:
-            raise InvalidRequest("Lanczos only enlarges images: attach one, and say how many times.")
+            raise InvalidRequest(
+                "{model} only enlarges images: attach one, and say how many times.", model=LANCZOS.name
+            )
         if self.sampler not in EVERY_SAMPLER:
             raise InvalidRequest(
-                f"There is no sampler “{self.sampler[:60]}”: use one of {', '.join(SAMPLERS)}."
+                "There is no sampler “{name}”: use one of {offered}.",
+                name=self.sampler[:60],
+                offered=", ".join(SAMPLERS),
             )
         sampler = EVERY_SAMPLER[self.sampler]
         if not sampler.steps_min <= self.steps <= sampler.steps_max:
             raise InvalidRequest(
-                f"{sampler.name} takes {sampler.steps_min} to {sampler.steps_max} steps, not {self.steps}."
+                "{taker} takes {least} to {most} steps, not {given}.",
+                taker=sampler.name,
+                least=sampler.steps_min,
+                most=sampler.steps_max,
+                given=self.steps,
             )
         check_guidance(self.guidance_scale)
         if not 0 <= self.seed < SEEDS:
-            raise InvalidRequest(f"A seed is a whole number from 0 to {SEEDS - 1}, or -1 for a random one.")
+            raise InvalidRequest(
+                "A seed is a whole number from 0 to {most}, or -1 for a random one.", most=SEEDS - 1
+            )
         if not 1 <= self.images <= IMAGES_MAX:
-            raise InvalidRequest(f"One request makes 1 to {IMAGES_MAX} images, not {self.images}.")
+            raise InvalidRequest(
+                "One request makes 1 to {most} images, not {given}.", most=IMAGES_MAX, given=self.images
+            )
         check_inputs(self.image, self.mask, self.strength, self.steps)
         check_references(self.references, self.image)
         loras.check(self.loras)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from engine.errors import InvalidRequest
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
@@ -48,13 +50,25 @@ def enlarged(
     return (width, height) if fits else None
 
 
-def too_large(size: tuple[int, int], times: int, fits: int, side_max: int) -> str:
+def too_large(size: tuple[int, int], times: int, fits: int, side_max: int) -> InvalidRequest:
     """What is said of a picture of that size that can't be enlarged so many times, where `fits` times are the most that can be.
 
     With 1 none can, and only images of at most `side_max` pixels a side can be made twice as large.
     """
-    told = f"{size[0]}x{size[1]} can't be made {times} times as large here"
+    values = {"size": f"{size[0]}x{size[1]}", "times": times}
     if fits > 1:
-        return f"{told}: ask for {fits} times."
-    twice = "" if times == 2 else " and ask for 2 times"
-    return f"{told}: take an image of at most {side_max} pixels a side{twice}."
+        return InvalidRequest(
+            "{size} can't be made {times} times as large here: ask for {fits} times.", **values, fits=fits
+        )
+    if times == 2:
+        return InvalidRequest(
+            "{size} can't be made {times} times as large here: take an image of at most {most} pixels a side.",
+            **values,
+            most=side_max,
+        )
+    return InvalidRequest(
+        "{size} can't be made {times} times as large here: take an image of at most {most} pixels a side and ask for "
+        "2 times.",
+        **values,
+        most=side_max,
+    )

@@ -91,7 +91,7 @@ class Troubled(World):
 
     def shown(self, place: Channel | None = None) -> list[Message]:
         """The messages of a channel that show a finished image."""
-        messages = self.discord.messages(place or self.channel)
+        messages = self.discord.posted(place or self.channel)
         return [m for m in messages if any(name.startswith("easel-") for name in m.shown_files)]
 
     def spooled(self) -> list[str]:
@@ -109,7 +109,7 @@ class Troubled(World):
 async def trouble(folder: Path, *, toml: str = "", **fake: Any) -> AsyncGenerator[Troubled]:
     """A world without its bot yet; `fake` is of the engine.
 
-    Leaving it fails if the bot ever created a webhook's follow-up: these have no nonce, so they could come twice.
+    Leaving it fails if the bot ever made a follow-up that everybody sees: these have no nonce, so they could come twice.
     """
     fake.setdefault("step_s", 0.01)
     settings = FakeSettings(**fake)
@@ -121,4 +121,4 @@ async def trouble(folder: Path, *, toml: str = "", **fake: Any) -> AsyncGenerato
     finally:
         await world.stop()
         logs.configure()
-    assert world.discord.requests_to("POST", "/webhooks/") == []
+    assert all(each.ephemeral for each in world.discord.followups)

@@ -18,6 +18,7 @@ from bot.core.spool import Spool, all_intact
 from bot.store import Store
 from bot.store.checks import AUDIT
 from bot.store.copies import Copies
+from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
@@ -62,6 +63,7 @@ class VirtualRig(Rig):
             history=History(database),  # pyright: ignore[reportArgumentType]
             copies=Copies(database),  # pyright: ignore[reportArgumentType]
             taste=Taste(database),  # pyright: ignore[reportArgumentType]
+            favourites=Favourites(database),  # pyright: ignore[reportArgumentType]
         )
 
     def new_spool(self) -> Spool:

@@ -283,8 +283,7 @@ class World:
 
     def messages(self, channel: Channel | None = None) -> list[Message]:
         """What everybody sees in the channel, oldest first."""
-        every = self.discord.messages(channel or self.channel)
-        return [message for message in every if not message.ephemeral]
+        return self.discord.posted(channel or self.channel)
 
     def message(self, job_id: int) -> Message:
         """The message whose buttons belong to a job."""

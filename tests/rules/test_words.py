@@ -2,7 +2,8 @@
 
 Looked at are the chat, the core, the nouns and the composition root, and of the store whatever is not told to the owner
 alone. What `easel …` prints is the shell's own report, and so are the settings' problems (bot/config) and what
-`easel health` reads (bot/vitals). What the engine says of a request stays the engine's.
+`easel health` reads (bot/vitals). What the contract says of a request stands there, with its
+values beside it for other languages; what an engine says while it draws stays the engine's.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from typing import Any
 
 import psutil
 
+from bot.vitals import logs
+from workshop.bench import told
 from workshop.rehearsal.bot import easel_evening
 
 QUEUED, ASKED, PER_SECOND = 200, 200, 20
@@ -123,12 +125,24 @@ def _bare(model: str) -> dict[str, Any]:
     )
 
 
+async def measure_told(folder: Path, model: str) -> None:
+    """What people who wait are told of the time left, against what it was."""
+    errors = [100 * share for share in await told.errors_of(folder, model)]
+    note = f"{len(errors)} that waited, of {told.ASKED} asked for at once, of three lengths"
+    name = "time told to who joins the line, off by"
+    report(f"{name}, median", statistics.median(errors), "%", "", note)
+    report(f"{name}, p90", percentile(errors, 0.9), "%", "", note)
+
+
 async def main(model: str) -> None:
+    logs.configure("warning")  # to stderr: what is printed are figures
     for measure in (measure_start, measure_line):
         with tempfile.TemporaryDirectory() as folder:
             await measure(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         await measure_overhead(Path(folder), model)
+    with tempfile.TemporaryDirectory() as folder:
+        await measure_told(Path(folder), model)
 
 
 if __name__ == "__main__":

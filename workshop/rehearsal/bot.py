@@ -131,7 +131,8 @@ class Evening:
 async def easel_evening(folder: Path, **options: Any) -> AsyncGenerator[Evening]:
     """A guild with a member and an admin, and the bot's data directory; the bot is not started yet.
 
-    Leaving it fails if the bot ever created a webhook's follow-up: these have no nonce, so they could come twice.
+    Leaving it fails if the bot ever created a webhook's follow-up that everybody sees: these have no nonce, so they could
+    come twice.
     """
     async with LoopbackDiscord() as discord:
         guild = discord.add_guild()
@@ -149,4 +150,4 @@ async def easel_evening(folder: Path, **options: Any) -> AsyncGenerator[Evening]
             if bot.process is not None and bot.process.returncode is None:
                 bot.process.kill()
                 await bot.process.wait()
-        assert discord.requests_to("POST", "/webhooks/") == []
+        assert all(each.ephemeral for each in discord.followups)

@@ -14,7 +14,7 @@ from bot.core.ports import Clock
 from bot.job import Job, Reason, ReasonCode
 
 REST_S = 10 * 60.0
-UNKNOWN_CHANNEL, ARCHIVED_THREAD = 10003, 50083
+UNKNOWN_CHANNEL, ARCHIVED_THREAD, LOCKED_THREAD = 10003, 50083, 160005
 
 
 class Way(StrEnum):
@@ -59,4 +59,6 @@ def why_shut(error: discord.HTTPException) -> Reason | None:
         return Reason.of(ReasonCode.CHANNEL_GONE)
     if error.code == ARCHIVED_THREAD:
         return Reason.of(ReasonCode.THREAD_ARCHIVED)
+    if error.code == LOCKED_THREAD:
+        return Reason.of(ReasonCode.THREAD_LOCKED)
     return Reason.of(ReasonCode.SHUT_OUT) if error.status == 403 else None

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 import discord
@@ -21,7 +22,8 @@ import stamina
 import structlog
 
 from bot.chat.delivery import uploads
-from bot.chat.delivery.breaker import Breaker, Way, why_shut
+from bot.chat.delivery.album import Album, Edit
+from bot.chat.delivery.breaker import ARCHIVED_THREAD, Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.room import Room
 from bot.chat.errors import BLOCKED_BY_AUTOMOD, is_blocked
@@ -59,6 +61,8 @@ class _Errand:
     images: tuple[SpooledImage, ...]
     room: int
     """Bytes a file may have; halved each time Discord finds them too large."""
+    album: Album | None = None
+    """What its message shows besides; None for a message of its own."""
 
     @property
     def nonce(self) -> str:
@@ -87,18 +91,18 @@ class Poster:
         self._on_token_refused = on_token_refused
         self._room = Room(client)
 
-    async def post(self, job: Job) -> int:
+    async def post(self, job: Job, album: Album | None = None) -> int:
         """Makes the job's end visible; returns the id of the message in its channel. May be repeated.
 
-        An outage is waited for. Raises Undeliverable where neither message, channel nor person takes it (text
+        One of several is shown in the message that gathers them, by its `album`; where that was deleted, its pictures
+        get a message of their own. An outage is waited for. Raises Undeliverable where neither message, channel nor person takes it (text
         alone is not sent to people), or where images wait for too long; words wait for as long as it takes, since a
         message that never says that its job is over would be believed.
         """
         ended = job.state in (JobState.FAILED, JobState.CANCELLED)
         images = () if ended else job.shown_images
-        wanted = await asyncio.to_thread(uploads.largest, images)
-        room = await self._room.bytes_in(job.guild_id, wanted=wanted)
-        errand = _Errand(job=job, images=images, room=room)
+        room = await self.room_for(job, images)
+        errand = _Errand(job=job, images=images, room=room, album=album)
         try:
             async for attempt in self.retries(timeout=self._pauses.give_up_after_s if images else None):
                 with attempt:
@@ -116,6 +120,11 @@ class Poster:
         except uploads.ImageTooLarge as error:
             raise Undeliverable(Reason.of(ReasonCode.TOO_LARGE)) from error
         raise AssertionError("the retries end by returning or raising")
+
+    async def room_for(self, job: Job, images: tuple[SpooledImage, ...]) -> int:
+        """Bytes that a file may have where the job is shown."""
+        wanted = await asyncio.to_thread(uploads.largest, images)
+        return await self._room.bytes_in(job.guild_id, wanted=wanted)
 
     async def end_with_the_process(self) -> None:
         """Our token is refused: the job stays what it is, and a start with a good token takes it up."""
@@ -138,47 +147,63 @@ class Poster:
             return await self._post_in_channel(errand)
         except _Shut as shut:
             if not errand.images:
-                return await self._end_by_token(job, job_view.final_view(job, []), shut)
+                return await self._end_by_token(job, partial(_say_end, errand), shut)
             await self._send_directly(errand, shut.reason)
         log.info("job_sent_directly", job=job.id)
-        await self._say_where(job)
+        await self._say_where(errand)
         assert job.message_id is not None
         return job.message_id
 
     # -------------------------------------------------------------- the channel
 
     async def _post_in_channel(self, errand: _Errand) -> int:
-        """Edits the message; where it was deleted, a new one takes its place if there is anything to show."""
+        """Edits the message; where it is gone, a new one takes its place if there is anything to show."""
         job = errand.job
         if errand.images and (reason := self._breaker.why_not(job, Way.EDIT)):
             raise _Shut(reason)
-        try:
-            with self._watched(job, Way.EDIT):
-                return await self._edit(errand)
-        except discord.HTTPException as error:
-            if error.code != UNKNOWN_MESSAGE or not errand.images:
-                raise
+        with self._watched(job, Way.EDIT):
+            message_id = await self._edit_or_clear(errand)
+        if message_id is not None:
+            return message_id
         if reason := self._breaker.why_not(job, Way.CREATE):
             raise _Shut(reason)
         with self._watched(job, Way.CREATE):
             return await self._create(errand)
 
+    async def _edit_or_clear(self, errand: _Errand) -> int | None:
+        """None where a new message is to show the images: the old one was deleted, or stands in an archived thread.
+
+        There nothing may be edited, but it may be deleted, and what is posted next opens the thread again.
+        """
+        try:
+            return await self._edit(errand)
+        except discord.HTTPException as error:
+            if not errand.images or error.code not in (UNKNOWN_MESSAGE, ARCHIVED_THREAD):
+                raise
+            is_there = error.code == ARCHIVED_THREAD
+        if is_there:
+            log.info("thread_archived", job=errand.job.id)
+            with contextlib.suppress(discord.NotFound):
+                await self.message_of(errand.job).delete()
+        return None
+
     async def _edit(self, errand: _Errand) -> int:
         """Words that AutoMod refuses are said without the prompt; images it refuses with their prompt are not shown."""
         message = self.message_of(errand.job)
-        files, view = await _final(errand)
         try:
-            return (await message.edit(view=view, attachments=files)).id
+            if errand.images and errand.album is None:
+                files, view = await _final(errand)
+                return (await message.edit(view=view, attachments=files)).id
+            return await _say_end(errand, message.edit)
         except discord.HTTPException as error:
             if errand.images or not is_blocked(error):
                 raise
-        plain = job_view.final_view(errand.job, [], quoting=False)
-        return (await message.edit(view=plain, attachments=[])).id
+        return await _say_end(errand, message.edit, quoting=False)
 
     async def _create(self, errand: _Errand) -> int:
         job = errand.job
         channel = self._channel_of(job)
-        if (there := await self._posted_before(channel, job)) is not None:
+        if (there := await posted_before(self._client, channel, job)) is not None:
             return there
         files, view = await _final(errand)
         asker = discord.AllowedMentions(
@@ -186,15 +211,6 @@ class Poster:
         )
         message = await channel.send(view=view, files=files, nonce=errand.nonce, allowed_mentions=asker)
         return message.id
-
-    async def _posted_before(self, channel: discord.abc.Messageable, job: Job) -> int | None:
-        """The id of a message of ours that shows the job's images already, as far as we may look back."""
-        me = self._client.user
-        since = discord.Object(job.interaction_id)
-        async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
-            if me is not None and message.author.id == me.id and _shows(message, job):
-                return message.id
-        return None
 
     @contextlib.contextmanager
     def _watched(self, job: Job, way: Way) -> Generator[None]:
@@ -215,7 +231,7 @@ class Poster:
         job = errand.job
         try:
             channel = await self._client.create_dm(discord.Object(job.user_id))
-            if await self._posted_before(channel, job) is not None:
+            if await posted_before(self._client, channel, job) is not None:
                 return
             files = await errand.files()
             view = job_view.direct_view(job, [file.filename for file in files], reason)
@@ -224,25 +240,25 @@ class Poster:
             log.info("no_direct_message", job=job.id, status=error.status, code=error.code)
             raise _Shut(reason) from error
 
-    async def _say_where(self, job: Job) -> None:
+    async def _say_where(self, errand: _Errand) -> None:
         """The message in the channel, where it can still be edited, says that the images went to the person."""
-        view = job_view.sent_directly_view(job)
+        job = errand.job
         try:
             async for attempt in self.retries(timeout=self._pauses.give_up_after_s):
                 with attempt:
-                    await self._say(job, view)
+                    await self._say(job, partial(_say_sent_directly, errand))
         except (discord.HTTPException, *PASSING) as error:
             log.info("not_said_where", job=job.id, error=told(error))
 
-    async def _say(self, job: Job, view: discord.ui.LayoutView) -> None:
+    async def _say(self, job: Job, say: _Say) -> None:
         try:
-            await self.message_of(job).edit(view=view, attachments=[])
+            await say(self.message_of(job).edit)
         except discord.HTTPException as error:
             if is_passing(error) or error.status == 401:
                 raise
-            await self._end_by_token(job, view, error)
+            await self._end_by_token(job, say, error)
 
-    async def _end_by_token(self, job: Job, view: discord.ui.LayoutView, refusal: Exception) -> int:
+    async def _end_by_token(self, job: Job, say: _Say, refusal: Exception) -> int:
         """A last word through the interaction, which may still write where we may not: a private thread, say.
 
         Raises the refusal where its token is over too.
@@ -251,7 +267,7 @@ class Poster:
             raise refusal
         assert job.message_id is not None
         try:
-            await webhook_of(self._client, job).edit_message(job.message_id, view=view, attachments=[])
+            await say(partial(webhook_of(self._client, job).edit_message, job.message_id))
         except discord.HTTPException as error:
             if is_passing(error):
                 raise
@@ -304,9 +320,39 @@ class Poster:
         return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
 
 
+_Say = Callable[[Edit], Awaitable[int]]
+"""Says something in a message, by the way that is handed in."""
+
+
+async def _say_end(errand: _Errand, edit: Edit, *, quoting: bool = True) -> int:
+    """Words alone, or what a message shows that gathers several jobs."""
+    job, album = errand.job, errand.album
+    if album is not None:
+        return await album.write(edit, job, room=errand.room, quoting=quoting)
+    view = job_view.final_view(job, [], quoting=quoting)
+    return (await edit(view=view, attachments=[])).id
+
+
+async def _say_sent_directly(errand: _Errand, edit: Edit) -> int:
+    job, album = errand.job, errand.album
+    if album is not None:
+        album.sent_directly.add(job.id)
+        return await album.write(edit, job, room=errand.room)
+    return (await edit(view=job_view.sent_directly_view(job), attachments=[])).id
+
+
 async def _final(errand: _Errand) -> tuple[list[discord.File], discord.ui.LayoutView]:
     files = await errand.files()
     return files, job_view.final_view(errand.job, [file.filename for file in files])
+
+
+async def posted_before(client: discord.Client, channel: discord.abc.Messageable, job: Job) -> int | None:
+    """The id of a message of ours that shows the job's images already, as far as we may look back."""
+    me, since = client.user, discord.Object(job.interaction_id)
+    async for message in channel.history(limit=LOOK_BACK, after=since, oldest_first=False):
+        if me is not None and message.author.id == me.id and _shows(message, job):
+            return message.id
+    return None
 
 
 def _shows(message: discord.Message, job: Job) -> bool:

@@ -13,12 +13,14 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar
 
 import discord
 import structlog
 
 from bot.chat.delivery import gallery
+from bot.chat.delivery.album import Album, Edit, Parts
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.poster import (
@@ -30,7 +32,7 @@ from bot.chat.delivery.poster import (
 )
 from bot.chat.delivery.previews import PreviewSlot, may_be_about_the_file, stamp
 from bot.chat.errors import LOST, is_blocked
-from bot.chat.look import job_view
+from bot.chat.look import gathered, job_view
 from bot.chat.operator import OperatorLine
 from bot.chat.outages import told
 from bot.chat.rival import Rival
@@ -56,6 +58,11 @@ class _Unknown(Enum):
 UNKNOWN = _Unknown.UNKNOWN
 
 
+def _key_of(job: Job) -> tuple[int, int]:
+    """One for each message: that of a job alone, or that of an interaction."""
+    return (job.interaction_id, 0) if job.is_gathered else (0, job.id)
+
+
 @dataclass(slots=True)
 class _Writer:
     """The one place from which a message is edited."""
@@ -71,6 +78,12 @@ class _Writer:
     doubtful: bool = False
     """Some edit's outcome is unknown: Discord may still apply it after a later one."""
     mute: bool = False
+    album: Album | None = None
+    """Of a message that gathers several jobs."""
+
+
+async def _itself(job: Job) -> Sequence[Job]:
+    return (job,)
 
 
 class DiscordDelivery:
@@ -85,12 +98,16 @@ class DiscordDelivery:
         on_token_refused: Callable[[], None],
         rival: Rival | None = None,
         pauses: Pauses | None = None,
+        parts_of: Parts = _itself,
     ) -> None:
+        """`parts_of`: the jobs that a message gathers, as they are when it is asked."""
         self._client = client
         self._clock = clock
+        self._parts_of = parts_of
+        self._since = clock.now()
         self._interval_s = interval_s
         self._pauses = pauses or Pauses()
-        self._writers: dict[int, _Writer] = {}
+        self._writers: dict[tuple[int, int], _Writer] = {}
         self._is_closed = False
         self._breaker = Breaker(clock)
         self._rival = rival
@@ -103,10 +120,24 @@ class DiscordDelivery:
         )
         self._operator = OperatorLine(client, clock=clock)
 
+    def _writer_of(self, job: Job, *, doubtful: bool = False) -> _Writer:
+        """That of the job's message. One that gathers several may have been edited by a process before this one."""
+        key = _key_of(job)
+        if key not in self._writers:
+            self._writers[key] = (
+                _Writer(album=Album(parts_of=self._parts_of), doubtful=job.created_at < self._since)
+                if job.is_gathered
+                else _Writer(doubtful=doubtful)
+            )
+        return self._writers[key]
+
     # -------------------------------------------------------------- progress
 
     def show(self, job: Job, progress: Progress, *, now: bool = False) -> None:
-        writer = self._writers.setdefault(job.id, _Writer())
+        writer = self._writer_of(job)
+        if writer.album is not None:
+            progress = replace(progress, preview=None)
+            writer.album.progress[job.id] = progress
         if (
             self._is_closed
             or writer.mute
@@ -139,8 +170,10 @@ class DiscordDelivery:
             (job, progress), writer.pending = writer.pending, None
             if writer.preview.is_refused:
                 progress = replace(progress, preview=None)
-            shown = job_view.live_view(job, progress).to_components(), stamp(progress.preview)
-            if shown != writer.last_shown:
+            shown: Any = None  # what several jobs look like is known when their rows are read
+            if writer.album is None:
+                shown = job_view.live_view(job, progress).to_components(), stamp(progress.preview)
+            if shown is None or shown != writer.last_shown:
                 writer.last_shown, writer.next_at = shown, loop.time() + self._interval_s
                 await self._try_progress(writer, job, progress)
         if writer.pending is not None and not writer.mute:
@@ -150,7 +183,7 @@ class DiscordDelivery:
     async def _try_progress(self, writer: _Writer, job: Job, progress: Progress) -> None:
         """An edit that may fail: what counts is whether it can still arrive later."""
         try:
-            async with asyncio.timeout(self._pauses.progress_within_s):
+            async with asyncio.timeout(await self._within_s(writer, job)):
                 await self._send_progress(writer, job, progress)
         except discord.HTTPException as error:
             self._take_refusal(writer, job, error)
@@ -158,6 +191,12 @@ class DiscordDelivery:
         except LOST as error:
             writer.doubtful = True
             log.info("progress_lost", job=job.id, error=told(error))
+
+    async def _within_s(self, writer: _Writer, job: Job) -> float:
+        """Time for an edit of progress; one that brings finished pictures along has more."""
+        if writer.album is None or await writer.album.is_light(job):
+            return self._pauses.progress_within_s
+        return self._pauses.reply_within_s
 
     def _take_refusal(self, writer: _Writer, job: Job, error: discord.HTTPException) -> None:
         if error.status >= 500:
@@ -171,6 +210,9 @@ class DiscordDelivery:
 
     async def _send_progress(self, writer: _Writer, job: Job, progress: Progress) -> None:
         """What may have been refused for its preview is sent again: with the file, then without any preview."""
+        if writer.album is not None:
+            await writer.album.show(self._live_edit(job), job, room=await self._poster.room_for(job, ()))
+            return
         slot, preview = writer.preview, progress.preview
         try:
             await self._edit_live(job, progress, slot.attachments(job, preview))
@@ -185,14 +227,13 @@ class DiscordDelivery:
             slot.is_now(preview)
 
     async def _edit_live(self, job: Job, progress: Progress, attachments: Sequence[discord.File]) -> None:
-        view = job_view.live_view(job, progress)
-        if token_lives(job, self._clock.now()):
-            assert job.message_id is not None
-            await webhook_of(self._client, job).edit_message(
-                job.message_id, view=view, attachments=attachments
-            )
-        else:
-            await self._poster.message_of(job).edit(view=view, attachments=attachments)
+        await self._live_edit(job)(view=job_view.live_view(job, progress), attachments=attachments)
+
+    def _live_edit(self, job: Job) -> Edit:
+        if not token_lives(job, self._clock.now()):
+            return self._poster.message_of(job).edit
+        assert job.message_id is not None
+        return partial(webhook_of(self._client, job).edit_message, job.message_id)
 
     async def close(self) -> None:
         """No edit of progress is under way any more, and none begins: Discord's session is about to end."""
@@ -210,8 +251,9 @@ class DiscordDelivery:
 
     async def finish(self, job: Job) -> int:
         """Also for a job of an earlier process, whose last progress edit may still be under way."""
-        known = job.id in self._writers or job.state is not JobState.RENDERED
-        writer = self._writers.setdefault(job.id, _Writer(doubtful=not known))
+        writer = self._writer_of(job, doubtful=job.state is JobState.RENDERED)
+        if writer.album is not None:
+            return await self._finish_one_of(job, writer, writer.album)
         writer.mute = True
         writer.pending = None
         if writer.timer is not None:
@@ -224,7 +266,31 @@ class DiscordDelivery:
                 with contextlib.suppress(Undeliverable):  # it was shown: that counts
                     message_id = await self._poster.post(job)
         finally:
-            self._writers.pop(job.id, None)
+            self._writers.pop(_key_of(job), None)
+        return message_id
+
+    async def _finish_one_of(self, job: Job, writer: _Writer, album: Album) -> int:
+        """Shows the end of one of several jobs beside whatever is known of the others, whose progress goes on."""
+        try:
+            async with writer.lock:
+                assert job.message_id is not None
+                message_id = job.message_id
+                if writer.doubtful or not album.tells(job):
+                    message_id = await self._poster.post(job, album)
+                if writer.doubtful:
+                    await asyncio.sleep(self._pauses.settle_s)
+                    album.forget()
+                    with contextlib.suppress(Undeliverable):  # it was shown: that counts
+                        message_id = await self._poster.post(job, album)
+                    writer.doubtful = False
+        except Undeliverable:
+            if job.state is not JobState.RENDERED:  # else its refund is told next
+                album.finished.add(job.id)
+            raise
+        album.finished.add(job.id)
+        if await album.is_over(job):
+            writer.mute = True
+            self._writers.pop(_key_of(job), None)
         return message_id
 
     # -------------------------------------------------------------- other ports
@@ -252,7 +318,7 @@ class DiscordDelivery:
         """Its id, if it is the job's answer; a deferred one becomes that first."""
         if message.flags.loading:
             await self._fill(job, message)
-        elif not job_view.is_of(message, job):
+        elif not (gathered if job.is_gathered else job_view).is_of(message, job):
             if self._rival is not None:
                 self._rival.seen(job.interaction_id)
             return None
@@ -262,13 +328,18 @@ class DiscordDelivery:
 
     async def _fill(self, job: Job, message: discord.WebhookMessage) -> None:
         """Makes a deferred answer a real message; an edit from before that is still under way is outlived."""
+        writer = self._writer_of(job)
         try:
-            await message.edit(view=job_view.live_view(job, Progress()))
+            if writer.album is None:
+                await message.edit(view=job_view.live_view(job, Progress()))
+            else:
+                room = await self._poster.room_for(job, ())
+                await writer.album.write(message.edit, job, room=room)
         except discord.HTTPException as error:
             if is_blocked(error):
                 await message.edit(content=problems.blocked_order(language(job.locale)))
             raise
-        self._writers.setdefault(job.id, _Writer()).doubtful = True
+        writer.doubtful = True
 
     async def remove(self, job: Job) -> None:
         if job.message_id is not None:

@@ -12,9 +12,9 @@ from bot.chat.errors import UserError, say_done
 from bot.chat.ids import Verb
 from bot.chat.look.job_view import fetched_view
 from bot.chat.order import asker_of
+from bot.chat.pressed import actor_of, may_moderate
 from bot.chat.router import Feature
 from bot.core.asking.refused import Refused
-from bot.core.happenings import Actor
 from bot.core.ports import Irremovable
 from bot.core.spool import all_intact
 from bot.job import Job, JobState
@@ -27,16 +27,16 @@ async def delete(interaction: Interaction, job: Job, _image: int | None) -> None
     endings, message = interaction.client.services.dispatcher.endings, interaction.message
     copy = None if message is None else await interaction.client.services.store.copies.in_message(message.id)
     if copy is not None:
-        if interaction.user.id != copy.user_id and not _may_moderate(interaction, job):
+        if interaction.user.id != copy.user_id and not may_moderate(interaction, job):
             raise UserError(problems.may_not_delete_copy)
         await _removed(endings.delete_copy(copy))
         await say_done(interaction)
         return
-    if not _may_moderate(interaction, job):
+    if not may_moderate(interaction, job):
         raise UserError(problems.may_not_delete)
     if not job.state.is_final:
         raise UserError(problems.not_finished)
-    await _removed(endings.delete(job, by=_actor(interaction)))
+    await _removed(endings.delete(job, by=actor_of(interaction)))
     await say_done(interaction)
 
 
@@ -49,9 +49,9 @@ async def _removed(removal: Awaitable[None]) -> None:
 
 
 async def cancel(interaction: Interaction, job: Job, _image: int | None) -> None:
-    if not _may_moderate(interaction, job):
+    if not may_moderate(interaction, job):
         raise UserError(problems.may_not_cancel)
-    if not await interaction.client.services.dispatcher.cancel(job.id, by=_actor(interaction)):
+    if not await interaction.client.services.dispatcher.cancel(job.id, by=actor_of(interaction)):
         done = job.state in (JobState.RENDERED, JobState.DELIVERED)
         raise UserError(problems.finished_before if done else problems.over_before)
     await say_done(interaction)
@@ -72,14 +72,6 @@ async def fetch(interaction: Interaction, job: Job, _image: int | None) -> None:
         raise UserError.of(paid)
     view = fetched_view(paid, [file.filename for file in files])
     await interaction.edit_original_response(view=view, attachments=files)
-
-
-def _may_moderate(interaction: Interaction, job: Job) -> bool:
-    return interaction.user.id == job.user_id or interaction.permissions.manage_messages
-
-
-def _actor(interaction: Interaction) -> Actor:
-    return Actor(user_id=interaction.user.id, name=f"<@{interaction.user.id}>")
 
 
 FEATURE = Feature(presses={Verb.CANCEL: cancel, Verb.DELETE: delete, Verb.FETCH: fetch})

@@ -10,12 +10,12 @@ from discord import app_commands
 
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.delivery import gallery
+from bot.chat.delivery import mail as post
 from bot.chat.delivery.gallery import NotKept
-from bot.chat.delivery.room import FILE_BYTES_DEFAULT
 from bot.chat.delivery.uploads import ImageTooLarge
 from bot.chat.errors import LOST, UserError, language_of, say_done
 from bot.chat.ids import Verb
-from bot.chat.look.keepsake_view import keepsake_view, one_of
+from bot.chat.look.keepsake_view import one_of
 from bot.chat.outages import told
 from bot.chat.router import Feature
 from bot.job import Job, JobState
@@ -51,12 +51,9 @@ async def mail(interaction: Interaction, job: Job, image: int | None) -> None:
     one, to = one_of(job, _kept(interaction, job, image)), language_of(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
     try:
-        files = await gallery.pictures(interaction.client, one, file_bytes_max=FILE_BYTES_DEFAULT)
+        await post.send(interaction.client, interaction.user, one, to)
     except (NotKept, ImageTooLarge) as problem:
         raise UserError(problems.not_kept_any_more) from problem
-    view = keepsake_view(one, [file.filename for file in files], to)
-    try:
-        await interaction.user.send(view=view, files=files)
     except discord.Forbidden as problem:
         raise UserError(memory.dms_closed) from problem
     await interaction.edit_original_response(content=memory.mailed(to))

@@ -1,4 +1,7 @@
-"""/imagine: options and flags become a request; what is left out takes the model's own default, or the image's shape."""
+"""/imagine: options and flags become a request; what is left out takes the model's own default, or the image's shape.
+
+What makes several requests at once, such as alternatives, is asked about first.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,17 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat import order, suggestions
+from bot.chat import first_use, order, suggestions
 from bot.chat.client import EaselClient, Interaction
+from bot.chat.features import permute
 from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_files, told_of
 from bot.chat.suggestions import CHOICE_CHARS_MAX, CHOICES_MAX
 from bot.core.asking.asked import parse
 from bot.core.asking.refused import Unmet
-from bot.core.asking.wish import Wish
+from bot.core.asking.wish import Quality, Wish
+from bot.job import STYLE_NAME_CHARS_MAX
 from bot.texts import commands
 from engine.contract import (
     GUIDANCE_MAX,
@@ -32,6 +37,7 @@ from engine.contract import (
 )
 
 LORA_CHARS_MAX = 400
+QualityName = Literal["quick", "standard", "high"]
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
 
 
@@ -55,6 +61,9 @@ async def imagine(
     images: Range[int, 1, IMAGES_MAX] | None = None,
     model: Range[str, 1, 100] | None = None,
     lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
+    style: Range[str, 1, STYLE_NAME_CHARS_MAX] | None = None,
+    quality: QualityName | None = None,
+    tile: bool | None = None,
 ) -> None:
     typed = Wish(
         prompt=prompt,
@@ -72,23 +81,30 @@ async def imagine(
         images=images,
         model=model,
         lora=lora,
+        style=style,
+        quality=None if quality is None else Quality(quality),
+        tile=tile,
     )
     asker = await order.check(interaction)
     services = interaction.client.services
-    (told,) = parse(typed, most=1).wishes
-    wish = await order.preferred(interaction, told)
-    chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
-    check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
-    await order.place(
-        interaction,
-        asker,
-        Order(
-            request=await order.requested(interaction, wish, chosen),
-            model=chosen,
-            wish=wish,
-            files=Attached(image=image, mask=mask) if image is not None else None,
-        ),
-    )
+    files = Attached(image=image, mask=mask) if image is not None else None
+
+    async def resolved(told: Wish) -> Order:
+        """Raises Unmet, InvalidRequest or UserError."""
+        wish = await order.preferred(interaction, told)
+        chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
+        check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
+        request = await order.requested(interaction, wish, chosen)
+        return Order(request=request, model=chosen, wish=wish, files=files)
+
+    asked = parse(typed)
+    if asked.needs_confirmation:
+        usual = await order.preferred(interaction, typed)
+        asked = parse(typed, images=usual.images or 1)  # by which seeds of repeats are apart
+        await permute.ask(interaction, asker, asked.wishes, resolved, files)
+    else:
+        await order.place(interaction, asker, await resolved(asked.wishes[0]))
+    await first_use.hint(interaction)
 
 
 def _filled_in(interaction: Interaction) -> ModelInfo | None:
@@ -108,6 +124,7 @@ async def _suggest_sampler(interaction: Interaction, current: str) -> list[Choic
 
 
 imagine.autocomplete("model")(suggestions.models)
+imagine.autocomplete("style")(suggestions.styles)
 
 
 @imagine.autocomplete("lora")

@@ -64,7 +64,8 @@ async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Jo
         return None
     read = [ids.read(custom_id) for custom_id in _custom_ids(message.components)]
     about = [found for found in read if isinstance(found, OfJob)]
-    if len({found.job for found in about}) != 1:
+    gathers = any(found.verb == Verb.INFO_ALL for found in about)
+    if gathers or len({found.job for found in about}) != 1:
         return None
     job = await interaction.client.services.store.jobs.get(about[0].job)
     if job is None or job.guild_id != interaction.guild_id:

@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.chat import order
+from bot.chat import order, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.delivery import uploads
 from bot.chat.errors import UserError, language_of
@@ -32,13 +32,25 @@ SUGGESTED = 10
 
 
 async def take(interaction: Interaction, job: Job, image: int | None) -> None:
-    """Posts one picture of a set on its own, at once."""
+    """Posts one picture of a set on its own, at once. Where several jobs are gathered, the menu says of which."""
+    job, image = await _picked(interaction, job, image)
     number = picture_of(interaction, job, image)
-    order.check_place(interaction)
+    where.check_place(interaction)
     if not await asyncio.to_thread(all_intact, (job.images[number],)):
         await redraw(interaction, await order.check(interaction), job, number)
         return
     await _answer(interaction, job, number, is_new=True)
+
+
+async def _picked(interaction: Interaction, job: Job, image: int | None) -> tuple[Job, int | None]:
+    """Another job of the same request where the menu names one, as JOB:IMAGE; raises UserError where there is none."""
+    job_id, named, number = (chosen(interaction) or "").partition(":")
+    if not named:
+        return job, image
+    other = await interaction.client.services.store.jobs.get(int(job_id)) if job_id.isdigit() else None
+    if other is None or other.interaction_id != job.interaction_id or not number.isdigit():
+        raise UserError(problems.no_such_picture)
+    return other, int(number)
 
 
 @app_commands.command(description=commands.SHOW)
@@ -46,7 +58,7 @@ async def take(interaction: Interaction, job: Job, image: int | None) -> None:
 @app_commands.guild_only()
 async def show(interaction: discord.Interaction[EaselClient], number: Range[int, 1, 2**53]) -> None:
     job = await _seen(interaction, number)
-    order.check_place(interaction)
+    where.check_place(interaction)
     await _answer(interaction, job, None, is_new=True)
 
 

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import discord
 from discord import app_commands
-from discord.app_commands import Range
+from discord.app_commands import Choice, Range
 
-from bot.chat import order, suggestions
+from bot.chat import order, suggestions, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
-from bot.chat.features.imagine import Aspect
+from bot.chat.features.imagine import Aspect, QualityName
 from bot.chat.look.safe import plain
 from bot.chat.router import Feature
 from bot.job import STYLE_NAME_CHARS_MAX
-from bot.store.taste import OFF, ON, SPOILER, Scope
+from bot.store.taste import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, SPOILER, Scope
 from bot.texts import commands, tastes
 from engine.contract import IMAGES_MAX
-
-QualityName = Literal["quick", "standard", "high"]
 
 
 @app_commands.command(description=commands.SETTINGS)
 @app_commands.describe(**commands.SETTINGS_OPTIONS)
+@app_commands.choices(
+    deliver=[
+        Choice(name=commands.DELIVER_HERE, value=HERE),
+        Choice(name=commands.DELIVER_BY_MAIL_TOO, value=BY_MAIL_TOO),
+    ]
+)
 @app_commands.guild_only()
 async def settings(
     interaction: discord.Interaction[EaselClient],
@@ -33,9 +37,12 @@ async def settings(
     quality: QualityName | None = None,
     images: Range[int, 1, IMAGES_MAX] | None = None,
     style: Range[str, 1, STYLE_NAME_CHARS_MAX] | None = None,
+    deliver: str | None = None,
     reset: bool = False,
 ) -> None:
     given = await _checked(interaction, model, aspect, quality, images, style)
+    if deliver is not None:
+        given[DELIVER] = deliver
     await _set(interaction, Scope.PERSON, interaction.user.id, given, reset=reset)
 
 
@@ -57,8 +64,7 @@ async def channel(
     given = await _checked(interaction, model, aspect, quality, images, style)
     if spoiler is not None:
         given[SPOILER] = ON if spoiler else OFF
-    assert interaction.channel_id is not None
-    await _set(interaction, Scope.CHANNEL, interaction.channel_id, given, reset=reset)
+    await _set(interaction, Scope.CHANNEL, where.channels(interaction)[0], given, reset=reset)
 
 
 async def _checked(
@@ -93,7 +99,14 @@ async def _set(
     if given:
         await taste.put(scope, number, given)
     now = {name: plain(value) for name, value in (await taste.of(scope, number)).items()}
-    told = tastes.of_channel(now, to) if scope is Scope.CHANNEL else tastes.of_person(now, to)
+    by_mail_too = now.pop(DELIVER, HERE) == BY_MAIL_TOO
+    match scope:
+        case Scope.PERSON:
+            told = tastes.of_person(now, to, by_mail_too=by_mail_too)
+        case _ if where.is_post(interaction):
+            told = tastes.of_forum(now, to)
+        case _:
+            told = tastes.of_channel(now, to)
     await say_done(interaction, told)
 
 

@@ -127,7 +127,7 @@ def _again(job: Job) -> tuple[Verb, ...]:
 
 # ------------------------------------------------------------------ whose it is
 
-_MARKED = 1 << 30
+MARKED = 1 << 30
 """Discord numbers components from 1 on, those of a message at most 40."""
 
 
@@ -136,13 +136,13 @@ def mark_of(job: Job) -> int:
 
     That one has an interaction, its token and maybe a job's number in common with us, but not the moment of admission.
     """
-    return _MARKED | zlib.crc32(f"{job.id} {job.created_at!r}".encode()) & (_MARKED - 1)
+    return MARKED | zlib.crc32(f"{job.id} {job.created_at!r}".encode()) & (MARKED - 1)
 
 
 def is_of(message: discord.Message, job: Job) -> bool:
     """Whether this answer to the job's interaction is the job's; those of earlier versions carry no mark."""
     first = next((int(getattr(component, "id", 0) or 0) for component in message.components), None)
-    return first is not None and (first < _MARKED or first == mark_of(job))
+    return first is not None and (first < MARKED or first == mark_of(job))
 
 
 # ------------------------------------------------------------------ texts
@@ -160,9 +160,9 @@ def running_line(progress: Progress, to: Language) -> str:
     return f"{line}\n-# ⏸ {texts.overtaken(to)}" if progress.is_overtaken else line
 
 
-def bar(fraction: float) -> str:
-    full = min(BAR_CELLS, max(0, round(fraction * BAR_CELLS)))
-    return "█" * full + "░" * (BAR_CELLS - full)
+def bar(fraction: float, *, cells: int = BAR_CELLS) -> str:
+    full = min(cells, max(0, round(fraction * cells)))
+    return "█" * full + "░" * (cells - full)
 
 
 def outcome_lines(job: Job, to: Language) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -20,14 +21,22 @@ from bot.core.asking.policy import (
     limits_for,
 )
 from bot.core.asking.price import price_of
-from bot.core.asking.refused import Blocked, DaySpent, DiskFull, InputGone, Refused
+from bot.core.asking.refused import (
+    Blocked,
+    DaySpent,
+    DiskFull,
+    InputGone,
+    OneOfSeveral,
+    Refused,
+    TooDear,
+)
 from bot.core.asking.wish import Wish
 from bot.core.doors import Doors
 from bot.core.happenings import JobAccepted, JobFetched, Listener
 from bot.core.held_up import Closing
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
-from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Refusal
+from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Planned, Refusal
 from bot.limits import Limits, Usage
 from bot.store import Store
 from engine.contract import GenerationRequest, ModelInfo
@@ -43,6 +52,22 @@ class Allowance:
     limits: Limits
     usage: Usage
     window: Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What several requests at once would cost, each of them, and of what that is taken."""
+
+    costs: tuple[int, ...]
+    allowance: Allowance
+
+    @property
+    def cost(self) -> int:
+        return sum(self.costs)
+
+    @property
+    def verdict(self) -> Admitted:
+        return Admitted(cost=self.cost)
 
 
 class Admission:
@@ -147,6 +172,77 @@ class Admission:
             return _explained(admitted, verdict, await self.allowance(asker))
         reach(Failpoint.ADMITTED)
         self._tell(JobAccepted(job=admitted))
+        return admitted
+
+    async def quote(
+        self, requests: Sequence[GenerationRequest], *, asker: Asker, models: Sequence[ModelInfo]
+    ) -> Quote | Refused:
+        """What these would cost together, or why `admit_all` would refuse them now. Promises and stores nothing.
+
+        `models`: the one that draws each.
+        """
+        quote = await self._judged(requests, asker=asker, models=models)
+        if not isinstance(quote, Quote):
+            return quote
+        refusal = foresee(quote.cost, quote.allowance.limits, quote.allowance.usage)
+        return _explained(refusal, quote.verdict, quote.allowance) if refusal is not None else quote
+
+    async def _judged(
+        self, requests: Sequence[GenerationRequest], *, asker: Asker, models: Sequence[ModelInfo]
+    ) -> Quote | Refused:
+        if (closed := self._closed()) is not None:
+            return closed
+        allowance = await self.allowance(asker)
+        limits = allowance.limits
+        if limits.is_blocked:
+            return Blocked()
+        costs: list[int] = []
+        for request, model in zip(requests, models, strict=True):
+            verdict = judge(request, limits, model=model)
+            if isinstance(verdict, Refused):
+                return OneOfSeveral(prompt=request.prompt, refused=verdict)
+            costs.append(verdict.cost)
+        quote = Quote(costs=tuple(costs), allowance=allowance)
+        if quote.cost > limits.credits_per_day:
+            return TooDear(cost=quote.cost, per_day=limits.credits_per_day)
+        return quote
+
+    async def admit_all(
+        self,
+        planned: Sequence[Planned],
+        *,
+        plan_id: int,
+        asker: Asker,
+        origin: Origin,
+        models: Sequence[ModelInfo],
+    ) -> list[Job] | Refused:
+        """Stores and charges all that was planned, as the parts of one request, or nothing; a plan once."""
+        quote = await self._judged([each.request for each in planned], asker=asker, models=models)
+        if not isinstance(quote, Quote):
+            return quote
+        if not all(hold_inputs(self._settings.inputs, each.request) for each in planned):
+            return InputGone()
+        news = [
+            NewJob(
+                request=each.request,
+                asker=asker,
+                origin=replace(origin, part=part, parts=len(planned)),
+                action=Action.IMAGINE,
+                parent_id=None,
+                wish=each.wish,
+                cost=cost,
+                limits=quote.allowance.limits,
+                window_start=quote.allowance.window.start,
+                queue_max=self._settings.queue.max,
+            )
+            for part, (each, cost) in enumerate(zip(planned, quote.costs, strict=True))
+        ]
+        admitted = await self._store.jobs.admit_all(news, plan_id=plan_id, now=self._clock.now())
+        if isinstance(admitted, Refusal):
+            return _explained(admitted, quote.verdict, await self.allowance(asker))
+        reach(Failpoint.ADMITTED)
+        for job in admitted:
+            self._tell(JobAccepted(job=job))
         return admitted
 
     async def settle_fetch(self, job: Job, *, asker: Asker) -> Job | Refused:

@@ -9,8 +9,8 @@ from bot.core.asking.refused import TooManyAtOnce, Unmet
 from bot.core.asking.wish import Wish
 from engine.contract import SEEDS
 
-AT_ONCE_MAX = 20
-"""Requests that one prompt may make."""
+AT_ONCE_MAX = 10
+"""Requests that one prompt may make, each of at least one image: one message shows them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,10 @@ class Asked:
         return len(self.wishes) > 1
 
 
-def parse(typed: Wish, *, most: int = AT_ONCE_MAX) -> Asked:
+def parse(typed: Wish, *, most: int = AT_ONCE_MAX, images: int = 1) -> Asked:
     """What the options of a command ask for, its prompt as typed in them. Raises Unmet.
+
+    `images`: so many has a request that says nothing of them.
 
     Alternatives come before flags, so that flags may stand among them. Combinations share a seed that was given, repeats
     go on from it: repeat i begins where the images of the one before end. Without a seed each draws its own.
@@ -40,13 +42,13 @@ def parse(typed: Wish, *, most: int = AT_ONCE_MAX) -> Asked:
     count = sum(repeat for _, repeat in found)
     if count > most:
         raise Unmet(TooManyAtOnce(count=count, most=most))
-    return Asked(wishes=tuple(_nth(wish, i) for wish, repeat in found for i in range(repeat)))
+    return Asked(wishes=tuple(_nth(wish, i, images) for wish, repeat in found for i in range(repeat)))
 
 
-def _nth(wish: Wish, repeat: int) -> Wish:
+def _nth(wish: Wish, repeat: int, images: int) -> Wish:
     if repeat == 0 or wish.seed is None or wish.seed == -1:
         return wish
-    return replace(wish, seed=(wish.seed + repeat * (wish.images or 1)) % SEEDS)
+    return replace(wish, seed=(wish.seed + repeat * (wish.images or images)) % SEEDS)
 
 
 def said_over(wish: Wish, text: str) -> Wish:

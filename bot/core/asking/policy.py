@@ -14,6 +14,7 @@ from bot.core.asking.refused import (
     CreditsSpent,
     LineFull,
     NoSizeOfModel,
+    PlanGone,
     PressedBefore,
     Refused,
     Repeated,
@@ -145,6 +146,8 @@ def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window
             return TooManyWaiting(waiting=usage.pending, most=limits.pending)
         case Refusal.QUEUE:
             return LineFull()
+        case Refusal.PLAN:
+            return PlanGone()
         case Refusal.CREDITS:
             left = max(0, limits.credits_per_day - usage.used)
             return CreditsSpent(cost=cost, left=left, per_day=limits.credits_per_day, renew_at=window.end)

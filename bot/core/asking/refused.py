@@ -115,6 +115,28 @@ class TooManyAtOnce:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyTogether:
+    """So many images don't fit into the one message that shows them all."""
+
+    images: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneOfSeveral:
+    """What is said of one request among several."""
+
+    prompt: str
+    """By which it is told from the others."""
+    refused: Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanGone:
+    """It was drawn or dropped before, or it is too old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoSuchWildcard:
     name: str
     offered: tuple[str, ...]
@@ -152,6 +174,7 @@ class WildcardsTooLong:
 
 FlagProblem = UnknownFlag | FlagWithoutValue | FlagOutOfForm | Contradiction | HalfASize
 WildcardProblem = NoSuchWildcard | WildcardInCircle | WildcardTooDeep | WildcardUnusable | WildcardsTooLong
+ProblemOfSeveral = TooManyTogether | OneOfSeveral | PlanGone
 PromptProblem = FlagProblem | TooManyAtOnce | WildcardProblem
 
 # ------------------------------------------------------------------ the picture itself
@@ -253,6 +276,7 @@ Refused = (
     | ShapeUnknown
     | QualityAndSteps
     | PromptProblem
+    | ProblemOfSeveral
     | TooManyPixels
     | NoSizeOfModel
     | TooFarUpscaled

@@ -41,6 +41,7 @@ from bot.core.line.estimates import Pace, work_of
 from bot.core.line.fairness import FairQueue
 from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
+from bot.core.line.told import Told as LineTold
 from bot.core.news import GpuPaused, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool
@@ -68,6 +69,8 @@ FAULTS_MAX = 2
 NOT_ANSWERED = Reason.of(ReasonCode.NOT_ANSWERED)
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
+LINE_EVERY_S = 1.0
+"""How often it is looked at while others are drawn."""
 
 
 class Dispatcher:
@@ -117,6 +120,8 @@ class Dispatcher:
         """Jobs that are (or just come) aboard, though their rows say that they are over."""
         self._pace = Pace()
         self._last_step_at = 0.0
+        self._line_told = LineTold()
+        self._line_looked_at = 0.0
         self._inbox: deque[Told | None] = deque()
         self._drainer: asyncio.Task[None] | None = None
 
@@ -405,6 +410,7 @@ class Dispatcher:
                 aboard.told_at = now
                 self._show(aboard.job)
                 self._show_overtaken(now)
+                self._look_at_line(now)
             case Finished() if len(event.images) == aboard.job.request.images:
                 await self._finished(aboard, event)
             case Finished():
@@ -542,9 +548,23 @@ class Dispatcher:
             if aboard.is_overtaken(self._aboard.values(), now):
                 self._show(aboard.job)
 
-    def _show_line(self) -> None:
-        for job in self.line()[:PLACES_SHOWN]:
-            self._show(job)
+    def _show_line(self, *, news_only: bool = False) -> None:
+        """Tells the front of it, or those there who are misled by what they were told last."""
+        front = self.line()[:PLACES_SHOWN]
+        self._line_told.keep({job.id for job in front})
+        for job in front:
+            progress = self.progress_of(job)
+            if job.id in self._cancelled or (news_only and not self._line_told.is_news(job.id, progress)):
+                continue
+            self._line_told.tells(job.id, progress)
+            self._delivery.show(job, progress)
+
+    def _look_at_line(self, now: float) -> None:
+        """With every step of others there is less to wait for, or more than was thought."""
+        if 0 <= now - self._line_looked_at < LINE_EVERY_S:
+            return
+        self._line_looked_at = now
+        self._show_line(news_only=True)
 
 
 def _why_not_drawn(job: Job) -> str | None:

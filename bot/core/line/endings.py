@@ -127,28 +127,31 @@ class Endings:
 
     # -------------------------------------------------------------- deletions
 
-    async def delete(self, job: Job, *, by: Actor) -> None:
+    async def delete(self, *jobs: Job, by: Actor) -> None:
         """Takes a finished job's message and images away for good; it stays charged. The row says so first.
 
-        What takes longer than an answer may goes on behind it, and after a restart. Raises Irremovable where the message
-        can't go: then everything stays what it was.
+        Several are all those that one message gathers. What takes longer than an answer may goes on behind it, and
+        after a restart. Raises Irremovable where the message can't go: then everything stays what it was.
         """
-        await self._store.jobs.mark_deleted(job.id, now=self._clock.now())
+        numbers = [job.id for job in jobs]
+        await self._store.jobs.mark_deleted(*numbers, now=self._clock.now())
+        is_late = False
         try:
             async with asyncio.timeout(DELETED_WITHIN_S):
-                await self._delivery.remove(job)
+                await self._delivery.remove(jobs[0])
         except Irremovable:
-            await self._store.jobs.unmark_deleted(job.id)
+            await self._store.jobs.unmark_deleted(*numbers)
             raise
         except TimeoutError:
+            is_late = True
+        for job in jobs:
             self._tell(DeletionAsked(job=job, by=by))
-            self._errands.begin(self._remove(job))
-            return
-        self._tell(DeletionAsked(job=job, by=by))
-        if await self._store.favourites.has_copies(job.id):
-            self._errands.begin(self._clear(job))
-        else:
-            await self._clear(job)
+            if is_late:
+                self._errands.begin(self._remove(job))
+            elif await self._store.favourites.has_copies(job.id):
+                self._errands.begin(self._clear(job))
+            else:
+                await self._clear(job)
 
     async def _remove(self, job: Job) -> None:
         """What was promised goes, even if its message has to stay."""

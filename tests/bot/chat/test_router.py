@@ -140,6 +140,6 @@ async def test_no_posted_message_is_remembered(world: World) -> None:
 
 def test_no_verb_has_two_features() -> None:
     """The second would silently replace the first."""
-    for kind in ("presses", "forms", "pages"):
+    for kind in ("presses", "forms", "numbers", "pages"):
         names = [name for feature in tree.FEATURES for name in getattr(feature.FEATURE, kind)]
         assert sorted(names) == sorted(set(names))

@@ -38,7 +38,7 @@ async def test_a_style_is_put_around_the_words(start_world: StartWorld, tmp_path
         ],
         start=1,
     ):
-        await world.imagined(number, prompt=f"a fox --no blue --style {style}")
+        await world.imagined(number, prompt="a fox --no blue", style=style)
         job = await world.job(number)
         assert (job.request.prompt, job.request.negative_prompt) == (prompt, negative)
         assert (job.wish or {})["prompt"] == "a fox"

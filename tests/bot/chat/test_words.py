@@ -123,7 +123,7 @@ async def test_a_long_line_is_counted_once(start_world: StartWorld) -> None:
     world = await start_world(fake=FakeSettings(load_s=60), limits={"pending": 50, "credits_per_day": 1000})
     for _ in range(18):
         await world.imagine()
-    told = (await world.alice.slash(world.channel, "queue")).text
+    told = (await world.admin.slash(world.channel, "queue")).text
     assert len(re.findall(r"^\d+\. .* 128×128", told, re.MULTILINE)) == 15
     assert re.findall(r"… and (\d+) more", told) == ["3"]
     lines = [f"{number} {'x' * 300}" for number in range(10)]

@@ -40,7 +40,7 @@ def charges(evening: Evening) -> list[int]:
 
 def shown(evening: Evening, place: Any = None) -> list[Any]:
     """The messages of a channel that show a finished image."""
-    messages = evening.discord.messages(place or evening.channel)
+    messages = evening.discord.posted(place or evening.channel)
     return [m for m in messages if any(name.startswith("easel-") for name in m.shown_files)]
 
 
@@ -56,7 +56,7 @@ async def test_a_whole_evening(tmp_path: Path) -> None:
         assert answer.message.attachments[0].bytes.startswith(b"\xff\xd8")
         message = await evening.finished(answer)
 
-        assert set(discord.commands) >= {"imagine", "quota", "history", "queue", "limits", "gallery"}
+        assert set(discord.commands) >= {"imagine", "help", "quota", "history", "queue", "limits", "gallery"}
         (file,) = message.attachments
         assert file.filename == "easel-1-42.png"
         assert file.bytes.startswith(b"\x89PNG")
@@ -99,7 +99,7 @@ async def test_a_killed_bot_resumes_everything(tmp_path: Path) -> None:
         await evening.discord.until(lambda: evening.bot.states() == ["delivered"] * 2)
 
         assert [len(message.attachments) for message in messages] == [1, 1]
-        assert len(evening.discord.messages(evening.channel)) == 2
+        assert len(evening.discord.posted(evening.channel)) == 2
         assert evening.bot.rows("SELECT faults FROM job") == [(0,), (0,)]
 
 

@@ -43,7 +43,7 @@ def outcome(evening: Evening) -> tuple[list[str], list[int], int]:
     rows = evening.bot.rows("SELECT state, charged FROM job")
     pictures = sum(
         name.startswith("easel-")
-        for message in evening.discord.messages(evening.channel)
+        for message in evening.discord.posted(evening.channel)
         for name in message.shown_files
     )
     return [state for state, _ in rows], [charged for _, charged in rows], pictures
@@ -60,6 +60,30 @@ async def test_the_bot_dies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await evening.discord.until(
             lambda: outcome(evening) == due, timeout_s=40, what=f"{outcome(evening)} {evening.bot.log()}"
         )
+
+
+@pytest.mark.parametrize("point", [Failpoint.QUEUED, Failpoint.SHOWN])
+async def test_the_bot_dies_over_several_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: Failpoint
+) -> None:
+    """Killed as the first of three gets there: all end in one message, each once."""
+    monkeypatch.setenv("FAILPOINT", point)
+    async with easel_evening(tmp_path, fake={"step_s": 0.05}, module=["tests.kit.failing_child"]) as evening:
+        discord = evening.discord
+        await evening.bot.start()
+        await discord.until(lambda: "engine_ready" in evening.bot.log(), timeout_s=30)
+        asked = await discord.slash(
+            evening.alice, evening.channel, "imagine", prompt="a {red, green, blue} circle"
+        )
+        assert asked.message is not None
+        await discord.send_click(evening.alice, asked.message, "Draw them")
+        await dies_and_comes_back(evening)
+        due = (["delivered"] * 3, [1] * 3, 3)
+        await discord.until(
+            lambda: outcome(evening) == due, timeout_s=40, what=f"{outcome(evening)} {evening.bot.log()}"
+        )
+        (message,) = (each for each in discord.posted(evening.channel) if not each.ephemeral)
+        await discord.until(lambda: "Cancel all" not in {button.label for button in message.buttons})
 
 
 @pytest.mark.parametrize("point", [*OF_IMAGES_IN, Failpoint.ADMITTED, Failpoint.ANSWERED])
@@ -79,7 +103,7 @@ async def test_the_bot_dies_over_an_image(
             lambda: outcome(evening) == due, timeout_s=40, what=f"{outcome(evening)} {evening.bot.log()}"
         )
         await evening.discord.until(lambda: evening.bot.log().count("engine_ready") == 2, timeout_s=30)
-        (message,) = evening.discord.messages(evening.channel)
+        (message,) = evening.discord.posted(evening.channel)
         assert message.loading == nothing
         if nothing:  # nothing was promised, and the same person's next order works
             await evening.finished(await evening.imagine(image=CAT))
@@ -104,7 +128,7 @@ async def test_a_failure_is_told_after_a_kill(tmp_path: Path, monkeypatch: pytes
     async with easel_evening(tmp_path, module=["tests.kit.failing_child"]) as evening:
         await ask(evening, "FAIL")
         await dies_and_comes_back(evening)
-        (message,) = evening.discord.messages(evening.channel)
+        (message,) = evening.discord.posted(evening.channel)
         await evening.discord.until(lambda: "charged" in message.text, timeout_s=40, what=evening.bot.log())
         assert outcome(evening) == (["failed"], [0], 0)
         assert "Cancel" not in {button.label for button in message.buttons}

@@ -42,7 +42,7 @@ async def test_a_delete_is_completed_after_a_kill(tmp_path: Path, apply: bool) -
         hold.release()
         await start(evening)
 
-        await discord.until(lambda: discord.messages(evening.channel) == [] and not spooled(evening))
+        await discord.until(lambda: discord.posted(evening.channel) == [] and not spooled(evening))
         history = await discord.slash(evening.alice, evening.channel, "history")
         assert "You have no images here yet" in (history.ephemeral_text or "")
         assert charges(evening) == [1]

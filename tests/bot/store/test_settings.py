@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 
 import pytest
@@ -140,3 +141,13 @@ async def test_notes_survive_the_process(file, store: Store) -> None:
         assert await second.settings.note("commands") == "ünïcode\n'quoted'"
     finally:
         await second.close()
+
+
+async def test_what_is_done_once_is_noted_once(store: Store) -> None:
+    """Of several at once one is first; again after a while only where that was said."""
+    asked = [store.settings.first_time("hinted 7", now=100.0) for _ in range(5)]
+    assert sorted(await asyncio.gather(*asked)) == [False] * 4 + [True]
+    assert not await store.settings.first_time("hinted 7", now=1e12)
+    assert await store.settings.first_time("greeted 7", now=100.0, again_after_s=50.0)
+    assert not await store.settings.first_time("greeted 7", now=149.0, again_after_s=50.0)
+    assert await store.settings.first_time("greeted 7", now=150.0, again_after_s=50.0)

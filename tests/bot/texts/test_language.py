@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from babel.messages.catalog import Catalog
-from babel.messages.frontend import CommandLineInterface
-from babel.messages.pofile import read_po, write_po
+from babel.messages.pofile import write_po
 
 from bot.chat.errors import UserError, language_of, sentence_for
 from bot.chat.look import job_view, picture_info
@@ -36,6 +36,7 @@ from bot.texts import (
     allowances,
     amounts,
     commands,
+    contract,
     flags,
     for_operator,
     held_up,
@@ -49,7 +50,7 @@ from bot.texts import (
 )
 from bot.texts import language as language_module
 from bot.texts.language import ENGLISH, Language, language
-from engine.contract import InvalidRequest, Stepped
+from engine.contract import InvalidRequest, Stepped, parse_size
 from tests.bot.chat.look.test_job_view import job, texts
 from tests.bot.chat.look.test_job_view import labels as labels_of
 
@@ -72,25 +73,18 @@ LIMITS = Limits(credits_per_day=100, pending=3, max_pixels=1_000_003, max_steps=
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    """What `pybabel extract` finds, with the project's own settings."""
-    file = tmp_path_factory.mktemp("catalogue") / "easel.pot"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        CommandLineInterface().run(["pybabel", "--quiet", "extract", "-o", str(file)])
-    with file.open("rb") as opened:
-        return read_po(opened)
-
-
-@pytest.fixture(scope="session")
 def bracketed(template: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one language, which says all that English does in brackets, in three forms that tell their numbers."""
     catalogue = Catalog(locale="pl")
     for message in template:
         if message.id and isinstance(message.id, tuple):
-            catalogue.add(message.id, tuple(f"⟦{form}: {message.id[-1]}⟧" for form in range(3)))
+            catalogue.add(
+                message.id,
+                context=message.context,
+                string=tuple(f"⟦{form}: {message.id[-1]}⟧" for form in range(3)),
+            )
         elif message.id:
-            catalogue.add(message.id, f"⟦{message.id}⟧")
+            catalogue.add(message.id, f"⟦{message.id}⟧", context=message.context)
     return written(catalogue, tmp_path_factory.mktemp("locales"))
 
 
@@ -163,9 +157,12 @@ def test_each_number_has_its_form(polish: Language) -> None:
 
 
 def test_numbers_are_written_as_the_language_does(polish: Language) -> None:
-    """Thousands apart by a space that does not break."""
+    """Thousands apart by a space that does not break, and a comma before what is less than one."""
     assert ENGLISH.number(1_048_576) == "1,048,576"
     assert polish.number(1_048_576) == "1\u00a0048\u00a0576"
+    assert [ENGLISH.decimal(4.25, digits) for digits in (0, 1)] == ["4", "4.2"]
+    assert polish.decimal(0.96, 1) == "1,0"
+    assert (ENGLISH.percent(0.5), polish.percent(0.5)) == ("50%", "50%")
 
 
 # ------------------------------------------------------------------ every sentence
@@ -210,6 +207,9 @@ REFUSED: list[refused.Refused] = [
     refused.TooManyWaiting(waiting=3, most=3),
     refused.TooManyWaiting(waiting=4, most=3),
     refused.LineFull(),
+    refused.TooManyTogether(images=12, most=10),
+    refused.OneOfSeveral(prompt="a cat", refused=refused.DiskFull()),
+    refused.PlanGone(),
     refused.CreditsSpent(cost=2, left=1, per_day=9, renew_at=5.0),
     refused.DaySpent(price=2),
     Closing(),
@@ -288,7 +288,24 @@ def looked_up(source: str) -> Iterator[str | None]:
         for text in node.args[:count]:
             if isinstance(text, ast.Name) and name == "gettext" and text.id == "text":  # of `fixed`
                 continue
+            if ast.unparse(text) in {"error.text", "how"}:  # the contract's sentences, which are found there
+                continue
             yield str(text.value) if isinstance(text, ast.Constant) else None
+
+
+def test_no_text_has_plural_forms_in_one_place_alone() -> None:
+    """A catalogue has one entry for both, and where a language has one form, that counts: nothing would fill it in."""
+    alone, counted = set[str](), set[str]()
+    for path in (ROOT / "bot/texts").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                found = {"gettext": alone, "fixed": alone, "noted": alone, "ngettext": counted}.get(
+                    name, set()
+                )
+                found.add(str(node.args[0].value))
+    assert counted
+    assert not alone & counted
 
 
 # ------------------------------------------------------------------ at the edge
@@ -303,7 +320,7 @@ async def test_a_message_speaks_its_persons_language(polish: Language) -> None:
 
     step = Stepped(job_id=7, attempt=1, stage="denoising", step=5, steps=20)
     running = job(state=JobState.RUNNING, locale="pl")
-    assert "⟦step 5 of 20⟧ · ⟦4.2 s⟧" in texts(
+    assert "⟦step 5 of 20⟧ · ⟦4,2 s⟧" in texts(
         job_view.live_view(running, Progress(step=step, elapsed_s=4.2))
     )
 
@@ -315,13 +332,29 @@ async def test_a_message_speaks_its_persons_language(polish: Language) -> None:
 
 
 async def test_an_answer_speaks_the_language_of_who_asks(polish: Language) -> None:
-    """By the locale of their interaction; what the engine says is the engine's."""
+    """By the locale of their interaction; what the engine says while it draws is the engine's."""
     asker: Any = SimpleNamespace(locale=SimpleNamespace(value="pl"))
     to = language_of(asker)
     assert sentence_for(UserError.of(refused.Blocked()), to) == f"⟦{UserError.of(refused.Blocked())}⟧"
     assert sentence_for(UserError(problems.mask_needs_image), to) == f"⟦{problems.mask_needs_image(ENGLISH)}⟧"
-    assert sentence_for(InvalidRequest("The engine's own."), to) == "The engine's own."
+    assert sentence_for(InvalidRequest("The engine's {own}."), to) == "The engine's {own}."
     assert picture_info.describe(job(), to)[0].startswith("⟦**By <@")
+
+
+def test_what_is_wrong_with_a_request_is_looked_up(polish: Language) -> None:
+    """The contract's sentences, and what they are about; values stay as they are, braces within them too."""
+    with pytest.raises(InvalidRequest) as side:
+        replace(job().request, width=8)
+    assert contract.invalid(side.value, polish) == (
+        "⟦The ⟦width⟧ must be 64 to 2048 pixels, not 8: use 64 instead of 8.⟧"
+    )
+    assert contract.invalid(side.value, ENGLISH) == str(side.value)
+    with pytest.raises(InvalidRequest) as empty:
+        replace(job().request, prompt=" ")
+    assert contract.invalid(empty.value, polish) == f"⟦{empty.value}⟧"
+    with pytest.raises(InvalidRequest) as size:
+        parse_size("{name}")
+    assert contract.invalid(size.value, polish) == "⟦A size looks like 512x768, not “{name}”.⟧"
 
 
 def test_limits_and_quota_are_looked_up(polish: Language) -> None:

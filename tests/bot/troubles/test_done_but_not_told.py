@@ -31,8 +31,8 @@ async def test_a_cancel_is_taken_from_the_first_answer_on(tmp_path: Path) -> Non
         await world.come()
         hold = discord.hold_next("POST", "/callback", apply=True)
         await world.asks()
-        await world.hears(lambda: hold.entered and discord.messages(world.channel))
-        (message,) = discord.messages(world.channel)
+        await world.hears(lambda: hold.entered and discord.posted(world.channel))
+        (message,) = discord.posted(world.channel)
         assert world.states() == ["accepted"]
         pressed = await world.alice.click(message, "Cancel")
         assert pressed.ephemeral_text is None
@@ -53,7 +53,7 @@ async def test_a_done_delete_stays_done(tmp_path: Path) -> None:
             await world.discord.send_click(world.alice.user, message, "Delete")
             await world.hears(lambda lost=lost: lost.hits)
             await untold(world, times)
-            assert world.discord.messages(world.channel) == [], how
+            assert world.discord.posted(world.channel) == [], how
         world.assert_nothing_went_wrong()
 
 
@@ -121,7 +121,7 @@ async def test_a_delete_in_an_outage_is_done_when_it_ends(tmp_path: Path) -> Non
         history = await world.alice.slash(world.channel, "history")
         assert "You have no images here yet" in (history.ephemeral_text or "")
         outage.times = 0
-        await world.hears(lambda: message not in discord.messages(world.channel))
+        await world.hears(lambda: message not in discord.posted(world.channel))
         await world.hears(lambda: not world.spooled())
         world.assert_nothing_went_wrong()
 

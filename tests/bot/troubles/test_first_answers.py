@@ -31,7 +31,7 @@ async def test_an_answer_that_discord_did_not_take(tmp_path: Path) -> None:
             await world.ends(*["cancelled"] * number)
 
         assert world.rows("SELECT attempt, charged FROM job") == [(0, 0)] * len(LATE)
-        assert world.discord.messages(world.channel) == []
+        assert world.discord.posted(world.channel) == []
 
 
 LOST: list[dict[str, Any]] = [
@@ -51,7 +51,7 @@ async def test_an_answer_that_was_taken_while_its_reply_was_lost(tmp_path: Path)
             await world.asks()
             await world.ends(*["delivered"] * number)
 
-            assert len(world.shown()) == len(world.discord.messages(world.channel)) == number
+            assert len(world.shown()) == len(world.discord.posted(world.channel)) == number
 
 
 async def test_an_answer_later_than_three_seconds(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_an_event_delivered_four_times_is_one_job(tmp_path: Path) -> None:
         await world.hears(lambda: world.log().count("interaction_repeated") == 4)
 
         assert len(discord.requests_to(*CALLBACK)) == 1
-        assert len(world.shown()) == len(discord.messages(world.channel)) == 1
+        assert len(world.shown()) == len(discord.posted(world.channel)) == 1
         assert world.charges() == [1]
 
 

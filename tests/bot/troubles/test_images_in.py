@@ -160,7 +160,7 @@ async def test_what_cannot_be_fetched_costs_nothing(tmp_path: Path) -> None:
             answer = await world.imagine(image=file)
             await world.hears(lambda answer=answer: not answer.message.loading)
             assert sentence in answer.message.text
-            assert len(world.discord.messages(world.channel)) == 1
+            assert len(world.discord.posted(world.channel)) == 1
             answer.message.deleted = True
         world.discord.fail_next("GET", "attachments/", status=404)
         answer = await world.imagine(image=upload())
@@ -195,7 +195,7 @@ async def test_a_reroll_starts_from_the_same_picture_as_long_as_it_is_kept(tmp_p
 async def ends_as_pictures(world: Troubled, count: int) -> None:
     """So many orders, each one picture in a message of its own, for one credit."""
     await world.hears(lambda: world.states() == ["delivered"] * count)
-    messages = world.discord.messages(world.channel)
+    messages = world.discord.posted(world.channel)
     assert [len(message.attachments) for message in messages] == [1] * count
     for message in messages:
         assert message.shown_files == [message.attachments[0].filename]

@@ -20,7 +20,7 @@ async def test_the_end_is_delivered_once_through_bad_weather(tmp_path: Path) -> 
         lost = world.discord.fail_next("PATCH", "/channels/", reset=True, apply=True)
         await world.finished(await world.imagine())
         await world.hears(lambda: world.states() == ["delivered"])
-        messages = world.discord.messages(world.channel)
+        messages = world.discord.posted(world.channel)
 
         assert (outage.hits, lost.hits) == (2, 1)
         assert len(messages) == 1

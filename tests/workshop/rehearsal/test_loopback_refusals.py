@@ -194,6 +194,17 @@ async def test_too_many_choices_are_refused(server: LoopbackDiscord) -> None:
     assert [status for status, _ in answers] == [400, 200]
 
 
+LONG: list[Json] = [{"de": "x" * 100, "fr": "x"}, {"de": "x", "fr": "x" * 100}]
+
+
+def with_options(*options: Json, times: int = 1) -> Json:
+    """A command with these, or with as many subcommands that have them."""
+    inner: list[Json] = [{"type": 3, "description": "x", **option} for option in options]
+    if times > 1:
+        inner = [{"type": 1, "name": f"sub{n}", "description": "x", "options": inner} for n in range(times)]
+    return {"name": "x", "description": "x", "options": inner}
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -206,15 +217,34 @@ async def test_too_many_choices_are_refused(server: LoopbackDiscord) -> None:
         {"type": 3, "name": "Image info", "description": "x"},
         {"type": 3, "name": "Image info", "options": [{"type": 3, "name": "o", "description": "x"}]},
         {"type": 9, "name": "Image info"},
+        {"name": "x", "description": "x", "name_localizations": {"de": "Groß"}},
+        {"name": "x", "description": "x", "name_localizations": {"de": "x" * 33}},
+        {"name": "x", "description": "x", "description_localizations": {"de": "x" * 101}},
+        {"name": "x", "description": "x", "description_localizations": {"es": "x"}},
+        {"type": 3, "name": "x", "name_localizations": {"ja": "x" * 33}},
+        {"name": "good", "description": "x"},
+        with_options({"name": "a"}, {"name": "a"}),
+        with_options({"name": "a", "name_localizations": {"de": "b"}}, {"name": "b"}),
+        with_options(
+            *({"name": f"o{n}", "description_localizations": LONG[n % 2]} for n in range(25)), times=4
+        ),
     ],
 )
 async def test_bad_commands_are_refused(server: LoopbackDiscord, command: Json) -> None:
-    """A bulk overwrite with a bad name or description, or a menu's entry with a description, is refused as a whole."""
+    """A bad name or description in any language, a description of a menu's entry, or too much: all is refused."""
     good: Json = {"name": "good", "description": "x"}
     path = f"/applications/{server.state.app_id}/commands"
     status, body = await send(server, "PUT", path, [good, command])
     assert (status, body["code"]) == (400, 50035)
     assert server.commands == {}
+
+
+async def test_the_longest_language_counts(server: LoopbackDiscord) -> None:
+    """8000 characters a command, of each text the longest language: several languages may hold more than that together."""
+    path = f"/applications/{server.state.app_id}/commands"
+    options = ({"name": f"o{n}", "description_localizations": LONG[n % 2]} for n in range(25))
+    status, _ = await send(server, "PUT", path, [with_options(*options, times=3)])
+    assert status == 200
 
 
 async def test_an_app_has_so_many_menus(server: LoopbackDiscord) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from workshop.rehearsal.loopback import payloads
+from workshop.rehearsal.loopback import localized, payloads
 from workshop.rehearsal.loopback.bodies import Upload
 from workshop.rehearsal.loopback.errors import ApiError, invalid
 from workshop.rehearsal.loopback.messages import Messages
@@ -38,9 +38,9 @@ class CannotDo(AssertionError):
 
 def check_sync(commands: list[Json]) -> None:
     """Raise what Discord answers to a bad bulk overwrite, or return."""
-    keys = [(c.get("type", 1), c["name"]) for c in commands]
-    if len(set(keys)) < len(keys):
-        raise invalid("name", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Names must be unique")
+    for kind in MOST:
+        localized.check_unique([c for c in commands if c.get("type", CHAT_INPUT) == kind], "name")
+    keys = [(c.get("type", CHAT_INPUT), c["name"]) for c in commands]
     for kind, most in MOST.items():
         if sum(key[0] == kind for key in keys) > most:
             raise ApiError(400, 30032, f"Maximum number of application commands reached ({most})")
@@ -49,7 +49,7 @@ def check_sync(commands: list[Json]) -> None:
             _check_menu(command, f"{index}")
             continue
         _check_named(command, f"{index}")
-        if sum(len(t) for t in _texts(command)) > 8000:
+        if _length(command) > 8000:
             raise invalid(f"{index}", "APPLICATION_COMMAND_TOO_LARGE", "Exceeds maximum size (8000)")
 
 
@@ -57,9 +57,9 @@ def _check_menu(command: Json, path: str) -> None:
     """Its name may have capitals and spaces, and is all that people see of it."""
     if command["type"] not in MOST:
         raise invalid(f"{path}.type", "BASE_TYPE_CHOICES", f"{command['type']} is no type of a command.")
-    name = command["name"]
-    if not 1 <= len(name) <= 32 or name != name.strip():
-        raise invalid(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+    for where, name in localized.every(command, "name", path):
+        if not 1 <= len(name) <= 32 or name != name.strip():
+            raise invalid(where, "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
     if command.get("description"):
         text = "Context menu commands cannot have description"
         raise invalid(f"{path}.description", "APPLICATION_COMMANDS_CONTEXT_MENU_DESCRIPTION", text)
@@ -69,11 +69,12 @@ def _check_menu(command: Json, path: str) -> None:
 
 
 def _check_named(item: Json, path: str) -> None:
-    name, description = item["name"], item.get("description") or ""
-    if not NAME.match(name) or name != name.lower():
-        raise invalid(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
-    if not 1 <= len(description) <= 100:
-        raise invalid(f"{path}.description", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
+    for where, name in localized.every(item, "name", path):
+        if not NAME.match(name) or name != name.lower():
+            raise invalid(where, "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+    for where, description in localized.every(item, "description", path):
+        if not 1 <= len(description) <= 100:
+            raise invalid(where, "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
     options = objects_in(item, "options")
     choices = objects_in(item, "choices")
     if len(options) > 25 or len(choices) > 25:
@@ -84,17 +85,20 @@ def _check_named(item: Json, path: str) -> None:
     if wanted != sorted(wanted, reverse=True):
         text = "Required options must be placed before non-required options"
         raise invalid(f"{path}.options", "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", text)
+    localized.check_unique(options, f"{path}.options")
     for number, option in enumerate(options):
         _check_named(option, f"{path}.options.{number}")
     for number, choice in enumerate(choices):
-        if not 1 <= len(choice["name"]) <= 100 or len(str(choice["value"])) > 100:
+        names = [name for _, name in localized.every(choice, "name", f"{path}.choices.{number}")]
+        if not all(1 <= len(name) <= 100 for name in names) or len(str(choice["value"])) > 100:
             raise invalid(f"{path}.choices.{number}", "BASE_TYPE_BAD_LENGTH", "1 to 100 characters.")
 
 
-def _texts(item: Json) -> list[str]:
-    texts = [str(item["name"]), str(item.get("description") or "")]
-    texts += [str(c["name"]) + str(c["value"]) for c in objects_in(item, "choices")]
-    return texts + [text for option in objects_in(item, "options") for text in _texts(option)]
+def _length(item: Json) -> int:
+    """Of names, descriptions and values; of each only the longest language counts."""
+    own = localized.longest(item, "name") + localized.longest(item, "description")
+    choices = (localized.longest(c, "name") + len(str(c["value"])) for c in objects_in(item, "choices"))
+    return own + sum(choices) + sum(map(_length, objects_in(item, "options")))
 
 
 @dataclass(kw_only=True)

@@ -38,6 +38,7 @@ from workshop.rehearsal.loopback.world import (
     Guild,
     Interaction,
     Json,
+    Kind,
     Message,
     Permission,
     Role,
@@ -60,6 +61,7 @@ __all__ = [
     "Guild",
     "Hold",
     "Interaction",
+    "Kind",
     "LoopbackDiscord",
     "Message",
     "NoAnswer",
@@ -91,6 +93,7 @@ class LoopbackDiscord(People):
         self.clock = Clock() if now is None else Clock(now)
         self.state = State.fresh(self.clock)
         self.gateway = Gateway(self.state, heartbeat_s)
+        self.state.dispatch = self.gateway.dispatch
         self._folder = tempfile.TemporaryDirectory(prefix="loopback-discord-")
         self._runner: web.AppRunner | None = None
         self._last: Interaction | None = None
@@ -151,17 +154,44 @@ class LoopbackDiscord(People):
         return self.state.add_guild(name, locale, attachment_size_limit, bot_permissions, everyone)
 
     def add_channel(
-        self, guild: Guild, name: str = "art", *, app_permissions: int = MEMBER_DEFAULT
+        self,
+        guild: Guild,
+        name: str = "art",
+        *,
+        kind: Kind = Kind.TEXT,
+        app_permissions: int = MEMBER_DEFAULT,
     ) -> Channel:
-        return self.state.add_channel(guild, name, app_permissions, None)
+        channel = self.state.add_channel(guild, name, app_permissions, None)
+        channel.kind = kind
+        return channel
+
+    def add_thread(self, channel: Channel, name: str = "thread") -> Channel:
+        """A public one; in a forum or media channel it is a post."""
+        is_news = channel.kind is Kind.ANNOUNCEMENT
+        thread = self._new_thread(channel, name, Kind.ANNOUNCEMENT_THREAD if is_news else Kind.PUBLIC_THREAD)
+        thread.bot_is_in = False
+        return thread
 
     def add_private_thread(
         self, channel: Channel, name: str = "thread", *, bot_is_in: bool = False
     ) -> Channel:
         """Its people may use the bot's commands there, though the bot itself sees it only once it is in."""
-        thread = self.state.add_channel(channel.guild, name, channel.app_permissions, None)
-        thread.parent, thread.bot_is_in = channel, bot_is_in
+        thread = self._new_thread(channel, name, Kind.PRIVATE_THREAD)
+        thread.bot_is_in = bot_is_in
         return thread
+
+    def _new_thread(self, channel: Channel, name: str, kind: Kind) -> Channel:
+        thread = self.state.add_channel(channel.guild, name, channel.app_permissions, None)
+        thread.kind, thread.parent = kind, channel
+        return thread
+
+    async def set_thread(
+        self, thread: Channel, *, archived: bool | None = None, locked: bool | None = None
+    ) -> None:
+        """As a moderator does, and tell the bot (THREAD_UPDATE)."""
+        thread.archived = thread.archived if archived is None else archived
+        thread.locked = thread.locked if locked is None else locked
+        await self.state.tell_of_thread(thread)
 
     async def add_to_thread(self, thread: Channel) -> None:
         """As by mentioning the bot there, and tell it (THREAD_CREATE)."""
@@ -190,9 +220,17 @@ class LoopbackDiscord(People):
         """Tell a connected bot about a server, or about its changed roles and channels (GUILD_CREATE)."""
         await self.gateway.dispatch("GUILD_CREATE", self.gateway.guild_create(guild))
 
+    async def invite_bot(self, guild: Guild) -> None:
+        """Somebody lets the bot in: GUILD_CREATE too, of which nothing says whether the server was away before."""
+        self.state.guilds[guild.id] = guild
+        told = {key: value for key, value in self.gateway.guild_create(guild).items() if key != "unavailable"}
+        await self.gateway.dispatch("GUILD_CREATE", told)
+
     async def set_app_permissions(self, channel: Channel, permissions: int) -> None:
-        """Change what the bot may do in a channel, and tell it (CHANNEL_UPDATE)."""
-        channel.app_permissions = permissions
+        """Change what the bot may do in a channel and its threads, and tell it (CHANNEL_UPDATE)."""
+        threads = (each for each in self.state.channels.values() if each.parent is channel)
+        for each in (channel, *threads):
+            each.app_permissions = permissions
         await self.gateway.dispatch("CHANNEL_UPDATE", payloads.channel(channel, self.state.bot))
 
     async def delete_channel(self, channel: Channel) -> None:
@@ -250,6 +288,11 @@ class LoopbackDiscord(People):
         return [r for r in self.requests if r.method == method and path_part in r.path]
 
     @property
+    def followups(self) -> list[Message]:
+        """What followed any answer through its interaction's webhook."""
+        return [each for interaction in self.state.interactions.values() for each in interaction.followups]
+
+    @property
     def unexpected(self) -> list[str]:
         """Requests that this server could not make sense of; empty it if a test means them."""
         return self.state.unexpected
@@ -266,6 +309,10 @@ class LoopbackDiscord(People):
     def messages(self, channel: Channel) -> list[Message]:
         """Everything in a channel that is not deleted, oldest first; ephemeral ones included."""
         return self.state.messages.in_channel(channel)
+
+    def posted(self, channel: Channel) -> list[Message]:
+        """What everybody sees there."""
+        return [message for message in self.messages(channel) if not message.ephemeral]
 
     def message(self, channel: Channel, message_id: int | str) -> Message:
         for found in self.messages(channel):

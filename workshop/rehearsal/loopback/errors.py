@@ -69,6 +69,18 @@ def missing_permissions() -> ApiError:
     return ApiError(403, 50013, "Missing Permissions")
 
 
+def archived_thread() -> ApiError:
+    return ApiError(400, 50083, "Thread is archived")
+
+
+def locked_thread() -> ApiError:
+    return ApiError(403, 160005, "This thread is locked")
+
+
+def no_text_channel() -> ApiError:
+    return ApiError(400, 50008, "Cannot send messages in a non-text channel")
+
+
 def no_dms() -> ApiError:
     return ApiError(403, 50007, "Cannot send messages to this user")
 

@@ -7,6 +7,8 @@ from workshop.rehearsal.loopback.world import (
     EPHEMERAL,
     MEMBER_DEFAULT,
     MIB,
+    OF_POSTS,
+    VOCAL,
     Attachment,
     Channel,
     Guild,
@@ -74,7 +76,7 @@ def channel(item: Channel, bot: User) -> Json:
         return _thread(item, item.parent, item.guild)
     return {
         "id": str(item.id),
-        "type": 0,
+        "type": int(item.kind),
         "guild_id": str(item.guild.id),
         "name": item.name,
         "position": item.guild.channels.index(item) if item in item.guild.channels else 0,
@@ -85,15 +87,26 @@ def channel(item: Channel, bot: User) -> Json:
         "rate_limit_per_user": 0,
         "last_message_id": None,
         "flags": 0,
+        **_of_its_kind(item),
     }
 
 
+def _of_its_kind(item: Channel) -> Json:
+    """What only voice and stage channels, or only forums and media channels have."""
+    if item.kind in VOCAL:
+        return {"bitrate": 64000, "user_limit": 0, "rtc_region": None, "video_quality_mode": 1}
+    if item.kind in OF_POSTS:
+        return {"available_tags": [], "default_reaction_emoji": None, "default_sort_order": None}
+    return {}
+
+
 def _thread(item: Channel, parent: Channel, guild: Guild) -> Json:
-    """A private thread, without the bot's own membership: only some places tell that."""
+    """Without the bot's own membership: only some places tell that."""
     since = "2024-01-01T00:00:00.000000+00:00"
+    post: Json = {"applied_tags": []} if parent.kind in OF_POSTS else {}
     return {
         "id": str(item.id),
-        "type": 12,
+        "type": int(item.kind),
         "guild_id": str(guild.id),
         "name": item.name,
         "parent_id": str(parent.id),
@@ -103,18 +116,21 @@ def _thread(item: Channel, parent: Channel, guild: Guild) -> Json:
         "message_count": 0,
         "member_count": 2,
         "flags": 0,
+        **post,
         "thread_metadata": {
-            "archived": False,
+            "archived": item.archived,
             "auto_archive_duration": 1440,
             "archive_timestamp": since,
-            "locked": False,
+            "locked": item.locked,
             "invitable": True,
         },
     }
 
 
 def thread_of_bot(item: Channel, bot: User) -> Json:
-    """A thread that the bot is in, with its membership."""
+    """A thread, with the bot's membership where it is in."""
+    if not item.bot_is_in:
+        return channel(item, bot)
     member_of = {
         "id": str(item.id),
         "user_id": str(bot.id),
@@ -151,8 +167,8 @@ def guild(item: Guild, bot: User, people: int) -> Json:
         "description": None,
         "features": [],
         "roles": [role(r) for r in item.roles],
-        "channels": [channel(c, bot) for c in item.channels if c.parent is None],
-        "threads": [thread_of_bot(c, bot) for c in item.channels if c.parent is not None and c.is_reachable],
+        "channels": [channel(c, bot) for c in item.channels if not c.is_thread],
+        "threads": [thread_of_bot(c, bot) for c in item.channels if _is_told_of(c)],
         "members": [{**member(item, bot), "user": user(bot)}],
         "emojis": [],
         "stickers": [],
@@ -165,7 +181,7 @@ def guild(item: Guild, bot: User, people: int) -> Json:
         "premium_subscription_count": 0,
         "afk_timeout": 300,
         "afk_channel_id": None,
-        "system_channel_id": None,
+        "system_channel_id": None if item.system_channel is None else str(item.system_channel.id),
         "system_channel_flags": 0,
         "rules_channel_id": None,
         "public_updates_channel_id": None,
@@ -179,6 +195,11 @@ def guild(item: Guild, bot: User, people: int) -> Json:
         "large": False,
         "unavailable": False,
     }
+
+
+def _is_told_of(item: Channel) -> bool:
+    """Of archived threads nobody is told."""
+    return item.is_thread and item.is_reachable and not item.archived
 
 
 def _tier(limit: int) -> int:

@@ -16,11 +16,13 @@ from workshop.rehearsal.loopback.commands import (
 from workshop.rehearsal.loopback.state import State
 from workshop.rehearsal.loopback.world import (
     BUTTON,
+    OF_POSTS,
     SELECTS,
     Channel,
     Interaction,
     Json,
     Message,
+    Permission,
     User,
     objects_in,
     walk,
@@ -201,6 +203,7 @@ def _command_data(
 
 def _offered(state: State, user: User, channel: Channel, kind: int, name: str, force: bool) -> Json:
     """The synced command that this person sees there."""
+    _check_takes_commands(user, channel)
     guild_id = None if channel.guild is None else channel.guild.id
     command = state.commands.get((None, kind, name)) or state.commands.get((guild_id, kind, name))
     if command is None:
@@ -213,6 +216,15 @@ def _offered(state: State, user: User, channel: Channel, kind: int, name: str, f
     if channel.guild is not None and not force and needed & ~channel.permissions_of(user):
         raise CannotDo(f"{user} does not see {name} (default_member_permissions {needed:#x})")
     return command
+
+
+def _check_takes_commands(user: User, channel: Channel) -> None:
+    if channel.kind in OF_POSTS:
+        raise CannotDo(f"{channel.name} takes posts only")
+    if channel.archived:
+        raise CannotDo(f"the thread {channel.name} is archived")
+    if channel.locked and not channel.permissions_of(user) & Permission.MANAGE_THREADS:
+        raise CannotDo(f"the thread {channel.name} is locked")
 
 
 def _menu_data(state: State, user: User, message: Message, name: str) -> Json:

@@ -12,15 +12,18 @@ from workshop.rehearsal.loopback.bodies import Body
 from workshop.rehearsal.loopback.commands import check_sync
 from workshop.rehearsal.loopback.errors import (
     ApiError,
+    archived_thread,
+    locked_thread,
     missing_permissions,
     no_dms,
+    no_text_channel,
     not_found,
     unauthorized,
     unknown_message,
 )
 from workshop.rehearsal.loopback.faults import API, Hold, Request, cut, json_response
 from workshop.rehearsal.loopback.state import State
-from workshop.rehearsal.loopback.world import Interaction, Json, Message, Permission
+from workshop.rehearsal.loopback.world import OF_POSTS, Interaction, Json, Message, Permission
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY = 512 << 20
@@ -189,6 +192,8 @@ class Rest:
     async def _callback(self, request: web.Request) -> web.StreamResponse:
         info = request.match_info
         done = interactions.answer(self._state, info["id"], info["token"], request[BODY])
+        if done.original is not None and done.original is not done.source:
+            await self._state.posted(done.original)
         if request.query.get("with_response") not in {"1", "true"}:
             return web.Response(status=204)
         return json_response(interactions.callback_reply(self._state, done))
@@ -200,7 +205,7 @@ class Rest:
             message = state.messages.edit(interaction.original, body.json, body.files)
         else:
             fresh = state.new_message(interaction.channel, interaction=interaction)
-            message = state.messages.fill(fresh, body.json, body.files, ephemeral_ok=True)
+            message = await state.posted(state.messages.fill(fresh, body.json, body.files, ephemeral_ok=True))
             interaction.followups.append(message)
         return self._message(message)
 
@@ -231,9 +236,7 @@ class Rest:
         state, query = self._state, request.query
         channel = state.reachable(request.match_info["channel"])
         found = (
-            state.messages.in_channel(channel)
-            if channel.app_permissions & Permission.READ_MESSAGE_HISTORY
-            else []
+            state.messages.in_channel(channel) if channel.granted & Permission.READ_MESSAGE_HISTORY else []
         )
         before, after = int(query.get("before") or 1 << 63), int(query.get("after") or 0)
         wanted = sorted((m for m in found if after < m.id < before and not m.ephemeral), key=lambda m: -m.id)
@@ -243,8 +246,13 @@ class Rest:
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         state, body = self._state, request[BODY]
-        needed = [Permission.SEND_MESSAGES] + [Permission.ATTACH_FILES] * bool(body.files)
-        channel = state.reachable(request.match_info["channel"], *needed)
+        channel = state.reachable(request.match_info["channel"])
+        needed = [channel.send_permission] + [Permission.ATTACH_FILES] * bool(body.files)
+        state.reachable(request.match_info["channel"], *needed)
+        if channel.kind in OF_POSTS:
+            raise no_text_channel()
+        if channel.takes_no_change:
+            raise locked_thread()
         if channel.recipient is not None and not channel.recipient.takes_dms:
             raise no_dms()
         nonce = body.json.get("nonce")
@@ -254,7 +262,8 @@ class Rest:
                 return self._message(same)
         fresh = state.new_message(channel)
         fresh.nonce = None if nonce is None else str(nonce)
-        return self._message(state.messages.fill(fresh, body.json, body.files, ephemeral_ok=False))
+        filled = state.messages.fill(fresh, body.json, body.files, ephemeral_ok=False)
+        return self._message(await state.posted(filled))
 
     async def _channel_message(self, request: web.Request) -> web.StreamResponse:
         needed = [Permission.READ_MESSAGE_HISTORY] if request.method == "GET" else []
@@ -272,9 +281,12 @@ class Rest:
             case "GET":
                 return self._message(message)
             case "PATCH":
+                _check_open(message)
                 body = request[BODY]
                 return self._message(self._state.messages.edit(message, body.json, body.files))
             case "DELETE":
+                if message.channel.takes_no_change and message.channel.archived:
+                    raise archived_thread()
                 message.deleted = True
                 return web.Response(status=204)
             case _:
@@ -294,6 +306,16 @@ class Rest:
         if item.served is not None:
             return await _streamed(request, item.served)
         return web.Response(body=item.bytes, content_type=item.content_type)
+
+
+def _check_open(message: Message) -> None:
+    """In an archived thread nothing may happen to a message but that it is deleted."""
+    if message.ephemeral:
+        return
+    if message.channel.archived:
+        raise archived_thread()
+    if message.channel.takes_no_change:
+        raise locked_thread()
 
 
 async def _streamed(request: web.Request, data: bytes) -> web.StreamResponse:

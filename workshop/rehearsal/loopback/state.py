@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from workshop.rehearsal.loopback import payloads
 from workshop.rehearsal.loopback.clock import Changes, Clock
 from workshop.rehearsal.loopback.errors import (
     ApiError,
@@ -24,6 +26,7 @@ from workshop.rehearsal.loopback.world import (
     Guild,
     Interaction,
     Json,
+    Kind,
     Message,
     Permission,
     Role,
@@ -32,6 +35,8 @@ from workshop.rehearsal.loopback.world import (
 
 ANSWER_WITHIN_S = 3.0
 TOKEN_LIVES_S = 15 * 60.0
+Dispatch = Callable[[str, Json], Awaitable[None]]
+"""Sends an event to whoever is connected."""
 CommandKey = tuple[int | None, int, str]
 """Guild id or None, command type, name."""
 
@@ -57,6 +62,8 @@ class State:
     limits: list[RateLimit] = field(default_factory=list[RateLimit])
     holds: list[Hold] = field(default_factory=list[Hold])
     syncs: int = 0
+    dispatch: Dispatch | None = None
+    """The gateway's, once there is one."""
 
     @classmethod
     def fresh(cls, clock: Clock) -> State:
@@ -101,7 +108,12 @@ class State:
     ) -> Channel:
         number = self.clock.snowflake()
         channel = Channel(
-            id=number, name=name, guild=guild, recipient=recipient, app_permissions=app_permissions
+            id=number,
+            name=name,
+            guild=guild,
+            kind=Kind.TEXT if recipient is None else Kind.DM,
+            recipient=recipient,
+            app_permissions=app_permissions,
         )
         if guild is not None:
             guild.channels.append(channel)
@@ -119,9 +131,22 @@ class State:
             raise unknown_channel()
         if not channel.is_reachable:
             raise missing_access()
-        if any(not channel.app_permissions & bit for bit in needed):
+        if any(not channel.granted & bit for bit in needed):
             raise missing_permissions()
         return channel
+
+    async def posted(self, message: Message) -> Message:
+        """A new message brings its thread back from the archive."""
+        thread = message.channel
+        if thread.archived and not message.ephemeral:
+            thread.archived = False
+            await self.tell_of_thread(thread)
+        return message
+
+    async def tell_of_thread(self, thread: Channel) -> None:
+        """THREAD_UPDATE, to a bot that may see it."""
+        if self.dispatch is not None and thread.is_reachable:
+            await self.dispatch("THREAD_UPDATE", payloads.thread_of_bot(thread, self.bot))
 
     def by_webhook(self, app_id: str, token: str) -> Interaction:
         """The answered interaction of a webhook route, or the refusal."""

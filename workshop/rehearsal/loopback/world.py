@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
@@ -16,6 +16,28 @@ MIB = 1 << 20
 
 TEXT_DISPLAY, BUTTON = 10, 2
 SELECTS = frozenset({3, 5, 6, 7, 8})
+
+
+class Kind(IntEnum):
+    """Discord's channel types."""
+
+    TEXT = 0
+    DM = 1
+    VOICE = 2
+    ANNOUNCEMENT = 5
+    ANNOUNCEMENT_THREAD = 10
+    PUBLIC_THREAD = 11
+    """A post too, where its parent is a forum or a media channel."""
+    PRIVATE_THREAD = 12
+    STAGE = 13
+    FORUM = 15
+    MEDIA = 16
+
+
+THREADS = frozenset({Kind.ANNOUNCEMENT_THREAD, Kind.PUBLIC_THREAD, Kind.PRIVATE_THREAD})
+VOCAL = frozenset({Kind.VOICE, Kind.STAGE})
+OF_POSTS = frozenset({Kind.FORUM, Kind.MEDIA})
+"""They hold threads, and no messages of their own."""
 
 
 class Permission(IntFlag):
@@ -30,8 +52,10 @@ class Permission(IntFlag):
     EMBED_LINKS = 1 << 14
     ATTACH_FILES = 1 << 15
     READ_MESSAGE_HISTORY = 1 << 16
+    CONNECT = 1 << 20
     USE_APPLICATION_COMMANDS = 1 << 31
     MANAGE_THREADS = 1 << 34
+    SEND_MESSAGES_IN_THREADS = 1 << 38
 
 
 EVERYTHING = (1 << 53) - 1
@@ -41,7 +65,9 @@ MEMBER_DEFAULT = (
     | Permission.EMBED_LINKS
     | Permission.ATTACH_FILES
     | Permission.READ_MESSAGE_HISTORY
+    | Permission.CONNECT
     | Permission.USE_APPLICATION_COMMANDS
+    | Permission.SEND_MESSAGES_IN_THREADS
 )
 
 
@@ -81,6 +107,8 @@ class Guild:
     channels: list[Channel] = field(default_factory=list["Channel"])
     member_roles: dict[int, list[Role]] = field(default_factory=dict[int, list[Role]])
     """User id -> roles, @everyone left out."""
+    system_channel: Channel | None = None
+    """Where newcomers are greeted."""
     blocked_words: set[str] = field(default_factory=set[str])
     """AutoMod takes no message with one of them in it."""
 
@@ -98,25 +126,56 @@ class Guild:
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class Channel:
-    """A text channel of a server, a private thread in one, or a DM (then `guild` is None and `recipient` is set)."""
+    """A channel of a server, a thread in one, or a DM (then `guild` is None and `recipient` is set)."""
 
     id: int
     name: str
     guild: Guild | None
+    kind: Kind = Kind.TEXT
     recipient: User | None = None
     app_permissions: int = MEMBER_DEFAULT
+    """As they are computed, without what the want of another takes away; a thread has its parent's."""
     member_permissions: dict[int, int] = field(default_factory=dict[int, int])
     """User id -> permissions in this channel, instead of the computed ones."""
     parent: Channel | None = None
-    """Of a private thread."""
+    """Of a thread."""
     bot_is_in: bool = True
     """Whether the bot is a member of the thread; it gets commands from others too."""
+    archived: bool = False
+    locked: bool = False
+
+    @property
+    def is_thread(self) -> bool:
+        return self.kind in THREADS
 
     @property
     def is_reachable(self) -> bool:
-        """Whether the bot's own token may see it."""
-        known = self.parent is None or self.bot_is_in or self.app_permissions & Permission.MANAGE_THREADS
-        return bool(known and self.app_permissions & Permission.VIEW_CHANNEL)
+        """Whether the bot's own token may see it, and what is written there."""
+        needed = Permission.VIEW_CHANNEL | (Permission.CONNECT if self.kind in VOCAL else 0)
+        return self._is_shown and self.granted & needed == needed
+
+    @property
+    def _is_shown(self) -> bool:
+        """Private threads are for their members and for moderators."""
+        is_private = self.kind is Kind.PRIVATE_THREAD
+        return not is_private or self.bot_is_in or bool(self.app_permissions & Permission.MANAGE_THREADS)
+
+    @property
+    def takes_no_change(self) -> bool:
+        """Locked, and the bot is no moderator of threads."""
+        return self.locked and not self.app_permissions & Permission.MANAGE_THREADS
+
+    @property
+    def send_permission(self) -> Permission:
+        """Each has no effect where the other one counts."""
+        return Permission.SEND_MESSAGES_IN_THREADS if self.is_thread else Permission.SEND_MESSAGES
+
+    @property
+    def granted(self) -> int:
+        """The bot's permissions that count: who may not send may not attach either, though it is not taken away."""
+        if self.app_permissions & self.send_permission:
+            return self.app_permissions
+        return self.app_permissions & ~(Permission.ATTACH_FILES | Permission.EMBED_LINKS)
 
     @property
     def attachment_size_limit(self) -> int:

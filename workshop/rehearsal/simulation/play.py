@@ -24,6 +24,7 @@ from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
 from bot.store.copies import Copies
 from bot.store.errors import DatabaseError
+from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.settings import Settings as StoredSettings
@@ -100,6 +101,7 @@ class Play:
             history=History(database),
             copies=Copies(database),
             taste=Taste(database),
+            favourites=Favourites(database),
         )
         self.life = life
         doors, clock, tell = Doors(), Clock(world), Happenings().tell

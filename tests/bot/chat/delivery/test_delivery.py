@@ -20,7 +20,7 @@ from bot.job import Job
 from tests.kit import said
 from tests.kit.studio import Studio
 from tests.kit.toybot import Evening
-from workshop.rehearsal.loopback.driver import Message, Permission
+from workshop.rehearsal.loopback.driver import Kind, Message, Permission
 
 EDIT, CREATE = ("PATCH", "/channels/"), ("POST", "/channels/")
 
@@ -169,11 +169,11 @@ SHUT: dict[str, dict[str, Any]] = {
     "10003 channel gone": {"status": 404, "code": 10003},
     "50001 missing access": {"status": 403, "code": 50001},
     "50013 missing permissions": {"status": 403, "code": 50013},
-    "50083 archived thread": {"status": 400, "code": 50083},
+    "160005 locked thread": {"status": 400, "code": 160005},
 }
 SENTENCES = {
     10003: "The channel is gone.",
-    50083: "The thread is archived.",
+    160005: "The thread is locked.",
     50001: "I may not post in that channel any more.",
     50013: "I may not post in that channel any more.",
 }
@@ -213,6 +213,36 @@ async def test_a_channel_that_takes_no_new_message(studio: Studio, refusal: dict
     await studio.delivery.finish(studio.rendered)
 
     assert [message.channel for message in showing(studio)] == [studio.discord.dm(studio.alice)]
+
+
+def archive(studio: Studio, *, locked: bool = False) -> None:
+    """The job's channel is an archived thread from now on."""
+    thread = studio.message.channel
+    assert thread.guild is not None
+    thread.kind, thread.parent = Kind.PUBLIC_THREAD, studio.discord.add_channel(thread.guild)
+    thread.archived, thread.locked = True, locked
+
+
+async def test_an_archived_thread_is_opened_again(studio: Studio) -> None:
+    """Nothing may be edited there (50083): the message is deleted, and a new one, which opens it, shows the image once."""
+    archive(studio)
+    new = await studio.delivery.finish(studio.rendered)
+
+    assert studio.message.deleted
+    assert not studio.message.channel.archived
+    assert [message.id for message in showing(studio)] == [new]
+    assert await studio.delivery.finish(studio.rendered) == new, "repeated, as after a restart"
+
+
+async def test_an_archived_and_locked_thread_leads_to_a_direct_message(studio: Studio) -> None:
+    """Only moderators may open it again: the person gets the image, and what stands in the thread stays."""
+    archive(studio, locked=True)
+    await studio.delivery.finish(studio.rendered)
+
+    (message,) = showing(studio)
+    assert message.channel is studio.discord.dm(studio.alice)
+    assert "The thread is archived." in message.text
+    assert not studio.message.deleted
 
 
 async def test_without_attach_files_the_message_says_where_the_image_went(studio: Studio) -> None:

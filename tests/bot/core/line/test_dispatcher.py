@@ -15,6 +15,7 @@ import pytest
 from bot.core.asking.refused import Refused, Unmet
 from bot.core.engines.status import EngineStatus, Phase
 from bot.core.line.dispatcher import PLACES_SHOWN
+from bot.core.line.estimates import work_of
 from bot.core.ports import Progress
 from bot.job import Asker, Job, JobState
 from bot.limits import LimitEntry, Subject
@@ -278,6 +279,23 @@ async def test_a_long_line_is_no_storm_of_edits(rig_of: MakeRig) -> None:
     await eventually(lambda: rig.delivery.of(jobs[0]))
     assert rig.delivery.of(jobs[PLACES_SHOWN + 4]) == []
     assert [rig.dispatcher.progress_of(job).place for job in jobs] == list(range(1, PLACES_SHOWN + 6))
+
+
+async def test_the_time_left_is_told_anew(rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the one before is drawn, who waits hears of the time left as often as it has changed much, not at every step."""
+    monkeypatch.setattr("bot.core.line.dispatcher.LINE_EVERY_S", 0.0)
+    rig = await rig_of(fake=SLOW)
+    rig.dispatcher._pace.observe(work_of(picture()), 100.0)
+    first, waiting = await rig.imagine(user=1), await rig.imagine(user=2)
+    await rig.all_ended([first, waiting])
+    told = [showing.progress for showing in rig.delivery.of(waiting) if showing.progress.place == 1]
+    left = [round(progress.eta_s or 0.0) for progress in told if progress.eta_s]
+
+    assert left[0] == 200
+    assert 3 <= len(set(left)) <= 6
+    assert all(
+        before - after >= 0.2 * before for before, after in pairwise(dict.fromkeys(left)) if after > 100
+    )
 
 
 async def test_two_people_are_served_alternately(rig_of: MakeRig) -> None:

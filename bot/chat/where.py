@@ -1,0 +1,58 @@
+"""Where something is asked for: whether finished pictures can be posted there, and whose defaults hold. Knows no job."""
+
+from __future__ import annotations
+
+import discord
+
+from bot.chat.client import Interaction
+from bot.chat.errors import UserError
+from bot.texts import problems
+
+VOCAL = (discord.VoiceChannel, discord.StageChannel)
+
+
+def check_place(interaction: Interaction) -> None:
+    """Raises UserError where the finished images could not be posted."""
+    allowed, place = interaction.app_permissions, interaction.channel
+    missing = [name for name in _needed(place) if not getattr(allowed, name)]
+    if missing:
+        raise UserError(problems.may_not_post(missing))
+    if not isinstance(place, discord.Thread) or allowed.manage_threads:
+        return
+    if _is_shut_out(interaction, place):
+        raise UserError(problems.not_in_thread)
+    if place.locked:  # moderators may still write there, and so may ask us
+        raise UserError(problems.thread_locked)
+
+
+def _needed(place: object) -> tuple[str, ...]:
+    """Permissions by discord.py's names.
+
+    Without the one to send, that to attach counts for nothing, though Discord goes on granting it; which of the two counts,
+    the place decides. Who may not connect to a voice or stage channel does not see its text either.
+    """
+    send = "send_messages_in_threads" if isinstance(place, discord.Thread) else "send_messages"
+    connect = ("connect",) if isinstance(place, VOCAL) else ()
+    return ("view_channel", *connect, send, "attach_files")
+
+
+def _is_shut_out(interaction: Interaction, place: discord.Thread) -> bool:
+    """A private thread takes commands for bots that are not in it, but not their own edits; of ours Discord tells us."""
+    guild = interaction.client.get_guild(interaction.guild_id or 0)
+    if not place.is_private() or guild is None or guild.unavailable:
+        return False
+    return place.me is None and guild.get_thread(place.id) is None
+
+
+def is_post(interaction: Interaction) -> bool:
+    """In a forum or media channel, which takes no commands of its own."""
+    place = interaction.channel
+    return isinstance(place, discord.Thread) and isinstance(place.parent, discord.ForumChannel)
+
+
+def channels(interaction: Interaction) -> list[int]:
+    """Whose defaults hold here, the nearest first: those of a thread and of what it belongs to; of a post the forum's alone."""
+    here = interaction.channel
+    around = here.parent_id if isinstance(here, discord.Thread) else None
+    own = None if is_post(interaction) else interaction.channel_id
+    return [place for place in (own, around) if place is not None]

@@ -1,0 +1,85 @@
+"""What somebody new reads: the greeting of a server, /help, and the hint behind a person's first picture. Pure."""
+
+from __future__ import annotations
+
+from bot.texts.amounts import size
+from bot.texts.language import Language, fixed
+from engine.contract import ModelInfo
+
+# ------------------------------------------------------------------ the greeting
+
+hello = fixed(
+    "**Hello, I draw pictures from words.** Type `/imagine` and what you would like to see, such as:"
+)
+more_in_help = fixed("`/help` shows what else I can do here, and how much everybody may have.")
+for_admins = fixed(
+    "-# Admins: `/limits` sets how much who may have, `/channel` how pictures are made in a channel, "
+    "`/style` adds templates for prompts."
+)
+
+# ------------------------------------------------------------------ the hint
+
+first_use = fixed(
+    "This is your first picture here. When it is done, the buttons under it do more: 🔄 draws another one, U1 takes one out "
+    "of a set, V1 or 🪄 varies it, 🔍 enlarges it, 🖌️ changes it by words, 📋 tells how it was made.\n"
+    "`/help` shows everything with examples to press, `/settings` what your pictures have where you say nothing."
+)
+
+# ------------------------------------------------------------------ /help
+
+title = fixed("**Type `/imagine` and what you would like to see.** This is how it is here, right now.")
+models = fixed("**Models**")
+you_today = fixed("**What you may have today**")
+under_pictures = fixed("**Under a picture**")
+in_the_prompt = fixed("**Inside the prompt**")
+elsewhere = fixed("**More commands**")
+try_it = fixed("**Try it**: a button draws its example here, for your credits.")
+used_where_none_is_named = fixed("used where none is named")
+example_gone = fixed(
+    "The model that this example was for is not offered here any more: /help shows others by now."
+)
+
+buttons = fixed(
+    "U1 takes a picture out of a set, V1 varies it, 🔄 draws others. A single one: 🪄 varies it a little or a lot, 🔍 "
+    "makes it two or four times as large, ✏️ changes its prompt and settings, 🖌️ changes it by words, ⭐ keeps it among your "
+    "favourites, ✉️ sends it to you, 📋 tells how it was made, 🗑️ takes it away. They work for ever."
+)
+commands = fixed(
+    "`/history` finds pictures, by words too · `/queue` who waits, and cancels yours · `/quota` what is left · `/edit` changes a "
+    "picture of yours by words · `/show` posts one again · `/settings` what your pictures have where you say nothing.\n"
+    "In the menu of any message with a picture, under **Apps**: *Image info*, *Use these settings*, *Vary*, *Upscale*, "
+    "*Edit with words*."
+)
+admins_commands = fixed(
+    "Admins, you: `/limits` sets how much who may have, `/channel` what pictures have in a channel, `/style add` adds a style."
+)
+
+
+def prompt_words(to: Language) -> str:
+    return to.gettext(
+        "`--ar 3:2` its shape · `--no text` what to keep out · `--seed 7` the same picture again · `--steps 30 --cfg 5` · "
+        "`--quick` or `--high` · `--images 4` · `--model …` · `--style …`, one of `/style list` · {either} each of them · "
+        "`__animal__` a word from a list of whoever runs Easel",
+        either="`{red, blue} house`",
+    )
+
+
+def model(info: ModelInfo, title: str, description: str, to: Language) -> str:
+    """A model's entry; what its files say of it comes made safe."""
+    head = f"**{title}**" + (f" – {description}" if description else "")
+    return f"{head}\n-# " + " · ".join(_facts(info, to))
+
+
+def _facts(info: ModelInfo, to: Language) -> list[str]:
+    if info.scale > 1:
+        return [to.gettext("enlarges pictures {times}×", times=info.scale)]
+    loras = sum(not lora.problem for lora in info.loras)
+    told = {
+        size(f"{info.width}x{info.height}"): True,
+        to.ngettext("{count} step", "{count} steps", info.steps): True,
+        to.gettext("starts from pictures, too"): info.takes_images,
+        to.gettext("edits by words"): info.edits_by_instruction,
+        to.gettext("seamless tiles with `--tile`"): info.takes_tiling,
+        to.ngettext("{count} LoRA", "{count} LoRAs", loras): loras > 0,
+    }
+    return [fact for fact, is_so in told.items() if is_so]
