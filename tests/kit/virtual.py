@@ -21,6 +21,7 @@ from bot.store.copies import Copies
 from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
+from bot.store.plans import Plans
 from bot.store.settings import Settings as StoredSettings
 from bot.store.taste import Taste
 from engine.contract import EngineSettings, FakeSettings, SpooledImage
@@ -63,6 +64,7 @@ class VirtualRig(Rig):
             history=History(database),  # pyright: ignore[reportArgumentType]
             copies=Copies(database),  # pyright: ignore[reportArgumentType]
             taste=Taste(database),  # pyright: ignore[reportArgumentType]
+            plans=Plans(database),  # pyright: ignore[reportArgumentType]
             favourites=Favourites(database),  # pyright: ignore[reportArgumentType]
         )
 

@@ -27,6 +27,7 @@ from bot.store.errors import DatabaseError
 from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
+from bot.store.plans import Plans
 from bot.store.settings import Settings as StoredSettings
 from bot.store.taste import Taste
 from engine.contract import EngineSettings
@@ -101,6 +102,7 @@ class Play:
             history=History(database),
             copies=Copies(database),
             taste=Taste(database),
+            plans=Plans(database),
             favourites=Favourites(database),
         )
         self.life = life
