@@ -29,7 +29,8 @@ class Finishing:
 
     def __init__(self, folder: Path, *, told: Told = "full") -> None:
         """Pictures are written into `folder`, and tell so much of themselves; what they start from lies in one within it."""
-        self._folder, self._told = folder, told
+        self._folder = folder
+        self._told: Told = told
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="easel-inputs")
         self._sketcher = ThreadPoolExecutor(1, thread_name_prefix="easel-preview")
         self._saver = ThreadPoolExecutor(SAVERS, thread_name_prefix="easel-spool")
