@@ -101,7 +101,6 @@ async def _ask_for(
     files = Attached(image=image, mask=mask) if image is not None else None
 
     async def resolved(told: Wish) -> Order:
-        """Raises Unmet, InvalidRequest or UserError."""
         wish = await order.preferred(interaction, told)
         chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
         check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
