@@ -1,4 +1,4 @@
-"""What holds for every test: nothing of the developer's own settings leaks in, and in CI nothing is skipped."""
+"""What holds for every test: none of the developer's own settings, engines that start fast, nothing skipped in CI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from engine import process
+from tests.kit import forked
+
 OWN_VARIABLES = ("DISCORD_TOKEN", "DISCORD_TOKEN_FILE", "EASEL_CONFIG")
+USUAL_S = 120
+"""As in pyproject.toml."""
 IN_CI = bool(os.environ.get("EASEL_CI"))
 
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
@@ -25,6 +30,26 @@ def no_settings_of_mine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
         monkeypatch.delenv(name, raising=False)
     home: Path = tmp_path_factory.getbasetemp() / "configuration"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def forked_engines(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Engines start fast; how a spawned one comes and goes is told by tests/engine/test_process.py."""
+    draws = any(item.nodeid.startswith("tests/engine/") for item in request.session.items)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "_context", forked.context(draws=draws))
+        yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is given more time than usual starts first: at the end a worker would be alone with it."""
+
+    def is_short(item: pytest.Item) -> bool:
+        given = item.get_closest_marker("timeout")
+        return given is None or given.args[0] <= USUAL_S
+
+    items.sort(key=is_short)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -81,8 +82,13 @@ class Running:
 def engine(
     request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    """One engine of each kind for all tests that leave it alive, and for the one that then ends it."""
-    running = Running(settings_of(request.param, tiny, tmp_path_factory.mktemp("spool")))
+    """One engine of each kind for all tests that leave it alive, and for the one that then ends it.
+
+    It is spawned as in use: what it has to import before its first word is looked at, too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "_context", multiprocessing.get_context("spawn"))
+        running = Running(settings_of(request.param, tiny, tmp_path_factory.mktemp("spool")))
     yield running
     running.process.close()
 

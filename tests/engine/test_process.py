@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -23,6 +24,12 @@ from tests.kit import engine_child
 from tests.kit.engines import recv, recv_endings, recv_until
 
 Start = Callable[..., EngineProcess]
+
+
+@pytest.fixture(autouse=True)
+def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in use: a fresh interpreter, not one forked from another."""
+    monkeypatch.setattr(process, "_context", multiprocessing.get_context("spawn"))
 
 
 def ready(start: Start, **fake: Any) -> EngineProcess:

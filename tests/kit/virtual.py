@@ -18,8 +18,10 @@ from bot.core.spool import Spool, all_intact
 from bot.store import Store
 from bot.store.checks import AUDIT
 from bot.store.copies import Copies
+from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
+from bot.store.plans import Plans
 from bot.store.settings import Settings as StoredSettings
 from bot.store.taste import Taste
 from engine.contract import EngineSettings, FakeSettings, SpooledImage
@@ -62,6 +64,8 @@ class VirtualRig(Rig):
             history=History(database),  # pyright: ignore[reportArgumentType]
             copies=Copies(database),  # pyright: ignore[reportArgumentType]
             taste=Taste(database),  # pyright: ignore[reportArgumentType]
+            plans=Plans(database),  # pyright: ignore[reportArgumentType]
+            favourites=Favourites(database),  # pyright: ignore[reportArgumentType]
         )
 
     def new_spool(self) -> Spool:

@@ -52,9 +52,14 @@ async def pictures(page: Page, count: int) -> None:
 
 @pytest.mark.timeout(240)
 async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) -> None:
-    """Typing /imagine shows progress, then an image with its seed; 🔄 makes another; an admin's limit then holds."""
+    """The page says what to type; /imagine shows progress, then an image with its seed; 🔄 makes another; a limit holds;
+    and what is said to be so many hours away is an hour nearer after an hour, without anything being clicked."""
     async with running_demo(tmp_path) as demo:
+        await page.clock.install()
         await page.goto(demo.url)
+        await expect(page.locator(MESSAGES)).to_contain_text("/imagine", timeout=TYPING_MS)
+        await expect(page.locator(MESSAGES)).to_contain_text("a yellow heart left of a purple star")
+        await expect(page).to_have_title("Easel demo")
         await type_command(
             page, "imagine", prompt="a red circle on a blue background", steps="40", size="192x192"
         )
@@ -63,9 +68,6 @@ async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) 
         await expect(page.locator(MESSAGES)).to_contain_text("seed")
         await press(page, "Reroll")
         await pictures(page, 2)
-        await type_command(page, "quota")
-        renews = re.compile(r"renews in (a|an|\d+) (second|minute|hour|day)s?\b")
-        await expect(page.locator(MESSAGES)).to_contain_text(renews, timeout=20_000)
 
         await become(page, "theo-admin")
         await type_command(page, "limits set", credits="1")
@@ -78,18 +80,23 @@ async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) 
         if folder := os.environ.get("CHAT_PAGE_SHOTS"):
             await page.screenshot(path=f"{folder}/chat-page.png")
 
+        await type_command(page, "quota")
+        renews = re.compile(r"renews in (a|an|\d+) (second|minute|hour|day)s?\b")
+        await expect(page.locator(MESSAGES)).to_contain_text(renews, timeout=20_000)
+        await times_move_on(page)
 
-@pytest.mark.timeout(240)
-async def test_cancel_while_the_bar_moves(page: Page, tmp_path: Path) -> None:
-    """✖ Cancel counts although the page is redrawn all the time: the job ends, its message says by whom, its preview goes."""
-    async with running_demo(tmp_path) as demo:
-        await page.goto(demo.url)
-        await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
-        preview = page.locator(f"{MESSAGES} img[alt^=Unfinished]")
-        await preview.first.wait_for(timeout=IMAGE_MS)
-        await press(page, "Cancel")
-        await expect(page.locator(MESSAGES)).to_contain_text("Cancelled by", timeout=20_000)
-        await expect(preview).to_have_count(0)
+
+async def times_move_on(page: Page) -> None:
+    told = page.locator("time.discord-timestamp").last
+    before = datetime.fromisoformat(await told.get_attribute("datetime") or "")
+    now = datetime.fromtimestamp(await page.evaluate("Date.now()") / 1000, UTC)
+    await page.clock.set_system_time(before - timedelta(minutes=7))
+    await page.clock.run_for(2000)
+    await expect(told).to_have_text("in 7 minutes")
+    await page.clock.set_system_time(before + timedelta(minutes=7))
+    await page.clock.run_for(2000)
+    await expect(told).to_have_text("7 minutes ago")
+    assert before > now
 
 
 @contextlib.contextmanager
@@ -106,11 +113,11 @@ def busy_cores() -> Iterator[None]:
 
 @pytest.mark.timeout(400)
 async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: Path) -> None:
-    """On busy cores a finished gallery is whole at once, and for two minutes the bar never stops for more than 3 s."""
-    with busy_cores():
-        async with running_demo(tmp_path) as demo:
-            began = time.monotonic()
-            await page.goto(demo.url)
+    """On busy cores a finished gallery is whole at once, and for longer than a timer has the bar never stops for 3 s."""
+    async with running_demo(tmp_path) as demo:
+        began = time.monotonic()
+        await page.goto(demo.url)
+        with busy_cores():
             await type_command(page, "imagine", prompt="a green star on a white background", images="4")
             await expect(page.get_by_role("button", name="Reroll")).to_be_visible(timeout=IMAGE_MS)
             finished = time.monotonic()
@@ -122,7 +129,8 @@ async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: P
                 await type_command(page, "imagine", prompt="a red circle on a blue background", **SLOW)
             await page.get_by_text("step", exact=False).first.wait_for(timeout=IMAGE_MS)
             await asyncio.sleep(max(0.0, began + 25 - time.monotonic()))
-            assert await longest_standstill_s(page, until=began + 130) < STANDS_S
+            # who waited for timers of ours stood still for half of every minute: a bit more than that is watched
+            assert await longest_standstill_s(page, until=time.monotonic() + 37) < STANDS_S
 
 
 async def longest_standstill_s(page: Page, *, until: float) -> float:
@@ -143,21 +151,16 @@ async def longest_standstill_s(page: Page, *, until: float) -> float:
     return longest
 
 
-async def test_the_page_opens_with_an_example(page: Page, tmp_path: Path) -> None:
-    """The first thing on the page says what to type, and the example is something that the model draws."""
-    async with running_demo(tmp_path) as demo:
-        await page.goto(demo.url)
-        await expect(page.locator(MESSAGES)).to_contain_text("/imagine", timeout=TYPING_MS)
-        await expect(page.locator(MESSAGES)).to_contain_text("a yellow heart left of a purple star")
-        await expect(page).to_have_title("Easel demo")
-
-
-async def test_who_sends_a_command_sees_what_comes_of_it(page: Page, tmp_path: Path) -> None:
-    """Wherever one had scrolled to, the newest message is in view once a command was sent, its Cancel white on red."""
+@pytest.mark.timeout(240)
+async def test_who_sends_a_command_sees_it_and_can_cancel_it(page: Page, tmp_path: Path) -> None:
+    """Wherever one had scrolled to, the newest message is in view, its Cancel white on red; pressed while the page is
+    redrawn all the time, the job ends, its message says by whom, and its preview goes."""
     await page.set_viewport_size({"width": 1100, "height": 480})
     async with running_demo(tmp_path) as demo:
         await page.goto(demo.url)
-        await type_command(page, "imagine", prompt="a red circle on a blue background", size="256x256")
+        await type_command(
+            page, "imagine", prompt="a red circle on a blue background", size="256x256", steps="4"
+        )
         await pictures(page, 1)
         await page.locator(MESSAGES).hover()
         await page.mouse.wheel(0, -2000)
@@ -168,26 +171,11 @@ async def test_who_sends_a_command_sees_what_comes_of_it(page: Page, tmp_path: P
         )
         assert colour == "brightness(0) invert(1)"
 
-
-async def test_relative_times_move_on(page: Page, tmp_path: Path) -> None:
-    """What is said to be so many hours away is an hour nearer after an hour, without anything being clicked."""
-    async with running_demo(tmp_path) as demo:
-        await page.clock.install()
-        await page.goto(demo.url)
-        await type_command(page, "imagine", prompt="a red circle on a blue background", steps="4")
-        await pictures(page, 1)
-        await type_command(page, "quota")
-        renews = page.locator("time.discord-timestamp").first
-        await renews.wait_for(timeout=20_000)
-        before = datetime.fromisoformat(await renews.get_attribute("datetime") or "")
-        now = datetime.fromtimestamp(await page.evaluate("Date.now()") / 1000, UTC)
-        await page.clock.set_system_time(before - timedelta(minutes=7))
-        await page.clock.run_for(2000)
-        await expect(renews).to_have_text("in 7 minutes")
-        await page.clock.set_system_time(before + timedelta(minutes=7))
-        await page.clock.run_for(2000)
-        await expect(renews).to_have_text("7 minutes ago")
-        assert before > now
+        preview = page.locator(f"{MESSAGES} img[alt^=Unfinished]")
+        await preview.first.wait_for(timeout=IMAGE_MS)
+        await press(page, "Cancel")
+        await expect(page.locator(MESSAGES)).to_contain_text("Cancelled by", timeout=20_000)
+        await expect(preview).to_have_count(0)
 
 
 async def test_a_model_that_cant_be_loaded_is_told_as_that(tmp_path: Path) -> None:

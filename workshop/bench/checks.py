@@ -27,6 +27,7 @@ from engine.contract import (
 )
 from engine.families.sd import SdCanvas, SdFamily
 from engine.families.sdxl import SdxlFamily
+from engine.loop.finishing import Finishing
 from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
 from engine.loop.widths import Widths
@@ -219,7 +220,7 @@ def turns(machine: Machine, folder: Path, mode: Mode, rows: int) -> Turns:
     worker = Worker(
         shelf=Shelf(loaded),
         slots=4,
-        folder=folder,
+        finishing=Finishing(folder),
         controls=controls,
         emit=events.append,
     )

@@ -30,6 +30,7 @@ from engine.contract import (
     Stepped,
     Submit,
 )
+from engine.loop.finishing import Finishing
 from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
 from engine.loop.widths import Widths
@@ -182,7 +183,7 @@ class Easel:
         self._worker = Worker(
             shelf=Shelf(loaded),
             slots=slots,
-            folder=folder,
+            finishing=Finishing(folder),
             controls=self._controls,
             emit=self._hear,
             preview_every=PREVIEW_EVERY,

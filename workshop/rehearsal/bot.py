@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,16 @@ def png(width: int, height: int, colour: str = "red") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), colour).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+async def launch(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+) -> asyncio.subprocess.Process:
+    """`python -m` with this command, from a folder; what it writes is appended to a log."""
+    with log.open("ab") as written:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *command, cwd=folder, env=environment, stdout=written, stderr=written
+        )
 
 
 @dataclass(slots=True)
@@ -62,11 +72,7 @@ class Bot:
         self.file.write_text(f'[data]\ndir = "{self.folder}/data"\n[progress]\ninterval_s = 0.2\n{self.toml}')
         self.output = self.folder / "bot.log"
         arguments = [str(self.file), *([json.dumps(self.fake)] if self.fake is not None else [])]
-        with self.output.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *self.module, *arguments,
-                cwd=ROOT, env=self.environment(token), stdout=log, stderr=log,
-            )  # fmt: skip
+        self.process = await launch([*self.module, *arguments], ROOT, self.environment(token), self.output)
         if ready:
             await self.discord.wait_ready()
 

@@ -85,12 +85,22 @@ async def imagine(
         quality=None if quality is None else Quality(quality),
         tile=tile,
     )
+    await _ask_for(interaction, typed, image, mask)
+    await first_use.hint(interaction)
+
+
+async def _ask_for(
+    interaction: Interaction,
+    typed: Wish,
+    image: discord.Attachment | None,
+    mask: discord.Attachment | None,
+) -> None:
+    """One request is placed at once; several are asked about first. Raises what keeps them from that."""
     asker = await order.check(interaction)
     services = interaction.client.services
     files = Attached(image=image, mask=mask) if image is not None else None
 
     async def resolved(told: Wish) -> Order:
-        """Raises Unmet, InvalidRequest or UserError."""
         wish = await order.preferred(interaction, told)
         chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
         check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
@@ -104,7 +114,6 @@ async def imagine(
         await permute.ask(interaction, asker, asked.wishes, resolved, files)
     else:
         await order.place(interaction, asker, await resolved(asked.wishes[0]))
-    await first_use.hint(interaction)
 
 
 def _filled_in(interaction: Interaction) -> ModelInfo | None:

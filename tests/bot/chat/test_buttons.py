@@ -151,7 +151,7 @@ async def test_a_stranger_may_not_cancel(start_world: StartWorld) -> None:
     result = await stranger.click(world.message(1), "Cancel")
 
     assert "Only the person who asked" in result.text
-    assert (await world.job(1)).state is JobState.QUEUED
+    await world.reaches(1, JobState.QUEUED)
 
 
 async def test_images_that_were_never_posted_are_for_their_person_alone(world: World) -> None:

@@ -322,8 +322,8 @@ async def test_a_message_that_was_deleted_leaves_its_jobs_on_their_own(start_wor
 async def test_a_channel_that_is_shut_sends_each_to_its_person(start_world: StartWorld) -> None:
     """In direct messages, as with one job; the gathering message says so by the interaction, as long as that may."""
     world = await start_world(fake=FakeSettings(step_s=0.02))
-    message = await drawn(world, "a {red, green} circle")
     world.discord.fail_next("PATCH", "/channels/", status=403, code=50013, times=50)
+    message = await drawn(world, "a {red, green} circle")
     for number in (1, 2):
         await world.reaches(number, JobState.DELIVERED)
     await world.until(lambda: "Cancel all" not in labels(message))

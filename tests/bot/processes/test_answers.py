@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from tests.bot.processes.test_troubles import CALLBACK, charges, ends, shown, start
+from tests.bot.processes.test_evening import charges, ends, shown, start
 from workshop.rehearsal.bot import Bot, Evening, easel_evening, png
 from workshop.rehearsal.loopback.driver import MIB, Upload
 
@@ -30,7 +31,7 @@ def let_pass(evening: Evening, seconds: float) -> None:
 async def answered_and_killed(evening: Evening, *, chatter: int = 0) -> Any:
     """Discord took the answer, the bot was killed before it knew; the message, followed by others."""
     discord = evening.discord
-    hold = discord.hold_next(*CALLBACK, apply=True)
+    hold = discord.hold_next("POST", "/callback", apply=True)
     sent = await discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
     await discord.until(lambda: hold.entered and sent.original is not None)
     await evening.bot.kill()
@@ -91,103 +92,19 @@ async def test_an_answer_whose_token_discord_calls_dead_is_found_in_the_channel(
         assert shown(evening) == [message]
 
 
-# ------------------------------------------------------------------ private threads
-
-
-async def test_a_private_thread_that_the_bot_is_not_in_is_refused_at_once(tmp_path: Path) -> None:
-    """Its commands come, its messages could not be edited: a sentence that helps, and once it is in, it draws."""
+async def test_a_deferred_answer_is_no_promise_after_its_token(tmp_path: Path) -> None:
+    """The bot comes back after 15 minutes, when nobody can fill the answer any more: refunded, never run."""
     async with easel_evening(tmp_path) as evening:
-        discord = evening.discord
-        thread = discord.add_private_thread(evening.channel)
         await start(evening)
-        refused = await discord.slash(evening.alice, thread, "imagine", prompt="a red circle")
-        assert "mention me here" in (refused.ephemeral_text or "")
-        assert evening.bot.states() == []
-        await discord.add_to_thread(thread)
-        await evening.finished(await discord.slash(evening.alice, thread, "imagine", prompt="a red circle"))
-
-
-async def test_a_private_thread_known_from_the_start(tmp_path: Path) -> None:
-    """What it was in before it started, it is still in."""
-    async with easel_evening(tmp_path) as evening:
-        thread = evening.discord.add_private_thread(evening.channel, bot_is_in=True)
+        hold = evening.discord.hold_next("PATCH", "/webhooks/")
+        await evening.imagine(image=Upload(filename="cat.png", bytes=png(300, 200)))
+        await evening.discord.until(lambda: hold.entered)
+        await evening.bot.kill()
+        hold.release()
+        evening.discord.advance(901)
         await start(evening)
-        answer = await evening.discord.slash(evening.alice, thread, "imagine", prompt="a red circle")
-        await evening.finished(answer)
-
-
-async def test_removed_from_a_thread_meanwhile(tmp_path: Path) -> None:
-    """50001 for its own edits: the image goes to its person, and the interaction still tells the thread so."""
-    async with easel_evening(tmp_path, fake={"step_s": 0.1}) as evening:
-        discord = evening.discord
-        thread = discord.add_private_thread(evening.channel, bot_is_in=True)
-        await start(evening)
-        answer = await discord.slash(evening.alice, thread, "imagine", prompt="a red circle")
-        thread.bot_is_in = False
-        await ends(evening, "delivered")
-
-        assert len(shown(evening, discord.dm(evening.alice))) == 1
-        assert "they went to a direct message" in answer.text
-
-
-async def test_cancelled_where_it_may_not_edit_any_more(tmp_path: Path) -> None:
-    """The end of a job without images too is told by the interaction while that lives."""
-    async with easel_evening(tmp_path, fake={"step_s": 0.5}) as evening:
-        discord = evening.discord
-        thread = discord.add_private_thread(evening.channel, bot_is_in=True)
-        await start(evening)
-        answer = await discord.slash(evening.alice, thread, "imagine", prompt="a red circle", steps=50)
-        await discord.until(lambda: evening.bot.states() == ["running"])
-        thread.bot_is_in = False
-        await discord.click(evening.alice, answer.message, "Cancel")  # type: ignore[arg-type]
         await ends(evening, "cancelled")
-        await discord.until(lambda: "Cancelled by" in answer.text, what=evening.bot.log())
-
-
-# ------------------------------------------------------------------ AutoMod
-
-
-async def test_a_prompt_that_automod_refuses(tmp_path: Path) -> None:
-    """200000 for the answer: its person hears it, nothing is drawn, and nothing charged."""
-    async with easel_evening(tmp_path) as evening:
-        evening.guild.blocked_words.add("goblin")
-        await start(evening)
-        answer = await evening.imagine(prompt="a red goblin")
-        await ends(evening, "cancelled")
-
-        assert "AutoMod blocked" in (answer.ephemeral_text or "")
         assert charges(evening) == [0]
-        assert "interaction_failed" not in evening.bot.log()
-        await evening.finished(await evening.imagine())
-
-
-async def test_a_deferred_prompt_that_automod_refuses(tmp_path: Path) -> None:
-    """With a picture attached the answer is deferred: then it becomes that sentence."""
-    async with easel_evening(tmp_path) as evening:
-        evening.guild.blocked_words.add("goblin")
-        await start(evening)
-        answer = await evening.imagine(
-            prompt="a red goblin", image=Upload(filename="a.png", bytes=png(64, 64))
-        )
-        await ends(evening, "cancelled")
-        await evening.discord.until(lambda: "AutoMod blocked" in answer.text)
-
-        assert charges(evening) == [0]
-
-
-async def test_a_rule_that_comes_while_it_is_drawn(tmp_path: Path) -> None:
-    """The end of the picture is refused: the message says so without the prompt, nothing is charged, /history keeps it."""
-    async with easel_evening(tmp_path, fake={"step_s": 0.1}) as evening:
-        await start(evening)
-        answer = await evening.imagine(prompt="a red goblin")
-        evening.guild.blocked_words.add("goblin")
-        await ends(evening, "failed")
-        await evening.discord.until(lambda: "AutoMod blocked" in answer.text, what=evening.bot.log())
-
-        assert "goblin" not in answer.text
-        assert "/history" in answer.text
-        assert charges(evening) == [0]
-        assert shown(evening, evening.discord.dm(evening.alice)) == []
 
 
 # ------------------------------------------------------------------ a second bot with the same token
@@ -231,32 +148,6 @@ async def gone_or(process: Any, pause_s: float) -> None:
         await asyncio.wait_for(asyncio.shield(process.wait()), pause_s)
 
 
-async def test_a_single_slip_of_discord_ends_nothing(tmp_path: Path) -> None:
-    """One 40060 without a message is refunded as ever, and a lost reply that is repeated proves nothing."""
-    async with easel_evening(tmp_path) as evening:
-        await start(evening)
-        for fault in (
-            {"status": 400, "code": 40060},
-            {"status": 500, "apply": True},
-            {"status": 503, "apply": True},
-        ):
-            evening.discord.fail_next(*CALLBACK, **fault)  # type: ignore[arg-type]
-            await evening.discord.send_slash(evening.alice, evening.channel, "imagine", prompt="a red circle")
-        await ends(evening, "cancelled", "delivered", "delivered", timeout_s=60)
-        await evening.finished(await evening.imagine())
-
-
-async def test_replayed_commands_are_no_second_bot(tmp_path: Path) -> None:
-    """Discord may deliver an event again: what we have answered ourselves is nobody else's."""
-    async with easel_evening(tmp_path) as evening:
-        await start(evening)
-        for _ in range(4):
-            await evening.discord.slash(evening.alice, evening.channel, "quota")
-            await evening.discord.replay_last_interaction()
-        await evening.finished(await evening.imagine())
-        assert "answered_by_another" not in evening.bot.log()
-
-
 # ------------------------------------------------------------------ files after a restart
 
 
@@ -270,19 +161,24 @@ async def test_a_large_picture_after_a_restart(tmp_path: Path, limit: int) -> No
         answer = await evening.imagine()
         await evening.discord.until(lambda: outage.hits >= 1)
         await evening.bot.kill()
+        assert evening.bot.states() == ["rendered"]
         enlarge(evening)
         outage.times = 0
         await start(evening)
         await evening.finished(answer, timeout_s=60)
+        await ends(evening, "delivered", timeout_s=60)
+        assert evening.bot.rows("SELECT attempt, faults FROM job") == [(1, 0)]  # drawn once
 
         (file,) = answer.message.attachments
         assert file.filename.endswith(".png" if limit == 50 else (".webp", ".jpg"))
 
 
 def enlarge(evening: Evening) -> None:
-    """The picture in the spool becomes one of more than 10 MiB, as its row says."""
+    """The picture's file in the spool becomes one of more than 10 MiB, as its row says."""
     (path,) = (evening.bot.folder / "data" / "spool").glob("*.png")
-    Image.effect_noise((3600, 3600), 90).save(path)
+    weight = PngInfo()
+    weight.add(b"prVt", bytes(10 * MIB))  # a chunk of nobody's
+    Image.effect_noise((128, 128), 90).save(path, pnginfo=weight)
     assert path.stat().st_size > 10 * MIB
     with sqlite3.connect(evening.bot.folder / "data" / "easel.sqlite3") as connection:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

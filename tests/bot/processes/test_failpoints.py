@@ -17,6 +17,7 @@ OF_ENGINE = (Failpoint.FORWARDED, Failpoint.DECODED, Failpoint.SPOOLED)
 OF_FAILURE = (Failpoint.ENDED,)
 OF_IMAGES_IN = (Failpoint.DEFERRED, Failpoint.KEPT)
 OF_BOT = [point for point in Failpoint if point not in (*OF_ENGINE, *OF_FAILURE, *OF_IMAGES_IN)]
+CAT = Upload(filename="cat.png", bytes=png(128, 128))
 UNTOLD = (Failpoint.ADMITTED,)
 """Nobody was answered before the bot died."""
 
@@ -81,7 +82,7 @@ async def test_the_bot_dies_over_several_at_once(
         await discord.until(
             lambda: outcome(evening) == due, timeout_s=40, what=f"{outcome(evening)} {evening.bot.log()}"
         )
-        (message,) = (each for each in discord.messages(evening.channel) if not each.ephemeral)
+        (message,) = (each for each in discord.posted(evening.channel) if not each.ephemeral)
         await discord.until(lambda: "Cancel all" not in {button.label for button in message.buttons})
 
 
@@ -92,8 +93,10 @@ async def test_the_bot_dies_over_an_image(
     """Nothing and no charge before the row is there; after that the deferred answer is filled with one picture."""
     monkeypatch.setenv("FAILPOINT", point)
     async with easel_evening(tmp_path, fake={"step_s": 0.05}, module=["tests.kit.failing_child"]) as evening:
-        await ask(evening, "a cat", image=Upload(filename="cat.png", bytes=png(128, 128)))
+        await ask(evening, "a cat", image=CAT)
         await dies_and_comes_back(evening)
+        inputs = tmp_path / "data" / "spool" / "inputs"
+        assert point is not Failpoint.DEFERRED or not any(inputs.iterdir() if inputs.exists() else ())
         nothing = point in OF_IMAGES_IN
         due: Any = ([], [], 0) if nothing else (["delivered"], [1], 1)
         await evening.discord.until(
@@ -102,6 +105,9 @@ async def test_the_bot_dies_over_an_image(
         await evening.discord.until(lambda: evening.bot.log().count("engine_ready") == 2, timeout_s=30)
         (message,) = evening.discord.posted(evening.channel)
         assert message.loading == nothing
+        if nothing:  # nothing was promised, and the same person's next order works
+            await evening.finished(await evening.imagine(image=CAT))
+            assert evening.bot.rows("SELECT charged FROM job") == [(1,)]
 
 
 @pytest.mark.parametrize("point", OF_ENGINE)

@@ -10,8 +10,7 @@ from pathlib import Path
 from bot.config import load
 from bot.shell import backup
 from bot.store import schema
-from bot.store.backup import backups
-from bot.store.checks import verify
+from tests.bot.processes.test_evening import start
 from workshop.rehearsal.bot import Bot, easel_evening
 
 
@@ -28,7 +27,7 @@ async def test_a_restored_bot_goes_on_where_the_backup_was(tmp_path: Path) -> No
     """A backup beside the drawing bot, kill -9, a lost database, `easel restore`: the job in line is posted, once."""
     async with easel_evening(tmp_path, fake={"step_s": 0.05, "slots": 1}) as evening:
         discord, bot = evening.discord, evening.bot
-        await bot.start()
+        await start(evening)
         first = await evening.finished(await evening.imagine())
         waiting = await evening.imagine(prompt="a blue star", steps=40)
         settings = load(bot.folder / "easel.toml", {})
@@ -47,21 +46,11 @@ async def test_a_restored_bot_goes_on_where_the_backup_was(tmp_path: Path) -> No
         assert await bot.stop() == 0
 
 
-async def test_the_running_bot_makes_the_first_backup_at_once(tmp_path: Path) -> None:
-    """Soon after the start there is a verified backup among the data, without anybody asking."""
-    async with easel_evening(tmp_path) as evening:
-        await evening.bot.start()
-        folder = evening.bot.folder / "data" / "backups"
-        await evening.discord.until(lambda: "backup_made" in evening.bot.log())
-        (made,) = backups(folder)
-        assert verify(made.path) == []
-
-
 async def test_a_damaged_database_ends_the_start_with_78(tmp_path: Path) -> None:
     """The bot does not start on a damaged database: it writes nothing to it, and names the command that helps."""
     async with easel_evening(tmp_path) as evening:
         bot = evening.bot
-        await bot.start()
+        await start(evening)
         await evening.finished(await evening.imagine())
         await bot.stop()
         file = damage(bot)

@@ -192,9 +192,16 @@ def test_the_name_is_printed_while_the_engine_still_runs(
     assert not fake[0].is_alive()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", ["starting the engine", "starting torch", "drawing"])
-def test_told_to_end_it_leaves_nothing_behind(number: signal.Signals, moment: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [  # one handler hears both, at whatever moment
+        ("starting the engine", signal.SIGTERM),
+        ("starting the engine", signal.SIGINT),
+        ("starting torch", signal.SIGTERM),
+        ("drawing", signal.SIGINT),
+    ],
+)
+def test_told_to_end_it_leaves_nothing_behind(moment: str, number: signal.Signals, tmp_path: Path) -> None:
     """At whatever it is: 130, one word, no traceback, no temporary folder and no engine."""
     (tmp_path / "tmp").mkdir()
     environ = {"PYTHONPATH": str(Path(bot.__file__).parents[1]), "TMPDIR": str(tmp_path / "tmp")}

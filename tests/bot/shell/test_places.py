@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from bot.store import Store
 from engine.checkpoints import hub
 from engine.pictures.metadata import encode_png
 from tests.bot.shell.test_cli import REQUEST
+from tests.kit import forked
+from tests.kit.rights import without_rights
 
 ROOT = str(Path(bot.__file__).parents[1])
 TOKEN = "a.b.c"
@@ -31,13 +32,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith(("EASEL_", "DISCORD_"))]:
         monkeypatch.delenv(name)
-
-
-def without_rights() -> None:
-    """Root, as in a container, without the right to pass by the files' own."""
-    libc = ctypes.CDLL(None)
-    for right in (1, 2, 3):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
-        libc.prctl(24, right, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
 def easel(
@@ -54,6 +48,12 @@ def easel(
         env={**os.environ, "PYTHONPATH": ROOT, "DISCORD_TOKEN": TOKEN, **(environ or {})},
         preexec_fn=without_rights if sys.platform == "linux" else None,
     )
+
+
+def easel_forked(*words: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """The same without a start of its own, where how an interpreter starts and ends does not matter."""
+    before = without_rights if sys.platform == "linux" else None
+    return forked.run(*words, environ={**os.environ, "DISCORD_TOKEN": TOKEN, **environ}, before=before)
 
 
 async def filled(data: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_data_folder_that_is_out_of_order_is_a_sentence_and_78(
     if harm is lies_in_anothers:
         data.parent.rmdir()
     harm(data)
-    done = easel(command, environ={"EASEL_DATA_DIR": str(data)})
+    done = easel_forked(command, environ={"EASEL_DATA_DIR": str(data)})
     if command == "backup" and harm in (is_read_only, points_nowhere):  # nothing is written there
         assert (done.returncode, "nothing to back up" in done.stderr) == (1, True)
     else:
@@ -148,7 +148,7 @@ def test_what_lies_in_it_is_told_too(name: str, kind: str, tmp_path: Path) -> No
     else:
         place.write_bytes(b"")
         place.chmod(0o000 if kind == "closed" else 0o600)
-    one_sentence(easel("run", environ={"EASEL_DATA_DIR": str(place.parent)}), place)
+    one_sentence(easel_forked("run", environ={"EASEL_DATA_DIR": str(place.parent)}), place)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="rights are taken away as Linux knows them")
@@ -164,7 +164,7 @@ async def test_a_backup_folder_that_is_out_of_order_is_a_sentence_and_78(
     harm(folder)
     environ = {"EASEL_DATA_DIR": str(data), "EASEL_BACKUP_DIR": str(folder)}
     for words in (["backup"], ["backup", str(folder / "copy.sqlite3")]):
-        one_sentence(easel(*words, environ=environ), folder)
+        one_sentence(easel_forked(*words, environ=environ), folder)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
@@ -172,7 +172,7 @@ async def test_a_backup_folder_that_is_out_of_order_is_a_sentence_and_78(
 def test_a_place_where_nothing_can_be_made(command: str) -> None:
     """A path nobody can make."""
     for place in ("/proc/easel/data", f"/tmp/{'x' * 300}"):
-        done = easel(command, environ={"EASEL_DATA_DIR": place})
+        done = easel_forked(command, environ={"EASEL_DATA_DIR": place})
         one_sentence(done, Path(place).parent if place.startswith("/proc") else Path(place))
 
 
@@ -311,7 +311,8 @@ def test_a_terminal_without_our_signs_gets_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever a terminal can't say is said otherwise, by every command."""
-    done = easel(*words, environ={**environ, "EASEL_DATA_DIR": str(tmp_path / "data"), "DISCORD_TOKEN": ""})
+    start = easel if "LC_ALL" in environ else easel_forked  # of that only an interpreter's start knows
+    done = start(*words, environ={**environ, "EASEL_DATA_DIR": str(tmp_path / "data"), "DISCORD_TOKEN": ""})
     assert "Traceback" not in done.stderr + done.stdout
     assert "UnicodeEncodeError" not in done.stderr + done.stdout
     assert done.stdout + done.stderr

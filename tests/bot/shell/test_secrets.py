@@ -15,6 +15,7 @@ from bot.config.problems import shown
 from bot.redaction import REMOVED, cleaned
 from bot.shell.doctor.data import check_token
 from bot.shell.doctor.finding import bad, ok, warn
+from tests.kit import forked
 
 TOKEN = "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"
 TOKENS = (
@@ -164,7 +165,7 @@ def test_a_value_is_cleaned_before_it_is_cut() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_a_token_on_the_command_line_is_not_repeated(words: list[str], encoding: str) -> None:
     """Whatever a command says about what was typed, also where its terminal is a poor one."""
-    done = easel(*words, PYTHONIOENCODING=encoding)
+    done = forked.run(*words, environ={**os.environ, "PYTHONIOENCODING": encoding})
 
     assert done.returncode != 0
     assert done.stderr

@@ -23,7 +23,7 @@ def a_request(model: ModelInfo, **changes: Any) -> GenerationRequest:
 
 
 @pytest.mark.parametrize("guidance", [1.0, 7.5])
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("steps", [1, 5])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_latents_equal_pipe(
     pipe: Any, family: SdFamily, model: ModelInfo, sampler: str, steps: int, guidance: float

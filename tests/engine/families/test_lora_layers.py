@@ -306,9 +306,15 @@ def test_every_layer_gets_alpha_by_rank(
 KINDS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
-@pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize(
-    ("alpha", "shape"), [*zip((*KINDS, torch.int64), ((), (1,), (1, 1), (), (1,)), strict=True)]
+    ("dtype", "alpha", "shape"),
+    [
+        (KINDS[(number + more) % 4], alpha, shape)  # each kind with two of the others
+        for number, (alpha, shape) in enumerate(
+            zip((*KINDS, torch.int64), ((), (1,), (1, 1), (), (1,)), strict=True)
+        )
+        for more in (0, 1)
+    ],
 )
 def test_numbers_of_all_kinds(
     pipes: Mapping[Which, Any],
@@ -375,11 +381,18 @@ def test_settings_that_cannot_be_read_tell_nothing(
     assert_changed(pipes["sd"], told)
 
 
+KINDS_OF_LAYERS = [("q_proj",), ("q_proj", "v_proj", "fc1"), ("fc2",), ("k_proj", "out_proj")]
+LAYOUTS_OF_TEXTS = ["kohya xl", "diffusers", "diffusers 0.17, texts"]
+
+
 @pytest.mark.parametrize(
-    "kinds", [("q_proj",), ("q_proj", "v_proj", "fc1"), ("fc2",), ("k_proj", "out_proj")]
+    ("which", "kinds", "name"),
+    [
+        (which, kinds, LAYOUTS_OF_TEXTS[(number + more) % 3])
+        for more, which in enumerate(("sd", "sdxl"))
+        for number, kinds in enumerate(KINDS_OF_LAYERS)
+    ],
 )
-@pytest.mark.parametrize("name", ["kohya xl", "diffusers", "diffusers 0.17, texts"])
-@pytest.mark.parametrize("which", ["sd", "sdxl"])
 def test_any_layers_of_text_encoders(
     pipes: Mapping[Which, Any],
     switched: Callable[..., Loras],

@@ -33,8 +33,7 @@ def draw(family: SdxlFamily, request: GenerationRequest) -> Any:
     return canvas
 
 
-@pytest.mark.parametrize("guidance", [1.0, 7.5])
-@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize(("steps", "guidance"), [(1, 7.5), (5, 1.0)])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_latents_equal_pipe(
     pipe_xl: Any, family_xl: SdxlFamily, model_xl: ModelInfo, sampler: str, steps: int, guidance: float

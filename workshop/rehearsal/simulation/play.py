@@ -24,8 +24,10 @@ from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
 from bot.store.copies import Copies
 from bot.store.errors import DatabaseError
+from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
+from bot.store.plans import Plans
 from bot.store.settings import Settings as StoredSettings
 from bot.store.taste import Taste
 from engine.contract import EngineSettings
@@ -100,6 +102,8 @@ class Play:
             history=History(database),
             copies=Copies(database),
             taste=Taste(database),
+            plans=Plans(database),
+            favourites=Favourites(database),
         )
         self.life = life
         doors, clock, tell = Doors(), Clock(world), Happenings().tell

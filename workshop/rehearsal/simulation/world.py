@@ -21,7 +21,7 @@ from bot.core.engines.watch import Watch
 from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
 from bot.core.spool import Spool
-from bot.job import Claim, Job, Reason, ReasonCode
+from bot.job import Claim, Copy, Job, Reason, ReasonCode
 from bot.store.db import DatabaseError
 from bot.store.schema import migrations, statements
 from engine.contract import (
@@ -166,6 +166,9 @@ class SimDelivery:
 
     async def remove(self, job: Job) -> None:
         raise NotImplementedError("nobody deletes anything here")
+
+    async def remove_copy(self, copy: Copy) -> None:
+        raise NotImplementedError("nobody takes anything out here")
 
     async def find_claimed(self, claim: Claim) -> int | None:
         raise NotImplementedError("nobody stars anything here")

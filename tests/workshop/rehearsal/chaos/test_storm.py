@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -38,4 +39,7 @@ async def old_buttons_work(run: Any) -> None:
         found for found in run.messages() if "Reroll" in {button.label for button in found.buttons}
     )
     answer = await run.discord.click(run.people[0], message, "Reroll")
+    while answer.ephemeral_text:  # the last bot's engine is not there yet
+        await asyncio.sleep(0.1)
+        answer = await run.discord.click(run.people[0], message, "Reroll")
     await run.discord.until(lambda: answer.message.shown_files and "Cancel" not in answer.text, timeout_s=60)

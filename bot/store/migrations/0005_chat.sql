@@ -1,3 +1,47 @@
+-- What people do with pictures that are there: copies, defaults and styles, favourites and search, plans of several at once.
+
+-- Messages that show pictures of a job besides its own: what was taken out of a set, and what was shown again.
+
+CREATE TABLE copy (
+  message_id INTEGER PRIMARY KEY,
+  channel_id INTEGER NOT NULL,
+  guild_id   INTEGER NOT NULL,
+  job_id     INTEGER NOT NULL REFERENCES job (id),
+  -- Who had it posted.
+  user_id    INTEGER NOT NULL,
+  at         REAL NOT NULL
+) STRICT;
+CREATE INDEX copy_by_job ON copy (job_id);
+
+-- What was made from a job's pictures.
+CREATE INDEX job_by_parent ON job (parent_id, id) WHERE parent_id IS NOT NULL;
+
+-- How people and channels want their pictures where nothing is said, and the styles of a server.
+
+CREATE TABLE preference (
+  scope    TEXT NOT NULL,
+  -- A person's or a channel's.
+  scope_id INTEGER NOT NULL,
+  name     TEXT NOT NULL,
+  value    TEXT NOT NULL,
+  PRIMARY KEY (scope, scope_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE style (
+  guild_id        INTEGER NOT NULL,
+  -- By which no two of a server are the same, whatever their capitals.
+  folded          TEXT NOT NULL,
+  name            TEXT NOT NULL,
+  prompt          TEXT NOT NULL,
+  negative_prompt TEXT NOT NULL,
+  by_user_id      INTEGER NOT NULL,
+  at              REAL NOT NULL,
+  PRIMARY KEY (guild_id, folded)
+) STRICT, WITHOUT ROWID;
+
+-- Pictures that a channel wants covered until somebody looks.
+ALTER TABLE job ADD COLUMN spoiler INTEGER NOT NULL DEFAULT 0;
+
 -- What people keep and look for: favourites, the gallery that a server's admins name, words to search by.
 
 CREATE TABLE favourite (
@@ -102,3 +146,19 @@ CREATE TRIGGER job_words_after_unstar AFTER DELETE ON favourite BEGIN
   INSERT INTO job_words (rowid, prompt, negative_prompt, model, tags)
     SELECT id, prompt, negative_prompt, model, tags FROM job_text WHERE id = old.job_id;
 END;
+
+-- Several requests at once: what is shown before anything is drawn, and what is gathered in one message.
+
+CREATE TABLE plan (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,
+  guild_id   INTEGER NOT NULL,
+  user_id    INTEGER NOT NULL,
+  channel_id INTEGER NOT NULL,
+  token      TEXT NOT NULL,
+  -- In the order in which they were shown: what was typed, and what it was resolved to, seeds included.
+  requests   TEXT NOT NULL CONSTRAINT plan_json_is_valid CHECK (json_valid(requests)),
+  expires_at REAL NOT NULL
+) STRICT;
+
+-- How many jobs one interaction asked for.
+ALTER TABLE job ADD COLUMN parts INTEGER NOT NULL DEFAULT 1 CONSTRAINT job_has_parts CHECK (parts > 0);

@@ -1,0 +1,137 @@
+"""The real bot process, in an interpreter of its own, told to stop at any moment of its start."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bot.processes.test_evening import start
+from workshop.rehearsal.bot import Bot, Evening, easel_evening
+
+
+@pytest.fixture
+def forked_bots() -> None:
+    """Nothing is taken over from another process: how an interpreter ends is what is looked at."""
+
+
+async def ends(bot: Bot, *signals: signal.Signals) -> int:
+    """The exit code after these signals, one after the other."""
+    assert bot.process is not None
+    for number in signals:
+        bot.process.send_signal(number)
+        await asyncio.sleep(0)
+    return await asyncio.wait_for(bot.process.wait(), 30)
+
+
+def ended_quietly(evening: Evening, code: int) -> None:
+    assert code == 0, evening.bot.log()
+    assert "Traceback" not in evening.bot.log()
+    assert "rror" not in evening.bot.log()
+
+
+SIGNALS = {
+    "SIGTERM": [signal.SIGTERM],
+    "SIGINT": [signal.SIGINT],
+    "SIGTERM twice": [signal.SIGTERM] * 2,
+    "SIGINT thrice": [signal.SIGINT] * 3,
+}
+EACH = [("SIGTERM", place) for place in range(4)] + [*zip([*SIGNALS][1:], range(1, 4), strict=True)]
+"""One signal at every place, and each of the others at one of them: one handler hears all of them, wherever."""
+
+
+def each_at(places: Sequence[Any]) -> list[Any]:
+    return [pytest.param(places[place], SIGNALS[name], id=f"{name}, {places[place]}") for name, place in EACH]
+
+
+MOMENTS = {
+    "login": ("GET", "/users/@me"),
+    "asking who it is": ("GET", "/oauth2/"),
+    "pushing the commands": ("PUT", "/commands"),
+    "connecting": ("GET", "/gateway"),
+}
+
+
+@pytest.mark.parametrize(("moment", "signals"), each_at([*MOMENTS]))
+async def test_told_to_stop_while_discord_is_asked(
+    tmp_path: Path, moment: str, signals: list[signal.Signals]
+) -> None:
+    """Whatever answer is waited for: it is not waited for any more, and the process ends with 0."""
+    async with easel_evening(tmp_path) as evening:
+        hold = evening.discord.hold_next(*MOMENTS[moment])
+        await evening.bot.start(ready=False)
+        await evening.discord.until(lambda: hold.entered, timeout_s=30, what=evening.bot.log())
+        ended_quietly(evening, await ends(evening.bot, *signals))
+
+
+@pytest.mark.parametrize("signals", [SIGNALS["SIGTERM"], SIGNALS["SIGINT thrice"]], ids=str)
+async def test_told_to_stop_before_the_login(tmp_path: Path, signals: list[signal.Signals]) -> None:
+    """As soon as it holds its data folder, and before it has said anything to Discord."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start(ready=False)
+        await evening.discord.until((tmp_path / "data" / "easel.lock").exists, timeout_s=30)
+        ended_quietly(evening, await ends(evening.bot, *signals))
+
+
+@pytest.mark.parametrize(
+    ("where", "signals"),
+    each_at(["bot.store.db:_prepare", "bot.store.backup:_copy", "bot.core.housekeeping:prune", "migration"]),
+)
+async def test_told_to_stop_in_slow_work_on_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, signals: list[signal.Signals]
+) -> None:
+    """Checking the database, copying it, clearing up and migrating may take minutes: none of them is waited for."""
+    async with easel_evening(tmp_path, module=["tests.kit.stalling_child"]) as evening:
+        if where == "migration":
+            await evening.bot.start()
+            assert await evening.bot.stop() == 0
+        monkeypatch.setenv("STALL", where)
+        await evening.bot.start(ready=False)
+        await evening.discord.until(lambda: is_stalled(tmp_path, where), timeout_s=30)
+        ended_quietly(evening, await ends(evening.bot, *signals))
+        if where == "migration":
+            monkeypatch.delenv("STALL")
+            await evening.bot.start()
+
+
+@pytest.mark.parametrize("signals", [SIGNALS["SIGTERM"], SIGNALS["SIGINT thrice"]], ids=str)
+async def test_told_to_stop_while_it_takes_up_what_was_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]
+) -> None:
+    """Reading finished pictures that are still owed may take long on a bad disk; they are owed all the same."""
+    async with easel_evening(tmp_path, module=["tests.kit.stalling_child"]) as evening:
+        await start(evening)
+        outage = evening.discord.fail_next("PATCH", "/channels/", status=503, times=10_000)
+        answer = await evening.imagine()
+        await evening.discord.until(lambda: outage.hits >= 1, timeout_s=30)
+        await evening.bot.kill()
+        outage.times = 0
+        monkeypatch.setenv("STALL", "bot.core.spool:all_intact")
+        await evening.bot.start(ready=False)
+        await evening.discord.until((tmp_path / "stalled").exists, timeout_s=30)
+        assert await ends(evening.bot, *signals) == 0
+        assert "Traceback" not in evening.bot.log()
+        monkeypatch.delenv("STALL")
+        await evening.bot.start()
+        await evening.finished(answer)
+
+
+def is_stalled(folder: Path, where: str) -> bool:
+    if where == "migration":
+        return any((folder / "data" / "backups").glob("*-before-schema-*.sqlite3"))
+    return (folder / "stalled").exists()
+
+
+async def test_told_to_stop_while_the_gateway_is_away(tmp_path: Path) -> None:
+    """discord.py's pause before the next try, which may be a quarter of an hour, is not waited for."""
+    async with easel_evening(tmp_path) as evening:
+        await evening.bot.start()
+        away = evening.discord.fail_next("GET", "/gateway", status=503, times=1_000)
+        await evening.discord.drop_gateway()
+        await evening.discord.until(lambda: away.hits >= 3, timeout_s=60)
+        assert await ends(evening.bot, signal.SIGTERM) == 0
+        assert "Traceback" not in evening.bot.log()
