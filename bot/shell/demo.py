@@ -34,13 +34,13 @@ GREETING = (
     "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and, say, "
     "`a yellow heart left of a purple star on a white background`.\n"
     "I know circles, squares, triangles, stars, hearts, diamonds, rings, crosses, moons, clouds, trees, houses, flowers, "
-    "fish, boats and suns in twelve colours. 🔄 draws another one, `/queue`, `/quota` and `/history` tell how things are, "
+    "fish, boats and suns in twelve colours. The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest, "
     "and theo-admin (“Viewing as”, above) may set `/limits`."
 )
 GREETING_OF_OTHERS = (
     "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and what you would like "
     "to see, such as `a lighthouse at dawn, oil painting`.\n"
-    "🔄 draws another one, `/queue`, `/quota` and `/history` tell how things are, "
+    "The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest, "
     "and theo-admin (“Viewing as”, above) may set `/limits`."
 )
 

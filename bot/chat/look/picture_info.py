@@ -1,4 +1,4 @@
-"""What ℹ️ Info tells about a job: everything, and the command that draws it again. Pure."""
+"""What 📋 Info tells about a job: everything, and the command that draws it again. Pure."""
 
 from __future__ import annotations
 
