@@ -38,6 +38,11 @@ class Store:
         What a migration changes is copied to `backups` before it, else to that folder beside the file.
         """
         database = await Database.open(path, backups=backups, busy_timeout_s=busy_timeout_s)
+        return cls.on(database)
+
+    @classmethod
+    def on(cls, database: Database) -> Self:
+        """All that is asked of an open database."""
         return cls(
             database=database,
             jobs=Jobs(database),

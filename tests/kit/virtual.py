@@ -17,13 +17,6 @@ from bot.core.engines.client import EngineClient
 from bot.core.spool import Spool, all_intact
 from bot.store import Store
 from bot.store.checks import AUDIT
-from bot.store.copies import Copies
-from bot.store.favourites import Favourites
-from bot.store.history import History
-from bot.store.jobs import Jobs
-from bot.store.plans import Plans
-from bot.store.settings import Settings as StoredSettings
-from bot.store.taste import Taste
 from engine.contract import EngineSettings, FakeSettings, SpooledImage
 from tests.kit.rig import PATIENCE_S, Rig
 from tests.kit.scripted import Machine
@@ -57,16 +50,7 @@ class VirtualRig(Rig):
 
     async def open_store(self) -> Store:
         database = SimDatabase(self._world, Life())
-        return Store(
-            database=database,  # pyright: ignore[reportArgumentType] - stands in for it
-            jobs=Jobs(database),  # pyright: ignore[reportArgumentType]
-            settings=StoredSettings(database),  # pyright: ignore[reportArgumentType]
-            history=History(database),  # pyright: ignore[reportArgumentType]
-            copies=Copies(database),  # pyright: ignore[reportArgumentType]
-            taste=Taste(database),  # pyright: ignore[reportArgumentType]
-            plans=Plans(database),  # pyright: ignore[reportArgumentType]
-            favourites=Favourites(database),  # pyright: ignore[reportArgumentType]
-        )
+        return Store.on(database)  # pyright: ignore[reportArgumentType] - stands in for it
 
     def new_spool(self) -> Spool:
         return SpoolAtOnce(self.spool)

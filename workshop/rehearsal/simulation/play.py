@@ -22,14 +22,7 @@ from bot.core.happenings import Actor, Happenings
 from bot.core.line.dispatcher import FAULTS_MAX, Dispatcher
 from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
-from bot.store.copies import Copies
 from bot.store.errors import DatabaseError
-from bot.store.favourites import Favourites
-from bot.store.history import History
-from bot.store.jobs import Jobs
-from bot.store.plans import Plans
-from bot.store.settings import Settings as StoredSettings
-from bot.store.taste import Taste
 from engine.contract import EngineSettings
 from workshop.rehearsal.props import GUILD, picture
 from workshop.rehearsal.simulation.loop import run
@@ -95,16 +88,7 @@ class Play:
             monotonic=asyncio.get_running_loop().time,
         )
         self.fleet = FleetOfOne(engine)
-        store = Store(
-            database=database,
-            jobs=Jobs(database),
-            settings=StoredSettings(database),
-            history=History(database),
-            copies=Copies(database),
-            taste=Taste(database),
-            plans=Plans(database),
-            favourites=Favourites(database),
-        )
+        store = Store.on(database)
         self.life = life
         doors, clock, tell = Doors(), Clock(world), Happenings().tell
         self.admission = Admission(
