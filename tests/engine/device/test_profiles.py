@@ -333,7 +333,7 @@ def test_images_are_encoded_in_tiles_where_pictures_are_decoded_so(tiny: Path) -
         photo = a_photo((side, side))
         found = Inputs(files=(str(side), None), size=photo.size, image=photo, mask=None, notes=())
         with torch.inference_mode():
-            return starting._seen(found, torch.float32).image.mean
+            return starting._seen(found, torch.float32, False).image.mean
 
     assert torch.equal(encoded(full, 64), encoded(low, 64))
     assert not torch.equal(encoded(full, 128), encoded(low, 128))

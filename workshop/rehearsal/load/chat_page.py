@@ -21,6 +21,9 @@ from playwright.async_api import TimeoutError as TooLate
 
 MESSAGES = "#channel-message-list"
 TYPING_MS = 5_000
+SENT_MS = 20_000
+SENT = """() => !document.querySelector("input.command-option-input")
+  && !(document.querySelector("#channel-composer-input").value ?? "").trim()"""
 
 
 async def taken(page: Page, act: Awaitable[None]) -> None:
@@ -37,6 +40,7 @@ async def type_command(page: Page, command: str, **options: str) -> None:
         with contextlib.suppress(TooLate):
             await _fill_in(page, command, options)
             await taken(page, page.keyboard.press("Enter"))
+            await page.wait_for_function(SENT, timeout=SENT_MS)  # it stands there still where the page was busy
             return
         await page.keyboard.press("Escape")
     raise AssertionError(f"/{command} could not be typed")
