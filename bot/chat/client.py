@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -212,6 +213,14 @@ class EaselClient(discord.Client):
     async def _tell_and_end(self) -> None:
         await self._on_rival(RivalFound())
         await self._end()
+
+    async def on_error(self, event_method: str, /, *_args: Any, **_kwargs: Any) -> None:
+        """What a handler of Discord's events met; in our last moment a store that is closed by now is no error."""
+        error = sys.exc_info()[1]
+        if self._closing is not None:
+            log.info("event_lost", event=event_method, error=str(error))
+        else:
+            log.error("event_failed", event=event_method, exc_info=error)
 
     async def on_connect(self) -> None:
         self.is_connected = True

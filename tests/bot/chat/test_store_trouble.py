@@ -71,3 +71,19 @@ async def test_a_chore_does_not_end_in_silence(
     (line,) = [line for line in lines if line["event"] == "chore_ended"]
     assert line["log_level"] == "error"
     assert str(line["exc_info"]) == "a bug"
+
+
+async def test_an_event_in_the_bots_last_moment_is_no_error(world: World) -> None:
+    """Discord tells of servers until the end, when the store is closed by then; at any other time that is a bug, and told."""
+
+    async def ready() -> None:
+        await world.store.jobs.live()
+        raise RuntimeError("a bug")
+
+    with capture_logs() as lines:
+        await world.client._run_event(ready, "on_ready")
+        await world.client.close()
+        await world.client._run_event(ready, "on_ready")
+    told = [(line["event"], line["log_level"]) for line in lines if line["event"].startswith("event_")]
+    assert told == [("event_failed", "error"), ("event_lost", "info")]
+    assert "Easel is ending" in str(lines)
