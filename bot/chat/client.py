@@ -218,9 +218,9 @@ class EaselClient(discord.Client):
         """What a handler of Discord's events met; in our last moment a store that is closed by now is no error."""
         error = sys.exc_info()[1]
         if self._closing is not None:
-            log.info("event_lost", event=event_method, error=str(error))
+            log.info("event_lost", handler=event_method, error=str(error))
         else:
-            log.error("event_failed", event=event_method, exc_info=error)
+            log.error("event_failed", handler=event_method, exc_info=error)
 
     async def on_connect(self) -> None:
         self.is_connected = True
