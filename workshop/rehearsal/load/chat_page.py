@@ -40,7 +40,8 @@ async def type_command(page: Page, command: str, **options: str) -> None:
         with contextlib.suppress(TooLate):
             await _fill_in(page, command, options)
             await taken(page, page.keyboard.press("Enter"))
-            await page.wait_for_function(SENT, timeout=SENT_MS)  # it stands there still where the page was busy
+            # it stands there still where the page was busy
+            await page.wait_for_function(SENT, timeout=SENT_MS)
             return
         await page.keyboard.press("Escape")
     raise AssertionError(f"/{command} could not be typed")
