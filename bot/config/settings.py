@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 
 from bot.limits import Limits
 from bot.redaction import cleaned, holds_token
-from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Mode, Switch, Told
+from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Metadata, Mode, Switch
 from engine.pictures import inputs
 
 PREFIX = "EASEL_"
@@ -226,7 +226,7 @@ class PreviewSection(Section):
 
 
 class PostingSection(Section):
-    metadata: Told = "full"
+    metadata: Metadata = "full"
 
 
 class StylesSection(Section):

@@ -48,7 +48,7 @@ from engine.contract.messages import (
 from engine.contract.models import STARTER, ModelInfo
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
-from engine.contract.settings import WIDE_ROWS, EngineSettings, Mode, Switch, Told
+from engine.contract.settings import WIDE_ROWS, EngineSettings, Metadata, Mode, Switch
 from engine.errors import InvalidRequest
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "InvalidRequest",
     "Loading",
     "Lora",
+    "Metadata",
     "Mode",
     "ModelInfo",
     "Ready",
@@ -99,7 +100,6 @@ __all__ = [
     "Stepped",
     "Submit",
     "Switch",
-    "Told",
     "choice_of",
     "closest",
     "from_prompt",

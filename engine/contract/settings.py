@@ -8,7 +8,7 @@ from typing import Literal
 from engine.contract.fake_settings import FakeSettings
 
 Mode = Literal["exact", "wide", "fast"]
-Told = Literal["full", "seed", "none"]
+Metadata = Literal["full", "seed", "none"]
 """How much a picture's file says about how it was made."""
 """One image a forward, equal to `pipe()` | filled up to equal rows, equal in any crowd | as many as pay, equal to the eye."""
 Switch = Literal["auto", "on", "off"]
@@ -51,7 +51,7 @@ class EngineSettings:
     """Not in exact; goes on behind the first images."""
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     profile: Profile | Literal["auto"] = "auto"
-    metadata: Told = "full"
+    metadata: Metadata = "full"
     """What finished pictures say about how they were made; "seed" is the seed alone."""
     set_aside: tuple[str, ...] = ()
     """Ids of models that killed engines while they were loaded: left out."""

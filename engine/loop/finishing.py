@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.contract import GenerationRequest, SpooledImage
 from engine.contract.failpoints import Failpoint, reach
-from engine.contract.settings import Told
+from engine.contract.settings import Metadata
 from engine.loop.job import Picture
 from engine.pictures import decoding, inputs, metadata, spool
 from engine.pictures.decoding import Inputs
@@ -27,10 +27,10 @@ _Made = TypeVar("_Made")
 class Finishing:
     """Threads for what takes no model."""
 
-    def __init__(self, folder: Path, *, told: Told = "full") -> None:
+    def __init__(self, folder: Path, *, told: Metadata = "full") -> None:
         """Pictures are written into `folder`, and tell so much of themselves; what they start from lies in one within it."""
         self._folder = folder
-        self._told: Told = told
+        self._told: Metadata = told
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="easel-inputs")
         self._sketcher = ThreadPoolExecutor(1, thread_name_prefix="easel-preview")
         self._saver = ThreadPoolExecutor(SAVERS, thread_name_prefix="easel-spool")
@@ -88,7 +88,7 @@ def _taken(pending: dict[Future[_Made], Picture]) -> Iterator[tuple[Picture, _Ma
         yield picture, error if isinstance(error, Exception) else future.result()
 
 
-def _saved(folder: Path, picture: Picture, image: Image.Image | None, told: Told) -> SpooledImage:
+def _saved(folder: Path, picture: Picture, image: Image.Image | None, told: Metadata) -> SpooledImage:
     """Encodes and writes it. Raises OSError."""
     job, index = picture.job, picture.index
     seed = job.request.seed_of(index)

@@ -20,7 +20,7 @@ from PIL import Image, PngImagePlugin
 
 from engine.contract import GenerationRequest, InvalidRequest
 from engine.contract.limits import check_text
-from engine.contract.settings import Told
+from engine.contract.settings import Metadata
 from engine.pictures import other_programs, stealth
 from engine.pictures import texts as picture_texts
 from engine.pictures.info import PictureInfo
@@ -66,7 +66,7 @@ def encode_png(
     index: int = 0,
     notes: tuple[str, ...] = (),
     fingerprint: Mapping[str, str] | None = None,
-    told: Told = "full",
+    told: Metadata = "full",
 ) -> bytes:
     """PNG bytes of image `index` of the request, with both text chunks; `told` "seed": with the seed alone, "none": bare."""
     own = replace(request, seed=request.seed_of(index), images=1)

@@ -27,7 +27,7 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class PostedInfo:
     text: str
     files: tuple[tuple[str, str], ...]
     """(name, text) of what does not fit into the message."""
@@ -38,7 +38,7 @@ def named(filename: str) -> str:
     return plain(cut(filename, NAME_MAX))
 
 
-def describe(pictures: Sequence[Posted], to: Language, *, more: int = 0) -> Told:
+def describe(pictures: Sequence[Posted], to: Language, *, more: int = 0) -> PostedInfo:
     """`more` pictures were not looked at."""
     room = (PLAIN_MAX - _RESERVED) // len(pictures)
     blocks: list[str] = []
@@ -53,7 +53,7 @@ def describe(pictures: Sequence[Posted], to: Language, *, more: int = 0) -> Told
             name = "settings.txt" if len(pictures) == 1 else f"settings-{number}.txt"
             files.append((name, picture.facts.raw))
     rest = [texts.more_pictures(more, to)] if more else []
-    return Told(text=cut("\n\n".join([*blocks, *rest]), PLAIN_MAX), files=tuple(files))
+    return PostedInfo(text=cut("\n\n".join([*blocks, *rest]), PLAIN_MAX), files=tuple(files))
 
 
 def _block(name: str, facts: PictureFacts, room: int, to: Language) -> tuple[str, bool]:

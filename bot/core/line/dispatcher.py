@@ -41,7 +41,7 @@ from bot.core.line.estimates import Pace, work_of
 from bot.core.line.fairness import FairQueue
 from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
-from bot.core.line.told import Told as LineTold
+from bot.core.line.told import LineTold
 from bot.core.news import GpuPaused, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool

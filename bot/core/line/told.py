@@ -10,7 +10,7 @@ NOTICED_SHARE, NOTICED_S = 0.25, 3.0
 """A time left is told anew when it has become another by this share of what was told, and by so many seconds."""
 
 
-class Told:
+class LineTold:
     def __init__(self) -> None:
         self._last: dict[int, Progress] = {}
 

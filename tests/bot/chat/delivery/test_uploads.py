@@ -11,7 +11,7 @@ from PIL import Image
 
 from bot.chat.delivery import uploads
 from engine.contract import SpooledImage
-from engine.contract.settings import Told
+from engine.contract.settings import Metadata
 from engine.pictures import metadata
 from workshop.rehearsal.props import picture as request_of
 
@@ -46,7 +46,7 @@ def test_a_smooth_picture_becomes_lossless_webp(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("told", "says"), [("full", True), ("seed", False), ("none", False)])
 @pytest.mark.parametrize("room", [10**7, 190_000, 60_000])
-def test_every_form_says_how_it_was_made(tmp_path: Path, room: int, told: Told, says: bool) -> None:
+def test_every_form_says_how_it_was_made(tmp_path: Path, room: int, told: Metadata, says: bool) -> None:
     """PNG, lossless WebP and JPEG alike, as far as the owner lets them: all of it, the seed alone, or nothing."""
     data = random.Random(7).randbytes(3 * 2**15)
     picture = Image.frombytes("RGB", (256, 128), data).resize((512, 256), Image.Resampling.NEAREST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.core.held_up import EngineStarts
-from bot.core.line.told import Told
+from bot.core.line.told import LineTold
 from bot.core.ports import Progress
 
 
@@ -24,7 +24,7 @@ from bot.core.ports import Progress
 )
 def test_what_is_worth_telling_anew(before: Progress, now: Progress, is_news: bool) -> None:
     """Another place, another hindrance, or a time left that is another by a quarter and some seconds."""
-    told = Told()
+    told = LineTold()
     assert told.is_news(7, before)
     told.tells(7, before)
     assert told.is_news(7, now) is is_news
