@@ -108,10 +108,38 @@ async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> G
     Raises InvalidRequest or Unmet. The wish stays as typed.
     """
     services = interaction.client.services
-    seed = wish.seed_or(secrets.randbelow(SEEDS))
+    seed = wish.seed_or(new_seed())
     known = await services.styles(interaction.guild_id or 0) if wish.style is not None else ()
     filled = await services.wildcards.fill(styles.styled(wish, known), seed=seed)
     return resolve(filled, model, seed=seed)
+
+
+def new_seed() -> int:
+    return secrets.randbelow(SEEDS)
+
+
+async def draw(
+    interaction: Interaction,
+    asker: Asker,
+    wish: Wish,
+    model: ModelInfo,
+    *,
+    action: Action = Action.IMAGINE,
+    parent: Job | None = None,
+    image: int | None = None,
+    files: Attached | None = None,
+) -> None:
+    """What this model makes of the wish is placed. `image`: which of the parent's it was asked for under."""
+    order = Order(
+        request=await requested(interaction, wish, model),
+        model=model,
+        wish=wish,
+        action=action,
+        parent_id=None if parent is None else parent.id,
+        parent_image=image,
+        files=files,
+    )
+    await place(interaction, asker, order)
 
 
 async def place(interaction: Interaction, asker: Asker, order: Order) -> None:

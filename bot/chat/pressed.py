@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 import discord
 
 from bot.chat import order
@@ -11,11 +9,11 @@ from bot.chat.client import Interaction
 from bot.chat.errors import UserError
 from bot.chat.order import Order
 from bot.chat.router import chosen
-from bot.core.asking.derived import redrawn, wish_of
+from bot.core.asking.derived import redrawn
 from bot.core.happenings import Actor
 from bot.job import Action, Asker, Job
 from bot.texts import problems
-from engine.contract import SEEDS, SpooledImage
+from engine.contract import SpooledImage
 
 
 def picture_of(interaction: Interaction, job: Job, image: int | None) -> int:
@@ -38,7 +36,7 @@ async def original(interaction: Interaction, image: SpooledImage) -> str | None:
 
 async def redraw(interaction: Interaction, asker: Asker, job: Job, image: int) -> None:
     """Draws the picture again from its seed, in place of what can't be done without it."""
-    request = redrawn(job, image)
+    request, wish = redrawn(job, image)
     model = interaction.client.services.catalogue.model(request.model)
     model.check(request)
     await order.place(
@@ -47,16 +45,12 @@ async def redraw(interaction: Interaction, asker: Asker, job: Job, image: int) -
         Order(
             request=request,
             model=model,
-            wish=wish_of(job),
+            wish=wish,
             action=Action.REDRAW,
             parent_id=job.id,
             parent_image=image,
         ),
     )
-
-
-def new_seed() -> int:
-    return secrets.randbelow(SEEDS)
 
 
 def may_moderate(interaction: Interaction, job: Job) -> bool:

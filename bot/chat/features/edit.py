@@ -18,8 +18,7 @@ from bot.chat import order, suggestions
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
 from bot.chat.ids import OfJob, Verb
-from bot.chat.look.safe import cut
-from bot.chat.order import Order
+from bot.chat.look import fields
 from bot.chat.pressed import original, picture_of, redraw
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_picture, size_of, told_of
@@ -42,25 +41,17 @@ def form(interaction: Interaction, custom_id: str, prompt: str) -> ui.Modal:
     """Asks for words: for an instruction, or where nothing follows one, for the whole picture, of which `prompt` is a start."""
     to = language_of(interaction)
     follows = interaction.client.services.catalogue.editor() is not None
-    words = ui.TextInput[Any](
-        custom_id="words",
-        style=discord.TextStyle.paragraph,
-        max_length=PROMPT_CHARS_MAX,
-        default=None if follows else cut(prompt, PROMPT_CHARS_MAX),
-    )
-    label = ui.Label[Any](
-        text=forms.words(to) if follows else forms.description(to),
+    words = fields.words(
+        "words",
+        forms.words(to) if follows else forms.description(to),
+        "" if follows else prompt,
         description=None if follows else forms.no_instructions(to),
-        component=words,
     )
-    asked = ui.Modal(title=forms.edit(to), custom_id=custom_id)
-    asked.add_item(label)
-    asked.stop()  # it is known by its id: discord.py would remember it for ever
-    return asked
+    return fields.form(forms.edit(to), custom_id, words)
 
 
 async def edit_picture(
-    interaction: Interaction, job: Job, image: int | None, fields: Mapping[str, Any]
+    interaction: Interaction, job: Job, image: int | None, given: Mapping[str, Any]
 ) -> None:
     number = picture_of(interaction, job, image)
     asker = await order.check(interaction)
@@ -71,19 +62,8 @@ async def edit_picture(
     catalogue = interaction.client.services.catalogue
     editor = catalogue.editor()
     model = editor or catalogue.model(job.request.model)
-    wish = edited(job, digest=digest, words=str(fields.get("words") or ""), editor=editor)
-    await order.place(
-        interaction,
-        asker,
-        Order(
-            request=await order.requested(interaction, wish, model),
-            model=model,
-            wish=wish,
-            action=Action.EDIT,
-            parent_id=job.id,
-            parent_image=number,
-        ),
-    )
+    wish = edited(job, digest=digest, words=str(given.get("words") or ""), editor=editor)
+    await order.draw(interaction, asker, wish, model, action=Action.EDIT, parent=job, image=number)
 
 
 @app_commands.command(description=commands.EDIT)
@@ -120,17 +100,7 @@ async def place(
         check_picture(file, services.settings.images_in.max_mb)
     told = Wish(prompt=words, strength=strength, seed=seed, model=model)
     wish, files = _with_images(told, chosen, given)
-    await order.place(
-        interaction,
-        asker,
-        Order(
-            request=await order.requested(interaction, wish, chosen),
-            model=chosen,
-            wish=wish,
-            action=Action.EDIT,
-            files=files,
-        ),
-    )
+    await order.draw(interaction, asker, wish, chosen, action=Action.EDIT, files=files)
 
 
 edit.autocomplete("model")(suggestions.models)

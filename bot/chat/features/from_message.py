@@ -18,8 +18,8 @@ from bot.chat.errors import UserError, language_of
 from bot.chat.features import edit, remix, upscale, vary
 from bot.chat.features.menus import job_of, pictures_of, settings_of
 from bot.chat.ids import OfJob, Verb
-from bot.chat.look.safe import cut, plain
-from bot.chat.order import Order
+from bot.chat.look import fields
+from bot.chat.look.safe import plain
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_picture, told_of
 from bot.core.asking.asked import parse
@@ -28,7 +28,6 @@ from bot.core.asking.typed import typed
 from bot.core.asking.wish import Wish
 from bot.job import Action, Job
 from bot.texts import commands, forms, pictures, problems
-from engine.contract import PROMPT_CHARS_MAX
 
 
 @app_commands.context_menu(name=commands.USE_SETTINGS)
@@ -39,35 +38,26 @@ async def use_settings(interaction: discord.Interaction[EaselClient], message: d
         await remix.open_form(interaction, *ours)
         return
     taken, to = await settings_of(interaction, message), language_of(interaction)
-    form = ui.Modal(title=cut(forms.settings(to), 45), custom_id=OfJob(verb=Verb.USE, job=0).custom_id)
     wish = replace(taken.wish, model=taken.model.id)
-    for field, label, value, is_needed in (
-        ("prompt", forms.prompt_and_flags(to), typed(wish, beside=("negative_prompt",)), True),
-        ("negative", forms.negative(to), wish.negative_prompt or "", False),
-    ):
-        text = ui.TextInput[Any](
-            custom_id=field,
-            style=discord.TextStyle.paragraph,
-            default=cut(value, PROMPT_CHARS_MAX),
-            max_length=PROMPT_CHARS_MAX,
-            required=is_needed,
-        )
-        form.add_item(ui.Label[Any](text=label, component=text))
-    if told := pictures.left_out(taken.left_out, to, shown=plain):
-        form.add_item(ui.TextDisplay[Any](told))
-    form.stop()  # it is known by its id: discord.py would remember it for ever
+    told = pictures.left_out(taken.left_out, to, shown=plain)
+    form = fields.form(
+        forms.settings(to),
+        OfJob(verb=Verb.USE, job=0).custom_id,
+        fields.words("prompt", forms.prompt_and_flags(to), typed(wish, beside=("negative_prompt",))),
+        fields.words("negative", forms.negative(to), wish.negative_prompt or "", is_needed=False),
+        *([ui.TextDisplay[Any](told)] if told else []),
+    )
     await interaction.response.send_modal(form)
 
 
-async def draw_with(interaction: Interaction, _number: int, fields: Mapping[str, Any]) -> None:
+async def draw_with(interaction: Interaction, _number: int, given: Mapping[str, Any]) -> None:
     """What the form says: a prompt with flags, as /imagine takes it."""
     asker = await order.check(interaction)
-    negative = str(fields.get("negative") or "").strip() or None
-    told = Wish(prompt=str(fields.get("prompt") or ""), negative_prompt=negative)
+    negative = str(given.get("negative") or "").strip() or None
+    told = Wish(prompt=str(given.get("prompt") or ""), negative_prompt=negative)
     (wish,) = parse(told, most=1).wishes
     model = interaction.client.services.catalogue.model(wish.model)
-    request = await order.requested(interaction, wish, model)
-    await order.place(interaction, asker, Order(request=request, model=model, wish=wish))
+    await order.draw(interaction, asker, wish, model)
 
 
 @app_commands.context_menu(name=commands.VARY)
@@ -83,18 +73,8 @@ async def vary_it(interaction: discord.Interaction[EaselClient], message: discor
         raise UserError(problems.varies_nothing(taken.model.title))
     start = {"image": told_of(file), "strength": STRONG, "seed": None, "size": None, "aspect": None}
     wish = replace(taken.wish, model=taken.model.id, **start)
-    request = await order.requested(interaction, wish, taken.model)
-    await order.place(
-        interaction,
-        asker,
-        Order(
-            request=request,
-            model=taken.model,
-            wish=wish,
-            action=Action.VARY_STRONG,
-            files=Attached(image=file),
-        ),
-    )
+    files = Attached(image=file)
+    await order.draw(interaction, asker, wish, taken.model, action=Action.VARY_STRONG, files=files)
 
 
 @app_commands.context_menu(name=commands.UPSCALE)
@@ -107,12 +87,8 @@ async def upscale_it(interaction: discord.Interaction[EaselClient], message: dis
     asker = await order.check(interaction)
     model = interaction.client.services.catalogue.model(upscale=2)
     wish = Wish(prompt="", image=told_of(file), upscale=2, model=model.id)
-    request = await order.requested(interaction, wish, model)
-    await order.place(
-        interaction,
-        asker,
-        Order(request=request, model=model, wish=wish, action=Action.UPSCALE_2, files=Attached(image=file)),
-    )
+    files = Attached(image=file)
+    await order.draw(interaction, asker, wish, model, action=Action.UPSCALE_2, files=files)
 
 
 @app_commands.context_menu(name=commands.EDIT_WITH_WORDS)
@@ -126,7 +102,7 @@ async def edit_it(interaction: discord.Interaction[EaselClient], message: discor
     await interaction.response.send_modal(edit.form(interaction, custom_id, ""))
 
 
-async def edit_posted(interaction: Interaction, message_id: int, fields: Mapping[str, Any]) -> None:
+async def edit_posted(interaction: Interaction, message_id: int, given: Mapping[str, Any]) -> None:
     """The picture is looked for again: nothing is remembered while a form is open."""
     place = interaction.channel
     if not isinstance(place, discord.abc.Messageable):
@@ -136,7 +112,7 @@ async def edit_posted(interaction: Interaction, message_id: int, fields: Mapping
     except (discord.NotFound, discord.Forbidden) as error:
         raise UserError(problems.message_gone) from error
     file = _picture(interaction, message)
-    await edit.place(interaction, str(fields.get("words") or ""), [file])
+    await edit.place(interaction, str(given.get("words") or ""), [file])
 
 
 def _picture(interaction: Interaction, message: discord.Message) -> discord.Attachment:

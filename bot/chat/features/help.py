@@ -10,7 +10,6 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
 from bot.chat.ids import Verb
 from bot.chat.look.help_view import Here, help_
-from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.core.asking.asked import parse
 from bot.core.asking.wish import Wish
@@ -48,8 +47,7 @@ async def draw(interaction: Interaction, number: int) -> None:
     model = _model_for(interaction, number)
     (typed,) = parse(Wish(prompt=EXAMPLES[number].prompt, model=model.id), most=1).wishes
     wish = await order.preferred(interaction, typed)
-    request = await order.requested(interaction, wish, model)
-    await order.place(interaction, asker, Order(request=request, model=model, wish=wish))
+    await order.draw(interaction, asker, wish, model)
 
 
 def _model_for(interaction: Interaction, number: int) -> ModelInfo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 
 from bot.chat import order
@@ -14,7 +13,6 @@ from bot.chat.router import Feature
 from bot.core.asking.wish import Wish
 from bot.job import Action, Job
 from bot.texts import problems
-from engine.contract import SEEDS
 
 
 async def reroll(interaction: Interaction, job: Job, _image: int | None) -> None:
@@ -22,7 +20,7 @@ async def reroll(interaction: Interaction, job: Job, _image: int | None) -> None
         raise UserError(problems.deleted_before)
     asker = await order.check(interaction)
     model = interaction.client.services.catalogue.model(job.request.model)
-    request = replace(job.request, seed=secrets.randbelow(SEEDS))
+    request = replace(job.request, seed=order.new_seed())
     model.check(request)  # not resolved anew: it has the settings of its time
     wish = None if job.wish is None else Wish.of(job.wish).unseeded()
     await order.place(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bot.chat import order
 from bot.chat.client import Interaction
 from bot.chat.ids import Verb
-from bot.chat.order import Order
 from bot.chat.pressed import original, picture_of, redraw
 from bot.chat.router import Feature
 from bot.core.asking.derived import enlarged
@@ -29,18 +28,7 @@ async def _upscale(interaction: Interaction, job: Job, image: int | None, action
         await redraw(interaction, asker, job, number)
         return
     wish = enlarged(job, digest=digest, times=times, model=model.id)
-    await order.place(
-        interaction,
-        asker,
-        Order(
-            request=await order.requested(interaction, wish, model),
-            model=model,
-            wish=wish,
-            action=action,
-            parent_id=job.id,
-            parent_image=number,
-        ),
-    )
+    await order.draw(interaction, asker, wish, model, action=action, parent=job, image=number)
 
 
 FEATURE = Feature(presses={Verb.UPSCALE_2: twice, Verb.UPSCALE_4: four_times})

@@ -7,7 +7,7 @@ from bot.chat.client import Interaction
 from bot.chat.errors import UserError
 from bot.chat.ids import Verb
 from bot.chat.order import Order
-from bot.chat.pressed import new_seed, original, picture_of, redraw
+from bot.chat.pressed import original, picture_of, redraw
 from bot.chat.router import Feature
 from bot.core.asking.derived import STRONG, SUBTLE, varied
 from bot.job import Action, Job
@@ -36,7 +36,7 @@ async def _vary(
     if digest is None:
         await redraw(interaction, asker, job, number)
         return
-    request, wish = varied(job, digest=digest, strength=strength, seed=new_seed())
+    request, wish = varied(job, digest=digest, strength=strength, seed=order.new_seed())
     model.check(request)
     await order.place(
         interaction,

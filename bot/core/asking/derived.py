@@ -70,9 +70,10 @@ def of_image(job: Job, image: int) -> Job:
     return replace(job, request=request, images=(job.images[image],))
 
 
-def redrawn(job: Job, image: int) -> GenerationRequest:
+def redrawn(job: Job, image: int) -> tuple[GenerationRequest, Wish]:
     """What draws that one of its images again."""
-    return of_image(job, image).request
+    request = of_image(job, image).request
+    return request, replace(wish_of(job), seed=request.seed, images=1)
 
 
 def wish_of(job: Job) -> Wish:

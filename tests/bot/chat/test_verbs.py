@@ -120,6 +120,8 @@ async def test_of_what_is_kept_no_more_the_seed_is_left(world: World) -> None:
         again = await world.reaches(number, JobState.DELIVERED)
         assert (again.action, again.request.seed, again.request.images) == (Action.REDRAW, 11, 1)
         assert again.request.image is None
+        assert again.wish is not None
+        assert (again.wish["seed"], again.wish["images"]) == (11, 1)
         assert "no longer kept, so it was redrawn from its seed" in world.message(number).text
     assert world.message(2).attachments[0].bytes == four.attachments[1].bytes
 
