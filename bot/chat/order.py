@@ -32,7 +32,7 @@ from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import Action, Asker, Job, Origin
 from bot.store.taste import ON, SPOILER, Scope
-from bot.texts import allowances, problems
+from bot.texts import problems
 from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
@@ -54,7 +54,7 @@ def managed(interaction: Interaction) -> int:
     if interaction.guild_id is None:
         raise UserError(problems.only_in_servers)
     if not interaction.permissions.manage_guild:
-        raise UserError(allowances.not_an_admin)
+        raise UserError(problems.not_an_admin)
     return interaction.guild_id
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from functools import partial
+
 import discord
 
 from bot.chat import order
@@ -11,8 +14,10 @@ from bot.chat.order import Order
 from bot.chat.router import chosen
 from bot.core.asking.derived import redrawn
 from bot.core.happenings import Actor
-from bot.job import Action, Asker, Job
+from bot.core.ports import Irremovable
+from bot.job import Action, Asker, Job, JobState
 from bot.texts import problems
+from bot.texts.refusals import not_removed
 from engine.contract import SpooledImage
 
 
@@ -60,6 +65,21 @@ def may_moderate(interaction: Interaction, job: Job) -> bool:
 
 def actor_of(interaction: Interaction) -> Actor:
     return Actor(user_id=interaction.user.id, name=f"<@{interaction.user.id}>")
+
+
+async def cancel(interaction: Interaction, job: Job) -> None:
+    """Raises UserError where it is over."""
+    if not await interaction.client.services.dispatcher.cancel(job.id, by=actor_of(interaction)):
+        done = job.state in (JobState.RENDERED, JobState.DELIVERED)
+        raise UserError(problems.finished_before if done else problems.over_before)
+
+
+async def removed(removal: Awaitable[None]) -> None:
+    """Raises UserError where a message can't go."""
+    try:
+        await removal
+    except Irremovable as problem:
+        raise UserError(partial(not_removed, problem)) from problem
 
 
 def may_see(interaction: Interaction, job: Job) -> bool:

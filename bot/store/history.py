@@ -19,6 +19,10 @@ FOUND_MAX = 1000
 """So many of the newest are found; more are not counted."""
 SEARCH_KEPT_S = 30 * 86_400.0
 """How long the buttons of a searched page know what it was searched by."""
+_OF_PERSON = """FROM job INDEXED BY job_by_person_and_day
+                WHERE guild_id = :guild_id AND user_id = :user_id AND deleted_at IS NULL
+                  AND (state = 'delivered' OR state = 'failed' AND EXISTS (
+                      SELECT 1 FROM json_each(images) WHERE json_extract(value, '$.path') IS NOT NULL))"""
 _NAMES = "{prompt negative_prompt model}"
 """The columns that hold people's words."""
 
@@ -61,15 +65,18 @@ class History:
 
         Delivered ones, and those that failed with finished images because nobody would take them.
         """
-        where = """guild_id = :guild_id AND user_id = :user_id AND deleted_at IS NULL
-                   AND (state = 'delivered' OR state = 'failed' AND EXISTS (
-                       SELECT 1 FROM json_each(images) WHERE json_extract(value, '$.path') IS NOT NULL))"""
+        params = {"guild_id": guild_id, "user_id": user_id}
+        (total,) = await self._db.read_at_leisure(f"SELECT COUNT(*) AS n {_OF_PERSON}", params)
+        jobs = await self.newest(guild_id=guild_id, user_id=user_id, offset=offset, count=count)
+        return jobs, int(total["n"])
+
+    async def newest(self, *, guild_id: int, user_id: int, offset: int = 0, count: int) -> list[Job]:
+        """The same jobs; nobody counts how many there are."""
         params = {"guild_id": guild_id, "user_id": user_id, "offset": offset, "count": count}
-        source = f"FROM job INDEXED BY job_by_person_and_day WHERE {where}"
-        (total,) = await self._db.read_at_leisure(f"SELECT COUNT(*) AS n {source}", params)
         order = "ORDER BY created_at DESC, id DESC LIMIT :count OFFSET :offset"
-        rows = await self._db.read_at_leisure(f"SELECT * {source} {order}", params)
-        return [job_of(row) for row in rows], int(total["n"])
+        return [
+            job_of(row) for row in await self._db.read_at_leisure(f"SELECT * {_OF_PERSON} {order}", params)
+        ]
 
     async def search(
         self,

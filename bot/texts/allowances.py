@@ -31,7 +31,6 @@ _SUBJECTS: dict[str, Say] = {
 nothing_changed = fixed("Nothing changed: it was like that already.")
 nothing_named = fixed("Name at least one limit to set, such as credits or pending.")
 no_such_zone = fixed("There is no such time zone: pick one from the list, such as Europe/Berlin.")
-not_an_admin = fixed("Only people who may manage this server can see or change its limits.")
 role_or_member = fixed("Name a role or a member, not both.")
 
 

@@ -40,7 +40,6 @@ def with_problem(done: Say, problem: Say) -> Say:
 
 # ------------------------------------------------------------------ the gallery
 
-not_an_admin = fixed("Only people who may manage this server can change its gallery.")
 gallery_off = fixed("Starred pictures are shown in no channel any more; what stands in the gallery stays.")
 sharing_on = fixed("People here may look through everybody's pictures, in the channels that they can see.")
 sharing_off = fixed("People here look through their own pictures alone.")

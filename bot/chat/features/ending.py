@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from functools import partial
 
+from bot.chat import pressed
 from bot.chat.client import Interaction
 from bot.chat.delivery import uploads
 from bot.chat.errors import UserError, say_done
 from bot.chat.ids import Verb
 from bot.chat.look.job_view import fetched_view
 from bot.chat.order import asker_of
-from bot.chat.pressed import actor_of, may_moderate
+from bot.chat.pressed import actor_of, may_moderate, removed
 from bot.chat.router import Feature
 from bot.core.asking.refused import Refused
-from bot.core.ports import Irremovable
 from bot.core.spool import all_intact
 from bot.job import Job, JobState
 from bot.texts import problems
-from bot.texts.refusals import not_removed
 
 
 async def delete(interaction: Interaction, job: Job, _image: int | None) -> None:
@@ -29,31 +26,21 @@ async def delete(interaction: Interaction, job: Job, _image: int | None) -> None
     if copy is not None:
         if interaction.user.id != copy.user_id and not may_moderate(interaction, job):
             raise UserError(problems.may_not_delete_copy)
-        await _removed(endings.delete_copy(copy))
+        await removed(endings.delete_copy(copy))
         await say_done(interaction)
         return
     if not may_moderate(interaction, job):
         raise UserError(problems.may_not_delete)
     if not job.state.is_final:
         raise UserError(problems.not_finished)
-    await _removed(endings.delete(job, by=actor_of(interaction)))
+    await removed(endings.delete(job, by=actor_of(interaction)))
     await say_done(interaction)
-
-
-async def _removed(removal: Awaitable[None]) -> None:
-    """Raises UserError where the message can't go."""
-    try:
-        await removal
-    except Irremovable as problem:
-        raise UserError(partial(not_removed, problem)) from problem
 
 
 async def cancel(interaction: Interaction, job: Job, _image: int | None) -> None:
     if not may_moderate(interaction, job):
         raise UserError(problems.may_not_cancel)
-    if not await interaction.client.services.dispatcher.cancel(job.id, by=actor_of(interaction)):
-        done = job.state in (JobState.RENDERED, JobState.DELIVERED)
-        raise UserError(problems.finished_before if done else problems.over_before)
+    await pressed.cancel(interaction, job)
     await say_done(interaction)
 
 

@@ -8,6 +8,7 @@ import discord
 import structlog
 from discord import app_commands
 
+from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.delivery import gallery
 from bot.chat.delivery import mail as post
@@ -85,7 +86,7 @@ group = app_commands.Group(
 @group.command(name="set", description=memory.GALLERY_SET)
 @app_commands.describe(**memory.GALLERY_SET_OPTIONS)
 async def set_(interaction: discord.Interaction[EaselClient], channel: discord.TextChannel) -> None:
-    guild_id = _checked(interaction)
+    guild_id = order.managed(interaction)
     if (problem := gallery.why_closed(interaction.client.get_guild(guild_id), channel.id)) is not None:
         raise UserError(problem)
     await _set(interaction, guild_id, GALLERY, str(channel.id), memory.gallery_set(channel.id))
@@ -93,29 +94,20 @@ async def set_(interaction: discord.Interaction[EaselClient], channel: discord.T
 
 @group.command(description=memory.GALLERY_OFF)
 async def off(interaction: discord.Interaction[EaselClient]) -> None:
-    await _set(interaction, _checked(interaction), GALLERY, "", memory.gallery_off)
+    await _set(interaction, order.managed(interaction), GALLERY, "", memory.gallery_off)
 
 
 @group.command(description=memory.GALLERY_SHARING)
 @app_commands.describe(**memory.GALLERY_SHARING_OPTIONS)
 async def sharing(interaction: discord.Interaction[EaselClient], on: Literal["on", "off"]) -> None:
     done = memory.sharing_on if on == ON else memory.sharing_off
-    await _set(interaction, _checked(interaction), SHARING, ON if on == ON else OFF, done)
+    await _set(interaction, order.managed(interaction), SHARING, ON if on == ON else OFF, done)
 
 
 async def _set(interaction: Interaction, guild_id: int, name: str, value: str, done: Say) -> None:
     await interaction.client.services.store.taste.put(Scope.SERVER, guild_id, {name: value})
     log.info("gallery_changed", guild=guild_id, by=interaction.user.id, name=name, value=value)
     await say_done(interaction, done(language_of(interaction)))
-
-
-def _checked(interaction: Interaction) -> int:
-    """The guild's id; `default_permissions` is only a hint to Discord, so the permission is checked here."""
-    if interaction.guild_id is None:
-        raise UserError(problems.only_in_servers)
-    if not interaction.permissions.manage_guild:
-        raise UserError(memory.not_an_admin)
-    return interaction.guild_id
 
 
 FEATURE = Feature(commands=(group,), presses={Verb.STAR: star, Verb.MAIL: mail})

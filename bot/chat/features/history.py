@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import discord
 from discord import app_commands, ui
-from discord.app_commands import Choice, Range
+from discord.app_commands import Range
 
+from bot.chat import suggestions
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.delivery.thumbnails import thumbnails
 from bot.chat.errors import UserError, language_of
@@ -34,7 +35,6 @@ PAGES = "history"
 PAGE = 8
 ROW = 5
 WORDS_CHARS_MAX = 300
-CHOICES_MAX = 25
 
 
 @app_commands.command(description=commands.HISTORY)
@@ -84,14 +84,7 @@ def _model_id(interaction: Interaction, typed: str | None) -> str | None:
     return next(named, typed)
 
 
-@history.autocomplete("model")
-async def _suggest_model(interaction: Interaction, current: str) -> list[Choice[str]]:
-    wanted = current.casefold()
-    return [
-        Choice(name=model.title[:100], value=model.id)
-        for model in interaction.client.services.catalogue.models
-        if wanted in model.title.casefold() or wanted in model.id.casefold()
-    ][:CHOICES_MAX]
+history.autocomplete("model")(suggestions.models)
 
 
 # ------------------------------------------------------------------ a page

@@ -22,17 +22,16 @@ from bot.chat.look import gathered, picture_info, plan_view
 from bot.chat.look.safe import code, fitting
 from bot.chat.order import Order
 from bot.chat.outages import told
-from bot.chat.pressed import actor_of, may_moderate
+from bot.chat.pressed import actor_of, may_moderate, removed
 from bot.chat.router import Feature
 from bot.chat.sources import Attached
 from bot.core.asking.admission import Quote
 from bot.core.asking.refused import PlanGone, Refused, Repeated, TooManyTogether, Unmet
 from bot.core.asking.wish import Wish
-from bot.core.ports import Irremovable
 from bot.job import Asker, Job, Plan, Planned
 from bot.texts import problems, together
 from bot.texts.language import Language
-from bot.texts.refusals import not_removed, of_one
+from bot.texts.refusals import of_one
 from engine.contract import InvalidRequest
 
 log = structlog.get_logger(__name__)
@@ -182,10 +181,7 @@ async def delete_all(interaction: Interaction, job: Job, _image: int | None) -> 
     parts = await services.store.jobs.gathered(job)
     if not all(part.state.is_final for part in parts):
         raise UserError(together.not_all_finished)
-    try:
-        await services.dispatcher.endings.delete(*parts, by=actor_of(interaction))
-    except Irremovable as problem:
-        raise UserError(partial(not_removed, problem)) from problem
+    await removed(services.dispatcher.endings.delete(*parts, by=actor_of(interaction)))
     await say_done(interaction)
 
 

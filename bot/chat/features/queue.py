@@ -7,18 +7,18 @@ from typing import Any
 import discord
 from discord import app_commands, ui
 
+from bot.chat import pressed
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.ids import NUMBER_MAX, Verb, menu
 from bot.chat.look.job_view import running_line
 from bot.chat.look.safe import code, cut, fitting, shown
 from bot.chat.order import asker_of
-from bot.chat.pressed import actor_of
 from bot.chat.router import Feature, chosen
 from bot.core.asking.refused import Refused
 from bot.core.held_up import HeldUp
 from bot.core.line.dispatcher import Dispatcher
-from bot.job import Job, JobState
+from bot.job import Job
 from bot.texts import commands, labels, problems, progress
 from bot.texts.amounts import size
 from bot.texts.held_up import held_up as held_up_in_words
@@ -43,9 +43,7 @@ async def cancel_one(interaction: Interaction, _number: int) -> None:
     job = await _chosen(interaction)
     if not _may_cancel(interaction, job):
         raise UserError(problems.may_not_cancel)
-    if not await interaction.client.services.dispatcher.cancel(job.id, by=actor_of(interaction)):
-        done = job.state in (JobState.RENDERED, JobState.DELIVERED)
-        raise UserError(problems.finished_before if done else problems.over_before)
+    await pressed.cancel(interaction, job)
     await say_done(interaction, view=await _view(interaction))
 
 

@@ -228,7 +228,7 @@ async def test_only_admins_name_the_gallery(world: World) -> None:
         answer = await world.discord.slash(
             world.alice.user, world.channel, f"gallery {command}", despite_permissions=True, **options
         )
-        assert answer.text == "Only people who may manage this server can change its gallery."
+        assert answer.text == "Only people who may manage this server can do that."
     assert await world.store.database.read("SELECT * FROM preference", {}) == []
 
 
