@@ -19,7 +19,14 @@ from playwright.async_api import Page, expect
 
 from bot.config import Settings
 from bot.shell import demo
-from workshop.rehearsal.load.chat_page import MESSAGES, TYPING_MS, running_demo, taken, type_command
+from workshop.rehearsal.load.chat_page import (
+    MESSAGES,
+    TYPING_MS,
+    become,
+    running_demo,
+    taken,
+    type_command,
+)
 
 IMAGE_MS = 60_000
 SLOW = {"steps": "60", "size": "256x256", "sampler": "Heun", "images": "4"}
@@ -29,14 +36,8 @@ STANDS_S = 3.0
 LOOK_S = 0.5
 
 
-async def become(page: Page, name: str) -> None:
-    """Looks at the channel as somebody else."""
-    await page.locator("#viewer-picker").select_option(label=name)
-    await asyncio.sleep(1.5)  # the page starts over for another viewer and drops what is typed meanwhile
-
-
 async def press(page: Page, button: str) -> None:
-    await taken(page, page.get_by_role("button", name=button).first.click())
+    await taken(page, page.get_by_role("button", name=button).first.click)
 
 
 async def pictures(page: Page, count: int) -> None:

@@ -21,7 +21,7 @@ def button(page: Page, label: str) -> Locator:
 
 
 async def last(page: Page, label: str) -> None:
-    await taken(page, button(page, label).click())
+    await taken(page, button(page, label).click)
 
 
 async def form(page: Page, **fields: str) -> None:
@@ -30,7 +30,7 @@ async def form(page: Page, **fields: str) -> None:
     await dialog.wait_for(timeout=IMAGE_MS)
     for name, text in fields.items():
         await dialog.locator(f"[name={name}]").fill(text)
-    await taken(page, dialog.get_by_role("button", name="Submit").click())
+    await taken(page, dialog.get_by_role("button", name="Submit").click)
 
 
 def newest(page: Page) -> Locator:
@@ -51,7 +51,7 @@ async def test_a_whole_evening(page: Page, tmp_path: Path) -> None:
         await last(page, "Vary (Strong)")
         await pictures(page, 9)
         await expect(newest(page)).to_contain_text("from an image at 0.75")
-        await taken(page, page.get_by_role("button", name="2×").first.click())
+        await taken(page, page.get_by_role("button", name="2×").first.click)
         await pictures(page, 10)
         await expect(newest(page)).to_contain_text("upscaled 2×")
         await last(page, "Favourite")
@@ -61,10 +61,10 @@ async def test_a_whole_evening(page: Page, tmp_path: Path) -> None:
         await button(page, "Cancel").wait_for(timeout=IMAGE_MS)
         await last(page, "Cancel")
         await expect(newest(page)).to_contain_text("Cancelled by", timeout=20_000)
-        await button(page, "Remix").click()
+        await last(page, "Remix")
         await form(page, prompt="a green house on a blue background", size="192x128")
         await expect(newest(page)).to_contain_text("192×128", timeout=IMAGE_MS)
-        await button(page, "Edit").click()
+        await last(page, "Edit")
         await form(page, words="a red house on a blue background")
         edited = newest(page).get_by_text("a red house on a blue background").last
         await expect(edited).to_be_visible(timeout=IMAGE_MS)

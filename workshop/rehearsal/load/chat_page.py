@@ -9,57 +9,107 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Request, expect
 from playwright.async_api import TimeoutError as TooLate
 
 MESSAGES = "#channel-message-list"
 TYPING_MS = 5_000
-SENT_MS = 20_000
-SENT = """() => !document.querySelector("input.command-option-input")
-  && !(document.querySelector("#channel-composer-input").value ?? "").trim()"""
+AGAIN_MS = 3_000
+"""Who sees nothing happen for so long acts again: while an earlier action is settled the page drops what is asked of it."""
+TYPED_S = 120.0
+ACTS = frozenset({"run_command", "click", "select", "modal_submit"})
+"""What the bot hears of, unlike suggestions and what the page asks for itself."""
+READY = "() => window.simcordPreview?.commandPicker.catalog.state === 'ready'"
+VIEWER = "id => window.simcordPreview.viewerId === id && window.simcordPreview.ready"
+PICKER = "() => window.simcordPreview.commandPicker.state"
+GONE = "() => !document.querySelector('[data-command-mode]')"
 
 
-async def taken(page: Page, act: Awaitable[None]) -> None:
-    """Acts, and sees that the page neither refuses it nor loses sight of it, whatever the bot edits meanwhile."""
-    await act
+async def taken(page: Page, act: Callable[[], Awaitable[None]]) -> None:
+    """Acts until the page sends it, and sees that the bot does not refuse it, whatever it edits meanwhile."""
+    async with asyncio.timeout(TYPED_S):
+        while not await _sends(page, act):
+            pass
+    await _settled(page)
+
+
+async def become(page: Page, name: str) -> None:
+    """Looks at the channel as somebody else."""
+    (viewer,) = await page.locator("#viewer-picker").select_option(label=name)
+    await page.wait_for_function(
+        VIEWER, arg=viewer
+    )  # it starts over for them and drops what is typed meanwhile
+
+
+async def type_command(page: Page, command: str, **options: str) -> None:
+    """As a person does: what stands there still is sent again, what is gone or half written is written again."""
+    filled = sent = False
+    try:
+        async with asyncio.timeout(TYPED_S):
+            while not (sent and await page.evaluate(GONE)):
+                if not filled or await page.evaluate(GONE):
+                    filled = await _fill_in(page, command, options)
+                elif await _sends(page, lambda: _enter(page)):
+                    sent = True
+                    await _settled(page)
+    except TimeoutError as error:
+        raise AssertionError(f"/{command} could not be typed: {await page.evaluate(PICKER)}") from error
+
+
+async def _sends(page: Page, act: Callable[[], Awaitable[None]]) -> bool:
+    with contextlib.suppress(TooLate):
+        async with page.expect_request(_is_an_act, timeout=AGAIN_MS):
+            await act()
+        return True
+    return False
+
+
+def _is_an_act(request: Request) -> bool:
+    return request.url.endswith("/api/action") and request.post_data_json["kind"] in ACTS
+
+
+async def _settled(page: Page) -> None:
     status = page.locator("#action-status")
     await expect(status).not_to_have_text(re.compile("ompleting"), timeout=60_000)
     assert not re.search("not completed|uncertain", await status.inner_text())
 
 
-async def type_command(page: Page, command: str, **options: str) -> None:
-    """As a person does, who starts again when the page redraws itself under their fingers."""
-    for _ in range(4):
-        with contextlib.suppress(TooLate):
-            await _fill_in(page, command, options)
-            await taken(page, page.keyboard.press("Enter"))
-            # it stands there still where the page was busy
-            await page.wait_for_function(SENT, timeout=SENT_MS)
-            return
-        await page.keyboard.press("Escape")
-    raise AssertionError(f"/{command} could not be typed")
-
-
-async def _fill_in(page: Page, command: str, options: dict[str, str]) -> None:
-    """The command's name, Enter, then the options one after the other."""
-    composer = page.locator("#channel-composer-input")
-    await composer.fill("", timeout=TYPING_MS)
-    await composer.press_sequentially(f"/{command}")
-    await page.locator(".command-popup").get_by_text(f"/{command}").first.wait_for(timeout=TYPING_MS)
+async def _enter(page: Page) -> None:
+    """Sends what is written; a list that is open would take the key for a choice."""
+    await page.keyboard.press("Escape")
     await page.keyboard.press("Enter")
-    for name, value in options.items():
-        field = page.locator(f"input.command-option-input[data-option={name}]")
-        if not await field.count():
-            await page.locator(".command-ghost").first.click(timeout=TYPING_MS)
-            await page.locator(".command-popup").get_by_text(name, exact=True).first.click(timeout=TYPING_MS)
-        await field.fill(value, timeout=TYPING_MS)
+
+
+async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
+    """The command's name, Enter, then the options one after the other; whether the page left all of it standing."""
+    composer = page.locator("#channel-composer-input")
+    with contextlib.suppress(TooLate):
+        await page.wait_for_function(READY, timeout=TYPING_MS)
+        if not await page.evaluate(GONE):
+            await page.locator(".command-context-close").click(timeout=TYPING_MS)
+        await composer.fill("", timeout=TYPING_MS)
+        await composer.press_sequentially(f"/{command}", timeout=TYPING_MS)
+        await page.locator(".command-popup").get_by_text(f"/{command}").first.wait_for(timeout=TYPING_MS)
+        await page.keyboard.press("Enter")
+        for name, value in options.items():
+            field = page.locator(f"input.command-option-input[data-option={name}]")
+            if not await field.count():
+                await page.locator(".command-ghost").first.click(timeout=TYPING_MS)
+                await (
+                    page.locator(".command-popup")
+                    .get_by_text(name, exact=True)
+                    .first.click(timeout=TYPING_MS)
+                )
+            await field.fill(value, timeout=TYPING_MS)
+        return not await page.evaluate(GONE)
+    return False
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
