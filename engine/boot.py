@@ -19,6 +19,7 @@ from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
     EXIT_OK,
+    ROWS,
     Broken,
     EngineSettings,
     Event,
@@ -229,7 +230,7 @@ def _announcement(
         notes=(
             *opened.notes,
             *(
-                costs.sentences(opened.costs, settings.mode, settings.rows, settings.slots)
+                costs.sentences(opened.costs, place.mode, settings.rows or ROWS, settings.slots)
                 if opened.costs
                 else ()
             ),
@@ -253,7 +254,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _idle_rows(settings: EngineSettings) -> Iterator[str]:
-    if settings.mode == "wide" and settings.rows > 2 * settings.slots:
+    if settings.mode == "wide" and settings.rows and settings.rows > 2 * settings.slots:
         yield (
             f"With {settings.slots} slots at most {2 * settings.slots} of the {settings.rows} rows are ever used: "
             "raise slots or lower rows under [engine]."

@@ -23,6 +23,7 @@ from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
     EXIT_OK,
+    ROWS,
     AdapterInfo,
     Broken,
     EngineSettings,
@@ -30,6 +31,7 @@ from engine.contract import (
     FakeSettings,
     GenerationRequest,
     Loading,
+    Mode,
     ModelInfo,
     Ready,
     failpoints,
@@ -116,13 +118,14 @@ class _Opener:
 
     def __init__(self, settings: EngineSettings, fake: FakeSettings) -> None:
         self._settings, self._fake = settings, fake
+        self._mode: Mode = "exact" if settings.mode == "auto" else settings.mode
 
     def loaded(self, info: ModelInfo) -> Loaded:
         return Loaded(
             info=info,
             family=FakeFamily(self._fake),
-            widths=Widths(self._settings.mode, self._settings.rows),
-            fingerprint={**FINGERPRINT, "mode": self._settings.mode},
+            widths=Widths(self._mode, self._settings.rows or ROWS),
+            fingerprint={**FINGERPRINT, "mode": self._mode},
         )
 
     def open(self, model_id: str) -> Generator[None, None, Loaded]:
@@ -188,6 +191,10 @@ class FakeCanvas:
     @property
     def made_with(self) -> Mapping[str, str]:
         return {f"lora {lora.name}": "fake" for lora in self.request.loras}
+
+    @property
+    def widest(self) -> None:
+        return None
 
     @property
     def rows(self) -> int:

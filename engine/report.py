@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from engine.checkpoints import adapters, describe, folder, header
 from engine.checkpoints.folder import Checkpoint
 from engine.checkpoints.source import Source, SourceKind, sources
-from engine.contract import EngineSettings, Mode
+from engine.contract import ROWS, EngineSettings, Mode, ModeOrAuto, Runtime
 from engine.device import choice, fingerprint, memory, profiles
 from engine.device.memory import Needs
 from engine.device.profiles import Weights
 from engine.errors import BrokenModel
+from engine.openvino import files, networks
 
 if TYPE_CHECKING:
     from engine.device.choice import Place
@@ -102,20 +103,20 @@ def profile(**settings: Any) -> Answer:
         return {"why": "", "problem": str(error)}
 
 
-def modes(*, model: str, mode: Mode, rows: int, slots: int, compile: str, data: str) -> Answer:  # noqa: A002
+def modes(
+    *, model: str, mode: ModeOrAuto, rows: int | None, slots: int, runtime: Runtime, data: str
+) -> Answer:
     """Sentences on what each mode costs and brings, as an engine measured it at its first start."""
-    from engine.unet import compiled_files, costs
+    from engine.unet import costs
 
     try:
         name = describe.describe(Source.of(model), EngineSettings(model=model, spool="", hub_offline=True)).id
     except Exception:  # noqa: BLE001 - another question says what is wrong with the model
         name = model
-    known = costs.newest(Path(data), name)
-    if known is None:
-        return {"sentences": []}
-    compiles = mode != "exact" and compile != "off"
-    told = costs.sentences(known, mode, rows, slots)
-    return {"sentences": [*told, *(compiled_files.sentences(Path(data), name) if compiles and told else ())]}
+    known, found = costs.newest(Path(data), name), files.newest(Path(data), name)
+    told = costs.sentences(known, mode, rows or ROWS, slots) if known else ()
+    hastened = found is not None and found.share <= 1 and mode != "exact" and runtime != "torch"
+    return {"sentences": [*told, *([found.sentence] if found and hastened else [])]}
 
 
 def here(
@@ -127,9 +128,14 @@ def here(
     adapter_keys: Sequence[str],
     wanted: str,
     mode: Mode,
-    compiled: bool,
+    data: str,
+    runtime: str,
 ) -> Answer:
-    """The fingerprint of this machine with the model `wanted`, where that is here, else with the configured one."""
+    """The fingerprint of this machine with the model `wanted`, where that is here, else with the configured one.
+
+    `runtime` is what a picture says of its own, "" where torch drew it; with how many threads this machine would draw it
+    is known once that was measured, into `data`.
+    """
     found = sources(EngineSettings(model=model, spool="", models=models))
     chosen = next((source for source in found if source.id == wanted), found[0])
     settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
@@ -143,10 +149,10 @@ def here(
         sys.exit(str(error))
     facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
     facts.update(adapters.digests(models, adapter_keys))
-    if compiled:
-        from engine.unet.compiled import compiler, words
-
-        facts.update({"unet": words()} if compiler() else {})
+    if runtime and not networks.problem():
+        found = files.newest(Path(data), info.id)
+        threads = found.threads if found else networks.threads_in(runtime)
+        facts["runtime"] = networks.words(threads)
     return facts
 
 

@@ -59,7 +59,7 @@ def load(
     _apply_options(tables, options or {}, origins)
     tables = {name: _without_tokens(name, table, origins, problems) for name, table in tables.items()}
     sections = {name: _section(name, tables[name], origins, problems) for name in SECTIONS}
-    problems.extend([*_over_ceiling(sections), *_compiled_for_nothing(sections["engine"])])
+    problems.extend([*_over_ceiling(sections), *_computed_by_torch(sections["engine"])])
     if problems:
         raise ConfigError(*problems, source=str(file) if file else None)
     settings = Settings.model_validate({name: section for name, section in sections.items() if section})
@@ -212,11 +212,11 @@ def _over_ceiling(sections: Mapping[str, Section | None]) -> Iterator[str]:
             yield f"limits.{key}: found {found}; allowed: at most {highest}, which is ceilings.{key}."
 
 
-def _compiled_for_nothing(engine: Section | None) -> Iterator[str]:
-    if isinstance(engine, EngineSection) and engine.compile == "on" and engine.mode == "exact":
+def _computed_by_torch(engine: Section | None) -> Iterator[str]:
+    if isinstance(engine, EngineSection) and engine.runtime == "openvino" and engine.mode == "exact":
         yield (
-            'engine.compile: found "on"; allowed: "auto" or "off" as long as engine.mode is "exact", '
-            "since pictures equal those of a model that is not compiled."
+            'engine.runtime: found "openvino"; allowed: "auto" or "torch" as long as engine.mode is "exact", '
+            "since its pictures equal torch's."
         )
 
 

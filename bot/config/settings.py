@@ -15,7 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 
 from bot.limits import Limits
 from bot.redaction import cleaned, holds_token
-from engine.contract import IMAGES_MAX, SIDE_MAX, SIDE_MIN, STARTER, UPSCALED_SIDE_MAX, Metadata, Mode, Switch
+from engine.contract import (
+    IMAGES_MAX,
+    SIDE_MAX,
+    SIDE_MIN,
+    STARTER,
+    UPSCALED_SIDE_MAX,
+    Metadata,
+    ModeOrAuto,
+    Runtime,
+    Switch,
+)
 from engine.pictures import inputs
 
 PREFIX = "EASEL_"
@@ -131,12 +141,12 @@ class EngineSection(Section):
         description='"auto", "cpu", "cuda", "cuda:0", "cuda:1", … or "mps"',
     )
     slots: int = Field(default=4, ge=1, le=64)
-    mode: Mode = "exact"
-    rows: Literal[2, 4, 8, 16] = 4
+    mode: ModeOrAuto = "auto"
+    rows: Literal["auto", 2, 4, 8, 16] = "auto"
+    runtime: Runtime = "auto"
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     channels_last: Switch = "auto"
     fused_qkv: Switch = "auto"
-    compile: Switch = "auto"
     profile: Literal["auto", "full", "balanced", "low"] = "auto"
     offline: bool = False
 

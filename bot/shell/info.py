@@ -12,7 +12,7 @@ from pathlib import Path
 from bot.config import EngineSection, Settings
 from bot.shell.child import ask_engine
 from bot.texts.request import RequestFacts
-from engine.contract import STARTER, GenerationRequest, misread, parse_loras
+from engine.contract import ROWS, STARTER, GenerationRequest, misread, parse_loras
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo
 
@@ -86,12 +86,13 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
         adapter_keys=[key for key in found.fingerprint if key.startswith(_ADAPTERS)],
         wanted=model,
         mode=found.fingerprint.get("mode", "exact"),
-        compiled="unet" in found.fingerprint,
+        data=str(settings.data_dir.absolute()),
+        runtime=found.fingerprint.get("runtime", ""),
     )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
-    size, own = found.request and found.request.size, here.pop("size", None)
-    whole = size == own and not (found.request and found.request.loras)
+    here.pop("size", None)
+    whole = found.request is not None and not found.request.loras and not found.request.tile
     return verdict(found.fingerprint, here, model=model, settings=settings.engine, whole=whole)
 
 
@@ -111,7 +112,7 @@ def verdict(
 ) -> str:
     """Whether a machine with fingerprint `here` and these settings draws a picture with fingerprint `made` again.
 
-    `whole` is one of the model's own size and without LoRA, as what is compiled draws them.
+    `whole` is one without LoRA, as OpenVINO draws them.
     """
     leave = {*_OF_MODE, *(("weights",) if model != here.get("model") else ())}
     others = [
@@ -125,9 +126,9 @@ def verdict(
         return (
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit."
         )
-    if " and " in made.get("mode", "") or made.get("decode") == "tiles":
+    if " and " in made.get("mode", "") or made.get("decode") == "tiles" or "then" in made.get("runtime", ""):
         return "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit."
-    wanted = [*_wanted(made, here, model=model, settings=settings), *_compiled(made, here, settings, whole)]
+    wanted = [*_wanted(made, here, model=model, settings=settings), *_runtime(made, here, settings, whole)]
     how = f" with {', '.join(wanted)} under [engine]" if wanted else ""
     if model != here.get("model") and "/" not in model:
         how += f", once the model “{model}” lies in checkpoints in the folder for models"
@@ -143,7 +144,7 @@ def _wanted(
     mode, width = made.get("mode", "exact"), made.get("width", "")
     if mode != settings.mode:
         yield f'mode = "{mode}"'
-    if mode == "wide" and width and width != f"{settings.rows} rows":
+    if mode == "wide" and width and "runtime" not in made and width != f"{_rows(settings)} rows":
         yield f"rows = {width.partition(' ')[0]}"
     if (profile := _profile(made, settings)) != settings.profile:
         yield f'profile = "{profile}"'
@@ -155,14 +156,18 @@ def _wanted(
             yield f'{name} = "off"'
 
 
-def _compiled(
+def _runtime(
     made: Mapping[str, str], here: Mapping[str, str], settings: EngineSection, whole: bool
 ) -> Iterator[str]:
-    compiles = settings.compile == "on" or (settings.compile == "auto" and here.get("device") == "cpu")
-    if "unet" in made and not compiles:
-        yield 'compile = "on"'
-    elif "unet" not in made and compiles and whole and made.get("mode") == "wide":
-        yield 'compile = "off"'
+    hastens = settings.runtime != "torch" and here.get("device") == "cpu"
+    if "runtime" in made and not hastens:
+        yield 'runtime = "openvino"'
+    elif "runtime" not in made and hastens and whole and made.get("mode") == "wide":
+        yield 'runtime = "torch"'
+
+
+def _rows(settings: EngineSection) -> int:
+    return ROWS if settings.rows == "auto" else settings.rows
 
 
 def _profile(made: Mapping[str, str], settings: EngineSection) -> str:

@@ -48,7 +48,16 @@ from engine.contract.messages import (
 from engine.contract.models import STARTER, ModelInfo
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
-from engine.contract.settings import WIDE_ROWS, EngineSettings, Metadata, Mode, Switch
+from engine.contract.settings import (
+    ROWS,
+    WIDE_ROWS,
+    EngineSettings,
+    Metadata,
+    Mode,
+    ModeOrAuto,
+    Runtime,
+    Switch,
+)
 from engine.errors import InvalidRequest
 
 __all__ = [
@@ -64,6 +73,7 @@ __all__ = [
     "OWN_SAMPLER",
     "PROMPT_CHARS_MAX",
     "REFERENCES_MAX",
+    "ROWS",
     "SAMPLERS",
     "SEEDS",
     "SIDE_MAX",
@@ -89,8 +99,10 @@ __all__ = [
     "Lora",
     "Metadata",
     "Mode",
+    "ModeOrAuto",
     "ModelInfo",
     "Ready",
+    "Runtime",
     "Sampler",
     "Shutdown",
     "SpooledImage",

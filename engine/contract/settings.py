@@ -8,13 +8,19 @@ from typing import Literal
 from engine.contract.fake_settings import FakeSettings
 
 Mode = Literal["exact", "wide", "fast"]
+"""One image a forward, equal to `pipe()` | shared forwards, equal in any crowd | as many rows as pay, equal to the eye."""
+ModeOrAuto = Literal["auto", "exact", "wide", "fast"]
+"""`auto`: wide on a processor for which OpenVINO is there, else exact."""
+Runtime = Literal["auto", "torch", "openvino"]
+"""What computes pictures on a processor in wide and fast."""
 Metadata = Literal["full", "seed", "none"]
 """How much a picture's file says about how it was made."""
-"""One image a forward, equal to `pipe()` | filled up to equal rows, equal in any crowd | as many as pay, equal to the eye."""
 Switch = Literal["auto", "on", "off"]
 Profile = Literal["full", "balanced", "low"]
 """How much of a model lies on the device while it draws; what each means says `engine.device.profiles`."""
 WIDE_ROWS = (2, 4, 8, 16)
+ROWS = 4
+"""Of a forward in wide that torch computes, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +38,12 @@ class EngineSettings:
     hub_offline: bool = False
     hub_patience_s: float | None = None
     """For how long a hub that can't be reached is tried again; None: for ever, as a bot does."""
-    mode: Mode = "exact"
-    rows: int = 4
-    """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
+    mode: ModeOrAuto = "exact"
+    rows: int | None = None
+    """UNet rows of a forward in the wide mode at most, one of WIDE_ROWS; None: as many as pay with OpenVINO, else ROWS."""
+    runtime: Runtime = "auto"
+    converts: bool = True
+    """Whether a model that OpenVINO has not met yet is converted for it, behind the first pictures."""
     data: str | None = None
     """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
     models: str | None = None
@@ -47,8 +56,6 @@ class EngineSettings:
     """Local folder of an AutoencoderTiny for sharper previews; None: a linear map of the latents."""
     channels_last: Switch = "auto"
     fused_qkv: Switch = "auto"
-    compile: Switch = "auto"
-    """Not in exact; goes on behind the first images."""
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     profile: Profile | Literal["auto"] = "auto"
     metadata: Metadata = "full"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from engine.checkpoints.architectures import BY_FAMILY
-from engine.contract import EngineSettings
+from engine.contract import EngineSettings, Mode
 from engine.contract.settings import Profile
 from engine.errors import BrokenModel
 
@@ -20,6 +20,8 @@ class Place:
 
     device: torch.device
     dtype: torch.dtype
+    mode: Mode = "exact"
+    """How pictures share forwards."""
     profile: Profile | Literal["auto"] = "auto"
     """What the owner wishes; which one holds is decided when the model's size is known (`engine.device.layout`)."""
     warnings: tuple[str, ...] = ()
@@ -33,6 +35,7 @@ class Choice:
     dtype: torch.dtype
     called_dtype: torch.dtype
     """Of families that are drawn with by calling their pipeline."""
+    mode: Mode
     profile: Profile | Literal["auto"]
 
     def place(self, family: str = "sd") -> Place:
@@ -41,6 +44,7 @@ class Choice:
         return Place(
             device=self.device,
             dtype=self.called_dtype if BY_FAMILY[family].is_called else self.dtype,
+            mode=self.mode,
             profile=self.profile,
             warnings=slow if self.device.type == "cpu" else (),
         )
@@ -56,7 +60,8 @@ def choose(settings: EngineSettings) -> Choice:
     import torch
 
     device = _device(settings.device)
-    told = settings.dtype if settings.dtype != "auto" else _usual_dtype(settings, device)
+    mode = _usual_mode(settings, device) if settings.mode == "auto" else settings.mode
+    told = settings.dtype if settings.dtype != "auto" else _usual_dtype(mode, device)
     dtype = getattr(torch, told)
     if device.type == "cpu" and dtype is torch.float16:
         raise BrokenModel(
@@ -64,7 +69,7 @@ def choose(settings: EngineSettings) -> Choice:
         )
     overflows = device.type == "cuda" and settings.dtype == "auto"
     called = torch.bfloat16 if overflows else dtype
-    return Choice(device=device, dtype=dtype, called_dtype=called, profile=settings.profile)
+    return Choice(device=device, dtype=dtype, called_dtype=called, mode=mode, profile=settings.profile)
 
 
 def choose_place(settings: EngineSettings, family: str = "sd") -> Place:
@@ -94,10 +99,18 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _usual_dtype(settings: EngineSettings, device: torch.device) -> str:
+def _usual_mode(settings: EngineSettings, device: torch.device) -> Mode:
+    """Wide where sharing forwards costs a lone picture nothing: with OpenVINO, on processors."""
+    from engine.openvino import networks
+
+    can = device.type == "cpu" and settings.runtime != "torch" and settings.data is not None
+    return "wide" if can and not networks.problem() else "exact"
+
+
+def _usual_dtype(mode: Mode, device: torch.device) -> str:
     from engine.unet import switches
 
     if device.type == "cuda":
         return "float16"
-    pays = device.type == "cpu" and settings.mode != "exact" and switches.bfloat16_pays()
+    pays = device.type == "cpu" and mode != "exact" and switches.bfloat16_pays()
     return "bfloat16" if pays else "float32"

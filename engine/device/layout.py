@@ -125,10 +125,10 @@ def needs(settled: Settled) -> Needs:
 
 
 def allowed(settings: EngineSettings, layout: Layout) -> EngineSettings:
-    """Without what rearranges weights or compiles them, where they come and go."""
+    """Without what rearranges weights, where they come and go."""
     if layout.plan.profile != "low":
         return settings
-    return replace(settings, channels_last="off", fused_qkv="off", compile="off")
+    return replace(settings, channels_last="off", fused_qkv="off")
 
 
 # ------------------------------------------------------------------ moving

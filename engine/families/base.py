@@ -25,6 +25,11 @@ class Canvas(Protocol):
         ...
 
     @property
+    def widest(self) -> int | None:
+        """Rows of a shared forward that pay, where something else than torch computes it; None where torch does."""
+        ...
+
+    @property
     def left(self) -> int:
         """UNet calls still to make."""
         ...

@@ -121,6 +121,10 @@ class AnyCanvas:
         return 0 if self.image is not None else max(0, self.request.evaluations - self.done)
 
     @property
+    def widest(self) -> None:
+        return None
+
+    @property
     def rows(self) -> int:
         return 1
 

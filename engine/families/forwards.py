@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -22,13 +20,43 @@ from engine.families.loras import Loras
 from engine.families.prompts import Prompts
 from engine.families.seamless import circular
 from engine.unet.batch import Rows, forward, join, noise, told_sizes
-from engine.unet.compiled import CompiledUnet
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+FAILED = "OpenVINO, then torch"
+"""What a fingerprint says of a picture whose runtime failed while it was drawn: nobody can draw that again to the bit."""
 WIDTHS_S = 5.0
 """More widths are tried only on machines on which that takes no longer, slots and all: an engine that is silent looks hung."""
+
+
+class Runtime(Protocol):
+    """Computes a pipeline's UNet and decoder in torch's stead. It knows no LoRA, and no edges that meet."""
+
+    words: str
+    """What a fingerprint says of a picture that it computed."""
+    rows: int
+    """That a forward may have, as many as pay."""
+
+    @property
+    def is_in_use(self) -> bool: ...
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it may turn out to be used, though it is not yet."""
+        ...
+
+    def suits(self, like: Rows) -> bool:
+        """Whether rows that look like these are for it, ready or not."""
+        ...
+
+    def __call__(self, batch: Rows) -> Tensor:
+        """The prediction for each row. Raises MemoryError for whatever goes wrong in it, and is used no more."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pixels of latents, as the VAE takes and gives them. Raises as calling it does."""
+        ...
 
 
 class Shown(Protocol):
@@ -38,6 +66,8 @@ class Shown(Protocol):
     made_with: dict[str, str]
     tile: bool
     """Whether its edges are to meet."""
+    runtime: Runtime | None
+    """What it began with, and is drawn with to the end unless that fails; None: torch."""
 
     @property
     def batch(self) -> Rows:
@@ -45,99 +75,75 @@ class Shown(Protocol):
         ...
 
 
-class Runtime(Protocol):
-    """Computes some forwards in the UNet's stead. It knows no LoRA, and no edges that meet."""
-
-    words: str
-    """What a fingerprint says of a picture that it was used for."""
-
-    def takes(self, batch: Rows) -> bool:
-        """Whether these rows can be given to it now."""
-        ...
-
-    def may_take(self, like: Rows, count: int) -> bool:
-        """Whether it may turn out to take so many rows that look like these later, though it does not yet."""
-        ...
-
-    def __call__(self, batch: Rows) -> Tensor:
-        """The prediction for each row. Raises MemoryError for whatever goes wrong in it, and takes none from then on."""
-        ...
-
-
 class Forwards:
-    """Those of one pipeline, by the plain UNet or by a runtime beside it."""
+    """Those of one pipeline, by torch or by a runtime beside it."""
 
     def __init__(self, pipeline: Any, device: torch.device, prompts: Prompts, loras: Loras) -> None:
         self._pipe, self._prompts, self._loras = pipeline, prompts, loras
         self._device = device
-        self._compiled: CompiledUnet | None = None
-        self._is_tiled = False
-        """While pictures are drawn whose edges are to meet."""
+        self.runtime: Runtime | None = None
+        """For pictures that begin from now on, as soon as it is in use."""
+
+    def runtime_for(self, canvas: Shown) -> Runtime | None:
+        """What a picture that begins now is drawn with."""
+        runtime = self.runtime
+        return runtime if runtime and runtime.is_in_use and self._is_for(runtime, canvas) else None
+
+    def _is_for(self, runtime: Runtime, canvas: Shown) -> bool:
+        return not canvas.loras and not canvas.tile and runtime.suits(canvas.batch)
 
     @torch.inference_mode()
     def predict(self, canvases: Sequence[Shown], *, padded: int | None) -> list[Tensor]:
         """One for several pictures, filled up to `padded` rows: (its rows, …) for each of them."""
-        self._loras.see(canvases[0].loras)
         pictures = [canvas.batch for canvas in canvases]
         batch = join(pictures, padded=padded)
-        with self._drawing(canvases[0]):
-            if (runtime := self.runtime_for(batch)) is not None:
-                for canvas in canvases:
-                    canvas.made_with["unet"] = runtime.words
-            predictions = self.run(batch, runtime)
+        predictions = self._run(batch, canvases[0])
+        if (runtime := canvases[0].runtime) is not None:
+            for canvas in canvases:
+                if runtime.is_in_use:
+                    canvas.made_with["runtime"] = runtime.words
+                elif "runtime" in canvas.made_with:
+                    canvas.made_with["runtime"] = FAILED
         ends = itertools.accumulate(map(len, pictures))
         return [predictions[end - len(picture) : end] for end, picture in zip(ends, pictures, strict=True)]
 
     @torch.inference_mode()
     def __call__(self, batch: Rows) -> Tensor:
-        """The prediction for each row."""
-        return self.run(batch, self.runtime_for(batch))
+        """The prediction for each row, by torch."""
+        return forward(self._pipe.unet, batch)
 
-    def runtime_for(self, batch: Rows) -> Runtime | None:
-        """What these rows are given to now; None: the UNet itself."""
-        runtime: Runtime | None = self._compiled
-        return runtime if runtime and self._is_plain and runtime.takes(batch) else None
-
-    def run(self, batch: Rows, runtime: Runtime | None) -> Tensor:
-        return forward(self._pipe.unet, batch) if runtime is None else runtime(batch)
-
-    @property
-    def _is_plain(self) -> bool:
-        """Whether the UNet draws as it was loaded, which is what runtimes know."""
-        return not self._loras.is_seen and not self._is_tiled
-
-    @contextmanager
-    def _drawing(self, like: Shown) -> Generator[None]:
-        """Within it, forwards are those of pictures like this one."""
-        self._is_tiled = like.tile
-        try:
-            with circular(self._pipe.unet, on=like.tile):
-                yield
-        finally:
-            self._is_tiled = False
+    def _run(self, batch: Rows, like: Shown) -> Tensor:
+        """The prediction for rows of pictures like this one."""
+        if like.runtime is not None and like.runtime.is_in_use:
+            return like.runtime(batch)
+        self._loras.see(like.loras)
+        with circular(self._pipe.unet, on=like.tile):
+            return forward(self._pipe.unet, batch)
 
     # -------------------------------------------------------------- equal widths
 
     @torch.inference_mode()
     def equal_widths(self, canvas: Shown, rows: int) -> Sequence[int] | None:
         """Some rows of noise, the same ones moved on by one and by half of the slots, and the first and the last of them
-        in forwards of 2, 4, 6 … rows: equal bits everywhere? Half of `rows` is tried first, as long as there is time.
+        in forwards of fewer rows: equal bits everywhere? Half of `rows` is tried first, then even numbers, since most
+        pictures have two rows, then odd ones, as long as there is time.
 
         LoRAs have their whole weight in it: with little of it a difference might be too small to be seen. None while the
-        forward that it would be about is still being compiled.
+        runtime that such pictures will be drawn with is not ready.
         """
-        self._loras.see([replace(lora, weight=1.0) for lora in canvas.loras])
-        with self._drawing(canvas):
-            return self._equal_widths(canvas.batch, rows)
-
-    def _equal_widths(self, like: Rows, rows: int) -> Sequence[int] | None:
-        if self._compiled is not None and self._is_plain and self._compiled.may_take(like, rows):
+        if (
+            canvas.runtime is None
+            and self.runtime
+            and self.runtime.is_pending
+            and self._is_for(self.runtime, canvas)
+        ):
             return None
-        trial = _Trial.of(self, noise(like, rows))
+        like = _Weighty(canvas)
+        trial = _Trial.of(lambda batch: self._run(batch, like), noise(canvas.batch, rows))
         if not all(trial.slots_agree(shift) for shift in {1, rows // 2}):
             return ()
         equal = [rows]
-        for width in sorted(range(2, rows, 2), key=lambda width: width != rows // 2):
+        for width in sorted(range(1, rows), key=lambda width: (width != rows // 2, width % 2, width)):
             if time.monotonic() - trial.begin > WIDTHS_S:
                 break
             try:
@@ -146,7 +152,8 @@ class Forwards:
             except Exception as error:  # noqa: BLE001 - all slots together went well, and they will do
                 is_out_of_memory(error, self._device)
                 break
-        return equal if self.runtime_for(trial.batch) is trial.runtime else ()
+        failed = canvas.runtime is not None and not canvas.runtime.is_in_use
+        return () if failed else equal
 
     # -------------------------------------------------------------- what is measured
 
@@ -177,65 +184,39 @@ class Forwards:
             errors.check_device(error)
             raise
 
-    # -------------------------------------------------------------- what is compiled
 
-    def compile_behind(
-        self,
-        counts: tuple[int, int],
-        size: tuple[int, int],
-        *,
-        file: Path,
-        switches: Mapping[str, str],
-        worth: float | None = None,
-    ) -> None:
-        """Begins to compile forwards of (at least, at most) so many rows at `size`, which are used once they are ready.
+class _Weighty:
+    """A picture like another one, its LoRAs with their whole weight."""
 
-        `file` is where they are kept. If they take more than `worth` of the plain ones' time they are not used.
-        """
-        self._compiled = CompiledUnet(
-            self._pipe.unet, self.blank(2, size), counts=counts, file=file, switches=switches
-        )
-        self._compiled.begin(worth=worth)
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether something was compiled and is in use."""
-        return self._compiled is not None and self._compiled.is_in_use
-
-    def wait_for_compiler(self) -> None:
-        """Returns when nothing is being compiled any more."""
-        if self._compiled is not None:
-            self._compiled.wait()
+    def __init__(self, canvas: Shown) -> None:
+        self.loras = tuple(replace(lora, weight=1.0) for lora in canvas.loras)
+        self.tile, self.runtime, self.batch = canvas.tile, canvas.runtime, canvas.batch
+        self.made_with: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
     """Rows of noise, and what they get in one forward; others are compared with that."""
 
-    forwards: Forwards
+    run: Callable[[Rows], Tensor]
     batch: Rows
-    runtime: Runtime | None
     begin: float
     straight: Tensor
 
     @classmethod
-    def of(cls, forwards: Forwards, batch: Rows) -> _Trial:
-        runtime, begin = forwards.runtime_for(batch), time.monotonic()
-        straight = forwards.run(batch, runtime)
-        return cls(forwards=forwards, batch=batch, runtime=runtime, begin=begin, straight=straight)
+    def of(cls, run: Callable[[Rows], Tensor], batch: Rows) -> _Trial:
+        begin = time.monotonic()
+        return cls(run=run, batch=batch, begin=begin, straight=run(batch))
 
     def slots_agree(self, shift: int) -> bool:
         """Whether every row gets its bits in the slot that lies so many further on, too."""
-        moved = self.forwards.run(self.batch.each(lambda part: part.roll(shift, 0)), self.runtime)
+        moved = self.run(self.batch.each(lambda part: part.roll(shift, 0)))
         return torch.equal(self.straight, moved.roll(-shift, 0))
 
     def ends_agree(self, width: int) -> bool:
-        """Whether the first rows and the last ones get their bits in forwards of so many, too, by the same runtime."""
+        """Whether the first rows and the last ones get their bits in forwards of so many, too."""
         count = len(self.batch)
-        ends = slice(width), slice(count - width, count)
-        if self.forwards.runtime_for(self.batch.cut(ends[0])) is not self.runtime:
-            return False
         return all(
-            torch.equal(self.forwards.run(self.batch.cut(end), self.runtime), self.straight[end])
-            for end in ends
+            torch.equal(self.run(self.batch.cut(end)), self.straight[end])
+            for end in (slice(width), slice(count - width, count))
         )

@@ -26,6 +26,10 @@ class PlainCanvas:
         return 1 if self.image is None else 0
 
     @property
+    def widest(self) -> None:
+        return None
+
+    @property
     def rows(self) -> int:
         return 1
 

@@ -21,7 +21,7 @@ from engine.device.layout import Layout, as_it_lies
 from engine.families import embeddings, seamless, vae
 from engine.families.explaining import Explaining, check_finite
 from engine.families.first_latents import Beginning, Blend, Starting, beside
-from engine.families.forwards import Forwards
+from engine.families.forwards import Forwards, Runtime
 from engine.families.loras import Loras
 from engine.families.preview import Sketcher
 from engine.families.prompts import Prompts
@@ -55,6 +55,8 @@ class SdCanvas:
     loras: tuple[Lora, ...] = ()
     tile: bool = False
     """Whether its edges are to meet."""
+    runtime: Runtime | None = None
+    """What it began with; None: torch."""
     made_with: dict[str, str] = field(default_factory=dict[str, str])
     pooled: Tensor | None = None
     sizes: Tensor | None = None
@@ -71,6 +73,10 @@ class SdCanvas:
     @property
     def rows(self) -> int:
         return self.embeddings.shape[0]
+
+    @property
+    def widest(self) -> int | None:
+        return None if self.runtime is None else self.runtime.rows
 
     @property
     def timestep(self) -> Tensor:
@@ -129,6 +135,13 @@ class SdFamily(Explaining):
     @torch.inference_mode()
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
         """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for masks and LoRAs that are no good."""
+        canvas = self._canvas(request, seed, inputs)
+        canvas.runtime = self.forwards.runtime_for(canvas)
+        if canvas.runtime is not None:
+            canvas.shape = canvas.shape, canvas.runtime.words
+        return canvas
+
+    def _canvas(self, request: GenerationRequest, seed: int, inputs: Inputs | None) -> SdCanvas:
         self._loras.want(request.loras)
         guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
         encoded, notes = self._prompts.embeddings(request.prompt, request.negative_prompt if guided else None)
@@ -201,12 +214,17 @@ class SdFamily(Explaining):
         latents = vae.unscaled(pipe.vae, canvas.latents)
         height, width = latents.shape[-2:]
         cut, size = self._layout.plan.cut, height * width * pipe.vae_scale_factor**2
+        if canvas.runtime is not None and canvas.runtime.is_in_use and not sparing:
+            pixels = canvas.runtime.decode(latents)
+            return self._finished(pixels)
         with vae.smaller(pipe.vae, cut, width, height) if sparing else vae.as_planned(pipe.vae, cut, size):
-            pixels = self._pixels(latents, canvas)
+            return self._finished(self._pixels(latents, canvas))
+
+    def _finished(self, pixels: Tensor) -> Image | None:
         check_finite(pixels)
         if self._is_flagged(pixels):
             return None
-        return pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
+        return self._pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
 
     @torch.inference_mode()
     def self_test(self, size: tuple[int, int]) -> None:

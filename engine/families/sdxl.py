@@ -24,9 +24,9 @@ class SdxlFamily(SdFamily):
     """Stable Diffusion XL, and what was distilled from it (Turbo)."""
 
     @torch.inference_mode()
-    def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
+    def _canvas(self, request: GenerationRequest, seed: int, inputs: Inputs | None) -> SdCanvas:
         """Parts 2 to 7: those of Stable Diffusion, and the added embeddings."""
-        canvas = super().prepare(request, seed, inputs)
+        canvas = super()._canvas(request, seed, inputs)
         texts = [request.negative_prompt, request.prompt][-canvas.rows :]
         canvas.pooled = torch.cat([self._pooled(text) for text in texts])
         if (

@@ -52,6 +52,10 @@ class UpscaleCanvas:
         return len(self.tiles) - self.done
 
     @property
+    def widest(self) -> None:
+        return None
+
+    @property
     def rows(self) -> int:
         return 1
 

@@ -19,7 +19,7 @@ from engine import errors
 from engine.checkpoints import describe, header
 from engine.checkpoints.architectures import BY_FAMILY, CALLS, SD, SDXL
 from engine.checkpoints.source import Source, SourceKind
-from engine.contract import EngineSettings, ModelInfo
+from engine.contract import ROWS, EngineSettings, Mode, ModelInfo
 from engine.device import fingerprint, memory, profiles
 from engine.device.choice import Choice, choose
 from engine.device.fingerprint import digest
@@ -27,7 +27,7 @@ from engine.errors import BrokenModel, DeviceLost
 from engine.families.base import Family
 from engine.loading import load, speed, upscalers
 from engine.loading.load import Found, OnProgress
-from engine.loading.speed import Speed, Subject
+from engine.loading.speed import EXACT_ROWS, Speed, Subject
 from engine.loop.job import Loaded, Picture
 from engine.loop.widths import Widths
 from engine.unet.costs import Costs
@@ -224,7 +224,7 @@ def opening(
     settings = layout.allowed(settings, lies)
     if source.kind is SourceKind.HUB:
         info = describe.describe(source, settings)  # now by the files themselves
-    info = _fitted(info, settled, settings)
+    info = _fitted(info, settled, settings, place.mode)
     tell(ACQUAINTING, None)
     family = family_of(settled, settings, info)
     info = replace(info, embeddings=tuple(each for each in info.embeddings if each.name in family.words))
@@ -232,14 +232,23 @@ def opening(
     _examine(family, info, place)
     yield from _pause(info)
     subject = Subject(
-        settings=settings, info=info, place=place, profile=lies.plan.profile, weights=digest(source)
+        settings=settings,
+        info=info,
+        place=place,
+        profile=lies.plan.profile,
+        weights=digest(source),
+        core_bytes=_core_bytes(settled),
     )
     known, widths, notes = Speed(), Widths[Picture](), lies.notes
     if (forwards := family.forwards) is not None:
+        hastened = speed.hastening(subject)
+        # what torch's forwards cost says nothing of OpenVINO's
+        measures = measures and hastened.wanted is None
         known = speed.acquaint(subject, forwards, settled.pipeline, going_on, measures=measures)
         yield from _pause(info)
-        widths = speed.widths_of(settings, known.costs)
-        notes += speed.hasten(forwards, speed.compiling(subject, known, widths))
+        widths = speed.widths_of(subject, known.costs)
+        speed.hasten(subject, forwards, settled.pipeline, hastened.wanted)
+        notes += hastened.notes
         yield from _pause(info)
     loaded = Loaded(
         info=info,
@@ -260,6 +269,12 @@ def _fingerprint(place: Place, weights: str, widths: Widths[Picture]) -> dict[st
         "mode": widths.mode,
         "width": widths.words,
     }
+
+
+def _core_bytes(settled: Settled) -> int:
+    """Of a UNet's weights, in float32; 0 where there is none."""
+    unet = getattr(settled.pipeline, "unet", None)
+    return 0 if unet is None else 4 * sum(weight.numel() for weight in unet.parameters())
 
 
 def _pause(info: ModelInfo) -> Generator[None, None, None]:
@@ -320,14 +335,14 @@ def _sketcher(settled: Settled, settings: EngineSettings) -> Sketcher | None:
     return preview.LinearSketcher(vae, settled.layout.device)
 
 
-def _fitted(info: ModelInfo, settled: Settled, settings: EngineSettings) -> ModelInfo:
+def _fitted(info: ModelInfo, settled: Settled, settings: EngineSettings, mode: Mode) -> ModelInfo:
     """With the largest size that the free memory has room for."""
     from engine.device import layout
 
     free = memory.reclaim(settled.layout.device)
     if free is None or BY_FAMILY[info.family].is_called:  # how much those take nobody knows beforehand
         return info
-    rows = settings.rows if settings.mode == "wide" else 2
+    rows = (settings.rows or ROWS) if mode == "wide" else EXACT_ROWS
     return memory.fitted(info, layout.needs(settled).largest(free, rows))
 
 

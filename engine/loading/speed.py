@@ -1,4 +1,4 @@
-"""How quickly a model is drawn here: which switches are on, what forwards cost, what is compiled; knows no model's files, no queue.
+"""How quickly a model is drawn here: which switches are on, what forwards cost, what computes them; knows no model's files, no queue.
 
 Each is decided first and done afterwards. What takes long to find out is kept for the next start.
 """
@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.contract import EngineSettings, Mode, ModelInfo
-from engine.device import fingerprint
+from engine.contract import ROWS, WIDE_ROWS, EngineSettings, ModelInfo
+from engine.device import fingerprint, memory
 from engine.loop.job import Picture
 from engine.loop.widths import Widths
-from engine.unet import compiled_files, costs
+from engine.openvino import files, networks
+from engine.openvino.files import Wanted
+from engine.unet import costs
 from engine.unet.costs import Costs
 
 if TYPE_CHECKING:
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 
 EXACT_ROWS = 2
 """That a forward has at most where a picture has one of its own."""
-COMPILING = "The model is being compiled for this machine, which takes minutes; images are drawn meanwhile."
-NO_COMPILER = "There is no C++ compiler here: with one (g++) pictures are drawn faster."
+CONVERTING = "The model is converted for OpenVINO behind the first pictures; the next ones are drawn faster."
+NO_PROCESSOR = 'OpenVINO is for processors, with a folder for data: set runtime to "auto" under [engine].'
+CONVERTING_TIMES = 4
+"""Weights' own size in float32 that converting takes beside them: traced, converted, written, and compiled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class Subject:
     profile: str
     weights: str
     """Their digest."""
+    core_bytes: int = 0
+    """Of the UNet's weights, in float32."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,8 +58,8 @@ class Subject:
             "model": self.info.id,
             "profile": self.profile,
             "size": _times(self.size),
-            "mode": settings.mode,
-            "rows": str(settings.rows),
+            "mode": self.place.mode,
+            "rows": str(settings.rows or ROWS),
             "channels_last": settings.channels_last,
             "fused_qkv": settings.fused_qkv,
         }
@@ -82,7 +88,8 @@ class Speed:
         if subject.settings.data is None:
             return told
         folder, key = Path(subject.settings.data), costs.key_of(subject.facts)
-        if (known := costs.read(folder, key)) is not None:
+        known = costs.read(folder, key)
+        if known is not None and (costs.holds(folder, key) or not measures):
             return cls(switches=costs.read_switches(folder, key), costs=known)
         return None if measures else told
 
@@ -100,11 +107,15 @@ class Speed:
             forwards.rehearse(count, subject.size)
             go_on()
 
-        rows = EXACT_ROWS if settings.mode == "exact" else min(settings.rows, 2 * settings.slots)
-        on = switches.choose(pipeline, settings, lambda: rehearse(rows))
+        rows = EXACT_ROWS if subject.place.mode == "exact" else min(settings.rows or ROWS, 2 * settings.slots)
+        key, folder = costs.key_of(subject.facts), Path(settings.data)
+        if costs.read(folder, key) is None:
+            on = switches.choose(pipeline, settings, subject.place.mode, lambda: rehearse(rows))
+        else:  # bits depend on them: what was turned on stays on
+            on = costs.read_switches(folder, key)
+            switches.turn_on(pipeline, on)
         found = costs.measure(rehearse)
-        facts = subject.facts
-        costs.keep(Path(settings.data), costs.key_of(facts), found, facts, on)
+        costs.keep(folder, key, found, subject.facts, on)
         return cls(switches=on, costs=found)
 
 
@@ -120,75 +131,73 @@ def acquaint(
     return speed
 
 
-def widths_of(settings: EngineSettings, costs: Costs | None) -> Widths[Picture]:
-    """How images share forwards; fast fills them up to where more rows no longer pay, if that was measured."""
-    knee = min(costs.knee, 2 * settings.slots) if costs else settings.rows
-    return Widths(settings.mode, knee if settings.mode == "fast" else settings.rows)
+def widths_of(subject: Subject, costs: Costs | None) -> Widths[Picture]:
+    """How images share torch's forwards; fast fills them up to where more rows no longer pay, if that was measured."""
+    settings, mode = subject.settings, subject.place.mode
+    rows = settings.rows or ROWS
+    knee = min(costs.knee, 2 * settings.slots) if costs else rows
+    return Widths(mode, knee if mode == "fast" else rows)
 
 
-# ------------------------------------------------------------------ what is compiled
+# ------------------------------------------------------------------ what OpenVINO computes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compiling:
-    """Forwards that are compiled behind the first images."""
+class Hastened:
+    """What is to be computed by OpenVINO, and what its owner is told of that."""
 
-    counts: tuple[int, int]
-    """Of at least and at most so many rows."""
-    size: tuple[int, int]
-    """(width, height) in pixels."""
-    file: Path
-    """Where they are kept."""
-    switches: Mapping[str, str]
-    worth: float | None
-    """They are used if they take at most this share of the plain ones' time; None: in any case."""
+    wanted: Wanted | None = None
+    notes: tuple[str, ...] = ()
 
 
-def compiling(subject: Subject, speed: Speed, widths: Widths[Any]) -> Compiling | str | None:
-    """What is to be compiled; None where nothing is, and a sentence where something would be, if only it could.
+def hastening(subject: Subject) -> Hastened:
+    """Wide and fast on a processor, where OpenVINO is there and an earlier start did not find that it doesn't pay.
 
-    "auto" means processors only, where it was tried, and not where an earlier start found that it doesn't pay.
+    "auto" says nothing where it has nothing to say; what somebody told is answered.
     """
-    from engine.unet import compiled
+    settings, told = subject.settings, subject.settings.runtime == "openvino"
+    if settings.runtime == "torch" or subject.place.mode == "exact":
+        return Hastened()
+    if subject.place.device.type != "cpu" or settings.data is None:
+        return Hastened(notes=(NO_PROCESSOR,) if told else ())
+    if problem := networks.problem():
+        return Hastened(notes=(problem,))
+    facts = {**fingerprint.fingerprint(subject.place), "weights": subject.weights}
+    facts |= {"openvino": networks.version(), "processor": files.processor()}
+    folder = files.folder_of(Path(settings.data), subject.info.id, costs.key_of(facts))
+    known, worth = files.find(folder), None if told else 1.0
+    if worth is not None and known is not None and known.holds and known.share > worth:
+        return Hastened()
+    if not folder.exists():
+        if not settings.converts:
+            return Hastened()
+        if (short := _lacks_memory(subject)) is not None:
+            return Hastened(notes=(short,))
+    rows = min(settings.rows or max(WIDE_ROWS), 2 * settings.slots)
+    wanted = Wanted(folder=folder, rows_max=rows, worth=worth)
+    return Hastened(wanted=wanted, notes=(CONVERTING,) if known is None else ())
 
-    settings, told = subject.settings, subject.settings.compile == "on"
-    if settings.mode == "exact" or settings.data is None or settings.compile == "off":
-        return None
-    if settings.mode == "wide" and widths.rows <= EXACT_ROWS:
-        return None  # those that are served in exact must be told from the others
-    if not told and subject.place.device.type != "cpu":
-        return None
-    if (compiler := compiled.compiler()) is None:
-        return NO_COMPILER
-    facts = {**fingerprint.fingerprint(subject.place), **speed.switches, "weights": subject.weights}
-    facts |= {"size": _times(subject.size), "rows": str(widths.rows)}
-    facts |= {"compiler": compiler, "processor": compiled_files.processor()}
-    file = compiled_files.file_of(Path(settings.data), subject.info.id, costs.key_of(facts))
-    worth = None if told else 1.0
-    if worth is not None and compiled_files.was_slow(file, worth):
-        return None
-    counts = compiled_counts(widths.mode, widths.rows)
-    return Compiling(counts=counts, size=subject.size, file=file, switches=speed.switches, worth=worth)
 
-
-def hasten(forwards: Forwards, wanted: Compiling | str | None) -> tuple[str, ...]:
-    """Begins it, and what its owner is told of it."""
-    if wanted is None:
-        return ()
-    if isinstance(wanted, str):
-        return (wanted,)
-    forwards.compile_behind(
-        wanted.counts, wanted.size, file=wanted.file, switches=wanted.switches, worth=wanted.worth
+def _lacks_memory(subject: Subject) -> str | None:
+    """A sentence where converting might take memory that others need."""
+    free, wanted = memory.reclaim(subject.place.device), CONVERTING_TIMES * subject.core_bytes
+    if free is None or free >= wanted:
+        return None
+    return (
+        f"OpenVINO is left out: converting {subject.info.title} for it takes {wanted / 1e9:.1f} GB of memory, of which "
+        f"{free / 1e9:.1f} GB are free."
     )
-    if not forwards.is_compiled:
-        return (COMPILING,)
-    share = compiled_files.share_of(wanted.file)
-    return () if share is None else (compiled_files.sentence(share),)
 
 
-def compiled_counts(mode: Mode, rows: int) -> tuple[int, int]:
-    """At least and at most so many rows of a forward are for a compiled model; in wide none that are served in exact."""
-    return (2 if mode == "fast" else EXACT_ROWS + 1), rows
+def hasten(subject: Subject, forwards: Forwards, pipeline: Any, wanted: Wanted | None) -> None:
+    """Has it made ready behind the first pictures."""
+    if wanted is None:
+        return
+    from engine.openvino.runtime import OpenVino
+
+    runtime = OpenVino(pipeline.unet, pipeline.vae, forwards.blank(2, subject.size), wanted)
+    runtime.begin()
+    forwards.runtime = runtime
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -147,6 +147,11 @@ class Picture:
         return self.canvas.rows
 
     @property
+    def widest(self) -> int | None:
+        assert self.canvas is not None
+        return self.canvas.widest
+
+    @property
     def left(self) -> int:
         return 0 if self.canvas is None else self.canvas.left
 

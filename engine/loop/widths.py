@@ -29,6 +29,11 @@ class Shaped(Turn, Protocol):
         """Whether it had a forward of its own in the wide mode: another kind of forward would change its bits."""
         ...
 
+    @property
+    def widest(self) -> int | None:
+        """Rows that pay where its forwards are computed in another way than the model's others; None: in that way."""
+        ...
+
 
 @dataclass(slots=True)
 class _Known:
@@ -80,7 +85,7 @@ class Widths(Generic[Item]):
 
     def is_untried(self, item: Item) -> bool:
         """Whether it could be drawn in wide, if only it were known which widths have equal bits."""
-        if self.mode != "wide" or item.began_exact or item.rows > self.rows:
+        if self.mode != "wide" or item.began_exact or item.rows >= self.rows_of(item):
             return False
         known = self._shapes.of(item.shape)
         return known.equal is None and not known.wait
@@ -89,14 +94,19 @@ class Widths(Generic[Item]):
         """The mode whose promise holds for this item's next forward; in wide it must be `filled`."""
         if self.mode != "wide":
             return self.mode
-        fits = not item.began_exact and item.rows <= self.rows and self._shapes.of(item.shape).equal
+        fits = not item.began_exact and item.rows < self.rows_of(item) and self._shapes.of(item.shape).equal
         return "wide" if fits else "exact"
+
+    def rows_of(self, item: Item) -> int:
+        """A forward that it leads has at most so many in wide and fast."""
+        return item.widest or self.rows
 
     def most(self, item: Item, mode: Mode) -> int:
         """Rows that the forward may have, which is `served` in this mode."""
         if mode == "exact":
             return item.rows
-        return max(item.rows, min(self.rows, self._shapes.of(item.shape).limit or self.rows))
+        rows = self.rows_of(item)
+        return max(item.rows, min(rows, self._shapes.of(item.shape).limit or rows))
 
     def filled(self, item: Item, rows: int) -> int:
         """How many rows a forward in wide that this item leads has, for so many that are in it."""
@@ -120,8 +130,8 @@ class Widths(Generic[Item]):
     def narrow(self, item: Item, rows: int) -> None:
         """There was no memory for so many rows of this shape: the next forwards have half of them, in wide those of exact.
 
-        Who had forwards in wide goes on in exact to the end: what failed may have been a compiled model, whose bits no
-        other forward has.
+        Who had forwards in wide goes on in exact to the end: what failed may have been a runtime, whose bits no other
+        forward has.
         """
         known = self._shapes.of(item.shape)
         if self.mode == "wide":
@@ -135,7 +145,7 @@ class Widths(Generic[Item]):
             return
         known = self._shapes.of(item.shape)
         known.wait = max(0, known.wait - 1)
-        if known.limit is None or known.limit >= self.rows:
+        if known.limit is None or known.limit >= self.rows_of(item):
             return
         known.good += 1
         if known.good >= RELAX_AFTER:

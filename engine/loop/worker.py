@@ -249,7 +249,7 @@ class Worker:
         assert forwards is not None  # whoever shares none draws in exact
         self._enter(model)
         try:
-            equal = forwards.equal_widths(picture.canvas, model.widths.rows)
+            equal = forwards.equal_widths(picture.canvas, model.widths.rows_of(picture))
         except DeviceLost:
             raise
         except Exception as error:  # noqa: BLE001 - the forward in exact, which comes next, meets what is really wrong

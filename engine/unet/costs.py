@@ -10,9 +10,8 @@ import contextlib
 import hashlib
 import json
 import os
-import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,12 @@ from engine.contract import Mode
 
 FILE = "measurements.json"
 ROWS = (1, 2, 4, 8, 16, 32)
-RUNS = 3
+RUNS_MIN, RUNS_MAX = 3, 12
 BUDGET_S = 6.0
 """Seconds that measuring may take before it is content with fewer rows."""
+HOLDS_S = 7 * 24 * 3600.0
+NOISY_HOLDS_S = 24 * 3600.0
+"""For so long what was measured holds, and where the machine was too busy to tell: one bad minute decides for a day."""
 NEARLY = 1.1
 """The knee is where a row costs at most so many times what it costs at best."""
 
@@ -33,6 +35,8 @@ class Costs:
     """Seconds of one forward, by rows; at least for one and two of them."""
 
     seconds: Mapping[int, float]
+    is_noisy: bool = False
+    """Whether the machine was too busy to be sure: measured again another day they may be others."""
 
     def of(self, rows: int) -> float:
         """Seconds of a forward of so many rows, on the straight line between its measured neighbours and beyond."""
@@ -60,30 +64,42 @@ class Costs:
 
 
 def measure(forward: Callable[[int], None], *, budget_s: float = BUDGET_S) -> Costs:
-    """Median seconds of `forward(rows)`, which returns when it is done; as many rows as the budget allows."""
-    begin = time.monotonic()
-    seconds: dict[int, float] = {}
+    """The least seconds of `forward(rows)`, which returns when it is done; as many rows as the budget allows.
+
+    All numbers of rows take turns, so that a busy moment hits them alike, and the rounds go on until every one was met
+    twice in nearly the same time.
+    """
+    enough = time.monotonic() + budget_s
+    seconds: dict[int, list[float]] = {}
     for rows in ROWS:
-        expected = 0.0 if not seconds else 2 * list(seconds.values())[-1] * (1 + RUNS)
-        if len(seconds) >= 2 and time.monotonic() - begin + expected > budget_s:
+        expected = 0.0 if not seconds else 2 * list(seconds.values())[-1][0] * (1 + RUNS_MIN)
+        if len(seconds) >= 2 and time.monotonic() + expected > enough:
             break
         try:
-            seconds[rows] = _timed(forward, rows)
+            # the first one of a shape also chooses kernels, and counts where there is no time for more
+            seconds[rows] = [_timed(forward, rows)]
         except (MemoryError, RuntimeError):  # torch's out of memory is one
             if len(seconds) < 2:
                 raise
             break
-    return Costs(seconds=seconds)
+    for turn in range(RUNS_MAX):
+        if time.monotonic() > enough or (turn >= RUNS_MIN and not _is_noisy(seconds)):
+            break
+        for rows, times in seconds.items():
+            times.append(_timed(forward, rows))
+    return Costs(seconds={rows: min(times) for rows, times in seconds.items()}, is_noisy=_is_noisy(seconds))
+
+
+def _is_noisy(seconds: Mapping[int, Sequence[float]]) -> bool:
+    """Whether for some rows the two best times lie apart, or there is but one."""
+    best = (sorted(times)[:2] for times in seconds.values())
+    return any(len(times) < 2 or times[1] > NEARLY * times[0] for times in best)
 
 
 def _timed(forward: Callable[[int], None], rows: int) -> float:
-    forward(rows)  # the first one of a shape also chooses kernels
-    times: list[float] = []
-    for _ in range(RUNS):
-        begin = time.perf_counter()
-        forward(rows)
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+    begin = time.perf_counter()
+    forward(rows)
+    return time.perf_counter() - begin
 
 
 # ------------------------------------------------------------------ in words
@@ -135,6 +151,15 @@ def read(folder: Path, key: str) -> Costs | None:
     return Costs(seconds=seconds) if {1, 2} <= set(seconds) else None
 
 
+def holds(folder: Path, key: str) -> bool:
+    """Whether what was measured under this key need not be measured again yet."""
+    entry = read_all(folder).get(key)
+    if not isinstance(entry, dict):
+        return False
+    age = time.time() - float(entry.get("at", 0.0))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+    return 0 <= age < (NOISY_HOLDS_S if entry.get("is_noisy") else HOLDS_S)  # pyright: ignore[reportUnknownMemberType]
+
+
 def newest(folder: Path, model: str) -> Costs | None:
     """What was measured last for a model, whatever else was so; None where nothing was."""
     kept = [key for key in read_all(folder) if _facts(folder, key).get("model") == model]
@@ -165,7 +190,13 @@ def keep(
     values = read_all(folder)
     values.pop(key, None)  # the newest is the last
     seconds = {str(rows): value for rows, value in costs.seconds.items()}
-    values[key] = {"facts": dict(facts), "seconds": seconds, "switches": dict(switches or {})}
+    values[key] = {
+        "facts": dict(facts),
+        "seconds": seconds,
+        "switches": dict(switches or {}),
+        "is_noisy": costs.is_noisy,
+        "at": time.time(),
+    }
     partial = folder / f".{FILE}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from engine.contract import EngineSettings
+from engine.contract import EngineSettings, Mode
 
 WORTH = 0.97
 """A change is kept if a forward takes at most this share of its time before."""
@@ -30,11 +30,13 @@ def told(settings: EngineSettings) -> dict[str, str]:
     return {name: "on" for name, switch in switches.items() if switch == "on"}
 
 
-def choose(pipeline: Any, settings: EngineSettings, rehearse: Callable[[], None]) -> dict[str, str]:
+def choose(
+    pipeline: Any, settings: EngineSettings, mode: Mode, rehearse: Callable[[], None]
+) -> dict[str, str]:
     """Turns on what is told, and of what is left open ("auto") what pays; `rehearse` runs the forward that counts."""
     chosen = told(settings)
     turn_on(pipeline, chosen)
-    if settings.mode == "exact":
+    if mode == "exact":
         return chosen
     for name in _SWITCHES:
         if getattr(settings, name) == "auto" and _pays(pipeline, name, rehearse):

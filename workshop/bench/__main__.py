@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from engine.families.sd import SdFamily
 
 SLOTS = 16
-HASTENED = ("wide4-compiled", "wide8-compiled", "fast-compiled")
-COMPILED = ("compiled", *HASTENED)
-"""Sides that take --compile."""
+HASTENED = ("wide-openvino", "fast-openvino")
+"""Sides for processors only."""
+MAY_FAIL = ("compiled", *HASTENED)
+"""Sides that are left out where they can't be made."""
 SIDES = (BASE, "compiled", "static", "exact", "wide4", "wide8", "fast", *HASTENED)
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
@@ -92,16 +93,16 @@ def _sides(options: argparse.Namespace, subject: Machine, folder: Path, results:
     """Those that were asked for, the base always and first; what each one is and took to make goes into the results."""
     made: list[Side] = []
     for key, make in _makers(subject, folder, results.costs.knee if results.costs else 4).items():
-        if key != BASE and (key not in options.sides or (key in COMPILED and not options.compile)):
+        if key != BASE and (key not in options.sides or (key == "compiled" and not options.compile)):
             continue
         begin = time.monotonic()
         try:
             side = make()
         except Exception as error:
-            if key not in COMPILED:
+            if key not in MAY_FAIL:
                 raise
             results.notes.append(
-                f"{key}: left out, the model can't be compiled here ({type(error).__name__}: {error})."
+                f"{key}: left out, the model can't be made so here ({type(error).__name__}: {error})."
             )
             continue
         results.sides[key] = side.words
@@ -129,8 +130,13 @@ def _makers(subject: Machine, folder: Path, knee: int) -> dict[str, Callable[[],
     batches = "(b) diffusers' static batches of up to 8 that agree in sampler, steps and guidance"
     fast = f"(e) Easel fast: up to {knee} rows, this machine's knee"
 
-    def hastened(key: str, words: str, mode: Mode, rows: int) -> Side:
-        return easel(key, f"{words}, compiled", mode, rows, subject.compiled_family(mode, max(8, knee)))
+    def hastened(key: str, words: str, mode: Mode) -> Side:
+        family = subject.hastened_family(SLOTS)
+        runtime = family.forwards.runtime
+        assert runtime is not None
+        return easel(
+            key, f"{words} on {runtime.words}: up to {runtime.rows} rows", mode, runtime.rows, family
+        )
 
     wide4, wide8 = (f"(d) Easel wide: up to {rows} rows, filled up" for rows in (4, 8))
     return {
@@ -141,9 +147,8 @@ def _makers(subject: Machine, folder: Path, knee: int) -> dict[str, Callable[[],
         "wide4": lambda: easel("wide4", wide4, "wide", 4),
         "wide8": lambda: easel("wide8", wide8, "wide", 8),
         "fast": lambda: easel("fast", fast, "fast", knee),
-        "wide4-compiled": lambda: hastened("wide4-compiled", wide4, "wide", 4),
-        "wide8-compiled": lambda: hastened("wide8-compiled", wide8, "wide", 8),
-        "fast-compiled": lambda: hastened("fast-compiled", fast, "fast", knee),
+        "wide-openvino": lambda: hastened("wide-openvino", "(d) Easel wide", "wide"),
+        "fast-openvino": lambda: hastened("fast-openvino", "(e) Easel fast", "fast"),
     }
 
 

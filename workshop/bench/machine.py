@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from engine.checkpoints import describe
 from engine.checkpoints.architectures import BY_FAMILY, SDXL
 from engine.checkpoints.source import Source
-from engine.contract import EngineSettings, GenerationRequest, Mode, ModelInfo
+from engine.contract import WIDE_ROWS, EngineSettings, GenerationRequest, ModelInfo
 from engine.device import choice, fingerprint, memory
 from engine.errors import BrokenModel
 from engine.loading import load as models
-from engine.loading import speed
+from engine.openvino.files import Wanted
 from engine.pictures import inputs
 from engine.unet.costs import Costs, measure
 from workshop.bench import workloads
@@ -67,18 +67,19 @@ class Machine:
         """A family of its own for each worker: it keeps the texts that it has encoded."""
         return self.kind(self.pipeline, self.sketcher, lies=self.lies)
 
-    def compiled_family(self, mode: Mode, rows: int) -> SdFamily:
-        """The same with forwards of up to `rows` rows compiled, which takes minutes the first time: nobody draws meanwhile.
+    def hastened_family(self, slots: int) -> SdFamily:
+        """The same on OpenVINO, which is converted first: nobody draws meanwhile. Raises RuntimeError where it can't be."""
+        from engine.openvino.runtime import OpenVino
 
-        Raises RuntimeError where it can't be compiled.
-        """
         family, size = self.family(), (self.info.width, self.info.height)
-        file = self.inputs.parent / f"{rows}.pt2"
-        counts = speed.compiled_counts(mode, rows)
-        family.forwards.compile_behind(counts, size, file=file, switches=self.switches)
-        family.forwards.wait_for_compiler()
-        if not family.forwards.is_compiled:
+        folder = self.inputs.parent / "openvino" / f"{self.info.id}-{'0' * 16}"
+        wanted = Wanted(folder=folder, rows_max=min(max(WIDE_ROWS), 2 * slots), worth=None)
+        runtime = OpenVino(self.pipeline.unet, self.pipeline.vae, family.forwards.blank(2, size), wanted)
+        runtime.begin()
+        runtime.wait()
+        if not runtime.is_in_use:
             raise RuntimeError("the log says why")
+        family.forwards.runtime = runtime
         return family
 
     def pipeline_from_images(self) -> Any:

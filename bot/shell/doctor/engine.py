@@ -189,9 +189,9 @@ def check_modes(settings: Settings) -> Iterator[Finding]:
         "modes",
         model=own.model,
         mode=own.mode,
-        rows=own.rows,
+        rows=None if own.rows == "auto" else own.rows,
         slots=own.slots,
-        compile=own.compile,
+        runtime=own.runtime,
         data=str(settings.data_dir),
     )
     if facts is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from engine.unet.compiled import CompiledUnet
 
 from engine.contract import EngineSettings, Failed, GenerationRequest, Lora, Mode, ModelInfo
 from engine.families import loras as lora_module
@@ -19,7 +20,6 @@ from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.pictures import metadata
 from engine.unet.batch import forward
-from engine.unet.compiled import CompiledUnet
 from tests.kit.adapters import kohya, lora_tensors, write
 from tests.kit.engines import Bench, described, draw, pixels, plain
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from engine.unet.compiled import CompiledUnet, Order
 from PIL import Image
 
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.families.sdxl import SdxlFamily
 from engine.unet import compiler
 from engine.unet.batch import forward, noise
-from engine.unet.compiled import CompiledUnet, Order
 from tests.kit.engines import Bench, House, described, plain, settled
 
 

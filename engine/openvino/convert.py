@@ -1,0 +1,183 @@
+"""Converts a model for OpenVINO: `python -m engine.openvino.convert PARENT`, an `Order` on stdin; a process of its own.
+
+Tracing a model holds Python for seconds to minutes, and changes what calling a module means for everybody in its process.
+This one stands behind everybody else, on the cores and where memory is short, and leaves when its parent does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.openvino import files
+
+if TYPE_CHECKING:
+    import torch
+
+NICE = 19
+LOOK_EVERY_S = 1.0
+LIMIT_S = 3600.0
+"""For converting; who takes longer hangs."""
+UNET, DECODER = "unet", "decoder"
+_EXAMPLE_ROWS = 2
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One network of a model: an architecture of diffusers, and the shapes of what it is given."""
+
+    kind: str
+    config: Mapping[str, Any]
+    """Its class, and its configuration."""
+    given: Sequence[Sequence[int] | None]
+    """The shape of one row of each input, None for those that it has not; in the order of `Rows`, for a decoder latents alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """All that the process is told, as JSON."""
+
+    folder: str
+    """What it is to make. Beside it, under the name that only this parent uses, lie the weights, one file a part."""
+    partial: str
+    parts: Mapping[str, Part]
+
+
+def convert_apart(order: Order) -> None:
+    """Has a process of its own make `order.folder`, unless it is there. Raises RuntimeError that says why it could not."""
+    with _one_at_a_time:
+        if Path(order.folder).exists():  # the model was opened twice
+            return
+        done = subprocess.run(
+            [sys.executable, "-m", "engine.openvino.convert", str(os.getpid())],
+            input=json.dumps(asdict(order)),
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LIMIT_S,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+
+
+# ------------------------------------------------------------------ in the process
+
+
+def main() -> int:
+    """Returns the exit code; the last line on stderr says what went wrong."""
+    _stand_back()
+    _leave_with(int(sys.argv[1]))
+    told = json.load(sys.stdin)
+    parts = {name: Part(**part) for name, part in told.pop("parts").items()}
+    order = Order(**told, parts=parts)
+    try:
+        _convert(order)
+    except Exception as error:  # noqa: BLE001 - whatever a converter says, its first line is told
+        print(f"{type(error).__name__}: {[*str(error).strip().splitlines(), ''][0]}", file=sys.stderr)  # noqa: T201
+        return 1
+    finally:
+        files.drop(Path(order.partial))
+    return 0
+
+
+def _stand_back() -> None:
+    """Others come first, on the cores and where memory is short."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def _leave_with(parent: int) -> None:
+    """Nobody would use what it makes; what it leaves is cleaned up. (Where a parent's id says nothing, it just comes to its end.)"""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_EVERY_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if os.name == "posix":
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _convert(order: Order) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    partial = Path(order.partial)
+    for name, part in order.parts.items():
+        weights = partial / f"{name}.safetensors"
+        module = _module(name, part, weights)
+        weights.unlink()
+        with torch.no_grad():
+            _write(module, part, partial / f"{name}.xml")
+    partial.replace(order.folder)
+
+
+def _module(name: str, part: Part, weights: Path) -> torch.nn.Module:
+    """The network with its weights in float32, as a module whose inputs are those that it has."""
+    import torch
+    from safetensors.torch import load_file
+
+    kind: Any = getattr(import_module("diffusers"), part.kind)
+    with torch.device("meta"):
+        network = kind.from_config(dict(part.config))
+    if name == DECODER:
+        network.encoder = network.quant_conv = torch.nn.Identity()
+    found = {key: tensor.float() for key, tensor in load_file(weights).items()}
+    missing, _ = network.load_state_dict(found, strict=False, assign=True)
+    if missing:
+        raise RuntimeError(f"{len(missing)} of its weights are missing, {missing[0]} among them")
+    network = network.eval().requires_grad_(requires_grad=False)
+    from engine.openvino.traced import Decoder, Unet
+
+    return Decoder(network) if name == DECODER else Unet(network, [shape is not None for shape in part.given])
+
+
+def _write(module: torch.nn.Module, part: Part, file: Path) -> None:
+    """One network as OpenVINO's two files; any number of rows, and sides and lengths of any size."""
+    import torch
+
+    from engine.openvino.networks import package
+
+    ov, decoders = package(), import_module("openvino.frontend.pytorch.ts_decoder")
+    frontend = import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
+    shapes = [shape for shape in part.given if shape is not None]
+    example = tuple(torch.ones(_EXAMPLE_ROWS, *shape) for shape in shapes)
+    traced = decoders.TorchScriptPythonDecoder(
+        module, example_input=example, trace_kwargs={"check_trace": False}
+    )
+    model = frontend.convert(frontend.load(traced))
+    for place, shape in zip(model.inputs, shapes, strict=True):
+        place.get_node().set_partial_shape(ov.PartialShape(_any(shape)))
+    model.validate_nodes_and_infer_types()
+    ov.save_model(model, str(file), compress_to_fp16=_are_halves(module))
+
+
+def _any(shape: Sequence[int]) -> list[int]:
+    """Any number of rows. Latents may have any sides, embeddings any number of tokens."""
+    free = {3: (1, 2), 2: (0,)}.get(len(shape), ())
+    return [-1, *(-1 if place in free else size for place, size in enumerate(shape))]
+
+
+def _are_halves(module: torch.nn.Module) -> bool:
+    """Whether all weights are numbers of float16, as most models' are: then half the file says as much."""
+    return all(bool((weight.half().float() == weight).all()) for weight in module.state_dict().values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
