@@ -19,7 +19,6 @@ from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
     EXIT_OK,
-    ROWS,
     Broken,
     EngineSettings,
     Event,
@@ -230,7 +229,7 @@ def _announcement(
         notes=(
             *opened.notes,
             *(
-                costs.sentences(opened.costs, place.mode, settings.rows or ROWS, settings.slots)
+                costs.sentences(opened.costs, place.mode, settings.rows_by_torch, settings.slots)
                 if opened.costs
                 else ()
             ),
@@ -254,7 +253,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _idle_rows(settings: EngineSettings) -> Iterator[str]:
-    if settings.mode == "wide" and settings.rows and settings.rows > 2 * settings.slots:
+    if settings.mode == "wide" and settings.rows != "auto" and settings.rows > 2 * settings.slots:
         yield (
             f"With {settings.slots} slots at most {2 * settings.slots} of the {settings.rows} rows are ever used: "
             "raise slots or lower rows under [engine]."

@@ -23,7 +23,6 @@ from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
     EXIT_OK,
-    ROWS,
     AdapterInfo,
     Broken,
     EngineSettings,
@@ -124,7 +123,7 @@ class _Opener:
         return Loaded(
             info=info,
             family=FakeFamily(self._fake),
-            widths=Widths(self._mode, self._settings.rows or ROWS),
+            widths=Widths(self._mode, self._settings.rows_by_torch),
             fingerprint={**FINGERPRINT, "mode": self._mode},
         )
 

@@ -10,7 +10,7 @@ import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from engine.checkpoints import adapters, describe, folder, header
 from engine.checkpoints.folder import Checkpoint
 from engine.checkpoints.source import Source, SourceKind, sources
-from engine.contract import ROWS, EngineSettings, Mode, ModeOrAuto, Runtime
+from engine.contract import ROWS, EngineSettings, ModeOrAuto, Runtime
 from engine.device import choice, fingerprint, memory, profiles
 from engine.device.memory import Needs
 from engine.device.profiles import Weights
@@ -28,8 +28,9 @@ from engine.openvino import files, networks
 
 if TYPE_CHECKING:
     from engine.device.choice import Place
-
 Answer = dict[str, Any]
+ADAPTERS = ("lora ", "embedding ")
+"""What begins the keys that tell digests of files."""
 
 
 def torch() -> Answer:
@@ -103,9 +104,7 @@ def profile(**settings: Any) -> Answer:
         return {"why": "", "problem": str(error)}
 
 
-def modes(
-    *, model: str, mode: ModeOrAuto, rows: int | None, slots: int, runtime: Runtime, data: str
-) -> Answer:
+def modes(*, model: str, mode: ModeOrAuto, rows: Any, slots: int, runtime: Runtime, data: str) -> Answer:
     """Sentences on what each mode costs and brings, as an engine measured it at its first start."""
     from engine.unet import costs
 
@@ -114,7 +113,11 @@ def modes(
     except Exception:  # noqa: BLE001 - another question says what is wrong with the model
         name = model
     known, found = costs.newest(Path(data), name), files.newest(Path(data), name)
-    told = costs.sentences(known, mode, rows or ROWS, slots) if known else ()
+    told = (
+        costs.sentences(known, "exact" if mode == "auto" else mode, ROWS if rows == "auto" else rows, slots)
+        if known
+        else ()
+    )
     hastened = found is not None and found.share <= 1 and mode != "exact" and runtime != "torch"
     return {"sentences": [*told, *([found.sentence] if found and hastened else [])]}
 
@@ -125,19 +128,18 @@ def here(
     device: str,
     dtype: Any,
     models: str,
-    adapter_keys: Sequence[str],
-    wanted: str,
-    mode: Mode,
     data: str,
-    runtime: str,
+    wanted: str,
+    made: Mapping[str, str],
 ) -> Answer:
     """The fingerprint of this machine with the model `wanted`, where that is here, else with the configured one.
 
-    `runtime` is what a picture says of its own, "" where torch drew it; with how many threads this machine would draw it
-    is known once that was measured, into `data`.
+    `made` is a picture's: of adapters and the runtime only those that it tells of are looked at. With how many threads
+    OpenVINO would draw it here is known once that was measured, into `data`.
     """
     found = sources(EngineSettings(model=model, spool="", models=models))
     chosen = next((source for source in found if source.id == wanted), found[0])
+    mode: Any = made.get("mode", "exact")
     settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
     fingerprint.prepare_environment(settings)
     info = describe.describe(chosen, settings)
@@ -148,11 +150,10 @@ def here(
     except BrokenModel as error:
         sys.exit(str(error))
     facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
-    facts.update(adapters.digests(models, adapter_keys))
-    if runtime and not networks.problem():
-        found = files.newest(Path(data), info.id)
-        threads = found.threads if found else networks.threads_in(runtime)
-        facts["runtime"] = networks.words(threads)
+    facts.update(adapters.digests(models, [key for key in made if key.startswith(ADAPTERS)]))
+    if "runtime" in made and not networks.problem():
+        known = files.newest(Path(data), info.id)
+        facts["runtime"] = networks.words(known.threads if known else networks.threads_in(made["runtime"]))
     return facts
 
 

@@ -21,7 +21,7 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         slots=settings.engine.slots,
         hub_offline=settings.engine.offline,
         mode=settings.engine.mode,
-        rows=None if settings.engine.rows == "auto" else settings.engine.rows,
+        rows=settings.engine.rows,
         runtime=settings.engine.runtime,
         data=str(settings.data_dir.absolute()) if settings.has_data_dir else None,
         models=None if models is None else str(models.absolute()),

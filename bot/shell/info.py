@@ -83,11 +83,9 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
         device=engine.device,
         dtype=engine.dtype,
         models=str(settings.models_dir.absolute()),
-        adapter_keys=[key for key in found.fingerprint if key.startswith(_ADAPTERS)],
-        wanted=model,
-        mode=found.fingerprint.get("mode", "exact"),
         data=str(settings.data_dir.absolute()),
-        runtime=found.fingerprint.get("runtime", ""),
+        wanted=model,
+        made=dict(found.fingerprint),
     )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
@@ -96,8 +94,6 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
     return verdict(found.fingerprint, here, model=model, settings=settings.engine, whole=whole)
 
 
-_ADAPTERS = ("lora ", "embedding ")
-"""What begins the keys that tell digests of files."""
 _SWITCHES = ("channels_last", "fused_qkv")
 _OF_MODE = ("mode", "width", "decode", "profile", "model", *_SWITCHES)
 

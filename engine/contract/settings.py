@@ -38,9 +38,9 @@ class EngineSettings:
     hub_offline: bool = False
     hub_patience_s: float | None = None
     """For how long a hub that can't be reached is tried again; None: for ever, as a bot does."""
-    mode: ModeOrAuto = "exact"
-    rows: int | None = None
-    """UNet rows of a forward in the wide mode at most, one of WIDE_ROWS; None: as many as pay with OpenVINO, else ROWS."""
+    mode: ModeOrAuto = "auto"
+    rows: int | Literal["auto"] = "auto"
+    """UNet rows of a forward in the wide mode at most, one of WIDE_ROWS; "auto": with OpenVINO as many as pay, else ROWS."""
     runtime: Runtime = "auto"
     converts: bool = True
     """Whether a model that OpenVINO has not met yet is converted for it, behind the first pictures."""
@@ -63,3 +63,8 @@ class EngineSettings:
     set_aside: tuple[str, ...] = ()
     """Ids of models that killed engines while they were loaded: left out."""
     fake: FakeSettings | None = None
+
+    @property
+    def rows_by_torch(self) -> int:
+        """Of a forward in wide that torch computes, at most."""
+        return ROWS if self.rows == "auto" else self.rows

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from engine.checkpoints.architectures import BY_FAMILY
-from engine.contract import EngineSettings, Mode
+from engine.contract import EngineSettings, Mode, ModeOrAuto
 from engine.contract.settings import Profile
 from engine.errors import BrokenModel
 
@@ -54,14 +54,14 @@ def choose(settings: EngineSettings) -> Choice:
     """fp16 on CUDA, fp32 elsewhere, unless told otherwise. Raises BrokenModel where the device or dtype can't be used.
 
     Families that are drawn with by calling their pipeline get bf16 on CUDA: most of them overflow in fp16.
-    In wide and fast a processor built for bf16 uses that: in exact a picture equals what `pipe()` draws by default.
+    Where somebody chose wide or fast a processor built for bf16 uses that: all others get the numbers of `pipe()`.
     An engine chooses once, at its start, and hands on what it chose.
     """
     import torch
 
     device = _device(settings.device)
     mode = _usual_mode(settings, device) if settings.mode == "auto" else settings.mode
-    told = settings.dtype if settings.dtype != "auto" else _usual_dtype(mode, device)
+    told = settings.dtype if settings.dtype != "auto" else _usual_dtype(settings.mode, device)
     dtype = getattr(torch, told)
     if device.type == "cpu" and dtype is torch.float16:
         raise BrokenModel(
@@ -107,10 +107,10 @@ def _usual_mode(settings: EngineSettings, device: torch.device) -> Mode:
     return "wide" if can and not networks.problem() else "exact"
 
 
-def _usual_dtype(mode: Mode, device: torch.device) -> str:
+def _usual_dtype(mode: ModeOrAuto, device: torch.device) -> str:
     from engine.unet import switches
 
     if device.type == "cuda":
         return "float16"
-    pays = device.type == "cpu" and mode != "exact" and switches.bfloat16_pays()
+    pays = device.type == "cpu" and mode in {"wide", "fast"} and switches.bfloat16_pays()
     return "bfloat16" if pays else "float32"

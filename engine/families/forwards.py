@@ -97,7 +97,7 @@ class Forwards:
         """One for several pictures, filled up to `padded` rows: (its rows, …) for each of them."""
         pictures = [canvas.batch for canvas in canvases]
         batch = join(pictures, padded=padded)
-        predictions = self._run(batch, canvases[0])
+        predictions = self.run(batch, canvases[0])
         if (runtime := canvases[0].runtime) is not None:
             for canvas in canvases:
                 if runtime.is_in_use:
@@ -112,7 +112,7 @@ class Forwards:
         """The prediction for each row, by torch."""
         return forward(self._pipe.unet, batch)
 
-    def _run(self, batch: Rows, like: Shown) -> Tensor:
+    def run(self, batch: Rows, like: Shown) -> Tensor:
         """The prediction for rows of pictures like this one."""
         if like.runtime is not None and like.runtime.is_in_use:
             return like.runtime(batch)
@@ -139,7 +139,7 @@ class Forwards:
         ):
             return None
         like = _Weighty(canvas)
-        trial = _Trial.of(lambda batch: self._run(batch, like), noise(canvas.batch, rows))
+        trial = _Trial.of(lambda batch: self.run(batch, like), noise(canvas.batch, rows))
         if not all(trial.slots_agree(shift) for shift in {1, rows // 2}):
             return ()
         equal = [rows]

@@ -19,7 +19,7 @@ from engine import errors
 from engine.checkpoints import describe, header
 from engine.checkpoints.architectures import BY_FAMILY, CALLS, SD, SDXL
 from engine.checkpoints.source import Source, SourceKind
-from engine.contract import ROWS, EngineSettings, Mode, ModelInfo
+from engine.contract import EngineSettings, Mode, ModelInfo
 from engine.device import fingerprint, memory, profiles
 from engine.device.choice import Choice, choose
 from engine.device.fingerprint import digest
@@ -342,7 +342,7 @@ def _fitted(info: ModelInfo, settled: Settled, settings: EngineSettings, mode: M
     free = memory.reclaim(settled.layout.device)
     if free is None or BY_FAMILY[info.family].is_called:  # how much those take nobody knows beforehand
         return info
-    rows = (settings.rows or ROWS) if mode == "wide" else EXACT_ROWS
+    rows = settings.rows_by_torch if mode == "wide" else EXACT_ROWS
     return memory.fitted(info, layout.needs(settled).largest(free, rows))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.contract import ROWS, WIDE_ROWS, EngineSettings, ModelInfo
+from engine.contract import WIDE_ROWS, EngineSettings, ModelInfo
 from engine.device import fingerprint, memory
 from engine.loop.job import Picture
 from engine.loop.widths import Widths
@@ -59,7 +59,7 @@ class Subject:
             "profile": self.profile,
             "size": _times(self.size),
             "mode": self.place.mode,
-            "rows": str(settings.rows or ROWS),
+            "rows": str(settings.rows_by_torch),
             "channels_last": settings.channels_last,
             "fused_qkv": settings.fused_qkv,
         }
@@ -107,7 +107,9 @@ class Speed:
             forwards.rehearse(count, subject.size)
             go_on()
 
-        rows = EXACT_ROWS if subject.place.mode == "exact" else min(settings.rows or ROWS, 2 * settings.slots)
+        rows = (
+            EXACT_ROWS if subject.place.mode == "exact" else min(settings.rows_by_torch, 2 * settings.slots)
+        )
         key, folder = costs.key_of(subject.facts), Path(settings.data)
         if costs.read(folder, key) is None:
             on = switches.choose(pipeline, settings, subject.place.mode, lambda: rehearse(rows))
@@ -134,7 +136,7 @@ def acquaint(
 def widths_of(subject: Subject, costs: Costs | None) -> Widths[Picture]:
     """How images share torch's forwards; fast fills them up to where more rows no longer pay, if that was measured."""
     settings, mode = subject.settings, subject.place.mode
-    rows = settings.rows or ROWS
+    rows = settings.rows_by_torch
     knee = min(costs.knee, 2 * settings.slots) if costs else rows
     return Widths(mode, knee if mode == "fast" else rows)
 
@@ -173,7 +175,8 @@ def hastening(subject: Subject) -> Hastened:
             return Hastened()
         if (short := _lacks_memory(subject)) is not None:
             return Hastened(notes=(short,))
-    rows = min(settings.rows or max(WIDE_ROWS), 2 * settings.slots)
+    rows = max(WIDE_ROWS) if settings.rows == "auto" else settings.rows
+    rows = min(rows, 2 * settings.slots)
     wanted = Wanted(folder=folder, rows_max=rows, worth=worth)
     return Hastened(wanted=wanted, notes=(CONVERTING,) if known is None else ())
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -158,9 +159,12 @@ def _write(module: torch.nn.Module, part: Part, file: Path) -> None:
     frontend = import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
     shapes = [shape for shape in part.given if shape is not None]
     example = tuple(torch.ones(_EXAMPLE_ROWS, *shape) for shape in shapes)
-    traced = decoders.TorchScriptPythonDecoder(
-        module, example_input=example, trace_kwargs={"check_trace": False}
-    )
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # torch's, that tracing will end one day; OpenVINO pins nothing else
+        traced = decoders.TorchScriptPythonDecoder(
+            module, example_input=example, trace_kwargs={"check_trace": False}
+        )
     model = frontend.convert(frontend.load(traced))
     for place, shape in zip(model.inputs, shapes, strict=True):
         place.get_node().set_partial_shape(ov.PartialShape(_any(shape)))

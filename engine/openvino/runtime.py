@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
-from engine import errors
 from engine.openvino import convert, files, networks
 from engine.openvino.convert import DECODER, UNET, Order, Part
 from engine.openvino.files import Findings, Wanted
@@ -73,7 +72,8 @@ class OpenVino:
     @property
     def words(self) -> str:
         """What a fingerprint says of a picture that it computed."""
-        return networks.words(self._networks[UNET].threads)
+        assert self._found is not None  # nobody asks before it is in use
+        return networks.words(self._found.threads)
 
     @property
     def rows(self) -> int:
@@ -131,9 +131,13 @@ class OpenVino:
         decoder = {
             name: weight for name, weight in self._vae.state_dict().items() if name.startswith(of_decoder)
         }
-        for name, weights in ((UNET, self._unet.state_dict()), (DECODER, decoder)):
-            contiguous = {key: weight.contiguous() for key, weight in weights.items()}
-            save_file(contiguous, beside / f"{name}.safetensors")
+        try:
+            for name, weights in ((UNET, self._unet.state_dict()), (DECODER, decoder)):
+                contiguous = {key: weight.contiguous() for key, weight in weights.items()}
+                save_file(contiguous, beside / f"{name}.safetensors")
+        except Exception:
+            files.drop(beside)
+            raise
         return Order(folder=str(folder), partial=str(beside), parts=self._parts())
 
     def _parts(self) -> dict[str, Part]:
@@ -154,7 +158,9 @@ class OpenVino:
         try:
             threads = [known.threads] if known else _candidates(self._unet)
             unets = {count: self._network(UNET, count) for count in threads}
-            self._check(next(iter(unets.values())))
+            decoder = self._network(DECODER, threads[0])
+            self._check(unets[threads[0]])
+            self._check_decoder(decoder)
         except Exception:
             files.drop(folder)
             raise
@@ -165,8 +171,8 @@ class OpenVino:
             files.drop(folder)
             _log.info("OpenVINO is no faster here (%.2f of torch's time), and is not used", found.share)
             return
-        decoder = self._network(DECODER, found.threads)
-        self._check_decoder(decoder)
+        if found.threads != decoder.threads:
+            decoder = self._network(DECODER, found.threads)
         self._found = found
         self._networks = {UNET: unets[found.threads], DECODER: decoder}
         _log.info("%s", found.sentence)

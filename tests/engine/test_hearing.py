@@ -82,7 +82,7 @@ def settings(model: Path, folder: Path, **changes: Any) -> EngineSettings:
 )
 def test_getting_ready_ends_at_the_next_pause(tiny: Path, tmp_path: Path, life: Life, stage: str) -> None:
     """In whatever stage it is told, no further one begins, nothing is measured on, and it never gets ready."""
-    told = settings(tiny, tmp_path, data=str(tmp_path / "data"), mode="fast", compile="off")
+    told = settings(tiny, tmp_path, data=str(tmp_path / "data"), mode="fast", runtime="torch")
     later = life.run(told, lambda event: isinstance(event, Loading) and event.stage == stage)
     assert later == []
 

@@ -26,7 +26,7 @@ from engine.device.choice import Place
 from engine.errors import BrokenModel
 from engine.loading import load, opening, upscalers
 from engine.loading.opening import Offered
-from engine.unet import compiled_files
+from engine.openvino import files
 from tests.engine.checkpoints.test_hub import COMMIT
 from tests.engine.checkpoints.test_single_file import header_file, shapes
 from tests.kit.engines import digest_of, settled
@@ -120,10 +120,10 @@ def test_a_processor_that_tells_little_has_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:
     """Where Linux tells it in other words, or nothing at all, it is not the digest of nothing either."""
-    monkeypatch.setattr(compiled_files, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(files, "CPUINFO", tmp_path / "cpuinfo")
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
-    assert not compiled_files.processor().startswith("e3b0c442")
+    assert not files.processor().startswith("e3b0c442")
 
 
 # ------------------------------------------------------------------ what a file is

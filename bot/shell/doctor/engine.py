@@ -189,7 +189,7 @@ def check_modes(settings: Settings) -> Iterator[Finding]:
         "modes",
         model=own.model,
         mode=own.mode,
-        rows=None if own.rows == "auto" else own.rows,
+        rows=own.rows,
         slots=own.slots,
         runtime=own.runtime,
         data=str(settings.data_dir),

@@ -106,8 +106,8 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "EASEL_ENGINE_MODELL: there is no such setting; did you mean EASEL_ENGINE_MODEL?",
         "[progres]: there is no such section; did you mean progress?",
         'engine.device: found "gpu"; allowed: "auto", "cpu", "cuda", "cuda:0", "cuda:1", … or "mps".',
-        'engine.mode: found "quick"; allowed: "exact", "wide", "fast".',
-        "engine.rows: found 3; allowed: 2, 4, 8, 16.",
+        'engine.mode: found "quick"; allowed: "auto", "exact", "wide", "fast".',
+        'engine.rows: found 3; allowed: "auto", 2, 4, 8, 16.',
         'engine.slots: found "4"; allowed: a whole number from 1 to 64.',
         "engine.slotz: there is no such key; did you mean engine.slots?",
         "limits.max_steps: found 151; allowed: a whole number from 1 to 150.",
@@ -142,11 +142,11 @@ def test_the_error_names_file_and_count(tmp_path: Path) -> None:
         ('[engine]\nmode = "Exact"', "engine.mode"),
         ('[engine]\nrows = "4"', "engine.rows"),
         ("[engine]\nrows = true", "engine.rows"),
+        ('[engine]\nruntime = "onnx"', "engine.runtime"),
         ('[engine]\ndtype = "int8"', "engine.dtype"),
         ("[engine]\nchannels_last = true", "engine.channels_last"),
         ('[engine]\nfused_qkv = "yes"', "engine.fused_qkv"),
-        ('[engine]\nmode = "fast"\ncompile = true', "engine.compile"),
-        ('[engine]\ncompile = "on"', "engine.compile"),
+        ('[engine]\nmode = "exact"\nruntime = "openvino"', "engine.runtime"),
         ("[preview]\nevery = -1", "preview.every"),
         ("[preview]\nmodel = 5", "preview.model"),
         ("[limits]\npending = 0", "limits.pending"),
@@ -191,27 +191,27 @@ def test_limits_stay_under_the_ceilings(tmp_path: Path) -> None:
     )
 
 
-def test_exact_is_never_compiled(tmp_path: Path) -> None:
+def test_exact_is_torchs(tmp_path: Path) -> None:
     """Where pictures are to equal a plain pipe()'s it is refused in a sentence that names both keys; otherwise taken."""
-    text = '[engine]\nmode = "{mode}"\ncompile = "on"\n'
+    text = '[engine]\nmode = "{mode}"\nruntime = "openvino"\n'
 
     assert problems(write(tmp_path, text.format(mode="exact"))) == (
         (
-            'engine.compile: found "on"; allowed: "auto" or "off" as long as engine.mode is "exact", '
-            "since pictures equal those of a model that is not compiled."
+            'engine.runtime: found "openvino"; allowed: "auto" or "torch" as long as engine.mode is "exact", '
+            "since its pictures equal torch's."
         ),
     )
-    for mode in ("wide", "fast"):
-        assert load(write(tmp_path, text.format(mode=mode)), {}).engine.compile == "on"
+    for mode in ("auto", "wide", "fast"):
+        assert load(write(tmp_path, text.format(mode=mode)), {}).engine.runtime == "openvino"
 
 
 def test_settings_have_the_contracts_words() -> None:
     """What [engine] takes is what the engine itself takes, with the same defaults."""
     settings, told = config.EngineSection(), EngineSettings(model="x", spool="/x")
-    shared = ("mode", "rows", "dtype", "channels_last", "fused_qkv", "compile", "slots", "device")
+    shared = ("mode", "rows", "dtype", "channels_last", "fused_qkv", "runtime", "slots", "device")
 
     assert [getattr(settings, name) for name in shared] == [getattr(told, name) for name in shared]
-    assert typing.get_args(config.EngineSection.model_fields["rows"].annotation) == WIDE_ROWS
+    assert typing.get_args(config.EngineSection.model_fields["rows"].annotation) == ("auto", *WIDE_ROWS)
 
 
 def test_broken_toml_names_its_line(tmp_path: Path) -> None:

@@ -36,10 +36,9 @@ ASKED_HERE: dict[str, Any] = {
     "device": "cpu",
     "dtype": "auto",
     "models": "",
-    "adapter_keys": [],
     "wanted": "starter",
-    "mode": "exact",
-    "compiled": False,
+    "data": "",
+    "made": {},
 }
 """What `engine.report here` is told."""
 REQUEST = GenerationRequest(
@@ -691,7 +690,7 @@ def test_a_configured_model_is_passed_on(tmp_path: Path) -> None:
         "dtype": "bfloat16",
         "channels_last": "on",
         "fused_qkv": "off",
-        "compile": "on",
+        "runtime": "openvino",
         "profile": "low",
     }
     values = {
@@ -876,7 +875,7 @@ HERE = {
     "weights": "1a",
     "model": "starter",
 }
-WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off", "compile": "off"}
+WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off", "runtime": "torch"}
 
 
 @pytest.mark.parametrize(
@@ -955,8 +954,7 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         **{
             **ASKED_HERE,
             "models": str(tmp_path),
-            "adapter_keys": ["lora detail", "lora gone"],
-            "compiled": True,
+            "made": {"lora detail": "", "lora gone": "", "runtime": "OpenVINO 1, 1 thread"},
         },
     )
     assert mine is not None
@@ -976,17 +974,20 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         ({**mine, "threads": "77"}, "threads 77 there"),
         ({**mine, "lora detail": "0123"}, "other bits: lora detail 0123 there, "),
         ({**mine, "embedding x": "0123"}, "other bits: embedding x 0123 there, none here"),
-        ({**mine, "unet": "compiled with x"}, "other bits: unet compiled with x there, compiled with "),
+        (
+            {**mine, "runtime": "OpenVINO 1, 1 thread"},
+            "other bits: runtime OpenVINO 1, 1 thread there, OpenVINO 20",
+        ),
     ):
         made = {**there, "mode": "exact"}
         assert words in info.verdict(made, mine, model="starter", settings=settings.engine)
-    plain = {key: value for key, value in mine.items() if key != "unet"}
-    for whole, compiles, ending in (
-        (True, "auto", 'to the bit with compile = "off" under [engine].'),
+    plain = {key: value for key, value in mine.items() if key != "runtime"}
+    for whole, runtime, ending in (
+        (True, "auto", 'to the bit with runtime = "torch" under [engine].'),
         (False, "auto", "to the bit."),
-        (True, "off", "to the bit."),
+        (True, "torch", "to the bit."),
     ):
-        section = EngineSection.model_validate({**WIDE, "compile": compiles})
+        section = EngineSection.model_validate({**WIDE, "runtime": runtime})
         made = {**plain, "mode": "wide", "width": "4 rows"}
         assert info.verdict(made, plain, model="starter", settings=section, whole=whole).endswith(ending)
     told = info.verdict(
@@ -995,7 +996,7 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         model="starter",
         settings=EngineSection.model_validate(WIDE),
     )
-    assert told.endswith('to the bit with compile = "on" under [engine].')
+    assert told.endswith('to the bit with runtime = "openvino" under [engine].')
     told = info.verdict({**mine, "mode": "exact"}, mine, model="dream", settings=settings.engine)
     assert told.endswith("to the bit, once the model “dream” lies in checkpoints in the folder for models.")
     told = info.verdict({**mine, "mode": "exact"}, mine, model="a/b", settings=settings.engine)

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from engine.unet.compiled import CompiledUnet
 
 from engine.contract import EngineSettings, Failed, GenerationRequest, Lora, Mode, ModelInfo
 from engine.families import loras as lora_module
 from engine.families.loras import Loras
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
+from engine.openvino.files import Findings, Wanted
+from engine.openvino.runtime import OpenVino
 from engine.pictures import metadata
-from engine.unet.batch import forward
+from engine.unet.batch import Rows, forward
+from engine.unet.costs import Costs
 from tests.kit.adapters import kohya, lora_tensors, write
 from tests.kit.engines import Bench, described, draw, pixels, plain
 
@@ -279,34 +281,41 @@ def test_fused_projections_hear_loras(
         assert torch.equal(draw(family, a_request(info)).latents, before)
 
 
-def test_what_is_compiled_stays_as_it_is(
-    drawing: Any, info: ModelInfo, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It has layers of its own on the same weights, which no LoRA changes, and draws whatever has no LoRA."""
+def test_a_runtimes_twin_stays_as_it_is(drawing: Any, info: ModelInfo, models: Path) -> None:
+    """It has layers of its own on the same weights, which no LoRA changes; and whatever has a LoRA torch draws."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     family = SdFamily(drawing, models=models)
     size = a_request(info).width, a_request(info).height
-    compiled = family.forwards._compiled = CompiledUnet(
-        drawing.unet, family.forwards.blank(2, size), counts=(2, 4), file=models / "none.pt2", switches={}
+    runtime = OpenVino(
+        drawing.unet,
+        drawing.vae,
+        family.forwards.blank(2, size),
+        Wanted(folder=models / "none", rows_max=4, worth=None),
     )
     calls: list[int] = []
 
-    def program(batch: Any) -> Any:
+    def unet(*tensors: Any) -> Any:
         calls.append(1)
-        return forward(compiled._plain, batch)
+        latents, times, embeddings = tensors
+        return forward(
+            runtime._unet, Rows(latents=latents, timesteps=times, embeddings=embeddings, guidance=None)
+        )
 
-    compiled._program = program  # type: ignore[assignment]
+    runtime._networks = {"unet": unet}  # type: ignore[dict-item]
+    runtime._found = Findings(share=1.0, threads=1, costs=Costs(seconds={1: 1.0, 2: 1.0}), at=1.0)
+    family.forwards.runtime = runtime
     own = dict(drawing.unet.named_parameters())
-    flags = {name: tensor.requires_grad for name, tensor in compiled._plain.named_parameters()}
-    assert all(tensor is own[name] for name, tensor in compiled._plain.named_parameters())
-    before = draw(family, a_request(info)).latents
-    changed = draw(family, a_request(info, loras=ONE)).latents
-    assert torch.equal(draw(family, a_request(info)).latents, before)
+    flags = {name: tensor.requires_grad for name, tensor in runtime._unet.named_parameters()}
+    assert all(tensor is own[name] for name, tensor in runtime._unet.named_parameters())
+    plain = a_request(info, width=64)
+    before = draw(family, plain).latents
+    changed = draw(family, replace(plain, loras=ONE)).latents
+    assert torch.equal(draw(family, plain).latents, before)
     assert not torch.allclose(changed, before, atol=1e-3)
     assert len(calls) == 2 * STEPS
-    assert not any(isinstance(module, BaseTunerLayer) for module in compiled._plain.modules())
-    assert flags == {name: tensor.requires_grad for name, tensor in compiled._plain.named_parameters()}
+    assert not any(isinstance(module, BaseTunerLayer) for module in runtime._unet.modules())
+    assert flags == {name: tensor.requires_grad for name, tensor in runtime._unet.named_parameters()}
 
 
 def test_a_person_reads_how_much_of_a_file_was_used(

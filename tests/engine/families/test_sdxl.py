@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from engine.unet.compiled import CompiledUnet, Order
 from PIL import Image
 
 from engine.contract import SAMPLERS, EngineSettings, GenerationRequest, Mode, ModelInfo
 from engine.families.sdxl import SdxlFamily
-from engine.unet import compiler
-from engine.unet.batch import forward, noise
 from tests.kit.engines import Bench, House, described, plain, settled
 
 
@@ -161,8 +157,8 @@ def test_slots_that_differ_are_found(pipe_xl: Any, model_xl: ModelInfo) -> None:
     assert family.forwards.equal_widths(canvas, 4)
     honest = family.forwards.run
 
-    def crooked(batch: Any, runtime: Any) -> torch.Tensor:
-        return honest(replace(batch, pooled=batch.pooled[:1].expand_as(batch.pooled)), runtime)
+    def crooked(batch: Any, like: Any) -> torch.Tensor:
+        return honest(replace(batch, pooled=batch.pooled[:1].expand_as(batch.pooled)), like)
 
     family.forwards.run = crooked  # type: ignore[method-assign]
     assert not family.forwards.equal_widths(canvas, 4)
@@ -181,24 +177,6 @@ def test_previews_and_tiles(pipe_xl: Any, model_xl: ModelInfo, tmp_path: Path) -
     sparing = family.decode(draw(family, a_request(model_xl, steps=2)), sparing=True)
     assert sparing is not None
     assert sparing.size == (72, 64)
-
-
-def test_what_is_compiled_knows_what_rows_carry(pipe_xl: Any, tmp_path: Path) -> None:
-    """The architecture that the compiler is given predicts, with the model's weights, what the model does."""
-    like = SdxlFamily(pipe_xl).forwards.blank(2, (72, 64))
-    unet = CompiledUnet(pipe_xl.unet, like, counts=(2, 4), file=tmp_path / "a.pt2", switches={})
-    order = Order(**json.loads(json.dumps(asdict(unet._order()))))
-    made = compiler._unet(order)
-    made.unet.load_state_dict(pipe_xl.unet.state_dict())
-    batch = noise(like, 3)
-    assert [None if part is None else part.shape[1:] for part in batch.parts] == [
-        part and torch.Size(part[0]) for part in order.parts
-    ]
-    with torch.inference_mode():
-        assert torch.equal(made(*batch.parts), forward(pipe_xl.unet, batch))
-
-
-# ------------------------------------------------------------------ folders
 
 
 @pytest.mark.filterwarnings("ignore:.*upcast_vae:FutureWarning")  # diffusers warns of itself

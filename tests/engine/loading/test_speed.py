@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,10 @@ import torch
 from engine.contract import EngineSettings, ModelInfo
 from engine.device import choice
 from engine.loading import speed
-from engine.loading.speed import Compiling, Speed, Subject
-from engine.loop.widths import Widths
-from engine.unet import compiled_files, costs
+from engine.loading.speed import Hastened, Speed, Subject
+from engine.openvino import files, networks
+from engine.openvino.files import Findings
+from engine.unet import costs
 from engine.unet.costs import Costs
 
 COSTS = Costs(seconds={1: 0.1, 2: 0.12, 4: 0.2, 8: 0.5})
@@ -64,95 +67,108 @@ def test_fast_is_as_wide_as_it_pays(
     subject_of: Callable[..., Subject], mode: str, slots: int, rows: int
 ) -> None:
     """Up to the knee, and no more rows than the slots can fill; wide has what it was told."""
-    widths = speed.widths_of(subject_of(mode=mode, slots=slots).settings, COSTS)
+    widths = speed.widths_of(subject_of(mode=mode, slots=slots), COSTS)
     assert (widths.mode, widths.rows) == (mode, rows)
-    assert speed.widths_of(subject_of(mode=mode, slots=slots).settings, None).rows == 8
+    assert speed.widths_of(subject_of(mode=mode, slots=slots), None).rows == 8
 
 
-# ------------------------------------------------------------------ what is compiled
+# ------------------------------------------------------------------ what OpenVINO computes
 
-
-class Asked:
-    """Stands where forwards do, and remembers what it was told to compile."""
-
-    def __init__(self) -> None:
-        self.told: list[Path] = []
-
-    @property
-    def is_compiled(self) -> bool:
-        return self.told[-1].exists()
-
-    def compile_behind(self, _counts: Any, _size: Any, *, file: Path, switches: Any, worth: Any) -> None:
-        del switches, worth
-        self.told.append(file)
+FOUND = Findings(share=0.5, threads=1, costs=COSTS, at=time.time())
 
 
 @pytest.fixture
-def wanted(subject_of: Callable[..., Subject]) -> Callable[..., Compiling | str | None]:
-    """What the engine has compiled at its start with such settings."""
+def hastened(subject_of: Callable[..., Subject], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hastened]:
+    """What the engine has computed by OpenVINO with such settings, on a machine with memory enough."""
+    monkeypatch.setattr(speed.memory, "reclaim", lambda _device: 10**12)
 
-    def wanted(**changes: Any) -> Compiling | str | None:
-        subject = subject_of(**changes)
-        widths = Widths[Any](subject.settings.mode, subject.settings.rows)
-        return speed.compiling(subject, Speed(), widths)
+    def hastened(core_bytes: int = 10**9, **changes: Any) -> Hastened:
+        return speed.hastening(replace(subject_of(**changes), core_bytes=core_bytes))
 
-    return wanted
-
-
-def hastened_by(wanted: Compiling | str | None) -> tuple[list[Path], tuple[str, ...]]:
-    """The files that were begun, and what the owner is told."""
-    asked: Any = Asked()
-    notes = speed.hasten(asked, wanted)
-    return asked.told, notes
+    return hastened
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "rows", "worth"),
     [
-        ({}, ((2, 8), 1.0)),
-        ({"compile": "on"}, ((2, 8), None)),
-        ({"mode": "wide"}, ((3, 8), 1.0)),  # served in exact are up to two
-        ({"compile": "off"}, None),
-        ({"mode": "exact"}, None),
-        ({"mode": "wide", "rows": 2}, None),
-        ({"data": None}, None),
-        ({"device": "cuda"}, None),
+        ({}, 8, 1.0),
+        ({"rows": "auto"}, 8, 1.0),  # as many as four slots can fill
+        ({"rows": "auto", "slots": 16}, 16, 1.0),
+        ({"mode": "wide", "rows": 4}, 4, 1.0),
+        ({"mode": "auto"}, 8, 1.0),
+        ({"runtime": "openvino"}, 8, None),
     ],
 )
-def test_what_is_compiled(wanted: Any, model: ModelInfo, changes: dict[str, Any], told: Any) -> None:
-    """By itself on processors, in the modes that promise nothing against it; in wide no rows served in exact."""
-    found = wanted(**changes)
-    if told is None:
-        assert found is None
-        assert hastened_by(found) == ([], ())
-    else:
-        counts, worth = told
-        assert (found.counts, found.size, found.worth) == (counts, (model.width, model.height), worth)
-        assert hastened_by(found) == ([found.file], (speed.COMPILING,))
-
-
-def test_what_an_earlier_start_found_out_counts(wanted: Any, model: ModelInfo) -> None:
-    """What was slower is not compiled again unless somebody says so; what lies there is told with its gain."""
-    file = wanted().file
-    file.parent.mkdir()
-    compiled_files._note_of(file).write_text('{"share": 1.2}')
-    assert wanted() is None
-    assert wanted(compile="on").file == file
-    file.touch()
-    compiled_files._note_of(file).write_text('{"share": 0.58}')
-    begun, notes = hastened_by(wanted())
-    assert begun == [file]
-    assert notes == (
-        "The model is compiled for this machine: such a forward takes 0.58 of a plain one's time.",
-    )
-    assert compiled_files.sentences(file.parent.parent, model.id) == notes
-    assert compiled_files.sentences(file.parent.parent, "another") == ()
-    assert wanted(rows=4).file != file
-
-
-def test_without_a_compiler_its_owner_is_told_what_to_install(
-    wanted: Any, monkeypatch: pytest.MonkeyPatch
+def test_what_openvino_computes(
+    hastened: Any, changes: dict[str, Any], rows: int, worth: float | None
 ) -> None:
-    """Nothing is begun that could only fail."""
-    monkeypatch.setenv("CXX", "/no/such/compiler")
-    assert hastened_by(wanted()) == ([], (speed.NO_COMPILER,))
+    """By itself on processors, in the modes that promise nothing against it; its owner is told."""
+    found = hastened(**changes)
+    assert (found.wanted.rows_max, found.wanted.worth) == (rows, worth)
+    assert found.notes == (speed.CONVERTING,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        ({"runtime": "torch"}, ()),
+        ({"mode": "exact"}, ()),
+        ({"data": None}, ()),
+        ({"device": "cuda"}, ()),
+        ({"device": "cuda", "runtime": "openvino"}, (speed.NO_PROCESSOR,)),
+        ({"converts": False}, ()),
+    ],
+)
+def test_what_torch_computes(hastened: Any, changes: dict[str, Any], notes: tuple[str, ...]) -> None:
+    """Nothing is begun; who told it to be so and can't have it is answered."""
+    found = hastened(**changes)
+    assert found == Hastened(notes=notes)
+
+
+def test_what_an_earlier_start_found_out_counts(hastened: Any, tmp_path: Path) -> None:
+    """What was slower is not converted again for a while unless somebody says so; what lies there is used by everybody."""
+    folder = hastened().wanted.folder
+    folder.mkdir(parents=True)
+    for found, wanted in (
+        (FOUND, True),
+        (replace(FOUND, share=1.2), False),
+        (replace(FOUND, share=1.2, at=1.0), True),  # long ago: it may have been a bad hour
+    ):
+        files.keep(folder, found)
+        assert (hastened().wanted is not None) == wanted
+        assert (hastened(converts=False).wanted is not None) == wanted
+        assert hastened(runtime="openvino").wanted.folder == folder
+    assert hastened(dtype="bfloat16").wanted.folder != hastened(dtype="float32").wanted.folder
+    files.keep(folder, FOUND)
+    assert hastened().notes == ()
+    assert files.newest(tmp_path, folder.name.rpartition("-")[0]) == FOUND
+
+
+def test_it_is_left_out_where_it_cant_be(hastened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence says why, and "auto" draws as exact does."""
+    with monkeypatch.context() as patch:
+        patch.setattr(speed.memory, "reclaim", lambda _device: 3 * 10**9)
+        told = hastened()
+        assert told.wanted is None
+        assert "takes 4.0 GB of memory, of which 3.0 GB are free" in told.notes[0]
+    for name, words in (
+        ("version", "is not installed"),
+        ("get_cpu_capability", "needs a processor with AVX2"),
+    ):
+        with monkeypatch.context() as patch:
+            if name == "version":
+                patch.setattr(networks.importlib.metadata, "version", _missing)
+            else:
+                patch.setattr(torch.backends.cpu, name, lambda: "DEFAULT")
+            told = hastened(mode="wide")
+            assert told.wanted is None
+            assert words in told.notes[0]
+            assert hastened(mode="auto") == Hastened()
+            settings = EngineSettings(model="x", spool="", device="cpu", data="/nowhere")
+            assert choice.choose_place(settings).mode == "exact"
+    assert choice.choose_place(settings).mode == "wide"
+    assert choice.choose_place(replace(settings, data=None)).mode == "exact"
+
+
+def _missing(_name: str) -> str:
+    raise importlib.metadata.PackageNotFoundError

@@ -194,8 +194,8 @@ def test_slots_that_differ_are_found(
     assert family.forwards.equal_widths(canvas, 4)
     honest = family.forwards.run
 
-    def crooked(batch: Any, runtime: Any) -> torch.Tensor:
-        prediction = honest(batch, runtime)
+    def crooked(batch: Any, like: Any) -> torch.Tensor:
+        prediction = honest(batch, like)
         prediction[-1] = torch.nextafter(prediction[-1], prediction[-1] + 1)
         return prediction
 
@@ -210,19 +210,19 @@ def test_widths_of_equal_bits_are_found(
     family = SdFamily(starter)
     canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
     monkeypatch.setattr(
-        family.forwards, "run", lambda batch, _runtime: batch.latents * batch.timesteps[:, None, None, None]
+        family.forwards, "run", lambda batch, _like: batch.latents * batch.timesteps[:, None, None, None]
     )
-    assert family.forwards.equal_widths(canvas, 16) == [16, 8, 2, 4, 6, 10, 12, 14]
+    assert family.forwards.equal_widths(canvas, 16) == [16, 8, 2, 4, 6, 10, 12, 14, *range(1, 16, 2)]
 
-    def crooked(batch: Any, _runtime: Any) -> torch.Tensor:
+    def crooked(batch: Any, _like: Any) -> torch.Tensor:
         prediction = batch.latents + 0
         if len(batch) == 4:  # in the last slot, for later timesteps
             prediction[-1] += 1e-4 * (batch.timesteps[-1] > 900)
         return prediction
 
     monkeypatch.setattr(family.forwards, "run", crooked)
-    assert family.forwards.equal_widths(canvas, 16) == [16, 8, 2, 6, 10, 12, 14]
-    assert family.forwards.equal_widths(canvas, 8) == [8, 2, 6]
+    assert family.forwards.equal_widths(canvas, 16) == [16, 8, 2, 6, 10, 12, 14, *range(1, 16, 2)]
+    assert family.forwards.equal_widths(canvas, 8) == [8, 2, 6, 1, 3, 5, 7]
     monkeypatch.setattr(forwards, "WIDTHS_S", 0.0)  # a slow machine: people wait
     assert family.forwards.equal_widths(canvas, 16) == [16]
 
@@ -234,7 +234,7 @@ def test_a_width_that_fails_is_left_out(
     family = SdFamily(starter)
     canvas = family.prepare(starter_model.request(prompt="x", seed=1, size=(64, 64)), 1)
 
-    def fragile(batch: Any, _runtime: Any) -> torch.Tensor:
+    def fragile(batch: Any, _like: Any) -> torch.Tensor:
         if len(batch) == 4:
             raise RuntimeError("CUDNN_STATUS_NOT_SUPPORTED")
         return batch.latents

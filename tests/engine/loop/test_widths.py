@@ -29,6 +29,7 @@ class Row:
     began_exact: bool = False
     rows: int = 2
     left: int = 9
+    widest: int | None = None
     group: str = ""
     adapters: tuple[str, ...] = ()
 

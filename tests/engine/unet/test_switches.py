@@ -37,14 +37,17 @@ def test_exact_is_left_alone(own_pipe: Any, tmp_path: Path) -> None:
     def rehearse() -> None:
         raise AssertionError("measured")
 
-    assert switches.choose(own_pipe, settings(tmp_path), rehearse) == {}
+    assert switches.choose(own_pipe, settings(tmp_path), "exact", rehearse) == {}
 
 
 def test_what_is_told_is_done(own_pipe: Any, model: ModelInfo, tmp_path: Path) -> None:
     """Told to, both are on in any mode, and the prediction is the same but for rounding."""
     before = prediction(own_pipe, model)
     told = settings(tmp_path, channels_last="on", fused_qkv="on")
-    assert switches.choose(own_pipe, told, lambda: None) == {"channels_last": "on", "fused_qkv": "on"}
+    assert switches.choose(own_pipe, told, "exact", lambda: None) == {
+        "channels_last": "on",
+        "fused_qkv": "on",
+    }
     assert own_pipe.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     assert any(hasattr(module, "to_qkv") for module in own_pipe.unet.modules())
     assert torch.allclose(prediction(own_pipe, model), before, atol=1e-4)
@@ -63,7 +66,7 @@ def test_what_does_not_pay_is_undone(
         if error is not None and len(calls) % 2 == 0:
             raise error
 
-    assert switches.choose(own_pipe, settings(tmp_path, mode="fast"), rehearse) == {}
+    assert switches.choose(own_pipe, settings(tmp_path), "fast", rehearse) == {}
     assert not any(
         hasattr(module, name) for module in own_pipe.unet.modules() for name in ("to_qkv", "to_kv")
     )
@@ -86,7 +89,9 @@ def test_what_pays_is_kept_for_tomorrow(tiny: Path, tmp_path: Path, monkeypatch:
 
 def ready(tiny: Path, folder: Path, **changes: Any) -> Ready:
     """What a real engine announces."""
-    told = settings(folder, model=str(tiny), mode="fast", data=str(folder / "data"), compile="off", **changes)
+    told = settings(
+        folder, model=str(tiny), mode="fast", data=str(folder / "data"), runtime="torch", **changes
+    )
     ready = announced(told)[-1]
     assert isinstance(ready, Ready)
     return ready
