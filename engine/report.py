@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -131,11 +132,12 @@ def here(
     data: str,
     wanted: str,
     made: Mapping[str, str],
+    runtime: Runtime,
 ) -> Answer:
     """The fingerprint of this machine with the model `wanted`, where that is here, else with the configured one.
 
     `made` is a picture's: of adapters and the runtime only those that it tells of are looked at. With how many threads
-    OpenVINO would draw it here is known once that was measured, into `data`.
+    OpenVINO would draw it here is known once that was measured, into `data`. "auto" is the mode that would be chosen.
     """
     found = sources(EngineSettings(model=model, spool="", models=models))
     chosen = next((source for source in found if source.id == wanted), found[0])
@@ -145,6 +147,7 @@ def here(
     info = describe.describe(chosen, settings)
     fingerprint.pin(info)
     facts: Answer = fingerprint.fingerprint(choice.choose_place(settings, info.family))
+    facts["auto"] = choice.choose(replace(settings, mode="auto", runtime=runtime, data=data)).mode
     try:
         facts["weights"] = fingerprint.digest(chosen)
     except BrokenModel as error:

@@ -86,6 +86,7 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
         data=str(settings.data_dir.absolute()),
         wanted=model,
         made=dict(found.fingerprint),
+        runtime=engine.runtime,
     )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
@@ -95,7 +96,7 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
 
 
 _SWITCHES = ("channels_last", "fused_qkv")
-_OF_MODE = ("mode", "width", "decode", "profile", "model", *_SWITCHES)
+_OF_MODE = ("auto", "mode", "width", "decode", "profile", "model", *_SWITCHES)
 
 
 def verdict(
@@ -138,7 +139,7 @@ def _wanted(
     if model != here.get("model") and "/" in model:
         yield f'model = "{model}"'
     mode, width = made.get("mode", "exact"), made.get("width", "")
-    if mode != settings.mode:
+    if mode != (here.get("auto", "exact") if settings.mode == "auto" else settings.mode):
         yield f'mode = "{mode}"'
     if mode == "wide" and width and "runtime" not in made and width != f"{_rows(settings)} rows":
         yield f"rows = {width.partition(' ')[0]}"

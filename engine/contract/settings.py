@@ -42,8 +42,6 @@ class EngineSettings:
     rows: int | Literal["auto"] = "auto"
     """UNet rows of a forward in the wide mode at most, one of WIDE_ROWS; "auto": with OpenVINO as many as pay, else ROWS."""
     runtime: Runtime = "auto"
-    converts: bool = True
-    """Whether a model that OpenVINO has not met yet is converted for it, behind the first pictures."""
     data: str | None = None
     """Folder where this machine's measurements and the lock on the device are kept; None: neither."""
     models: str | None = None

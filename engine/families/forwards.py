@@ -33,10 +33,15 @@ WIDTHS_S = 5.0
 class Runtime(Protocol):
     """Computes a pipeline's UNet and decoder in torch's stead. It knows no LoRA, and no edges that meet."""
 
-    words: str
-    """What a fingerprint says of a picture that it computed."""
-    rows: int
-    """That a forward may have, as many as pay."""
+    @property
+    def words(self) -> str:
+        """What a fingerprint says of a picture that it computed."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """That a forward may have, as many as pay."""
+        ...
 
     @property
     def is_in_use(self) -> bool: ...

@@ -170,11 +170,8 @@ def hastening(subject: Subject) -> Hastened:
     known, worth = files.find(folder), None if told else 1.0
     if worth is not None and known is not None and known.holds and known.share > worth:
         return Hastened()
-    if not folder.exists():
-        if not settings.converts:
-            return Hastened()
-        if (short := _lacks_memory(subject)) is not None:
-            return Hastened(notes=(short,))
+    if not folder.exists() and (short := _lacks_memory(subject)) is not None:
+        return Hastened(notes=(short,))
     rows = max(WIDE_ROWS) if settings.rows == "auto" else settings.rows
     rows = min(rows, 2 * settings.slots)
     wanted = Wanted(folder=folder, rows_max=rows, worth=worth)

@@ -132,7 +132,7 @@ def _convert(order: Order) -> None:
 def _module(name: str, part: Part, weights: Path) -> torch.nn.Module:
     """The network with its weights in float32, as a module whose inputs are those that it has."""
     import torch
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
     kind: Any = getattr(import_module("diffusers"), part.kind)
     with torch.device("meta"):

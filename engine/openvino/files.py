@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.unet.costs import HOLDS_S, NOISY_HOLDS_S, Costs
 
@@ -79,11 +80,15 @@ def partial_of(folder: Path) -> Path:
 def find(folder: Path) -> Findings | None:
     """What was measured last; None where nothing was, or nothing that can be read."""
     try:
-        values = json.loads(_note_of(folder).read_text(encoding="utf-8"))
-        costs = values["costs"]
-        seconds = {int(rows): float(value) for rows, value in costs["seconds"].items()}
-        found = Findings(**{**values, "costs": Costs(seconds=seconds, is_noisy=bool(costs["is_noisy"]))})
-        is_whole = {1, 2} <= set(seconds) and found.share > 0 and int(found.threads) > 0 and found.at > 0
+        values: Any = json.loads(_note_of(folder).read_text(encoding="utf-8"))
+        seconds = {int(rows): float(value) for rows, value in values["costs"]["seconds"].items()}
+        found = Findings(
+            share=float(values["share"]),
+            threads=int(values["threads"]),
+            costs=Costs(seconds=seconds, is_noisy=bool(values["costs"]["is_noisy"])),
+            at=float(values["at"]),
+        )
+        is_whole = {1, 2} <= set(seconds) and found.share > 0 and found.threads > 0
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if is_whole else None

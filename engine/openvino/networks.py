@@ -85,4 +85,4 @@ class Network:
 
         given = {place: tensor.detach().contiguous().float().numpy() for place, tensor in enumerate(tensors)}
         found = self._request.infer(given, share_inputs=True, share_outputs=True)
-        return torch.from_numpy(found[0]).clone().to(tensors[0].dtype)
+        return torch.as_tensor(found[0]).clone().to(tensors[0].dtype)

@@ -186,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--compile",
         action="store_true",
-        help="also measure compiled UNets: pipe()'s, and those of wide and fast",
+        help="also measure pipe() with its UNet compiled",
     )
     add("--quick", action="store_true", help="three minutes on two cores; rough")
     add("--sides", type=_words(SIDES), default=SIDES, help=", ".join(SIDES))

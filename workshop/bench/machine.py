@@ -71,6 +71,8 @@ class Machine:
         """The same on OpenVINO, which is converted first: nobody draws meanwhile. Raises RuntimeError where it can't be."""
         from engine.openvino.runtime import OpenVino
 
+        if self.place.device.type != "cpu":
+            raise RuntimeError("OpenVINO is for processors")
         family, size = self.family(), (self.info.width, self.info.height)
         folder = self.inputs.parent / "openvino" / f"{self.info.id}-{'0' * 16}"
         wanted = Wanted(folder=folder, rows_max=min(max(WIDE_ROWS), 2 * slots), worth=None)

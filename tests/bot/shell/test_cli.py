@@ -39,6 +39,7 @@ ASKED_HERE: dict[str, Any] = {
     "wanted": "starter",
     "data": "",
     "made": {},
+    "runtime": "auto",
 }
 """What `engine.report here` is told."""
 REQUEST = GenerationRequest(
@@ -997,10 +998,13 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         settings=EngineSection.model_validate(WIDE),
     )
     assert told.endswith('to the bit with runtime = "openvino" under [engine].')
-    told = info.verdict({**mine, "mode": "exact"}, mine, model="dream", settings=settings.engine)
+    told = info.verdict({**mine, "mode": "exact"}, mine, model="dream", settings=EngineSection(mode="exact"))
     assert told.endswith("to the bit, once the model “dream” lies in checkpoints in the folder for models.")
-    told = info.verdict({**mine, "mode": "exact"}, mine, model="a/b", settings=settings.engine)
+    told = info.verdict({**mine, "mode": "exact"}, mine, model="a/b", settings=EngineSection(mode="exact"))
     assert told.endswith('to the bit with model = "a/b" under [engine].')
+    told = info.verdict({**mine, "mode": "exact"}, mine, model="starter", settings=EngineSection())
+    assert mine["auto"] == "wide"
+    assert told.endswith('to the bit with mode = "exact" under [engine].')
 
 
 def test_info_looks_at_the_pictures_own_model(tmp_path: Path) -> None:

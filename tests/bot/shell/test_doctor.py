@@ -27,6 +27,7 @@ from bot.shell.doctor.finding import Finding, Status
 from bot.store import Store
 from bot.store.backup import back_up, name_for
 from bot.store.db import Database
+from engine.openvino import files
 from engine.unet import costs
 from tests.kit import books
 
@@ -412,6 +413,20 @@ def test_modes_are_told_once_measured(tmp_path: Path) -> None:
     assert "200 ms" in exact.text
     assert wide.text.startswith("▶ wide with 4 rows: 1.60x")
     assert "up to 4 rows" in fast.text
+
+
+def test_what_openvino_brings_is_told(tmp_path: Path) -> None:
+    """By what the bot's last start measured, unless torch alone is to draw."""
+    folder = files.folder_of(tmp_path, "starter", f"{0:016}")
+    folder.parent.mkdir()
+    found = costs.Costs(seconds={1: 0.1, 2: 0.12, 4: 0.2, 8: 0.5})
+    files.keep(folder, files.Findings(share=0.57, threads=2, costs=found, at=1.0))
+    told = only(engine.check_modes(settings_in(tmp_path))).text
+    assert told == (
+        "OpenVINO computes this model here: a forward takes 0.57 of torch's time, and up to 4 rows share a forward."
+    )
+    for other in ({"EASEL_ENGINE_MODE": "exact"}, {"EASEL_ENGINE_RUNTIME": "torch"}):
+        assert "first start measures" in only(engine.check_modes(settings_in(tmp_path, **other))).text
 
 
 def test_a_child_that_fails_gives_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,13 @@ def subject_of(tiny: Path, model: ModelInfo, tmp_path: Path) -> Callable[..., Su
     """The tiny model with such settings, on a device that need not be there."""
 
     def subject_of(device: str = "cpu", **changes: Any) -> Subject:
-        told: dict[str, Any] = {"mode": "fast", "rows": 8, "data": str(tmp_path), **changes}
+        told: dict[str, Any] = {
+            "mode": "fast",
+            "rows": 8,
+            "data": str(tmp_path),
+            "dtype": "float32",
+            **changes,
+        }
         settings = EngineSettings(model=str(tiny), spool="/nowhere", device="cpu", **told)
         place = replace(choice.choose_place(settings), device=torch.device(device))
         return Subject(settings=settings, info=model, place=place, profile="full", weights="0")
@@ -116,7 +122,6 @@ def test_what_openvino_computes(
         ({"data": None}, ()),
         ({"device": "cuda"}, ()),
         ({"device": "cuda", "runtime": "openvino"}, (speed.NO_PROCESSOR,)),
-        ({"converts": False}, ()),
     ],
 )
 def test_what_torch_computes(hastened: Any, changes: dict[str, Any], notes: tuple[str, ...]) -> None:
@@ -136,7 +141,6 @@ def test_what_an_earlier_start_found_out_counts(hastened: Any, tmp_path: Path) -
     ):
         files.keep(folder, found)
         assert (hastened().wanted is not None) == wanted
-        assert (hastened(converts=False).wanted is not None) == wanted
         assert hastened(runtime="openvino").wanted.folder == folder
     assert hastened(dtype="bfloat16").wanted.folder != hastened(dtype="float32").wanted.folder
     files.keep(folder, FOUND)

@@ -148,7 +148,8 @@ def test_sdxl_and_distilled_models(pipe_xl: Any, tmp_path: Path, pipe: Any) -> N
 
     config = {**pipe.unet.config, "time_cond_proj_dim": 16}
     torch.manual_seed(0)
-    lcm = type(pipe)(**{**pipe.components, "unet": UNet2DConditionModel.from_config(config).eval()})
+    unet: Any = UNet2DConditionModel.from_config(config)
+    lcm = type(pipe)(**{**pipe.components, "unet": unet.eval()})
     for number, (kind, made) in enumerate(((SdxlFamily, pipe_xl), (SdFamily, lcm))):
         like = kind(made).forwards.blank(2, SIZE)
         runtime = OpenVino(
