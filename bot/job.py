@@ -138,6 +138,9 @@ class Origin:
     """The language in which the person has their Discord, such as "en-GB"."""
     spoiler: bool = False
     """Whether pictures are covered there until somebody looks."""
+    private: bool = False
+    """For the person's eyes only: the channel is that of their direct messages, and the interaction's answer is not the
+    job's message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +198,8 @@ class Job:
     images: tuple[SpooledImage, ...] = ()
     spoiler: bool = False
     """Its pictures are covered until somebody looks: its channel wants that."""
+    private: bool = False
+    """Nobody but its person sees it: its message stands in their direct messages, where the bot sent it."""
 
     @property
     def shown_images(self) -> tuple[SpooledImage, ...]:
