@@ -14,7 +14,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.chat import ids
+from bot.chat import ids, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, answer_error
 from bot.chat.ids import OfJob, OfPage, Verb
@@ -22,7 +22,7 @@ from bot.job import Job
 from bot.texts import problems
 
 OnJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
-"""(interaction, job of this server, which of its images or None for all of it)."""
+"""(interaction, job of this server or whose picture it has, which of its images or None for all of it)."""
 OnForm = Callable[[Interaction, Job, int | None, Mapping[str, Any]], Awaitable[None]]
 """The same, and what was filled in: a text, or the chosen values, by the ids of the fields."""
 OnNumber = Callable[[Interaction, int], Awaitable[None]]
@@ -131,9 +131,13 @@ def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
 
 
 async def _job_here(interaction: Interaction, job_id: int) -> Job:
-    if interaction.guild_id is None:
-        raise UserError(problems.only_in_servers)
     job = await interaction.client.services.store.jobs.get(job_id)
-    if job is None or job.guild_id != interaction.guild_id:
+    if job is None or not is_for(interaction, job):
         raise UserError(problems.unknown_image)
     return job
+
+
+def is_for(interaction: Interaction, job: Job) -> bool:
+    """Whether who asks may do anything with it here at all."""
+    is_theirs = job.user_id == interaction.user.id or not job.private
+    return is_theirs and where.is_about(interaction, job.guild_id)

@@ -1,4 +1,4 @@
-"""Where something is asked for: whether finished pictures can be posted there, and whose defaults hold. Knows no job."""
+"""Where something is asked for: in which server's name, whether pictures can be posted there, whose defaults hold. Knows no job."""
 
 from __future__ import annotations
 
@@ -9,10 +9,30 @@ from bot.chat.errors import UserError
 from bot.texts import problems
 
 VOCAL = (discord.VoiceChannel, discord.StageChannel)
+_SERVER = "server"
+"""What an interaction in direct messages is about, among its `extras`."""
+
+
+def server_of(interaction: Interaction) -> int:
+    """The server in whose name something is asked for; raises UserError where there is none."""
+    if interaction.guild_id is not None:
+        return interaction.guild_id
+    if (server_id := interaction.extras.get(_SERVER)) is None:
+        raise UserError(problems.only_in_servers)
+    return int(server_id)
+
+
+def is_about(interaction: Interaction, server_id: int) -> bool:
+    """Whether something of that server may be asked for here; in direct messages it may, and is in its name from then on."""
+    if interaction.guild_id is None:
+        interaction.extras[_SERVER] = server_id
+    return server_of(interaction) == server_id
 
 
 def check_place(interaction: Interaction) -> None:
-    """Raises UserError where the finished images could not be posted."""
+    """Raises UserError where the finished images could not be posted. Direct messages take what they took before."""
+    if interaction.guild_id is None:
+        return
     allowed, place = interaction.app_permissions, interaction.channel
     missing = [name for name in _needed(place) if not getattr(allowed, name)]
     if missing:

@@ -19,6 +19,7 @@ from bot.chat.delivery.thumbnails import thumbnails
 from bot.chat.errors import UserError, language_of
 from bot.chat.ids import OfPage, Verb, button
 from bot.chat.look.job_view import alt_text
+from bot.chat.look.keepsake_view import link
 from bot.chat.look.safe import code, plain
 from bot.chat.order import asker_of
 from bot.chat.router import Feature
@@ -253,8 +254,8 @@ def _was_never_posted(job: Job) -> bool:
 
 def _entry(job: Job, to: Language) -> str:
     """A link to the message; what was never posted has a number instead, for the button that shows it."""
-    prompt, link = code(job.request.prompt, 80), f"{job.guild_id}/{job.channel_id}/{job.message_id}"
-    title = f"[{prompt}](https://discord.com/channels/{link})"
+    prompt = code(job.request.prompt, 80)
+    title = f"[{prompt}]({link(job)})"
     if job.state is JobState.FAILED:
         title = texts.unpaid(prompt, job, price_of(job.cost, job.images), to)
     elif _was_never_posted(job):

@@ -131,7 +131,10 @@ async def draw(interaction: Interaction, number: int) -> None:
     models = [services.catalogue.model(each.request.model) for each in plan.requests]
     for each, model in zip(plan.requests, models, strict=True):
         model.check(each.request)
-    origin = order.origin_of(interaction, spoiler=await order.wants_spoilers(interaction))
+    private = await order.is_private(interaction)
+    if private and not await order.defer(interaction, private=True):
+        return
+    origin = await order.origin_of(interaction, private=private)
     jobs = await services.admission.admit_all(
         plan.requests, plan_id=number, asker=asker, origin=origin, models=models
     )
@@ -141,7 +144,7 @@ async def draw(interaction: Interaction, number: int) -> None:
             return
         raise UserError.of(jobs)
     progress = {jobs[0].id: services.dispatcher.progress_of(jobs[0])}  # the others come behind it
-    await order.hand_over(interaction, jobs, gathered.view(jobs, {}, progress))
+    await order.hand_over(interaction, jobs, gathered.view(jobs, {}, progress), is_deferred=private)
     await _take_away(interaction, plan)
 
 

@@ -88,7 +88,7 @@ async def _view(interaction: Interaction) -> ui.LayoutView:
     here = [job for job in live if job.guild_id == asker.guild_id and _may_cancel(interaction, job)]
     if here:
         here.sort(key=lambda job: job.user_id != asker.user_id)  # one's own come first
-        view.add_item(ui.ActionRow[Any](_menu(here[:CHOICES_MAX], to)))
+        view.add_item(ui.ActionRow[Any](_menu(here[:CHOICES_MAX], asker.user_id, to)))
     view.stop()  # its menu is known by its id
     return view
 
@@ -136,8 +136,14 @@ def _who(job: Job, guild_id: int, to: Language) -> str:
     return f"<@{job.user_id}>" if job.guild_id == guild_id else progress.somebody_elsewhere(to)
 
 
-def _menu(jobs: list[Job], to: Language) -> ui.Select[Any]:
-    options = {str(job.id): cut(f"{job.id} – {shown(job.request.prompt)}", LABEL_MAX) for job in jobs}
+def _menu(jobs: list[Job], reader_id: int, to: Language) -> ui.Select[Any]:
+    """Of what is private, others read no prompt."""
+    options = {
+        str(job.id): f"{job.id} – {progress.private(to)}"
+        if job.private and job.user_id != reader_id
+        else cut(f"{job.id} – {shown(job.request.prompt)}", LABEL_MAX)
+        for job in jobs
+    }
     return menu(Verb.CANCEL_ONE, 0, None, options, labels.cancel_one(to))
 
 

@@ -16,7 +16,7 @@ from bot.chat.features.imagine import Aspect, QualityName
 from bot.chat.look.safe import plain
 from bot.chat.router import Feature
 from bot.job import STYLE_NAME_CHARS_MAX
-from bot.store.taste import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, SPOILER, Scope
+from bot.store.taste import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import commands, tastes
 from engine.contract import IMAGES_MAX
 
@@ -27,6 +27,7 @@ from engine.contract import IMAGES_MAX
     deliver=[
         Choice(name=commands.DELIVER_HERE, value=HERE),
         Choice(name=commands.DELIVER_BY_MAIL_TOO, value=BY_MAIL_TOO),
+        Choice(name=commands.DELIVER_PRIVATELY, value=PRIVATELY),
     ]
 )
 @app_commands.guild_only()
@@ -99,10 +100,12 @@ async def _set(
     if given:
         await taste.put(scope, number, given)
     now = {name: plain(value) for name, value in (await taste.of(scope, number)).items()}
-    by_mail_too = now.pop(DELIVER, HERE) == BY_MAIL_TOO
+    deliver = now.pop(DELIVER, HERE)
     match scope:
         case Scope.PERSON:
-            told = tastes.of_person(now, to, by_mail_too=by_mail_too)
+            told = tastes.of_person(
+                now, to, by_mail_too=deliver == BY_MAIL_TOO, privately=deliver == PRIVATELY
+            )
         case _ if where.is_post(interaction):
             told = tastes.of_forum(now, to)
         case _:
