@@ -75,8 +75,11 @@ async def _standing(interaction: Interaction) -> Asker:
 
 
 async def is_private(interaction: Interaction) -> bool:
-    """Whether what is asked for is to be seen by who asks alone: they want it so, or ask in direct messages."""
-    if interaction.guild_id is None:
+    """Whether what is asked for is to be seen by who asks alone: they want it so, ask in direct messages, or under
+    something private.
+    """
+    job = where.about(interaction)
+    if interaction.guild_id is None or (job is not None and job.private):
         return True
     wants = await interaction.client.services.store.taste.of(Scope.PERSON, interaction.user.id)
     return wants.get(DELIVER) == PRIVATELY

@@ -132,12 +132,6 @@ def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
 
 async def _job_here(interaction: Interaction, job_id: int) -> Job:
     job = await interaction.client.services.store.jobs.get(job_id)
-    if job is None or not is_for(interaction, job):
+    if job is None or not where.takes(interaction, job):
         raise UserError(problems.unknown_image)
     return job
-
-
-def is_for(interaction: Interaction, job: Job) -> bool:
-    """Whether who asks may do anything with it here at all."""
-    is_theirs = job.user_id == interaction.user.id or not job.private
-    return is_theirs and where.is_about(interaction, job.guild_id)

@@ -1,4 +1,4 @@
-"""Where something is asked for: in which server's name, whether pictures can be posted there, whose defaults hold. Knows no job."""
+"""Where something is asked for: in which server's name, whether pictures can be posted there, whose defaults hold."""
 
 from __future__ import annotations
 
@@ -6,27 +6,38 @@ import discord
 
 from bot.chat.client import Interaction
 from bot.chat.errors import UserError
+from bot.job import Job
 from bot.texts import problems
 
 VOCAL = (discord.VoiceChannel, discord.StageChannel)
-_SERVER = "server"
-"""What an interaction in direct messages is about, among its `extras`."""
+_ABOUT = "about"
+"""The job that an interaction is about, among its `extras`."""
 
 
 def server_of(interaction: Interaction) -> int:
     """The server in whose name something is asked for; raises UserError where there is none."""
     if interaction.guild_id is not None:
         return interaction.guild_id
-    if (server_id := interaction.extras.get(_SERVER)) is None:
+    if (job := about(interaction)) is None:
         raise UserError(problems.only_in_servers)
-    return int(server_id)
+    return job.guild_id
 
 
-def is_about(interaction: Interaction, server_id: int) -> bool:
-    """Whether something of that server may be asked for here; in direct messages it may, and is in its name from then on."""
-    if interaction.guild_id is None:
-        interaction.extras[_SERVER] = server_id
-    return server_of(interaction) == server_id
+def about(interaction: Interaction) -> Job | None:
+    """The job under whose pictures something was pressed."""
+    return interaction.extras.get(_ABOUT)
+
+
+def takes(interaction: Interaction, job: Job) -> bool:
+    """Whether who asks may do anything with the job here at all: then the interaction is about it from now on.
+
+    In direct messages that is in the name of its server.
+    """
+    is_here = interaction.guild_id in (None, job.guild_id)
+    is_taken = is_here and (job.user_id == interaction.user.id or not job.private)
+    if is_taken:
+        interaction.extras[_ABOUT] = job
+    return is_taken
 
 
 def check_place(interaction: Interaction) -> None:

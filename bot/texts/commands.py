@@ -121,6 +121,7 @@ SETTINGS_OPTIONS = {**_DEFAULTS, "deliver": noted("Where your finished pictures 
 DELIVER_HERE = noted_in("choice", "Here")
 DELIVER_BY_MAIL_TOO = noted_in("choice", "Here and by direct message")
 DELIVER_PRIVATELY = noted_in("choice", "By direct message alone, seen by nobody else")
+DELIVER_NAMES = (DELIVER_HERE, DELIVER_BY_MAIL_TOO, DELIVER_PRIVATELY)
 CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
 CHANNEL_OPTIONS = {**_DEFAULTS, "spoiler": noted("Cover pictures until somebody looks")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")

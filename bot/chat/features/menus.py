@@ -15,7 +15,7 @@ import discord
 import structlog
 from discord import app_commands
 
-from bot.chat import ids
+from bot.chat import ids, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
 from bot.chat.features.info import info
@@ -23,7 +23,7 @@ from bot.chat.ids import OfJob, Verb
 from bot.chat.look import posted
 from bot.chat.look.posted import Posted, named
 from bot.chat.look.safe import plain
-from bot.chat.router import Feature, is_for
+from bot.chat.router import Feature
 from bot.chat.sources import is_picture
 from bot.core.asking import picture_facts
 from bot.core.asking.picture_facts import PictureFacts, Taken
@@ -68,7 +68,7 @@ async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Jo
     if gathers or len({found.job for found in about}) != 1:
         return None
     job = await interaction.client.services.store.jobs.get(about[0].job)
-    if job is None or not is_for(interaction, job):
+    if job is None or not where.takes(interaction, job):
         return None
     return job, next((found.image for found in about if found.verb == Verb.INFO), None)
 

@@ -25,9 +25,8 @@ from engine.contract import IMAGES_MAX
 @app_commands.describe(**commands.SETTINGS_OPTIONS)
 @app_commands.choices(
     deliver=[
-        Choice(name=commands.DELIVER_HERE, value=HERE),
-        Choice(name=commands.DELIVER_BY_MAIL_TOO, value=BY_MAIL_TOO),
-        Choice(name=commands.DELIVER_PRIVATELY, value=PRIVATELY),
+        Choice(name=name, value=value)
+        for name, value in zip(commands.DELIVER_NAMES, (HERE, BY_MAIL_TOO, PRIVATELY), strict=True)
     ]
 )
 @app_commands.guild_only()
