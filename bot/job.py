@@ -113,6 +113,10 @@ Options = Mapping[str, Any]
 """What a person gave, as typed: options by their names, what was left out is not there."""
 
 
+DIRECT = 0
+"""The guild of what is asked for in direct messages with the bot: none of Discord's has this number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
     """Who asks, and with which standing in the guild at that moment."""
@@ -205,6 +209,11 @@ class Job:
     def shown_images(self) -> tuple[SpooledImage, ...]:
         """The images that may be posted."""
         return tuple(image for image in self.images if image.path is not None)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether its message stands in direct messages, which are one person's."""
+        return self.private or self.guild_id == DIRECT
 
     @property
     def is_gathered(self) -> bool:

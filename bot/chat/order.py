@@ -39,7 +39,7 @@ from bot.core.asking import styles
 from bot.core.asking.refused import Blocked, Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
-from bot.job import Action, Asker, Job, Origin
+from bot.job import DIRECT, Action, Asker, Job, Origin
 from bot.store.taste import DELIVER, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import memory, problems
 from engine.contract import SEEDS, GenerationRequest, ModelInfo
@@ -63,6 +63,9 @@ async def _standing(interaction: Interaction) -> Asker:
     asker = asker_of(interaction)
     if interaction.guild_id is not None:
         return asker
+    if asker.guild_id == DIRECT:  # what is pressed there may be older than that it is forbidden
+        where.check_direct(interaction)
+        return asker
     guild = interaction.client.get_guild(asker.guild_id)
     if guild is None:
         raise UserError(problems.not_a_member)
@@ -75,11 +78,14 @@ async def _standing(interaction: Interaction) -> Asker:
 
 
 async def is_private(interaction: Interaction) -> bool:
-    """Whether what is asked for is to be seen by who asks alone: they want it so, ask in direct messages, or under
-    something private.
+    """Whether what is asked for in a server's name is to be seen by who asks alone.
+
+    They want it so, ask in direct messages, or under something private.
     """
+    if (server_id := where.server_of(interaction)) == DIRECT:
+        return False
     job = where.about(interaction)
-    if interaction.guild_id is None or (job is not None and job.private):
+    if interaction.guild_id != server_id or (job is not None and job.private):
         return True
     wants = await interaction.client.services.store.taste.of(Scope.PERSON, interaction.user.id)
     return wants.get(DELIVER) == PRIVATELY

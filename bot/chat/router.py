@@ -31,6 +31,8 @@ OnNumberForm = Callable[[Interaction, int, Mapping[str, Any]], Awaitable[None]]
 """(interaction, the number in its id, what was filled in)."""
 OnPage = Callable[[Interaction, OfPage], Awaitable[None]]
 """(interaction, which page of what)."""
+IN_SERVERS = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
+"""Of commands that are about a server, whatever whoever runs the bot allows."""
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 
 
@@ -53,16 +55,21 @@ class Feature:
 
 
 class Router(app_commands.CommandTree[EaselClient]):
-    """For servers only, whatever the application's page says: where the bot itself is not, it can't post."""
+    """For servers, and direct messages with the bot where those are allowed, whatever the application's page says: where the
+    bot itself is not, it can't post.
+    """
 
-    def __init__(self, client: EaselClient, features: Iterable[Feature]) -> None:
+    def __init__(
+        self, client: EaselClient, features: Iterable[Feature], *, takes_direct_messages: bool
+    ) -> None:
         super().__init__(
             client,
             allowed_contexts=app_commands.AppCommandContext(
-                guild=True, dm_channel=False, private_channel=False
+                guild=True, dm_channel=takes_direct_messages, private_channel=False
             ),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         )
+        self._takes_direct_messages = takes_direct_messages
         self._presses: dict[str, OnJob] = {}
         self._forms: dict[str, OnForm] = {}
         self._numbers: dict[str, OnNumber] = {}
@@ -77,6 +84,14 @@ class Router(app_commands.CommandTree[EaselClient]):
             self._number_forms |= feature.forms_of_number
             self._pages |= feature.pages
         client.event(self.on_interaction)
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """A command that came in direct messages all the same is answered: a client may know an older list of them."""
+        if interaction.guild_id is not None or self._takes_direct_messages:
+            return True
+        if interaction.type is not discord.InteractionType.autocomplete:
+            await self.on_error(interaction, UserError(problems.command_only_in_servers))
+        return False
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Commands are answered by the base class, from whose errors those of everything else don't differ."""

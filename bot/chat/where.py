@@ -6,7 +6,7 @@ import discord
 
 from bot.chat.client import Interaction
 from bot.chat.errors import UserError
-from bot.job import Job
+from bot.job import DIRECT, Job
 from bot.texts import problems
 
 VOCAL = (discord.VoiceChannel, discord.StageChannel)
@@ -15,12 +15,19 @@ _ABOUT = "about"
 
 
 def server_of(interaction: Interaction) -> int:
-    """The server in whose name something is asked for; raises UserError where there is none."""
+    """The server in whose name something is asked for, DIRECT for none; raises UserError where that is not allowed."""
     if interaction.guild_id is not None:
         return interaction.guild_id
-    if (job := about(interaction)) is None:
+    if (job := about(interaction)) is not None:
+        return job.guild_id
+    check_direct(interaction)
+    return DIRECT
+
+
+def check_direct(interaction: Interaction) -> None:
+    """Raises UserError where whoever runs the bot wants nothing to be asked for in direct messages."""
+    if not interaction.client.services.settings.discord.direct_messages:
         raise UserError(problems.only_in_servers)
-    return job.guild_id
 
 
 def about(interaction: Interaction) -> Job | None:
@@ -34,7 +41,7 @@ def takes(interaction: Interaction, job: Job) -> bool:
     In direct messages that is in the name of its server.
     """
     is_here = interaction.guild_id in (None, job.guild_id)
-    is_taken = is_here and (job.user_id == interaction.user.id or not job.private)
+    is_taken = is_here and (job.user_id == interaction.user.id or not job.is_direct)
     if is_taken:
         interaction.extras[_ABOUT] = job
     return is_taken

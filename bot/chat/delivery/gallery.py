@@ -63,7 +63,7 @@ async def exhibit(client: EaselClient, job: Job, image: int | None, *, user_id: 
     Nothing that is private is ever shown there.
     """
     channel_id = await gallery_of(client, job.guild_id)
-    if channel_id is None or channel_id == job.channel_id or job.private:
+    if channel_id is None or channel_id == job.channel_id or job.is_direct:
         return None
     guild = client.get_guild(job.guild_id)
     if (problem := why_closed(guild, channel_id)) is not None:
@@ -141,7 +141,8 @@ async def pictures(client: discord.Client, job: Job, *, file_bytes_max: int) -> 
         pass
     stems = tuple(f"{uploads.stem_of(job.id, image.seed)}." for image in job.shown_images)
     try:
-        channel = client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        guild_id = None if job.is_direct else job.guild_id
+        channel = client.get_partial_messageable(job.channel_id, guild_id=guild_id)
         message = await channel.fetch_message(job.message_id or 0)
         found = [each for each in message.attachments if each.filename.startswith(stems)]
         files = [await each.to_file() for each in found]

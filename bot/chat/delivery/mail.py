@@ -53,7 +53,7 @@ class MailToo:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def hear(self, happening: Happening) -> None:
-        if isinstance(happening, JobDelivered) and happening.job.shown_images and not happening.job.private:
+        if isinstance(happening, JobDelivered) and happening.job.shown_images and not happening.job.is_direct:
             task = asyncio.get_running_loop().create_task(self._send(happening.job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -123,7 +123,7 @@ class Poster:
 
     async def room_for(self, job: Job, images: tuple[SpooledImage, ...]) -> int:
         """Bytes that a file may have where the job is shown."""
-        if job.private:
+        if job.is_direct:
             return FILE_BYTES_DEFAULT
         wanted = await asyncio.to_thread(uploads.largest, images)
         return await self._room.bytes_in(job.guild_id, wanted=wanted)
@@ -229,9 +229,9 @@ class Poster:
     # -------------------------------------------------------------- the person
 
     async def _send_directly(self, errand: _Errand, reason: Reason) -> None:
-        """Raises _Shut where the person takes no direct messages, in which a private job stands already."""
+        """Raises _Shut where the person takes no direct messages, or it stands there already."""
         job = errand.job
-        if job.private:
+        if job.is_direct:
             raise _Shut(reason)
         try:
             channel = await self._client.create_dm(discord.Object(job.user_id))
@@ -325,7 +325,7 @@ class Poster:
         return self._channel_of(job).get_partial_message(job.message_id)
 
     def _channel_of(self, job: Job) -> discord.PartialMessageable:
-        guild_id = None if job.private else job.guild_id
+        guild_id = None if job.is_direct else job.guild_id
         return self._client.get_partial_messageable(job.channel_id, guild_id=guild_id)
 
 

@@ -17,7 +17,7 @@ from bot.chat.delivery.uploads import ImageTooLarge
 from bot.chat.errors import LOST, UserError, language_of, say_done
 from bot.chat.ids import Verb
 from bot.chat.outages import told
-from bot.chat.router import Feature
+from bot.chat.router import IN_SERVERS, Feature
 from bot.job import Job, JobState
 from bot.store.taste import GALLERY, OFF, ON, SHARING, Scope
 from bot.texts import memory, problems
@@ -76,7 +76,7 @@ def _kept(interaction: Interaction, job: Job, image: int | None) -> int | None:
 group = app_commands.Group(
     name="gallery",
     description=memory.GALLERY,
-    guild_only=True,
+    allowed_contexts=IN_SERVERS,
     default_permissions=discord.Permissions(manage_guild=True),
 )
 

@@ -24,7 +24,7 @@ from bot.chat.look.safe import code, plain
 from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.price import price_of
-from bot.job import Asker, Job, JobState
+from bot.job import DIRECT, Asker, Job, JobState
 from bot.store.history import Found, Search
 from bot.store.taste import ON, SHARING, Scope
 from bot.texts import commands, labels, memory, problems
@@ -40,7 +40,6 @@ WORDS_CHARS_MAX = 300
 
 @app_commands.command(description=commands.HISTORY)
 @app_commands.describe(**memory.HISTORY_OPTIONS)
-@app_commands.guild_only()
 async def history(
     interaction: discord.Interaction[EaselClient],
     words: Range[str, 0, WORDS_CHARS_MAX] | None = None,
@@ -99,6 +98,8 @@ class _Page:
 
 async def _page(interaction: Interaction, search: Search, offset: int) -> _Page:
     services, asker, to = interaction.client.services, asker_of(interaction), language_of(interaction)
+    if search.everybody and asker.guild_id == DIRECT:
+        raise UserError(problems.only_in_servers)
     if search.everybody and (await services.store.taste.of(Scope.SERVER, asker.guild_id)).get(SHARING) != ON:
         raise UserError(memory.not_shared)
     found, offset = await _existing(interaction, asker, search, offset)

@@ -39,7 +39,6 @@ FORM_WITHIN_S = 2.0
 
 
 @app_commands.context_menu(name=commands.IMAGE_INFO)
-@app_commands.guild_only()
 async def image_info(interaction: discord.Interaction[EaselClient], message: discord.Message) -> None:
     ours = await job_of(interaction, message)
     if ours is not None:

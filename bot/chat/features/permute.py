@@ -14,7 +14,7 @@ from io import BytesIO
 import discord
 import structlog
 
-from bot.chat import order
+from bot.chat import order, where
 from bot.chat.client import Interaction
 from bot.chat.errors import LOST, UserError, language_of, say_done, sentence_for
 from bot.chat.ids import Verb
@@ -116,7 +116,7 @@ async def _plan(interaction: Interaction, number: int) -> Plan:
     """Of who presses; raises UserError."""
     services = interaction.client.services
     plan = await services.store.plans.get(number, now=services.clock.now())
-    if plan is None or plan.guild_id != interaction.guild_id:
+    if plan is None or plan.guild_id != where.server_of(interaction):
         raise UserError.of(PlanGone())
     if plan.user_id != interaction.user.id:
         raise UserError(together.not_yours)

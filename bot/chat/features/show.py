@@ -55,7 +55,6 @@ async def _picked(interaction: Interaction, job: Job, image: int | None) -> tupl
 
 @app_commands.command(description=commands.SHOW)
 @app_commands.describe(**commands.SHOW_OPTIONS)
-@app_commands.guild_only()
 async def show(interaction: discord.Interaction[EaselClient], number: Range[int, 1, 2**53]) -> None:
     job = await _seen(interaction, number)
     _check_place(interaction, job)
@@ -91,7 +90,7 @@ async def child(interaction: Interaction, _job: Job, _image: int | None) -> None
 async def _seen(interaction: Interaction, number: int) -> Job:
     """The job of that number with something to show; raises UserError where there is none for this person."""
     job = await interaction.client.services.store.jobs.get(number)
-    if job is None or job.guild_id != interaction.guild_id or job.state is not JobState.DELIVERED:
+    if job is None or job.guild_id != where.server_of(interaction) or job.state is not JobState.DELIVERED:
         raise UserError(problems.no_such_id)
     if job.deleted_at is not None:
         raise UserError(problems.deleted)

@@ -29,7 +29,6 @@ from engine.contract import IMAGES_MAX
         for name, value in zip(commands.DELIVER_NAMES, (HERE, BY_MAIL_TOO, PRIVATELY), strict=True)
     ]
 )
-@app_commands.guild_only()
 async def settings(
     interaction: discord.Interaction[EaselClient],
     model: Range[str, 1, 100] | None = None,
@@ -49,7 +48,7 @@ async def settings(
 @app_commands.command(description=commands.CHANNEL)
 @app_commands.describe(**commands.CHANNEL_OPTIONS)
 @app_commands.default_permissions(manage_guild=True)
-@app_commands.guild_only()
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
 async def channel(
     interaction: discord.Interaction[EaselClient],
     model: Range[str, 1, 100] | None = None,

@@ -16,6 +16,7 @@ from bot.chat.client import EaselClient
 from bot.chat.router import Router
 from bot.chat.translator import CommandTranslator
 from bot.chat.tree import make_tree
+from bot.config.settings import DiscordSection
 from bot.job import JobState
 from bot.texts import commands
 from bot.texts import language as language_module
@@ -46,7 +47,7 @@ async def nothing(*_: object) -> None:
 
 @pytest.fixture
 def router() -> Router:
-    return make_tree(EaselClient(on_setup=nothing, on_close=nothing, on_drain=nothing))
+    return make_tree(EaselClient(on_setup=nothing, on_close=nothing, on_drain=nothing), DiscordSection())
 
 
 async def payload(router: Router) -> list[dict[str, Any]]:
