@@ -182,7 +182,8 @@ class App:
     async def _sync(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
         """Pushes the commands; where Discord takes them only later, the bot starts with those it has."""
         tried = asyncio.Event()
-        self._begin(push_commands(client, make_tree(client), store, tell_operator=tell_operator, tried=tried))
+        router = make_tree(client, self.settings.discord)
+        self._begin(push_commands(client, router, store, tell_operator=tell_operator, tried=tried))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SYNC_WITHIN_S):
                 await tried.wait()

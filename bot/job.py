@@ -113,6 +113,10 @@ Options = Mapping[str, Any]
 """What a person gave, as typed: options by their names, what was left out is not there."""
 
 
+DIRECT = 0
+"""The guild of what is asked for in direct messages with the bot: none of Discord's has this number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
     """Who asks, and with which standing in the guild at that moment."""
@@ -138,6 +142,9 @@ class Origin:
     """The language in which the person has their Discord, such as "en-GB"."""
     spoiler: bool = False
     """Whether pictures are covered there until somebody looks."""
+    private: bool = False
+    """For the person's eyes only: the channel is that of their direct messages, and the interaction's answer is not the
+    job's message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,11 +202,18 @@ class Job:
     images: tuple[SpooledImage, ...] = ()
     spoiler: bool = False
     """Its pictures are covered until somebody looks: its channel wants that."""
+    private: bool = False
+    """Nobody but its person sees it: its message stands in their direct messages, where the bot sent it."""
 
     @property
     def shown_images(self) -> tuple[SpooledImage, ...]:
         """The images that may be posted."""
         return tuple(image for image in self.images if image.path is not None)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether its message stands in direct messages, which are one person's."""
+        return self.private or self.guild_id == DIRECT
 
     @property
     def is_gathered(self) -> bool:

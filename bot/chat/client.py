@@ -26,7 +26,7 @@ from bot.core.asking.wildcards import Wildcards
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
-from bot.job import Style
+from bot.job import DIRECT, Style
 from bot.store import Store
 from bot.texts import for_operator
 from bot.texts.examples import drawing
@@ -237,7 +237,8 @@ class EaselClient(discord.Client):
         Discord has told us of all our servers, those in an outage too, when it says that we are ready.
         """
         ours = {guild.id for guild in self.guilds}
-        for guild_id in {job.guild_id for job in await self.services.store.jobs.live()} - ours:
+        live = await self.services.store.jobs.live()
+        for guild_id in {job.guild_id for job in live} - ours - {DIRECT}:
             await self.services.dispatcher.guild_left(guild_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:

@@ -8,13 +8,19 @@ deferred answer, fills it, and the job runs. Admitting first would charge for wh
 own in place of Discord's would stay for ever if we died. Every order that is refused for what is known before the
 download is refused before it is deferred, and so for one pair of eyes; what fails afterwards is said in the deferred
 answer, since a second message could come twice.
+
+A private order is answered for its person's eyes alone, and its message is sent to their direct messages, where all that
+follows stands. That takes longer than an answer may, so it is deferred too. Whose direct messages are closed is told so, and
+the row is taken back as one of which nobody was told. In direct messages themselves what is pressed under a picture of a
+server is asked for in that server's name, by its limits, and private.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 import discord
@@ -22,31 +28,67 @@ import structlog
 
 from bot.chat import where
 from bot.chat.client import Interaction
-from bot.chat.errors import BLOCKED_BY_AUTOMOD, LOST, UserError, is_blocked
+from bot.chat.delivery import mailbox
+from bot.chat.errors import BLOCKED_BY_AUTOMOD, LOST, UserError, is_blocked, language_of
 from bot.chat.look.job_view import live_view
+from bot.chat.look.keepsake_view import link
+from bot.chat.outages import told
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
 from bot.core.asking import styles
 from bot.core.asking.refused import Blocked, Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
-from bot.job import Action, Asker, Job, Origin
-from bot.store.taste import ON, SPOILER, Scope
-from bot.texts import problems
+from bot.job import DIRECT, Action, Asker, Job, Origin
+from bot.store.taste import DELIVER, ON, PRIVATELY, SPOILER, Scope
+from bot.texts import memory, problems
 from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
 log = structlog.get_logger(__name__)
 
+STANDING_WITHIN_S = 1.5
+"""In which Discord tells a member's roles; the answer is due after 3 s."""
+
 
 def asker_of(interaction: Interaction) -> Asker:
-    """Who asks; raises UserError outside a server."""
-    user = interaction.user
-    if interaction.guild_id is None or not isinstance(user, discord.Member):
-        raise UserError(problems.only_in_servers)
-    return Asker(
-        user_id=user.id, guild_id=interaction.guild_id, role_ids=tuple(role.id for role in user.roles)
-    )
+    """Who asks; raises UserError where that is in no server's name. In direct messages their roles are not known."""
+    user, server_id = interaction.user, where.server_of(interaction)
+    roles = user.roles if isinstance(user, discord.Member) else []
+    return Asker(user_id=user.id, guild_id=server_id, role_ids=tuple(role.id for role in roles))
+
+
+async def _standing(interaction: Interaction) -> Asker:
+    """Who asks, with their roles in direct messages too; raises UserError where they are no member."""
+    asker = asker_of(interaction)
+    if interaction.guild_id is not None:
+        return asker
+    if asker.guild_id == DIRECT:  # what is pressed there may be older than that it is forbidden
+        where.check_direct(interaction)
+        return asker
+    guild = interaction.client.get_guild(asker.guild_id)
+    if guild is None:
+        raise UserError(problems.not_a_member)
+    try:
+        async with asyncio.timeout(STANDING_WITHIN_S):
+            member = await guild.fetch_member(asker.user_id)
+    except (discord.NotFound, discord.Forbidden) as error:
+        raise UserError(problems.not_a_member) from error
+    return replace(asker, role_ids=tuple(role.id for role in member.roles))
+
+
+async def is_private(interaction: Interaction) -> bool:
+    """Whether what is asked for in a server's name is to be seen by who asks alone.
+
+    They want it so, ask in direct messages, or under something private.
+    """
+    if (server_id := where.server_of(interaction)) == DIRECT:
+        return False
+    job = where.about(interaction)
+    if interaction.guild_id != server_id or (job is not None and job.private):
+        return True
+    wants = await interaction.client.services.store.taste.of(Scope.PERSON, interaction.user.id)
+    return wants.get(DELIVER) == PRIVATELY
 
 
 def managed(interaction: Interaction) -> int:
@@ -76,8 +118,9 @@ class Order:
 
 async def check(interaction: Interaction) -> Asker:
     """What must hold before a request is even read: who, where, and an engine that said what it offers."""
-    services, asker = interaction.client.services, asker_of(interaction)
-    where.check_place(interaction)
+    services, asker = interaction.client.services, await _standing(interaction)
+    if not await is_private(interaction):
+        where.check_place(interaction)
     if await services.admission.is_blocked(asker):
         raise UserError.of(Blocked())
     await services.catalogue.described()
@@ -109,7 +152,7 @@ async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> G
     """
     services = interaction.client.services
     seed = wish.seed_or(new_seed())
-    known = await services.styles(interaction.guild_id or 0) if wish.style is not None else ()
+    known = await services.styles(where.server_of(interaction)) if wish.style is not None else ()
     filled = await services.wildcards.fill(styles.styled(wish, known), seed=seed)
     return resolve(filled, model, seed=seed)
 
@@ -144,18 +187,20 @@ async def draw(
 
 async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
     """Stores, answers and queues a job for who came through `check`; raises UserError with the reason when it is refused."""
-    services, request = interaction.client.services, order.request
+    services, request, private = interaction.client.services, order.request, await is_private(interaction)
     if order.files is not None:
         refused = await services.admission.why_not(request, asker=asker, model=order.model)
         if refused is not None:
             raise UserError.of(refused)
-        if not await _defer(interaction):
-            return
+    is_deferred = private or order.files is not None
+    if is_deferred and not await defer(interaction, private=private):
+        return
+    if order.files is not None:
         request = await services.intake.complete(request, order.files)
     job = await services.admission.admit(
         request,
         asker=asker,
-        origin=origin_of(interaction, spoiler=await wants_spoilers(interaction)),
+        origin=await origin_of(interaction, private=private),
         model=order.model,
         action=order.action,
         parent_id=order.parent_id,
@@ -168,7 +213,7 @@ async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
             return
         raise UserError.of(job)
     view = live_view(job, services.dispatcher.progress_of(job))
-    await hand_over(interaction, (job,), view, is_deferred=order.files is not None)
+    await hand_over(interaction, (job,), view, is_deferred=is_deferred)
 
 
 async def hand_over(
@@ -177,21 +222,25 @@ async def hand_over(
     """Answers with the message of these jobs; then they wait in line, or are taken back where nobody can have seen one."""
     dispatcher = interaction.client.services.dispatcher
     try:
-        message_id = await _answer(interaction, view, is_deferred=is_deferred)
+        message_id = await _answer(interaction, jobs, view, is_deferred=is_deferred)
     except Exception as error:
         _log_lost(jobs[0], error)
         if getattr(error, "code", 0) == ALREADY_ACKNOWLEDGED:
             interaction.client.rival.was_faster(interaction.id)
         for job in jobs:
             await _give_up(dispatcher, job, error)
+        if mailbox.is_closed(error):
+            raise UserError(problems.direct_messages_closed) from error
         if isinstance(error, discord.HTTPException) and is_blocked(error):
             raise UserError(problems.blocked_order) from error
-        if not isinstance(error, LOST):
+        if not isinstance(error, LOST) or (jobs[0].private and not _may_have_come(error)):
             raise
     else:
         reach(Failpoint.ANSWERED)
         for job in jobs:
             await dispatcher.answered(job, message_id)
+        if jobs[0].private:
+            await _say_where(interaction, jobs[0], message_id)
 
 
 def _log_lost(job: Job, error: Exception) -> None:
@@ -208,7 +257,7 @@ async def _give_up(dispatcher: Dispatcher, job: Job, error: Exception) -> None:
             await dispatcher.unanswered(job, reason=BLOCKED_BY_AUTOMOD)
         case discord.HTTPException(code=code) if code == ALREADY_ACKNOWLEDGED:
             dispatcher.answer_unknown(job)  # or it was us, and the reply was lost: the message there tells
-        case discord.HTTPException(status=status) if status < 500:
+        case discord.HTTPException() if not _may_have_come(error):
             await dispatcher.unanswered(job)
         case _ if isinstance(error, LOST):
             dispatcher.answer_unknown(job)
@@ -216,8 +265,33 @@ async def _give_up(dispatcher: Dispatcher, job: Job, error: Exception) -> None:
             await dispatcher.unanswered(job)
 
 
-async def _answer(interaction: Interaction, view: discord.ui.LayoutView, *, is_deferred: bool) -> int:
-    """The id of the message that now shows the job."""
+def _may_have_come(error: Exception) -> bool:
+    """Whether an answer of which Discord said this may stand there all the same."""
+    return not isinstance(error, discord.HTTPException) or error.status >= 500
+
+
+async def _say_where(interaction: Interaction, job: Job, message_id: int) -> None:
+    """The way to a private job's message, unless it stands below what was pressed. Best effort."""
+    if not _is_told_apart(interaction):
+        return
+    say = memory.drawn_privately(link(replace(job, message_id=message_id)))
+    try:
+        await interaction.edit_original_response(content=say(language_of(interaction)))
+    except LOST as error:
+        log.info("done_but_not_told", interaction=interaction.id, error=told(error))
+
+
+def _is_told_apart(interaction: Interaction) -> bool:
+    """Whether who asks for something private gets an answer of words; what is pressed in direct messages needs none."""
+    return interaction.guild_id is not None or interaction.message is None
+
+
+async def _answer(
+    interaction: Interaction, jobs: Sequence[Job], view: discord.ui.LayoutView, *, is_deferred: bool
+) -> int:
+    """The id of the message that now shows the jobs."""
+    if jobs[0].private:
+        return await mailbox.send(interaction.client, jobs, view)
     if is_deferred:
         return (await interaction.edit_original_response(view=view)).id
     response = await interaction.response.send_message(view=view)
@@ -225,13 +299,16 @@ async def _answer(interaction: Interaction, view: discord.ui.LayoutView, *, is_d
     return response.message_id
 
 
-async def _defer(interaction: Interaction) -> bool:
+async def defer(interaction: Interaction, *, private: bool) -> bool:
     """Says within 3 s that an answer will come; False where Discord does not take that, so that none can.
 
     Goes on where the outcome is unknown, also where the same order came twice: admission tells those apart.
     """
     try:
-        await interaction.response.defer(thinking=True)
+        if private and not _is_told_apart(interaction):
+            await interaction.response.defer()
+        else:
+            await interaction.response.defer(ephemeral=private, thinking=True)
     except discord.HTTPException as error:
         log.warning("deferral_failed", interaction=interaction.id, status=error.status, code=error.code)
         if error.code == ALREADY_ACKNOWLEDGED:
@@ -243,13 +320,21 @@ async def _defer(interaction: Interaction) -> bool:
     return True
 
 
-def origin_of(interaction: Interaction, *, spoiler: bool) -> Origin:
-    assert interaction.channel_id is not None
+async def origin_of(interaction: Interaction, *, private: bool) -> Origin:
+    """Raises UserError where a private job has nowhere to stand."""
+    channel_id = interaction.channel_id
+    if private and interaction.guild_id is not None:
+        try:
+            channel_id = await mailbox.mailbox_of(interaction.client, interaction.user.id)
+        except discord.Forbidden as error:
+            raise UserError(problems.direct_messages_closed) from error
+    assert channel_id is not None
     return Origin(
         interaction_id=interaction.id,
         application_id=interaction.application_id,
         token=interaction.token,
-        channel_id=interaction.channel_id,
+        channel_id=channel_id,
         locale=str(interaction.locale.value),
-        spoiler=spoiler,
+        spoiler=not private and await wants_spoilers(interaction),
+        private=private,
     )

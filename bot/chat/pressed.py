@@ -90,7 +90,7 @@ def may_see(interaction: Interaction, job: Job) -> bool:
     guild, member = interaction.guild, interaction.user
     if member.id == job.user_id or interaction.channel_id == job.channel_id:
         return True
-    if guild is None or not isinstance(member, discord.Member):
+    if job.is_direct or guild is None or not isinstance(member, discord.Member):
         return False
     place = guild.get_channel_or_thread(job.channel_id)
     if place is None:

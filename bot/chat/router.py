@@ -14,7 +14,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.chat import ids
+from bot.chat import ids, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, answer_error
 from bot.chat.ids import OfJob, OfPage, Verb
@@ -22,7 +22,7 @@ from bot.job import Job
 from bot.texts import problems
 
 OnJob = Callable[[Interaction, Job, int | None], Awaitable[None]]
-"""(interaction, job of this server, which of its images or None for all of it)."""
+"""(interaction, job of this server or whose picture it has, which of its images or None for all of it)."""
 OnForm = Callable[[Interaction, Job, int | None, Mapping[str, Any]], Awaitable[None]]
 """The same, and what was filled in: a text, or the chosen values, by the ids of the fields."""
 OnNumber = Callable[[Interaction, int], Awaitable[None]]
@@ -31,6 +31,8 @@ OnNumberForm = Callable[[Interaction, int, Mapping[str, Any]], Awaitable[None]]
 """(interaction, the number in its id, what was filled in)."""
 OnPage = Callable[[Interaction, OfPage], Awaitable[None]]
 """(interaction, which page of what)."""
+IN_SERVERS = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
+"""Of commands that are about a server, whatever whoever runs the bot allows."""
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 
 
@@ -53,16 +55,21 @@ class Feature:
 
 
 class Router(app_commands.CommandTree[EaselClient]):
-    """For servers only, whatever the application's page says: where the bot itself is not, it can't post."""
+    """For servers, and direct messages with the bot where those are allowed, whatever the application's page says: where the
+    bot itself is not, it can't post.
+    """
 
-    def __init__(self, client: EaselClient, features: Iterable[Feature]) -> None:
+    def __init__(
+        self, client: EaselClient, features: Iterable[Feature], *, takes_direct_messages: bool
+    ) -> None:
         super().__init__(
             client,
             allowed_contexts=app_commands.AppCommandContext(
-                guild=True, dm_channel=False, private_channel=False
+                guild=True, dm_channel=takes_direct_messages, private_channel=False
             ),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         )
+        self._takes_direct_messages = takes_direct_messages
         self._presses: dict[str, OnJob] = {}
         self._forms: dict[str, OnForm] = {}
         self._numbers: dict[str, OnNumber] = {}
@@ -77,6 +84,14 @@ class Router(app_commands.CommandTree[EaselClient]):
             self._number_forms |= feature.forms_of_number
             self._pages |= feature.pages
         client.event(self.on_interaction)
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """A command that came in direct messages all the same is answered: a client may know an older list of them."""
+        if interaction.guild_id is not None or self._takes_direct_messages:
+            return True
+        if interaction.type is not discord.InteractionType.autocomplete:
+            await self.on_error(interaction, UserError(problems.command_only_in_servers))
+        return False
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Commands are answered by the base class, from whose errors those of everything else don't differ."""
@@ -131,9 +146,7 @@ def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
 
 
 async def _job_here(interaction: Interaction, job_id: int) -> Job:
-    if interaction.guild_id is None:
-        raise UserError(problems.only_in_servers)
     job = await interaction.client.services.store.jobs.get(job_id)
-    if job is None or job.guild_id != interaction.guild_id:
+    if job is None or not where.takes(interaction, job):
         raise UserError(problems.unknown_image)
     return job

@@ -34,6 +34,7 @@ from bot.chat.features import (
 from bot.chat.outages import NOT_LET_IN, TROUBLES, outage_of, pauses
 from bot.chat.router import Router
 from bot.chat.translator import CommandTranslator
+from bot.config.settings import DiscordSection
 from bot.core.housekeeping import Tell
 from bot.core.news import CommandsNotPushed
 from bot.store import Store
@@ -64,9 +65,10 @@ FEATURES = (
 )
 
 
-def make_tree(client: EaselClient) -> Router:
+def make_tree(client: EaselClient, settings: DiscordSection) -> Router:
     """Made once the client is to answer people: from then on it does."""
-    return Router(client, (feature.FEATURE for feature in FEATURES))
+    features = (feature.FEATURE for feature in FEATURES)
+    return Router(client, features, takes_direct_messages=settings.direct_messages)
 
 
 async def sync_commands(client: EaselClient, router: Router, store: Store, *, force: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""Where something is asked for: whether finished pictures can be posted there, and whose defaults hold. Knows no job."""
+"""Where something is asked for: in which server's name, whether pictures can be posted there, whose defaults hold."""
 
 from __future__ import annotations
 
@@ -6,13 +6,51 @@ import discord
 
 from bot.chat.client import Interaction
 from bot.chat.errors import UserError
+from bot.job import DIRECT, Job
 from bot.texts import problems
 
 VOCAL = (discord.VoiceChannel, discord.StageChannel)
+_ABOUT = "about"
+"""The job that an interaction is about, among its `extras`."""
+
+
+def server_of(interaction: Interaction) -> int:
+    """The server in whose name something is asked for, DIRECT for none; raises UserError where that is not allowed."""
+    if interaction.guild_id is not None:
+        return interaction.guild_id
+    if (job := about(interaction)) is not None:
+        return job.guild_id
+    check_direct(interaction)
+    return DIRECT
+
+
+def check_direct(interaction: Interaction) -> None:
+    """Raises UserError where whoever runs the bot wants nothing to be asked for in direct messages."""
+    if not interaction.client.services.settings.discord.direct_messages:
+        raise UserError(problems.only_in_servers)
+
+
+def about(interaction: Interaction) -> Job | None:
+    """The job under whose pictures something was pressed."""
+    return interaction.extras.get(_ABOUT)
+
+
+def takes(interaction: Interaction, job: Job) -> bool:
+    """Whether who asks may do anything with the job here at all: then the interaction is about it from now on.
+
+    In direct messages that is in the name of its server.
+    """
+    is_here = interaction.guild_id in (None, job.guild_id)
+    is_taken = is_here and (job.user_id == interaction.user.id or not job.is_direct)
+    if is_taken:
+        interaction.extras[_ABOUT] = job
+    return is_taken
 
 
 def check_place(interaction: Interaction) -> None:
-    """Raises UserError where the finished images could not be posted."""
+    """Raises UserError where the finished images could not be posted. Direct messages take what they took before."""
+    if interaction.guild_id is None:
+        return
     allowed, place = interaction.app_permissions, interaction.channel
     missing = [name for name in _needed(place) if not getattr(allowed, name)]
     if missing:

@@ -72,6 +72,8 @@ class Section(BaseModel):
 
 class DiscordSection(Section):
     token_file: Path | None = Field(default=None, strict=False, description="the path of a file")
+    direct_messages: bool = False
+    """Whether people may ask for pictures in direct messages with the bot."""
     _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict[str, SecretStr])
 
     def with_environment(self, environ: Mapping[str, str]) -> Self:

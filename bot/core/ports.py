@@ -63,7 +63,7 @@ class Delivery(Protocol):
         ...
 
     async def find_answer(self, job: Job) -> int | None:
-        """The id of the message that answered the job's interaction, if there is one; a deferred answer becomes one."""
+        """The id of the job's first message, if there is one; a deferred answer becomes one, a private one is sent."""
         ...
 
     async def remove(self, job: Job) -> None:

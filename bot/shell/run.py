@@ -180,6 +180,6 @@ async def _sync(settings: Settings, token: str, *, force: bool) -> bool:
     try:
         async with client:
             await client.login(token)
-            return await sync_commands(client, make_tree(client), store, force=force)
+            return await sync_commands(client, make_tree(client, settings.discord), store, force=force)
     finally:
         await store.close()

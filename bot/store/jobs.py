@@ -30,9 +30,11 @@ _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
 
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
-                 part, parts, application_id, token, locale, spoiler, cost, charged, created_at)
+                 part, parts, application_id, token, locale, spoiler, private, cost, charged,
+                 created_at)
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
-       :part, :parts, :application_id, :token, :locale, :spoiler, :cost, :cost, :now
+       :part, :parts, :application_id, :token, :locale, :spoiler, :private, :cost, :cost,
+       :now
 WHERE {_USED} + :cost <= :credits_per_day
   AND {_PENDING} < :pending
   AND {_WAITING} < :queue_max
@@ -350,6 +352,7 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "token": new.origin.token,
         "locale": new.origin.locale,
         "spoiler": int(new.origin.spoiler),
+        "private": int(new.origin.private),
         "cost": new.cost,
         "now": now,
         "window_start": new.window_start,
@@ -367,7 +370,7 @@ def job_of(row: sqlite3.Row) -> Job:
     values["reason"] = _reason(values.pop("reason_code"), values.pop("reason_values"))
     values["request"] = GenerationRequest.stored(json.loads(values["request"]))
     values["notes"] = tuple(note for note in _entries(values["notes"]) if isinstance(note, str))
-    values["spoiler"] = bool(values["spoiler"])
+    values["spoiler"], values["private"] = bool(values["spoiler"]), bool(values["private"])
     values["images"] = tuple(map(SpooledImage.stored, _entries(values["images"])))
     return Job(**values)
 

@@ -10,7 +10,7 @@ from bot.store.db import Database
 
 SPOILER, ON, OFF = "spoiler", "on", "off"
 """Whether pictures are covered until somebody looks; a channel's alone."""
-DELIVER, HERE, BY_MAIL_TOO = "deliver", "here", "mail"
+DELIVER, HERE, BY_MAIL_TOO, PRIVATELY = "deliver", "here", "mail", "private"
 """Where a person's finished pictures go; a person's alone."""
 GALLERY, SHARING = "gallery", "sharing"
 """A server's: the channel for starred pictures, and whether people may look through everybody's."""

@@ -46,7 +46,8 @@ buttons = fixed(
 )
 commands = fixed(
     "`/history` finds pictures, by words too · `/queue` who waits, and cancels yours · `/quota` what is left · `/edit` changes a "
-    "picture of yours by words · `/show` posts one again · `/settings` what your pictures have where you say nothing.\n"
+    "picture of yours by words · `/show` posts one again · `/settings` what your pictures have where you say nothing, and whether you "
+    "alone see them.\n"
     "In the menu of any message with a picture, under **Apps**: *Image info*, *Use these settings*, *Vary*, *Upscale*, "
     "*Edit with words*."
 )

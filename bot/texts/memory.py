@@ -34,6 +34,12 @@ dms_closed = fixed(
 original = fixed("Original message")
 
 
+def drawn_privately(address: str) -> Say:
+    return lambda to: to.gettext(
+        "✉️ It comes to you alone, in [our direct messages]({address}).", address=address
+    )
+
+
 def with_problem(done: Say, problem: Say) -> Say:
     return lambda to: f"{done(to)} {problem(to)}"
 

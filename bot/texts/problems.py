@@ -19,6 +19,14 @@ not_in_thread = fixed("I am not in this private thread: mention me here, so that
 thread_locked = fixed(
     "This thread is locked: ask a moderator to unlock it or to give me Manage Threads, and ask again."
 )
+not_a_member = fixed("Only members of the server where this was asked for may draw with it.")
+direct_messages_closed = fixed(
+    "Your pictures come to you by direct message alone, but you take none from me: allow them in this server's privacy "
+    "settings, or choose another way with /settings. Nothing was charged."
+)
+not_sent_privately = fixed(
+    "Discord did not take the direct message for your picture, and nothing was charged: ask again."
+)
 _and, _comma = fixed(" and "), fixed(", ")
 _PERMISSIONS: dict[str, Say] = {
     "view_channel": fixed("View Channel"),

@@ -13,7 +13,9 @@ yours = fixed("**Yours**")
 everybody = fixed("**The line**")
 nobody_waits = fixed("Nobody is waiting.")
 starts_at_once = fixed("Nobody is waiting: your image would start at once.")
-somebody_elsewhere = fixed("somebody in another server")
+somebody_elsewhere = fixed("somebody elsewhere")
+private = fixed("private")
+"""Stands for the words that only their person reads."""
 
 
 def waiting(progress: Progress, to: Language) -> str:

@@ -78,14 +78,20 @@ def _setting(name: str, value: str, to: Language) -> str:
             return f"{name} {value}"
 
 
+_privately = fixed(
+    "Nobody else sees what you ask for: words and pictures come to you by direct message alone, so take some from a server "
+    "that we share."
+)
 _by_mail_too = fixed(
     "Your finished pictures come to you by direct message too, where you take them from a server that we share."
 )
 
 
-def of_person(values: Mapping[str, str], to: Language, *, by_mail_too: bool) -> str:
-    """`by_mail_too`: where the pictures go; no default that a request could overrule."""
-    where = [_by_mail_too(to)] if by_mail_too else []
+def of_person(
+    values: Mapping[str, str], to: Language, *, by_mail_too: bool = False, privately: bool = False
+) -> str:
+    """`by_mail_too`, `privately`: where the pictures go; no default that a request could overrule."""
+    where = [_privately(to)] if privately else [_by_mail_too(to)] if by_mail_too else []
     return "\n".join([*([_defaults(values, to)] if values or not where else []), *where])
 
 

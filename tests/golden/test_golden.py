@@ -218,7 +218,8 @@ REBUILT = (
     .replace("CREATE TABLE job ", "CREATE TABLE new_job ")
     .replace(
         "removed_at     REAL,",
-        "removed_at     REAL,\n  spoiler INTEGER NOT NULL DEFAULT 0, parts INTEGER NOT NULL DEFAULT 1,",
+        "removed_at     REAL,\n  spoiler INTEGER NOT NULL DEFAULT 0, parts INTEGER NOT NULL DEFAULT 1,"
+        " private INTEGER NOT NULL DEFAULT 0,",
     )
 )
 TRIGGERS = "".join(

@@ -25,7 +25,7 @@ from bot.job import Claim, Job
 from bot.store.favourites import CLAIM_S
 from bot.store.taste import GALLERY, Scope
 from bot.texts import memory
-from bot.texts.language import Language, Say
+from bot.texts.language import Language, Say, language
 
 log = structlog.get_logger(__name__)
 
@@ -57,15 +57,19 @@ def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     return memory.gallery_closed(channel_id, missing) if missing else None
 
 
-async def exhibit(
-    client: EaselClient, job: Job, image: int | None, *, user_id: int, to: Language
-) -> Say | None:
-    """Puts a copy into the gallery where there is one and it has none; what keeps it from there, as a sentence."""
+async def exhibit(client: EaselClient, job: Job, image: int | None, *, user_id: int) -> Say | None:
+    """Puts a copy into the gallery where there is one and it has none; what keeps it from there, as a sentence.
+
+    Nothing that is private is ever shown there.
+    """
     channel_id = await gallery_of(client, job.guild_id)
-    if channel_id is None or channel_id == job.channel_id:
+    if channel_id is None or channel_id == job.channel_id or job.is_direct:
         return None
-    if (problem := why_closed(client.get_guild(job.guild_id), channel_id)) is not None:
+    guild = client.get_guild(job.guild_id)
+    if (problem := why_closed(guild, channel_id)) is not None:
         return problem
+    assert guild is not None
+    to = language(str(guild.preferred_locale))
     clock, favourites = client.services.clock, client.services.store.favourites
     claim = await favourites.claim(job.id, image, channel_id=channel_id, user_id=user_id, now=clock.now())
     if claim is None:
@@ -137,7 +141,8 @@ async def pictures(client: discord.Client, job: Job, *, file_bytes_max: int) -> 
         pass
     stems = tuple(f"{uploads.stem_of(job.id, image.seed)}." for image in job.shown_images)
     try:
-        channel = client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        guild_id = None if job.is_direct else job.guild_id
+        channel = client.get_partial_messageable(job.channel_id, guild_id=guild_id)
         message = await channel.fetch_message(job.message_id or 0)
         found = [each for each in message.attachments if each.filename.startswith(stems)]
         files = [await each.to_file() for each in found]

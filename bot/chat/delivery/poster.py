@@ -21,11 +21,11 @@ import discord
 import stamina
 import structlog
 
-from bot.chat.delivery import uploads
+from bot.chat.delivery import mailbox, uploads
 from bot.chat.delivery.album import Album, Edit
 from bot.chat.delivery.breaker import ARCHIVED_THREAD, Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
-from bot.chat.delivery.room import Room
+from bot.chat.delivery.room import FILE_BYTES_DEFAULT, Room
 from bot.chat.errors import BLOCKED_BY_AUTOMOD, is_blocked
 from bot.chat.look import job_view
 from bot.chat.outages import told
@@ -123,6 +123,8 @@ class Poster:
 
     async def room_for(self, job: Job, images: tuple[SpooledImage, ...]) -> int:
         """Bytes that a file may have where the job is shown."""
+        if job.is_direct:
+            return FILE_BYTES_DEFAULT
         wanted = await asyncio.to_thread(uploads.largest, images)
         return await self._room.bytes_in(job.guild_id, wanted=wanted)
 
@@ -227,8 +229,10 @@ class Poster:
     # -------------------------------------------------------------- the person
 
     async def _send_directly(self, errand: _Errand, reason: Reason) -> None:
-        """Raises _Shut where the person takes no direct messages."""
+        """Raises _Shut where the person takes no direct messages, or it stands there already."""
         job = errand.job
+        if job.is_direct:
+            raise _Shut(reason)
         try:
             channel = await self._client.create_dm(discord.Object(job.user_id))
             if await posted_before(self._client, channel, job) is not None:
@@ -261,9 +265,9 @@ class Poster:
     async def _end_by_token(self, job: Job, say: _Say, refusal: Exception) -> int:
         """A last word through the interaction, which may still write where we may not: a private thread, say.
 
-        Raises the refusal where its token is over too.
+        Raises the refusal where its token is over too, or its answer is not the job's message.
         """
-        if not token_lives(job, self._clock.now()):
+        if job.private or not token_lives(job, self._clock.now()):
             raise refusal
         assert job.message_id is not None
         try:
@@ -277,7 +281,7 @@ class Poster:
     # -------------------------------------------------------------- an answer that was lost
 
     async def find_in_channel(self, job: Job) -> int | None:
-        """The id of the message that answered the job's interaction, once Discord lets us look; None where it does not."""
+        """The id of the job's first message, once Discord lets us look; None where it does not."""
         try:
             async for attempt in self.retries(timeout=None):
                 with attempt:
@@ -295,8 +299,12 @@ class Poster:
         """
         asked = discord.Object(job.interaction_id)
         async for message in self._channel_of(job).history(limit=LOOK_NEAR, after=asked, oldest_first=True):
-            cause = message.interaction_metadata
-            if cause is not None and cause.id == job.interaction_id and not message.flags.loading:
+            if job.private:
+                is_it = mailbox.is_message_of(message, job)
+            else:
+                cause = message.interaction_metadata
+                is_it = cause is not None and cause.id == job.interaction_id and not message.flags.loading
+            if is_it:
                 return message.id
         return None
 
@@ -317,7 +325,8 @@ class Poster:
         return self._channel_of(job).get_partial_message(job.message_id)
 
     def _channel_of(self, job: Job) -> discord.PartialMessageable:
-        return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        guild_id = None if job.is_direct else job.guild_id
+        return self._client.get_partial_messageable(job.channel_id, guild_id=guild_id)
 
 
 _Say = Callable[[Edit], Awaitable[int]]

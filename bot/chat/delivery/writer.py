@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import discord
 import structlog
 
-from bot.chat.delivery import gallery
+from bot.chat.delivery import gallery, mailbox
 from bot.chat.delivery.album import Album, Edit, Parts
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
@@ -33,13 +33,14 @@ from bot.chat.delivery.poster import (
 from bot.chat.delivery.previews import PreviewSlot, may_be_about_the_file, stamp
 from bot.chat.errors import LOST, is_blocked
 from bot.chat.look import gathered, job_view
+from bot.chat.look.keepsake_view import link
 from bot.chat.operator import OperatorLine
 from bot.chat.outages import told
 from bot.chat.rival import Rival
 from bot.core.news import News
 from bot.core.ports import Clock, Irremovable, Progress, Undeliverable
 from bot.job import TOKEN_LIFE_S, Claim, Copy, Job, JobState
-from bot.texts import for_operator, problems
+from bot.texts import for_operator, memory, problems
 from bot.texts.language import ENGLISH, language
 
 log = structlog.get_logger(__name__)
@@ -230,7 +231,7 @@ class DiscordDelivery:
         await self._live_edit(job)(view=job_view.live_view(job, progress), attachments=attachments)
 
     def _live_edit(self, job: Job) -> Edit:
-        if not token_lives(job, self._clock.now()):
+        if job.private or not token_lives(job, self._clock.now()):
             return self._poster.message_of(job).edit
         assert job.message_id is not None
         return partial(webhook_of(self._client, job).edit_message, job.message_id)
@@ -297,6 +298,8 @@ class DiscordDelivery:
 
     async def find_answer(self, job: Job) -> int | None:
         """By the interaction's token while it lives, then among the channel's messages, however long an outage lasts."""
+        if job.private:
+            return await self._find_or_send(job)
         message_id = await self._find_by_token(job)
         return await self._poster.find_in_channel(job) if message_id is UNKNOWN else message_id
 
@@ -340,6 +343,40 @@ class DiscordDelivery:
                 await message.edit(content=problems.blocked_order(language(job.locale)))
             raise
         writer.doubtful = True
+
+    async def _find_or_send(self, job: Job) -> int | None:
+        """A private job's message; where it was not sent before, it is, as long as its person can be told where."""
+        async with self._writer_of(job).lock:
+            message_id, say = await self._poster.find_in_channel(job), problems.not_sent_privately
+            if not token_lives(job, self._clock.now()):
+                return message_id
+            try:
+                if message_id is None:
+                    message_id = await self._send(job)
+                say = memory.drawn_privately(link(replace(job, message_id=message_id)))
+            except (discord.HTTPException, *PASSING) as error:
+                log.info("private_message_not_sent", job=job.id, error=told(error))
+                if mailbox.is_closed(error):
+                    say = problems.direct_messages_closed
+            await self._answer_in_words(job, say(language(job.locale)))
+            return message_id
+
+    async def _send(self, job: Job) -> int:
+        parts = await self._parts_of(job) if job.is_gathered else [job]
+        view = gathered.view(parts, {}, {}) if job.is_gathered else job_view.live_view(job, Progress())
+        async for attempt in self._poster.retries(timeout=TOKEN_LIFE_S):
+            with attempt:
+                return await mailbox.send(self._client, parts, view)
+        raise AssertionError("the retries end by returning or raising")
+
+    async def _answer_in_words(self, job: Job, text: str) -> None:
+        """What its person reads where they asked, if they were asked to wait there. Best effort."""
+        try:
+            answer = await webhook_of(self._client, job).fetch_message("@original")  # pyright: ignore[reportArgumentType]
+            if answer.flags.ephemeral:
+                await answer.edit(content=text)
+        except LOST as error:
+            log.info("private_answer_lost", job=job.id, error=told(error))
 
     async def remove(self, job: Job) -> None:
         if job.message_id is not None:

@@ -68,7 +68,6 @@ async def edit_picture(
 
 @app_commands.command(description=commands.EDIT)
 @app_commands.describe(**commands.EDIT_OPTIONS)
-@app_commands.guild_only()
 async def edit(
     interaction: discord.Interaction[EaselClient],
     image: discord.Attachment,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import discord
+
 from bot.chat import pressed
 from bot.chat.client import Interaction
 from bot.chat.delivery import uploads
@@ -15,14 +17,18 @@ from bot.chat.pressed import actor_of, may_moderate, removed
 from bot.chat.router import Feature
 from bot.core.asking.refused import Refused
 from bot.core.spool import all_intact
-from bot.job import Job, JobState
+from bot.job import Copy, Job, JobState
 from bot.texts import problems
 
 
 async def delete(interaction: Interaction, job: Job, _image: int | None) -> None:
     """All of a job, or where it is shown once more, that message alone."""
     endings, message = interaction.client.services.dispatcher.endings, interaction.message
-    copy = None if message is None else await interaction.client.services.store.copies.in_message(message.id)
+    if message is not None and message.flags.ephemeral:
+        await interaction.response.defer()
+        await interaction.delete_original_response()
+        return
+    copy = None if message is None else await _copy_in(interaction, job, message)
     if copy is not None:
         if interaction.user.id != copy.user_id and not may_moderate(interaction, job):
             raise UserError(problems.may_not_delete_copy)
@@ -35,6 +41,19 @@ async def delete(interaction: Interaction, job: Job, _image: int | None) -> None
         raise UserError(problems.not_finished)
     await removed(endings.delete(job, by=actor_of(interaction)))
     await say_done(interaction)
+
+
+async def _copy_in(interaction: Interaction, job: Job, message: discord.Message) -> Copy | None:
+    """What the message shows besides the job's own; those in direct messages are known by being there."""
+    if interaction.guild_id is not None or message.id == job.message_id:
+        return await interaction.client.services.store.copies.in_message(message.id)
+    return Copy(
+        message_id=message.id,
+        channel_id=message.channel.id,
+        guild_id=job.guild_id,
+        job_id=job.id,
+        user_id=interaction.user.id,
+    )
 
 
 async def cancel(interaction: Interaction, job: Job, _image: int | None) -> None:

@@ -16,13 +16,12 @@ from bot.chat.delivery.gallery import NotKept
 from bot.chat.delivery.uploads import ImageTooLarge
 from bot.chat.errors import LOST, UserError, language_of, say_done
 from bot.chat.ids import Verb
-from bot.chat.look.keepsake_view import one_of
 from bot.chat.outages import told
-from bot.chat.router import Feature
+from bot.chat.router import IN_SERVERS, Feature
 from bot.job import Job, JobState
 from bot.store.taste import GALLERY, OFF, ON, SHARING, Scope
 from bot.texts import memory, problems
-from bot.texts.language import Say, language
+from bot.texts.language import Say
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +37,7 @@ async def star(interaction: Interaction, job: Job, image: int | None) -> None:
     await say_done(interaction, done(to))
     if not is_on:
         return
-    theirs = language(str(interaction.guild_locale or ""))
-    problem = await gallery.exhibit(interaction.client, job, image, user_id=interaction.user.id, to=theirs)
+    problem = await gallery.exhibit(interaction.client, job, image, user_id=interaction.user.id)
     if problem is not None:
         try:
             await interaction.edit_original_response(content=memory.with_problem(done, problem)(to))
@@ -49,10 +47,10 @@ async def star(interaction: Interaction, job: Job, image: int | None) -> None:
 
 async def mail(interaction: Interaction, job: Job, image: int | None) -> None:
     """Sends it to whoever presses."""
-    one, to = one_of(job, _kept(interaction, job, image)), language_of(interaction)
+    image, to = _kept(interaction, job, image), language_of(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
     try:
-        await post.send(interaction.client, interaction.user, one, to)
+        await post.send(interaction.client, interaction.user, job, image, to)
     except (NotKept, ImageTooLarge) as problem:
         raise UserError(problems.not_kept_any_more) from problem
     except discord.Forbidden as problem:
@@ -78,7 +76,7 @@ def _kept(interaction: Interaction, job: Job, image: int | None) -> int | None:
 group = app_commands.Group(
     name="gallery",
     description=memory.GALLERY,
-    guild_only=True,
+    allowed_contexts=IN_SERVERS,
     default_permissions=discord.Permissions(manage_guild=True),
 )
 

@@ -31,7 +31,6 @@ from bot.texts import commands, forms, pictures, problems
 
 
 @app_commands.context_menu(name=commands.USE_SETTINGS)
-@app_commands.guild_only()
 async def use_settings(interaction: discord.Interaction[EaselClient], message: discord.Message) -> None:
     """A form with what made the picture, to be changed and drawn."""
     if (ours := await job_of(interaction, message)) is not None:
@@ -61,7 +60,6 @@ async def draw_with(interaction: Interaction, _number: int, given: Mapping[str, 
 
 
 @app_commands.context_menu(name=commands.VARY)
-@app_commands.guild_only()
 async def vary_it(interaction: discord.Interaction[EaselClient], message: discord.Message) -> None:
     if (ours := await job_of(interaction, message)) is not None:
         await vary.strong(interaction, *_one_of(*ours))
@@ -78,7 +76,6 @@ async def vary_it(interaction: discord.Interaction[EaselClient], message: discor
 
 
 @app_commands.context_menu(name=commands.UPSCALE)
-@app_commands.guild_only()
 async def upscale_it(interaction: discord.Interaction[EaselClient], message: discord.Message) -> None:
     if (ours := await job_of(interaction, message)) is not None:
         await upscale.twice(interaction, *_one_of(*ours))
@@ -92,7 +89,6 @@ async def upscale_it(interaction: discord.Interaction[EaselClient], message: dis
 
 
 @app_commands.context_menu(name=commands.EDIT_WITH_WORDS)
-@app_commands.guild_only()
 async def edit_it(interaction: discord.Interaction[EaselClient], message: discord.Message) -> None:
     if (ours := await job_of(interaction, message)) is not None:
         await edit.open_form(interaction, *_one_of(*ours))

@@ -21,7 +21,6 @@ from engine.contract import ModelInfo
 
 
 @app_commands.command(name="help", description=commands.HELP)
-@app_commands.guild_only()
 async def show_help(interaction: discord.Interaction[EaselClient]) -> None:
     asker, to = order.asker_of(interaction), language_of(interaction)
     services = interaction.client.services

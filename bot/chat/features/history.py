@@ -19,11 +19,12 @@ from bot.chat.delivery.thumbnails import thumbnails
 from bot.chat.errors import UserError, language_of
 from bot.chat.ids import OfPage, Verb, button
 from bot.chat.look.job_view import alt_text
+from bot.chat.look.keepsake_view import link
 from bot.chat.look.safe import code, plain
 from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.price import price_of
-from bot.job import Asker, Job, JobState
+from bot.job import DIRECT, Asker, Job, JobState
 from bot.store.history import Found, Search
 from bot.store.taste import ON, SHARING, Scope
 from bot.texts import commands, labels, memory, problems
@@ -39,7 +40,6 @@ WORDS_CHARS_MAX = 300
 
 @app_commands.command(description=commands.HISTORY)
 @app_commands.describe(**memory.HISTORY_OPTIONS)
-@app_commands.guild_only()
 async def history(
     interaction: discord.Interaction[EaselClient],
     words: Range[str, 0, WORDS_CHARS_MAX] | None = None,
@@ -98,6 +98,8 @@ class _Page:
 
 async def _page(interaction: Interaction, search: Search, offset: int) -> _Page:
     services, asker, to = interaction.client.services, asker_of(interaction), language_of(interaction)
+    if search.everybody and asker.guild_id == DIRECT:
+        raise UserError(problems.only_in_servers)
     if search.everybody and (await services.store.taste.of(Scope.SERVER, asker.guild_id)).get(SHARING) != ON:
         raise UserError(memory.not_shared)
     found, offset = await _existing(interaction, asker, search, offset)
@@ -253,8 +255,8 @@ def _was_never_posted(job: Job) -> bool:
 
 def _entry(job: Job, to: Language) -> str:
     """A link to the message; what was never posted has a number instead, for the button that shows it."""
-    prompt, link = code(job.request.prompt, 80), f"{job.guild_id}/{job.channel_id}/{job.message_id}"
-    title = f"[{prompt}](https://discord.com/channels/{link})"
+    prompt = code(job.request.prompt, 80)
+    title = f"[{prompt}]({link(job)})"
     if job.state is JobState.FAILED:
         title = texts.unpaid(prompt, job, price_of(job.cost, job.images), to)
     elif _was_never_posted(job):

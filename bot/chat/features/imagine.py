@@ -43,7 +43,6 @@ Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"
 
 @app_commands.command(description=commands.IMAGINE)
 @app_commands.describe(**commands.IMAGINE_OPTIONS)
-@app_commands.guild_only()
 async def imagine(
     interaction: discord.Interaction[EaselClient],
     prompt: Range[str, 1, PROMPT_CHARS_MAX],

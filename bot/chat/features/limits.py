@@ -14,7 +14,7 @@ from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
-from bot.chat.router import Feature
+from bot.chat.router import IN_SERVERS, Feature
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store.settings import LimitChange
 from bot.texts import allowances, commands
@@ -28,7 +28,7 @@ LOG_SHOWN = 8
 group = app_commands.Group(
     name="limits",
     description=commands.LIMITS,
-    guild_only=True,
+    allowed_contexts=IN_SERVERS,
     default_permissions=discord.Permissions(manage_guild=True),
 )
 

@@ -15,7 +15,7 @@ import discord
 import structlog
 from discord import app_commands
 
-from bot.chat import ids
+from bot.chat import ids, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
 from bot.chat.features.info import info
@@ -39,7 +39,6 @@ FORM_WITHIN_S = 2.0
 
 
 @app_commands.context_menu(name=commands.IMAGE_INFO)
-@app_commands.guild_only()
 async def image_info(interaction: discord.Interaction[EaselClient], message: discord.Message) -> None:
     ours = await job_of(interaction, message)
     if ours is not None:
@@ -68,7 +67,7 @@ async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Jo
     if gathers or len({found.job for found in about}) != 1:
         return None
     job = await interaction.client.services.store.jobs.get(about[0].job)
-    if job is None or job.guild_id != interaction.guild_id:
+    if job is None or not where.takes(interaction, job):
         return None
     return job, next((found.image for found in about if found.verb == Verb.INFO), None)
 

@@ -14,7 +14,7 @@ from io import BytesIO
 import discord
 import structlog
 
-from bot.chat import order
+from bot.chat import order, where
 from bot.chat.client import Interaction
 from bot.chat.errors import LOST, UserError, language_of, say_done, sentence_for
 from bot.chat.ids import Verb
@@ -116,7 +116,7 @@ async def _plan(interaction: Interaction, number: int) -> Plan:
     """Of who presses; raises UserError."""
     services = interaction.client.services
     plan = await services.store.plans.get(number, now=services.clock.now())
-    if plan is None or plan.guild_id != interaction.guild_id:
+    if plan is None or plan.guild_id != where.server_of(interaction):
         raise UserError.of(PlanGone())
     if plan.user_id != interaction.user.id:
         raise UserError(together.not_yours)
@@ -131,7 +131,10 @@ async def draw(interaction: Interaction, number: int) -> None:
     models = [services.catalogue.model(each.request.model) for each in plan.requests]
     for each, model in zip(plan.requests, models, strict=True):
         model.check(each.request)
-    origin = order.origin_of(interaction, spoiler=await order.wants_spoilers(interaction))
+    private = await order.is_private(interaction)
+    if private and not await order.defer(interaction, private=True):
+        return
+    origin = await order.origin_of(interaction, private=private)
     jobs = await services.admission.admit_all(
         plan.requests, plan_id=number, asker=asker, origin=origin, models=models
     )
@@ -141,7 +144,7 @@ async def draw(interaction: Interaction, number: int) -> None:
             return
         raise UserError.of(jobs)
     progress = {jobs[0].id: services.dispatcher.progress_of(jobs[0])}  # the others come behind it
-    await order.hand_over(interaction, jobs, gathered.view(jobs, {}, progress))
+    await order.hand_over(interaction, jobs, gathered.view(jobs, {}, progress), is_deferred=private)
     await _take_away(interaction, plan)
 
 

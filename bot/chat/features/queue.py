@@ -7,7 +7,7 @@ from typing import Any
 import discord
 from discord import app_commands, ui
 
-from bot.chat import pressed
+from bot.chat import pressed, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.ids import NUMBER_MAX, Verb, menu
@@ -18,7 +18,7 @@ from bot.chat.router import Feature, chosen
 from bot.core.asking.refused import Refused
 from bot.core.held_up import HeldUp
 from bot.core.line.dispatcher import Dispatcher
-from bot.job import Job
+from bot.job import DIRECT, Job
 from bot.texts import commands, labels, problems, progress
 from bot.texts.amounts import size
 from bot.texts.held_up import held_up as held_up_in_words
@@ -33,7 +33,6 @@ LABEL_MAX = 100
 
 
 @app_commands.command(description=commands.QUEUE)
-@app_commands.guild_only()
 async def queue(interaction: discord.Interaction[EaselClient]) -> None:
     await interaction.response.send_message(view=await _view(interaction), ephemeral=True)
 
@@ -51,7 +50,7 @@ async def _chosen(interaction: Interaction) -> Job:
     value, jobs = chosen(interaction) or "", interaction.client.services.store.jobs
     is_number = value.isdecimal() and int(value) <= NUMBER_MAX
     job = await jobs.get(int(value)) if is_number else None
-    if job is None or job.guild_id != interaction.guild_id:
+    if job is None or job.guild_id != where.server_of(interaction):
         raise UserError(problems.unknown_image)
     return job
 
@@ -88,7 +87,7 @@ async def _view(interaction: Interaction) -> ui.LayoutView:
     here = [job for job in live if job.guild_id == asker.guild_id and _may_cancel(interaction, job)]
     if here:
         here.sort(key=lambda job: job.user_id != asker.user_id)  # one's own come first
-        view.add_item(ui.ActionRow[Any](_menu(here[:CHOICES_MAX], to)))
+        view.add_item(ui.ActionRow[Any](_menu(here[:CHOICES_MAX], asker.user_id, to)))
     view.stop()  # its menu is known by its id
     return view
 
@@ -132,12 +131,19 @@ def _what(job: Job, guild_id: int, to: Language) -> str:
 
 
 def _who(job: Job, guild_id: int, to: Language) -> str:
-    """People of other servers share the line, but not their names."""
-    return f"<@{job.user_id}>" if job.guild_id == guild_id else progress.somebody_elsewhere(to)
+    """People of other servers and of direct messages share the line, but not their names."""
+    is_known = job.guild_id == guild_id != DIRECT
+    return f"<@{job.user_id}>" if is_known else progress.somebody_elsewhere(to)
 
 
-def _menu(jobs: list[Job], to: Language) -> ui.Select[Any]:
-    options = {str(job.id): cut(f"{job.id} – {shown(job.request.prompt)}", LABEL_MAX) for job in jobs}
+def _menu(jobs: list[Job], reader_id: int, to: Language) -> ui.Select[Any]:
+    """Of what is private, others read no prompt."""
+    options = {
+        str(job.id): f"{job.id} – {progress.private(to)}"
+        if job.private and job.user_id != reader_id
+        else cut(f"{job.id} – {shown(job.request.prompt)}", LABEL_MAX)
+        for job in jobs
+    }
     return menu(Verb.CANCEL_ONE, 0, None, options, labels.cancel_one(to))
 
 

@@ -13,7 +13,6 @@ from bot.texts import allowances, commands
 
 
 @app_commands.command(description=commands.QUOTA)
-@app_commands.guild_only()
 async def quota(interaction: discord.Interaction[EaselClient]) -> None:
     allowance = await interaction.client.services.admission.allowance(asker_of(interaction))
     await interaction.response.send_message(

@@ -35,7 +35,7 @@ async def take(interaction: Interaction, job: Job, image: int | None) -> None:
     """Posts one picture of a set on its own, at once. Where several jobs are gathered, the menu says of which."""
     job, image = await _picked(interaction, job, image)
     number = picture_of(interaction, job, image)
-    where.check_place(interaction)
+    _check_place(interaction, job)
     if not await asyncio.to_thread(all_intact, (job.images[number],)):
         await redraw(interaction, await order.check(interaction), job, number)
         return
@@ -55,10 +55,9 @@ async def _picked(interaction: Interaction, job: Job, image: int | None) -> tupl
 
 @app_commands.command(description=commands.SHOW)
 @app_commands.describe(**commands.SHOW_OPTIONS)
-@app_commands.guild_only()
 async def show(interaction: discord.Interaction[EaselClient], number: Range[int, 1, 2**53]) -> None:
     job = await _seen(interaction, number)
-    where.check_place(interaction)
+    _check_place(interaction, job)
     await _answer(interaction, job, None, is_new=True)
 
 
@@ -91,7 +90,7 @@ async def child(interaction: Interaction, _job: Job, _image: int | None) -> None
 async def _seen(interaction: Interaction, number: int) -> Job:
     """The job of that number with something to show; raises UserError where there is none for this person."""
     job = await interaction.client.services.store.jobs.get(number)
-    if job is None or job.guild_id != interaction.guild_id or job.state is not JobState.DELIVERED:
+    if job is None or job.guild_id != where.server_of(interaction) or job.state is not JobState.DELIVERED:
         raise UserError(problems.no_such_id)
     if job.deleted_at is not None:
         raise UserError(problems.deleted)
@@ -100,13 +99,27 @@ async def _seen(interaction: Interaction, number: int) -> Job:
     return job
 
 
+def _is_hidden(interaction: Interaction, job: Job) -> bool:
+    """Whether others would see here what is private."""
+    return job.private and interaction.guild_id is not None
+
+
+def _check_place(interaction: Interaction, job: Job) -> None:
+    if not _is_hidden(interaction, job):
+        where.check_place(interaction)
+
+
 async def _answer(interaction: Interaction, job: Job, image: int | None, *, is_new: bool) -> None:
     """A new message, or the one whose button was pressed, shows the job, or that one of its images.
 
-    What that message is is noted before anything can be pressed there.
+    What that message is is noted before anything can be pressed there, unless its person alone sees it.
     """
-    deferred = await interaction.response.defer(thinking=is_new)
-    if deferred is not None and deferred.message_id is not None:
+    is_hidden = _is_hidden(interaction, job)
+    stands_hidden = interaction.message is not None and interaction.message.flags.ephemeral
+    is_new = is_new or (is_hidden and not stands_hidden)
+    deferred = await interaction.response.defer(ephemeral=is_hidden, thinking=is_new)
+    is_seen = not is_hidden if is_new else not stands_hidden
+    if deferred is not None and deferred.message_id is not None and is_seen:
         await _note(interaction, job, deferred.message_id, order.asker_of(interaction))
     services, to = interaction.client.services, language_of(interaction)
     there = [number for number, each in enumerate(job.images) if each.path is not None]
@@ -124,7 +137,11 @@ async def _answer(interaction: Interaction, job: Job, image: int | None, *, is_n
         shown,
         to=to,
         by=interaction.user.id,
-        made=[(each.id, texts.made(each, to)) for each in made if may_see(interaction, each)],
+        made=[
+            (each.id, texts.made(each, to))
+            for each in made
+            if may_see(interaction, each) and not (is_seen and _is_hidden(interaction, each))
+        ],
     )
     await interaction.edit_original_response(view=view, attachments=files)
 

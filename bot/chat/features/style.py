@@ -22,7 +22,7 @@ STYLES_MAX = 200
 """Of a server."""
 TEXT_SHOWN = 300
 
-style = app_commands.Group(name="style", description=commands.STYLE, guild_only=True)
+style = app_commands.Group(name="style", description=commands.STYLE)
 
 
 @style.command(name="list", description=commands.STYLE_LIST)

@@ -16,7 +16,7 @@ from bot.chat.features.imagine import Aspect, QualityName
 from bot.chat.look.safe import plain
 from bot.chat.router import Feature
 from bot.job import STYLE_NAME_CHARS_MAX
-from bot.store.taste import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, SPOILER, Scope
+from bot.store.taste import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import commands, tastes
 from engine.contract import IMAGES_MAX
 
@@ -25,11 +25,10 @@ from engine.contract import IMAGES_MAX
 @app_commands.describe(**commands.SETTINGS_OPTIONS)
 @app_commands.choices(
     deliver=[
-        Choice(name=commands.DELIVER_HERE, value=HERE),
-        Choice(name=commands.DELIVER_BY_MAIL_TOO, value=BY_MAIL_TOO),
+        Choice(name=name, value=value)
+        for name, value in zip(commands.DELIVER_NAMES, (HERE, BY_MAIL_TOO, PRIVATELY), strict=True)
     ]
 )
-@app_commands.guild_only()
 async def settings(
     interaction: discord.Interaction[EaselClient],
     model: Range[str, 1, 100] | None = None,
@@ -49,7 +48,7 @@ async def settings(
 @app_commands.command(description=commands.CHANNEL)
 @app_commands.describe(**commands.CHANNEL_OPTIONS)
 @app_commands.default_permissions(manage_guild=True)
-@app_commands.guild_only()
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
 async def channel(
     interaction: discord.Interaction[EaselClient],
     model: Range[str, 1, 100] | None = None,
@@ -99,10 +98,12 @@ async def _set(
     if given:
         await taste.put(scope, number, given)
     now = {name: plain(value) for name, value in (await taste.of(scope, number)).items()}
-    by_mail_too = now.pop(DELIVER, HERE) == BY_MAIL_TOO
+    deliver = now.pop(DELIVER, HERE)
     match scope:
         case Scope.PERSON:
-            told = tastes.of_person(now, to, by_mail_too=by_mail_too)
+            told = tastes.of_person(
+                now, to, by_mail_too=deliver == BY_MAIL_TOO, privately=deliver == PRIVATELY
+            )
         case _ if where.is_post(interaction):
             told = tastes.of_forum(now, to)
         case _:

@@ -63,11 +63,14 @@ def final_view(job: Job, files: Sequence[str], *, quoting: bool = True) -> ui.La
 
 
 def direct_view(job: Job, files: Sequence[str], reason: Reason) -> ui.LayoutView:
-    """The finished images in a direct message, since their channel takes nothing; no buttons, which need a server."""
+    """The finished images in a direct message, since their channel takes nothing."""
     to = language(job.locale)
+    rows = under_pictures(job, _shown(job, files), to, is_copy=True)
     where = request.asked_in(header(job), f"<#{job.channel_id}>", to)
     why = reasons.sent_to_its_person(reasons.why(reason, to), to)
-    return layout(job, GREEN, [where, f"✉ {why}", *outcome_lines(job, to)], gallery=gallery(job, files))
+    return layout(
+        job, GREEN, [where, f"✉ {why}", *outcome_lines(job, to)], rows=rows, gallery=gallery(job, files)
+    )
 
 
 def fetched_view(job: Job, files: Sequence[str]) -> ui.LayoutView:

@@ -35,4 +35,5 @@ def keepsake_view(
 
 def link(job: Job) -> str:
     """To the message that shows the job."""
-    return f"https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"
+    server = "@me" if job.is_direct else job.guild_id
+    return f"https://discord.com/channels/{server}/{job.channel_id}/{job.message_id}"

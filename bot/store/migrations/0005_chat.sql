@@ -162,3 +162,6 @@ CREATE TABLE plan (
 
 -- How many jobs one interaction asked for.
 ALTER TABLE job ADD COLUMN parts INTEGER NOT NULL DEFAULT 1 CONSTRAINT job_has_parts CHECK (parts > 0);
+
+-- For the eyes of its person alone: `channel_id` is that of their direct messages.
+ALTER TABLE job ADD COLUMN private INTEGER NOT NULL DEFAULT 0;

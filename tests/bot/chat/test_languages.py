@@ -16,6 +16,7 @@ from bot.chat.client import EaselClient
 from bot.chat.router import Router
 from bot.chat.translator import CommandTranslator
 from bot.chat.tree import make_tree
+from bot.config.settings import DiscordSection
 from bot.job import JobState
 from bot.texts import commands
 from bot.texts import language as language_module
@@ -46,7 +47,7 @@ async def nothing(*_: object) -> None:
 
 @pytest.fixture
 def router() -> Router:
-    return make_tree(EaselClient(on_setup=nothing, on_close=nothing, on_drain=nothing))
+    return make_tree(EaselClient(on_setup=nothing, on_close=nothing, on_drain=nothing), DiscordSection())
 
 
 async def payload(router: Router) -> list[dict[str, Any]]:
@@ -94,7 +95,7 @@ def test_every_name_is_noted_for_translators(router: Router) -> None:
     options = [option for command in every for option in command.parameters]
     choices = {choice.name for option in options for choice in option.choices}
     assert {option.name for option in options} == set(commands.OPTION_NAMES)
-    told = {*commands.CHOICE_NAMES, commands.DELIVER_HERE, commands.DELIVER_BY_MAIL_TOO}
+    told = {*commands.CHOICE_NAMES, *commands.DELIVER_NAMES}
     assert {name for name in choices if name[0].isalpha()} == told
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot.chat.ids import Verb, button
 from bot.job import JobState
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
@@ -258,9 +257,6 @@ async def test_by_direct_message_too(world: World) -> None:
     assert shut.hits == 1
     assert mailed(world, mailbox) == [2, 3, last]
 
-    world.channel = mailbox
-    pressed = await alice.click(await world.post(button(Verb.INFO, 2)), "Info")
-    assert pressed.ephemeral_text == "Use this in a server, not in a direct message."
     with pytest.raises(CannotDo, match="not offered here"):
         await alice.slash(mailbox, "imagine", prompt="a red circle")
 

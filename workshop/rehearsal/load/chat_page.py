@@ -72,7 +72,8 @@ async def _sends(page: Page, act: Callable[[], Awaitable[None]]) -> bool:
 
 
 def _is_an_act(request: Request) -> bool:
-    return request.url.endswith("/api/action") and request.post_data_json["kind"] in ACTS
+    told: Any = request.post_data_json if request.url.endswith("/api/action") else None
+    return told is not None and told["kind"] in ACTS
 
 
 async def _settled(page: Page) -> None:

@@ -11,6 +11,7 @@ from workshop.rehearsal.loopback.state import ANSWER_WITHIN_S, State
 from workshop.rehearsal.loopback.world import (
     COMPONENTS_V2,
     EPHEMERAL,
+    IN_DIRECT_MESSAGES,
     Channel,
     Interaction,
     Json,
@@ -59,7 +60,7 @@ def _payload(state: State, item: Interaction, data: Json) -> Json:
         "channel_id": str(channel.id),
         "channel": payloads.channel(channel, state.bot),
         "locale": item.user.locale,
-        "app_permissions": str(int(channel.app_permissions)),
+        "app_permissions": str(int(IN_DIRECT_MESSAGES if guild is None else channel.app_permissions)),
         "attachment_size_limit": channel.attachment_size_limit,
         "entitlements": [],
         "authorizing_integration_owners": {"0": "0" if guild is None else str(guild.id)},

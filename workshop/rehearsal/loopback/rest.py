@@ -14,11 +14,13 @@ from workshop.rehearsal.loopback.errors import (
     ApiError,
     archived_thread,
     locked_thread,
+    missing_access,
     missing_permissions,
     no_dms,
     no_text_channel,
     not_found,
     unauthorized,
+    unknown_member,
     unknown_message,
 )
 from workshop.rehearsal.loopback.faults import API, Hold, Request, cut, json_response
@@ -49,6 +51,7 @@ class Rest:
         add("POST", API + "/webhooks/{app}/{token}", self._follow_up)
         add("*", API + "/webhooks/{app}/{token}/messages/{message}", self._webhook_message)
         add("POST", API + "/users/@me/channels", self._open_dm)
+        add("GET", API + "/guilds/{guild}/members/{user}", self._member)
         add("GET", API + "/channels/{channel}", self._channel)
         add("GET", API + "/channels/{channel}/messages", self._messages)
         add("POST", API + "/channels/{channel}/messages", self._send)
@@ -226,6 +229,15 @@ class Rest:
     async def _open_dm(self, request: web.Request) -> web.StreamResponse:
         user = self._state.users[int(request[BODY].json["recipient_id"])]
         return json_response(payloads.channel(self._state.dm(user), self._state.bot))
+
+    async def _member(self, request: web.Request) -> web.StreamResponse:
+        guild = self._state.guilds.get(int(request.match_info["guild"]))
+        if guild is None:
+            raise missing_access()
+        user = self._state.users.get(int(request.match_info["user"]))
+        if user is None or user.id in guild.left:
+            raise unknown_member()
+        return json_response({**payloads.member(guild, user), "user": payloads.user(user)})
 
     async def _channel(self, request: web.Request) -> web.StreamResponse:
         channel = self._state.reachable(request.match_info["channel"])

@@ -59,6 +59,8 @@ class Permission(IntFlag):
 
 
 EVERYTHING = (1 << 53) - 1
+IN_DIRECT_MESSAGES = Permission.ATTACH_FILES | Permission.EMBED_LINKS | 1 << 17 | 1 << 18
+"""All that an interaction there says of the bot's permissions: mentioning everyone and foreign emojis besides."""
 MEMBER_DEFAULT = (
     Permission.VIEW_CHANNEL
     | Permission.SEND_MESSAGES
@@ -109,6 +111,8 @@ class Guild:
     """User id -> roles, @everyone left out."""
     system_channel: Channel | None = None
     """Where newcomers are greeted."""
+    left: set[int] = field(default_factory=set[int])
+    """Ids of those who are no members any more."""
     blocked_words: set[str] = field(default_factory=set[str])
     """AutoMod takes no message with one of them in it."""
 
