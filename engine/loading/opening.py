@@ -27,7 +27,7 @@ from engine.errors import BrokenModel, DeviceLost
 from engine.families.base import Family
 from engine.loading import load, speed, upscalers
 from engine.loading.load import Found, OnProgress
-from engine.loading.speed import EXACT_ROWS, Speed, Subject
+from engine.loading.speed import EXACT_ROWS, Subject
 from engine.loop.job import Loaded, Picture
 from engine.loop.widths import Widths
 from engine.unet.costs import Costs
@@ -232,24 +232,13 @@ def opening(
     _examine(family, info, place)
     yield from _pause(info)
     subject = Subject(
-        settings=settings,
-        info=info,
-        place=place,
-        profile=lies.plan.profile,
-        weights=digest(source),
-        core_bytes=_core_bytes(settled),
+        settings=settings, info=info, place=place, profile=lies.plan.profile, weights=digest(source)
     )
-    known, widths, notes = Speed(), Widths[Picture](), lies.notes
+    tuned = speed.Tuned()
     if (forwards := family.forwards) is not None:
-        hastened = speed.hastening(subject)
-        # what torch's forwards cost says nothing of OpenVINO's
-        measures = measures and hastened.wanted is None
-        known = speed.acquaint(subject, forwards, settled.pipeline, going_on, measures=measures)
+        tuned = speed.tuned(subject, forwards, settled.pipeline, going_on, measures=measures)
         yield from _pause(info)
-        widths = speed.widths_of(subject, known.costs)
-        speed.hasten(subject, forwards, settled.pipeline, hastened.wanted)
-        notes += hastened.notes
-        yield from _pause(info)
+    known, widths = tuned.speed, tuned.widths
     loaded = Loaded(
         info=info,
         family=family,
@@ -258,7 +247,7 @@ def opening(
         size_bytes=lies.held_bytes,
         enter=lambda: fingerprint.pin(info),
     )
-    return Opened(loaded=loaded, costs=known.costs, notes=notes)
+    return Opened(loaded=loaded, costs=known.costs, notes=(*lies.notes, *tuned.notes))
 
 
 def _fingerprint(place: Place, weights: str, widths: Widths[Picture]) -> dict[str, str]:
@@ -269,12 +258,6 @@ def _fingerprint(place: Place, weights: str, widths: Widths[Picture]) -> dict[st
         "mode": widths.mode,
         "width": widths.words,
     }
-
-
-def _core_bytes(settled: Settled) -> int:
-    """Of a UNet's weights, in float32; 0 where there is none."""
-    unet = getattr(settled.pipeline, "unet", None)
-    return 0 if unet is None else 4 * sum(weight.numel() for weight in unet.parameters())
 
 
 def _pause(info: ModelInfo) -> Generator[None, None, None]:

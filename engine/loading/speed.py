@@ -41,8 +41,6 @@ class Subject:
     profile: str
     weights: str
     """Their digest."""
-    core_bytes: int = 0
-    """Of the UNet's weights, in float32."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -152,10 +150,11 @@ class Hastened:
     notes: tuple[str, ...] = ()
 
 
-def hastening(subject: Subject) -> Hastened:
+def hastening(subject: Subject, core_bytes: int) -> Hastened:
     """Wide and fast on a processor, where OpenVINO is there and an earlier start did not find that it doesn't pay.
 
-    "auto" says nothing where it has nothing to say; what somebody told is answered.
+    "auto" says nothing where it has nothing to say; what somebody told is answered. `core_bytes` are those of the UNet's
+    weights in float32.
     """
     settings, told = subject.settings, subject.settings.runtime == "openvino"
     if settings.runtime == "torch" or subject.place.mode == "exact":
@@ -170,7 +169,7 @@ def hastening(subject: Subject) -> Hastened:
     known, worth = files.find(folder), None if told else 1.0
     if worth is not None and known is not None and known.holds and known.share > worth:
         return Hastened()
-    if not folder.exists() and (short := _lacks_memory(subject)) is not None:
+    if not folder.exists() and (short := _lacks_memory(subject, core_bytes)) is not None:
         return Hastened(notes=(short,))
     rows = max(WIDE_ROWS) if settings.rows == "auto" else settings.rows
     rows = min(rows, 2 * settings.slots)
@@ -178,9 +177,9 @@ def hastening(subject: Subject) -> Hastened:
     return Hastened(wanted=wanted, notes=(CONVERTING,) if known is None else ())
 
 
-def _lacks_memory(subject: Subject) -> str | None:
+def _lacks_memory(subject: Subject, core_bytes: int) -> str | None:
     """A sentence where converting might take memory that others need."""
-    free, wanted = memory.reclaim(subject.place.device), CONVERTING_TIMES * subject.core_bytes
+    free, wanted = memory.reclaim(subject.place.device), CONVERTING_TIMES * core_bytes
     if free is None or free >= wanted:
         return None
     return (
@@ -198,6 +197,33 @@ def hasten(subject: Subject, forwards: Forwards, pipeline: Any, wanted: Wanted |
     runtime = OpenVino(pipeline.unet, pipeline.vae, forwards.blank(2, subject.size), wanted)
     runtime.begin()
     forwards.runtime = runtime
+
+
+# ------------------------------------------------------------------ all of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """How a model is drawn with here, as far as that is speed."""
+
+    speed: Speed = field(default_factory=Speed)
+    widths: Widths[Picture] = field(default_factory=Widths[Picture])
+    notes: tuple[str, ...] = ()
+    """What its owner is told."""
+
+
+def tuned(
+    subject: Subject, forwards: Forwards, pipeline: Any, go_on: Callable[[], None], *, measures: bool
+) -> Tuned:
+    """The model gets to know this machine, and what computes it in torch's stead is begun.
+
+    What torch's forwards cost is not measured where OpenVINO is to compute them: it says nothing of those.
+    """
+    numbers = sum(weight.numel() for weight in pipeline.unet.parameters())
+    hastened = hastening(subject, 4 * numbers)
+    known = acquaint(subject, forwards, pipeline, go_on, measures=measures and hastened.wanted is None)
+    hasten(subject, forwards, pipeline, hastened.wanted)
+    return Tuned(speed=known, widths=widths_of(subject, known.costs), notes=hastened.notes)
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -89,7 +89,7 @@ def hastened(subject_of: Callable[..., Subject], monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(speed.memory, "reclaim", lambda _device: 10**12)
 
     def hastened(core_bytes: int = 10**9, **changes: Any) -> Hastened:
-        return speed.hastening(replace(subject_of(**changes), core_bytes=core_bytes))
+        return speed.hastening(subject_of(**changes), core_bytes)
 
     return hastened
 

@@ -378,6 +378,7 @@ def test_what_killed_processes_left_is_taken_away(tmp_path: Path) -> None:
     "text", ["", "{", '{"share": 1}', "[]", json.dumps({"costs": {"seconds": {"1": "x"}}})]
 )
 def test_a_damaged_note_counts_as_none(tmp_path: Path, text: str) -> None:
+    """It is measured anew, as if it had never been."""
     folder = tmp_path / "x"
     files.keep(folder, FOUND)
     assert files.find(folder) == FOUND
