@@ -19,7 +19,7 @@ not_in_thread = fixed("I am not in this private thread: mention me here, so that
 thread_locked = fixed(
     "This thread is locked: ask a moderator to unlock it or to give me Manage Threads, and ask again."
 )
-_and, _comma = fixed(" and "), fixed(", ")
+_and = fixed(" and ")
 _PERMISSIONS: dict[str, Say] = {
     "view_channel": fixed("View Channel"),
     "connect": fixed("Connect"),
@@ -35,7 +35,7 @@ def may_not_post(missing: Sequence[str]) -> Say:
 
     def say(to: Language) -> str:
         *before, last = [_PERMISSIONS[name](to) for name in missing]
-        names = _and(to).join([*([_comma(to).join(before)] if before else []), last])
+        names = _and(to).join([*([to.listed(before)] if before else []), last])
         return to.gettext(
             "I may not post images here: ask an admin to give me {permissions} in this channel.",
             permissions=names,
