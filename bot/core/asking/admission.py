@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -266,8 +267,8 @@ class Admission:
 
     async def allowance(self, asker: Asker) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""
-        limits = await self._limits(asker)
-        window = day_of(self._clock.now(), await self._zone(asker.guild_id))
+        limits, zone = await asyncio.gather(self._limits(asker), self._zone(asker.guild_id))
+        window = day_of(self._clock.now(), zone)
         usage = await self._store.jobs.usage(
             guild_id=asker.guild_id, user_id=asker.user_id, window_start=window.start
         )
