@@ -5,6 +5,8 @@ Standard library only; knows neither Discord nor torch. What others need of it i
 
 from __future__ import annotations
 
+from engine.contract.embeddings import AGAINST
+from engine.contract.embeddings import added as with_embeddings
 from engine.contract.fake_settings import FakeSettings
 from engine.contract.limits import (
     ASPECTS,
@@ -52,6 +54,7 @@ from engine.contract.settings import WIDE_ROWS, EngineSettings, Metadata, Mode, 
 from engine.errors import InvalidRequest
 
 __all__ = [
+    "AGAINST",
     "ASPECTS",
     "EVERY_SAMPLER",
     "EXIT_BROKEN",
@@ -107,4 +110,5 @@ __all__ = [
     "misread",
     "parse_loras",
     "parse_size",
+    "with_embeddings",
 ]

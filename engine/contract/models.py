@@ -37,6 +37,10 @@ class ModelInfo:
     title: str
     family: str = "sd"
     description: str = ""
+    words: tuple[str, ...] = ()
+    """Trigger words: what its prompts may hold so that it draws what it was made for."""
+    preview: str = ""
+    """Path of a picture beside it, which nobody has looked into; empty where there is none."""
     width: int = 512
     height: int = 512
     steps: int = 30

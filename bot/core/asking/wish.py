@@ -8,7 +8,15 @@ from enum import StrEnum
 from typing import Any, Self, cast
 
 from bot.core.asking.refused import QualityAndSteps, ShapeIsKept, ShapeUnknown, SizeAndAspect, Unmet
-from engine.contract import EVERY_SAMPLER, GenerationRequest, ModelInfo, Start, parse_loras, parse_size
+from engine.contract import (
+    EVERY_SAMPLER,
+    GenerationRequest,
+    ModelInfo,
+    Start,
+    parse_loras,
+    parse_size,
+    with_embeddings,
+)
 from engine.contract.samplers import spelled
 
 UNKNOWN = "0" * 64
@@ -57,6 +65,8 @@ class Wish:
     model: str | None = None
     lora: str | None = None
     """Such as "detail:0.8, pixel"."""
+    embedding: str | None = None
+    """Such as "cat-toy, -blurry": names whose words the prompt gets, and with a minus the negative prompt."""
     style: str | None = None
     """By its name, as typed."""
     quality: Quality | None = None
@@ -106,9 +116,10 @@ def _kept(value: Any) -> Any:
 
 def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
     """The request for this model; raises InvalidRequest or Unmet. `seed` is taken where the wish has none."""
+    prompt, negative_prompt = _worded(wish, model)
     return model.request(
-        prompt=wish.prompt,
-        negative_prompt=wish.negative_prompt,
+        prompt=prompt,
+        negative_prompt=negative_prompt,
         size=size_of(wish, model),
         steps=_steps_of(wish, model),
         guidance_scale=wish.guidance,
@@ -119,6 +130,16 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
         loras=parse_loras(wish.lora or ""),
         references=tuple(picture.digest for picture in wish.references),
         tile=bool(wish.tile),
+    )
+
+
+def _worded(wish: Wish, model: ModelInfo) -> tuple[str, str | None]:
+    """Both prompts, with the words of what was chosen. Raises InvalidRequest."""
+    if not wish.embedding or model.scale > 1:  # which heeds no words
+        return wish.prompt, wish.negative_prompt
+    offered, title = model.embeddings, model.title
+    return with_embeddings(
+        wish.embedding, wish.prompt, wish.negative_prompt or "", offered=offered, title=title
     )
 
 
