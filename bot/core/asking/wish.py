@@ -116,10 +116,10 @@ def _kept(value: Any) -> Any:
 
 def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
     """The request for this model; raises InvalidRequest or Unmet. `seed` is taken where the wish has none."""
-    prompt, negative_prompt = _worded(wish, model)
+    wish = worded(wish, model)
     return model.request(
-        prompt=prompt,
-        negative_prompt=negative_prompt,
+        prompt=wish.prompt,
+        negative_prompt=wish.negative_prompt,
         size=size_of(wish, model),
         steps=_steps_of(wish, model),
         guidance_scale=wish.guidance,
@@ -133,14 +133,18 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
     )
 
 
-def _worded(wish: Wish, model: ModelInfo) -> tuple[str, str | None]:
-    """Both prompts, with the words of what was chosen. Raises InvalidRequest."""
+def worded(wish: Wish, model: ModelInfo) -> Wish:
+    """With the words of the chosen embeddings in the prompts, which then say all of it. Raises InvalidRequest."""
     if not wish.embedding or model.scale > 1:  # which heeds no words
-        return wish.prompt, wish.negative_prompt
-    offered, title = model.embeddings, model.title
-    return with_embeddings(
-        wish.embedding, wish.prompt, wish.negative_prompt or "", offered=offered, title=title
+        return replace(wish, embedding=None)
+    prompt, against = with_embeddings(
+        wish.embedding,
+        wish.prompt,
+        wish.negative_prompt or "",
+        offered=model.embeddings,
+        title=model.title,
     )
+    return replace(wish, prompt=prompt, negative_prompt=against or None, embedding=None)
 
 
 def size_of(wish: Wish, model: ModelInfo) -> tuple[int, int] | None:

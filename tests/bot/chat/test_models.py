@@ -178,6 +178,17 @@ async def test_chosen_embeddings_are_words_of_the_prompts(stocked: World) -> Non
     }
 
 
+async def test_remixed_embeddings_stand_in_the_form(stocked: World) -> None:
+    """As words of both prompts, so that they can be changed; what is left there counts."""
+    message = await stocked.imagined(1, prompt="a fox", embedding="cat-toy, -badhands")
+    form = await stocked.alice.click(message, "Remix")
+    filled = stocked.filled_in(form)
+    assert (filled["prompt"], filled["negative"]) == ("a fox, cat-toy", "BadHands")
+    await stocked.alice.submit(form, prompt="a fox", model=["second"])
+    again = (await stocked.reaches(2, JobState.DELIVERED)).request
+    assert (again.prompt, again.negative_prompt, again.model) == ("a fox", "BadHands", "second")
+
+
 @pytest.mark.parametrize(
     ("embedding", "sentence"),
     [

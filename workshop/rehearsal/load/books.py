@@ -1,5 +1,6 @@
-"""`python -m workshop.rehearsal.load.books --rows 1000000`: how long people wait for an answer while the audit reads all that was ever
-drawn, and while others search it, and for what is suggested while they type.
+"""`python -m workshop.rehearsal.load.books --rows 1000000`: how long people wait for answers, searches and suggestions.
+
+First answers while others search, and while the audit reads all that was ever drawn.
 
 Each is told by the clock, and where it was alone by what it took of a processor, which others on the machine change little.
 """
