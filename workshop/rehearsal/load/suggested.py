@@ -17,8 +17,8 @@ from workshop.rehearsal.loopback.driver import Channel, LoopbackDiscord, Permiss
 
 LORAS, EMBEDDINGS, STYLES, PICTURES = 1000, 200, 200, 2000
 EACH, WARM_UP = 300, 30
-SETTLES_S = 5.0
-"""In which a bot that was started just now audits its books."""
+QUIET_SHARE, SETTLED_WITHIN = 0.05, 300
+"""Of a processor, over a second: a bot that was started just now audits its books first; seconds."""
 TOML = "[backup]\nevery_hours = 0\n"
 FAKE = {"step_s": 0.01, "others": [f"model-{number}" for number in range(20)]}
 ASKED: Sequence[tuple[str, str, Sequence[str]]] = (
@@ -106,6 +106,16 @@ async def suggested(
     return found
 
 
+async def _settled(bot: Bot) -> None:
+    """Returns once the bot rests."""
+    assert bot.process is not None
+    for _ in range(SETTLED_WITHIN):
+        before = _cpu_s(bot.process.pid)
+        await asyncio.sleep(1)
+        if _cpu_s(bot.process.pid) - before < QUIET_SHARE:
+            return
+
+
 def _cpu_s(pid: int) -> float:
     """All that a process has had of the processors."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -125,7 +135,7 @@ async def measure(folder: Path) -> dict[str, tuple[list[float], float]]:
         try:
             await discord.wait_ready(timeout_s=600)  # it looks whether the whole database is sound
             await discord.until(lambda: "engine_ready" in bot.log(), timeout_s=60)
-            await asyncio.sleep(SETTLES_S)
+            await _settled(bot)
             return await suggested(discord, bot, who, channel)
         finally:
             await bot.stop()
