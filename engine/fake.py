@@ -18,6 +18,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from engine.checkpoints import adapters, beside
+from engine.checkpoints.source import CHECKPOINTS
 from engine.child import Controls
 from engine.contract import (
     EXIT_BROKEN,
@@ -63,9 +65,15 @@ MODEL = ModelInfo(
         AdapterInfo(name="pixel", words=("pixel art", "16 bit")),
         AdapterInfo(name="other", problem="it was made for Stable Diffusion XL"),
     ),
+    embeddings=(
+        AdapterInfo(name="cat-toy", description="a toy cat in bright colours"),
+        AdapterInfo(name="easynegative", description="what is usually kept out"),
+        AdapterInfo(name="sdxl-toy", problem="it was made for another kind of model"),
+    ),
 )
 EDITOR = replace(MODEL, takes_images=False, takes_tiling=False, references_max=3)
 FINGERPRINT = {"engine": "fake"}
+_FIT = adapters.Fit(family="sd", width=768, text_widths=(768,))
 _HANGING_S = 0.01
 _LOADING_S = 0.05
 
@@ -84,7 +92,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     source = _Opener(settings, fake)
     names = (MODEL.id, *fake.others, *fake.editing)
     offered = [name for name in names if name not in settings.set_aside] or [MODEL.id]
-    first, *others = (_info(fake, name) for name in offered)
+    first, *others = (_info(settings, fake, name) for name in offered)
     opened = source.loaded(first)
     shelf = Shelf(opened, others, source)
     emit(Loading(stage="loading the fake model", fraction=0.0, models=shelf.models))
@@ -131,7 +139,7 @@ class _Opener:
         time.sleep(self._fake.load_s)
         _meet(self._fake, model_id)
         yield
-        return self.loaded(_info(self._fake, model_id))
+        return self.loaded(_info(self._settings, self._fake, model_id))
 
     def size_of(self, model_id: str) -> int:
         del model_id
@@ -164,10 +172,19 @@ def _meet(fake: FakeSettings, model_id: str) -> None:
         _freeze()
 
 
-def _info(fake: FakeSettings, model_id: str) -> ModelInfo:
-    if model_id == MODEL.id:
-        return MODEL
-    return replace(EDITOR if model_id in fake.editing else MODEL, id=model_id, title=model_id)
+def _info(settings: EngineSettings, fake: FakeSettings, model_id: str) -> ModelInfo:
+    """Its own LoRAs and embeddings, and those that lie in the folder for models, which it passes for a Stable Diffusion 1 in."""
+    info = EDITOR if model_id in fake.editing else MODEL
+    if model_id != MODEL.id:
+        info = replace(info, id=model_id, title=model_id)
+    if settings.models is None:
+        return info
+    return replace(
+        info,
+        preview=beside.preview(Path(settings.models) / CHECKPOINTS / model_id),
+        loras=(*info.loras, *adapters.loras(settings.models, _FIT)),
+        embeddings=(*info.embeddings, *adapters.embeddings(settings.models, _FIT)),
+    )
 
 
 def _freeze() -> None:

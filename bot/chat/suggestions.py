@@ -1,28 +1,40 @@
-"""What is offered while an option is being typed: models and styles, by their names and what is said of them."""
+"""What is offered while an option is being typed: models and all else to draw with, styles; by name and what is said of them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from discord.app_commands import Choice
 
 from bot.chat.client import Interaction
 from bot.chat.look.safe import cut
 from bot.chat.order import asker_of
+from bot.core.asking.offer import Kind, Offer
 
 CHOICES_MAX = 25
 CHOICE_CHARS_MAX = 100
 
 
 async def models(interaction: Interaction, current: str) -> list[Choice[str]]:
-    titles = {
-        model.id: f"{model.title} – {model.description}" if model.description else model.title
-        for model in interaction.client.services.catalogue.models
-    }
+    offered = (offer for offer in interaction.client.services.catalogue.offers if offer.kind is Kind.MODEL)
+    return _choices(offered, current)
+
+
+async def offers(interaction: Interaction, current: str) -> list[Choice[str]]:
+    """Whatever can be drawn with, by its name and all that is said of it."""
+    return _choices(interaction.client.services.catalogue.offers, current)
+
+
+def _choices(offers: Iterable[Offer], current: str) -> list[Choice[str]]:
     wanted = current.casefold()
-    return [
-        Choice(name=cut(title, CHOICE_CHARS_MAX), value=model_id)
-        for model_id, title in titles.items()
-        if wanted in title.casefold() or wanted in model_id.casefold()
-    ][:CHOICES_MAX]
+    choices: dict[str, Choice[str]] = {}
+    for offer in offers:
+        told = " – ".join(part for part in (offer.title, ", ".join(offer.words), offer.description) if part)
+        if wanted in f"{told}\n{offer.name}".casefold() and len(offer.name) <= CHOICE_CHARS_MAX:
+            choices.setdefault(offer.name, Choice(name=cut(told, CHOICE_CHARS_MAX), value=offer.name))
+        if len(choices) == CHOICES_MAX:
+            break
+    return [*choices.values()]
 
 
 async def styles(interaction: Interaction, current: str) -> list[Choice[str]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 WORDS_MAX = 16
 """More are left out: each has to be looked up."""
 PREFIX_MIN = 3
 """Letters of which a beginning has to consist: fewer begin too many words."""
 _TYPED = re.compile(r'"([^"]*)"?|([^\s"]+)')
+_PLAIN = re.compile(r"[0-9A-Za-z]+")
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»″＂", '"'))
 """As phones and languages have them."""
 
@@ -41,10 +42,29 @@ def _is_of_a_word(char: str) -> bool:
     return kind[0] in "LN" or kind == "Co"
 
 
-def match_of(parts: Sequence[tuple[str, bool]], *, beginnings: bool) -> str:
-    """The query for all of these; with `beginnings` what was not in quotes may go on after its last letter."""
-    return " AND ".join(_phrase(text, beginnings and not is_quoted) for text, is_quoted in parts)
+def beginnings_of(parts: Sequence[tuple[str, bool]]) -> list[str]:
+    """What of these may go on after its last letter."""
+    return [
+        text for text, is_quoted in parts if not is_quoted and len(text.rsplit(maxsplit=1)[-1]) >= PREFIX_MIN
+    ]
 
 
-def _phrase(text: str, is_beginning: bool) -> str:
-    return f'"{text}"*' if is_beginning and len(text.rsplit(maxsplit=1)[-1]) >= PREFIX_MIN else f'"{text}"'
+def as_indexed(text: str) -> str | None:
+    """One plain word as the index has it; None for anything else, which only the index itself can tell."""
+    return text.lower() if _PLAIN.fullmatch(text) else None
+
+
+def match_of(parts: Sequence[tuple[str, bool]], begun: Mapping[str, Sequence[str] | None]) -> str:
+    """The query for all of these; `begun`: those that may go on, with the words that they begin, None: whichever these are."""
+    return " AND ".join(
+        _beginning(text, begun[text]) if text in begun and not is_quoted else f'"{text}"'
+        for text, is_quoted in parts
+    )
+
+
+def _beginning(text: str, words: Sequence[str] | None) -> str:
+    """By itself the index gathers all rows of these words first; it looks for named ones as it goes, and stops when it has enough."""
+    if words is None:
+        return f'"{text}"*'
+    either = " OR ".join(f'"{word}"' for word in words or (text,))
+    return f"({either})"

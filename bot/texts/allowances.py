@@ -104,7 +104,7 @@ def ceilings(limits: Limits, to: Language) -> str:
 
 
 def values(limits: Mapping[str, int], to: Language) -> str:
-    return ", ".join(f"{_number(name, value, to)} {_LABELS[name](to)}" for name, value in limits.items())
+    return to.listed(f"{_number(name, value, to)} {_LABELS[name](to)}" for name, value in limits.items())
 
 
 def _all(limits: Limits) -> dict[str, int]:

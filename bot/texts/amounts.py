@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from bot.texts.language import Language
-from engine.contract import closest
+from engine.contract import Listed, choice_of
 
 
 def credit(count: int, to: Language) -> str:
@@ -24,9 +24,12 @@ def area(pixels: int, to: Language) -> str:
 
 def choice(name: str, offered: Sequence[str], to: Language) -> str:
     """What a sentence lists of what is offered instead of `name`."""
-    listed, more = closest(name, offered)
-    told = ", ".join(listed)
-    return to.gettext("{listed} and {count} more", listed=told, count=more) if more else told
+    return listed(choice_of(name, offered), to)
+
+
+def listed(names: Listed, to: Language) -> str:
+    told = to.listed(names.names)
+    return to.gettext("{listed} and {count} more", listed=told, count=names.more) if names.more else told
 
 
 def size(told: str) -> str:

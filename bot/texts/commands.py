@@ -24,6 +24,7 @@ OPTION_NAMES = (
     noted_in("option", "images"),
     noted_in("option", "model"),
     noted_in("option", "lora"),
+    noted_in("option", "embedding"),
     noted_in("option", "tile"),
     noted_in("option", "number"),
     noted_in("option", "words"),
@@ -74,6 +75,7 @@ IMAGINE_OPTIONS = {
     "images": noted("How many pictures; each has the next seed"),
     "model": noted("Which model draws"),
     "lora": noted("LoRA files and their weights, such as detail:0.8, pixel"),
+    "embedding": noted("Words that files taught the model; -name keeps out what it stands for"),
     "style": noted("A template for prompts, such as those of /style list"),
     "quality": noted("How much work goes into it, by the model's usual steps"),
     "tile": noted("Whether its edges meet, so that it can be laid beside itself"),
@@ -124,6 +126,8 @@ DELIVER_PRIVATELY = noted_in("choice", "By direct message alone, seen by nobody 
 DELIVER_NAMES = (DELIVER_HERE, DELIVER_BY_MAIL_TOO, DELIVER_PRIVATELY)
 CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
 CHANNEL_OPTIONS = {**_DEFAULTS, "spoiler": noted("Cover pictures until somebody looks")}
+MODELS = noted("What can be drawn with here: models, LoRAs and embeddings")
+MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger words and how to ask for it")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bot.texts.amounts import listed
 from bot.texts.language import Language, noted, noted_in
-from engine.contract import InvalidRequest
+from engine.contract import InvalidRequest, Listed
 
 NOUN = "noun"
 NOUNS = (
@@ -39,4 +40,10 @@ def invalid(error: InvalidRequest, to: Language) -> str:
 
 
 def _told(value: object, to: Language) -> object:
-    return to.translated(value, NOUN) or value if isinstance(value, str) and value in NOUNS else value
+    match value:
+        case Listed():
+            return listed(value, to)
+        case str() if value in NOUNS:
+            return to.translated(value, NOUN) or value
+        case _:
+            return value

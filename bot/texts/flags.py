@@ -18,7 +18,9 @@ from bot.core.asking.refused import (
     WildcardTooDeep,
     WildcardUnusable,
 )
+from bot.texts.amounts import listed
 from bot.texts.language import Language
+from engine.contract import Listed
 
 LISTED = 10
 """Names in a sentence."""
@@ -38,7 +40,7 @@ def _flag_problem(problem: FlagProblem, to: Language) -> str:
             return to.gettext(
                 "There is no flag “{typed}”: use {known}, or write \\{typed} to have it drawn as a word.",
                 typed=typed,
-                known=", ".join(known),
+                known=to.listed(known),
             )
         case UnknownFlag(typed=typed, nearest=nearest):
             return to.gettext(
@@ -138,7 +140,5 @@ def _wildcard_problem(problem: WildcardProblem, to: Language) -> str:
 
 
 def _listed(names: tuple[str, ...], to: Language) -> str:
-    listed = ", ".join(name[:NAME_SHOWN] for name in names[:LISTED])
-    if len(names) <= LISTED:
-        return listed
-    return to.gettext("{listed} and {count} more", listed=listed, count=len(names) - LISTED)
+    shown = tuple(name[:NAME_SHOWN] for name in names[:LISTED])
+    return listed(Listed(names=shown, more=max(0, len(names) - LISTED)), to)

@@ -45,7 +45,7 @@ buttons = fixed(
     "favourites, ✉️ sends it to you, 📋 tells how it was made, 🗑️ takes it away. They work for ever."
 )
 commands = fixed(
-    "`/history` finds pictures, by words too · `/queue` who waits, and cancels yours · `/quota` what is left · `/edit` changes a "
+    "`/models` what can be drawn with · `/history` finds pictures, by words too · `/queue` who waits, and cancels yours · `/quota` what is left · `/edit` changes a "
     "picture of yours by words · `/show` posts one again · `/settings` what your pictures have where you say nothing, and whether you "
     "alone see them.\n"
     "In the menu of any message with a picture, under **Apps**: *Image info*, *Use these settings*, *Vary*, *Upscale*, "
@@ -68,13 +68,14 @@ def prompt_words(to: Language) -> str:
 def model(info: ModelInfo, title: str, description: str, to: Language) -> str:
     """A model's entry; what its files say of it comes made safe."""
     head = f"**{title}**" + (f" – {description}" if description else "")
-    return f"{head}\n-# " + " · ".join(_facts(info, to))
+    return f"{head}\n-# " + " · ".join(facts(info, to))
 
 
-def _facts(info: ModelInfo, to: Language) -> list[str]:
+def facts(info: ModelInfo, to: Language) -> list[str]:
+    """What can be done with it, a few words each."""
     if info.scale > 1:
         return [to.gettext("enlarges pictures {times}×", times=info.scale)]
-    loras = sum(not lora.problem for lora in info.loras)
+    loras, embeddings = (sum(not file.problem for file in files) for files in (info.loras, info.embeddings))
     told = {
         size(f"{info.width}x{info.height}"): True,
         to.ngettext("{count} step", "{count} steps", info.steps): True,
@@ -82,5 +83,6 @@ def _facts(info: ModelInfo, to: Language) -> list[str]:
         to.gettext("edits by words"): info.edits_by_instruction,
         to.gettext("seamless tiles with `--tile`"): info.takes_tiling,
         to.ngettext("{count} LoRA", "{count} LoRAs", loras): loras > 0,
+        to.ngettext("{count} embedding", "{count} embeddings", embeddings): embeddings > 0,
     }
     return [fact for fact, is_so in told.items() if is_so]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gettext
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from io import BytesIO
@@ -37,6 +37,10 @@ class Language:
             self.translations.gettext(text) if context is None else self.translations.pgettext(context, text)
         )
         return None if found == text else found
+
+    def listed(self, names: Iterable[str]) -> str:
+        """Names in a sentence, with this language's comma between them."""
+        return self.gettext(", ").join(names)
 
     def number(self, value: int) -> str:
         """A whole number with its thousands apart."""

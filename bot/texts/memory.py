@@ -53,7 +53,6 @@ gallery_gone = fixed("The gallery's channel is gone: an admin can name another w
 copy_not_taken = fixed("Discord did not take the copy for the gallery: a later ⭐ tries again.")
 copy_blocked = fixed("AutoMod let no copy into the gallery.")
 copy_not_kept = fixed("The gallery got no copy, since the picture is not kept any more.")
-_and = fixed(", ")
 _PERMISSIONS: dict[str, Say] = {
     "view_channel": fixed("View Channel"),
     "send_messages": fixed("Send Messages"),
@@ -74,7 +73,7 @@ def gallery_closed(channel_id: int, missing: Sequence[str]) -> Say:
     """`missing`: permissions as discord.py names them."""
 
     def say(to: Language) -> str:
-        names = _and(to).join(_PERMISSIONS[name](to) for name in missing)
+        names = to.listed(_PERMISSIONS[name](to) for name in missing)
         return to.gettext(
             "I can't post in the gallery {channel}: ask an admin to give me {permissions} there.",
             channel=_channel(channel_id),

@@ -38,13 +38,13 @@ def _settings(facts: PictureFacts, to: Language, shown: Shown) -> Iterator[str]:
         yield to.gettext("guidance {guidance}", guidance=format(facts.guidance, "g"))
     yield to.gettext("from an image") if facts.has_start else ""
     yield to.gettext("tiled") if facts.is_tiled else ""
-    yield from map(shown, names(facts))
+    yield from map(shown, names(facts, to))
 
 
-def names(facts: PictureFacts) -> tuple[str, str, str]:
+def names(facts: PictureFacts, to: Language) -> tuple[str, str, str]:
     """Of what it was drawn with: sampler, LoRAs, model."""
     sampler = " ".join(filter(None, (facts.sampler, facts.schedule)))
-    return sampler, ", ".join(map(str, facts.loras)), facts.model
+    return sampler, to.listed(map(str, facts.loras)), facts.model
 
 
 more_than_is_read = fixed("(The file holds more than is read of a picture.)")
@@ -112,4 +112,4 @@ def left_out(parts: Sequence[LeftOut], to: Language, *, shown: Shown) -> str:
     if more > 0:
         rest = to.ngettext("{count} more", "{count} more", more)
         told = [*told[:LEFT_OUT_MAX], rest]
-    return to.gettext("Not taken over, as it can't be had here: {parts}.", parts=", ".join(told))
+    return to.gettext("Not taken over, as it can't be had here: {parts}.", parts=to.listed(told))

@@ -27,7 +27,7 @@ direct_messages_closed = fixed(
 not_sent_privately = fixed(
     "Discord did not take the direct message for your picture, and nothing was charged: ask again."
 )
-_and, _comma = fixed(" and "), fixed(", ")
+_and = fixed(" and ")
 _PERMISSIONS: dict[str, Say] = {
     "view_channel": fixed("View Channel"),
     "connect": fixed("Connect"),
@@ -43,7 +43,7 @@ def may_not_post(missing: Sequence[str]) -> Say:
 
     def say(to: Language) -> str:
         *before, last = [_PERMISSIONS[name](to) for name in missing]
-        names = _and(to).join([*([_comma(to).join(before)] if before else []), last])
+        names = _and(to).join([*([to.listed(before)] if before else []), last])
         return to.gettext(
             "I may not post images here: ask an admin to give me {permissions} in this channel.",
             permissions=names,

@@ -97,7 +97,13 @@ def shared_settings(jobs: Sequence[Job], to: Language, *, shown: Shown) -> str:
 
 def _settings(job: Job, to: Language, shown: Shown) -> list[str]:
     facts = RequestFacts.of(job.request)
-    parts = [*_drawing(facts, to), start(facts, to), tiled(facts, to), shown(facts.loras), shown(facts.model)]
+    parts = [
+        *_drawing(facts, to),
+        start(facts, to),
+        tiled(facts, to),
+        shown(to.listed(map(str, job.request.loras))),
+        shown(facts.model),
+    ]
     return [part for part in parts if part]
 
 
@@ -216,7 +222,7 @@ def asked(job: Job, to: Language) -> str:
 
 def seeds(job: Job, to: Language) -> str:
     told = [image.seed for image in job.images] or [job.request.seed]
-    return to.gettext("Seeds: {seeds}", seeds=", ".join(map(str, told)))
+    return to.gettext("Seeds: {seeds}", seeds=to.listed(map(str, told)))
 
 
 def parent(job: Job, to: Language) -> str:

@@ -124,4 +124,4 @@ def of_forum(values: Mapping[str, str], to: Language) -> str:
 
 
 def _told(values: Mapping[str, str], to: Language) -> str:
-    return ", ".join(_setting(name, f"**{value}**", to) for name, value in sorted(values.items()))
+    return to.listed(_setting(name, f"**{value}**", to) for name, value in sorted(values.items()))

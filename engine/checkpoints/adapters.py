@@ -6,18 +6,18 @@ Anybody's files lie here: whatever one holds, the worst that comes of it is a `p
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
+from engine.checkpoints import beside, lora_names
 from engine.checkpoints import folder as checkpoint
-from engine.checkpoints import lora_names
 from engine.checkpoints.architectures import BY_FAMILY
+from engine.checkpoints.beside import Beside
 from engine.checkpoints.header import read_header
 from engine.checkpoints.lora_names import Layer
 from engine.contract import AdapterInfo
@@ -52,12 +52,8 @@ _BASES: tuple[tuple[re.Pattern[str], Kind], ...] = (
     ),
 )
 """What trainers call what they trained from. Of all other names, and new ones come every month, nothing follows."""
-WORDS_MAX, _WORD_CHARS_MAX = 6, 60
 VECTORS_MAX = 75
 """Of an embedding: they take that many places in the window of a text encoder."""
-_COMMON = 3
-"""Of the words in the captions that a LoRA was trained with, these many are taken for its trigger words."""
-_SIDECAR_BYTES = 2**20
 _log = logging.getLogger("easel.engine")
 
 
@@ -70,7 +66,7 @@ class _Made:
     text_widths: tuple[int | None, ...] = ()
     """The same for those of each text encoder."""
     kind: Kind | None = None
-    words: tuple[str, ...] = ()
+    beside: Beside = field(default_factory=Beside)
     problem: str = ""
 
 
@@ -151,7 +147,13 @@ def loras(models: str | None, fit: Fit) -> tuple[AdapterInfo, ...]:
 
 def _lora(name: str, path: Path, fit: Fit) -> AdapterInfo:
     made = _made(path, *_stamp(path))
-    return AdapterInfo(name=name, words=made.words, problem=made.problem or _misfit(made, fit))
+    return _info(name, made.beside, made.problem or _misfit(made, fit))
+
+
+def _info(name: str, told: Beside, problem: str) -> AdapterInfo:
+    return AdapterInfo(
+        name=name, words=told.words, description=told.description, preview=told.preview, problem=problem
+    )
 
 
 def problem_of(path: Path) -> str:
@@ -207,7 +209,7 @@ def _made(path: Path, size: int, changed_ns: int) -> _Made:
             _width(header.shapes, layers, _READS, part) for part in (lora_names.TEXT, lora_names.TEXT_2)
         ),
         kind=_kind(header.shapes, layers, header.texts),
-        words=_words(path, header.texts),
+        beside=beside.read(path, header.texts),
     )
 
 
@@ -267,18 +269,21 @@ def _kind(keys: Iterable[str], layers: Sequence[Layer], told: Mapping[str, str])
 
 def embeddings(models: str | None, fit: Fit) -> tuple[AdapterInfo, ...]:
     """All embedding files, with the reason for each that does not fit."""
-    return tuple(
-        AdapterInfo(name=name, problem=_embedding_problem(path, fit.text_widths))
-        for name, path in paths(models, EMBEDDINGS).items()
-    )
+    return tuple(_embedding(name, path, fit.text_widths) for name, path in paths(models, EMBEDDINGS).items())
 
 
-def _embedding_problem(path: Path, widths: Sequence[int]) -> str:
+def _embedding(name: str, path: Path, widths: Sequence[int]) -> AdapterInfo:
+    """Its trigger word is its name, whatever else its maker called it."""
     try:
-        shapes = read_header(path, path.name).shapes
+        header = read_header(path, path.name)
     except BrokenModel as error:
         _log.warning("the embedding “%s” can't be used: %s", path.stem, error)
-        return DAMAGED
+        return AdapterInfo(name=name, problem=DAMAGED)
+    told = replace(beside.read(path, header.texts), words=())
+    return _info(name, told, _embedding_problem(header.shapes, widths))
+
+
+def _embedding_problem(shapes: Shapes, widths: Sequence[int]) -> str:
     keys = vectors_of(shapes)
     sides = [shapes[key] for key in keys]
     if not keys or not all(1 <= len(shape) <= 2 and 1 <= _vectors(shape) <= VECTORS_MAX for shape in sides):
@@ -300,63 +305,6 @@ def vectors_of(keys: Collection[str]) -> tuple[str, ...]:
 
 def _vectors(shape: Sequence[int]) -> int:
     return shape[0] if len(shape) == 2 else 1
-
-
-# ------------------------------------------------------------------ trigger words
-
-
-def _words(path: Path, told: Mapping[str, str]) -> tuple[str, ...]:
-    """What its owner wrote beside it, else what its maker wrote into it, else what it was trained with most."""
-    for source in (_of_sidecar(path), told.get("modelspec.trigger_phrase", "")):
-        if words := _clean(source.split(",")):
-            return words
-    return _clean(_common(told.get("ss_tag_frequency", "")))
-
-
-def _of_sidecar(path: Path) -> str:
-    """`name.json`, as web UIs keep it, or a text file with the words in its first line."""
-    for ending in (".json", ".txt"):
-        try:
-            with path.with_suffix(ending).open("rb") as file:
-                text = file.read(_SIDECAR_BYTES).decode("utf-8", "replace")
-        except OSError:
-            continue
-        if ending == ".txt":
-            return text.strip().partition("\n")[0]
-        match _parsed(text):
-            case {"activation text": str(words)}:
-                return words
-            case {"trainedWords": [*words]}:
-                return ",".join(str(word) for word in words)
-            case _:
-                pass
-    return ""
-
-
-def _common(text: str) -> Iterator[str]:
-    """The commonest tags of kohya's `ss_tag_frequency`: {folder: {tag: how often}}."""
-    counts: dict[str, int] = {}
-    for tags in _entries(_parsed(text)).values():
-        for tag, count in _entries(tags).items():
-            counts[tag] = counts.get(tag, 0) + (count if isinstance(count, int) else 0)
-    yield from sorted(counts, key=lambda tag: -counts[tag])[:_COMMON]
-
-
-def _entries(values: Any) -> Mapping[str, Any]:
-    return cast("dict[str, Any]", values) if isinstance(values, dict) else {}
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _clean(words: Sequence[str] | Iterator[str]) -> tuple[str, ...]:
-    """On one line, short, each once, few: strangers wrote them."""
-    kept = (" ".join("".join(char if char.isprintable() else " " for char in word).split()) for word in words)
-    return tuple(dict.fromkeys(word[:_WORD_CHARS_MAX] for word in kept if word))[:WORDS_MAX]
 
 
 # ------------------------------------------------------------------ whole files

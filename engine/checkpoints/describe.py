@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import samplers
-from engine.checkpoints import adapters, easel_json, folder, hub, single_file
+from engine.checkpoints import adapters, beside, easel_json, folder, hub, single_file
 from engine.checkpoints.architectures import BY_FAMILY, CALLED, CALLS
 from engine.checkpoints.known_models import KNOWN, KNOWN_SIDE
 from engine.checkpoints.single_file import MORE_KEYS
@@ -26,6 +26,8 @@ _NATIVE = 1024
 def describe(source: Source, settings: EngineSettings) -> ModelInfo:
     """What a model offers. Loads no weights and no torch; raises BrokenModel."""
     info = _describe(source, settings)
+    if source.kind is SourceKind.FOLDER and source.path is not None:
+        info = _shown(info, source.path, {})
     if settings.models is None or not BY_FAMILY[info.family].takes_adapters:
         return info
     return replace(info, **adapters.offered(settings.models, source.on_disk, info.family))
@@ -148,6 +150,7 @@ def _describe_file(path: Path) -> ModelInfo:
         id=path.stem,
         title=path.stem,
         description="",
+        words=(),
         safety_checker=False,
         needs_mask=found.channels == 9,
         samplers=tuple(name for name in like.samplers if name in fitting),
@@ -155,4 +158,15 @@ def _describe_file(path: Path) -> ModelInfo:
         **(limits.around(*found.size, like.side_multiple) if found.size else {}),
     )
     notes = {key: value for key, value in single_file.notes(path).items() if key not in MORE_KEYS}
-    return easel_json.overridden(info, notes, path.with_suffix(".json").name)
+    return _shown(easel_json.overridden(info, notes, path.with_suffix(".json").name), path, found.texts)
+
+
+def _shown(info: ModelInfo, path: Path, texts: Mapping[str, str]) -> ModelInfo:
+    """With what lies beside it for people, where it says nothing itself."""
+    told = beside.read(path, texts)
+    return replace(
+        info,
+        words=beside.clean(info.words) or told.words,
+        description=info.description or told.description,
+        preview=told.preview,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,7 @@ FILE = "easel.json"
 _FIXED = (
     "id",
     "family",
+    "preview",
     "safety_checker",
     "takes_images",
     "needs_mask",
@@ -41,12 +42,19 @@ _ANY = Start(image="0" * 64, mask="0" * 64, strength=1.0)
 
 
 def read(
-    folder: Path, name: str = FILE, also: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    folder: Path,
+    name: str = FILE,
+    also: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    others: Collection[str] = (),
 ) -> dict[str, Any]:
-    """What such a file says, each value of its right kind; `also`: further keys and their values. Raises BrokenModel."""
+    """What such a file says, each value of its right kind; `also`: further keys and their values. Raises BrokenModel.
+
+    `others`: keys that mean something to another program.
+    """
     if not (folder / name).exists():
         return {}
-    values = checkpoint.read_json(folder, name)
+    told = checkpoint.read_json(folder, name)
+    values = {key: value for key, value in told.items() if key not in others}
     allowed = {
         entry.name: getattr(_SAMPLE, entry.name) for entry in fields(ModelInfo) if entry.name not in _FIXED
     }
@@ -58,7 +66,7 @@ def read(
                 )
         elif key not in allowed:
             raise BrokenModel(f"{name} knows no “{key[:40]}”: it may hold {', '.join((*allowed, *also))}.")
-        elif key == "samplers" and isinstance(value, list):
+        elif isinstance(allowed[key], tuple) and isinstance(value, list):
             values[key] = tuple(str(name) for name in cast("list[object]", value))
         elif isinstance(value, bool) != isinstance(allowed[key], bool) or not isinstance(
             value, _accepted(allowed[key])

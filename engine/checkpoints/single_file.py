@@ -22,6 +22,8 @@ SUFFIX = ".safetensors"
 PREDICTION = "prediction_type"
 MORE_KEYS: Mapping[str, tuple[str, ...]] = {PREDICTION: ("epsilon", "v_prediction")}
 """What the JSON file beside such a file may hold and an easel.json may not, with its values."""
+OF_WEB_UIS = ("activation text", "negative text", "notes", "preferred weight", "sd version", "vae")
+"""What AUTOMATIC1111 and Forge note in a file of that name: it is no mistake."""
 NEVER_THERE = ("safety_checker", "feature_extractor", "image_encoder")
 _UNET = "model.diffusion_model."
 _FIRST = f"{_UNET}input_blocks.0.0.weight"
@@ -83,6 +85,8 @@ class SingleFile:
     """What is to be changed in the scheduler's configuration of the kind's base."""
     size: tuple[int, int] | None
     """(width, height) it was trained on, in pixels, where the file tells."""
+    texts: Mapping[str, str]
+    """What its maker wrote into it."""
 
 
 def is_one(model: Path) -> bool:
@@ -122,6 +126,7 @@ def read(path: Path) -> SingleFile:
         channels=channels,
         scheduler=_scheduler(header, kind, notes(path).get(PREDICTION)),
         size=_size(header.texts),
+        texts=header.texts,
     )
 
 
@@ -222,7 +227,7 @@ def _size(texts: Mapping[str, str]) -> tuple[int, int] | None:
 
 def notes(path: Path) -> Mapping[str, Any]:
     """What the JSON file beside the file says."""
-    return easel_json.read(path.parent, path.with_suffix(".json").name, MORE_KEYS)
+    return easel_json.read(path.parent, path.with_suffix(".json").name, MORE_KEYS, OF_WEB_UIS)
 
 
 def base(kind: Kind, *, offline: bool) -> Path:

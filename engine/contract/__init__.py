@@ -5,6 +5,8 @@ Standard library only; knows neither Discord nor torch. What others need of it i
 
 from __future__ import annotations
 
+from engine.contract.embeddings import AGAINST
+from engine.contract.embeddings import added as with_embeddings
 from engine.contract.fake_settings import FakeSettings
 from engine.contract.limits import (
     ASPECTS,
@@ -18,8 +20,8 @@ from engine.contract.limits import (
     SIDE_MULTIPLE,
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
+    Listed,
     choice_of,
-    closest,
     least_strength,
     parse_size,
 )
@@ -61,6 +63,7 @@ from engine.contract.settings import (
 from engine.errors import InvalidRequest
 
 __all__ = [
+    "AGAINST",
     "ASPECTS",
     "EVERY_SAMPLER",
     "EXIT_BROKEN",
@@ -95,6 +98,7 @@ __all__ = [
     "Finished",
     "GenerationRequest",
     "InvalidRequest",
+    "Listed",
     "Loading",
     "Lora",
     "Metadata",
@@ -113,10 +117,10 @@ __all__ = [
     "Submit",
     "Switch",
     "choice_of",
-    "closest",
     "from_prompt",
     "least_strength",
     "misread",
     "parse_loras",
     "parse_size",
+    "with_embeddings",
 ]

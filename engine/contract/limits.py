@@ -7,6 +7,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import InvalidRequest
@@ -127,7 +128,7 @@ def parse_aspect(text: str) -> tuple[int, int]:
         raise InvalidRequest(
             "There is no aspect “{given}”: use one of {offered}, or another up to {most}:1.",
             given=text[:20],
-            offered=", ".join(ASPECTS),
+            offered=Listed(names=ASPECTS),
             most=ASPECT_MAX,
         )
     return across, down
@@ -153,18 +154,25 @@ def least_strength(steps: int) -> float:
     return next(share / 100 for share in range(math.ceil(100 / steps), 101) if int(steps * (share / 100)))
 
 
-def choice_of(name: str, offered: Sequence[str]) -> str:
-    """What a sentence lists of what is offered."""
-    choice, more = closest(name, offered)
-    return f"{', '.join(choice)} and {more} more" if more else ", ".join(choice)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Names in a sentence, as English lists them; other languages part them by a comma of their own."""
+
+    names: tuple[str, ...]
+    more: int = 0
+    """How many there are besides."""
+
+    def __str__(self) -> str:
+        told = ", ".join(self.names)
+        return f"{told} and {self.more} more" if self.more else told
 
 
-def closest(name: str, offered: Sequence[str]) -> tuple[Sequence[str], int]:
-    """Of what is offered, what is spelled much like `name`, else the first few; and how many more there are."""
+def choice_of(name: str, offered: Sequence[str]) -> Listed:
+    """Of what is offered, what is spelled much like `name`, else the first few."""
     folded = {known.casefold(): known for known in offered}
     near = difflib.get_close_matches(name.casefold(), list(folded), n=3)
     choice = [folded[one] for one in near] or offered
-    return choice[:LISTED], max(0, len(choice) - LISTED)
+    return Listed(names=tuple(choice[:LISTED]), more=max(0, len(choice) - LISTED))
 
 
 def check_inputs(image: str | None, mask: str | None, strength: float | None, steps: int) -> None:

@@ -54,6 +54,9 @@ class AdapterInfo:
     name: str
     words: tuple[str, ...] = ()
     """Trigger words: what to write in a prompt so that it shows."""
+    description: str = ""
+    preview: str = ""
+    """Path of a picture beside it, which nobody has looked into; empty where there is none."""
     problem: str = ""
     """Why it can't be used with this model, as what follows a colon in a sentence; empty where it can."""
 

@@ -13,6 +13,7 @@ from engine.contract.limits import (
     SIDE_MULTIPLE,
     UPSCALE_MAX,
     UPSCALED_SIDE_MAX,
+    Listed,
     check_enlarging,
     check_side,
     parse_aspect,
@@ -36,6 +37,10 @@ class ModelInfo:
     title: str
     family: str = "sd"
     description: str = ""
+    words: tuple[str, ...] = ()
+    """Trigger words: what its prompts may hold so that it draws what it was made for."""
+    preview: str = ""
+    """Path of a picture beside it, which nobody has looked into; empty where there is none."""
     width: int = 512
     height: int = 512
     steps: int = 30
@@ -256,14 +261,14 @@ class ModelInfo:
             raise InvalidRequest(
                 "There is no sampler “{name}”: use one of {offered}.",
                 name=sampler[:60],
-                offered=", ".join(self.samplers),
+                offered=Listed(names=self.samplers),
             )
         if sampler not in self.samplers:
             raise InvalidRequest(
                 "{model} does not work with {sampler}: use one of {offered}.",
                 model=self.title,
                 sampler=sampler,
-                offered=", ".join(self.samplers),
+                offered=Listed(names=self.samplers),
             )
         own = EVERY_SAMPLER[sampler]
         most = min(own.steps_max, self.steps_max)

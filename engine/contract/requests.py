@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 from engine.contract import loras
 from engine.contract.limits import (
     IMAGES_MAX,
+    Listed,
     check_guidance,
     check_inputs,
     check_prompt,
@@ -83,7 +84,7 @@ class GenerationRequest:
             raise InvalidRequest(
                 "There is no sampler “{name}”: use one of {offered}.",
                 name=self.sampler[:60],
-                offered=", ".join(SAMPLERS),
+                offered=Listed(names=tuple(SAMPLERS)),
             )
         sampler = EVERY_SAMPLER[self.sampler]
         if not sampler.steps_min <= self.steps <= sampler.steps_max:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from engine.checkpoints import folder, header
+from engine.checkpoints import beside, folder, header
 from engine.checkpoints.architectures import UPSCALER
 from engine.checkpoints.single_file import SUFFIX
 from engine.checkpoints.source import Source
@@ -79,6 +79,7 @@ def describe(file: Path) -> ModelInfo:
         title=file.stem,
         family=UPSCALER.family,
         description=f"upscaler, {network.scale}× ({architecture})",
+        preview=beside.preview(file),
         steps=1,
         guidance_scale=1.0,
         sampler=OWN_SAMPLER.name,

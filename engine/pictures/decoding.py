@@ -86,6 +86,11 @@ def read(folder: Path, *, image: str, mask: str | None, size: tuple[int, int] | 
     )
 
 
+def shown(data: bytes, *, within_s: float) -> Image.Image:
+    """A picture that is only to be looked at, RGB in its own size. Raises InvalidRequest, in time."""
+    return _decoded("picture", data, None, ground="white", coloured=True, side_min=1, within_s=within_s).image
+
+
 def _read_references(folder: Path, digests: tuple[str, ...]) -> Inputs:
     names = ["image"] if len(digests) == 1 else [f"{ordinal} image" for ordinal in _ORDINALS]
     found = [
@@ -145,10 +150,17 @@ class _Decoded:
 
 
 def _decoded(
-    name: str, data: bytes, size: tuple[int, int] | None, *, ground: str, coloured: bool
+    name: str,
+    data: bytes,
+    size: tuple[int, int] | None,
+    *,
+    ground: str,
+    coloured: bool,
+    side_min: int = SIDE_MIN,
+    within_s: float = WITHIN_S,
 ) -> _Decoded:
     """As `engine.pictures.decoder` makes it of a file's bytes. Raises InvalidRequest, whatever becomes of that process."""
-    asked = {"name": name, "size": size, "ground": ground, "coloured": coloured, "side_min": SIDE_MIN}
+    asked = {"name": name, "size": size, "ground": ground, "coloured": coloured, "side_min": side_min}
     with subprocess.Popen(
         COMMAND,
         stdin=subprocess.PIPE,
@@ -162,7 +174,7 @@ def _decoded(
             late.set()
             process.kill()
 
-        timer = threading.Timer(WITHIN_S, end)
+        timer = threading.Timer(within_s, end)
         timer.start()
         try:
             told, pixels = _converse(process, json.dumps(asked).encode() + b"\n" + data, size)

@@ -163,7 +163,9 @@ class World:
         """A new process, as far as the bot and Discord can tell."""
         engine = engine_settings(self.settings)
         if self.fake is not None:
-            engine = EngineSettings(model="fake", spool=str(self.settings.spool), fake=self.fake)
+            engine = EngineSettings(
+                model="fake", spool=str(self.settings.spool), models=engine.models, fake=self.fake
+            )
         options = client_options(self.discord.address, self.discord.ca_pem)
         client = create_app(self.settings, engine, clock=self.clock, supervised=False, **options)
         self._client = client

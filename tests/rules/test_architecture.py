@@ -21,7 +21,13 @@ EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
 FILE_LINES_MAX = 700
 """No size to write for: a file of more than some 350 lines of code is looked at for a second subject."""
 FUNCTION_LINES_MAX = 60
-FROM_ENGINE = ("engine.contract", "engine.process", "engine.pictures.inputs", "engine.pictures.metadata")
+FROM_ENGINE = (
+    "engine.contract",
+    "engine.process",
+    "engine.pictures.decoding",
+    "engine.pictures.inputs",
+    "engine.pictures.metadata",
+)
 """All that the bot may name of the engine."""
 
 

@@ -23,7 +23,11 @@ def main(file: str, fake: str | None = None, *, timings: Timings | None = None) 
     if fake is not None:
         values = FakeSettings(**json.loads(fake))
         engine = EngineSettings(
-            model="fake", spool=str(settings.spool), preview_every=settings.preview.every, fake=values
+            model="fake",
+            spool=str(settings.spool),
+            models=str(settings.models_dir),
+            preview_every=settings.preview.every,
+            fake=values,
         )
     return run.run(settings, engine=engine, client_options=client_options_from_environment, timings=timings)
 

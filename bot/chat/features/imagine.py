@@ -15,6 +15,7 @@ from discord.app_commands import Choice, Range
 from bot.chat import first_use, order, suggestions
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.features import permute
+from bot.chat.look.safe import cut
 from bot.chat.order import Order
 from bot.chat.router import Feature
 from bot.chat.sources import Attached, check_files, told_of
@@ -25,6 +26,7 @@ from bot.core.asking.wish import Quality, Wish
 from bot.job import STYLE_NAME_CHARS_MAX
 from bot.texts import commands
 from engine.contract import (
+    AGAINST,
     GUIDANCE_MAX,
     GUIDANCE_MIN,
     IMAGES_MAX,
@@ -36,7 +38,7 @@ from engine.contract import (
     ModelInfo,
 )
 
-LORA_CHARS_MAX = 400
+NAMES_CHARS_MAX = 400
 QualityName = Literal["quick", "standard", "high"]
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
 
@@ -59,7 +61,8 @@ async def imagine(
     sampler: Range[str, 1, 60] | None = None,
     images: Range[int, 1, IMAGES_MAX] | None = None,
     model: Range[str, 1, 100] | None = None,
-    lora: Range[str, 1, LORA_CHARS_MAX] | None = None,
+    lora: Range[str, 1, NAMES_CHARS_MAX] | None = None,
+    embedding: Range[str, 1, NAMES_CHARS_MAX] | None = None,
     style: Range[str, 1, STYLE_NAME_CHARS_MAX] | None = None,
     quality: QualityName | None = None,
     tile: bool | None = None,
@@ -80,6 +83,7 @@ async def imagine(
         images=images,
         model=model,
         lora=lora,
+        embedding=embedding,
         style=style,
         quality=None if quality is None else Quality(quality),
         tile=tile,
@@ -143,22 +147,44 @@ async def _suggest_lora(interaction: Interaction, current: str) -> list[Choice[s
 
 
 def lora_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[str]]:
-    """One for each fitting file whose name or words hold the text after the last comma; a weight typed there is kept."""
-    before, comma, last = current.rpartition(",")
-    typed, _, weight = last.strip().partition(":")
+    """One for each fitting file that holds the text after the last comma; a weight typed there is kept."""
+    typed, _, weight = current.rpartition(",")[2].strip().partition(":")
     told = f":{weight.strip()}" if weight.strip() else ""
+    return _file_choices(offered, current, typed, "", told)
+
+
+@imagine.autocomplete("embedding")
+async def _suggest_embedding(interaction: Interaction, current: str) -> list[Choice[str]]:
+    """What may follow the last comma; a minus typed there is kept."""
+    model = _filled_in(interaction)
+    return embedding_choices(model.embeddings, current) if model is not None else []
+
+
+def embedding_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[str]]:
+    last = current.rpartition(",")[2].strip()
+    typed = last.removeprefix(AGAINST)
+    return _file_choices(offered, current, typed, AGAINST if typed != last else "", "")
+
+
+def _file_choices(
+    offered: Sequence[AdapterInfo], current: str, typed: str, sign: str, weight: str
+) -> list[Choice[str]]:
+    """What `current` may become: of each file what is said of it is shown, too. Those before the last comma stay."""
+    before, comma, _ = current.rpartition(",")
     wanted, kept = typed.strip().casefold(), f"{before}{comma} " if comma else ""
-    taken = {part.partition(":")[0].strip().casefold() for part in before.split(",")}
+    taken = {part.partition(":")[0].strip().removeprefix(AGAINST).casefold() for part in before.split(",")}
     choices: list[Choice[str]] = []
     for info in offered:
-        texts = [info.name.casefold(), *(word.casefold() for word in info.words)]
-        if info.problem or info.name.casefold() in taken or not any(wanted in text for text in texts):
+        told = " – ".join(part for part in (", ".join(info.words), info.description) if part)
+        if info.problem or wanted not in f"{info.name}\n{told}".casefold() or info.name.casefold() in taken:
             continue
-        value = f"{kept}{info.name}{told}"
+        value = f"{kept}{sign}{info.name}{weight}"
         if len(value) <= CHOICE_CHARS_MAX:  # Discord takes no longer ones
-            words = f" – {', '.join(info.words)}" if info.words else ""
-            choices.append(Choice(name=f"{value}{words}"[:CHOICE_CHARS_MAX], value=value))
-    return choices[:CHOICES_MAX]
+            shown = f"{value} – {told}" if told else value
+            choices.append(Choice(name=cut(shown, CHOICE_CHARS_MAX), value=value))
+        if len(choices) == CHOICES_MAX:
+            break
+    return choices
 
 
 FEATURE = Feature(commands=(imagine,))  # pyright: ignore[reportUnknownArgumentType] - discord.py leaves its group open

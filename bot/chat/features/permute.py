@@ -201,7 +201,7 @@ async def info_all(interaction: Interaction, job: Job, _image: int | None) -> No
 
 def _info(part: Job, to: Language) -> str:
     seeds = [image.seed for image in part.images] or [part.request.seed]
-    told = ", ".join(f"`{seed}`" for seed in seeds)
+    told = to.listed(f"`{seed}`" for seed in seeds)
     return together.info(code(part.request.prompt, PROMPT_SHOWN), part.id, told, part.charged, to)
 
 

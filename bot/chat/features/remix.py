@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from bot.chat.look import fields
 from bot.chat.router import Feature
 from bot.core.asking.asked import said_over, written
 from bot.core.asking.derived import wish_of
-from bot.core.asking.wish import Quality, Wish
+from bot.core.asking.wish import Quality, Wish, worded
 from bot.job import Action, Job
 from bot.texts import forms, problems
-from engine.contract import ModelInfo
+from engine.contract import InvalidRequest, ModelInfo
 
 ID_CHARS_MAX = 100
 """Of what a menu can hold."""
@@ -37,8 +37,8 @@ SIZE_CHARS_MAX = 20
 async def open_form(interaction: Interaction, job: Job, image: int | None) -> None:
     if job.deleted_at is not None:
         raise UserError(problems.deleted_before)
-    to, wish = language_of(interaction), wish_of(job)
     models = interaction.client.services.catalogue.models
+    to, wish = language_of(interaction), _in_words(wish_of(job), job, models)
     titles = {model.id: model.title for model in models if model.scale == 1 and len(model.id) <= ID_CHARS_MAX}
     drawing = dict([*titles.items()][: fields.OPTIONS_MAX])
     how = {value: label(to) for value, label in _HOW.items()}
@@ -52,6 +52,15 @@ async def open_form(interaction: Interaction, job: Job, image: int | None) -> No
         fields.choice("seed", forms.seed(to), how, NEW),
     )
     await interaction.response.send_modal(form)
+
+
+def _in_words(wish: Wish, job: Job, models: Sequence[ModelInfo]) -> Wish:
+    """What the form has no field for and another model may not know, embeddings, stands in its texts: there it can be changed."""
+    model = next((model for model in models if model.id == job.request.model), None)
+    try:
+        return wish if model is None else worded(wish, model)
+    except InvalidRequest:  # its file is gone
+        return wish
 
 
 def _size_of(wish: Wish, job: Job) -> str:
@@ -72,7 +81,7 @@ async def remix(interaction: Interaction, job: Job, image: int | None, given: Ma
 def _remixed(job: Job, image: int | None, given: Mapping[str, Any], model: ModelInfo) -> Wish:
     """The job's wish with what was filled in; another model's steps, guidance and sampler are its own again."""
     seed, _, quality = str((given.get("seed") or [NEW])[0]).partition(" ")
-    before = wish_of(job)
+    before = replace(wish_of(job), embedding=None)
     wish = replace(
         before,
         negative_prompt=str(given.get("negative") or "") or None,

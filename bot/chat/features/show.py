@@ -66,8 +66,8 @@ async def _suggest(interaction: Interaction, current: str) -> list[Choice[int]]:
     """One's own newest pictures, by number or words."""
     asker = order.asker_of(interaction)
     store, wanted = interaction.client.services.store, str(current).casefold()
-    jobs = await store.history.newest(guild_id=asker.guild_id, user_id=asker.user_id, count=8 * SUGGESTED)
-    told = [(job.id, f"{job.id} – {job.request.prompt}") for job in jobs]
+    newest = await store.history.prompts(guild_id=asker.guild_id, user_id=asker.user_id, count=8 * SUGGESTED)
+    told = [(number, f"{number} – {prompt}") for number, prompt in newest]
     fitting = [(number, label) for number, label in told if wanted in label.casefold()]
     return [Choice(name=cut(label, 100), value=number) for number, label in fitting[:SUGGESTED]]
 

@@ -87,7 +87,7 @@ OPTION_MAX = 4000
 """UTF-16 units that Discord takes in one option."""
 _OPTION = re.compile(
     r"(?:^|\s)(?:prompt|negative_prompt|image|mask|strength|upscale|aspect|size|steps|guidance|seed|sampler|images|model"
-    r"|lora|style|quality|tile):"
+    r"|lora|embedding|style|quality|tile):"
 )
 """What begins the next option where a command is pasted."""
 

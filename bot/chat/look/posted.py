@@ -62,7 +62,7 @@ def _block(name: str, facts: PictureFacts, room: int, to: Language) -> tuple[str
     The prompt has what the rest leaves, of which no part is long.
     """
     small, wide = room // 14, room // 8
-    others = ", ".join(f"{key}: {value}" for key, value in facts.others)
+    others = to.listed(f"{key}: {value}" for key, value in facts.others)
     name_of = partial(_strange, limit=small)
     before = [texts.heading(named(name), name_of(facts.program), to)]
     after = [
@@ -74,7 +74,7 @@ def _block(name: str, facts: PictureFacts, room: int, to: Language) -> tuple[str
     left = max(PROMPT_MIN, room - utf16_length("\n".join([*before, *after])) - len("\n``"))
     lines = [*before, facts.prompt and code(facts.prompt, left), *after]
     cut_off = (
-        *(utf16_length(text) > small for text in texts.names(facts)),
+        *(utf16_length(text) > small for text in texts.names(facts, to)),
         *(utf16_length(text) > wide for text in (facts.negative_prompt, others)),
         utf16_length(facts.prompt) > left,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -146,10 +147,10 @@ class Admission:
         """
         if (closed := self._closed()) is not None:
             return closed
-        allowance = await self.allowance(asker)
-        if allowance.limits.is_blocked:
+        limits, window = await self._terms(asker)
+        if limits.is_blocked:
             return Blocked()
-        verdict = judge(request, allowance.limits, model=model)
+        verdict = judge(request, limits, model=model)
         if isinstance(verdict, Refused):
             return verdict
         if not hold_inputs(self._settings.inputs, request):
@@ -163,8 +164,8 @@ class Admission:
             parent_image=parent_image,
             wish=None if wish is None else wish.options(),
             cost=verdict.cost,
-            limits=allowance.limits,
-            window_start=allowance.window.start,
+            limits=limits,
+            window_start=window.start,
             queue_max=self._settings.queue.max,
         )
         admitted = await self._store.jobs.admit(new, self._clock.now())
@@ -266,12 +267,16 @@ class Admission:
 
     async def allowance(self, asker: Asker) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""
-        limits = await self._limits(asker)
-        window = day_of(self._clock.now(), await self._zone(asker.guild_id))
+        limits, window = await self._terms(asker)
         usage = await self._store.jobs.usage(
             guild_id=asker.guild_id, user_id=asker.user_id, window_start=window.start
         )
         return Allowance(limits=limits, usage=usage, window=window)
+
+    async def _terms(self, asker: Asker) -> tuple[Limits, Window]:
+        """The limits that hold for a person now, and for which day."""
+        limits, zone = await asyncio.gather(self._limits(asker), self._zone(asker.guild_id))
+        return limits, day_of(self._clock.now(), zone)
 
     async def _zone(self, guild_id: int) -> ZoneInfo:
         """The guild's own where it is still known: one of another machine's list may be gone."""

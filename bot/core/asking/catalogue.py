@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+from bot.core.asking.offer import Offer, offers
 from bot.core.asking.refused import NoSuchModel, Unmet
 from bot.core.engines.fleet import Fleet
 from bot.core.engines.status import Phase
@@ -19,6 +20,7 @@ DESCRIBED_WITHIN_S = 1.5
 class Catalogue:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self._offered: tuple[tuple[ModelInfo, ...], tuple[Offer, ...]] = ((), ())
 
     async def described(self) -> None:
         """Waits a moment for an engine that was started just now to say what it offers."""
@@ -30,6 +32,14 @@ class Catalogue:
     def models(self) -> tuple[ModelInfo, ...]:
         """The first is used where none is named; empty while nobody knows what is offered."""
         return self._fleet.status.models
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """These models, and all LoRAs and embeddings for them."""
+        models = self.models
+        if self._offered[0] is not models:  # people are answered from it with every letter they type
+            self._offered = models, offers(models)
+        return self._offered[1]
 
     def model(self, name: str | None = None, *, upscale: int = 1) -> ModelInfo:
         """The named model, or the one used when none is named, to upscale or not; raises Unmet."""

@@ -1,7 +1,7 @@
 """Flags inside a prompt, such as `--ar 3:2 --no text`, by the names that people know elsewhere. Pure; knows no model.
 
 A flag begins a word: `--`, or what a phone makes of it (`—`, `––`, `–`). Numbers and shapes take the next word; names
-(`--model`, `--style`, `--sampler`, `--lora`) and `--no` take everything up to the next flag, a name in quotation marks
+(`--model`, `--style`, `--sampler`, `--lora`, `--embedding`) and `--no` take everything up to the next flag, a name in quotation marks
 only those. `\\--word` is drawn as a word. A dash of prose, as in `a cat — no dog`, begins a flag only where that has a
 value which fits.
 """
@@ -169,6 +169,13 @@ FLAGS = (
     Flag(names=("sampler", "scheduler"), option="sampler", read=_text, example="Euler a", takes=Takes.NAME),
     Flag(names=("lora", "loras"), option="lora", read=_text, example="detail:0.8", takes=Takes.NAME),
     Flag(
+        names=("embedding", "embeddings", "ti"),
+        option="embedding",
+        read=_text,
+        example="cat-toy",
+        takes=Takes.NAME,
+    ),
+    Flag(
         names=("strength", "denoise", "denoisingstrength"),
         option="strength",
         read=_number,
@@ -183,7 +190,7 @@ FLAGS = (
     Flag(names=("tile", "tiling"), option="tile", read=_always(value=True), takes=Takes.NOTHING),
 )
 _BY_NAME: Mapping[str, Flag] = {name: flag for flag in FLAGS for name in flag.names}
-_ADD_UP = frozenset({"negative_prompt", "lora"})
+_ADD_UP = frozenset({"negative_prompt", "lora", "embedding"})
 """Options whose flag may be given more than once, as each names something more."""
 
 # ------------------------------------------------------------------ reading

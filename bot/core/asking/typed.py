@@ -41,6 +41,7 @@ def _flags(wish: Wish) -> Iterator[tuple[str, str]]:
     for option, name in (
         ("sampler", wish.sampler),
         ("lora", wish.lora),
+        ("embedding", wish.embedding),
         ("style", wish.style),
         ("model", wish.model),
     ):

@@ -8,7 +8,15 @@ from enum import StrEnum
 from typing import Any, Self, cast
 
 from bot.core.asking.refused import QualityAndSteps, ShapeIsKept, ShapeUnknown, SizeAndAspect, Unmet
-from engine.contract import EVERY_SAMPLER, GenerationRequest, ModelInfo, Start, parse_loras, parse_size
+from engine.contract import (
+    EVERY_SAMPLER,
+    GenerationRequest,
+    ModelInfo,
+    Start,
+    parse_loras,
+    parse_size,
+    with_embeddings,
+)
 from engine.contract.samplers import spelled
 
 UNKNOWN = "0" * 64
@@ -57,6 +65,8 @@ class Wish:
     model: str | None = None
     lora: str | None = None
     """Such as "detail:0.8, pixel"."""
+    embedding: str | None = None
+    """Such as "cat-toy, -blurry": names whose words the prompt gets, and with a minus the negative prompt."""
     style: str | None = None
     """By its name, as typed."""
     quality: Quality | None = None
@@ -106,6 +116,7 @@ def _kept(value: Any) -> Any:
 
 def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
     """The request for this model; raises InvalidRequest or Unmet. `seed` is taken where the wish has none."""
+    wish = worded(wish, model)
     return model.request(
         prompt=wish.prompt,
         negative_prompt=wish.negative_prompt,
@@ -120,6 +131,20 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
         references=tuple(picture.digest for picture in wish.references),
         tile=bool(wish.tile),
     )
+
+
+def worded(wish: Wish, model: ModelInfo) -> Wish:
+    """With the words of the chosen embeddings in the prompts, which then say all of it. Raises InvalidRequest."""
+    if not wish.embedding or model.scale > 1:  # which heeds no words
+        return replace(wish, embedding=None)
+    prompt, against = with_embeddings(
+        wish.embedding,
+        wish.prompt,
+        wish.negative_prompt or "",
+        offered=model.embeddings,
+        title=model.title,
+    )
+    return replace(wish, prompt=prompt, negative_prompt=against or None, embedding=None)
 
 
 def size_of(wish: Wish, model: ModelInfo) -> tuple[int, int] | None:

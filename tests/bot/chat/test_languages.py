@@ -219,3 +219,16 @@ async def test_a_refusal_is_in_the_language_of_who_is_refused(start_world: Start
     british = world.person("bob", locale="en-GB")
     assert (await world.imagine(british, size="128x128", aspect="1:1")).text == both
     assert await world.jobs_stored() == 0
+
+
+@pytest.mark.parametrize(("locale", "comma"), [("de", ", "), ("ja", "、"), ("zh-CN", "、")])
+async def test_what_is_listed_has_the_languages_comma(world: World, locale: str, comma: str) -> None:
+    """Names that the engine's contract lists, those that the chat lists, and settings."""
+    somebody = world.person("somebody", locale=locale)
+    for options in ({"sampler": "nope"}, {"aspect": None, "prompt": "a --ar 9:900"}, {"prompt": "a --qqqq"}):
+        refused = await world.imagine(somebody, **{key: told for key, told in options.items() if told})
+        assert refused.ephemeral_text is not None
+        assert comma in refused.ephemeral_text
+        assert (", " in refused.ephemeral_text) == (comma == ", ")
+    theirs = await somebody.slash(world.channel, "settings", images=2, quality="quick")
+    assert f"**2**{comma}" in theirs.text

@@ -504,3 +504,34 @@ def test_told_to_stop_while_it_opens(tmp_path: Path, monkeypatch: pytest.MonkeyP
         thread.join(20)
 
     assert unhandled == []
+
+
+async def test_the_log_is_moved_into_the_file_beside_the_answers(
+    store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many changes, by a connection of its own; who still reads what was before only puts it off."""
+    monkeypatch.setattr(database_module, "MOVED_AFTER", 5)
+
+    def moved() -> int:
+        """Notes in the file itself."""
+        with contextlib.closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)
+        ) as alone:
+            return int(alone.execute("SELECT COUNT(*) FROM note").fetchone()[0])
+
+    async def noted(*numbers: int) -> None:
+        for number in numbers:
+            await store.settings.set_note(f"key-{number}", "x")
+        assert store.database._moving is not None
+        await store.database._moving
+
+    await noted(*range(5))
+    assert moved() == 5
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as slow:
+        slow.execute("BEGIN")
+        assert slow.execute("SELECT COUNT(*) FROM note").fetchone() == (5,)
+        await noted(*range(5, 10))
+        assert moved() == 5
+        assert await store.settings.note("key-9") == "x"
+    await noted(*range(10, 15))
+    assert moved() == 15

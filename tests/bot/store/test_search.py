@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.job import Job, Reason
-from bot.store import Store, schema
+from bot.store import Store, history, schema
 from bot.store.db import Database, Unusable
 from bot.store.history import FOUND_MAX, Found, Search
-from bot.store.words import match_of, parts_of
+from bot.store.words import beginnings_of, match_of, parts_of
 from tests.kit.books import GUILD, NOON, delivered, rendered, running, sure
 
 
@@ -93,10 +93,53 @@ async def test_nothing_that_is_typed_means_anything_to_the_search(store: Store, 
 @given(st.text(max_size=60))
 def test_any_text_is_a_query(typed: str) -> None:
     """What the full-text search reads is always quoted words, as many as there are quotes for."""
-    for beginnings in (False, True):
-        match = match_of(parts_of(typed), beginnings=beginnings)
-        assert match.count('"') == 2 * len(parts_of(typed))
-        assert match == "" or match.startswith('"')
+    parts = parts_of(typed)
+    for begun in ({}, dict.fromkeys(beginnings_of(parts)), {text: [text] for text in beginnings_of(parts)}):
+        match = match_of(parts, begun)
+        assert match.count('"') == 2 * len(parts)
+        assert match == "" or match.lstrip("(").startswith('"')
+
+
+async def test_beginnings_are_those_that_the_index_knows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked up by their words or by the index itself, the same is found; many words that begin so are none too many."""
+    words = [
+        "light",
+        "lighthouse",
+        "Lights",
+        "lightʼs",
+        "lumière",
+        "ligature",
+        "lig9",
+        "ligʼ",
+        "redlight",
+        "ligé",
+    ]
+    for number in range(0, 60, 3):
+        await drawn(store, f"{words[number % 10]} many{number:03}", model=f"ligx{number}")
+    typed = [
+        "lig",
+        "ligh",
+        "LIGHTH",
+        "lights",
+        "lum",
+        "lumi",
+        "lig9",
+        "man",
+        "many0",
+        "lig many0",
+        "ligz",
+        "ligx1",
+        "ligé",
+    ]
+    by_words = {text: await ids(store, text) for text in typed}
+    assert by_words["man"] == [*range(20, 0, -1)][:8]
+    assert len(by_words["LIGHTH"]) == 2
+    assert by_words["ligz"] == []
+    for most in (0, 1, 5):
+        monkeypatch.setattr(history, "BEGUN_MAX", most)
+        assert {text: await ids(store, text) for text in typed} == by_words
 
 
 # ------------------------------------------------------------------ whose, and what is gone

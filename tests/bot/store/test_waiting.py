@@ -125,6 +125,7 @@ async def a_day(store: Store) -> None:
     await jobs.get(parent.id)
     await history.recent(count=50)
     await history.page(guild_id=GUILD, user_id=1, offset=0, count=8)
+    await history.prompts(guild_id=GUILD, user_id=1, count=8)
     await store.settings.limits(GUILD)
     await store.settings.limits_log(GUILD, count=8)
     await store.settings.time_zone(GUILD)

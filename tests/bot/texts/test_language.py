@@ -50,7 +50,7 @@ from bot.texts import (
 )
 from bot.texts import language as language_module
 from bot.texts.language import ENGLISH, Language, language
-from engine.contract import InvalidRequest, Stepped, parse_size
+from engine.contract import InvalidRequest, Listed, Stepped, parse_size
 from tests.bot.chat.look.test_job_view import job, texts
 from tests.bot.chat.look.test_job_view import labels as labels_of
 
@@ -355,6 +355,9 @@ def test_what_is_wrong_with_a_request_is_looked_up(polish: Language) -> None:
     with pytest.raises(InvalidRequest) as size:
         parse_size("{name}")
     assert contract.invalid(size.value, polish) == "⟦A size looks like 512x768, not “{name}”.⟧"
+    named = InvalidRequest("Use {offered}.", offered=Listed(names=("a", "b"), more=2))
+    assert contract.invalid(named, polish) == "Use ⟦a⟦, ⟧b and 2 more⟧."
+    assert contract.invalid(named, ENGLISH) == str(named) == "Use a, b and 2 more."
 
 
 def test_limits_and_quota_are_looked_up(polish: Language) -> None:
@@ -374,4 +377,4 @@ def test_limits_and_quota_are_looked_up(polish: Language) -> None:
     told = allowances.changed_by(change, LIMITS, polish)
     assert "⟦Everyone⟧ now has ⟦images of up to " in told
     assert "⟦1\u00a0000\u00a0003 pixels (about 1000×1000)⟧ before⟧" in told
-    assert "100 ⟦credits per day⟧, 3 ⟦pending requests⟧" in allowances.defaults(LIMITS, polish)
+    assert "100 ⟦credits per day⟧⟦, ⟧3 ⟦pending requests⟧" in allowances.defaults(LIMITS, polish)

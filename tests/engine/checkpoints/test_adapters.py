@@ -12,6 +12,7 @@ import pytest
 
 from engine.checkpoints import adapters
 from engine.checkpoints.adapters import DAMAGED, Fit
+from engine.checkpoints.beside import preview
 from tests.kit.adapters import kohya, lora_tensors, write
 
 SD1 = Fit(family="sd", width=768)
@@ -253,6 +254,8 @@ TAGS = json.dumps({"10_fox": {"fox": 9, "tree": 2, "snow": 5}, "5_cat": {"cat": 
         ({}, {".json": '{"trainedWords": ["one", "two"]}'}, ("one", "two")),
         ({"modelspec.trigger_phrase": "x"}, {".json": "[1]"}, ("x",)),
         ({}, {".txt": "first, second\nnotes"}, ("first", "second")),
+        ({}, {".json": "{}", ".civitai.info": '{"trainedWords": ["one, two"]}'}, ("one", "two")),
+        ({}, {".metadata.json": '{"civitai": {"trainedWords": ["one"]}}'}, ("one",)),
         ({"modelspec.trigger_phrase": ",".join(map(str, range(99)))}, {}, ("0", "1", "2", "3", "4", "5")),
     ],
 )
@@ -265,6 +268,49 @@ def test_trigger_words(
         path.with_suffix(ending).write_text(text, encoding="utf-8")
     (info,) = adapters.loras(str(tmp_path), SD1)
     assert info.words == words
+
+
+@pytest.mark.parametrize(
+    ("metadata", "beside", "told"),
+    [
+        ({"modelspec.description": "by its maker"}, {}, "by its maker"),
+        ({"modelspec.description": "x"}, {".json": '{"description": "by its\\nowner"}'}, "by its owner"),
+        (
+            {},
+            {".json": '{"description": ""}', ".civitai.info": '{"description": "<p>a &amp; b</p>"}'},
+            "a & b",
+        ),
+        ({}, {".description.txt": " a\u202eb\tc "}, "a b c"),
+        ({}, {".json": '{"description": null}'}, ""),
+        ({"modelspec.description": "x" * 9000}, {}, "x" * 499 + "…"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["loras", "embeddings"])
+def test_descriptions(
+    tmp_path: Path, metadata: dict[str, str], beside: dict[str, str], told: str, kind: str
+) -> None:
+    """The same order, on one line without markup; of an embedding its name alone is the word."""
+    import torch
+
+    tensors = a_lora(768) if kind == "loras" else {"emb_params": torch.zeros(2, 768)}
+    path = write(tmp_path / kind, "x", tensors, {**metadata, "modelspec.trigger_phrase": "word"})
+    for ending, text in beside.items():
+        path.with_suffix(ending).write_text(text, encoding="utf-8")
+    (info,) = getattr(adapters, kind)(str(tmp_path), Fit(family="sd", width=768, text_widths=(768,)))
+    assert (info.description, info.problem) == (told, "")
+    assert info.words == (("word",) if kind == "loras" else ())
+
+
+def test_pictures_beside_files(tmp_path: Path) -> None:
+    """Called as the file or folder, with or without `.preview`; nobody looks into them."""
+    paths = {name: write(tmp_path / "loras", name, a_lora(768)) for name in ("a", "b", "c.v2")}
+    for name in ("a.preview.png", "a.webp", "b.gif", "c.v2.jpeg", "v1.5.preview.jpg"):
+        (tmp_path / "loras" / name).write_bytes(b"x")
+    (folder := tmp_path / "loras" / "v1.5").mkdir()
+    seen = {name: Path(preview(path)).name for name, path in (*paths.items(), ("v1.5", folder))}
+    assert seen == {"a": "a.webp", "b": "", "c.v2": "c.v2.jpeg", "v1.5": "v1.5.preview.jpg"}
+    offered = {info.name: info.preview for info in adapters.loras(str(tmp_path), SD1)}
+    assert offered["a"] == str(tmp_path / "loras" / "a.webp")
 
 
 def test_a_changed_file_is_looked_at_again(tmp_path: Path) -> None:

@@ -229,8 +229,12 @@ def test_overrides(copy: Path) -> None:
         samplers=["PNDM", "Euler"],
         side_max=200,
         steps_max=40,
+        words=["my\nstyle", "x" * 99],
     )
+    copy.with_name(f"{copy.name}.preview.webp").write_bytes(b"x")
     info = described(settings(copy))
+    assert info.words == ("my style", "x" * 60)
+    assert info.preview == str(copy.with_name(f"{copy.name}.preview.webp"))
     assert (info.title, info.guidance_scale, info.samplers) == ("Mine", 3, ("PNDM", "Euler"))
     assert (info.side_max, info.steps_max) == (200, 40)
 

@@ -260,6 +260,26 @@ def test_the_json_beside_a_file(tmp_path: Path, cache: Path) -> None:
             told(file)
 
 
+def test_what_web_uis_keep_beside_a_file(tmp_path: Path, cache: Path) -> None:
+    """Description, trigger words and picture are shown; their other notes are no mistake. Its header tells where they don't."""
+    maker = {"modelspec.description": "by its maker", "modelspec.trigger_phrase": "zwx style"}
+    file = header_file(tmp_path / "x.safetensors", shapes("1"), **maker)
+    info = told(file)
+    assert (info.description, info.words, info.preview) == ("by its maker", ("zwx style",), "")
+    notes = {
+        "description": "mine",
+        "activation text": "a, b",
+        "sd version": "SD1",
+        "notes": "n",
+        "vae": "Automatic",
+    }
+    (tmp_path / "x.json").write_text(json.dumps(notes))
+    (tmp_path / "x.png").write_bytes(b"x")
+    info = told(file)
+    assert (info.title, info.description, info.words) == ("x", "mine", ("a", "b"))
+    assert info.preview == str(tmp_path / "x.png")
+
+
 def without(tensors: Mapping[str, Any], *beginnings: str) -> dict[str, Any]:
     return {name: shape for name, shape in tensors.items() if not name.startswith(beginnings)}
 

@@ -93,6 +93,18 @@ class World(Protocol):
 
     async def until_answered(self, interaction: Interaction, timeout_s: float) -> Answer: ...
 
+    async def suggested(
+        self,
+        user: User,
+        channel: Channel,
+        name: str,
+        focus: str,
+        /,
+        *,
+        timeout_s: float = 10.0,
+        **options: Any,
+    ) -> Answer: ...
+
 
 class People:
     """The acting half of the driver; `send_*` return at once, the others wait for the bot's first answer."""
@@ -131,11 +143,25 @@ class People:
         **options: Any,
     ) -> list[Json]:
         """The choices for the option `focus`, whose half-typed value is among the options."""
+        return (await self.suggested(user, channel, name, focus, timeout_s=timeout_s, **options)).choices
+
+    async def suggested(
+        self: World,
+        user: User,
+        channel: Channel,
+        name: str,
+        focus: str,
+        /,
+        *,
+        timeout_s: float = 10.0,
+        **options: Any,
+    ) -> Answer:
+        """The whole answer to that."""
         data = _command_data(self.state, user, channel, name, {focus: "", **options}, focus, False)
         sent = await self.deliver(
             interactions.create(self.state, interactions.AUTOCOMPLETE, user, channel, data)
         )
-        return (await self.until_answered(sent, timeout_s)).choices
+        return await self.until_answered(sent, timeout_s)
 
     async def click(
         self: World, user: User, message: Message, button: str, /, *, timeout_s: float = 10.0

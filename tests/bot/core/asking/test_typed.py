@@ -31,6 +31,7 @@ OPTIONS = {
     "tile": st.just(value=True),
     "sampler": st.sampled_from(["DPM++ 2M Karras", "Euler a", "Model's own"]),
     "lora": st.sampled_from(["detail:0.8, pixel:1", "detail:-1"]),
+    "embedding": st.sampled_from(["cat-toy, -blurry", "-x", "Bad Hands"]),
     "style": st.sampled_from(["ink", "old photo"]),
     "model": st.sampled_from(["owner/dream", "starter"]),
     "negative_prompt": st.sampled_from(["fog", "text, hands", "__x__ {a|b}", "-- tile", "--no fog"]),
