@@ -163,9 +163,9 @@ def test_measuring_does_not_mistake_it_for_a_lack_of_memory(
     """Who measures goes on without what has no room; a lost device is another matter."""
     family = SdFamily(pipe)
     monkeypatch.setattr(pipe.unet, "forward", sticky)
-    settings = EngineSettings(model="m", spool="s", mode="fast")
+    settings = EngineSettings(model="m", spool="s")
     with pytest.raises(DeviceLost):
-        switches.choose(pipe, settings, lambda: family.forwards.rehearse(2, (64, 64)))
+        switches.choose(pipe, settings, "fast", lambda: family.forwards.rehearse(2, (64, 64)))
 
 
 def settings_of(tiny: Path, tmp_path: Path, **values: Any) -> EngineSettings:
@@ -177,7 +177,7 @@ STARTS: dict[str, Where] = {
     "loading a part": lambda patch: patch.setattr(load, "import_module", sticky),
     "fitting previews": lambda patch: patch.setattr(preview, "_fit", sticky),
     "the self-test": lambda patch: patch.setattr(SdFamily, "self_test", sticky),
-    "measuring": lambda patch: patch.setattr(Forwards, "run", sticky),
+    "measuring": lambda patch: patch.setattr(Forwards, "rehearse", sticky),
     "drawing": lambda patch: patch.setattr(Worker, "run", lost),
 }
 
@@ -197,7 +197,7 @@ def test_code_70_from_every_stage(
     """Never Broken, which would forbid a new process, and never the files' fault."""
     STARTS[where](monkeypatch)
     events: list[Event] = []
-    settings = settings_of(tiny, tmp_path, data=str(tmp_path), preview_every=1)
+    settings = settings_of(tiny, tmp_path, data=str(tmp_path), preview_every=1, mode="exact")
     assert boot.run(settings, queue.Queue(), events.append) == contract.EXIT_DEVICE_LOST
     assert not [event for event in events if isinstance(event, Broken)]
     assert "illegal memory access" in capsys.readouterr().err
