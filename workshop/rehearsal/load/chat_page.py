@@ -19,6 +19,8 @@ import pytest
 from playwright.async_api import Page, Request, expect
 from playwright.async_api import TimeoutError as TooLate
 
+from bot.shell.demo import RESTARTED
+
 MESSAGES = "#channel-message-list"
 TYPING_MS = 5_000
 AGAIN_MS = 3_000
@@ -72,7 +74,8 @@ async def _sends(page: Page, act: Callable[[], Awaitable[None]]) -> bool:
 
 
 def _is_an_act(request: Request) -> bool:
-    return request.url.endswith("/api/action") and request.post_data_json["kind"] in ACTS
+    asked = request.url.endswith("/api/action") and request.post_data_json
+    return bool(asked) and asked["kind"] in ACTS
 
 
 async def _settled(page: Page) -> None:
@@ -134,6 +137,11 @@ class Demo:
     process: asyncio.subprocess.Process
     url: str
 
+    async def restart(self) -> None:
+        """Returns once its next bot can draw."""
+        self.process.send_signal(signal.SIGUSR1)
+        await asyncio.wait_for(_line(self.process, RESTARTED), START_S)
+
 
 @asynccontextmanager
 async def running_demo(folder: Path, *arguments: str, **variables: str) -> AsyncGenerator[Demo]:
@@ -154,13 +162,18 @@ async def running_demo(folder: Path, *arguments: str, **variables: str) -> Async
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:
+    return await _line(process, r"http://127\.0\.0\.1:\d+/\S+")
+
+
+async def _line(process: asyncio.subprocess.Process, pattern: str) -> str:
+    """What it prints, as far as the pattern goes."""
     assert process.stdout is not None
     printed = ""
     while line := (await process.stdout.readline()).decode():
         printed += line
-        if found := re.search(r"http://127\.0\.0\.1:\d+/\S+", line):
+        if found := re.search(pattern, line):
             return found[0]
-    raise AssertionError(f"the demo ended without an address:\n{printed}")
+    raise AssertionError(f"the demo ended and never printed {pattern!r}:\n{printed}")
 
 
 def chromium() -> dict[str, Any]:
