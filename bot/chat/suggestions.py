@@ -5,16 +5,19 @@ from __future__ import annotations
 from discord.app_commands import Choice
 
 from bot.chat.client import Interaction
+from bot.chat.errors import language_of
 from bot.chat.look.safe import cut
 from bot.chat.order import asker_of
+from bot.texts.help import description
 
 CHOICES_MAX = 25
 CHOICE_CHARS_MAX = 100
 
 
 async def models(interaction: Interaction, current: str) -> list[Choice[str]]:
+    to = language_of(interaction)
     titles = {
-        model.id: f"{model.title} – {model.description}" if model.description else model.title
+        model.id: f"{model.title} – {said}" if (said := description(model, to)) else model.title
         for model in interaction.client.services.catalogue.models
     }
     wanted = current.casefold()

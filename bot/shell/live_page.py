@@ -14,10 +14,12 @@ from http import HTTPStatus
 from importlib.resources import files
 from time import monotonic as real_monotonic
 from typing import Any, ClassVar
+from zlib import crc32
 
 import discord
 import simcord
 from aiohttp import web
+from simcord import components as wire
 from simcord.preview import _media as media  # pyright: ignore[reportPrivateUsage]
 from simcord.preview._server import PreviewServer
 
@@ -30,6 +32,23 @@ MEDIA_BYTES_MAX = 1 << 30
 """Of all pictures that a page shows."""
 PASSED_KEPT = 64
 """A browser asks for a picture some time after it has read of it; by then the next preview may have replaced it."""
+
+
+def _numbered(components: list[dict[str, Any]], taken: set[int]) -> None:
+    """SimCord counts components, so that an edit gives a button's number to another one, under a click on its way.
+
+    Numbers made from what buttons and menus are called stay theirs.
+    """
+    for component in wire.walk_components(components):
+        number = crc32(component.get("custom_id", "").encode())
+        if number and not component.get("id") and number not in taken:
+            component["id"] = number
+            taken.add(number)
+    _counted(components, taken)
+
+
+_counted = wire._assign_ids  # pyright: ignore[reportPrivateUsage]
+wire._assign_ids = _numbered  # pyright: ignore[reportPrivateUsage]
 
 
 class LiveClock:

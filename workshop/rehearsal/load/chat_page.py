@@ -22,8 +22,12 @@ from playwright.async_api import TimeoutError as TooLate
 from bot.shell.demo import RESTARTED
 
 MESSAGES = "#channel-message-list"
+FINISHED = """() => [...document.querySelectorAll("#channel-message-list img")]
+    .filter(image => image.alt && !/^(Unfinished|Unfertig): /.test(image.alt))
+    .filter(image => image.complete && image.naturalWidth >= 64).length"""
+"""How many finished images are really drawn on the page, of people who read English or German."""
 TYPING_MS = 5_000
-AGAIN_MS = 3_000
+AGAIN_S = 3.0
 """Who sees nothing happen for so long acts again: while an earlier action is settled the page drops what is asked of it."""
 TYPED_S = 120.0
 ACTS = frozenset({"run_command", "click", "select", "modal_submit"})
@@ -66,11 +70,22 @@ async def type_command(page: Page, command: str, **options: str) -> None:
 
 
 async def _sends(page: Page, act: Callable[[], Awaitable[None]]) -> bool:
-    with contextlib.suppress(TooLate):
-        async with page.expect_request(_is_an_act, timeout=AGAIN_MS):
+    """Whether the page has sent it soon after the act, which takes its time on a page that is redrawn all the while."""
+    sent = asyncio.Event()
+
+    def notice(request: Request) -> None:
+        if _is_an_act(request):
+            sent.set()
+
+    page.on("request", notice)
+    try:
+        with contextlib.suppress(TooLate):
             await act()
-        return True
-    return False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(sent.wait(), AGAIN_S)
+    finally:
+        page.remove_listener("request", notice)
+    return sent.is_set()
 
 
 def _is_an_act(request: Request) -> bool:
