@@ -71,8 +71,9 @@ def localized(item: Item, locale: str) -> dict[str, Any]:
 
 
 def as_declared(filled: Sequence[Item], declared: Sequence[Item], locale: str) -> list[dict[str, Any]]:
-    """What somebody filled in, under the names that the bot knows."""
-    known = {_name(option, locale): option for option in declared}
+    """What somebody filled in, under the names that the bot knows; those are understood, too."""
+    known = {option["name"]: option for option in declared}
+    known |= {_name(option, locale): option for option in declared}
     return [
         {**each, "name": known[each["name"]]["name"]}
         | (
