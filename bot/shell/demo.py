@@ -33,19 +33,19 @@ from bot.vitals import logs
 from engine.contract import EngineSettings
 from engine.pictures import inputs, metadata
 
-OTHERS = "“Viewing as”, above: theo-admin may set `/limits`, and greta has her Discord in German."
+VIEWERS = "“Viewing as”, above: theo-admin may set `/limits`, and greta has her Discord in German."
 GREETING = (
     "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and, say, "
     "`a yellow heart left of a purple star on a white background`.\n"
     "I know circles, squares, triangles, stars, hearts, diamonds, rings, crosses, moons, clouds, trees, houses, flowers, "
     "fish, boats and suns in twelve colours. The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest. "
-    f"{OTHERS}"
+    f"{VIEWERS}"
 )
 GREETING_OF_OTHERS = (
     "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and what you would like "
     "to see, such as `a lighthouse at dawn, oil painting`.\n"
     "The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest. "
-    f"{OTHERS}"
+    f"{VIEWERS}"
 )
 
 LOOK_S = 0.4
