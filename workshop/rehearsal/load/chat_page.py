@@ -62,7 +62,7 @@ async def type_command(page: Page, command: str, **options: str) -> None:
             while not (sent and await page.evaluate(GONE)):
                 if not filled or await page.evaluate(GONE):
                     filled = await _fill_in(page, command, options)
-                elif await _sends(page, lambda: _enter(page)):
+                elif await _sends(page, lambda: _press_send(page)):
                     sent = True
                     await _settled(page)
     except TimeoutError as error:
@@ -99,10 +99,9 @@ async def _settled(page: Page) -> None:
     assert not re.search("not completed|uncertain", await status.inner_text())
 
 
-async def _enter(page: Page) -> None:
-    """Sends what is written; a list that is open would take the key for a choice."""
-    await page.keyboard.press("Escape")
-    await page.keyboard.press("Enter")
+async def _press_send(page: Page) -> None:
+    """Unlike the key, it needs no focus, which a page that is redrawn may have lost."""
+    await page.locator("#send-message").click(timeout=TYPING_MS)
 
 
 async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
