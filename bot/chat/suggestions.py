@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from discord.app_commands import Choice
 
 from bot.chat.client import Interaction
+from bot.chat.errors import language_of
 from bot.chat.look.safe import cut
 from bot.chat.order import asker_of
 from bot.core.asking.offer import Kind, Offer
+from bot.texts.language import Language
+from bot.texts.offers import said_of
 
 CHOICES_MAX = 25
 CHOICE_CHARS_MAX = 100
@@ -17,19 +20,19 @@ CHOICE_CHARS_MAX = 100
 
 async def models(interaction: Interaction, current: str) -> list[Choice[str]]:
     offered = (offer for offer in interaction.client.services.catalogue.offers if offer.kind is Kind.MODEL)
-    return _choices(offered, current)
+    return _choices(offered, current, language_of(interaction))
 
 
 async def offers(interaction: Interaction, current: str) -> list[Choice[str]]:
     """Whatever can be drawn with, by its name and all that is said of it."""
-    return _choices(interaction.client.services.catalogue.offers, current)
+    return _choices(interaction.client.services.catalogue.offers, current, language_of(interaction))
 
 
-def _choices(offers: Iterable[Offer], current: str) -> list[Choice[str]]:
+def _choices(offers: Iterable[Offer], current: str, to: Language) -> list[Choice[str]]:
     wanted = current.casefold()
     choices: dict[str, Choice[str]] = {}
     for offer in offers:
-        told = " – ".join(part for part in (offer.title, ", ".join(offer.words), offer.description) if part)
+        told = " – ".join(part for part in (offer.title, to.listed(offer.words), said_of(offer, to)) if part)
         if wanted in f"{told}\n{offer.name}".casefold() and len(offer.name) <= CHOICE_CHARS_MAX:
             choices.setdefault(offer.name, Choice(name=cut(told, CHOICE_CHARS_MAX), value=offer.name))
         if len(choices) == CHOICES_MAX:

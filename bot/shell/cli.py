@@ -177,7 +177,10 @@ def demo(
     model: ModelOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Start the bot inside a simulated Discord, with a chat page to try it: no token, no GPU."""
+    """Start the bot inside a simulated Discord, with a chat page to try it: no token, no GPU.
+
+    The signal USR1 restarts the bot: what is on the page stays, and a picture that was being drawn is begun again.
+    """
 
     def body(settings: Settings) -> int:
         with brought_by("demo"):

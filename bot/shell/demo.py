@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
 import signal
 import socket
 import sys
@@ -17,6 +18,8 @@ from typing import Any
 import discord
 import simcord
 from PIL import Image
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle
 
 from bot.app import create_app
 from bot.chat.client import EaselClient
@@ -30,23 +33,25 @@ from bot.vitals import logs
 from engine.contract import EngineSettings
 from engine.pictures import inputs, metadata
 
+VIEWERS = "“Viewing as”, above: theo-admin may set `/limits`, and greta has her Discord in German."
 GREETING = (
     "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and, say, "
     "`a yellow heart left of a purple star on a white background`.\n"
     "I know circles, squares, triangles, stars, hearts, diamonds, rings, crosses, moons, clouds, trees, houses, flowers, "
-    "fish, boats and suns in twelve colours. The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest, "
-    "and theo-admin (“Viewing as”, above) may set `/limits`."
+    "fish, boats and suns in twelve colours. The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest. "
+    f"{VIEWERS}"
 )
 GREETING_OF_OTHERS = (
     "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and what you would like "
     "to see, such as `a lighthouse at dawn, oil painting`.\n"
-    "The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest, "
-    "and theo-admin (“Viewing as”, above) may set `/limits`."
+    "The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest. "
+    f"{VIEWERS}"
 )
 
 LOOK_S = 0.4
 """How often the engine is asked whether it is ready."""
 PROGRESS_INTERVAL_S = 0.3
+RESTARTED = "The bot has been restarted."
 PREVIEW_EVERY = 15
 """Steps, at least: a browser that gets the next preview before it has loaded the last one shows none."""
 
@@ -82,42 +87,82 @@ def _settings_for(settings: Settings, folder: Path) -> Settings:
     )
 
 
+class _Signals:
+    """What whoever runs the demo asks of it: an end, or another start of the bot."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self._came = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end)
+        loop.add_signal_handler(signal.SIGUSR1, self._came.set)
+
+    def _end(self) -> None:
+        self.over.set()
+        self._came.set()
+
+    async def next(self) -> None:
+        """Returns once one has come since the last time."""
+        await self._came.wait()
+        self._came.clear()
+
+
 async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
-    over = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, over.set)
-    client = create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: client))
+    signals = _Signals()
+
+    def bot() -> EaselClient:
+        return create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: env.bot))
+
+    client = bot()
     env = LiveEnv(client)
     measure_images(env)
     await env.start()
     try:
-        return await _show(env, client, settings, port, over)
+        channel, viewers = _people(env)
+        await _greet(env, client, channel.id, settings)
+        preview = env.preview(channel, viewers=viewers, layout="channel", port=port)
+        page = LivePage(env, preview, title="Easel demo")
+        async with preview:
+            return await _go_on(page, preview.url, client, bot, signals)
     finally:
-        await client.close()
+        await env.bot.close()
         await env.shutdown()
 
 
-async def _show(env: LiveEnv, client: EaselClient, settings: Settings, port: int, over: asyncio.Event) -> int:
-    """Opens the page until `over`, or until it is known that nothing can be drawn."""
+def _people(env: LiveEnv) -> tuple[ChannelHandle, list[MemberActor]]:
+    """A channel, and who may look at it: the first one at first."""
     guild = env.create_guild("Easel demo")
     admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
     channel = guild.create_text_channel(
         "imagine", topic="A simulated Discord: nothing here leaves your machine."
     )
     member = guild.add_member(env.create_user("mona"))
+    german = guild.add_member(env.create_user("greta"))
     admin = guild.add_member(env.create_user("theo-admin"), roles=[admins])
-    await _greet(env, client, channel.id, settings)
-    preview = env.preview(channel, viewers=[member, admin], layout="channel", port=port)
-    LivePage(env, preview, title="Easel demo")
-    async with preview:
-        if trouble := await _until_ready(client, over):
+    env.languages.speak(german.id, "de")
+    return channel, [member, german, admin]
+
+
+async def _go_on(
+    page: LivePage, url: str, client: EaselClient, bot: Callable[[], EaselClient], signals: _Signals
+) -> int:
+    """Keeps a bot on the page until the demo is over, or until it is known that nothing can be drawn."""
+    ready = (
+        f"\nThe chat page is ready: {url}\n"
+        f"Type /imagine there. Ctrl-C ends the demo; `kill -USR1 {os.getpid()}` restarts the bot in it."
+    )
+    while True:
+        if trouble := await _until_ready(client, signals.over):
             print(f"Easel can't draw: {trouble}", file=sys.stderr, flush=True)
             return EXIT_FAILED
-        if not over.is_set():
-            print(f"\nThe chat page is ready: {preview.url}", flush=True)
-            print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
-        await over.wait()
-    return EXIT_OK
+        if not signals.over.is_set():
+            print(ready, flush=True)
+        await signals.next()
+        if signals.over.is_set():
+            return EXIT_OK
+        client, ready = bot(), RESTARTED
+        await page.restart(client)
 
 
 async def _greet(env: LiveEnv, client: EaselClient, channel_id: int, settings: Settings) -> None:

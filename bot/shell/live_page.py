@@ -14,11 +14,16 @@ from http import HTTPStatus
 from importlib.resources import files
 from time import monotonic as real_monotonic
 from typing import Any, ClassVar
+from zlib import crc32
 
+import discord
 import simcord
 from aiohttp import web
+from simcord import components as wire
 from simcord.preview import _media as media  # pyright: ignore[reportPrivateUsage]
 from simcord.preview._server import PreviewServer
+
+from bot.shell.live_languages import Languages
 
 ANSWER_S = 1.0
 """A click is answered with what the bot has made of it by then; what comes later is published when it comes."""
@@ -27,6 +32,23 @@ MEDIA_BYTES_MAX = 1 << 30
 """Of all pictures that a page shows."""
 PASSED_KEPT = 64
 """A browser asks for a picture some time after it has read of it; by then the next preview may have replaced it."""
+
+
+def _numbered(components: list[dict[str, Any]], taken: set[int]) -> None:
+    """SimCord counts components, so that an edit gives a button's number to another one, under a click on its way.
+
+    Numbers made from what buttons and menus are called stay theirs.
+    """
+    for component in wire.walk_components(components):
+        number = crc32(component.get("custom_id", "").encode())
+        if number and not component.get("id") and number not in taken:
+            component["id"] = number
+            taken.add(number)
+    _counted(components, taken)
+
+
+_counted = wire._assign_ids  # pyright: ignore[reportPrivateUsage]
+wire._assign_ids = _numbered  # pyright: ignore[reportPrivateUsage]
 
 
 class LiveClock:
@@ -53,6 +75,12 @@ class LiveEnv(simcord.Env):
     def __init__(self, bot: Any) -> None:
         super().__init__(bot, settle_timeout=DETACH_S)
         self.backend.clock = LiveClock()  # pyright: ignore[reportAttributeAccessIssue]
+        self.languages = Languages(self.backend)
+
+    @property
+    def generation(self) -> int:
+        """Which bot it is, counted from 1."""
+        return self._generation
 
     def _schedule_timer(self, record: Any, callback: Any, args: Any, schedule_context: Any) -> None:  # noqa: ARG002
         """A timer of the bot's fires when its time has come, as without SimCord."""
@@ -83,27 +111,41 @@ class LivePage:
         self._preview._media_worker = OwnPictures()
         self._preview._MAX_MEDIA_BYTES = MEDIA_BYTES_MAX
         port = self._preview._server._requested_port
-        self._preview._server = LiveServer(self._preview, port, title=title, publish=self.publish)
+        self._preview._server = LiveServer(
+            self._preview, port, title=title, publish=self.publish, languages=env.languages
+        )
 
     async def _in_turn(self, context_id: str | None, body: dict[str, Any]) -> dict[str, Any]:
         """SimCord refuses what overlaps, after which its page is dead until it is reloaded; and it refuses a click on a
         page that was published anew less than a poll (0.5 s) ago, which would spare no ✖ Cancel while a bar moves.
-        Our buttons say which job they mean, so the newest page is what they are meant for.
+        Our buttons say which job they mean, so the newest page is what they are meant for, and whichever bot is there now.
         """
         async with self._turns:
             if "published_revision" in body:
                 body["published_revision"] = self._preview._get_page(context_id).revision
+            if "bot_generation" in body:
+                body["bot_generation"] = self._env.generation
             return await self._act(context_id, body)
+
+    async def restart(self, bot: discord.Client) -> None:
+        """Closes the bot and starts another one, as a new session of the gateway; all that is written stays."""
+        async with self._turns:
+            await self._env.bot.close()
+            await self._env.restart_bot(bot)
+            self._publish_all()
 
     async def publish(self) -> None:
         """Shows everything as it is now, if anything changed since the last time."""
         if not self._has_news():
             return
         async with self._turns:
-            self._preview._advance_presentation_time()
-            for page in tuple(self._preview._pages.values()):
-                if page.id in self._preview._pages:  # earlier publications drop pages that nobody has open
-                    self._preview._publish(page, reason="refresh")
+            self._publish_all()
+
+    def _publish_all(self) -> None:
+        self._preview._advance_presentation_time()
+        for page in tuple(self._preview._pages.values()):
+            if page.id in self._preview._pages:  # earlier publications drop pages that nobody has open
+                self._preview._publish(page, reason="refresh")
 
     def _has_news(self) -> bool:
         """Whether the bot edited or deleted something. What answers a click or a command is published by its action."""
@@ -136,11 +178,18 @@ class LiveServer(PreviewServer):
     _STATIC_FILES: ClassVar[dict[str, str]] = PreviewServer._STATIC_FILES | {path: path[1:] for path in _OURS}
 
     def __init__(
-        self, preview: Any, port: int, *, title: str, publish: Callable[[], Awaitable[None]]
+        self,
+        preview: Any,
+        port: int,
+        *,
+        title: str,
+        publish: Callable[[], Awaitable[None]],
+        languages: Languages,
     ) -> None:
         super().__init__(preview, port)
         self._title = title
         self._fresh = publish
+        self._languages = languages
         self._passed: dict[str, tuple[str, bytes]] = {}
         self._blobs: dict[str, Any] = preview._blobs
         self._publish = preview._publish
@@ -148,6 +197,7 @@ class LiveServer(PreviewServer):
 
     def _published(self, page: Any, **reason: Any) -> None:
         self._publish(page, **reason)
+        page.snapshot["profile"]["locale"] = self._languages.of(page.viewer.id)
         for asset_id, record in page.assets.items():
             if (blob := self._blobs.get(record.digest)) is not None:
                 self._passed[asset_id] = record.contentType, blob.data
@@ -186,7 +236,10 @@ class LiveServer(PreviewServer):
         answer = await super()._static(request)
         if request.path == "/text.js":  # our script moves relative times on, and must know which are
             made = 'const time = node("time", "discord-timestamp", rendered);'
-            answer.text = _replaced(answer.text, (made, f"{made} time.dataset.style = style;"))
+            answer.text = _replaced(
+                answer.text,
+                (made, f'{made} time.dataset.style = style; time.lang = options.locale || "en-US";'),
+            )
         return answer
 
 

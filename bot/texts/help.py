@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bot.texts.amounts import size
-from bot.texts.language import Language, fixed
-from engine.contract import ModelInfo
+from bot.texts.language import Language, fixed, noted
+from engine.contract import STARTER, ModelInfo
+
+OF_STARTER = noted("draws simple things in plain colours, and nothing else")
 
 # ------------------------------------------------------------------ the greeting
 
@@ -63,6 +65,11 @@ def prompt_words(to: Language) -> str:
         "`__animal__` a word from a list of whoever runs Easel",
         either="`{red, blue} house`",
     )
+
+
+def description(info: ModelInfo, to: Language) -> str:
+    """What a model's files say of it, as they say it; our own model's are translated."""
+    return (info.id == STARTER and to.translated(info.description)) or info.description
 
 
 def model(info: ModelInfo, title: str, description: str, to: Language) -> str:

@@ -25,6 +25,11 @@ _KINDS: dict[Kind, Say] = {
 }
 
 
+def said_of(offer: Offer, to: Language) -> str:
+    """What its files say of it; our own model's sentence is translated."""
+    return offer.description if offer.model is None else help_texts.description(offer.model, to)
+
+
 def no_such(name: str) -> Say:
     return lambda to: to.gettext(
         "There is no model, LoRA or embedding “{name}” here: `/models` lists them.", name=name[:60]

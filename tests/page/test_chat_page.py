@@ -20,6 +20,7 @@ from playwright.async_api import Page, expect
 from bot.config import Settings
 from bot.shell import demo
 from workshop.rehearsal.load.chat_page import (
+    FINISHED,
     MESSAGES,
     TYPING_MS,
     become,
@@ -42,13 +43,7 @@ async def press(page: Page, button: str) -> None:
 
 async def pictures(page: Page, count: int) -> None:
     """Waits until that many finished images are really drawn on the page."""
-    await page.wait_for_function(
-        """count => [...document.querySelectorAll("#channel-message-list img")]
-           .filter(image => image.alt && !image.alt.startsWith("Unfinished"))
-           .filter(image => image.complete && image.naturalWidth >= 64).length >= count""",
-        arg=count,
-        timeout=IMAGE_MS,
-    )
+    await page.wait_for_function(f"count => ({FINISHED})() >= count", arg=count, timeout=IMAGE_MS)
 
 
 @pytest.mark.timeout(240)

@@ -83,7 +83,8 @@ def _models(models: Sequence[ModelInfo], to: Language) -> list[str]:
     """An entry each, as far as there is room; the rest is counted."""
     entries, room = list[str](), MODELS_ROOM
     for model in models:
-        title, description = cut(model.title, TITLE_SHOWN), cut(model.description, DESCRIPTION_SHOWN)
+        title = cut(model.title, TITLE_SHOWN)
+        description = cut(texts.description(model, to), DESCRIPTION_SHOWN)
         entry = texts.model(model, plain(title), plain(description), to)
         if not entries and len(models) > 1:
             entry += f" · {texts.used_where_none_is_named(to)}"

@@ -69,8 +69,8 @@ def _lines(offers: Sequence[Offer], to: Language) -> list[str]:
 def _said(offer: Offer, to: Language) -> Iterator[str]:
     if offer.words:
         yield to.listed(offer.words)
-    if offer.description:
-        yield offer.description
+    if said := texts.said_of(offer, to):
+        yield said
 
 
 def _title(offer: Offer) -> str:
@@ -81,7 +81,7 @@ def _card(offer: Offer, to: Language) -> list[str]:
     option = "model" if offer.model is not None else offer.kind.value.lower()
     told = [
         texts.heading(offer, _title(offer), to),
-        plain(cut(offer.description, DESCRIPTION_SHOWN)),
+        plain(cut(texts.said_of(offer, to), DESCRIPTION_SHOWN)),
         texts.words([code(word, LINE_SHOWN) for word in offer.words], to),
         texts.facts(replace(offer, fits=tuple(plain(cut(title, TITLE_SHOWN)) for title in offer.fits)), to),
         texts.how(offer, code(f"/imagine {option}:{offer.name}", LINE_SHOWN), to),

@@ -1,11 +1,10 @@
 // Beside SimCord's own page: relative times that move on, as in Discord, and a view that follows the newest message.
 const UNITS = [["second", 1, 60], ["minute", 60, 3600], ["hour", 3600, 86400], ["day", 86400, 604800], ["week", 604800, Infinity]];
-const relative = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "auto" });
 
 function tell(time) {
   const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
   const [unit, size] = UNITS.find(([, , end]) => Math.abs(seconds) < end);
-  const text = relative.format(Math.round(seconds / size), unit);
+  const text = new Intl.RelativeTimeFormat(time.lang, { numeric: "auto" }).format(Math.round(seconds / size), unit);
   if (time.textContent !== text) time.textContent = text;
 }
 

@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from discord import Message
+from simcord.actors import _slash_resolved
+from simcord.components import walk_components
 
 from bot.app import create_app
 from bot.chat.client import EaselClient
@@ -22,6 +24,8 @@ from bot.core.engines.watch import Deadlines
 from bot.job import JobState
 from bot.shell.demo import from_simulation, measure_images
 from bot.shell.live_page import ANSWER_S, LiveEnv, LivePage
+from bot.texts.commands import IMAGINE
+from bot.texts.language import language
 from engine.contract import EngineSettings, FakeSettings
 from tests.kit.rig import eventually
 from tests.kit.world import WITHIN_S, settings_for
@@ -32,10 +36,15 @@ from workshop.rehearsal.bot import png
 class Demo:
     """What `easel demo` is made of, but for the page and with a fake engine."""
 
-    client: EaselClient
+    bot: Callable[[], EaselClient]
     env: LiveEnv
     channel: Any
     alice: Any
+
+    @property
+    def client(self) -> EaselClient:
+        assert isinstance(self.env.bot, EaselClient)
+        return self.env.bot
 
     @property
     def engine(self) -> EngineClient:
@@ -46,10 +55,10 @@ class Demo:
     async def imagine(self, **options: Any) -> None:
         await self.alice.slash(self.channel, "imagine", **{"prompt": "a red circle", **options})
 
-    async def delivered(self) -> Message:
-        """The message of job 1 once it is over."""
+    async def delivered(self, number: int = 1) -> Message:
+        """The newest message, once that job is over."""
         jobs, deadline = self.client.services.store.jobs, time.monotonic() + WITHIN_S
-        while (job := await jobs.get(1)) is None or job.state is not JobState.DELIVERED:
+        while (job := await jobs.get(number)) is None or job.state is not JobState.DELIVERED:
             assert time.monotonic() < deadline, job
             await asyncio.sleep(0.02)
         return self.channel.last_message
@@ -59,16 +68,19 @@ class Demo:
 async def live(tmp_path: Path) -> AsyncIterator[Demo]:
     settings = settings_for(tmp_path)
     engine = EngineSettings(model="fake", spool=str(settings.spool), fake=FakeSettings())
-    client = create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: client))
-    env = LiveEnv(client)
+
+    def bot() -> EaselClient:
+        return create_app(settings, engine, supervised=False, fetch=from_simulation(lambda: env.bot))
+
+    env = LiveEnv(bot())
     measure_images(env)
     await env.start()
     guild = env.create_guild("Testers")
     alice = guild.add_member(env.create_user("alice"))
-    demo = Demo(client=client, env=env, channel=guild.create_text_channel("imagine"), alice=alice)
+    demo = Demo(bot=bot, env=env, channel=guild.create_text_channel("imagine"), alice=alice)
     await eventually(lambda: demo.engine.status.is_ready)
     yield demo
-    await client.close()
+    await demo.client.close()
     await env.shutdown()
 
 
@@ -111,7 +123,7 @@ async def test_the_bots_time_is_the_walls(live: Demo) -> None:
 async def test_a_page_is_published_when_the_bot_edited_something(live: Demo) -> None:
     """Without news nothing is published, with an edit it is, whatever the bot still does."""
     preview = live.env.preview(live.channel, viewers=[live.alice], layout="channel", port=0)
-    page = LivePage(live.env, preview, title="A test")  # type: ignore[arg-type]
+    page = LivePage(live.env, preview, title="A test")
     async with preview:
         chore = owned(live, asyncio.sleep(20))
         await live.imagine()
@@ -127,6 +139,69 @@ async def test_a_page_is_published_when_the_bot_edited_something(live: Demo) -> 
         await asyncio.wait_for(page.publish(), ANSWER_S)
         assert own.revision > shown
         chore.cancel()
+
+
+def pressable(message: Message) -> dict[str, int]:
+    """What buttons and menus are called, and how the page tells them apart."""
+    return {
+        part["custom_id"]: part["id"]
+        for part in walk_components([each.to_dict() for each in message.components])
+        if "custom_id" in part
+    }
+
+
+async def test_a_restarted_bot_knows_its_buttons(live: Demo) -> None:
+    """Another client on the same database, in a new session; messages stay, and so does what their buttons do."""
+    preview = live.env.preview(live.channel, viewers=[live.alice], layout="channel", port=0)
+    page = LivePage(live.env, preview, title="A test")
+    async with preview:
+        await live.imagine()
+        message, before = await live.delivered(), live.client
+        await page.restart(live.bot())
+        assert live.client is not before
+        assert before.is_closed()
+        await live.alice.click(message, label="Reroll")
+        assert (await live.delivered(2)).id != message.id
+
+
+async def test_a_picture_that_a_restart_interrupts_is_drawn_after_it(live: Demo) -> None:
+    """It is begun again."""
+    page = LivePage(live.env, live.env.preview(live.channel, viewers=[live.alice], port=0), title="A test")
+    assert live.engine.pid is not None
+    os.kill(live.engine.pid, signal.SIGSTOP)  # so that it can't be finished before
+    await live.imagine()
+    await page.restart(live.bot())
+    await live.delivered()
+
+
+async def test_a_button_keeps_its_number(live: Demo) -> None:
+    """A click on its way while the message changes means what was seen, and never another button."""
+    assert live.engine.pid is not None
+    os.kill(live.engine.pid, signal.SIGSTOP)
+    try:
+        await live.imagine()
+        waiting = pressable(live.channel.last_message)
+    finally:
+        os.kill(live.engine.pid, signal.SIGCONT)
+    finished = pressable(await live.delivered())
+    assert waiting.keys().isdisjoint(finished)
+    numbers = {**waiting, **finished}
+    assert len(set(numbers.values())) == len(numbers)
+
+
+async def test_whose_discord_is_german(live: Demo) -> None:
+    """Options are named and commands described as the bot said for that language, and what is typed there is understood."""
+    live.env.languages.speak(live.alice.id, "de")
+    commands = live.env.backend.visible_commands(user_id=live.alice.id, channel_id=live.channel.id)
+    (imagine,) = (each for each in commands if each["name"] == "imagine")
+    assert imagine["description"] == language("de").gettext(IMAGINE)
+    await _slash_resolved(
+        live.alice, live.channel, "imagine", {"prompt": "ein Kreis", "bilder": 2}, imagine
+    )  # as the page does
+    await live.delivered()
+    job = await live.client.services.store.jobs.get(1)
+    assert job is not None
+    assert (job.request.images, job.locale) == (2, "de")
 
 
 async def test_the_demo_draws_from_what_is_attached(live: Demo) -> None:

@@ -19,9 +19,15 @@ import pytest
 from playwright.async_api import Page, Request, expect
 from playwright.async_api import TimeoutError as TooLate
 
+from bot.shell.demo import RESTARTED
+
 MESSAGES = "#channel-message-list"
+FINISHED = """() => [...document.querySelectorAll("#channel-message-list img")]
+    .filter(image => image.alt && !/^(Unfinished|Unfertig): /.test(image.alt))
+    .filter(image => image.complete && image.naturalWidth >= 64).length"""
+"""How many finished images are really drawn on the page, of people who read English or German."""
 TYPING_MS = 5_000
-AGAIN_MS = 3_000
+AGAIN_S = 3.0
 """Who sees nothing happen for so long acts again: while an earlier action is settled the page drops what is asked of it."""
 TYPED_S = 120.0
 ACTS = frozenset({"run_command", "click", "select", "modal_submit"})
@@ -56,7 +62,7 @@ async def type_command(page: Page, command: str, **options: str) -> None:
             while not (sent and await page.evaluate(GONE)):
                 if not filled or await page.evaluate(GONE):
                     filled = await _fill_in(page, command, options)
-                elif await _sends(page, lambda: _enter(page)):
+                elif await _sends(page, lambda: _press_send(page)):
                     sent = True
                     await _settled(page)
     except TimeoutError as error:
@@ -64,11 +70,22 @@ async def type_command(page: Page, command: str, **options: str) -> None:
 
 
 async def _sends(page: Page, act: Callable[[], Awaitable[None]]) -> bool:
-    with contextlib.suppress(TooLate):
-        async with page.expect_request(_is_an_act, timeout=AGAIN_MS):
+    """Whether the page has sent it soon after the act, which takes its time on a page that is redrawn all the while."""
+    sent = asyncio.Event()
+
+    def notice(request: Request) -> None:
+        if _is_an_act(request):
+            sent.set()
+
+    page.on("request", notice)
+    try:
+        with contextlib.suppress(TooLate):
             await act()
-        return True
-    return False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(sent.wait(), AGAIN_S)
+    finally:
+        page.remove_listener("request", notice)
+    return sent.is_set()
 
 
 def _is_an_act(request: Request) -> bool:
@@ -82,10 +99,9 @@ async def _settled(page: Page) -> None:
     assert not re.search("not completed|uncertain", await status.inner_text())
 
 
-async def _enter(page: Page) -> None:
-    """Sends what is written; a list that is open would take the key for a choice."""
-    await page.keyboard.press("Escape")
-    await page.keyboard.press("Enter")
+async def _press_send(page: Page) -> None:
+    """Unlike the key, it needs no focus, which a page that is redrawn may have lost."""
+    await page.locator("#send-message").click(timeout=TYPING_MS)
 
 
 async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
@@ -135,6 +151,11 @@ class Demo:
     process: asyncio.subprocess.Process
     url: str
 
+    async def restart(self) -> None:
+        """Returns once its next bot can draw."""
+        self.process.send_signal(signal.SIGUSR1)
+        await asyncio.wait_for(_line(self.process, RESTARTED), START_S)
+
 
 @asynccontextmanager
 async def running_demo(folder: Path, *arguments: str, **variables: str) -> AsyncGenerator[Demo]:
@@ -155,13 +176,18 @@ async def running_demo(folder: Path, *arguments: str, **variables: str) -> Async
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:
+    return await _line(process, r"http://127\.0\.0\.1:\d+/\S+")
+
+
+async def _line(process: asyncio.subprocess.Process, pattern: str) -> str:
+    """What it prints, as far as the pattern goes."""
     assert process.stdout is not None
     printed = ""
     while line := (await process.stdout.readline()).decode():
         printed += line
-        if found := re.search(r"http://127\.0\.0\.1:\d+/\S+", line):
+        if found := re.search(pattern, line):
             return found[0]
-    raise AssertionError(f"the demo ended without an address:\n{printed}")
+    raise AssertionError(f"the demo ended and never printed {pattern!r}:\n{printed}")
 
 
 def chromium() -> dict[str, Any]:

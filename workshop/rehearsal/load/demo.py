@@ -16,10 +16,7 @@ from pathlib import Path
 import psutil
 from playwright.async_api import Page, async_playwright
 
-from workshop.rehearsal.load.chat_page import MESSAGES, Demo, chromium, running_demo, type_command
-
-FINISHED = """() => [...document.querySelectorAll("#channel-message-list img")]
-    .filter(image => image.alt && !image.alt.startsWith("Unfinished") && image.naturalWidth >= 64).length"""
+from workshop.rehearsal.load.chat_page import FINISHED, MESSAGES, Demo, chromium, running_demo, type_command
 
 
 @dataclass(slots=True)
