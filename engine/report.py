@@ -26,6 +26,7 @@ from engine.device.memory import Needs
 from engine.device.profiles import Weights
 from engine.errors import BrokenModel
 from engine.openvino import files, networks
+from engine.openvino.files import Findings
 
 if TYPE_CHECKING:
     from engine.device.choice import Place
@@ -123,41 +124,45 @@ def modes(*, model: str, mode: ModeOrAuto, rows: Any, slots: int, runtime: Runti
     return {"sentences": [*told, *([found.sentence] if found and hastened else [])]}
 
 
-def here(
-    *,
-    model: str,
-    device: str,
-    dtype: Any,
-    models: str,
-    data: str,
-    wanted: str,
-    made: Mapping[str, str],
-    runtime: Runtime,
-) -> Answer:
+def here(*, settings: Mapping[str, Any], wanted: str, made: Mapping[str, str]) -> Answer:
     """The fingerprint of this machine with the model `wanted`, where that is here, else with the configured one.
 
     `made` is a picture's: of adapters and the runtime only those that it tells of are looked at. With how many threads
-    OpenVINO would draw it here is known once that was measured, into `data`. "auto" is the mode that would be chosen.
+    OpenVINO would draw it here is known once that was measured. "auto" is the mode that would be chosen.
     """
-    found = sources(EngineSettings(model=model, spool="", models=models))
+    told = EngineSettings(spool="", hub_offline=True, **settings)
+    found = sources(told)
     chosen = next((source for source in found if source.id == wanted), found[0])
+    usual = choice.choose(replace(told, mode="auto")).mode
     mode: Any = made.get("mode", "exact")
-    settings = EngineSettings(model=model, spool="", device=device, dtype=dtype, hub_offline=True, mode=mode)
-    fingerprint.prepare_environment(settings)
-    info = describe.describe(chosen, settings)
+    told = replace(told, mode="auto" if told.mode == "auto" and mode == usual else mode)
+    fingerprint.prepare_environment(told)
+    info = describe.describe(chosen, told)
     fingerprint.pin(info)
-    facts: Answer = fingerprint.fingerprint(choice.choose_place(settings, info.family))
-    facts["auto"] = choice.choose(replace(settings, mode="auto", runtime=runtime, data=data)).mode
+    facts: Answer = fingerprint.fingerprint(choice.choose_place(told, info.family))
     try:
-        facts["weights"] = fingerprint.digest(chosen)
+        weights = fingerprint.digest(chosen)
     except BrokenModel as error:
         sys.exit(str(error))
-    facts["model"], facts["size"] = info.id, f"{info.width}x{info.height}"
-    facts.update(adapters.digests(models, [key for key in made if key.startswith(ADAPTERS)]))
     if "runtime" in made and not networks.problem():
-        known = files.newest(Path(data), info.id)
-        facts["runtime"] = networks.words(known.threads if known else networks.threads_in(made["runtime"]))
+        assert told.data is not None
+        known = files.find(files.folder_of(Path(told.data), info.id, facts, weights=weights))
+        facts["runtime"] = _runtime(known, told) if known else _of_this_version(made["runtime"])
+    facts.update(weights=weights, auto=usual, model=info.id, size=f"{info.width}x{info.height}")
+    facts.update(adapters.digests(told.models, [key for key in made if key.startswith(ADAPTERS)]))
     return facts
+
+
+def _of_this_version(said: str) -> str:
+    """What a picture says of OpenVINO, where nothing was measured here yet that could differ but the version."""
+    here = f"OpenVINO {networks.version()}"
+    return said if said.startswith(f"{here},") else here
+
+
+def _runtime(known: Findings, told: EngineSettings) -> str:
+    """What would be said of a picture that OpenVINO draws here."""
+    rows = known.rows if told.rows == "auto" else min(known.rows, told.rows)
+    return networks.words(known.threads, min(rows, 2 * told.slots))
 
 
 QUESTIONS: Mapping[str, Callable[..., Answer]] = {

@@ -79,14 +79,13 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
     model = found.request.model if found.request is not None else ""
     here, complaint = ask_engine(
         "here",
-        model=engine.model,
-        device=engine.device,
-        dtype=engine.dtype,
-        models=str(settings.models_dir.absolute()),
-        data=str(settings.data_dir.absolute()),
+        settings={
+            **engine.model_dump(include=_ASKED),
+            "models": str(settings.models_dir.absolute()),
+            "data": str(settings.data_dir.absolute()),
+        },
         wanted=model,
         made=dict(found.fingerprint),
-        runtime=engine.runtime,
     )
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
@@ -95,6 +94,7 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
     return verdict(found.fingerprint, here, model=model, settings=settings.engine, whole=whole)
 
 
+_ASKED = {"model", "device", "dtype", "mode", "rows", "runtime", "slots"}
 _SWITCHES = ("channels_last", "fused_qkv")
 _OF_MODE = ("auto", "mode", "width", "decode", "profile", "model", *_SWITCHES)
 
@@ -111,6 +111,10 @@ def verdict(
 
     `whole` is one without LoRA, as OpenVINO draws them.
     """
+    if "then" in made.get("runtime", ""):
+        return (
+            "OpenVINO failed while it was drawn, and torch finished it: it can't be drawn again to the bit."
+        )
     leave = {*_OF_MODE, *(("weights",) if model != here.get("model") else ())}
     others = [
         f"{key} {made.get(key, 'none')} there, {here.get(key, 'none')} here"
@@ -123,7 +127,7 @@ def verdict(
         return (
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit."
         )
-    if " and " in made.get("mode", "") or made.get("decode") == "tiles" or "then" in made.get("runtime", ""):
+    if " and " in made.get("mode", "") or made.get("decode") == "tiles":
         return "Memory was short when it was drawn, which changed its last bits: it can't be drawn again to the bit."
     wanted = [*_wanted(made, here, model=model, settings=settings), *_runtime(made, here, settings, whole)]
     how = f" with {', '.join(wanted)} under [engine]" if wanted else ""

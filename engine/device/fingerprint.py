@@ -47,13 +47,19 @@ def prepare_environment(settings: EngineSettings) -> None:
 
 def threads(info: ModelInfo) -> int:
     """CPU threads for torch: OMP_NUM_THREADS where it is set, else the cores this process may use, for small models one."""
+    is_small = info.width * info.height <= SMALL_PIXELS
+    return 1 if is_small and not _told_threads() else cores()
+
+
+def cores() -> int:
+    """Threads that anything may have here: OMP_NUM_THREADS where it is set, else the cores this process may use."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _told_threads() or min(THREADS_MAX, found)
+
+
+def _told_threads() -> int:
     told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if told.isdecimal() and int(told):
-        return int(told)
-    if info.width * info.height <= SMALL_PIXELS:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(THREADS_MAX, cores)
+    return int(told) if told.isdecimal() else 0
 
 
 def pin(info: ModelInfo) -> None:

@@ -105,10 +105,7 @@ class Forwards:
         predictions = self.run(batch, canvases[0])
         if (runtime := canvases[0].runtime) is not None:
             for canvas in canvases:
-                if runtime.is_in_use:
-                    canvas.made_with["runtime"] = runtime.words
-                elif "runtime" in canvas.made_with:
-                    canvas.made_with["runtime"] = FAILED
+                canvas.made_with["runtime"] = runtime.words if runtime.is_in_use else FAILED
         ends = itertools.accumulate(map(len, pictures))
         return [predictions[end - len(picture) : end] for end, picture in zip(ends, pictures, strict=True)]
 
@@ -143,6 +140,8 @@ class Forwards:
             and self._is_for(self.runtime, canvas)
         ):
             return None
+        if canvas.runtime is not None and not canvas.runtime.is_in_use:
+            return ()  # it goes on alone
         like = _Weighty(canvas)
         trial = _Trial.of(lambda batch: self.run(batch, like), noise(canvas.batch, rows))
         if not all(trial.slots_agree(shift) for shift in {1, rows // 2}):

@@ -21,7 +21,7 @@ from engine.device.layout import Layout, as_it_lies
 from engine.families import embeddings, seamless, vae
 from engine.families.explaining import Explaining, check_finite
 from engine.families.first_latents import Beginning, Blend, Starting, beside
-from engine.families.forwards import Forwards, Runtime
+from engine.families.forwards import FAILED, Forwards, Runtime
 from engine.families.loras import Loras
 from engine.families.preview import Sketcher
 from engine.families.prompts import Prompts
@@ -50,8 +50,8 @@ class SdCanvas:
     guidance_scale: float
     guidance: Tensor | None
     notes: tuple[str, ...]
-    shape: Hashable
-    """LoRAs count by their files: their weights change numbers, but not how they are computed."""
+    look: Hashable
+    """Of a row. LoRAs count by their files: their weights change numbers, but not how they are computed."""
     loras: tuple[Lora, ...] = ()
     tile: bool = False
     """Whether its edges are to meet."""
@@ -75,8 +75,13 @@ class SdCanvas:
         return self.embeddings.shape[0]
 
     @property
+    def shape(self) -> Hashable:
+        """Who lost the runtime that it began with shares nothing that was found out with others."""
+        return self.look, self.runtime and (self.runtime.words if self.runtime.is_in_use else FAILED)
+
+    @property
     def widest(self) -> int | None:
-        return None if self.runtime is None else self.runtime.rows
+        return self.runtime.rows if self.runtime and self.runtime.is_in_use else None
 
     @property
     def timestep(self) -> Tensor:
@@ -136,9 +141,8 @@ class SdFamily(Explaining):
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> SdCanvas:
         """Parts 2 to 6.2: encoded prompts, timesteps, first noise. Raises InvalidRequest for masks and LoRAs that are no good."""
         canvas = self._canvas(request, seed, inputs)
-        canvas.runtime = self.forwards.runtime_for(canvas)
-        if canvas.runtime is not None:
-            canvas.shape = canvas.shape, canvas.runtime.words
+        if "decode" not in canvas.made_with:  # in tiles, as planned
+            canvas.runtime = self.forwards.runtime_for(canvas)
         return canvas
 
     def _canvas(self, request: GenerationRequest, seed: int, inputs: Inputs | None) -> SdCanvas:
@@ -162,7 +166,7 @@ class SdFamily(Explaining):
             guidance_scale=request.guidance_scale,
             guidance=guidance,
             notes=notes + self._loras.notes(request.loras) + start.notes,
-            shape=(
+            look=(
                 _shown(start),
                 encoded.shape[1],
                 guidance is not None,
@@ -215,8 +219,9 @@ class SdFamily(Explaining):
         height, width = latents.shape[-2:]
         cut, size = self._layout.plan.cut, height * width * pipe.vae_scale_factor**2
         if canvas.runtime is not None and canvas.runtime.is_in_use and not sparing:
-            pixels = canvas.runtime.decode(latents)
-            return self._finished(pixels)
+            return self._finished(canvas.runtime.decode(latents))
+        if canvas.runtime is not None:
+            canvas.made_with["runtime"] = FAILED
         with vae.smaller(pipe.vae, cut, width, height) if sparing else vae.as_planned(pipe.vae, cut, size):
             return self._finished(self._pixels(latents, canvas))
 

@@ -244,7 +244,7 @@ def opening(
         family=family,
         widths=widths,
         fingerprint={**_fingerprint(place, subject.weights, widths), **lies.changes, **known.switches},
-        size_bytes=lies.held_bytes,
+        size_bytes=lies.held_bytes + tuned.held_bytes,
         enter=lambda: fingerprint.pin(info),
     )
     return Opened(loaded=loaded, costs=known.costs, notes=(*lies.notes, *tuned.notes))

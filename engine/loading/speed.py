@@ -27,8 +27,8 @@ EXACT_ROWS = 2
 """That a forward has at most where a picture has one of its own."""
 CONVERTING = "The model is converted for OpenVINO behind the first pictures; the next ones are drawn faster."
 NO_PROCESSOR = 'OpenVINO is for processors, with a folder for data: set runtime to "auto" under [engine].'
-CONVERTING_TIMES = 4
-"""Weights' own size in float32 that converting takes beside them: traced, converted, written, and compiled."""
+CONVERTING_TIMES, COMPILING_TIMES = 4, 2
+"""Weights' own size in float32 that OpenVINO takes beside them: traced, converted, written and compiled, or compiled alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,33 +157,41 @@ def hastening(subject: Subject, core_bytes: int) -> Hastened:
     weights in float32.
     """
     settings, told = subject.settings, subject.settings.runtime == "openvino"
-    if settings.runtime == "torch" or subject.place.mode == "exact":
+    if settings.runtime == "torch" or settings.mode == "exact":
         return Hastened()
     if subject.place.device.type != "cpu" or settings.data is None:
         return Hastened(notes=(NO_PROCESSOR,) if told else ())
     if problem := networks.problem():
         return Hastened(notes=(problem,))
-    facts = {**fingerprint.fingerprint(subject.place), "weights": subject.weights}
-    facts |= {"openvino": networks.version(), "processor": files.processor()}
-    folder = files.folder_of(Path(settings.data), subject.info.id, costs.key_of(facts))
+    folder = _folder_of(subject, settings.data)
     known, worth = files.find(folder), None if told else 1.0
     if worth is not None and known is not None and known.holds and known.share > worth:
         return Hastened()
-    if not folder.exists() and (short := _lacks_memory(subject, core_bytes)) is not None:
+    if not told and (why := files.failure(folder)):
+        return Hastened(
+            notes=(f"OpenVINO could not compute {subject.info.title} when it was tried last: {why}.",)
+        )
+    times = COMPILING_TIMES if folder.exists() else CONVERTING_TIMES
+    if (short := _lacks_memory(subject, times * core_bytes)) is not None:
         return Hastened(notes=(short,))
     rows = max(WIDE_ROWS) if settings.rows == "auto" else settings.rows
-    rows = min(rows, 2 * settings.slots)
-    wanted = Wanted(folder=folder, rows_max=rows, worth=worth)
+    rows_max, threads_max = min(rows, 2 * settings.slots), fingerprint.cores()
+    wanted = Wanted(folder=folder, rows_max=rows_max, threads_max=threads_max, worth=worth)
     return Hastened(wanted=wanted, notes=(CONVERTING,) if known is None else ())
 
 
-def _lacks_memory(subject: Subject, core_bytes: int) -> str | None:
-    """A sentence where converting might take memory that others need."""
-    free, wanted = memory.reclaim(subject.place.device), CONVERTING_TIMES * core_bytes
+def _folder_of(subject: Subject, data: str) -> Path:
+    facts = fingerprint.fingerprint(subject.place)
+    return files.folder_of(Path(data), subject.info.id, facts, weights=subject.weights)
+
+
+def _lacks_memory(subject: Subject, wanted: int) -> str | None:
+    """A sentence where so many bytes of memory are others'."""
+    free = memory.reclaim(subject.place.device)
     if free is None or free >= wanted:
         return None
     return (
-        f"OpenVINO is left out: converting {subject.info.title} for it takes {wanted / 1e9:.1f} GB of memory, of which "
+        f"OpenVINO is left out: for {subject.info.title} it takes {wanted / 1e9:.1f} GB of memory, of which "
         f"{free / 1e9:.1f} GB are free."
     )
 
@@ -210,6 +218,8 @@ class Tuned:
     widths: Widths[Picture] = field(default_factory=Widths[Picture])
     notes: tuple[str, ...] = ()
     """What its owner is told."""
+    held_bytes: int = 0
+    """Of memory that OpenVINO's own weights take, once they are there."""
 
 
 def tuned(
@@ -223,7 +233,8 @@ def tuned(
     hastened = hastening(subject, 4 * numbers)
     known = acquaint(subject, forwards, pipeline, go_on, measures=measures and hastened.wanted is None)
     hasten(subject, forwards, pipeline, hastened.wanted)
-    return Tuned(speed=known, widths=widths_of(subject, known.costs), notes=hastened.notes)
+    held = 4 * numbers if hastened.wanted else 0
+    return Tuned(speed=known, widths=widths_of(subject, known.costs), notes=hastened.notes, held_bytes=held)
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -20,7 +20,7 @@ _log = logging.getLogger("easel.engine")
 
 LOOK_EVERY_S = 1.0
 PATIENCE_S = 10.0
-"""What was let go may still be held for a moment, by a preview or a compiler."""
+"""What was let go may still be held for a moment, by a preview, or while OpenVINO is made ready for it."""
 
 
 class ModelOpener(Protocol):

@@ -32,7 +32,6 @@ LIMIT_S = 3600.0
 """For converting; who takes longer hangs."""
 UNET, DECODER = "unet", "decoder"
 _EXAMPLE_ROWS = 2
-_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +56,8 @@ class Order:
 
 
 def convert_apart(order: Order) -> None:
-    """Has a process of its own make `order.folder`, unless it is there. Raises RuntimeError that says why it could not."""
-    with _one_at_a_time:
-        if Path(order.folder).exists():  # the model was opened twice
-            return
+    """Has a process of its own make `order.folder`. Raises RuntimeError that says why it could not."""
+    try:
         done = subprocess.run(
             [sys.executable, "-m", "engine.openvino.convert", str(os.getpid())],
             input=json.dumps(asdict(order)),
@@ -71,6 +68,8 @@ def convert_apart(order: Order) -> None:
             timeout=LIMIT_S,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+    finally:  # it may have been killed
+        files.drop(Path(order.partial))
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
 

@@ -12,12 +12,14 @@ import platform
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.unet.costs import HOLDS_S, NOISY_HOLDS_S, Costs
+from engine.openvino import networks
+from engine.unet.costs import HOLDS_S, NOISY_HOLDS_S, Costs, key_of
 
 FOLDER = "openvino"
 KEPT = 4
@@ -34,6 +36,7 @@ class Wanted:
     """Where it is kept."""
     rows_max: int
     """A forward has at most so many rows."""
+    threads_max: int
     worth: float | None
     """It is used if a forward takes at most this share of torch's time; None: in any case."""
 
@@ -46,6 +49,8 @@ class Findings:
     """Of torch's time that a forward of two rows takes."""
     threads: int
     """That it is quickest with."""
+    rows: int
+    """Of a forward, as many as pay."""
     costs: Costs
     """Of forwards by their rows."""
     at: float
@@ -53,12 +58,12 @@ class Findings:
 
     @property
     def holds(self) -> bool:
-        """Whether it need not be measured again yet; the threads stay, since bits depend on them."""
+        """Whether it need not be measured again yet; threads and rows stay, since bits depend on them."""
         return 0 <= time.time() - self.at < (NOISY_HOLDS_S if self.costs.is_noisy else HOLDS_S)
 
     @property
     def sentence(self) -> str:
-        rows = self.costs.knee
+        rows = self.rows
         shared = (
             f"and up to {rows} rows share a forward" if rows > 2 else "and each picture has its own forwards"
         )
@@ -67,9 +72,10 @@ class Findings:
         )
 
 
-def folder_of(data: Path, model: str, key: str) -> Path:
-    """That of a model with this id; `key`, 16 hexadecimal digits, names the machine and all else that it depends on."""
-    return data / FOLDER / f"{_slug(model)}-{key}"
+def folder_of(data: Path, model: str, facts: Mapping[str, str], *, weights: str) -> Path:
+    """That of a model with this id and weights of this digest, on this processor; `facts` are what else bits depend on."""
+    told = {**facts, "weights": weights, "openvino": networks.version(), "processor": processor()}
+    return data / FOLDER / f"{_slug(model)}-{key_of(told)}"
 
 
 def partial_of(folder: Path) -> Path:
@@ -85,10 +91,11 @@ def find(folder: Path) -> Findings | None:
         found = Findings(
             share=float(values["share"]),
             threads=int(values["threads"]),
+            rows=int(values["rows"]),
             costs=Costs(seconds=seconds, is_noisy=bool(values["costs"]["is_noisy"])),
             at=float(values["at"]),
         )
-        is_whole = {1, 2} <= set(seconds) and found.share > 0 and found.threads > 0
+        is_whole = {1, 2} <= set(seconds) and found.share > 0 and found.threads > 0 and found.rows > 0
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if is_whole else None
@@ -96,10 +103,29 @@ def find(folder: Path) -> Findings | None:
 
 def keep(folder: Path, found: Findings) -> None:
     """A folder that can't be written to is not worth failing for."""
+    _write(folder, asdict(found))
+
+
+def give_up(folder: Path, why: str) -> None:
+    """It could not be converted or used, and is not tried again for a day: each try takes minutes of a core."""
+    _write(folder, {"failed": why, "at": time.time()})
+
+
+def failure(folder: Path) -> str | None:
+    """Why it could not be converted or used not long ago."""
+    try:
+        values: Any = json.loads(_note_of(folder).read_text(encoding="utf-8"))
+        why, age = str(values["failed"]), time.time() - float(values["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return why if 0 <= age < NOISY_HOLDS_S else None
+
+
+def _write(folder: Path, values: Mapping[str, Any]) -> None:
     note = _note_of(folder)
     partial = note.with_name(f".{note.name}.{os.getpid()}.part")
     try:
-        partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        partial.write_text(json.dumps(values), encoding="utf-8")
         partial.replace(note)
     except OSError:
         drop(partial)
@@ -118,9 +144,14 @@ def touch(folder: Path) -> None:
 
 
 def drop(path: Path) -> None:
-    """A folder or file that is of no use."""
+    """A folder or file that is of no use. A folder loses its name first: half of it is never taken for a whole one."""
     with suppress(OSError):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+            return
+        beside = path if path.name.endswith(".part") else path.with_name(f".{path.name}.{os.getpid()}.part")
+        path.replace(beside)
+        shutil.rmtree(beside)
 
 
 def clean(parent: Path) -> None:
@@ -150,6 +181,8 @@ def _is_being_written(partial: Path) -> bool:
     process = int(found[1]) if (found := re.search(r"\.(\d+)\.part$", partial.name)) else 0
     if not process or process == os.getpid():
         return False
+    if os.name == "nt":  # there the question would end it
+        return True
     try:
         os.kill(process, 0)
     except PermissionError:

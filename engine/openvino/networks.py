@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import re
+import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ def problem() -> str:
     """Why OpenVINO can't be used here, as a sentence; "" where it can."""
     import torch
 
-    if sys.platform != "darwin" and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+    if platform.machine() in {"x86_64", "AMD64"} and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         return "OpenVINO is left out: it needs a processor with AVX2, so pictures are drawn with torch."
     try:
         importlib.metadata.version(_PACKAGE)
@@ -34,15 +34,9 @@ def version() -> str:
     return importlib.metadata.version(_PACKAGE)
 
 
-def words(threads: int) -> str:
-    """What a fingerprint says of a picture computed with so many threads."""
-    return f"OpenVINO {version()}, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def threads_in(told: str) -> int:
-    """The threads that such `words` tell of, 1 where they tell of none."""
-    found = re.search(r"(\d+) threads?$", told)
-    return int(found[1]) if found else 1
+def words(threads: int, rows: int) -> str:
+    """What a fingerprint says of a picture computed with so many threads, up to so many rows at once."""
+    return f"OpenVINO {version()}, {threads} thread{'s' if threads > 1 else ''}, {rows} rows"
 
 
 def package() -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import threading
 import time
 import weakref
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
+from engine.errors import BrokenModel
 from engine.openvino import convert, files, networks
 from engine.openvino.convert import DECODER, UNET, Order, Part
 from engine.openvino.files import Findings, Wanted
@@ -37,7 +37,8 @@ _TURNS_S = 30.0
 """Every number of threads is timed so often, by turns, but on a slow machine, where people wait, no longer than this."""
 _LARGE = 10**8
 """Weights from which on more threads always pay: no second copy of them is made to find out."""
-THREADS_MAX = 16
+_one_at_a_time = threading.Lock()
+"""Models are converted one after the other, whoever opened them."""
 SIDES_AT_LEAST = 2
 """Latents a side, after all halvings: what is smaller is traced as a special case."""
 
@@ -73,13 +74,13 @@ class OpenVino:
     def words(self) -> str:
         """What a fingerprint says of a picture that it computed."""
         assert self._found is not None  # nobody asks before it is in use
-        return networks.words(self._found.threads)
+        return networks.words(self._found.threads, self.rows)
 
     @property
     def rows(self) -> int:
         """Of a forward, as many as pay."""
         assert self._found is not None
-        return min(self._found.costs.knee, self._wanted.rows_max)
+        return min(self._found.rows, self._wanted.rows_max)
 
     def suits(self, like: Rows) -> bool:
         """Whether rows that look like these are for it, ready or not."""
@@ -156,15 +157,17 @@ class OpenVino:
         folder, worth = self._wanted.folder, self._wanted.worth
         known = files.find(folder)
         try:
-            threads = [known.threads] if known else _candidates(self._unet)
+            threads = [known.threads] if known else _candidates(self._unet, self._wanted.threads_max)
             unets = {count: self._network(UNET, count) for count in threads}
             decoder = self._network(DECODER, threads[0])
             self._check(unets[threads[0]])
             self._check_decoder(decoder)
-        except Exception:
+        except (MemoryError, BrokenModel):
+            raise
+        except Exception:  # OpenVINO has no names for damaged files
             files.drop(folder)
             raise
-        found = known if known and known.holds else self._measured(unets)
+        found = known if known and known.holds else self._measured(unets, known)
         files.keep(folder, found)
         files.touch(folder)
         if worth is not None and found.share > worth:
@@ -176,6 +179,10 @@ class OpenVino:
         self._found = found
         self._networks = {UNET: unets[found.threads], DECODER: decoder}
         _log.info("%s", found.sentence)
+
+    def give_up(self, why: str) -> None:
+        """Notes for later starts that it did not come to be used."""
+        files.give_up(self._wanted.folder, why)
 
     def settle(self) -> None:
         """Whether it is used is decided."""
@@ -201,8 +208,8 @@ class OpenVino:
         _compare(network(latents), self._vae.decode(latents, return_dict=False)[0])
 
     @torch.inference_mode()
-    def _measured(self, unets: dict[int, Network]) -> Findings:
-        """By turns, and each by its best turn: others draw meanwhile."""
+    def _measured(self, unets: dict[int, Network], known: Findings | None) -> Findings:
+        """By turns, and each by its best turn: others draw meanwhile. What bits depend on stays as it was `known`."""
         pair = noise(self._like, 2)
         acts: dict[int, Callable[[Rows], Tensor]] = {
             count: partial(_called, network) for count, network in unets.items()
@@ -216,7 +223,13 @@ class OpenVino:
                 best[count] = min(best[count], _seconds(act, pair))
         threads = min(unets, key=best.__getitem__)
         measured = measure(lambda rows: _rehearse(unets[threads], noise(self._like, rows)))
-        return Findings(share=best[threads] / best[0], threads=threads, costs=measured, at=time.time())
+        return Findings(
+            share=best[threads] / best[0],
+            threads=threads,
+            rows=known.rows if known else measured.knee,
+            costs=measured,
+            at=time.time(),
+        )
 
 
 class Differs(Exception):
@@ -226,14 +239,18 @@ class Differs(Exception):
 def _work(runtime: weakref.ref[OpenVino]) -> None:
     """Holds on to nothing while it waits: a model that is let go meanwhile must leave the memory."""
     try:
-        order = None if (one := runtime()) is None else one.order()
-        del one
-        if order is not None:
-            convert.convert_apart(order)
+        with _one_at_a_time:
+            order = None if (one := runtime()) is None else one.order()
+            del one
+            if order is not None:
+                convert.convert_apart(order)
         if (one := runtime()) is not None:
             one.finish()
     except Exception as error:  # noqa: BLE001 - whatever it is, torch draws on
-        _log.warning("OpenVINO can't compute this model, and torch draws on: %s", _first_line(error))
+        why = _first_line(error)
+        _log.warning("OpenVINO can't compute this model, and torch draws on: %s", why)
+        if (one := runtime()) is not None:
+            one.give_up(why)
     finally:
         if (one := runtime()) is not None:
             one.settle()
@@ -243,12 +260,10 @@ def _first_line(error: Exception) -> str:
     return [*str(error).strip().splitlines(), type(error).__name__][0]
 
 
-def _candidates(unet: Any) -> list[int]:
-    """Numbers of threads that are tried."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = min(THREADS_MAX, cores)
+def _candidates(unet: Any, most: int) -> list[int]:
+    """Numbers of threads that are tried, up to so many."""
     numbers = sum(weight.numel() for weight in unet.parameters())
-    return [cores] if numbers >= _LARGE else sorted({1, min(2, cores), cores})
+    return [most] if numbers >= _LARGE else sorted({1, min(2, most), most})
 
 
 def _called(network: Network, batch: Rows) -> Tensor:

@@ -285,7 +285,7 @@ def test_slow_measuring_is_told(tiny: Path, tmp_path: Path, monkeypatch: pytest.
     """Every forward of the measurements is a sign of life: on a slow machine they take minutes in all."""
     monkeypatch.setattr(Worker, "run", lambda _: None)
     events: list[Event] = []
-    settings = settings_of(tiny, tmp_path, data=str(tmp_path))
+    settings = settings_of(tiny, tmp_path, data=str(tmp_path), mode="exact")
     assert boot.run(settings, queue.Queue(), events.append) == contract.EXIT_OK
     told = [event for event in events if isinstance(event, Loading) and "know this machine" in event.stage]
     assert len(told) >= 1 + 2 * 4  # one and two rows at least, each once and then three times

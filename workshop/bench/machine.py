@@ -75,7 +75,12 @@ class Machine:
             raise RuntimeError("OpenVINO is for processors")
         family, size = self.family(), (self.info.width, self.info.height)
         folder = self.inputs.parent / "openvino" / f"{self.info.id}-{'0' * 16}"
-        wanted = Wanted(folder=folder, rows_max=min(max(WIDE_ROWS), 2 * slots), worth=None)
+        wanted = Wanted(
+            folder=folder,
+            rows_max=min(max(WIDE_ROWS), 2 * slots),
+            threads_max=fingerprint.cores(),
+            worth=None,
+        )
         runtime = OpenVino(self.pipeline.unet, self.pipeline.vae, family.forwards.blank(2, size), wanted)
         runtime.begin()
         runtime.wait()

@@ -32,14 +32,9 @@ from engine.pictures.metadata import PictureInfo, encode_png
 from tests.kit import tiny
 
 ASKED_HERE: dict[str, Any] = {
-    "model": "starter",
-    "device": "cpu",
-    "dtype": "auto",
-    "models": "",
+    "settings": {"model": "starter", "device": "cpu", "dtype": "auto", "models": "", "data": "/nowhere"},
     "wanted": "starter",
-    "data": "",
     "made": {},
-    "runtime": "auto",
 }
 """What `engine.report here` is told."""
 REQUEST = GenerationRequest(
@@ -954,8 +949,8 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         "here",
         **{
             **ASKED_HERE,
-            "models": str(tmp_path),
-            "made": {"lora detail": "", "lora gone": "", "runtime": "OpenVINO 1, 1 thread"},
+            "settings": {**ASKED_HERE["settings"], "models": str(tmp_path), "data": str(tmp_path)},
+            "made": {"lora detail": "", "lora gone": "", "runtime": "OpenVINO 1, 1 thread, 8 rows"},
         },
     )
     assert mine is not None
@@ -1013,7 +1008,10 @@ def test_info_looks_at_the_pictures_own_model(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "large" / "easel.json").write_text(
         '{"width": 512, "height": 512, "side_max": 1024, "pixels_max": 1048576}'
     )
-    here, complaint = ask_engine("here", **{**ASKED_HERE, "models": str(tmp_path), "wanted": "large"})
+    here, complaint = ask_engine(
+        "here",
+        **{**ASKED_HERE, "settings": {**ASKED_HERE["settings"], "models": str(tmp_path)}, "wanted": "large"},
+    )
     assert here is not None, complaint
     assert here["model"] == "large"
 

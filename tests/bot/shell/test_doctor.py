@@ -417,10 +417,10 @@ def test_modes_are_told_once_measured(tmp_path: Path) -> None:
 
 def test_what_openvino_brings_is_told(tmp_path: Path) -> None:
     """By what the bot's last start measured, unless torch alone is to draw."""
-    folder = files.folder_of(tmp_path, "starter", f"{0:016}")
+    folder = files.folder_of(tmp_path, "starter", {}, weights="1")
     folder.parent.mkdir()
     found = costs.Costs(seconds={1: 0.1, 2: 0.12, 4: 0.2, 8: 0.5})
-    files.keep(folder, files.Findings(share=0.57, threads=2, costs=found, at=1.0))
+    files.keep(folder, files.Findings(share=0.57, threads=2, rows=4, costs=found, at=1.0))
     told = only(engine.check_modes(settings_in(tmp_path))).text
     assert told == (
         "OpenVINO computes this model here: a forward takes 0.57 of torch's time, and up to 4 rows share a forward."

@@ -291,7 +291,7 @@ def test_a_runtimes_twin_stays_as_it_is(drawing: Any, info: ModelInfo, models: P
         drawing.unet,
         drawing.vae,
         family.forwards.blank(2, size),
-        Wanted(folder=models / "none", rows_max=4, worth=None),
+        Wanted(folder=models / "none", rows_max=4, threads_max=1, worth=None),
     )
     calls: list[int] = []
 
@@ -303,7 +303,7 @@ def test_a_runtimes_twin_stays_as_it_is(drawing: Any, info: ModelInfo, models: P
         )
 
     runtime._networks = {"unet": unet}  # type: ignore[dict-item]
-    runtime._found = Findings(share=1.0, threads=1, costs=Costs(seconds={1: 1.0, 2: 1.0}), at=1.0)
+    runtime._found = Findings(share=1.0, threads=1, rows=2, costs=Costs(seconds={1: 1.0, 2: 1.0}), at=1.0)
     family.forwards.runtime = runtime
     own = dict(drawing.unet.named_parameters())
     flags = {name: tensor.requires_grad for name, tensor in runtime._unet.named_parameters()}

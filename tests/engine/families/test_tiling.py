@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from engine.contract import Failed, GenerationRequest, InvalidRequest, Mode, Mod
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
 from engine.pictures import inputs, metadata
+from engine.unet.batch import forward
 from tests.kit.engines import Bench, a_photo, draw, kept, pixels, plain
 
 SIZE = (72, 64)
@@ -186,34 +186,38 @@ def test_nothing_stays_on_after_a_failure(
     assert pixels(bench.finished(2).images[0].path) == plain(pipe, request, 7, "pil").tobytes()
 
 
-class Compiled:
+class Ready:
     """A runtime that is always ready, and counts."""
 
-    words = "compiled"
+    words, rows, is_in_use, is_pending = "a runtime", 4, True, False
 
-    def __init__(self, plain: Callable[..., Any]) -> None:
+    def __init__(self, pipe: Any) -> None:
         self.calls = 0
-        self._plain = plain
+        self._pipe = pipe
 
-    def takes(self, _: Any) -> bool:
+    def suits(self, _: Any) -> bool:
         return True
 
     def __call__(self, batch: Any) -> Any:
         self.calls += 1
-        return self._plain(batch, None)
+        return forward(self._pipe.unet, batch)
+
+    def decode(self, latents: Any) -> Any:
+        return self._pipe.vae.decode(latents, return_dict=False)[0]
 
 
-def test_compiled_forwards_are_for_plain_pictures(pipe: Any, circular_pipe: Any, model: ModelInfo) -> None:
-    """What was compiled has its edges compiled in: a tile is drawn by the UNet itself."""
+def test_a_runtime_is_for_plain_pictures(pipe: Any, circular_pipe: Any, model: ModelInfo) -> None:
+    """What was converted has its edges converted in: a tile is drawn by the UNet itself."""
     family = SdFamily(pipe)
-    runtime = Compiled(family.forwards.run)
-    family.forwards._compiled = runtime  # pyright: ignore[reportAttributeAccessIssue]
+    runtime = Ready(pipe)
+    family.forwards.runtime = runtime
     request = a_request(model)
     canvas = draw(family, request)
-    assert (runtime.calls, "unet" in canvas.made_with) == (0, False)
+    assert (runtime.calls, "runtime" in canvas.made_with) == (0, False)
     assert torch.equal(canvas.latents[0], plain(circular_pipe, request, 7, "latent"))
-    draw(family, replace(request, tile=False))
-    assert runtime.calls == 4
+    canvas = draw(family, replace(request, tile=False))
+    assert runtime.calls > 0
+    assert canvas.made_with["runtime"] == "a runtime"
 
 
 def test_who_can_not_says_so(model: ModelInfo) -> None:

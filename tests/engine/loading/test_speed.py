@@ -80,7 +80,7 @@ def test_fast_is_as_wide_as_it_pays(
 
 # ------------------------------------------------------------------ what OpenVINO computes
 
-FOUND = Findings(share=0.5, threads=1, costs=COSTS, at=time.time())
+FOUND = Findings(share=0.5, threads=1, rows=4, costs=COSTS, at=time.time())
 
 
 @pytest.fixture
@@ -143,6 +143,10 @@ def test_what_an_earlier_start_found_out_counts(hastened: Any, tmp_path: Path) -
         assert (hastened().wanted is not None) == wanted
         assert hastened(runtime="openvino").wanted.folder == folder
     assert hastened(dtype="bfloat16").wanted.folder != hastened(dtype="float32").wanted.folder
+    files.give_up(folder, "no room")
+    assert "when it was tried last: no room." in hastened().notes[0]
+    assert hastened().wanted is None
+    assert hastened(runtime="openvino").wanted is not None
     files.keep(folder, FOUND)
     assert hastened().notes == ()
     assert files.newest(tmp_path, folder.name.rpartition("-")[0]) == FOUND
@@ -154,7 +158,7 @@ def test_it_is_left_out_where_it_cant_be(hastened: Any, monkeypatch: pytest.Monk
         patch.setattr(speed.memory, "reclaim", lambda _device: 3 * 10**9)
         told = hastened()
         assert told.wanted is None
-        assert "takes 4.0 GB of memory, of which 3.0 GB are free" in told.notes[0]
+        assert "it takes 4.0 GB of memory, of which 3.0 GB are free" in told.notes[0]
     for name, words in (
         ("version", "is not installed"),
         ("get_cpu_capability", "needs a processor with AVX2"),
@@ -167,7 +171,7 @@ def test_it_is_left_out_where_it_cant_be(hastened: Any, monkeypatch: pytest.Monk
             told = hastened(mode="wide")
             assert told.wanted is None
             assert words in told.notes[0]
-            assert hastened(mode="auto") == Hastened()
+            assert hastened(mode="auto") == told
             settings = EngineSettings(model="x", spool="", device="cpu", data="/nowhere")
             assert choice.choose_place(settings).mode == "exact"
     assert choice.choose_place(settings).mode == "wide"

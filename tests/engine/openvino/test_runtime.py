@@ -37,7 +37,9 @@ pytestmark = [
     pytest.mark.timeout(300),  # by a process that stands behind all others, on a machine that may be busy
 ]
 SIZE = (64, 64)
-FOUND = Findings(share=0.5, threads=1, costs=Costs(seconds={1: 1.0, 2: 1.2, 4: 1.6, 8: 3.2}), at=time.time())
+FOUND = Findings(
+    share=0.5, threads=1, rows=4, costs=Costs(seconds={1: 1.0, 2: 1.2, 4: 1.6, 8: 3.2}), at=time.time()
+)
 """As if it had been measured: up to four rows pay."""
 
 
@@ -63,7 +65,7 @@ def folder(converted: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is measured is FOUND: a busy machine can't find anything else."""
-    monkeypatch.setattr(OpenVino, "_measured", lambda _self, _unets: FOUND)
+    monkeypatch.setattr(OpenVino, "_measured", lambda _self, _unets, _known: FOUND)
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def gate(converted: Path, monkeypatch: pytest.MonkeyPatch, measured: None) -> It
 
 
 def runtime_of(family: SdFamily, pipe: Any, folder: Path, *, worth: float | None = None) -> OpenVino:
-    wanted = Wanted(folder=folder, rows_max=8, worth=worth)
+    wanted = Wanted(folder=folder, rows_max=8, threads_max=2, worth=worth)
     return OpenVino(pipe.unet, pipe.vae, family.forwards.blank(2, SIZE), wanted)
 
 
@@ -156,7 +158,7 @@ def test_sdxl_and_distilled_models(pipe_xl: Any, tmp_path: Path, pipe: Any) -> N
             made.unet,
             made.vae,
             like,
-            Wanted(folder=tmp_path / f"{number:016}", rows_max=8, worth=None),
+            Wanted(folder=tmp_path / f"{number:016}", rows_max=8, threads_max=2, worth=None),
         )
         order = runtime.order()
         assert order is not None
@@ -261,12 +263,38 @@ def test_when_it_fails_torch_draws_on(
     made = made_with(bench.finished(1))
     assert not runtime.is_in_use
     assert "OpenVINO failed, and torch draws on: bad allocation" in caplog.text
-    if name == "unet":
-        assert made["runtime"] == "OpenVINO, then torch"
-    else:
-        assert made["decode"] == "tiles"
+    assert made["runtime"] == "OpenVINO, then torch"
+    assert ("decode" in made) == (name == "decoder")
     bench.submit(2, model.request(prompt="x", seed=1, steps=2, size=SIZE))
     assert "runtime" not in made_with(bench.finished(2))
+
+
+def test_whoever_it_leaves_goes_on_alone(pipe: Any, folder: Path, model: ModelInfo, tmp_path: Path) -> None:
+    """Pictures of other sizes, too, and those that wait to be decoded: what is known of OpenVINO's rows is not torch's."""
+    family = hastened(pipe, folder)
+    runtime, rows = runtime_in(family), []
+    honest, run = runtime._networks["unet"], family.forwards.run
+
+    def failing(*tensors: Any) -> Any:
+        if tensors[0].shape[-1] == 8 and len(rows) > 4:
+            raise RuntimeError("bad allocation")
+        return honest(*tensors)
+
+    def counted(batch: Any, like: Any) -> Any:
+        rows.append(len(batch))
+        return run(batch, like)
+
+    family.forwards.run = counted  # type: ignore[method-assign]
+    runtime._networks["unet"] = failing  # type: ignore[assignment]
+    bench = Bench(family, model, tmp_path, mode="wide", rows=2, slots=4)
+    canvas = family.prepare(model.request(prompt="x", seed=1, size=(96, 64)), 1)
+    for job_id, size in enumerate([SIZE, SIZE, (96, 64), (96, 64)], 1):
+        bench.submit(job_id, model.request(prompt="x", seed=job_id, steps=8, size=size))
+    made = [made_with(bench.finished(job_id)) for job_id in (1, 2, 3, 4)]
+    assert {each["runtime"] for each in made} == {"OpenVINO, then torch"}
+    assert family.forwards.equal_widths(canvas, 4) == ()
+    assert canvas.widest is None
+    assert rows[-1] == 2
 
 
 # ------------------------------------------------------------------ what goes wrong, and what pays
@@ -286,14 +314,20 @@ def test_threads_stay_when_it_is_measured_again(pipe: Any, folder: Path, monkeyp
     """Bits depend on them; what costs what is asked anew after a week."""
     asked: list[list[int]] = []
 
-    def measured(_self: Any, unets: dict[int, Any]) -> Findings:
+    honest = OpenVino._measured
+
+    def measured(self: OpenVino, unets: dict[int, Any], known: Findings | None) -> Findings:
         asked.append(list(unets))
-        return replace(FOUND, threads=next(iter(unets)))
+        return honest(self, unets, known)
 
     monkeypatch.setattr(OpenVino, "_measured", measured)
-    files.keep(folder, replace(FOUND, threads=2, at=1.0))
-    assert runtime_in(hastened(pipe, folder)).words.endswith("2 threads")
+    files.keep(folder, replace(FOUND, threads=2, rows=3, at=1.0))
+    assert runtime_in(hastened(pipe, folder)).words.endswith("2 threads, 3 rows")
     assert asked == [[2]]
+    found = files.find(folder)
+    assert found is not None
+    assert found.holds
+    assert (found.threads, found.rows) == (2, 3)
 
 
 @pytest.mark.parametrize("broken", ["unet.xml", "unet.bin", "decoder.xml", "another", "decoder of another"])
@@ -316,6 +350,8 @@ def test_damaged_and_foreign_files_are_not_used(
     assert not runtime_in(family).is_in_use
     assert caplog.text.count("OpenVINO can't compute this model, and torch draws on") == 1
     assert not folder.exists()
+    assert files.failure(folder) is not None
+    assert files.find(folder) is None
 
 
 def test_a_full_disk_is_told_and_does_no_harm(
@@ -330,7 +366,7 @@ def test_a_full_disk_is_told_and_does_no_harm(
     family = hastened(pipe, tmp_path / "openvino" / "x")
     assert not runtime_in(family).is_in_use
     assert "torch draws on: [Errno 28] No space left on device" in caplog.text
-    assert list((tmp_path / "openvino").iterdir()) == []
+    assert [each.name for each in (tmp_path / "openvino").iterdir()] == ["x.json"]
 
 
 def test_what_cant_be_converted_is_told(pipe: Any, tmp_path: Path, caplog: Any, monkeypatch: Any) -> None:
@@ -346,7 +382,30 @@ def test_what_cant_be_converted_is_told(pipe: Any, tmp_path: Path, caplog: Any, 
     family = hastened(pipe, tmp_path / "openvino" / "x")
     assert not runtime_in(family).is_in_use
     assert "torch draws on: AttributeError: module diffusers has no attribute None" in caplog.text
-    assert list((tmp_path / "openvino").iterdir()) == []
+    assert [each.name for each in (tmp_path / "openvino").iterdir()] == ["x.json"]
+    assert (
+        files.failure(tmp_path / "openvino" / "x") == "AttributeError: module diffusers has no attribute None"
+    )
+
+
+def test_two_models_are_converted_one_after_the_other(
+    pipe: Any, tmp_path: Path, gate: threading.Event
+) -> None:
+    """Who is opened while another one is converted takes nothing away from it, the same model neither."""
+    one, other, again = (
+        runtime_of(SdFamily(pipe), pipe, tmp_path / "openvino" / name) for name in ("one", "other", "one")
+    )
+    one.begin()
+    weights = tmp_path / "openvino" / files.partial_of(tmp_path / "one").name
+    while not weights.exists():
+        time.sleep(0.01)
+    other.begin()
+    again.begin()
+    assert weights.exists()
+    gate.set()
+    for runtime in (one, other, again):
+        runtime.wait()
+        assert runtime.is_in_use
 
 
 def test_the_converting_process_leaves_with_its_parent() -> None:
@@ -358,7 +417,7 @@ def test_the_converting_process_leaves_with_its_parent() -> None:
 
 def test_what_killed_processes_left_is_taken_away(tmp_path: Path) -> None:
     """With room for one more; what a living process writes, and what is somebody else's, stays."""
-    folders = [files.folder_of(tmp_path, "a/b", f"{number:016x}") for number in range(files.KEPT + 1)]
+    folders = [files.folder_of(tmp_path, "a/b", {}, weights=str(number)) for number in range(files.KEPT + 1)]
     for number, folder in enumerate(folders):
         folder.mkdir(parents=True)
         files.keep(folder, FOUND)
