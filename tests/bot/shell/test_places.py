@@ -52,8 +52,8 @@ def easel(
 
 def easel_forked(*words: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """The same without a start of its own, where how an interpreter starts and ends does not matter."""
-    before = without_rights if sys.platform == "linux" else None
-    return forked.run(*words, environ={**os.environ, "DISCORD_TOKEN": TOKEN, **environ}, before=before)
+    told = {**os.environ, "DISCORD_TOKEN": TOKEN, **environ}
+    return forked.run(*words, environ=told, before=forked.as_a_person, draws=list(words) in SLOW)
 
 
 async def filled(data: Path) -> None:
