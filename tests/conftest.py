@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+# As engine.boot does, and before anything loads torch, which reads it then: threads that spin starve parallel tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import hypothesis
 import pytest
@@ -31,6 +35,14 @@ def no_settings_of_mine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
         monkeypatch.delenv(name, raising=False)
     home: Path = tmp_path_factory.getbasetemp() / "configuration"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Workers share the cores: a test that pinned torch to several threads leaves none of them to the next."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
