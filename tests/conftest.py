@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return given is None or given.args[0] <= USUAL_S
 
     items.sort(key=is_short)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: nobody looks through it for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def name_groups(items: Iterable[pytest.Item]) -> None:
