@@ -20,4 +20,5 @@ def test_a_group_comes_to_one_worker(request: pytest.FixtureRequest) -> None:
     )
     name_groups([item])
     nodeid: Any = pytest.Item.nodeid
-    assert LoadGroupScheduling._split_scope(Any, nodeid.fget(item)) == "together"
+    scope: Any = LoadGroupScheduling._split_scope
+    assert scope(None, nodeid.fget(item)) == "together"
