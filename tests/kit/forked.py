@@ -38,6 +38,7 @@ LIGHT = [
 HEAVY = ["engine.boot", "tests.kit.drawing"]
 TIMEOUT_S = 60.0
 _ROOT = Path(__file__).parents[2]
+_one_at_a_time = threading.RLock()
 
 
 class _Server:
@@ -46,17 +47,17 @@ class _Server:
     def __init__(self, preload: list[str]) -> None:
         self._server = ForkServer()
         self._server.set_forkserver_preload(preload)
-        self._lock = threading.RLock()
+        self._runs = False
 
     def popen(self, process: Any) -> Popen:
-        # The folder: whoever asks first may have gone where `tests` is not found.
-        with self._lock, contextlib.chdir(_ROOT):
-            self._server.ensure_running()
-        with (
-            self._lock,
-            mock.patch.object(forkserver, "connect_to_new_process", self._server.connect_to_new_process),
-        ):
-            return Popen(process)
+        with _one_at_a_time:
+            if not self._runs:
+                with contextlib.chdir(_ROOT):  # who asks first may have gone where `tests` is not found
+                    self._server.ensure_running()
+                self._runs = True
+            asked = self._server.connect_to_new_process
+            with mock.patch.object(forkserver, "connect_to_new_process", asked):
+                return Popen(process)
 
 
 _light, _heavy = _Server(LIGHT), _Server([*LIGHT, *HEAVY])
