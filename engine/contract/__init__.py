@@ -50,7 +50,7 @@ from engine.contract.messages import (
 from engine.contract.models import STARTER, ModelInfo
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
-from engine.contract.settings import WIDE_ROWS, EngineSettings, Metadata, Mode, Switch
+from engine.contract.settings import WIDE_ROWS, EngineSettings, HubTries, Metadata, Mode, Switch
 from engine.errors import InvalidRequest
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "FakeSettings",
     "Finished",
     "GenerationRequest",
+    "HubTries",
     "InvalidRequest",
     "Listed",
     "Loading",

@@ -18,6 +18,16 @@ WIDE_ROWS = (2, 4, 8, 16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HubTries:
+    """How a hub that can't be reached is tried again."""
+
+    pauses_s: tuple[float, ...] = (5.0, 15.0, 30.0, 60.0)
+    """Between two tries; the last one is repeated."""
+    limit_s: float | None = None
+    """For how long in all; None: for ever, as a bot does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """All that one engine process is told when it starts. Paths are absolute."""
 
@@ -30,8 +40,7 @@ class EngineSettings:
     slots: int = 4
     """Images under way at the same time."""
     hub_offline: bool = False
-    hub_patience_s: float | None = None
-    """For how long a hub that can't be reached is tried again; None: for ever, as a bot does."""
+    hub: HubTries = HubTries()
     mode: Mode = "exact"
     rows: int = 4
     """UNet rows of every forward in the wide mode, one of WIDE_ROWS."""
