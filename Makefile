@@ -44,7 +44,8 @@ demo: $(STAMP)
 
 test: lint
 	@echo "Tests …"
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
+# With bytecode, whatever the environment says: all the processes would compile the same files again and again.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
 
 chaos: $(STAMP)
 	@$(BIN)/easel chaos --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) --storms $(STORMS)

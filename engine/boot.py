@@ -22,6 +22,7 @@ from engine.contract import (
     Broken,
     EngineSettings,
     Event,
+    HubTries,
     Loading,
     ModelInfo,
     Ready,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 NAME_MAX = 100
 """Characters of a name that Discord lets people choose."""
-PAUSES_S = (5.0, 15.0, 30.0, 60.0)
-"""Between tries to reach the hub; the last one is repeated."""
 _NAMED = 20
 """Files, at most, in one sentence."""
 _Got = TypeVar("_Got")
@@ -143,9 +142,7 @@ def _get_ready(
     try:
         fingerprint.prepare_environment(settings)
         source = _first_source(settings)
-        info = _patiently(
-            lambda: describe.describe(source, settings), controls, emit, limit_s=settings.hub_patience_s
-        )
+        info = _patiently(lambda: describe.describe(source, settings), controls, emit, hub=settings.hub)
         offer = _Offer.of(settings, Offered(source=source, info=info))
         emit(Loading(stage="starting torch", models=offer.models))
         return _start(settings, offer, controls, emit)
@@ -166,11 +163,11 @@ def _patiently(
     emit: Callable[[Event], None],
     described: tuple[ModelInfo, ...] = (),
     *,
-    limit_s: float | None,
+    hub: HubTries,
 ) -> _Got:
-    """Tries again for as long as the hub can't be reached, or `limit_s`. Raises Leave when told to go meanwhile."""
-    begin = time.monotonic()
-    for pause in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
+    """Tries again for as long as the hub can't be reached, or `hub` allows. Raises Leave when told to go meanwhile."""
+    begin, limit_s = time.monotonic(), hub.limit_s
+    for pause in itertools.chain(hub.pauses_s, itertools.repeat(hub.pauses_s[-1])):
         try:
             return act()
         except Unreachable as error:
@@ -205,7 +202,7 @@ def _start(
         parts = opening(settings, offer.first, place, tell, measures=True, go_on=go_on)
         return load.wholly(parts, go_on)
 
-    opened = _patiently(open_first, controls, emit, offer.models, limit_s=settings.hub_patience_s)
+    opened = _patiently(open_first, controls, emit, offer.models, hub=settings.hub)
     shelf = Shelf(
         opened.loaded,
         offer.models[1:],

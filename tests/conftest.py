@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+# As engine.boot does, and before anything loads torch, which reads it then: threads that spin starve parallel tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import hypothesis
 import pytest
+from _pytest.nodeid import NodeId
 
 from engine import process
 from tests.kit import forked
@@ -32,24 +38,50 @@ def no_settings_of_mine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Workers share the cores: a test that pinned torch to several threads leaves none of them to the next."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True, scope="session")
-def forked_engines(request: pytest.FixtureRequest) -> Iterator[None]:
+def forked_engines() -> Iterator[None]:
     """Engines start fast; how a spawned one comes and goes is told by tests/engine/test_process.py."""
-    draws = any(item.nodeid.startswith("tests/engine/") for item in request.session.items)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "_context", forked.context(draws=draws))
+        patch.setattr(process, "_context", forked.Context())
         yield
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is given more time than usual starts first: at the end a worker would be alone with it."""
+    if getattr(config.option, "loadgroup", False):
+        name_groups(items)
 
     def is_short(item: pytest.Item) -> bool:
         given = item.get_closest_marker("timeout")
         return given is None or given.args[0] <= USUAL_S
 
     items.sort(key=is_short)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: nobody looks through it for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def name_groups(items: Iterable[pytest.Item]) -> None:
+    """Puts each item's `xdist_group` into its id, by which tests of a group come to one worker and share what they need.
+
+    pytest-xdist 3.8 still writes it into `_nodeid`, which pytest 9.2 reads no more.
+    """
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        if group is not None and not item.nodeid.endswith(f"@{group.args[0]}"):
+            item._id = NodeId.parse(f"{item.nodeid}@{group.args[0]}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -156,13 +156,13 @@ class Intake:
         return [replace(request, image=image, mask=mask, references=references) for request in requests]
 
 
-def from_discord(client: discord.Client) -> Fetch:
+def from_discord(client: discord.Client, *, within_s: float = WITHIN_S) -> Fetch:
     """Fetches through the client's own connections and proxy, once it has logged in."""
 
     async def fetch(address: str, bytes_max: int) -> bytes:
         url = _checked(address)
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(within_s):
                 return await _download(client, url, bytes_max)
         except TimeoutError as error:
             log.info("attachment_too_slow", host=url.host)

@@ -14,7 +14,7 @@ from discord.app_commands import TranslationContextLocation as Place
 from discord.app_commands import TranslationContextTypes, locale_str
 
 from bot.texts.commands import CHOICE, OPTION
-from bot.texts.language import Language, language
+from bot.texts.language import ENGLISH, Language, language
 
 NAME_CHARS_MAX = 32
 TEXT_CHARS_MAX = 100
@@ -30,6 +30,8 @@ class CommandTranslator(app_commands.Translator):
         self, string: locale_str, locale: Locale, context: TranslationContextTypes
     ) -> str | None:
         to, text = language(locale.value), string.message
+        if to is ENGLISH:
+            return None
         match context.location, context.data:
             case Place.command_name, app_commands.ContextMenu():
                 return _within(NAME_CHARS_MAX, to.translated(text))

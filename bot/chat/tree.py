@@ -82,7 +82,8 @@ async def sync_commands(client: EaselClient, router: Router, store: Store, *, fo
     key = f"commands of {client.application_id}"
     if not force and await store.settings.note(key) == digest:
         return False
-    await router.sync()
+    assert client.application_id is not None
+    await client.http.bulk_upsert_global_commands(client.application_id, payload=payload)
     await store.settings.set_note(key, digest)
     log.info("commands_synced", count=len(payload))
     return True

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 CHILD_TIMEOUT_S = 180.0
@@ -17,18 +18,22 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
 
 
+def launch(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=CHILD_TIMEOUT_S,
+        env=environment(),
+    )
+
+
 def ask_engine(question: str, **told: Any) -> tuple[dict[str, Any] | None, str]:
     """(answer, "") or (None, why not): one of the questions that `engine.report` answers, and what it is told."""
     try:
-        done = subprocess.run(
-            [*REPORT, question, json.dumps(told)],
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=CHILD_TIMEOUT_S,
-            env=environment(),
-        )
+        done = launch([*REPORT, question, json.dumps(told)])
     except subprocess.TimeoutExpired:
         return None, f"no answer within {CHILD_TIMEOUT_S:.0f} s"
     if done.returncode:

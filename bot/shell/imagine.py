@@ -34,10 +34,12 @@ from engine.contract import (
     Broken,
     Cancel,
     Cancelled,
+    EngineSettings,
     Event,
     Failed,
     Finished,
     GenerationRequest,
+    HubTries,
     InvalidRequest,
     Loading,
     Lora,
@@ -55,7 +57,7 @@ from engine.process import EngineProcess, start
 
 JOB_ID, ATTEMPT = 1, 1
 STOP_TIMEOUT_S = 5.0
-HUB_PATIENCE_S = 30.0
+HUB = HubTries(limit_s=30.0)
 """How long a hub that can't be reached is tried again."""
 ToRequest = Callable[[Sequence[ModelInfo]], GenerationRequest]
 """The wish for one of these models; raises InvalidRequest."""
@@ -242,7 +244,7 @@ def _shape(file: Path, option: str = "--image") -> tuple[int, int]:
         raise InvalidRequest(problem) from None
 
 
-def imagine(settings: Settings, line: CommandLine) -> int:
+def imagine(settings: Settings, line: CommandLine, *, hub: HubTries = HUB) -> int:
     """Draws, writes and prints; returns the exit code."""
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     seed = secrets.randbelow(SEEDS)
@@ -260,7 +262,14 @@ def imagine(settings: Settings, line: CommandLine) -> int:
                 return _deliver(finished, line, console)
 
             early = line.wish.upscale is None
-            return _draw(settings, to_request, deliver, Path(spool), console, early=early)
+            # one picture repays no measurements, nobody sees its previews, and somebody waits for it
+            told = replace(
+                engine_settings(settings, spool=Path(spool)),
+                data=None,
+                preview_every=0,
+                hub=hub,
+            )
+            return _draw(told, to_request, deliver, console, early=early)
     except InvalidRequest as error:
         console.print(str(error))
         return EXIT_USAGE
@@ -283,19 +292,14 @@ def _told_to_end() -> Generator[None]:
 
 
 def _draw(
-    settings: Settings,
+    told: EngineSettings,
     to_request: ToRequest,
     deliver: Callable[[Finished], int],
-    spool: Path,
     console: Console,
     *,
     early: bool,
 ) -> int:
     """What `deliver` returns. `early`: the models that are known before weights load tell whether the wish can be fulfilled."""
-    # one picture repays no measurements, nobody sees its previews, and somebody waits for it
-    told = replace(
-        engine_settings(settings, spool=spool), data=None, preview_every=0, hub_patience_s=HUB_PATIENCE_S
-    )
     display = Display(console)
     with display:
         display.stage("starting the engine", None)

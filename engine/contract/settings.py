@@ -24,6 +24,16 @@ ROWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HubTries:
+    """How a hub that can't be reached is tried again."""
+
+    pauses_s: tuple[float, ...] = (5.0, 15.0, 30.0, 60.0)
+    """Between two tries; the last one is repeated."""
+    limit_s: float | None = None
+    """For how long in all; None: for ever, as a bot does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """All that one engine process is told when it starts. Paths are absolute."""
 
@@ -36,8 +46,7 @@ class EngineSettings:
     slots: int = 4
     """Images under way at the same time."""
     hub_offline: bool = False
-    hub_patience_s: float | None = None
-    """For how long a hub that can't be reached is tried again; None: for ever, as a bot does."""
+    hub: HubTries = HubTries()
     mode: ModeOrAuto = "auto"
     rows: int | Literal["auto"] = "auto"
     """UNet rows of a forward in the wide mode at most, one of WIDE_ROWS; "auto": with OpenVINO as many as pay, else ROWS."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,10 +17,6 @@ from tests.kit.engines import Bench, House, described
 if TYPE_CHECKING:
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
-
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "passive"
-)  # as engine.boot does: spinning threads starve parallel tests
 
 
 @pytest.fixture(scope="session")

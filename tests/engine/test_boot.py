@@ -20,7 +20,17 @@ import torch
 from engine import boot, child, contract
 from engine.checkpoints import describe, hub
 from engine.checkpoints.source import Source
-from engine.contract import Broken, Control, EngineSettings, Event, Loading, ModelInfo, Ready, Shutdown
+from engine.contract import (
+    Broken,
+    Control,
+    EngineSettings,
+    Event,
+    HubTries,
+    Loading,
+    ModelInfo,
+    Ready,
+    Shutdown,
+)
 from engine.device import fingerprint
 from engine.errors import DeviceLost, Unreachable
 from engine.loading import load
@@ -157,10 +167,10 @@ def test_the_hub_is_tried_again(
         return act(*args)
 
     monkeypatch.setattr(HOMES[name], name, fail_twice)
-    monkeypatch.setattr(boot, "PAUSES_S", (0.01, 0.02))
     monkeypatch.setattr(Worker, "run", lambda _: None)
     events: list[Event] = []
-    assert boot.run(settings(tiny, tmp_path), queue.Queue(), events.append) == contract.EXIT_OK
+    told_so = replace(settings(tiny, tmp_path), hub=HubTries(pauses_s=(0.01, 0.02)))
+    assert boot.run(told_so, queue.Queue(), events.append) == contract.EXIT_OK
     told = [event for event in events if isinstance(event, Loading) and "trying again in" in event.stage]
     assert len(told) == 2
     assert all(bool(event.models) == (name == "loading") for event in told)

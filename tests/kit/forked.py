@@ -1,4 +1,4 @@
-"""Processes forked from one that has imported what they need, engines and bots alike; knows neither.
+"""Processes forked from one that has imported what they need, engines, bots and what the shell asks; knows none of them.
 
 A fresh interpreter takes longer to import than all that most tests ask of it. The rest stays as it is in use: a process
 of its own with sockets, pipes, signals and an exit code.
@@ -7,17 +7,26 @@ of its own with sockets, pipes, signals and an exit code.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import contextlib
 import os
 import runpy
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing import forkserver
+from multiprocessing.context import ForkProcess, ForkServerContext, ForkServerProcess
+from multiprocessing.forkserver import ForkServer
+from multiprocessing.popen_forkserver import Popen
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from bot.shell import child
+from engine.contract import EngineSettings
+from tests.kit.rights import without_rights
 
 LIGHT = [
     "workshop.rehearsal.bot_child",
@@ -27,13 +36,49 @@ LIGHT = [
     "PIL.PngImagePlugin",
 ]
 HEAVY = ["engine.boot", "tests.kit.drawing"]
-_forking = multiprocessing.get_context("forkserver")
+TIMEOUT_S = 60.0
+_ROOT = Path(__file__).parents[2]
+_one_at_a_time = threading.RLock()
 
 
-def context(*, draws: bool) -> ForkServerContext:
-    """What `engine.process` may start its children with; `draws`: with torch, which takes its time once."""
-    _forking.set_forkserver_preload([*LIGHT, *HEAVY] if draws else LIGHT)
-    return _forking
+class _Server:
+    """Forks what is started here from a process with these modules, which starts when it is needed first."""
+
+    def __init__(self, preload: list[str]) -> None:
+        self._server = ForkServer()
+        self._server.set_forkserver_preload(preload)
+        self._runs = False
+
+    def popen(self, process: Any) -> Popen:
+        with _one_at_a_time:
+            if not self._runs:
+                with contextlib.chdir(_ROOT):  # who asks first may have gone where `tests` is not found
+                    self._server.ensure_running()
+                self._runs = True
+            asked = self._server.connect_to_new_process
+            with mock.patch.object(forkserver, "connect_to_new_process", asked):
+                return Popen(process)
+
+
+_light, _heavy = _Server(LIGHT), _Server([*LIGHT, *HEAVY])
+
+
+class _Light(ForkServerProcess):
+    _Popen = staticmethod(_light.popen)  # type: ignore[assignment]
+
+
+class _Heavy(ForkServerProcess):
+    """With torch. That takes its time once, and a fork of so much more memory takes twice as long as another."""
+
+    _Popen = staticmethod(_heavy.popen)  # type: ignore[assignment]
+
+
+class Context(ForkServerContext):
+    """What `engine.process` may start its children with: fake engines come without torch."""
+
+    def Process(self, *given: Any, args: tuple[Any, ...] = (), **options: Any) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802
+        draws = any(isinstance(each, EngineSettings) and each.fake is None for each in args)
+        return (_Heavy if draws else _Light)(*given, args=args, **options)
 
 
 class Forked:
@@ -78,20 +123,51 @@ class Forked:
 
 
 def run(
-    *words: str, environ: Mapping[str, str], before: Callable[[], None] | None = None, timeout_s: float = 60.0
+    *words: str,
+    environ: Mapping[str, str],
+    before: Callable[[], None] | None = None,
+    draws: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """`easel` with these words, from where we stand, as `subprocess.run` would; `before` is called in the child first."""
-    command = ["bot", *words]
+    """`easel` with these words, from where we stand, as `subprocess.run` would; `before` is called in the child first.
+
+    `draws`: it will ask for torch.
+    """
+    return _run(_Heavy if draws else _Light, ["bot", *words], environ, before)
+
+
+def as_a_person() -> None:
+    """For `before`: without what root may do, and what is asked of the engine's packages is answered by a fork."""
+    if sys.platform == "linux":
+        without_rights()
+    child.launch = lambda command: _run(ForkProcess, list(command[2:]), child.environment())
+
+
+def ask(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """As `bot.shell.child.launch`: `python -m engine.report …`."""
+    return _run(_Heavy, list(command[2:]), child.environment())
+
+
+def module(*command: str) -> subprocess.CompletedProcess[str]:
+    """`python -m` with this command, torch and all."""
+    return _run(_Heavy, list(command), os.environ)
+
+
+def _run(
+    kind: type[Any],
+    command: list[str],
+    environ: Mapping[str, str],
+    before: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory(prefix="forked-") as folder:
         outputs = (Path(folder) / "out", Path(folder) / "err")
-        process = _forking.Process(
+        process = kind(
             target=_become, args=(command, Path.cwd(), dict(environ), outputs), kwargs={"before": before}
         )
         process.start()
-        process.join(timeout_s)
+        process.join(TIMEOUT_S)
         if process.exitcode is None:
             process.kill()
-            raise subprocess.TimeoutExpired(command, timeout_s)
+            raise subprocess.TimeoutExpired(command, TIMEOUT_S)
         out, err = (output.read_text("utf-8", "replace") for output in outputs)
         return subprocess.CompletedProcess(command, process.exitcode, out, err)
 
@@ -99,7 +175,7 @@ def run(
 async def launch(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> Any:
     """As `workshop.rehearsal.bot.launch`."""
     log.touch()
-    process = _forking.Process(target=_become, args=(list(command), folder, dict(environment), (log, log)))
+    process = _Light(target=_become, args=(list(command), folder, dict(environment), (log, log)))
     process.start()
     return Forked(process)
 

@@ -26,11 +26,11 @@ from bot.limits import Limits
 from bot.shell.exit_codes import EXIT_FAILED
 from bot.store import Store
 from engine import process
-from engine.contract import Broken, EngineSettings, GenerationRequest, ModelInfo, Ready
+from engine.contract import Broken, EngineSettings, GenerationRequest, HubTries, ModelInfo, Ready
 
 ROWS = 1_000_000
 ADMISSIONS = 500
-HUB_PATIENCE_S = 30.0
+HUB = HubTries(limit_s=30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +125,12 @@ def measure_bot(model: str, *, quick: bool) -> list[Figure]:
     return figures + measure_wire(model)
 
 
-def measure_engine_start(model: str, folder: Path, *, runs: int) -> list[Figure]:
+def measure_engine_start(model: str, folder: Path, *, runs: int, hub: HubTries = HUB) -> list[Figure]:
     """Seconds from spawn to Ready, the model loaded."""
     seconds: list[float] = []
     for _ in range(runs):
         begin = time.perf_counter()
-        engine = process.start(
-            EngineSettings(model=model, spool=str(folder), device="cpu", hub_patience_s=HUB_PATIENCE_S)
-        )
+        engine = process.start(EngineSettings(model=model, spool=str(folder), device="cpu", hub=hub))
         try:
             while not isinstance(event := engine.events.recv(), Ready):
                 if isinstance(event, Broken):

@@ -10,7 +10,6 @@ from typing import Any, cast
 import discord
 import pytest
 
-from bot.chat import sources
 from bot.chat.errors import UserError
 from bot.chat.sources import Attached, Fetch, Intake, from_discord
 from bot.core.asking.wish import UNKNOWN
@@ -104,14 +103,13 @@ async def test_a_connection_that_is_cut(evening: Evening, fetch: Fetch) -> None:
     assert await fetch(there.url, MIB) == PICTURE
 
 
-async def test_a_cdn_that_does_not_answer(
-    evening: Evening, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cdn_that_does_not_answer(evening: Evening) -> None:
     """It is waited for, but not for ever."""
-    monkeypatch.setattr(sources, "WITHIN_S", 0.1)
     there = lies_there(evening)
     hold = evening.discord.hold_next("GET", "attachments/")
-    assert await refusal(fetch, there.url) == problems.fetched_too_slowly(ENGLISH)
+    assert await refusal(from_discord(evening.bot, within_s=0.1), there.url) == problems.fetched_too_slowly(
+        ENGLISH
+    )
     hold.release()
 
 

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.bot.processes.test_evening import start
+from tests.kit import forked
+from workshop.rehearsal import bot as rehearsed
 from workshop.rehearsal.bot import Bot, Evening, easel_evening
+
+StartForked = Callable[[Bot], Awaitable[None]]
 
 
 @pytest.fixture
 def forked_bots() -> None:
     """Nothing is taken over from another process: how an interpreter ends is what is looked at."""
+
+
+@pytest.fixture
+def start_forked(monkeypatch: pytest.MonkeyPatch) -> StartForked:
+    """For a life before or after the one that is told to stop."""
+
+    async def start_forked(bot: Bot) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(rehearsed, "launch", forked.launch)
+            await bot.start()
+
+    return start_forked
 
 
 async def ends(bot: Bot, *signals: signal.Signals) -> int:
@@ -40,12 +55,12 @@ SIGNALS = {
     "SIGTERM twice": [signal.SIGTERM] * 2,
     "SIGINT thrice": [signal.SIGINT] * 3,
 }
-EACH = [("SIGTERM", place) for place in range(4)] + [*zip([*SIGNALS][1:], range(1, 4), strict=True)]
-"""One signal at every place, and each of the others at one of them: one handler hears all of them, wherever."""
 
 
 def each_at(places: Sequence[Any]) -> list[Any]:
-    return [pytest.param(places[place], SIGNALS[name], id=f"{name}, {places[place]}") for name, place in EACH]
+    """Another signal at every place: one handler hears all of them, wherever."""
+    pairs = zip(places, SIGNALS, strict=True)
+    return [pytest.param(place, SIGNALS[name], id=f"{name}, {place}") for place, name in pairs]
 
 
 MOMENTS = {
@@ -82,12 +97,16 @@ async def test_told_to_stop_before_the_login(tmp_path: Path, signals: list[signa
     each_at(["bot.store.db:_prepare", "bot.store.backup:_copy", "bot.core.housekeeping:prune", "migration"]),
 )
 async def test_told_to_stop_in_slow_work_on_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, signals: list[signal.Signals]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start_forked: StartForked,
+    where: str,
+    signals: list[signal.Signals],
 ) -> None:
     """Checking the database, copying it, clearing up and migrating may take minutes: none of them is waited for."""
     async with easel_evening(tmp_path, module=["tests.kit.stalling_child"]) as evening:
         if where == "migration":
-            await evening.bot.start()
+            await start_forked(evening.bot)
             assert await evening.bot.stop() == 0
         monkeypatch.setenv("STALL", where)
         await evening.bot.start(ready=False)
@@ -95,16 +114,20 @@ async def test_told_to_stop_in_slow_work_on_files(
         ended_quietly(evening, await ends(evening.bot, *signals))
         if where == "migration":
             monkeypatch.delenv("STALL")
-            await evening.bot.start()
+            await start_forked(evening.bot)
 
 
 @pytest.mark.parametrize("signals", [SIGNALS["SIGTERM"], SIGNALS["SIGINT thrice"]], ids=str)
 async def test_told_to_stop_while_it_takes_up_what_was_alive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start_forked: StartForked,
+    signals: list[signal.Signals],
 ) -> None:
     """Reading finished pictures that are still owed may take long on a bad disk; they are owed all the same."""
     async with easel_evening(tmp_path, module=["tests.kit.stalling_child"]) as evening:
-        await start(evening)
+        await start_forked(evening.bot)
+        await evening.discord.until(lambda: "engine_ready" in evening.bot.log(), timeout_s=30)
         outage = evening.discord.fail_next("PATCH", "/channels/", status=503, times=10_000)
         answer = await evening.imagine()
         await evening.discord.until(lambda: outage.hits >= 1, timeout_s=30)
@@ -116,7 +139,7 @@ async def test_told_to_stop_while_it_takes_up_what_was_alive(
         assert await ends(evening.bot, *signals) == 0
         assert "Traceback" not in evening.bot.log()
         monkeypatch.delenv("STALL")
-        await evening.bot.start()
+        await start_forked(evening.bot)
         await evening.finished(answer)
 
 

@@ -29,6 +29,7 @@ from bot.store.backup import back_up, name_for
 from bot.store.db import Database
 from engine.openvino import files
 from engine.unet import costs
+from tests.bot.shell.conftest import Launch
 from tests.kit import books
 
 TOKEN = "MTIzNDU2.GabcdE.aBcDeFgH"
@@ -54,8 +55,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------ the whole report
 
 
-async def test_a_look_changes_nothing(tmp_path: Path) -> None:
-    """Every check together neither makes, removes nor changes a file, a fresh database included."""
+async def test_a_look_changes_nothing(
+    tmp_path: Path, usual_launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every check together, with its own interpreters, neither makes, removes nor changes a file, a database included."""
+    monkeypatch.setattr(child, "launch", usual_launch)
     data = tmp_path / "data"
     settings = settings_in(data, DISCORD_TOKEN=TOKEN)
     await (await Database.open(settings.database)).close()
@@ -607,8 +611,9 @@ def test_a_driver_that_is_too_old_is_told_in_torchs_words() -> None:
         assert "a newer NVIDIA driver" in finding.fix
 
 
-def test_torch_tells_what_is_judged() -> None:
-    """The child's answer holds all that the judgement needs, on this machine too."""
+def test_torch_tells_what_is_judged(usual_launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child's answer holds all that the judgement needs, on this machine too; its interpreter is its own."""
+    monkeypatch.setattr(child, "launch", usual_launch)
     facts, complaint = ask_engine("torch")
     assert facts is not None, complaint
     assert {"generations", "built_for", "complaint", "built_for_cuda", "hip"} <= set(facts)

@@ -19,10 +19,11 @@ from typer.testing import CliRunner
 
 import bot
 from bot.config import Settings, engine
+from bot.core.asking.wish import Wish
 from bot.shell import imagine, info
 from bot.shell.cli import app
 from engine import process
-from engine.contract import EngineSettings, FakeSettings, ModelInfo, limits
+from engine.contract import EngineSettings, FakeSettings, HubTries, ModelInfo, limits
 from engine.pictures.metadata import encode_png
 from tests.bot.shell.test_cli import REQUEST
 from workshop.bench import bot_figures
@@ -127,11 +128,10 @@ def test_bench_looks_where_it_is_to_write_first(
     assert f"Invalid value for '{option}'" in done.stderr
 
 
-def test_bench_without_its_model_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_bench_without_its_model_is_a_sentence(tmp_path: Path) -> None:
     """An engine that can't start is told by its own words."""
-    monkeypatch.setattr(bot_figures, "HUB_PATIENCE_S", 0.0)
     with pytest.raises(bot_figures.CannotMeasure, match="model folder"):
-        bot_figures.measure_engine_start(str(tmp_path / "gone"), tmp_path, runs=1)
+        bot_figures.measure_engine_start(str(tmp_path / "gone"), tmp_path, runs=1, hub=HubTries(limit_s=0.0))
 
 
 def numbers() -> list[Any]:
@@ -230,21 +230,23 @@ def test_the_starters_note_is_one_line() -> None:
 
 
 def test_a_hub_that_is_out_of_reach_ends_after_a_stated_time(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`easel imagine` says how long it will try, and ends with 1 and the sentence; a bot tries for ever."""
-    monkeypatch.setattr(imagine, "HUB_PATIENCE_S", 7.0)
     for name, value in (("HF_ENDPOINT", "http://127.0.0.1:9"), ("HF_HUB_CACHE", str(tmp_path))):
         monkeypatch.setenv(name, value)
+    settings = Settings.model_validate({"engine": {"model": "owner/name"}})
+    line = imagine.CommandLine(wish=Wish(prompt="x"))
     begin = time.monotonic()
-    done = CliRunner().invoke(app, ["imagine", "x", "--model", "owner/name"])
 
-    assert done.exit_code == 1
-    assert time.monotonic() - begin < 60
-    assert "trying again in 5 s, for 7 s in all" in done.stderr
-    assert "owner/name is not on this machine and the hub can't be reached" in done.stderr
-    assert "It was tried for" in done.stderr.splitlines()[-1]
-    assert engine.engine_settings(Settings()).hub_patience_s is None
+    assert imagine.imagine(settings, line, hub=HubTries(pauses_s=(1.0, 60.0), limit_s=30.0)) == 1
+    assert time.monotonic() - begin < 30
+    said = capsys.readouterr().err
+    assert "trying again in 1 s, for 30 s in all" in said
+    assert "owner/name is not on this machine and the hub can't be reached" in said
+    assert "It was tried for" in said.splitlines()[-1]
+    assert imagine.HUB.limit_s == 30
+    assert engine.engine_settings(Settings()).hub.limit_s is None
 
 
 def test_info_compares_machines_only_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def easel(
 
 def easel_forked(*words: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """The same without a start of its own, where how an interpreter starts and ends does not matter."""
-    before = without_rights if sys.platform == "linux" else None
-    return forked.run(*words, environ={**os.environ, "DISCORD_TOKEN": TOKEN, **environ}, before=before)
+    told = {**os.environ, "DISCORD_TOKEN": TOKEN, **environ}
+    return forked.run(*words, environ=told, before=forked.as_a_person, draws=list(words) in SLOW)
 
 
 async def filled(data: Path) -> None:
@@ -320,9 +320,16 @@ def test_a_terminal_without_our_signs_gets_others(
         assert "\n+ Python" in done.stdout or "\n✔ Python" in done.stdout
 
 
-@pytest.mark.parametrize("words", [["info", "a.png"], ["--help"], ["models", "list"], ["health"]])
+CLOSED = (">&-", ">&- 2>&-", "<&- >&- 2>&-", "| true", "2>&1 | true", "> /dev/full")
+
+
 @pytest.mark.parametrize(
-    "closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-", "| true", "2>&1 | true", "> /dev/full"]
+    ("words", "closed"),
+    [
+        *product([["info", "a.png"]], CLOSED),
+        # What prints otherwise than by our own line: closed, gone and full are told apart there, too.
+        *product([["--help"], ["models", "list"], ["health"]], (">&-", "2>&1 | true", "> /dev/full")),
+    ],
 )
 def test_a_reader_who_has_gone_is_no_traceback(
     words: list[str], closed: str, picture: Path, tmp_path: Path

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from engine.families.sdxl import SdxlFamily
 from engine.loading import opening
 from engine.pictures import inputs, metadata
 from engine.pictures.decoding import Inputs
+from tests.kit import forked
 from tests.kit.engines import Bench, a_mask, a_photo, announced, described, draw, kept, pixels, settled
 from tests.kit.tiny_any import BUILDERS
 
@@ -133,9 +132,7 @@ def test_sizes_know_the_profile() -> None:
 def test_on_a_card_that_does_not_exist() -> None:
     """With low, UNet and VAE are on the card by turns, texts never, every tensor is where it is wanted, and the engine's
     own sums hold: its code runs on tensors without numbers whose device is a made-up card."""
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-W", "ignore", "-m", "tests.kit.card", "tiny-xl", "low"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = forked.module("tests.kit.card", "tiny-xl", "low")
     assert done.returncode == 0, done.stderr[-3000:]
     for told in json.loads(done.stdout):
         unet, vae = told["weights"]["unet"], told["weights"]["vae"]

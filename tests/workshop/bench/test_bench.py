@@ -33,7 +33,10 @@ from workshop.bench.machine import Machine
 from workshop.bench.results import BASE, Results
 from workshop.bench.sides import CouldNotDraw, Easel, Plain, compiled
 
-pytestmark = pytest.mark.xdist_group("bench")  # what they share takes long to make
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("bench"),
+]  # what they share takes long to make
 INFO = ModelInfo(id="model", title="Model")
 SMALL = plan.Plan(
     rounds=2,
