@@ -139,7 +139,7 @@ def _canvas(pipeline: Any, side: int) -> SdCanvas:
         guidance_scale=1.0,
         guidance=None,
         notes=(),
-        shape=latents.shape,
+        look=latents.shape,
     )
 
 

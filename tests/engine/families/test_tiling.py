@@ -195,7 +195,8 @@ class Ready:
         self.calls = 0
         self._pipe = pipe
 
-    def suits(self, _: Any) -> bool:
+    def suits(self, like: Any) -> bool:
+        del like
         return True
 
     def __call__(self, batch: Any) -> Any:

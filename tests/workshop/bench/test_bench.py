@@ -327,7 +327,7 @@ def test_the_json_has_everything(run: tuple[str, Any, Path]) -> None:
     assert list(values["memory"]) == sides
     assert next(share["pictures"] for share in values["samplers"]) == 1
     assert all(0 < share["share"] < 1 for share in values["samplers"])
-    assert len(values["goals"]) == 13
+    assert len(values["goals"]) == 11
     assert values["about"]["rough"] is True
 
 
