@@ -168,18 +168,13 @@ def _write(module: torch.nn.Module, part: Part, file: Path) -> None:
     for place, shape in zip(model.inputs, shapes, strict=True):
         place.get_node().set_partial_shape(ov.PartialShape(_any(shape)))
     model.validate_nodes_and_infer_types()
-    ov.save_model(model, str(file), compress_to_fp16=_are_halves(module))
+    ov.save_model(model, str(file), compress_to_fp16=False)  # it would halve what times are told by, too
 
 
 def _any(shape: Sequence[int]) -> list[int]:
     """Any number of rows. Latents may have any sides, embeddings any number of tokens."""
     free = {3: (1, 2), 2: (0,)}.get(len(shape), ())
     return [-1, *(-1 if place in free else size for place, size in enumerate(shape))]
-
-
-def _are_halves(module: torch.nn.Module) -> bool:
-    """Whether all weights are numbers of float16, as most models' are: then half the file says as much."""
-    return all(bool((weight.half().float() == weight).all()) for weight in module.state_dict().values())
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _log = logging.getLogger("easel.engine")
-_LIKE, _LIKE_HALF = 1e-3, 3e-2
+_LIKE, _LIKE_HALF = 1e-4, 3e-2
 """How far a prediction may be from torch's, on average, as a share of it: rounding only."""
 _TURNS = 5
 _TURNS_S = 30.0
