@@ -4,6 +4,7 @@ only takes notes. Times are short, and whatever was started is stopped."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -195,7 +196,8 @@ class Rig:
         if self._open:
             self._open = False
             if self.engine.pid is not None and not self.engine.status.is_ready:
-                os.kill(self.engine.pid, signal.SIGKILL)  # a fake engine that loads does not listen
+                with contextlib.suppress(ProcessLookupError):  # one that is broken leaves by itself
+                    os.kill(self.engine.pid, signal.SIGKILL)  # a fake engine that loads does not listen
             await self.dispatcher.stop()
             await self.store.close()
 

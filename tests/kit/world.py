@@ -11,6 +11,7 @@ An answer is what the bot said first; its message is live, so what comes later i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -183,9 +184,10 @@ class World:
             if self._client.is_ready():
                 engine = self.engine
                 if engine.status.phase is Phase.LOADING and engine.pid is not None:
-                    os.kill(
-                        engine.pid, signal.SIGKILL
-                    )  # while it loads it hears nothing: it would be waited for
+                    with contextlib.suppress(ProcessLookupError):  # one that is broken leaves by itself
+                        os.kill(
+                            engine.pid, signal.SIGKILL
+                        )  # while it loads it hears nothing: it would be waited for
             await self._client.close()
         if self._service is not None:
             await asyncio.gather(self._service, return_exceptions=True)

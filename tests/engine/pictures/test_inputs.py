@@ -232,12 +232,11 @@ def test_a_decoder_that_dies_or_lies(tmp_path: Path, what: str, monkeypatch: pyt
         read(tmp_path, encoded(a_photo()))
 
 
-def test_a_decoder_that_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed in time, and the file that it was to decode is refused with a sentence."""
-    monkeypatch.setattr(decoding, "WITHIN_S", 0.2)
     monkeypatch.setattr(decoding, "COMMAND", (sys.executable, "-S", "-c", "import time; time.sleep(600)"))
-    with pytest.raises(InvalidRequest, match=r"^The image takes too long to decode: save it anew .*\.$"):
-        read(tmp_path, encoded(a_photo()))
+    with pytest.raises(InvalidRequest, match=r"^The picture takes too long to decode: save it anew .*\.$"):
+        decoding.shown(encoded(a_photo()), within_s=0.2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other bounds")
