@@ -11,6 +11,8 @@ from typing import Protocol
 from engine.contract import Control, Shutdown
 
 LOOK_EVERY_S = 0.5
+BEHIND = "easel-openvino"
+"""Name of the thread on which a model is made ready for OpenVINO."""
 
 
 class Controls(Protocol):

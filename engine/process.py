@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from engine import codec
-from engine.child import LOOK_EVERY_S, Leave, parent_alive, wait
+from engine.child import BEHIND, LOOK_EVERY_S, Leave, parent_alive, wait
 from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
@@ -240,9 +240,16 @@ def _child(settings: EngineSettings, controls: Queue[Control], events: Connectio
     except ImportError as error:
         emit(Broken(reason=f"The engine lacks a package ({error}): install Easel's requirements again."))
         raise SystemExit(EXIT_BROKEN) from None
-    if code == EXIT_DEVICE_LOST:
+    if code == EXIT_DEVICE_LOST or _computes_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)  # an orderly exit would talk to the lost device and may hang
     raise SystemExit(code)
+
+
+def _computes_behind() -> bool:
+    """Whether a thread is in native code: an orderly exit would tear it out of there, which aborts the process."""
+    return any(thread.name == BEHIND for thread in threading.enumerate())
 
 
 def _detach() -> None:

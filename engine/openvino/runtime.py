@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
+from engine.child import BEHIND
 from engine.errors import BrokenModel
 from engine.openvino import convert, files, networks
 from engine.openvino.convert import DECODER, UNET, Order, Part
@@ -109,9 +110,7 @@ class OpenVino:
     def begin(self) -> None:
         """Makes it ready on a thread of its own."""
         self._is_pending = True
-        self._thread = threading.Thread(
-            target=_work, args=(weakref.ref(self),), name="easel-openvino", daemon=True
-        )
+        self._thread = threading.Thread(target=_work, args=(weakref.ref(self),), name=BEHIND, daemon=True)
         self._thread.start()
 
     def wait(self) -> None:

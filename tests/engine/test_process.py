@@ -335,3 +335,17 @@ def test_pace(start: Start) -> None:
     engine.send(Submit(job_id=1, attempt=1, request=MODEL.request(prompt="x", seed=1, steps=10)))
     endings, _ = recv_endings(engine, 1)
     assert endings[1].seconds >= 0.3  # type: ignore[union-attr]
+
+
+def test_what_is_computed_behind_is_not_torn_out() -> None:
+    """An engine that is told to go while OpenVINO is made ready leaves at once, by its own code."""
+    gate = threading.Event()
+    behind = threading.Thread(target=gate.wait, name=process.BEHIND, daemon=True)
+    assert not process._computes_behind()
+    behind.start()
+    try:
+        assert process._computes_behind()
+    finally:
+        gate.set()
+        behind.join()
+    assert not process._computes_behind()
