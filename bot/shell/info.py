@@ -109,7 +109,7 @@ def verdict(
 ) -> str:
     """Whether a machine with fingerprint `here` and these settings draws a picture with fingerprint `made` again.
 
-    `whole` is one without LoRA, as OpenVINO draws them.
+    `whole` is one without LoRA and without edges that meet, as OpenVINO draws them.
     """
     if "then" in made.get("runtime", ""):
         return (

@@ -158,9 +158,7 @@ def _write(module: torch.nn.Module, part: Part, file: Path) -> None:
     frontend = import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
     shapes = [shape for shape in part.given if shape is not None]
     example = tuple(torch.ones(_EXAMPLE_ROWS, *shape) for shape in shapes)
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # torch's, that tracing will end one day; OpenVINO pins nothing else
+    with warnings.catch_warnings(action="ignore"):  # torch says that it will not trace for ever
         traced = decoders.TorchScriptPythonDecoder(
             module, example_input=example, trace_kwargs={"check_trace": False}
         )

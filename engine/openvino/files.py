@@ -86,7 +86,7 @@ def partial_of(folder: Path) -> Path:
 def find(folder: Path) -> Findings | None:
     """What was measured last; None where nothing was, or nothing that can be read."""
     try:
-        values: Any = json.loads(_note_of(folder).read_text(encoding="utf-8"))
+        values = _noted(folder)
         seconds = {int(rows): float(value) for rows, value in values["costs"]["seconds"].items()}
         found = Findings(
             share=float(values["share"]),
@@ -96,7 +96,7 @@ def find(folder: Path) -> Findings | None:
             at=float(values["at"]),
         )
         is_whole = {1, 2} <= set(seconds) and found.share > 0 and found.threads > 0 and found.rows > 0
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if is_whole else None
 
@@ -114,11 +114,20 @@ def give_up(folder: Path, why: str) -> None:
 def failure(folder: Path) -> str | None:
     """Why it could not be converted or used not long ago."""
     try:
-        values: Any = json.loads(_note_of(folder).read_text(encoding="utf-8"))
+        values = _noted(folder)
         why, age = str(values["failed"]), time.time() - float(values["at"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
     return why if 0 <= age < NOISY_HOLDS_S else None
+
+
+def _noted(folder: Path) -> dict[str, Any]:
+    """What stands beside it; nothing where nothing can be read."""
+    try:
+        values: Any = json.loads(_note_of(folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
 def _write(folder: Path, values: Mapping[str, Any]) -> None:

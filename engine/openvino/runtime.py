@@ -25,7 +25,7 @@ from engine.openvino.convert import DECODER, UNET, Order, Part
 from engine.openvino.files import Findings, Wanted
 from engine.openvino.networks import Network
 from engine.unet.batch import Rows, forward, noise
-from engine.unet.costs import measure
+from engine.unet.costs import measure, timed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,6 @@ class OpenVino:
         self._halvings = 2 ** (len(unet.config.block_out_channels) - 1)
         self._networks: dict[str, Network] = {}
         self._found: Findings | None = None
-        self._is_pending = False
         self._thread: threading.Thread | None = None
 
     # -------------------------------------------------------------- asked while pictures are drawn
@@ -69,7 +68,7 @@ class OpenVino:
     @property
     def is_pending(self) -> bool:
         """Whether it may turn out to be used, though it is not yet."""
-        return self._is_pending
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def words(self) -> str:
@@ -91,7 +90,7 @@ class OpenVino:
 
     def __call__(self, batch: Rows) -> Tensor:
         """The prediction for each row. Raises MemoryError for whatever goes wrong in it, and is used no more."""
-        return self._computed(UNET, *(part for part in batch.parts if part is not None))
+        return self._computed(UNET, *batch.given)
 
     def decode(self, latents: Tensor) -> Tensor:
         """(1, 3, height, width) from -1 to 1, of latents as the VAE takes them. Raises as calling it does."""
@@ -109,7 +108,6 @@ class OpenVino:
 
     def begin(self) -> None:
         """Makes it ready on a thread of its own."""
-        self._is_pending = True
         self._thread = threading.Thread(target=_work, args=(weakref.ref(self),), name=BEHIND, daemon=True)
         self._thread.start()
 
@@ -183,10 +181,6 @@ class OpenVino:
         """Notes for later starts that it did not come to be used."""
         files.give_up(self._wanted.folder, why)
 
-    def settle(self) -> None:
-        """Whether it is used is decided."""
-        self._is_pending = False
-
     def _network(self, name: str, threads: int) -> Network:
         is_half = self._like.latents.dtype is torch.bfloat16
         return Network(self._wanted.folder / f"{name}.xml", threads=threads, bfloat16=is_half)
@@ -197,7 +191,7 @@ class OpenVino:
     def _check(self, network: Network) -> None:
         """Raises Differs if it does not predict what torch does."""
         batch = noise(self._like, 2)
-        _compare(_called(network, batch), forward(self._unet, batch))
+        _compare(network(*batch.given), forward(self._unet, batch))
 
     @torch.inference_mode()
     def _check_decoder(self, network: Network) -> None:
@@ -210,18 +204,18 @@ class OpenVino:
     def _measured(self, unets: dict[int, Network], known: Findings | None) -> Findings:
         """By turns, and each by its best turn: others draw meanwhile. What bits depend on stays as it was `known`."""
         pair = noise(self._like, 2)
-        acts: dict[int, Callable[[Rows], Tensor]] = {
-            count: partial(_called, network) for count, network in unets.items()
+        acts: dict[int, Callable[[], Tensor]] = {
+            count: partial(network, *pair.given) for count, network in unets.items()
         }
-        acts[0] = partial(forward, self._unet)
+        acts[0] = partial(forward, self._unet, pair)
         best, enough = dict.fromkeys(acts, float("inf")), time.monotonic() + _TURNS_S
         for turn in range(_TURNS):
             if turn and time.monotonic() > enough:
                 break
             for count, act in acts.items():
-                best[count] = min(best[count], _seconds(act, pair))
+                best[count] = min(best[count], timed(act))
         threads = min(unets, key=best.__getitem__)
-        measured = measure(lambda rows: _rehearse(unets[threads], noise(self._like, rows)))
+        measured = measure(lambda rows: unets[threads](*noise(self._like, rows).given))
         return Findings(
             share=best[threads] / best[0],
             threads=threads,
@@ -250,9 +244,6 @@ def _work(runtime: weakref.ref[OpenVino]) -> None:
         _log.warning("OpenVINO can't compute this model, and torch draws on: %s", why)
         if (one := runtime()) is not None:
             one.give_up(why)
-    finally:
-        if (one := runtime()) is not None:
-            one.settle()
 
 
 def _first_line(error: Exception) -> str:
@@ -265,25 +256,11 @@ def _candidates(unet: Any, most: int) -> list[int]:
     return [most] if numbers >= _LARGE else sorted({1, min(2, most), most})
 
 
-def _called(network: Network, batch: Rows) -> Tensor:
-    return network(*(part for part in batch.parts if part is not None))
-
-
-def _rehearse(network: Network, batch: Rows) -> None:
-    _called(network, batch)
-
-
 def _compare(found: Tensor, expected: Tensor) -> None:
     apart = (found.float() - expected.float()).abs().mean()
     like = _LIKE if expected.dtype is torch.float32 else _LIKE_HALF
     if not apart <= like * expected.float().abs().mean():
         raise Differs(f"its numbers are off by {apart:.2g}")
-
-
-def _seconds(act: Callable[[Rows], Tensor], batch: Rows) -> float:
-    begin = time.perf_counter()
-    act(batch)
-    return time.perf_counter() - begin
 
 
 def _twin(module: Any) -> Any:

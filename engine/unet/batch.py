@@ -35,6 +35,11 @@ class Rows:
         """In the order in which they stand here."""
         return tuple(getattr(self, entry.name) for entry in fields(self))
 
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """Those parts that there are, in the same order."""
+        return tuple(part for part in self.parts if part is not None)
+
     @classmethod
     def of(cls, parts: Iterable[Tensor | None]) -> Rows:
         """The rows of these `parts`."""

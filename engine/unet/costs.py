@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Costs:
         return self.of(2) / (self.of(rows) / (rows / 2))
 
 
-def measure(forward: Callable[[int], None], *, budget_s: float = BUDGET_S) -> Costs:
+def measure(forward: Callable[[int], object], *, budget_s: float = BUDGET_S) -> Costs:
     """The least seconds of `forward(rows)`, which returns when it is done; as many rows as the budget allows.
 
     All numbers of rows take turns, so that a busy moment hits them alike, and the rounds go on until every one was met
@@ -77,7 +78,7 @@ def measure(forward: Callable[[int], None], *, budget_s: float = BUDGET_S) -> Co
             break
         try:
             # the first one of a shape also chooses kernels, and counts where there is no time for more
-            seconds[rows] = [_timed(forward, rows)]
+            seconds[rows] = [timed(partial(forward, rows))]
         except (MemoryError, RuntimeError):  # torch's out of memory is one
             if len(seconds) < 2:
                 raise
@@ -86,7 +87,7 @@ def measure(forward: Callable[[int], None], *, budget_s: float = BUDGET_S) -> Co
         if time.monotonic() > enough or (turn >= RUNS_MIN and not _is_noisy(seconds)):
             break
         for rows, times in seconds.items():
-            times.append(_timed(forward, rows))
+            times.append(timed(partial(forward, rows)))
     return Costs(seconds={rows: min(times) for rows, times in seconds.items()}, is_noisy=_is_noisy(seconds))
 
 
@@ -96,9 +97,10 @@ def _is_noisy(seconds: Mapping[int, Sequence[float]]) -> bool:
     return any(len(times) < 2 or times[1] > NEARLY * times[0] for times in best)
 
 
-def _timed(forward: Callable[[int], None], rows: int) -> float:
+def timed(act: Callable[[], object]) -> float:
+    """Seconds that it takes, which returns when it is done."""
     begin = time.perf_counter()
-    forward(rows)
+    act()
     return time.perf_counter() - begin
 
 

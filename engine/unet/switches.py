@@ -7,13 +7,13 @@ kept beside the costs: tomorrow's start must not decide otherwise.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from engine.contract import EngineSettings, Mode
+from engine.unet.costs import timed
 
 WORTH = 0.97
 """A change is kept if a forward takes at most this share of its time before."""
@@ -82,12 +82,7 @@ def _pays(pipeline: Any, name: str, rehearse: Callable[[], None]) -> bool:
 def seconds(rehearse: Callable[[], object]) -> float:
     """Of the quickest of a few calls, after one that does not count."""
     rehearse()
-    times: list[float] = []
-    for _ in range(_RUNS):
-        begin = time.perf_counter()
-        rehearse()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+    return min(timed(rehearse) for _ in range(_RUNS))
 
 
 def _channels_last(pipeline: Any) -> None:

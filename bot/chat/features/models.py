@@ -25,7 +25,6 @@ NAME_CHARS_MAX = 100
 
 @app_commands.command(description=commands.MODELS)
 @app_commands.describe(**commands.MODELS_OPTIONS)
-@app_commands.guild_only()
 async def models(
     interaction: discord.Interaction[EaselClient], name: Range[str, 1, NAME_CHARS_MAX] | None = None
 ) -> None:

@@ -90,7 +90,7 @@ async def test_everything_people_do_in_open_ones(start_world: StartWorld) -> Non
     await world.until(lambda: again.message and again.message.attachments)
     everybody = await alice.slash(mailbox, "history", server="everybody")
     assert everybody.ephemeral_text == ONLY_IN_SERVERS
-    for name in ("queue", "quota", "help"):
+    for name in ("queue", "quota", "help", "models"):
         assert (await alice.slash(mailbox, name)).ephemeral
     assert all(message.attachments or message is posted for message in world.messages())
 

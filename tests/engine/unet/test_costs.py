@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,12 +60,13 @@ def test_a_busy_moment_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     law = {1: 1.0, 2: 1.1, 4: 1.3, 8: 1.7, 16: 2.5, 32: 6.0}
     turns: list[int] = []
 
-    def timed(_forward: object, rows: int) -> float:
+    def timed(act: Any) -> float:
+        (rows,) = act.args
         turns.append(rows)
         busy = len(turns) if is_always_busy else 3 * (len(turns) in range(20, 40))
         return law[rows] * (1 + busy)
 
-    monkeypatch.setattr(costs, "_timed", timed)
+    monkeypatch.setattr(costs, "timed", timed)
     is_always_busy = False
     found = costs.measure(lambda _rows: None, budget_s=60.0)
     assert found == Costs(seconds=law)
