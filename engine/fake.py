@@ -34,6 +34,7 @@ from engine.contract import (
     Loading,
     Mode,
     ModelInfo,
+    Recipe,
     Ready,
     failpoints,
 )
@@ -60,6 +61,7 @@ MODEL = ModelInfo(
     safety_checker=True,
     takes_images=True,
     takes_tiling=True,
+    quick=Recipe(steps=4, guidance_scale=7.5, sampler="Euler a"),
     loras=(
         AdapterInfo(name="detail", words=("finely drawn",)),
         AdapterInfo(name="pixel", words=("pixel art", "16 bit")),
@@ -214,7 +216,7 @@ class FakeCanvas:
 
     @property
     def rows(self) -> int:
-        return 2 if self.request.guidance_scale > 1 else 1
+        return 1 + (self.request.evaluations - self.left < self.request.guided_evaluations)
 
     @property
     def shape(self) -> Hashable:

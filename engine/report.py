@@ -149,7 +149,8 @@ def here(*, settings: Mapping[str, Any], wanted: str, made: Mapping[str, str]) -
         known = files.find(files.folder_of(Path(told.data), info.id, facts, weights=weights))
         facts["runtime"] = _runtime(known, told) if known else _of_this_version(made["runtime"])
     facts.update(weights=weights, auto=usual, model=info.id, size=f"{info.width}x{info.height}")
-    facts.update(adapters.digests(told.models, [key for key in made if key.startswith(ADAPTERS)]))
+    keys = [key for key in made if key.startswith(ADAPTERS)]
+    facts.update(adapters.digests(told.models, keys, chosen.folder))
     return facts
 
 

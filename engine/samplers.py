@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.contract import SAMPLERS
+from engine.contract.samplers import AYS, SGM_UNIFORM
 
 FALLBACKS = ("DPM++ 2M Karras", "DPM++ 2M")
 """For a model whose own scheduler is none of ours: the first that fits it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Setup:
     """One diffusers class and how it is set up."""
 
     scheduler: str
@@ -34,6 +35,8 @@ class Recipe:
     zero_snr: bool = True
     """Fit for models trained to zero signal-to-noise (`rescale_betas_zero_snr`). Most others don't know the flag and
     would draw with another noise schedule than the model's; Karras sigmas would spend many steps on one timestep."""
+    eta: float = 0.0
+    """How much noise a step adds, as `pipe()` is told: none, but for TCD what its makers use (Zheng et al. 2024, arXiv 2402.19159)."""
 
 
 _PLAIN_SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
@@ -51,8 +54,8 @@ _DPM_2M = {**_DPM, "algorithm_type": "dpmsolver++"}
 _DPM_2M_SDE = {**_DPM, "algorithm_type": "sde-dpmsolver++"}
 
 
-def _dpm(flags: Mapping[str, Any], *, zero_snr: bool = True) -> Recipe:
-    return Recipe(
+def _dpm(flags: Mapping[str, Any], *, zero_snr: bool = True) -> Setup:
+    return Setup(
         scheduler="DPMSolverMultistepScheduler",
         unnamed={"timestep_spacing": "linspace"},
         flags=flags,
@@ -60,8 +63,8 @@ def _dpm(flags: Mapping[str, Any], *, zero_snr: bool = True) -> Recipe:
     )
 
 
-RECIPES: Mapping[str, Recipe] = {
-    "Euler": Recipe(
+SETUPS: Mapping[str, Setup] = {
+    "Euler": Setup(
         scheduler="EulerDiscreteScheduler",
         unnamed={"timestep_spacing": "linspace"},
         flags={
@@ -71,14 +74,14 @@ RECIPES: Mapping[str, Recipe] = {
             "final_sigmas_type": "zero",
         },
     ),
-    "Euler a": Recipe(
+    "Euler a": Setup(
         scheduler="EulerAncestralDiscreteScheduler", unnamed={"timestep_spacing": "linspace"}, flags={}
     ),
     "DPM++ 2M": _dpm({**_DPM_2M, **_PLAIN_SIGMAS}),
     "DPM++ 2M Karras": _dpm({**_DPM_2M, **_KARRAS_SIGMAS}, zero_snr=False),
     "DPM++ 2M SDE": _dpm({**_DPM_2M_SDE, **_PLAIN_SIGMAS}),
     "DPM++ 2M SDE Karras": _dpm({**_DPM_2M_SDE, **_KARRAS_SIGMAS}, zero_snr=False),
-    "UniPC": Recipe(
+    "UniPC": Setup(
         scheduler="UniPCMultistepScheduler",
         unnamed={"timestep_spacing": "linspace"},
         flags={
@@ -91,23 +94,23 @@ RECIPES: Mapping[str, Recipe] = {
             "final_sigmas_type": "zero",
         },
     ),
-    "DDIM": Recipe(
+    "DDIM": Setup(
         scheduler="DDIMScheduler",
         unnamed={"timestep_spacing": "leading", "set_alpha_to_one": True},
         flags={"clip_sample": False, "thresholding": False},
     ),
-    "DDPM": Recipe(
+    "DDPM": Setup(
         scheduler="DDPMScheduler",
         unnamed={"timestep_spacing": "leading"},
         flags={"clip_sample": False, "thresholding": False, "variance_type": "fixed_small"},
     ),
-    "PNDM": Recipe(
+    "PNDM": Setup(
         scheduler="PNDMScheduler",
         unnamed={"timestep_spacing": "leading", "set_alpha_to_one": False},
         flags={"skip_prk_steps": True},
         zero_snr=False,
     ),
-    "DEIS": Recipe(
+    "DEIS": Setup(
         scheduler="DEISMultistepScheduler",
         unnamed={"timestep_spacing": "linspace"},
         flags={
@@ -119,30 +122,39 @@ RECIPES: Mapping[str, Recipe] = {
         },
         zero_snr=False,
     ),
-    "Heun": Recipe(
+    "Heun": Setup(
         scheduler="HeunDiscreteScheduler",
         unnamed={"timestep_spacing": "linspace"},
         flags={**_PLAIN_SIGMAS, "clip_sample": False},
         zero_snr=False,
     ),
-    "DPM2": Recipe(
+    "DPM2": Setup(
         scheduler="KDPM2DiscreteScheduler",
         unnamed={"timestep_spacing": "linspace"},
         flags=_PLAIN_SIGMAS,
         zero_snr=False,
     ),
-    "DPM2 a": Recipe(
+    "DPM2 a": Setup(
         scheduler="KDPM2AncestralDiscreteScheduler",
         unnamed={"timestep_spacing": "linspace"},
         flags=_PLAIN_SIGMAS,
         zero_snr=False,
     ),
-    "LCM": Recipe(
+    "LCM": Setup(
         scheduler="LCMScheduler",
         unnamed={"timestep_spacing": "leading", "set_alpha_to_one": True},
         flags={"clip_sample": False, "thresholding": False},
     ),
+    "TCD": Setup(
+        scheduler="TCDScheduler",
+        unnamed={"timestep_spacing": "leading", "set_alpha_to_one": True},
+        flags={"clip_sample": False, "thresholding": False},
+        eta=0.3,
+    ),
 }
+
+
+_ETAS = {setup.scheduler: setup.eta for setup in SETUPS.values()}
 
 
 def own(config: Mapping[str, Any]) -> str | None:
@@ -152,13 +164,13 @@ def own(config: Mapping[str, Any]) -> str | None:
         stochastic = str(config.get("algorithm_type", "dpmsolver++")).startswith("sde-")
         karras = bool(config.get("use_karras_sigmas"))
         return f"DPM++ 2M{' SDE' if stochastic else ''}{' Karras' if karras else ''}"
-    return next((name for name, recipe in RECIPES.items() if recipe.scheduler == scheduler), None)
+    return next((name for name, setup in SETUPS.items() if setup.scheduler == scheduler), None)
 
 
 def offered(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The samplers that draw a model with this configuration as it was trained."""
     zero_snr = bool(config.get("rescale_betas_zero_snr"))
-    fits = {name for name in SAMPLERS if not zero_snr or RECIPES[name].zero_snr}
+    fits = {name for name in SAMPLERS if not zero_snr or SETUPS[name].zero_snr}
     return tuple(name for name in SAMPLERS if name in fits or name == own(config))
 
 
@@ -167,26 +179,44 @@ def default(config: Mapping[str, Any]) -> str:
     return own(config) or next(name for name in FALLBACKS if name in offered(config))
 
 
-def make(name: str, config: Mapping[str, Any]) -> Any:
-    """A fresh diffusers scheduler for one picture. `config` is the model's own scheduler's (`pipe.scheduler.config`)."""
-    return copy.deepcopy(_untouched(name, json.dumps(dict(config), sort_keys=True)))
+def make(name: str, config: Mapping[str, Any], schedule: str = "") -> Any:
+    """A fresh diffusers scheduler for one picture. `config` is the model's own scheduler's (`pipe.scheduler.config`).
+
+    Its timesteps are told with `begin`, by the same schedule.
+    """
+    spacing = {"timestep_spacing": "trailing"} if schedule == SGM_UNIFORM else {}
+    return copy.deepcopy(_untouched(name, json.dumps([dict(config), spacing], sort_keys=True)))
 
 
 @functools.lru_cache(maxsize=64)
-def _untouched(name: str, config_json: str) -> Any:
+def _untouched(name: str, told_json: str) -> Any:
     """One of each kind, never drawn with: DPM2 computes for 0.4 s when it is made, and everybody else would wait."""
-    config, recipe = json.loads(config_json), RECIPES[name]
-    scheduler = getattr(importlib.import_module("diffusers"), recipe.scheduler)
-    return scheduler.from_config(config, **_flags(name, recipe, config))
+    (config, spacing), setup = json.loads(told_json), SETUPS[name]
+    scheduler = getattr(importlib.import_module("diffusers"), setup.scheduler)
+    return scheduler.from_config(config, **{**_flags(name, setup, config), **spacing})
 
 
-def _flags(name: str, recipe: Recipe, config: Mapping[str, Any]) -> dict[str, Any]:
+def _flags(name: str, setup: Setup, config: Mapping[str, Any]) -> dict[str, Any]:
     if own(config) == name:
         return (
             {"skip_prk_steps": True} if name == "PNDM" else {}
         )  # its first steps would cost four calls each
     named = _named(config)
-    return {**{key: value for key, value in recipe.unnamed.items() if key not in named}, **recipe.flags}
+    return {**{key: value for key, value in setup.unnamed.items() if key not in named}, **setup.flags}
+
+
+def begin(scheduler: Any, steps: int, schedule: str, align_your_steps: str) -> None:
+    """Tells a scheduler that `make` made its timesteps, as `pipe(num_inference_steps=)` or `pipe(timesteps=)` does.
+
+    `align_your_steps`: diffusers' name of the list for this kind of model, in `AysSchedules`.
+    """
+    # A table on the GPU would be read back at every step.
+    if schedule == AYS:
+        from diffusers.schedulers.scheduling_utils import AysSchedules
+
+        scheduler.set_timesteps(timesteps=AysSchedules[align_your_steps], device="cpu")
+    else:
+        scheduler.set_timesteps(steps, device="cpu")
 
 
 def _named(config: Mapping[str, Any]) -> set[str]:
@@ -196,9 +226,9 @@ def _named(config: Mapping[str, Any]) -> set[str]:
 
 
 def step_arguments(scheduler: Any, generator: Any) -> dict[str, Any]:
-    """What this scheduler's `step` wants besides the prediction: no churn (eta 0), and noise from this generator."""
+    """What this scheduler's `step` wants besides the prediction: its `eta`, and noise from this generator."""
     wanted = inspect.signature(scheduler.step).parameters
-    arguments = {"eta": 0.0, "generator": generator}
+    arguments = {"eta": _ETAS.get(type(scheduler).__name__, 0.0), "generator": generator}
     return {key: value for key, value in arguments.items() if key in wanted}
 
 

@@ -128,19 +128,25 @@ async def check(interaction: Interaction) -> Asker:
 
 
 async def preferred(interaction: Interaction, wish: Wish) -> Wish:
-    """What was left out as the channel, else its person, has it."""
+    """What was left out as the channel, else its person, else the server has it."""
     services, taste = interaction.client.services, interaction.client.services.store.taste
-    places = [(Scope.CHANNEL, place) for place in where.channels(interaction)]
-    chosen = [
-        await taste.of(scope, number) for scope, number in (*places, (Scope.PERSON, interaction.user.id))
+    scopes = [
+        *((Scope.CHANNEL, place) for place in where.channels(interaction)),
+        (Scope.PERSON, interaction.user.id),
+        (Scope.SERVER, where.server_of(interaction)),
     ]
+    chosen = [await taste.of(scope, number) for scope, number in scopes]
     return styles.preferred(wish, chosen, (model.id for model in services.catalogue.models))
 
 
 async def wants_spoilers(interaction: Interaction) -> bool:
     """Whether pictures are covered where this was asked for, until somebody looks."""
     taste = interaction.client.services.store.taste
-    set_here = [(await taste.of(Scope.CHANNEL, place)).get(SPOILER) for place in where.channels(interaction)]
+    scopes = [
+        *((Scope.CHANNEL, place) for place in where.channels(interaction)),
+        (Scope.SERVER, where.server_of(interaction)),
+    ]
+    set_here = [(await taste.of(scope, number)).get(SPOILER) for scope, number in scopes]
     return next((value == ON for value in set_here if value is not None), False)
 
 

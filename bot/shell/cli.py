@@ -123,6 +123,19 @@ ReferenceOption = Annotated[
         help="Image to edit as the prompt says, for models that can; may be repeated. The first gives the shape."
     ),
 ]
+QuickOption = Annotated[
+    bool,
+    typer.Option(
+        "--quick", help="The way that the model is fastest: fewer steps, of a few-step LoRA if it has one."
+    ),
+]
+ScheduleOption = Annotated[
+    str | None, typer.Option(help="At which noise it is removed: AYS (10 steps) or SGM Uniform.")
+]
+GuidanceUntilOption = Annotated[
+    float | None,
+    typer.Option(help="Share of the steps with guidance, 0 to 1: 0.6 leaves it out of the last 40 %."),
+]
 TileOption = Annotated[
     bool, typer.Option("--tile", help="Seamless: the edges meet, so that copies fit side by side.")
 ]
@@ -200,6 +213,9 @@ def imagine(
     size: SizeOption = None,
     aspect: Annotated[str | None, typer.Option(help="Shape instead of a size, such as 3:2.")] = None,
     sampler: Annotated[str | None, typer.Option(help='Such as "Euler a" or "DPM++ 2M Karras".')] = None,
+    schedule: ScheduleOption = None,
+    guidance_until: GuidanceUntilOption = None,
+    quick: QuickOption = False,
     images: Annotated[int, typer.Option("--images", "-n", help="How many images, 1 to 10.")] = 1,
     image: ImageOption = None,
     mask: MaskOption = None,
@@ -217,7 +233,7 @@ def imagine(
     """Draw one picture without Discord."""
 
     def body(settings: Settings) -> int:
-        from bot.core.asking.wish import Wish
+        from bot.core.asking.wish import Quality, Wish
         from bot.shell.imagine import CommandLine, imagine
 
         wish = Wish(
@@ -229,6 +245,9 @@ def imagine(
             size=size,
             aspect=aspect,
             sampler=sampler,
+            schedule=schedule,
+            guidance_until=guidance_until,
+            quality=Quality.QUICK if quick else None,
             images=images,
             strength=strength,
             upscale=upscale,

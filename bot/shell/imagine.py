@@ -199,6 +199,8 @@ def _alone(wish: Wish) -> dict[str, Wish]:
         "--steps": only(steps=wish.steps),
         "--guidance": only(guidance=wish.guidance),
         "--sampler": only(sampler=wish.sampler),
+        "--schedule": only(schedule=wish.schedule),
+        "--guidance-until": only(guidance_until=wish.guidance_until),
         "--images": only(images=wish.images),
         "--image": only(**begun),
         "--strength": only(**begun, strength=wish.strength),

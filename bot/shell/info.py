@@ -199,7 +199,11 @@ def _told(found: PictureInfo) -> Iterator[str]:
     yield f"Model: {facts.model}"
     yield f"Size: {facts.size}"
     if facts.seed is not None:
-        yield f"Steps: {facts.steps}, sampler {facts.sampler}, guidance {facts.guidance:g}"
+        schedule = f" {facts.schedule}" * bool(facts.schedule)
+        until = (
+            "" if facts.guidance_until is None else f" in the first {facts.guidance_until:.0%} of the steps"
+        )
+        yield f"Steps: {facts.steps}, sampler {facts.sampler}{schedule}, guidance {facts.guidance:g}{until}"
         yield f"Seed: {facts.seed}"
     if facts.loras:
         yield f"LoRA: {facts.loras}"
@@ -304,6 +308,10 @@ def _drawing(request: GenerationRequest, facts: RequestFacts) -> Iterator[str]:
     yield f"--steps={facts.steps}"
     yield f"--guidance={facts.guidance!r}"
     yield f"--sampler={facts.sampler}"
+    if facts.schedule:
+        yield f"--schedule={facts.schedule}"
+    if facts.guidance_until is not None:
+        yield f"--guidance-until={facts.guidance_until!r}"
     if _names_its_model(request):
         yield f"--model={facts.model}"
     elif facts.upscale is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from bot.job import Style
@@ -42,9 +43,11 @@ class Taste:
                 params = {"scope": scope, "id": number, "name": name, "value": value}
                 await connection.execute_fetchall(sql, params)
 
-    async def reset(self, scope: Scope, number: int) -> None:
-        sql = "DELETE FROM preference WHERE scope = :scope AND scope_id = :id"
-        await self._db.write(sql, {"scope": scope, "id": number})
+    async def reset(self, scope: Scope, number: int, names: Iterable[str]) -> None:
+        """Of these, as if they had never been set."""
+        sql = """DELETE FROM preference
+                 WHERE scope = :scope AND scope_id = :id AND name IN (SELECT value FROM json_each(:names))"""
+        await self._db.write(sql, {"scope": scope, "id": number, "names": json.dumps([*names])})
 
     # -------------------------------------------------------------- styles
 

@@ -21,6 +21,8 @@ OPTION_NAMES = (
     noted_in("option", "guidance"),
     noted_in("option", "seed"),
     noted_in("option", "sampler"),
+    noted_in("option", "schedule"),
+    noted_in("option", "guidance_until"),
     noted_in("option", "images"),
     noted_in("option", "model"),
     noted_in("option", "lora"),
@@ -34,6 +36,7 @@ OPTION_NAMES = (
     noted_in("option", "deliver"),
     noted_in("option", "reset"),
     noted_in("option", "spoiler"),
+    noted_in("option", "everywhere"),
     noted_in("option", "favourites"),
     noted_in("option", "server"),
     noted_in("option", "channel"),
@@ -72,12 +75,16 @@ IMAGINE_OPTIONS = {
     "guidance": noted("How closely to follow the prompt; 1 switches guidance off"),
     "seed": noted("The same seed draws the same picture; -1 or nothing is random"),
     "sampler": noted("How the noise is removed"),
+    "schedule": noted("At which noise it is removed: AYS takes 10 steps, SGM Uniform suits few-step LoRAs"),
+    "guidance_until": noted(
+        "Share of the steps with guidance; 0.6 leaves it out of the last 40 %, which is faster"
+    ),
     "images": noted("How many pictures; each has the next seed"),
     "model": noted("Which model draws"),
     "lora": noted("LoRA files and their weights, such as detail:0.8, pixel"),
     "embedding": noted("Words that files taught the model; -name keeps out what it stands for"),
     "style": noted("A template for prompts, such as those of /style list"),
-    "quality": noted("How much work goes into it, by the model's usual steps"),
+    "quality": noted("How much work goes into it; quick draws the way that the model is fastest"),
     "tile": noted("Whether its edges meet, so that it can be laid beside itself"),
 }
 
@@ -125,7 +132,11 @@ DELIVER_BY_MAIL_TOO = noted_in("choice", "Here and by direct message")
 DELIVER_PRIVATELY = noted_in("choice", "By direct message alone, seen by nobody else")
 DELIVER_NAMES = (DELIVER_HERE, DELIVER_BY_MAIL_TOO, DELIVER_PRIVATELY)
 CHANNEL = noted("How pictures are made in this channel where nobody says (admins); alone: show it")
-CHANNEL_OPTIONS = {**_DEFAULTS, "spoiler": noted("Cover pictures until somebody looks")}
+CHANNEL_OPTIONS = {
+    **_DEFAULTS,
+    "spoiler": noted("Cover pictures until somebody looks"),
+    "everywhere": noted("For the whole server, where neither channel nor person says anything"),
+}
 MODELS = noted("What can be drawn with here: models, LoRAs and embeddings")
 MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger words and how to ask for it")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")

@@ -78,6 +78,11 @@ def model(info: ModelInfo, title: str, description: str, to: Language) -> str:
     return f"{head}\n-# " + " · ".join(facts(info, to))
 
 
+def _quick(info: ModelInfo, to: Language) -> str:
+    steps = 0 if info.quick is None else info.quick.steps
+    return to.ngettext("{count} step with `--quick`", "{count} steps with `--quick`", steps)
+
+
 def facts(info: ModelInfo, to: Language) -> list[str]:
     """What can be done with it, a few words each."""
     if info.scale > 1:
@@ -86,6 +91,7 @@ def facts(info: ModelInfo, to: Language) -> list[str]:
     told = {
         size(f"{info.width}x{info.height}"): True,
         to.ngettext("{count} step", "{count} steps", info.steps): True,
+        _quick(info, to): info.quick is not None and info.quick.steps < info.steps,
         to.gettext("starts from pictures, too"): info.takes_images,
         to.gettext("edits by words"): info.edits_by_instruction,
         to.gettext("seamless tiles with `--tile`"): info.takes_tiling,

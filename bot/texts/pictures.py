@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bot.core.asking.picture_facts import LeftOut, Part, PictureFacts
-from bot.texts import amounts
+from bot.texts import amounts, request
 from bot.texts.language import Language, Say, fixed
 from bot.texts.request import Shown
 
@@ -35,7 +35,7 @@ def _settings(facts: PictureFacts, to: Language, shown: Shown) -> Iterator[str]:
     if facts.steps is not None:
         yield to.gettext("{steps} steps", steps=facts.steps)
     if facts.guidance is not None:
-        yield to.gettext("guidance {guidance}", guidance=format(facts.guidance, "g"))
+        yield request.guidance(facts.guidance, facts.guidance_until, to)
     yield to.gettext("from an image") if facts.has_start else ""
     yield to.gettext("tiled") if facts.is_tiled else ""
     yield from map(shown, names(facts, to))
@@ -96,6 +96,7 @@ _PARTS: dict[Part, Say] = {
     Part.SCHEDULE: fixed("the schedule"),
     Part.STEPS: fixed("the steps"),
     Part.GUIDANCE: fixed("the guidance"),
+    Part.GUIDANCE_UNTIL: fixed("where guidance ends"),
     Part.SEED: fixed("the seed"),
     Part.TILE: fixed("seamless tiling"),
     Part.LORA: fixed("the LoRA"),

@@ -31,6 +31,10 @@ class RequestFacts:
     last_seed: int | None
     """Of the last image where there are several."""
     sampler: str | None
+    schedule: str
+    """Empty where it is the sampler's own."""
+    guidance_until: float | None
+    """Share of the steps after which it is left out."""
     images: int
     model: str
     loras: str
@@ -61,6 +65,8 @@ class RequestFacts:
             seed=request.seed if is_drawn else None,
             last_seed=request.seed_of(request.images - 1) if is_drawn and several else None,
             sampler=request.sampler if is_drawn or request.is_plain else None,
+            schedule=request.schedule if is_drawn else "",
+            guidance_until=request.guidance_until if is_drawn and _is_cut_off(request) else None,
             images=request.images if is_drawn else 1,
             model=request.model,
             loras=", ".join(map(str, request.loras)),
@@ -72,6 +78,10 @@ class RequestFacts:
             is_plain=request.is_plain,
             is_tiled=request.tile and is_drawn,
         )
+
+
+def _is_cut_off(request: GenerationRequest) -> bool:
+    return request.guidance_until < 1 and request.guidance_scale > 1
 
 
 Shown = Callable[[str], str]
@@ -115,9 +125,17 @@ def _drawing(facts: RequestFacts, to: Language) -> Iterator[str]:
     if facts.steps is not None:
         yield to.gettext("{steps} steps", steps=facts.steps)
     if facts.guidance is not None:
-        yield to.gettext("guidance {guidance}", guidance=format(facts.guidance, "g"))
+        yield guidance(facts.guidance, facts.guidance_until, to)
     if facts.sampler is not None and not facts.is_plain:
-        yield facts.sampler
+        yield " ".join(filter(None, (facts.sampler, facts.schedule)))
+
+
+def guidance(scale: float, until: float | None, to: Language) -> str:
+    """`until`: after that share of the steps it is left out; None: it never is."""
+    if until is None:
+        return to.gettext("guidance {guidance}", guidance=format(scale, "g"))
+    share = to.number(round(100 * until))
+    return to.gettext("guidance {guidance} until {share} %", guidance=format(scale, "g"), share=share)
 
 
 def start(facts: RequestFacts, to: Language) -> str:

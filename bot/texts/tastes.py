@@ -113,6 +113,15 @@ def of_channel(values: Mapping[str, str], to: Language) -> str:
     )
 
 
+def of_server(values: Mapping[str, str], to: Language) -> str:
+    if not values:
+        return to.gettext("This server prefers nothing.")
+    return to.gettext(
+        "Where channel and person say nothing, pictures on this server have: {settings}.",
+        settings=_told(values, to),
+    )
+
+
 def of_forum(values: Mapping[str, str], to: Language) -> str:
     """All of its posts have the same."""
     if not values:

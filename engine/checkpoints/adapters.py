@@ -70,22 +70,25 @@ class _Made:
     problem: str = ""
 
 
-def paths(models: str | Path | None, kind: str) -> dict[str, Path]:
+def paths(models: str | Path | None, kind: str, own: Path | None = None) -> dict[str, Path]:
     """Name -> file, by name, of all that lie in `models`'s folder of this kind or in folders below it.
 
-    The first of two equal names counts, and what nobody could name in a request is left out.
+    `own`: a model's folder, which may have such a folder of its own; that comes first. The first of two equal names counts,
+    and what nobody could name in a request is left out.
     """
     found: dict[str, Path] = {}
-    if models is None:
-        return found
-    try:
-        files = sorted((Path(models) / kind).rglob("*.safetensors"), key=lambda path: (len(path.parts), path))
-    except OSError:
-        return found
-    for path in files:
-        if is_name(path.stem) and not path.name.startswith(".") and path.is_file():
-            found.setdefault(path.stem, path)
+    for root in (own, models):
+        for path in () if root is None else _files(Path(root) / kind):
+            if is_name(path.stem) and not path.name.startswith(".") and path.is_file():
+                found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.rglob("*.safetensors"), key=lambda path: (len(path.parts), path))
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +103,12 @@ class Fit:
     """Numbers that each of its text encoders has for a token."""
 
 
-def offered(models: str | None, model: Path | None, family: str) -> dict[str, tuple[AdapterInfo, ...]]:
-    """The fields of a ModelInfo that tell what lies in `models` for the model that lies at `model`."""
+def offered(
+    models: str | None, model: Path | None, family: str, own: Path | None = None
+) -> dict[str, tuple[AdapterInfo, ...]]:
+    """The fields of a ModelInfo that tell what lies in `models`, or in its `own` folder, for the model that lies at `model`."""
     fit = fit_of(model, family)
-    return {"loras": loras(models, fit), "embeddings": embeddings(models, fit)}
+    return {"loras": loras(models, fit, own), "embeddings": embeddings(models, fit)}
 
 
 def fit_of(model: Path | None, family: str) -> Fit:
@@ -140,9 +145,9 @@ def _fit_of_file(file: Path, family: str) -> Fit:
     return Fit(family=family, width=width, text_widths=tuple(shapes[key][1] for key in words))
 
 
-def loras(models: str | None, fit: Fit) -> tuple[AdapterInfo, ...]:
+def loras(models: str | None, fit: Fit, own: Path | None = None) -> tuple[AdapterInfo, ...]:
     """All LoRA files, with the reason for each that does not fit."""
-    return tuple(_lora(name, path, fit) for name, path in paths(models, LORAS).items())
+    return tuple(_lora(name, path, fit) for name, path in paths(models, LORAS, own).items())
 
 
 def _lora(name: str, path: Path, fit: Fit) -> AdapterInfo:
@@ -315,15 +320,15 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
-def digests(models: str | None, keys: Iterable[str]) -> dict[str, str]:
+def digests(models: str | None, keys: Iterable[str], own: Path | None = None) -> dict[str, str]:
     """What a picture's fingerprint would say here: "lora NAME" or "embedding NAME" -> digest of its file.
 
-    A file that is not here, or can't be read, is left out.
+    `own`: the model's folder, where it has one. A file that is not here, or can't be read, is left out.
     """
     found: dict[str, str] = {}
     for key in keys:
         kind, _, name = key.partition(" ")
-        path = paths(models, f"{kind}s").get(name)
+        path = paths(models, f"{kind}s", own if kind == "lora" else None).get(name)
         try:
             found |= {} if path is None else {key: digest_of(path.read_bytes())}
         except OSError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import samplers
-from engine.checkpoints import adapters, beside, easel_json, folder, hub, single_file
+from engine.checkpoints import adapters, beside, easel_json, few_steps, folder, hub, single_file
 from engine.checkpoints.architectures import BY_FAMILY, CALLED, CALLS
 from engine.checkpoints.known_models import KNOWN, KNOWN_SIDE
 from engine.checkpoints.single_file import MORE_KEYS
@@ -28,9 +28,11 @@ def describe(source: Source, settings: EngineSettings) -> ModelInfo:
     info = _describe(source, settings)
     if source.kind is SourceKind.FOLDER and source.path is not None:
         info = _shown(info, source.path, {})
-    if settings.models is None or not BY_FAMILY[info.family].takes_adapters:
+    if not BY_FAMILY[info.family].takes_adapters:
         return info
-    return replace(info, **adapters.offered(settings.models, source.on_disk, info.family))
+    found = adapters.offered(settings.models, source.on_disk, info.family, source.folder)
+    info = replace(info, **found)
+    return replace(info, quick=few_steps.recipe_for(info))
 
 
 def _describe(source: Source, settings: EngineSettings) -> ModelInfo:
@@ -130,7 +132,7 @@ def _drawing(place: Path, unet: Mapping[str, Any], index: Mapping[str, Any]) -> 
     config = folder.read_json(place, "scheduler/scheduler_config.json")
     config["_class_name"] = dict(folder.components(index)).get("scheduler", config.get("_class_name"))
     sampler = samplers.default(config)
-    quick = sampler == "LCM"
+    quick = sampler in {"LCM", "TCD"}
     takes_guidance = unet.get("time_cond_proj_dim") is not None
     return {
         "sampler": sampler,

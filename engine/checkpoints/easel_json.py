@@ -18,11 +18,16 @@ from engine.contract import (
     SIDE_MULTIPLE,
     InvalidRequest,
     ModelInfo,
+    Recipe,
     Start,
+    parse_loras,
 )
+from engine.contract.samplers import spelled, spelled_schedule
 from engine.errors import BrokenModel
 
 FILE = "easel.json"
+QUICK = "quick"
+"""Its key for a recipe: what the model draws with where pictures are wanted sooner."""
 _FIXED = (
     "id",
     "family",
@@ -59,7 +64,9 @@ def read(
         entry.name: getattr(_SAMPLE, entry.name) for entry in fields(ModelInfo) if entry.name not in _FIXED
     }
     for key, value in values.items():
-        if key in also:
+        if key == QUICK:
+            values[key] = _recipe(value, name)
+        elif key in also:
             if value not in also[key]:
                 raise BrokenModel(
                     f"{name} has a wrong value for “{key}”: it may be {' or '.join(also[key])}."
@@ -75,8 +82,49 @@ def read(
     return values
 
 
+def _recipe(told: Any, name: str) -> Recipe | None:
+    """None where it says false. Raises BrokenModel."""
+    if told is False:
+        return None
+    values = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    for key, value in values.items():
+        if key not in _RECIPE:
+            known = ", ".join(_RECIPE)
+            raise BrokenModel(f"{name} knows no “{key[:40]}” within “{QUICK}”: it may hold {known}.")
+        if isinstance(value, bool) or not isinstance(value, _accepted(_RECIPE[key])):
+            raise BrokenModel(
+                f"{name} has a wrong value for “{key}” within “{QUICK}”: {json.dumps(value)[:60]}."
+            )
+    if missing := [key for key in ("steps", "sampler") if key not in values]:
+        raise BrokenModel(
+            f"{name} says not enough of “{QUICK}”: name its {' and '.join(missing)}, or say false."
+        )
+    try:
+        named = parse_loras(values.pop("lora", ""))
+    except InvalidRequest as error:
+        raise BrokenModel(f"{name} has a wrong value for “lora” within “{QUICK}”: {error}") from None
+    values["sampler"] = spelled(values["sampler"])
+    values["schedule"] = spelled_schedule(values.get("schedule", ""))
+    return Recipe(**values, lora=named[0] if named else None)
+
+
+_RECIPE: Mapping[str, object] = {
+    "steps": 4,
+    "guidance_scale": 1.0,
+    "sampler": "LCM",
+    "schedule": "",
+    "guidance_until": 1.0,
+    "lora": "",
+}
+"""The keys of a recipe, and a value of each one's kind."""
+
+
 def overridden(info: ModelInfo, values: Mapping[str, Any], name: str = FILE) -> ModelInfo:
     """With the values of the file of this name, each of which must make sense."""
+    if QUICK in values and values[QUICK] is None:  # it is to be drawn in its own way alone
+        own = replace(info, **values)
+        same = Recipe(steps=own.steps, guidance_scale=own.guidance_scale, sampler=own.sampler)
+        values = {**values, QUICK: same}
     for key, fits, rule in _rules(replace(info, **values)):
         if key in values and not fits:
             raise BrokenModel(
@@ -130,6 +178,9 @@ def checked(info: ModelInfo, changes: Mapping[str, Any]) -> ModelInfo:
         start = _ANY if changed.needs_mask else None
         references = (_ANY.image,) * changed.references_min
         changed.request(prompt="a check", seed=0, steps=changed.steps, start=start, references=references)
+        if changed.quick is not None:  # which LoRAs there are is seen later
+            recipe = replace(changed.quick, lora=None)
+            changed.request(prompt="a check", seed=0, start=start, references=references, recipe=recipe)
     except InvalidRequest as error:
         raise BrokenModel(
             f"The defaults of the model “{info.title}” contradict themselves: {error}"

@@ -63,6 +63,11 @@ class Source:
         return cls(id=file.stem, kind=SourceKind.UPSCALER, path=file, named=str(file))
 
     @property
+    def folder(self) -> Path | None:
+        """Of a model in the hub's layout on this disk, outside of the hub's cache: there its owner may have put more."""
+        return self.path if self.kind is SourceKind.FOLDER else None
+
+    @property
     def on_disk(self) -> Path | None:
         """Where it is on this disk, the hub's cache included; None where it is not here."""
         return self.path or hub.cached(self.named)

@@ -48,8 +48,9 @@ from engine.contract.messages import (
     Submit,
 )
 from engine.contract.models import STARTER, ModelInfo
+from engine.contract.recipes import Recipe
 from engine.contract.requests import SEEDS, GenerationRequest, Start
-from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
+from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, SCHEDULES, Sampler
 from engine.contract.settings import (
     ROWS,
     WIDE_ROWS,
@@ -79,6 +80,7 @@ __all__ = [
     "REFERENCES_MAX",
     "ROWS",
     "SAMPLERS",
+    "SCHEDULES",
     "SEEDS",
     "SIDE_MAX",
     "SIDE_MIN",
@@ -108,6 +110,7 @@ __all__ = [
     "ModeOrAuto",
     "ModelInfo",
     "Ready",
+    "Recipe",
     "Runtime",
     "Sampler",
     "Shutdown",

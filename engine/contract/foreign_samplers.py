@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from engine.contract.samplers import EVERY_SAMPLER, spelled
+from engine.contract.samplers import AYS, EVERY_SAMPLER, SGM_UNIFORM, spelled
 
 _OURS: Mapping[str, str] = {
     "euler": "Euler",
@@ -29,31 +30,52 @@ _OURS: Mapping[str, str] = {
     "dpm2a": "DPM2 a",
     "dpm2ancestral": "DPM2 a",
     "lcm": "LCM",
+    "tcd": "TCD",
 }
 """By their names without capitals, signs and what says no more than that they are k-diffusion's."""
 _PLAIN_SCHEDULES = {"", "automatic", "normal", "simple", "uniform", "native", "discrete", "ddimuniform"}
 """What leaves it to the sampler."""
+_SCHEDULES: Mapping[str, str] = {
+    "ays": AYS,
+    "alignyoursteps": AYS,
+    "sgmuniform": SGM_UNIFORM,
+    "trailing": SGM_UNIFORM,
+}
 _NAME_CHARS_MAX = 60
 
 
-def known_as(sampler: str, schedule: str = "") -> tuple[str | None, bool]:
-    """(our name, whether it draws by that schedule too); (None, False) where there is none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What we call it."""
+
+    sampler: str
+    schedule: str | None = ""
+    """One of SCHEDULES, or empty; None: by a schedule that it does not work with here."""
+
+
+def known_as(sampler: str, schedule: str = "") -> Known | None:
+    """None where there is none such.
 
     `schedule` is what some programs keep beside the sampler, such as "Karras".
     """
     if len(sampler) > _NAME_CHARS_MAX or len(schedule) > _NAME_CHARS_MAX:
-        return None, False
+        return None
     if (own := spelled(sampler)) in EVERY_SAMPLER and not schedule:
-        return own, True
+        return Known(sampler=own)
     name, marked = _stem(sampler)
     ours = _OURS.get(name)
     if ours is None:
-        return None, False
+        return None
     wanted = "karras" if marked else _bare(schedule)
     if wanted in _PLAIN_SCHEDULES:
-        return ours, True
+        return Known(sampler=ours)
+    if wanted in _SCHEDULES:
+        fits = _SCHEDULES[wanted] in EVERY_SAMPLER[ours].schedules
+        return Known(sampler=ours, schedule=_SCHEDULES[wanted] if fits else None)
     with_schedule = f"{ours} {wanted.capitalize()}"
-    return (with_schedule, True) if with_schedule in EVERY_SAMPLER else (ours, False)
+    return (
+        Known(sampler=with_schedule) if with_schedule in EVERY_SAMPLER else Known(sampler=ours, schedule=None)
+    )
 
 
 def _stem(sampler: str) -> tuple[str, bool]:

@@ -20,8 +20,19 @@ from engine.contract.limits import (
     usual_strength,
 )
 from engine.contract.loras import AdapterInfo, Lora, from_prompt
+from engine.contract.recipes import Recipe
 from engine.contract.requests import GenerationRequest, Start
-from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, SAMPLERS, spelled
+from engine.contract.samplers import (
+    AYS,
+    AYS_STEPS,
+    EVERY_SAMPLER,
+    LANCZOS,
+    OWN_SAMPLER,
+    SAMPLERS,
+    check_schedule,
+    spelled,
+    spelled_schedule,
+)
 from engine.contract.sizes import Shape, enlarged, rounded, too_large
 from engine.errors import InvalidRequest
 
@@ -68,6 +79,8 @@ class ModelInfo:
     loras: tuple[AdapterInfo, ...] = ()
     embeddings: tuple[AdapterInfo, ...] = ()
     """Words that its prompts may hold besides those of its language, by the files that taught them."""
+    quick: Recipe | None = None
+    """What it draws with where pictures are wanted sooner; None where nothing is known that suits it."""
     scale: int = 1
     """Of an upscaler: how many times as wide and as high its network makes a picture; 1 for all other models."""
 
@@ -97,15 +110,18 @@ class ModelInfo:
         steps: int | None = None,
         guidance_scale: float | None = None,
         sampler: str | None = None,
+        schedule: str | None = None,
+        guidance_until: float | None = None,
+        recipe: Recipe | None = None,
         images: int | None = None,
         start: Start | None = None,
         loras: tuple[Lora, ...] = (),
         references: tuple[str, ...] = (),
         tile: bool = False,
     ) -> GenerationRequest:
-        """A request for this model; every option left out takes the model's own default. Raises InvalidRequest.
+        """A request for this model; every option left out takes the model's own default, or the recipe's. Raises InvalidRequest.
 
-        Tags of LoRAs are taken out of the prompt and count like `loras`.
+        A schedule without a sampler takes the first of the model's that works with it. Tags of LoRAs are taken out of the prompt and count like `loras`.
         """
         text, tagged = from_prompt(prompt)
         against = lora_words.without_tags(negative_prompt or "")
@@ -119,25 +135,35 @@ class ModelInfo:
             sampler = steps = guidance_scale = None
         if plain or self.scale > 1:  # what takes an image and nothing else
             against, told, loras, tagged, tile = "", (), (), (), False
-        chosen = spelled(sampler) if sampler else self.sampler
+            schedule = guidance_until = recipe = None
+        loras = (*loras, *tagged)
+        if recipe is not None and recipe.lora is not None and recipe.lora.name not in {x.name for x in loras}:
+            loras = (*loras, recipe.lora)
+        chosen, schedule = self._sampling(sampler, schedule, recipe)
         if not plain:
-            self._check_sampler(chosen, steps)
+            self._check_sampler(chosen, steps, schedule)
             if start is None or start.upscale == 1:
                 self._check_size(width, height)
+        usual = recipe or self
         if steps is None:  # a default never breaks a chosen sampler's own range
-            steps = min(self.steps, EVERY_SAMPLER[chosen].steps_max)
+            is_recipes = recipe is not None and recipe.schedule == schedule
+            most = EVERY_SAMPLER[chosen].steps_max
+            steps = AYS_STEPS if schedule == AYS and not is_recipes else min(usual.steps, most)
+        until = 1.0 if recipe is None else recipe.guidance_until
         request = GenerationRequest(
             prompt=text,
             negative_prompt=against,
             width=width,
             height=height,
             steps=steps,
-            guidance_scale=self.guidance_scale if guidance_scale is None else guidance_scale,
+            guidance_scale=usual.guidance_scale if guidance_scale is None else guidance_scale,
             sampler=chosen,
+            schedule=schedule,
+            guidance_until=until if guidance_until is None else guidance_until,
             seed=seed,
             images=1 if images is None else images,
             model=self.id,
-            loras=lora_words.spelled((*loras, *tagged), self.loras),
+            loras=lora_words.spelled(loras, self.loras),
             references=references,
             tile=tile,
             remarks=told,
@@ -145,6 +171,17 @@ class ModelInfo:
         )
         self.check(request)
         return request
+
+    def _sampling(self, sampler: str | None, schedule: str | None, recipe: Recipe | None) -> tuple[str, str]:
+        """(sampler, schedule), by their own spelling; a recipe's schedule is left out where the sampler does not work with it."""
+        usual, known = (recipe or self).sampler, EVERY_SAMPLER
+        if schedule:
+            schedule = spelled_schedule(schedule)
+            fitting = (name for name in (usual, *self.samplers) if schedule in known[name].schedules)
+            return spelled(sampler) if sampler else next(fitting, usual), schedule
+        chosen = spelled(sampler) if sampler else usual
+        told = "" if recipe is None else recipe.schedule
+        return chosen, told if chosen in known and told in known[chosen].schedules else ""
 
     def upscaled(self, across: int, down: int, times: int) -> tuple[int, int]:
         """(width, height) of a picture of `across` x `down` pixels, enlarged; raises InvalidRequest beyond the bounds.
@@ -194,7 +231,7 @@ class ModelInfo:
             return
         self._check_kind(request)
         self._check_size(request.width, request.height, enlarged=request.upscale > 1)
-        self._check_sampler(request.sampler, request.steps)
+        self._check_sampler(request.sampler, request.steps, request.schedule)
 
     def _check_size(self, width: int, height: int, *, enlarged: bool = False) -> None:
         """Raises InvalidRequest with a size that is accepted, as near as there is one."""
@@ -255,8 +292,9 @@ class ModelInfo:
             self.pixels_max, least=least, most=most, multiple=multiple, pixels_max=self.pixels_max
         )
 
-    def _check_sampler(self, sampler: str, steps: int | None) -> None:
-        """Raises InvalidRequest where this model does not work with a sampler of that name, or it not with so many steps."""
+    def _check_sampler(self, sampler: str, steps: int | None, schedule: str) -> None:
+        """Raises InvalidRequest where this model does not work with a sampler of that name, or it not with so many steps or
+        that schedule."""
         if sampler not in EVERY_SAMPLER:
             raise InvalidRequest(
                 "There is no sampler “{name}”: use one of {offered}.",
@@ -281,6 +319,9 @@ class ModelInfo:
                 most=most,
                 given=steps,
             )
+        if schedule and OWN_SAMPLER.name in self.samplers:
+            raise InvalidRequest("{model} has a schedule of its own: leave out schedule.", model=self.title)
+        check_schedule(own, schedule, steps, self.samplers)
 
     def _check_kind(self, request: GenerationRequest) -> None:
         """Whether it is a request for this kind of model at all."""
@@ -296,6 +337,11 @@ class ModelInfo:
         if request.tile and not self.takes_tiling:
             raise InvalidRequest(
                 "{model} can't draw seamless tiles: leave out tile, or choose another model.",
+                model=self.title,
+            )
+        if request.guidance_until < 1 and OWN_SAMPLER.name in self.samplers:
+            raise InvalidRequest(
+                "{model} has guidance in all of its steps or in none: leave out guidance_until.",
                 model=self.title,
             )
         lora_words.check_offered(request.loras, self.loras, title=self.title)

@@ -20,7 +20,7 @@ from engine.contract.limits import (
     check_upscaled,
 )
 from engine.contract.loras import Lora
-from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
+from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler, check_schedule
 from engine.errors import InvalidRequest
 
 SEEDS = 2**32
@@ -43,6 +43,11 @@ class GenerationRequest:
     steps: int
     guidance_scale: float
     sampler: str
+    schedule: str = ""
+    """One of SCHEDULES; empty: at the timesteps that the sampler takes of itself."""
+    guidance_until: float = 1.0
+    """Share of the steps after which guidance is left out, as `SDCFGCutoffCallback` of diffusers counts it: with 0 the first
+    step alone has it, with 1 all have."""
     seed: int
     images: int = 1
     model: str
@@ -95,7 +100,13 @@ class GenerationRequest:
                 most=sampler.steps_max,
                 given=self.steps,
             )
+        check_schedule(sampler, self.schedule, self.steps, SAMPLERS)
         check_guidance(self.guidance_scale)
+        if not 0 <= self.guidance_until <= 1:
+            raise InvalidRequest(
+                "Guidance is left out after a share of the steps from 0 to 1, not {given}.",
+                given=f"{self.guidance_until:g}",
+            )
         if not 0 <= self.seed < SEEDS:
             raise InvalidRequest(
                 "A seed is a whole number from 0 to {most}, or -1 for a random one.", most=SEEDS - 1
@@ -140,6 +151,21 @@ class GenerationRequest:
         return sampler.evaluations(self.steps, self.steps_taken)
 
     @property
+    def guided_evaluations(self) -> int:
+        """Those of them that have guidance."""
+        return guided(self.evaluations, self.guidance_until) if self.guidance_scale > 1 else 0
+
+    @property
+    def rows(self) -> int:
+        """UNet rows that are evaluated for one image: two with guidance, the one without the prompt besides."""
+        return self.evaluations + self.guided_evaluations
+
+    @property
+    def mean_rows(self) -> float:
+        """Of a forward of one image."""
+        return self.rows / max(1, self.evaluations)
+
+    @property
     def size(self) -> str:
         return f"{self.width}x{self.height}"
 
@@ -178,6 +204,11 @@ class GenerationRequest:
         return request
 
 
+def guided(evaluations: int, until: float) -> int:
+    """How many of the first `evaluations` have guidance, where it ends after that share of them."""
+    return evaluations if until >= 1 else min(evaluations, int(evaluations * until) + 1)
+
+
 _NUMBER = (int, float)
 _STORED: Mapping[str, tuple[tuple[type, ...], Any]] = {
     **dict.fromkeys(("prompt", "negative_prompt", "sampler", "model"), ((str,), "")),
@@ -186,6 +217,8 @@ _STORED: Mapping[str, tuple[tuple[type, ...], Any]] = {
     **dict.fromkeys(("image", "mask"), ((str, type(None)), None)),
     "tile": ((bool,), False),
     "guidance_scale": (_NUMBER, 1.0),
+    "guidance_until": (_NUMBER, 1.0),
+    "schedule": ((str,), ""),
     "strength": ((*_NUMBER, type(None)), None),
 }
 """The fields of a stored request but for those that are lists: what each may be, and what it is where it is something else."""

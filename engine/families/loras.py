@@ -55,11 +55,19 @@ class _Loaded:
 class Loras:
     """The LoRA files that a pipeline can be drawn with."""
 
-    def __init__(self, pipeline: Any, models: Path | None = None, *, in_leaves: bool = False) -> None:
-        """`models`: the folder with `loras` in it; None: there are none. `in_leaves`: it is drawn layer by layer."""
+    def __init__(
+        self,
+        pipeline: Any,
+        models: Path | None = None,
+        *,
+        own: Path | None = None,
+        in_leaves: bool = False,
+    ) -> None:
+        """`models`: the folder with `loras` in it; None: there are none. `own`: the model's folder, which may have such a folder,
+        too. `in_leaves`: it is drawn layer by layer."""
         self._pipe = pipeline
         self._in_leaves = in_leaves
-        self._models = models
+        self._models, self._own = models, own
         self._loaded: dict[str, _Loaded] = {}
         """By name, the one needed last at the end."""
         self.wanted_by_text: Switched = ()
@@ -145,7 +153,7 @@ class Loras:
         return _Loaded(adapter=adapter, digest=adapters.digest_of(data), size_bytes=len(data), placed=placed)
 
     def _bytes_of(self, name: str) -> bytes:
-        path = adapters.paths(self._models, adapters.LORAS).get(name)
+        path = adapters.paths(self._models, adapters.LORAS, self._own).get(name)
         try:
             if path is not None:
                 return path.read_bytes()

@@ -17,6 +17,7 @@ import torch
 
 from engine import samplers
 from engine.contract import SIDE_MIN, GenerationRequest, Lora
+from engine.contract.requests import guided
 from engine.device.layout import Layout, as_it_lies
 from engine.families import embeddings, seamless, vae
 from engine.families.explaining import Explaining, check_finite
@@ -48,6 +49,8 @@ class SdCanvas:
     """Keeps the image outside of the mask, for all other models."""
     embeddings: Tensor
     guidance_scale: float
+    guided: int
+    """After so many forwards guidance is left out."""
     guidance: Tensor | None
     notes: tuple[str, ...]
     look: Hashable
@@ -87,6 +90,12 @@ class SdCanvas:
     def timestep(self) -> Tensor:
         return self.timesteps[self.done]
 
+    def leave_guidance(self) -> None:
+        """From now on only the row with the prompt is evaluated: what `SDCFGCutoffCallback` of diffusers 0.42.1 does."""
+        self.embeddings = self.embeddings[-1:]
+        self.pooled = None if self.pooled is None else self.pooled[-1:]
+        self.sizes = None if self.sizes is None else self.sizes[-1:]
+
     @property
     def batch(self) -> Rows:
         """Its rows of the next forward."""
@@ -103,6 +112,9 @@ class SdCanvas:
 class SdFamily(Explaining):
     """Stable Diffusion 1.x and 2.x, and what was distilled from them (Turbo, LCM)."""
 
+    align_your_steps = "StableDiffusionTimesteps"
+    """Which of diffusers' `AysSchedules` is for it."""
+
     def __init__(
         self,
         pipeline: Any,
@@ -110,11 +122,13 @@ class SdFamily(Explaining):
         *,
         side_min: int = SIDE_MIN,
         models: Path | None = None,
+        own: Path | None = None,
         lies: Layout | None = None,
     ) -> None:
         """`side_min` is the smallest side in pixels that the model draws.
 
-        In `models` lie the folders with LoRA and embedding files; None: there are none. `lies`: where its parts lie; None: as a
+        In `models` lie the folders with LoRA and embedding files; None: there are none. `own`: the model's folder, in which
+        LoRAs of its own may lie. `lies`: where its parts lie; None: as a
         whole where they are.
         """
         self._pipe = pipeline
@@ -125,7 +139,7 @@ class SdFamily(Explaining):
         self._device = self._layout.device
         scheduler = pipeline.scheduler
         self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._loras = Loras(pipeline, models, in_leaves=self._layout.plan.leaves)
+        self._loras = Loras(pipeline, models, own=own, in_leaves=self._layout.plan.leaves)
         self._embeddings = embeddings.load(pipeline, models)
         self._prompts = Prompts(pipeline, self._loras, self._embeddings, self._layout)
         self.forwards = Forwards(pipeline, self._device, self._prompts, self._loras)
@@ -147,11 +161,12 @@ class SdFamily(Explaining):
 
     def _canvas(self, request: GenerationRequest, seed: int, inputs: Inputs | None) -> SdCanvas:
         self._loras.want(request.loras)
-        guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
-        encoded, notes = self._prompts.embeddings(request.prompt, request.negative_prompt if guided else None)
-        sampler = samplers.make(request.sampler, self._sampling)
-        # A table on the GPU would be read back at every step.
-        sampler.set_timesteps(request.steps, device="cpu")
+        is_guided = request.guidance_scale > 1 and self._pipe.unet.config.time_cond_proj_dim is None
+        encoded, notes = self._prompts.embeddings(
+            request.prompt, request.negative_prompt if is_guided else None
+        )
+        sampler = samplers.make(request.sampler, self._sampling, request.schedule)
+        samplers.begin(sampler, request.steps, request.schedule, self.align_your_steps)
         generator = torch.Generator("cpu").manual_seed(seed)
         start = self._starting.begin(request, inputs, sampler, generator, encoded.dtype)
         guidance, loras = self._guidance_input(request, encoded.dtype), self._loras.digests(request.loras)
@@ -164,6 +179,7 @@ class SdFamily(Explaining):
             blend=start.blend,
             embeddings=encoded,
             guidance_scale=request.guidance_scale,
+            guided=guided(len(start.timesteps), request.guidance_until),
             guidance=guidance,
             notes=notes + self._loras.notes(request.loras) + start.notes,
             look=(
@@ -200,6 +216,8 @@ class SdFamily(Explaining):
         extra = samplers.step_arguments(sampler, canvas.generator)
         canvas.latents = sampler.step(mixed, timestep, canvas.latents, return_dict=False, **extra)[0]
         canvas.done += 1
+        if canvas.done == canvas.guided and canvas.rows > 1:
+            canvas.leave_guidance()
         if canvas.blend is not None:
             following = canvas.timestep if canvas.left else None
             canvas.latents = canvas.blend.keep(canvas.latents, sampler, following)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class SdxlFamily(SdFamily):
     """Stable Diffusion XL, and what was distilled from it (Turbo)."""
 
+    align_your_steps = "StableDiffusionXLTimesteps"
+
     @torch.inference_mode()
     def _canvas(self, request: GenerationRequest, seed: int, inputs: Inputs | None) -> SdCanvas:
         """Parts 2 to 7: those of Stable Diffusion, and the added embeddings."""

@@ -226,7 +226,7 @@ def opening(
         info = describe.describe(source, settings)  # now by the files themselves
     info = _fitted(info, settled, settings, place.mode)
     tell(ACQUAINTING, None)
-    family = family_of(settled, settings, info)
+    family = family_of(settled, settings, info, source.folder)
     info = replace(info, embeddings=tuple(each for each in info.embeddings if each.name in family.words))
     yield from _pause(info)
     _examine(family, info, place)
@@ -292,7 +292,10 @@ def _open_upscaler(source: Source, info: ModelInfo, place: Place) -> Generator[N
     )
 
 
-def family_of(settled: Settled, settings: EngineSettings, info: ModelInfo) -> Drawing:
+def family_of(
+    settled: Settled, settings: EngineSettings, info: ModelInfo, own: Path | None = None
+) -> Drawing:
+    """`own`: the model's folder, where it has one that its owner may have put more into."""
     from engine.families.called import AnyFamily
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
@@ -303,7 +306,7 @@ def family_of(settled: Settled, settings: EngineSettings, info: ModelInfo) -> Dr
         return AnyFamily(pipeline, sketcher, side_min=info.side_min, call=call, lies=lies)
     family = {SD.family: SdFamily, SDXL.family: SdxlFamily}[info.family]
     adapters = None if settings.models is None else Path(settings.models)
-    return family(pipeline, sketcher, side_min=info.side_min, models=adapters, lies=lies)
+    return family(pipeline, sketcher, side_min=info.side_min, models=adapters, own=own, lies=lies)
 
 
 def _sketcher(settled: Settled, settings: EngineSettings) -> Sketcher | None:

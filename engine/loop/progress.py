@@ -104,8 +104,7 @@ class Progress:
     def _seconds(self, picture: Picture, forwards: int) -> float:
         """What so many forwards of it take of the worker's time, at its pace; its share of those that are shared."""
         pace = self._pace(picture)
-        guessed = 2 if picture.job.request.guidance_scale > 1 else 1
-        rows = guessed if picture.canvas is None else picture.canvas.rows
+        rows = picture.job.request.mean_rows if picture.canvas is None else picture.canvas.rows
         share = 1.0 if picture.by.widths.mode == "exact" else rows / pace.rows
         return forwards * pace.forward_s * share
 

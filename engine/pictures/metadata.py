@@ -20,6 +20,7 @@ from PIL import Image, PngImagePlugin
 
 from engine.contract import GenerationRequest, InvalidRequest
 from engine.contract.limits import check_text
+from engine.contract.samplers import AYS
 from engine.contract.settings import Metadata
 from engine.pictures import other_programs, stealth
 from engine.pictures import texts as picture_texts
@@ -96,12 +97,18 @@ def exif_of(png: Image.Image) -> bytes:
     return exif.tobytes()
 
 
+_SCHEDULES = {AYS: "Align Your Steps"}
+"""Those that AUTOMATIC1111 calls something else."""
+
+
 def parameters(request: GenerationRequest) -> str:
     """The text AUTOMATIC1111 would write for this picture (image 0 of the request)."""
     settings = {
         "Steps": request.steps,
         "Sampler": request.sampler,
+        **({"Schedule type": _SCHEDULES.get(request.schedule, request.schedule)} if request.schedule else {}),
         "CFG scale": f"{request.guidance_scale:g}",
+        **({"Guidance until": f"{request.guidance_until:g}"} if request.guidance_until < 1 else {}),
         "Seed": request.seed,
         "Size": request.size,
         "Model": request.model,
@@ -206,10 +213,10 @@ _KINDS: Mapping[type, set[type]] = {str: {str}, int: {int}, bool: {bool}, float:
 def _typed(request: GenerationRequest) -> GenerationRequest:
     """The same; raises TypeError or InvalidRequest where JSON held another kind of value, which no command could say."""
     for names, kind in (
-        (("prompt", "negative_prompt", "sampler", "model"), str),
+        (("prompt", "negative_prompt", "sampler", "schedule", "model"), str),
         (("width", "height", "steps", "seed", "images", "upscale"), int),
         (("tile",), bool),
-        (("guidance_scale", *(() if request.strength is None else ("strength",))), float),
+        (("guidance_scale", "guidance_until", *(() if request.strength is None else ("strength",))), float),
     ):
         for name in names:
             if type(getattr(request, name)) not in _KINDS[kind]:

@@ -70,9 +70,9 @@ def test_one_more_step_is_refused_by_lcm() -> None:
 def test_flags_are_all_set(name: str) -> None:
     """Every flag of the table is one its class knows and took over, so a typo can't be ignored silently."""
     scheduler = samplers.make(name, config_of(OWN["velocity"]))
-    recipe = samplers.RECIPES[name]
-    assert type(scheduler).__name__ == recipe.scheduler == TUTORIAL[name][0]
-    for key, value in recipe.flags.items():
+    setup = samplers.SETUPS[name]
+    assert type(scheduler).__name__ == setup.scheduler == TUTORIAL[name][0]
+    for key, value in setup.flags.items():
         assert scheduler.config[key] == value, key
     assert scheduler.config.prediction_type == "v_prediction"
     assert scheduler.config.beta_schedule == "scaled_linear"
@@ -122,11 +122,11 @@ def test_zero_snr_is_kept(name: str) -> None:
 
 def test_unknown_scheduler_gets_a_good_default() -> None:
     """A model whose scheduler has none of our names is drawn with DPM++ 2M Karras, or without Karras at zero SNR."""
-    config = {**SCHEDULER, "_class_name": "TCDScheduler"}
+    config = {**SCHEDULER, "_class_name": "LMSDiscreteScheduler"}
     assert (samplers.own(config), samplers.default(config)) == (None, "DPM++ 2M Karras")
     assert samplers.default({**config, "rescale_betas_zero_snr": True}) == "DPM++ 2M"
 
 
 def test_one_table() -> None:
-    """Contract, recipes and the tutorials' table name the same samplers."""
-    assert set(SAMPLERS) == set(samplers.RECIPES) == set(TUTORIAL)
+    """Contract, setups and the tutorials' table name the same samplers."""
+    assert set(SAMPLERS) == set(samplers.SETUPS) == set(TUTORIAL)

@@ -221,6 +221,7 @@ TUTORIAL: dict[str, tuple[str, dict[str, Any]]] = {
     "DPM2": ("KDPM2DiscreteScheduler", {}),
     "DPM2 a": ("KDPM2AncestralDiscreteScheduler", {}),
     "LCM": ("LCMScheduler", {}),
+    "TCD": ("TCDScheduler", {}),
 }
 """What diffusers' documentation tells people to write for each sampler: `X.from_config(pipe.scheduler.config, …)`."""
 
@@ -240,9 +241,9 @@ def plain(
     """
     import torch
 
-    given: dict[str, Any] = {}
+    given = _scheduled(request, is_xl=hasattr(pipe, "text_encoder_2"))
     if image is not None:
-        given = {"image": image, "strength": request.strength}
+        given |= {"image": image, "strength": request.strength}
         pipe = _from_images(pipe, "Img2Img" if mask is None else "Inpaint")
     if image is None or mask is not None:
         given |= {"width": request.width, "height": request.height}
@@ -250,11 +251,13 @@ def plain(
         given["mask_image"] = mask
     own = pipe.scheduler
     pipe.scheduler = _tutorial_scheduler(own, request.sampler)
+    if request.schedule == "SGM Uniform":
+        made = pipe.scheduler
+        pipe.scheduler = type(made).from_config(made.config, timestep_spacing="trailing")
     try:
         return pipe(
             request.prompt,
             negative_prompt=request.negative_prompt or None,
-            num_inference_steps=request.steps,
             guidance_scale=request.guidance_scale,
             generator=torch.Generator("cpu").manual_seed(seed),
             output_type=output_type,
@@ -262,6 +265,21 @@ def plain(
         ).images[0]
     finally:
         pipe.scheduler = own
+
+
+def _scheduled(request: GenerationRequest, *, is_xl: bool) -> dict[str, Any]:
+    """The arguments that diffusers' documentation names for schedules, guidance that ends, and TCD."""
+    from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
+    from diffusers.schedulers.scheduling_utils import AysSchedules
+
+    given: dict[str, Any] = {"num_inference_steps": request.steps}
+    if request.schedule == "AYS":
+        kind = "StableDiffusionXL" if is_xl else "StableDiffusion"
+        given = {"timesteps": AysSchedules[f"{kind}Timesteps"], "num_inference_steps": None}
+    if request.guidance_until < 1:
+        callback = SDXLCFGCutoffCallback if is_xl else SDCFGCutoffCallback
+        given["callback_on_step_end"] = callback(cutoff_step_ratio=request.guidance_until)
+    return given | ({"eta": 0.3} if request.sampler == "TCD" else {})
 
 
 _made: dict[str, tuple[Any, Any]] = {}

@@ -40,6 +40,7 @@ from engine.contract import (
 
 NAMES_CHARS_MAX = 400
 QualityName = Literal["quick", "standard", "high"]
+Schedule = Literal["AYS", "SGM Uniform"]
 Aspect = Literal["1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2"]
 
 
@@ -59,6 +60,8 @@ async def imagine(
     guidance: Range[float, GUIDANCE_MIN, GUIDANCE_MAX] | None = None,
     seed: Range[int, -1, SEEDS - 1] | None = None,
     sampler: Range[str, 1, 60] | None = None,
+    schedule: Schedule | None = None,
+    guidance_until: Range[float, 0.0, 1.0] | None = None,
     images: Range[int, 1, IMAGES_MAX] | None = None,
     model: Range[str, 1, 100] | None = None,
     lora: Range[str, 1, NAMES_CHARS_MAX] | None = None,
@@ -80,6 +83,8 @@ async def imagine(
         guidance=guidance,
         seed=seed,
         sampler=sampler,
+        schedule=schedule,
+        guidance_until=guidance_until,
         images=images,
         model=model,
         lora=lora,

@@ -93,7 +93,7 @@ def _remixed(job: Job, image: int | None, given: Mapping[str, Any], model: Model
         wish = replace(wish, quality=Quality(quality), steps=None)
     if model.id == job.request.model:
         return wish
-    return replace(wish, steps=None, guidance=None, sampler=None)
+    return replace(wish, steps=None, guidance=None, sampler=None, schedule=None, guidance_until=None)
 
 
 def _shape(job: Job, before: Wish, typed: str, model: ModelInfo) -> dict[str, str | None]:

@@ -15,10 +15,14 @@ from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.features.imagine import Aspect, QualityName
 from bot.chat.look.safe import plain
 from bot.chat.router import Feature
+from bot.core.asking.styles import PREFERRED
 from bot.job import STYLE_NAME_CHARS_MAX
 from bot.store.taste import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import commands, tastes
 from engine.contract import IMAGES_MAX
+
+_NAMES = (*PREFERRED, SPOILER, DELIVER)
+"""What these commands set."""
 
 
 @app_commands.command(description=commands.SETTINGS)
@@ -57,13 +61,17 @@ async def channel(
     images: Range[int, 1, IMAGES_MAX] | None = None,
     style: Range[str, 1, STYLE_NAME_CHARS_MAX] | None = None,
     spoiler: bool | None = None,
+    everywhere: bool = False,
     reset: bool = False,
 ) -> None:
     order.managed(interaction)
     given = await _checked(interaction, model, aspect, quality, images, style)
     if spoiler is not None:
         given[SPOILER] = ON if spoiler else OFF
-    await _set(interaction, Scope.CHANNEL, where.channels(interaction)[0], given, reset=reset)
+    if everywhere:
+        await _set(interaction, Scope.SERVER, where.server_of(interaction), given, reset=reset)
+    else:
+        await _set(interaction, Scope.CHANNEL, where.channels(interaction)[0], given, reset=reset)
 
 
 async def _checked(
@@ -94,16 +102,19 @@ async def _set(
 ) -> None:
     taste, to = interaction.client.services.store.taste, language_of(interaction)
     if reset:
-        await taste.reset(scope, number)
+        await taste.reset(scope, number, _NAMES)
     if given:
         await taste.put(scope, number, given)
-    now = {name: plain(value) for name, value in (await taste.of(scope, number)).items()}
+    set_now = await taste.of(scope, number)
+    now = {name: plain(value) for name, value in set_now.items() if name in _NAMES}
     deliver = now.pop(DELIVER, HERE)
     match scope:
         case Scope.PERSON:
             told = tastes.of_person(
                 now, to, by_mail_too=deliver == BY_MAIL_TOO, privately=deliver == PRIVATELY
             )
+        case Scope.SERVER:
+            told = tastes.of_server(now, to)
         case _ if where.is_post(interaction):
             told = tastes.of_forum(now, to)
         case _:

@@ -67,6 +67,8 @@ def _options(request: GenerationRequest) -> dict[str, str]:
         "guidance": _number(facts.guidance),
         "seed": "" if facts.seed is None else str(facts.seed),
         "sampler": facts.sampler or "",
+        "schedule": facts.schedule,
+        "guidance_until": _number(facts.guidance_until),
         "images": str(facts.images) if facts.images > 1 else "",
         "model": facts.model,
         "lora": facts.loras,
@@ -86,7 +88,7 @@ def _number(value: float | None) -> str:
 OPTION_MAX = 4000
 """UTF-16 units that Discord takes in one option."""
 _OPTION = re.compile(
-    r"(?:^|\s)(?:prompt|negative_prompt|image|mask|strength|upscale|aspect|size|steps|guidance|seed|sampler|images|model"
+    r"(?:^|\s)(?:prompt|negative_prompt|image|mask|strength|upscale|aspect|size|steps|guidance|seed|sampler|schedule|guidance_until|images|model"
     r"|lora|embedding|style|quality|tile):"
 )
 """What begins the next option where a command is pasted."""

@@ -102,6 +102,8 @@ def exact(request: GenerationRequest) -> Wish:
         guidance=request.guidance_scale,
         seed=request.seed,
         sampler=request.sampler,
+        schedule=request.schedule or None,
+        guidance_until=request.guidance_until if request.guidance_until < 1 else None,
         images=request.images,
         model=request.model,
         lora=_loras(request),

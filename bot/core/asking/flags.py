@@ -167,6 +167,15 @@ FLAGS = (
     ),
     Flag(names=("style",), option="style", read=_text, example="ink", takes=Takes.NAME),
     Flag(names=("sampler", "scheduler"), option="sampler", read=_text, example="Euler a", takes=Takes.NAME),
+    Flag(names=("schedule", "scheduletype"), option="schedule", read=_text, example="AYS", takes=Takes.NAME),
+    Flag(
+        names=("guidanceuntil", "cfguntil", "cutoff"),
+        option="guidance_until",
+        read=_number,
+        example="0.6",
+        least=0,
+        most=1,
+    ),
     Flag(names=("lora", "loras"), option="lora", read=_text, example="detail:0.8", takes=Takes.NAME),
     Flag(
         names=("embedding", "embeddings", "ti"),

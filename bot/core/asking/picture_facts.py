@@ -49,6 +49,8 @@ class PictureFacts:
     """(width, height) as drawn, before it was enlarged if it was."""
     steps: int | None
     guidance: float | None
+    guidance_until: float | None
+    """Share of the steps after which it is left out."""
     seed: int | None
     sampler: str
     schedule: str
@@ -98,6 +100,7 @@ def facts_of(info: PictureInfo) -> PictureFacts:
         size=_size(told),
         steps=_whole(told.get("Steps")),
         guidance=_guidance(told),
+        guidance_until=None,
         seed=_whole(told.get("Seed")),
         sampler=sampler,
         schedule=schedule,
@@ -121,9 +124,10 @@ def _of_request(request: GenerationRequest, version: str) -> PictureFacts:
         size=(request.width, request.height),
         steps=request.steps if is_drawn else None,
         guidance=request.guidance_scale if is_drawn else None,
+        guidance_until=request.guidance_until if is_drawn and request.guidance_until < 1 else None,
         seed=request.seed if is_drawn else None,
         sampler=request.sampler,
-        schedule="",
+        schedule=request.schedule,
         model=request.model,
         loras=request.loras,
         others=(),
@@ -199,6 +203,7 @@ class Part(StrEnum):
     SCHEDULE = "schedule"
     STEPS = "steps"
     GUIDANCE = "guidance"
+    GUIDANCE_UNTIL = "guidance_until"
     SEED = "seed"
     TILE = "tile"
     LORA = "lora"
@@ -259,24 +264,31 @@ def _lost(facts: PictureFacts, text: str, own: ModelInfo | None) -> Iterator[Lef
     if facts.model and own is None:
         yield LeftOut(part=Part.MODEL, value=facts.model)
     if facts.sampler:
-        known, is_scheduled = known_as(facts.sampler, facts.schedule)
+        known = known_as(facts.sampler, facts.schedule)
         if known is None:
             yield LeftOut(part=Part.SAMPLER, value=facts.sampler)
-        elif not is_scheduled:
+        elif known.schedule is None:
             yield LeftOut(part=Part.SCHEDULE, value=facts.schedule or facts.sampler)
 
 
 def _options(facts: PictureFacts) -> Iterator[tuple[Part, str, dict[str, Any]]]:
     """(part, as it is told, what it makes of a wish), the sampler before the steps, of which each takes so many."""
-    known, _ = known_as(facts.sampler, facts.schedule)
+    known = known_as(facts.sampler, facts.schedule)
     if facts.size is not None:
         size = "x".join(map(str, facts.size))
         yield Part.SIZE, size, {"size": size}
     if known is not None:
-        yield Part.SAMPLER, facts.sampler, {"sampler": known}
-    for part, value in ((Part.STEPS, facts.steps), (Part.GUIDANCE, facts.guidance), (Part.SEED, facts.seed)):
+        yield Part.SAMPLER, facts.sampler, {"sampler": known.sampler}
+    for part, value in (
+        (Part.STEPS, facts.steps),
+        (Part.GUIDANCE, facts.guidance),
+        (Part.GUIDANCE_UNTIL, facts.guidance_until),
+        (Part.SEED, facts.seed),
+    ):
         if value is not None:
             yield part, f"{value:g}" if isinstance(value, float) else str(value), {str(part): value}
+    if known is not None and known.schedule:
+        yield Part.SCHEDULE, facts.schedule, {"schedule": known.schedule}
     if facts.is_tiled:
         yield Part.TILE, "", {"tile": True}
     if facts.negative_prompt:

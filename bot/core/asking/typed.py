@@ -22,24 +22,23 @@ def typed(wish: Wish, *, beside: Collection[str] = ()) -> str:
 
 def _flags(wish: Wish) -> Iterator[tuple[str, str]]:
     """(option, flag); what the rest keeps out of the picture comes last, since it goes on to the end."""
-    if wish.aspect:
-        yield "aspect", f"--ar {wish.aspect}"
-    if wish.size:
-        yield "size", f"--size {wish.size}"
-    if wish.seed is not None:
-        yield "seed", f"--seed {wish.seed}"
-    if wish.steps is not None:
-        yield "steps", f"--steps {wish.steps}"
-    if wish.guidance is not None:
-        yield "guidance", f"--cfg {round(wish.guidance, 9):.9f}".rstrip("0").rstrip(".")
-    if wish.images is not None:
-        yield "images", f"--images {wish.images}"
-    if wish.quality is not None:
-        yield "quality", f"--quality {wish.quality}"
+    for option, flag, value in (
+        ("aspect", "--ar", wish.aspect),
+        ("size", "--size", wish.size),
+        ("seed", "--seed", _number(wish.seed)),
+        ("steps", "--steps", _number(wish.steps)),
+        ("guidance", "--cfg", _number(wish.guidance)),
+        ("guidance_until", "--cutoff", _number(wish.guidance_until)),
+        ("images", "--images", _number(wish.images)),
+        ("quality", "--quality", wish.quality),
+    ):
+        if value:
+            yield option, f"{flag} {value}"
     if wish.tile:
         yield "tile", "--tile"
     for option, name in (
         ("sampler", wish.sampler),
+        ("schedule", wish.schedule),
         ("lora", wish.lora),
         ("embedding", wish.embedding),
         ("style", wish.style),
@@ -49,3 +48,10 @@ def _flags(wish: Wish) -> Iterator[tuple[str, str]]:
             yield option, f'--{option} "{name}"'
     if wish.negative_prompt:
         yield "negative_prompt", f"--no {asked.literal(wish.negative_prompt)}"
+
+
+def _number(value: float | None) -> str:
+    """As a flag takes it: without an exponent."""
+    if isinstance(value, float):
+        return f"{round(value, 9):.9f}".rstrip("0").rstrip(".")
+    return "" if value is None else str(value)

@@ -17,6 +17,7 @@ from engine.contract import (
     parse_size,
     with_embeddings,
 )
+from engine.contract.recipes import FEW
 from engine.contract.samplers import spelled
 
 UNKNOWN = "0" * 64
@@ -34,13 +35,13 @@ class Picture:
 
 
 class Quality(StrEnum):
-    """How many steps are taken, by what is usual for the model."""
+    """How much work goes into a picture, by what is usual for the model."""
 
     QUICK = "quick"
-    """Half of them, rounded up."""
+    """The model's quick recipe; where it has none and takes more than a few steps, half of them, rounded up."""
     STANDARD = "standard"
     HIGH = "high"
-    """Half as many more, rounded up."""
+    """Half as many steps more, rounded up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,9 @@ class Wish:
     seed: int | None = None
     """-1 leaves it out, too."""
     sampler: str | None = None
+    schedule: str | None = None
+    guidance_until: float | None = None
+    """Share of the steps after which guidance is left out."""
     images: int | None = None
     model: str | None = None
     lora: str | None = None
@@ -124,6 +128,9 @@ def resolve(wish: Wish, model: ModelInfo, *, seed: int) -> GenerationRequest:
         steps=_steps_of(wish, model),
         guidance_scale=wish.guidance,
         sampler=wish.sampler,
+        schedule=wish.schedule,
+        guidance_until=wish.guidance_until,
+        recipe=model.quick if wish.quality is Quality.QUICK else None,
         seed=wish.seed_or(seed),
         images=wish.images,
         start=_start_of(wish, model),
@@ -175,6 +182,8 @@ def _steps_of(wish: Wish, model: ModelInfo) -> int | None:
         return wish.steps
     if wish.steps is not None:
         raise Unmet(QualityAndSteps(quality=wish.quality, steps=wish.steps))
+    if wish.quality is Quality.QUICK and (model.quick is not None or model.steps <= FEW):
+        return None
     sampler = EVERY_SAMPLER.get(spelled(wish.sampler or model.sampler))
     if sampler is None:  # the request is refused for that
         return None

@@ -179,4 +179,4 @@ class Watch:
 
 
 def _row_work(request: GenerationRequest) -> float:
-    return float(request.pixels * (2 if request.guidance_scale > 1 else 1))
+    return request.pixels * request.mean_rows

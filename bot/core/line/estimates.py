@@ -34,5 +34,4 @@ class Pace:
 
 def work_of(request: GenerationRequest) -> float:
     """Pixels × UNet rows of a whole request: what estimates of time are proportional to."""
-    rows = 2 if request.guidance_scale > 1 else 1
-    return float(request.images * request.pixels * request.evaluations * rows)
+    return float(request.images * request.pixels * request.rows)

@@ -151,7 +151,8 @@ def test_torch_is_not_loaded(tiny: Path) -> None:
             ("DPM++ 2M SDE Karras", 30, 7.5),
         ),
         ({"_class_name": "EulerDiscreteScheduler"}, {}, ("Euler", 30, 7.5)),
-        ({"_class_name": "TCDScheduler"}, {}, ("DPM++ 2M Karras", 30, 7.5)),
+        ({"_class_name": "TCDScheduler"}, {}, ("TCD", 4, 1.0)),
+        ({"_class_name": "LMSDiscreteScheduler"}, {}, ("DPM++ 2M Karras", 30, 7.5)),
     ],
 )
 def test_defaults_follow_the_scheduler(copy: Path, scheduler: Any, unet: Any, expected: Any) -> None:

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contract import EVERY_SAMPLER, SAMPLERS
-from engine.contract.foreign_samplers import known_as
+from engine.contract.foreign_samplers import Known, known_as
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_our_own_names_stay(name: str) -> None:
     """Whatever the capitals, and beside a schedule that leaves it to the sampler."""
-    assert known_as(name.upper()) == (name, True)
-    assert known_as(name, "Automatic") == (name, True) or name.endswith("Karras")
+    assert known_as(name.upper()) == Known(sampler=name)
+    assert known_as(name, "Automatic") == Known(sampler=name) or name.endswith("Karras")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,22 @@ def test_our_own_names_stay(name: str) -> None:
 )
 def test_it_is_known(sampler: str, schedule: str, ours: str) -> None:
     """The same algorithm by the same schedule."""
-    assert known_as(sampler, schedule) == (ours, True)
+    assert known_as(sampler, schedule) == Known(sampler=ours)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "schedule", "ours"),
+    [
+        ("DPM++ 2M", "Align Your Steps", Known(sampler="DPM++ 2M", schedule="AYS")),
+        ("euler", "sgm_uniform", Known(sampler="Euler", schedule="SGM Uniform")),
+        ("tcd", "", Known(sampler="TCD")),
+        ("DPM++ 2M Karras", "AYS", Known(sampler="DPM++ 2M Karras", schedule="")),
+        ("DDIM", "AYS", Known(sampler="DDIM", schedule=None)),
+    ],
+)
+def test_schedules(sampler: str, schedule: str, ours: Known) -> None:
+    """Those that a sampler works with here are known beside it; a sampler that is Karras in its name stays that."""
+    assert known_as(sampler, schedule) == ours
 
 
 @pytest.mark.parametrize(
@@ -52,17 +67,17 @@ def test_it_is_known(sampler: str, schedule: str, ours: str) -> None:
 )
 def test_a_schedule_that_there_is_not(sampler: str, schedule: str, ours: str) -> None:
     """The sampler is taken, and that the schedule is not is told."""
-    assert known_as(sampler, schedule) == (ours, False)
+    assert known_as(sampler, schedule) == Known(sampler=ours, schedule=None)
 
 
 @pytest.mark.parametrize("sampler", ["DPM++ 3M SDE", "res_multistep", "lms", "", "k_", "x" * 10_000])
 def test_it_is_unknown(sampler: str) -> None:
     """Nothing is taken that is only called alike."""
-    assert known_as(sampler, "Karras") == (None, False)
+    assert known_as(sampler, "Karras") is None
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_any_text_is_a_name_or_none(sampler: str, schedule: str) -> None:
     """Strangers write them."""
-    ours, _ = known_as(sampler, schedule)
-    assert ours is None or ours in EVERY_SAMPLER
+    ours = known_as(sampler, schedule)
+    assert ours is None or ours.sampler in EVERY_SAMPLER

@@ -55,7 +55,7 @@ def enlarged(times: int, side: int) -> GenerationRequest:
 def test_an_enlarged_picture_has_the_same_limits() -> None:
     """It costs by its own pixels, and beyond the limit the sentence names the largest scale that fits."""
     assert judge(enlarged(2, 1024), DEFAULTS) == Admitted(cost=1)
-    assert cost_of(enlarged(4, 4096)) == 3
+    assert cost_of(enlarged(4, 4096)) == 2
     for times, side, hint in (
         (4, 2048, "upscale 2 times."),
         (4, 1400, "upscale 2 times."),
