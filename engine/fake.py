@@ -34,8 +34,8 @@ from engine.contract import (
     Loading,
     Mode,
     ModelInfo,
-    Recipe,
     Ready,
+    Recipe,
     failpoints,
 )
 from engine.errors import DeviceLost

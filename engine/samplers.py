@@ -212,9 +212,8 @@ def begin(scheduler: Any, steps: int, schedule: str, align_your_steps: str) -> N
     """
     # A table on the GPU would be read back at every step.
     if schedule == AYS:
-        from diffusers.schedulers.scheduling_utils import AysSchedules
-
-        scheduler.set_timesteps(timesteps=AysSchedules[align_your_steps], device="cpu")
+        lists = importlib.import_module("diffusers.schedulers.scheduling_utils").AysSchedules
+        scheduler.set_timesteps(timesteps=lists[align_your_steps], device="cpu")
     else:
         scheduler.set_timesteps(steps, device="cpu")
 

@@ -96,7 +96,7 @@ def test_a_wrong_file_of_styles_is_told_at_the_start(tmp_path: Path, text: str, 
 
 
 async def test_what_is_left_out_is_as_somebody_prefers(start_world: StartWorld) -> None:
-    """One's own words come first, then the channel, then oneself, then the model; what does not fit is left alone."""
+    """One's own words come first, then the channel, oneself, the server, the model; what does not fit is left alone."""
     world = await start_world(fake=FakeSettings(others=("second",)))
     told = await world.alice.slash(world.channel, "settings", model="second", aspect="3:2", images=2)
     assert "aspect **3:2**, images **2**, model **second**" in (told.ephemeral_text or "")
@@ -117,11 +117,18 @@ async def test_what_is_left_out_is_as_somebody_prefers(start_world: StartWorld) 
     await world.imagined(3, images=3, steps=6, model="fake")
     third = (await world.job(3)).request
     assert (third.images, third.steps, third.model) == (3, 6, "fake")
+    told = await world.admin.slash(world.channel, "channel", quality="high", images=4, everywhere=True)
+    assert "on this server have: images **4**, quality **high**" in (told.ephemeral_text or "")
     elsewhere = await world.place("elsewhere")
     await world.alice.slash(elsewhere, "settings", reset=True)
     await world.alice.slash(elsewhere, "imagine", prompt="a fox")
     fourth = await world.reaches(4, JobState.DELIVERED)
-    assert (fourth.request.model, fourth.request.images, fourth.spoiler) == ("fake", 1, False)
+    assert (fourth.request.model, fourth.request.images, fourth.spoiler) == ("fake", 4, False)
+    assert fourth.request.steps == 12
+    told = await world.admin.slash(elsewhere, "channel", everywhere=True, reset=True)
+    assert "This server prefers nothing" in (told.ephemeral_text or "")
+    await world.alice.slash(elsewhere, "imagine", prompt="a fox")
+    assert (await world.reaches(5, JobState.DELIVERED)).request.images == 1
 
 
 async def test_a_preferred_model_that_is_gone_is_nobodys(start_world: StartWorld) -> None:

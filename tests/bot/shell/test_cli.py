@@ -45,6 +45,8 @@ REQUEST = GenerationRequest(
     steps=3,
     guidance_scale=7.25,
     sampler="Euler a",
+    schedule="SGM Uniform",
+    guidance_until=0.6,
     seed=42,
     model="fake",
 )
@@ -777,6 +779,7 @@ def test_info_prints_what_a_picture_carries(tmp_path: Path) -> None:
 
     assert result.exit_code == 0
     assert "Seed: 42" in result.stdout
+    assert "sampler Euler a SGM Uniform, guidance 7.25 in the first 60% of the steps" in result.stdout
     assert "Negative prompt: --blurry" in result.stdout
 
 
@@ -794,6 +797,7 @@ def test_the_printed_command_draws_the_same(tmp_path: Path, monkeypatch: pytest.
     wish = seen[0].wish
     assert (wish.prompt, wish.negative_prompt, wish.seed) == (REQUEST.prompt, "--blurry", 42)
     assert (wish.size, wish.steps, wish.guidance, wish.sampler) == ("128x64", 3, 7.25, "Euler a")
+    assert (wish.schedule, wish.guidance_until) == ("SGM Uniform", 0.6)
 
 
 def test_the_printed_command_names_a_hub_model_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -829,7 +833,14 @@ def test_info_tells_what_a_picture_started_from(tmp_path: Path) -> None:
 def test_info_tells_what_enlarged_a_picture(tmp_path: Path) -> None:
     """By an upscaler there is no seed and nothing to judge: the command names the upscaler and how many times."""
     request = replace(
-        REQUEST, steps=1, image="a" * 64, strength=1.0, upscale=2, sampler="Model's own", model="4x-foo"
+        REQUEST,
+        steps=1,
+        schedule="",
+        image="a" * 64,
+        strength=1.0,
+        upscale=2,
+        sampler="Model's own",
+        model="4x-foo",
     )
     file = tmp_path / "a.png"
     file.write_bytes(encode_png(Image.new("RGB", (8, 8)), request=request, fingerprint={"device": "cpu"}))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from engine.contract import SAMPLERS, SEEDS, GenerationRequest
+from engine.contract.foreign_samplers import Known, known_as
 from engine.pictures import metadata
 from tests.kit.engines import NO_IMAGES
 
@@ -56,7 +57,9 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         prompt=prompt,
         negative_prompt=draw(text),
         sampler=name,
-        steps=draw(st.integers(least, SAMPLERS[name].steps_max)),
+        schedule=(schedule := draw(st.sampled_from(["", *SAMPLERS[name].schedules]))),
+        guidance_until=draw(st.floats(0, 1)),
+        steps=10 if schedule == "AYS" else draw(st.integers(least, SAMPLERS[name].steps_max)),
         guidance_scale=draw(st.floats(1, 30)),
         seed=draw(st.integers(0, SEEDS - 1)),
         images=draw(st.integers(1, 10)),
@@ -113,6 +116,16 @@ def test_the_strength_stands_where_automatic1111_puts_it() -> None:
     request = a_request(image="a" * 64, strength=0.6, model="sd15")
     assert "Model: sd15, Denoising strength: 0.6, Version: " in metadata.parameters(request)
     assert "Denoising" not in metadata.parameters(a_request())
+
+
+def test_schedules_are_called_as_automatic1111_does() -> None:
+    """Beside the sampler; where guidance ends has no name there, and one of ours."""
+    request = a_request(sampler="DPM++ 2M", schedule="AYS", steps=10, guidance_until=0.6)
+    told = metadata.parameters(request)
+    assert "Sampler: DPM++ 2M, Schedule type: Align Your Steps, CFG scale: 7, Guidance until: 0.6" in told
+    fields = metadata.parse_parameters(told).fields
+    known = known_as(fields["Sampler"], fields["Schedule type"])
+    assert known == Known(sampler="DPM++ 2M", schedule="AYS")
 
 
 def test_ordinary_prompts_are_read_by_other_tools() -> None:

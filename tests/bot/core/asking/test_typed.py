@@ -26,6 +26,8 @@ OPTIONS = {
     "seed": st.integers(0, 2**32 - 1),
     "steps": st.integers(1, 150),
     "guidance": st.floats(1, 30).map(lambda value: round(value, 4)),
+    "guidance_until": st.floats(0, 1).map(lambda value: round(value, 4)),
+    "schedule": st.sampled_from(["AYS", "SGM Uniform"]),
     "images": st.integers(1, 10),
     "quality": st.sampled_from(Quality),
     "tile": st.just(value=True),

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.core.asking.price import cost_of
 from bot.core.asking.refused import Unmet
 from bot.core.asking.wish import UNKNOWN, Picture, Quality, Wish, resolve
-from engine.contract import AdapterInfo, InvalidRequest, Lora, ModelInfo
+from engine.contract import AdapterInfo, InvalidRequest, Lora, ModelInfo, Recipe
 from tests.kit import said
 
 MODEL = ModelInfo(
@@ -36,6 +37,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "guidance": st.floats(1, 30),
     "seed": st.integers(-1, 2**32 - 1),
     "sampler": st.text(max_size=9),
+    "schedule": st.text(max_size=9),
+    "guidance_until": st.floats(0, 1),
     "images": st.integers(1, 10),
     "model": st.text(max_size=9),
     "lora": st.text(max_size=9),
@@ -83,6 +86,8 @@ def test_everything_that_was_given_counts() -> None:
         steps=9,
         guidance=3.5,
         sampler="Euler",
+        schedule="sgm_uniform",
+        guidance_until=0.5,
         images=2,
         lora="ink:0.5",
         image=CAT,
@@ -94,6 +99,7 @@ def test_everything_that_was_given_counts() -> None:
 
     assert (request.prompt, request.negative_prompt, request.size) == ("a fox", "blur", "128x256")
     assert (request.steps, request.guidance_scale, request.sampler, request.images) == (9, 3.5, "Euler", 2)
+    assert (request.schedule, request.guidance_until) == ("SGM Uniform", 0.5)
     assert (request.image, request.mask, request.strength) == (UNKNOWN, "ab" * 32, 0.3)
     assert request.loras == (Lora(name="ink", weight=0.5),)
     assert request.tile
@@ -175,3 +181,70 @@ def test_what_contradicts_itself_is_a_sentence(options: dict[str, Any], sentence
         resolve(Wish(prompt="a fox", **options), MODEL, seed=5)
     error = caught.value
     assert sentence in (said.refusal(error.refused) if isinstance(error, Unmet) else str(error))
+
+
+QUICK = Recipe(
+    steps=10,
+    guidance_scale=6.0,
+    sampler="DPM++ 2M",
+    schedule="AYS",
+    guidance_until=0.6,
+    lora=Lora(name="ink"),
+)
+
+
+def test_quick_is_the_models_recipe() -> None:
+    """Whole where nothing else is said; what is said counts, and a schedule that does not fit the sampler is left out."""
+    model = replace(MODEL, quick=QUICK)
+    request = resolve(Wish(prompt="x", quality=Quality.QUICK), model, seed=5)
+    assert (request.steps, request.guidance_scale, request.sampler) == (10, 6.0, "DPM++ 2M")
+    assert (request.schedule, request.guidance_until, request.loras) == ("AYS", 0.6, (Lora(name="ink"),))
+    said = Wish(
+        prompt="x <lora:ink:0.5>", quality=Quality.QUICK, sampler="DDIM", guidance=3, guidance_until=1
+    )
+    request = resolve(said, model, seed=5)
+    assert (request.steps, request.guidance_scale, request.sampler) == (10, 3, "DDIM")
+    assert (request.schedule, request.guidance_until, request.loras) == (
+        "",
+        1,
+        (Lora(name="ink", weight=0.5),),
+    )
+    few = replace(MODEL, steps=4)
+    assert resolve(Wish(prompt="x", quality=Quality.QUICK), few, seed=5).steps == 4
+
+
+def test_quick_enlarges_as_before() -> None:
+    """An upscaler's network has no steps to leave out."""
+    wish = Wish(prompt="", image=CAT, quality=Quality.QUICK)
+    assert resolve(wish, UPSCALER, seed=5) == resolve(replace(wish, quality=None), UPSCALER, seed=5)
+
+
+def test_a_schedule_finds_its_sampler_and_its_steps() -> None:
+    """Align Your Steps alone takes ten steps of the first sampler that knows them; what contradicts it is refused."""
+    request = resolve(Wish(prompt="x", schedule="align your steps"), MODEL, seed=5)
+    assert (request.sampler, request.schedule, request.steps) == ("Euler", "AYS", 10)
+    for wish, words in (
+        (Wish(prompt="x", schedule="AYS", steps=20), "has 10 steps, not 20"),
+        (
+            Wish(prompt="x", schedule="AYS", sampler="PNDM"),
+            "PNDM does not work with the schedule AYS: use one of Euler",
+        ),
+        (Wish(prompt="x", schedule="polar"), "no schedule “polar”: use one of AYS, SGM Uniform"),
+        (Wish(prompt="x", guidance_until=1.5), "from 0 to 1, not 1.5"),
+    ):
+        with pytest.raises(InvalidRequest, match=words):
+            resolve(wish, MODEL, seed=5)
+    called = replace(MODEL, sampler="Model's own", samplers=("Model's own",))
+    for wish in (Wish(prompt="x", schedule="AYS"), Wish(prompt="x", guidance_until=0.5)):
+        with pytest.raises(InvalidRequest, match="leave out"):
+            resolve(wish, called, seed=5)
+
+
+def test_price_follows_the_rows_that_are_evaluated() -> None:
+    """Without guidance a picture costs half; with guidance that ends, so much less."""
+    large = replace(MODEL, width=1024, height=1024, sampler="Euler")
+
+    def price(**options: Any) -> int:
+        return cost_of(resolve(Wish(prompt="x", steps=31, images=10, **options), large, seed=5))
+
+    assert (price(), price(guidance=1), price(guidance_until=0.45)) == (40, 20, 30)
