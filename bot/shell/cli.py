@@ -255,14 +255,9 @@ def imagine(
             tile=tile or None,
         )
         line = CommandLine(
-            wish=wish,
-            image=image,
-            mask=mask,
-            references=tuple(reference or ()),
-            upscaler=upscaler,
-            is_model_named=model is not None,
-            out=out,
-        )
+            wish=wish, image=image, mask=mask, references=tuple(reference or ()),
+            upscaler=upscaler, is_model_named=model is not None, out=out,
+        )  # fmt: skip
         return imagine(settings, line)
 
     with_settings(config, body, model=model, device=device)

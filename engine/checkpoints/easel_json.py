@@ -122,9 +122,7 @@ _RECIPE: Mapping[str, object] = {
 def overridden(info: ModelInfo, values: Mapping[str, Any], name: str = FILE) -> ModelInfo:
     """With the values of the file of this name, each of which must make sense."""
     if QUICK in values and values[QUICK] is None:  # it is to be drawn in its own way alone
-        own = replace(info, **values)
-        same = Recipe(steps=own.steps, guidance_scale=own.guidance_scale, sampler=own.sampler)
-        values = {**values, QUICK: same}
+        values = {**values, QUICK: replace(info, **values).standard}
     for key, fits, rule in _rules(replace(info, **values)):
         if key in values and not fits:
             raise BrokenModel(

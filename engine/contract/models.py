@@ -89,6 +89,11 @@ class ModelInfo:
         """Whether it takes images and words that say what to change in them."""
         return self.references_max > 0
 
+    @property
+    def standard(self) -> Recipe:
+        """What it draws with where nothing is said."""
+        return Recipe(steps=self.steps, guidance_scale=self.guidance_scale, sampler=self.sampler)
+
     def size_for(self, aspect: str) -> tuple[int, int]:
         """(width, height) with about this model's native pixel count and the ratio "W:H"; raises InvalidRequest."""
         return self.size_like(*parse_aspect(aspect))
@@ -121,7 +126,8 @@ class ModelInfo:
     ) -> GenerationRequest:
         """A request for this model; every option left out takes the model's own default, or the recipe's. Raises InvalidRequest.
 
-        A schedule without a sampler takes the first of the model's that works with it. Tags of LoRAs are taken out of the prompt and count like `loras`.
+        A schedule without a sampler takes the first of the model's that works with it. Tags of LoRAs are taken out of the
+        prompt and count like `loras`.
         """
         text, tagged = from_prompt(prompt)
         against = lora_words.without_tags(negative_prompt or "")
@@ -136,52 +142,40 @@ class ModelInfo:
         if plain or self.scale > 1:  # what takes an image and nothing else
             against, told, loras, tagged, tile = "", (), (), (), False
             schedule = guidance_until = recipe = None
-        loras = (*loras, *tagged)
-        if recipe is not None and recipe.lora is not None and recipe.lora.name not in {x.name for x in loras}:
-            loras = (*loras, recipe.lora)
-        chosen, schedule = self._sampling(sampler, schedule, recipe)
+        usual = recipe or self.standard
+        chosen, schedule = self._sampling(sampler, schedule, usual)
         if not plain:
             self._check_sampler(chosen, steps, schedule)
             if start is None or start.upscale == 1:
                 self._check_size(width, height)
-        usual = recipe or self
         if steps is None:  # a default never breaks a chosen sampler's own range
-            is_recipes = recipe is not None and recipe.schedule == schedule
-            most = EVERY_SAMPLER[chosen].steps_max
-            steps = AYS_STEPS if schedule == AYS and not is_recipes else min(usual.steps, most)
-        until = 1.0 if recipe is None else recipe.guidance_until
+            own = AYS_STEPS if schedule == AYS != usual.schedule else usual.steps
+            steps = min(own, EVERY_SAMPLER[chosen].steps_max)
         request = GenerationRequest(
-            prompt=text,
-            negative_prompt=against,
-            width=width,
-            height=height,
+            prompt=text, negative_prompt=against, remarks=told,
+            width=width, height=height, tile=tile,
             steps=steps,
             guidance_scale=usual.guidance_scale if guidance_scale is None else guidance_scale,
-            sampler=chosen,
-            schedule=schedule,
-            guidance_until=until if guidance_until is None else guidance_until,
-            seed=seed,
-            images=1 if images is None else images,
+            guidance_until=usual.guidance_until if guidance_until is None else guidance_until,
+            sampler=chosen, schedule=schedule,
+            seed=seed, images=1 if images is None else images,
             model=self.id,
-            loras=lora_words.spelled(loras, self.loras),
+            loras=lora_words.spelled(usual.with_own((*loras, *tagged)), self.loras),
             references=references,
-            tile=tile,
-            remarks=told,
             **({} if start is None else _begun(start, steps, whole=plain or self.scale > 1)),
-        )
+        )  # fmt: skip
         self.check(request)
         return request
 
-    def _sampling(self, sampler: str | None, schedule: str | None, recipe: Recipe | None) -> tuple[str, str]:
-        """(sampler, schedule), by their own spelling; a recipe's schedule is left out where the sampler does not work with it."""
-        usual, known = (recipe or self).sampler, EVERY_SAMPLER
+    def _sampling(self, sampler: str | None, schedule: str | None, usual: Recipe) -> tuple[str, str]:
+        """(sampler, schedule), by their own spelling; the usual schedule is left out where the sampler does not work with it."""
+        known = EVERY_SAMPLER
         if schedule:
             schedule = spelled_schedule(schedule)
-            fitting = (name for name in (usual, *self.samplers) if schedule in known[name].schedules)
-            return spelled(sampler) if sampler else next(fitting, usual), schedule
-        chosen = spelled(sampler) if sampler else usual
-        told = "" if recipe is None else recipe.schedule
-        return chosen, told if chosen in known and told in known[chosen].schedules else ""
+            fitting = (name for name in (usual.sampler, *self.samplers) if schedule in known[name].schedules)
+            return spelled(sampler) if sampler else next(fitting, usual.sampler), schedule
+        chosen = spelled(sampler) if sampler else usual.sampler
+        return chosen, usual.schedule if chosen in known and usual.schedule in known[chosen].schedules else ""
 
     def upscaled(self, across: int, down: int, times: int) -> tuple[int, int]:
         """(width, height) of a picture of `across` x `down` pixels, enlarged; raises InvalidRequest beyond the bounds.

@@ -23,6 +23,11 @@ class Recipe:
     lora: Lora | None = None
     """A few-step LoRA that it takes."""
 
+    def with_own(self, loras: tuple[Lora, ...]) -> tuple[Lora, ...]:
+        """These, and its own behind them unless it is among them, with whatever weight."""
+        own = self.lora
+        return loras if own is None or own.name in {lora.name for lora in loras} else (*loras, own)
+
 
 def shortened(guidance_scale: float) -> Recipe:
     """For models that nothing else makes quick: ten steps where they matter most, the last of them without guidance."""
