@@ -153,15 +153,13 @@ class ModelInfo:
             steps = min(own, EVERY_SAMPLER[chosen].steps_max)
         request = GenerationRequest(
             prompt=text, negative_prompt=against, remarks=told,
-            width=width, height=height, tile=tile,
-            steps=steps,
+            width=width, height=height, tile=tile, steps=steps,
             guidance_scale=usual.guidance_scale if guidance_scale is None else guidance_scale,
             guidance_until=usual.guidance_until if guidance_until is None else guidance_until,
             sampler=chosen, schedule=schedule,
             seed=seed, images=1 if images is None else images,
-            model=self.id,
+            model=self.id, references=references,
             loras=lora_words.spelled(usual.with_own((*loras, *tagged)), self.loras),
-            references=references,
             **({} if start is None else _begun(start, steps, whole=plain or self.scale > 1)),
         )  # fmt: skip
         self.check(request)
