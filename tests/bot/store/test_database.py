@@ -529,8 +529,9 @@ async def test_the_index_is_merged_behind_the_answers(store: Store, monkeypatch:
     await store.settings.set_note("last", "x")
     await store.database._upkeep.ended()
     assert await index_parts(store) == 1
-    where = {"guild_id": GUILD, "user_id": 1, "channels": (), "offset": 0, "count": 99}
-    found = await store.history.search(Search(words="circle"), **where)
+    found = await store.history.search(
+        Search(words="circle"), guild_id=GUILD, user_id=1, channels=(), offset=0, count=99
+    )
     assert {job.id for job in found.jobs} == {job.id for job in jobs}
     await store.database.write(
         "INSERT INTO job_words (job_words) VALUES (:check)", {"check": "integrity-check"}
@@ -557,7 +558,7 @@ async def test_an_answer_waits_for_one_piece_of_a_merge(
     await store.settings.set_note("first", "x")
     monkeypatch.setattr(upkeep, "DUE_AFTER", 100)
     while not (before := pieces()):
-        await asyncio.sleep(0)
+        await hops(1)
     await store.settings.set_note("second", "x")
     assert pieces() - before <= 1
     await store.database._upkeep.ended()
