@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from bot.core.engines.deaths import EngineEnd
 from bot.job import Job, Reason
 from engine.contract import Ready
 
@@ -160,7 +161,8 @@ class EngineDied:
 class EngineRests:
     """It died too often: none is started for a while."""
 
-    reason: str
+    end: EngineEnd
+    """How it ended the last time."""
     deaths: int
     for_s: float
 

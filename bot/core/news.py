@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.core.engines.deaths import EngineEnd
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuPaused:
     """No engine is started for a while."""
 
-    reason: str
-    """How the last one ended: the engine's own sentence."""
+    end: EngineEnd
+    """How the last one ended."""
     deaths: int
     within_s: float
     again_s: float

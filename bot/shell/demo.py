@@ -29,6 +29,8 @@ from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
 from bot.core.engines.status import Phase
 from bot.shell.exit_codes import EXIT_FAILED, EXIT_OK
 from bot.shell.live_page import LiveEnv, LivePage
+from bot.texts.engine_ends import how_it_ended
+from bot.texts.language import ENGLISH
 from bot.vitals import logs
 from engine.contract import EngineSettings
 from engine.pictures import inputs, metadata
@@ -179,8 +181,10 @@ async def _until_ready(client: EaselClient, over: asyncio.Event) -> str:
     """Waits for the engine, telling what it does meanwhile; why it will never be ready, empty if it is."""
     fleet, told = client.services.dispatcher.fleet, ""
     while not over.is_set() and not fleet.status.is_ready:
-        if fleet.status.phase in (Phase.BROKEN, Phase.PAUSED):
+        if fleet.status.phase is Phase.BROKEN:
             return fleet.status.reason
+        if fleet.status.end is not None:
+            return how_it_ended(fleet.status.end, ENGLISH)
         if fleet.status.stage not in ("", told):
             told = fleet.status.stage
             print(f"{told[0].upper()}{told[1:]} …", flush=True)

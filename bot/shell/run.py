@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -61,6 +62,7 @@ def run(
     logs.configure(settings.log.level, settings.log.format, secrets=(token,), one_line=is_weather)
 
     def serve() -> int:
+        gc.freeze()  # what is loaded stays: looking through it for garbage would have somebody wait for 50 ms now and then
         with lock_data(settings):
             chosen = engine or engine_settings(settings)
             return asyncio.run(

@@ -16,16 +16,12 @@ import aiosqlite
 from bot.store import backup, checks, schema
 from bot.store.errors import DatabaseError, Unusable, plain_errors
 from bot.store.threads import unawaited
+from bot.store.upkeep import LOG_PAGES_MAX, Upkeep
 
 __all__ = ["Database", "DatabaseError", "Unusable"]
 
 BUSY_TIMEOUT_S = 1.5
 """Answers to Discord are due within 3 s, so a stranger's lock must not hold us longer."""
-
-MOVED_AFTER = 100
-"""Changes after which the log is moved into the file. SQLite by itself has one of them wait for that, and whoever asked for it."""
-LOG_PAGES_MAX = 20_000
-"""Where it can't be moved for so long that it has grown to this, SQLite does so."""
 
 Params = Mapping[str, Any]
 
@@ -33,7 +29,7 @@ Params = Mapping[str, Any]
 class Database:
     """One writer, and two readers: an answer to a person never waits for a query that looks at many rows.
 
-    Nor does it for the log, which a connection of its own moves into the file.
+    Nor does it for what the file needs now and then (`upkeep.py`), for which there is a connection more.
     Every write goes through `write` or `tx`, so statements never interleave.
     """
 
@@ -43,16 +39,15 @@ class Database:
         writer: aiosqlite.Connection,
         reader: aiosqlite.Connection,
         leisurely: aiosqlite.Connection,
-        mover: aiosqlite.Connection,
+        upkeep: aiosqlite.Connection,
     ) -> None:
         self.path = path
         self._writer = writer
         self._reader = reader
         self._leisurely = leisurely
-        self._mover = mover
-        self._moving: asyncio.Task[None] | None = None
-        self._unmoved = 0
+        self._all = (upkeep, reader, leisurely, writer)
         self._lock = asyncio.Lock()
+        self._upkeep = Upkeep(upkeep, self._lock)
         self._is_closed = False
 
     @classmethod
@@ -83,7 +78,9 @@ class Database:
                 opened.append(reader)
                 reader.row_factory = sqlite3.Row
                 await reader.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 0")  # reads the schema now
-            opened.append(await _connect(path, isolation_level=None, timeout=0))
+            upkeep = await _connect(path, isolation_level=None, timeout=0)
+            opened.append(upkeep)
+            await upkeep.execute_fetchall("PRAGMA wal_autocheckpoint=0")
         except BaseException as error:
             for connection in opened:  # their threads would keep a process alive that was told to stop
                 await connection.close()
@@ -91,16 +88,15 @@ class Database:
                 raise
             kind = Unusable if isinstance(error, Unusable) else DatabaseError
             raise kind(f"The database {path} can't be opened: {_words(error)}.") from error
-        writer, reader, leisurely, mover = opened
-        return cls(path, writer, reader, leisurely, mover)
+        writer, reader, leisurely, upkeep = opened
+        return cls(path, writer, reader, leisurely, upkeep)
 
     async def close(self) -> None:
         self._is_closed = True
         async with self._lock:
-            for connection in (self._mover, self._reader, self._leisurely, self._writer):
+            for connection in self._all:
                 await connection.close()
-        if self._moving is not None:
-            await asyncio.wait({self._moving})
+        await self._upkeep.ended()
 
     def _check_open(self) -> None:
         if self._is_closed:  # somebody asks in our last moment
@@ -112,7 +108,7 @@ class Database:
             self._check_open()
             with plain_errors():
                 rows = list(await self._writer.execute_fetchall(sql, params))
-            self._changed()
+            self._upkeep.changed()
             return rows
 
     @asynccontextmanager
@@ -125,24 +121,12 @@ class Database:
                     await self._writer.execute_fetchall("BEGIN IMMEDIATE")
                     yield self._writer
                     await self._writer.execute_fetchall("COMMIT")
-                self._changed()
+                self._upkeep.changed()
             except BaseException:
                 # A cancelled task too must not leave its transaction to the next one. Its last statement, be it BEGIN
                 # or COMMIT, may still be on its way: rollback() runs behind it and is harmless without a transaction.
                 await self._writer.rollback()
                 raise
-
-    def _changed(self) -> None:
-        """Has the log moved now and then, behind the answers."""
-        self._unmoved += 1
-        if self._unmoved >= MOVED_AFTER and (self._moving is None or self._moving.done()):
-            self._unmoved = 0
-            self._moving = asyncio.create_task(self._move_log())
-
-    async def _move_log(self) -> None:
-        """As far as nobody still reads what was before; what is left is moved the next time, as after a stranger's lock."""
-        with contextlib.suppress(sqlite3.Error, ValueError):  # or the connection is closed by now
-            await self._mover.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
 
     async def read(self, sql: str, params: Params) -> list[sqlite3.Row]:
         """One quick query; sees everything committed before."""

@@ -14,6 +14,7 @@ from bot.core.news import (
     RivalFound,
 )
 from bot.texts.amounts import minutes
+from bot.texts.engine_ends import how_it_ended
 from bot.texts.language import Language, fixed
 
 rival = fixed(
@@ -69,6 +70,6 @@ def _gpu_paused(told: GpuPaused, to: Language) -> str:
         told.waiting,
         deaths=told.deaths,
         within=minutes(told.within_s, to),
-        reason=told.reason,
+        reason=how_it_ended(told.end, to),
         pause=minutes(told.again_s, to),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from bot.core.engines.deaths import EngineEnd, NotStarted, Perished, SaidWhy
 from bot.core.happenings import (
     DeletionAsked,
     EngineDied,
@@ -39,7 +40,10 @@ def write(happening: Happening) -> None:
             log.warning("engine_died", exitcode=happening.exitcode, reading=happening.reading)
         case EngineRests():
             log.error(
-                "engine_paused", deaths=happening.deaths, for_s=happening.for_s, reason=happening.reason
+                "engine_paused",
+                deaths=happening.deaths,
+                for_s=happening.for_s,
+                **_end_of_engine(happening.end),
             )
         case StoreDamaged():  # each time that it is met has a line of its own
             pass
@@ -94,6 +98,16 @@ def _after(happening: JobUnanswered | JobWithdrawn | JobFetched | DeletionAsked 
             log.info("deletion_asked", job=job.id, by=happening.by.user_id)
         case JobDeleted():
             log.info("job_deleted", job=job.id)
+
+
+def _end_of_engine(end: EngineEnd) -> dict[str, object]:
+    match end:
+        case Perished():
+            return {"end": end.way.value, "code": end.code, "reading": end.reading}
+        case NotStarted():
+            return {"end": "not_started", "problem": end.problem}
+        case SaidWhy():
+            return {"end": "said_why", "reason": end.reason}
 
 
 def _ready(ready: Ready) -> None:

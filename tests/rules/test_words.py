@@ -27,15 +27,6 @@ EXCEPTIONS = {
     "the gateway ended {} connections in a row, so the next one waits",
     # an OSError among those of the operating system, which the owner is told as they are
     "less than {} MB are free in {}",
-    # how an engine ended, said for it where it can't any more
-    " It was loading the model {}: check its files.",
-    "It hangs inside its driver, and can't even be killed.",
-    "It made no progress any more.",
-    "It sent what no engine sends: check its files and what it was given.",
-    "The GPU reported an error after which only a new process can use it.",
-    "Its process was ended by signal {}.",
-    "Its process ended with exit code {}.",
-    "Its process could not be started ({}).",
 }
 _PROSE = re.compile(r"\b[A-Za-z'’]+,? [a-z'’]+,? [a-z'’]+\b")
 """Three words in a row."""

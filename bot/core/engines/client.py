@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from bot.core.engines import generation
+from bot.core.engines.deaths import EngineEnd, NotStarted, Perished, SaidWhy, Way
 from bot.core.engines.generation import Generation, Lost, Start
 from bot.core.engines.restarts import Patience, Restarts
 from bot.core.engines.status import EngineStatus, Phase
@@ -38,8 +39,8 @@ log = structlog.get_logger(__name__)
 class Paused:
     """The engine died too often: none is started for a while."""
 
-    reason: str
-    """How it ended the last time: a sentence."""
+    end: EngineEnd
+    """How it ended the last time."""
     deaths: int
     within_s: float
     """So often it died in so many seconds of work."""
@@ -78,7 +79,7 @@ class EngineClient:
         self._patience = patience or Patience()
         self._restarts = Restarts(self._patience)
         self._was_ready = False
-        self._last_words = ""
+        self._said: SaidWhy | None = None
         self._reading: str | None = None
         self._restart: asyncio.TimerHandle | None = None
 
@@ -137,7 +138,7 @@ class EngineClient:
         self._restart = None
         self.generation += 1
         number = self.generation
-        self._last_words, self._reading = "", None
+        self._said, self._reading = None, None
         self._restarts.started()
         self.status = EngineStatus(models=self.status.models)
         self._watch.started(self._now())
@@ -147,8 +148,7 @@ class EngineClient:
             )
         except OSError as error:  # no memory or no process number left: that may pass
             log.error("engine_not_started", error=str(error))
-            self._last_words = f"Its process could not be started ({error})."
-            self._plan_restart()
+            self._plan_restart(NotStarted(problem=str(error)))
 
     def _receive(self, number: int, event: Event | Lost) -> None:
         if number != self.generation or self._current is None:  # a discarded generation, or we are stopping
@@ -179,14 +179,14 @@ class EngineClient:
 
     def _receive_ready(self, ready: Ready) -> None:
         self.status = EngineStatus(phase=Phase.READY, models=self._offered(ready.models), ready=ready)
-        self._was_ready, self._last_words, self._reading = True, "", None
+        self._was_ready, self._said, self._reading = True, None, None
         self._restarts.ready(self._now())
         self._settings = pinned(self._settings, ready)
         self._tell(EngineGotReady(ready=ready))
 
     def _receive_broken(self, broken: Broken) -> None:
         log.error("engine_broken", reason=broken.reason)
-        self._last_words = broken.reason
+        self._said = SaidWhy(reason=broken.reason)
         # What worked before may work again: a card that was gone, a disk that was not mounted.
         if not self._was_ready:
             self.status = EngineStatus(phase=Phase.BROKEN, reason=broken.reason, models=self.status.models)
@@ -200,30 +200,28 @@ class EngineClient:
         if self.status.phase is Phase.BROKEN:
             return
         self._tell(EngineDied(exitcode=lost.exitcode, reading=lost.reading))
-        if self.status.is_ready or not self._last_words:
-            self._last_words = _how_it_ended(lost)
-        self._plan_restart()
+        self._plan_restart(_end_of(lost) if self.status.is_ready or self._said is None else self._said)
 
-    def _plan_restart(self) -> None:
+    def _plan_restart(self, end: EngineEnd) -> None:
         self._restarts.died(self._now())
         self.status = EngineStatus(phase=Phase.RESTARTING, models=self.status.models)
         loop = asyncio.get_running_loop()
-        self._restart = loop.call_later(self._restarts.breath_s, self._spawn_or_pause)
+        self._restart = loop.call_later(self._restarts.breath_s, self._spawn_or_pause, end)
 
-    def _spawn_or_pause(self) -> None:
+    def _spawn_or_pause(self, end: EngineEnd) -> None:
         """Decided after the first pause for breath, since a job may have been found guilty meanwhile."""
         if not self._restarts.are_too_many:
             self._spawn()
             return
-        patience, reason, deaths = self._patience, self._last_words, self._restarts.deaths
-        self._tell(EngineRests(reason=reason, deaths=deaths, for_s=patience.pause_s))
+        patience, deaths = self._patience, self._restarts.deaths
+        self._tell(EngineRests(end=end, deaths=deaths, for_s=patience.pause_s))
         self.status = EngineStatus(
-            phase=Phase.PAUSED, reason=reason, again_s=patience.pause_s, models=self.status.models
+            phase=Phase.PAUSED, end=end, again_s=patience.pause_s, models=self.status.models
         )
         self._restart = asyncio.get_running_loop().call_later(patience.pause_s, self._spawn)
         self._on_event(
             Paused(
-                reason=reason,
+                end=end,
                 deaths=patience.deaths_max,
                 within_s=patience.window_s,
                 again_s=patience.pause_s,
@@ -240,22 +238,18 @@ def pinned(settings: EngineSettings, ready: Ready) -> EngineSettings:
     return replace(settings, device="cuda")
 
 
-def _how_it_ended(lost: Lost) -> str:
-    loading = f" It was loading the model {lost.reading}: check its files." if lost.reading else ""
-    return f"{_end_of(lost)}{loading}"
-
-
-def _end_of(lost: Lost) -> str:
+def _end_of(lost: Lost) -> Perished:
     match lost:
         case Lost(exitcode=None):
-            return "It hangs inside its driver, and can't even be killed."
+            way, code = Way.UNKILLABLE, None
         case Lost(hung=True):
-            return "It made no progress any more."
+            way, code = Way.HUNG, None
         case Lost(garbled=True):
-            return "It sent what no engine sends: check its files and what it was given."
-        case Lost(exitcode=int(code)) if code == EXIT_DEVICE_LOST:
-            return "The GPU reported an error after which only a new process can use it."
-        case Lost(exitcode=int(code)) if code < 0:
-            return f"Its process was ended by signal {-code}."
+            way, code = Way.GARBLED, None
+        case Lost(exitcode=int(number)) if number == EXIT_DEVICE_LOST:
+            way, code = Way.DEVICE_LOST, None
+        case Lost(exitcode=int(number)) if number < 0:
+            way, code = Way.SIGNALLED, -number
         case _:
-            return f"Its process ended with exit code {lost.exitcode}."
+            way, code = Way.EXITED, lost.exitcode
+    return Perished(way=way, code=code, reading=lost.reading)

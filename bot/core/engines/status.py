@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.core.engines.deaths import EngineEnd
 from engine.contract import ModelInfo, Ready
 
 
@@ -26,7 +27,9 @@ class EngineStatus:
     stage: str = ""
     fraction: float | None = None
     reason: str = ""
-    """Why it is broken or paused: a sentence."""
+    """Why it is broken: the engine's own sentence."""
+    end: EngineEnd | None = None
+    """How it ended the last time, while it is paused."""
     again_s: float = 0.0
     """While it is paused: it is tried again every so many seconds."""
     models: tuple[ModelInfo, ...] = ()

@@ -380,7 +380,7 @@ class Dispatcher:
                 self._show_line()
                 if not event.again:
                     news = GpuPaused(
-                        reason=event.reason,
+                        end=event.end,
                         deaths=event.deaths,
                         within_s=event.within_s,
                         again_s=event.again_s,

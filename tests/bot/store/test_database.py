@@ -19,10 +19,11 @@ import aiosqlite
 import pytest
 
 from bot.limits import LimitEntry, Subject
-from bot.store import Store, schema
+from bot.store import Store, schema, upkeep
 from bot.store import db as database_module
 from bot.store.checks import check
 from bot.store.db import Database, DatabaseError
+from bot.store.history import Search
 from bot.store.schema import migrations, statements
 from tests.kit.books import GUILD, NOON, admission, admitted, delivered
 
@@ -506,11 +507,85 @@ def test_told_to_stop_while_it_opens(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert unhandled == []
 
 
+# ------------------------------------------------------------------ upkeep
+
+
+async def index_parts(store: Store) -> int:
+    rows = await store.database.read("SELECT COUNT(DISTINCT segid) AS parts FROM job_words_idx", {})
+    return int(rows[0]["parts"])
+
+
+async def test_no_delivery_waits_for_the_index_to_merge_its_parts(store: Store) -> None:
+    """Each picture that becomes searchable adds a part; SQLite by itself would have every fourth one merge them."""
+    for number in range(16):
+        await delivered(store)
+        assert await index_parts(store) == number + 1
+
+
+async def test_the_index_is_merged_behind_the_answers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many changes, a piece at a time; nothing is lost, and what is found stays found."""
+    jobs = [await delivered(store) for _ in range(12)]
+    monkeypatch.setattr(upkeep, "DUE_AFTER", 1)
+    await store.settings.set_note("last", "x")
+    await store.database._upkeep.ended()
+    assert await index_parts(store) == 1
+    found = await store.history.search(
+        Search(words="circle"), guild_id=GUILD, user_id=1, channels=(), offset=0, count=99
+    )
+    assert {job.id for job in found.jobs} == {job.id for job in jobs}
+    await store.database.write(
+        "INSERT INTO job_words (job_words) VALUES (:check)", {"check": "integrity-check"}
+    )
+
+
+async def test_an_answer_waits_for_one_piece_of_a_merge(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks while many pieces are merged is next; what is left is merged later."""
+    monkeypatch.setattr(upkeep, "PAGES", 1)
+    for number in range(60):
+        words = " ".join(f"word{number}x{each}" for each in range(200))
+        await store.database.write(
+            "INSERT INTO job_words (rowid, prompt) VALUES (:id, :words)", {"id": number, "words": words}
+        )
+    seen: list[str] = []
+    await store.database._upkeep._connection.set_trace_callback(seen.append)
+
+    def pieces() -> int:
+        return sum(statement.startswith("INSERT INTO job_words (job_words, rank)") for statement in seen)
+
+    monkeypatch.setattr(upkeep, "DUE_AFTER", 1)
+    await store.settings.set_note("first", "x")
+    monkeypatch.setattr(upkeep, "DUE_AFTER", 100)
+    while not (before := pieces()):
+        await hops(1)
+    await store.settings.set_note("second", "x")
+    assert pieces() - before <= 1
+    await store.database._upkeep.ended()
+    assert pieces() > 3
+
+
+async def test_a_strangers_lock_puts_merges_off_and_holds_up_nobody(
+    store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece that can't be written at once is left to the next time: nobody waits behind it."""
+    for _ in range(5):
+        await delivered(store)
+    monkeypatch.setattr(upkeep, "DUE_AFTER", 1)
+    with stranger(file):
+        store.database._upkeep.changed()
+        await asyncio.wait_for(store.database._upkeep.ended(), database_module.BUSY_TIMEOUT_S / 2)
+    assert await index_parts(store) == 5
+    await store.settings.set_note("last", "x")
+    await store.database._upkeep.ended()
+    assert await index_parts(store) == 1
+
+
 async def test_the_log_is_moved_into_the_file_beside_the_answers(
     store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so many changes, by a connection of its own; who still reads what was before only puts it off."""
-    monkeypatch.setattr(database_module, "MOVED_AFTER", 5)
+    monkeypatch.setattr(upkeep, "DUE_AFTER", 5)
 
     def moved() -> int:
         """Notes in the file itself."""
@@ -522,8 +597,7 @@ async def test_the_log_is_moved_into_the_file_beside_the_answers(
     async def noted(*numbers: int) -> None:
         for number in numbers:
             await store.settings.set_note(f"key-{number}", "x")
-        assert store.database._moving is not None
-        await store.database._moving
+        await store.database._upkeep.ended()
 
     await noted(*range(5))
     assert moved() == 5

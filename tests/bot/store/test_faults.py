@@ -17,7 +17,7 @@ import pytest
 
 from bot.job import Job, JobState, Reason, Refusal
 from bot.limits import LimitEntry, Subject
-from bot.store import Store, checks, schema
+from bot.store import Store, checks, schema, upkeep
 from bot.store.db import Database, DatabaseError
 from tests.kit import books
 from tests.kit.books import GUILD, NOON, admission, images_of
@@ -204,6 +204,52 @@ async def test_a_mistake_of_ours_is_no_failing_disk(store: Store) -> None:
     job = await books.admitted(store)
     with pytest.raises(sqlite3.IntegrityError):
         await store.jobs._move(job, JobState.QUEUED, message_id=None, queued_at=None)
+
+
+async def test_a_disk_that_fails_during_upkeep_harms_nothing(
+    disk: FaultyDisk,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Whichever write of the index's merging or the log's moving fails: nobody hears of it, and all is found as before."""
+    monkeypatch.setattr(upkeep, "DUE_AFTER", 10**9)
+    store = await Store.open(file)
+    at = total = jobs = places = 0
+    while True:
+        at += 1 + at // 8  # the last of a hundred pages that are moved is no other than the one before
+        places += 1
+        for _ in range(4):
+            jobs += 1
+            await books.delivered(store)
+        disk.arm(at, forever=bool(at % 2), is_full=bool(at % 3))
+        with monkeypatch.context() as due:
+            due.setattr(upkeep, "DUE_AFTER", 1)
+            store.database._upkeep.changed()
+        await store.database._upkeep.ended()
+        cut = power_cut(file, tmp_path / f"cut-{at}")
+        injected = disk.disarm()
+        total += injected
+        for each in (file, cut):
+            assert_sound(each)
+            assert found_in(each) == jobs
+        await store.database.write(
+            "INSERT INTO job_words (job_words) VALUES (:check)", {"check": "integrity-check"}
+        )
+        if not injected:
+            break
+    await store.close()
+    print(f"upkeep: {total} faults injected at {places - 1} places")
+    record_property("faults_injected", total)
+    assert places > 10
+
+
+def found_in(file: Path) -> int:
+    """Rows that are found by a word of all of them."""
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        match = "SELECT COUNT(*) FROM job_words WHERE job_words MATCH 'circle'"
+        return int(connection.execute(match).fetchone()[0])
 
 
 async def test_a_disk_that_fails_during_a_backup_leaves_the_last_one(

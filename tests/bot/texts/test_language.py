@@ -19,6 +19,7 @@ from bot.chat.look import job_view, picture_info
 from bot.core.asking import refused
 from bot.core.asking.admission import Allowance
 from bot.core.asking.policy import Window
+from bot.core.engines.deaths import EngineEnd, NotStarted, Perished, SaidWhy, Way
 from bot.core.held_up import (
     Closing,
     EngineBroken,
@@ -37,6 +38,7 @@ from bot.texts import (
     amounts,
     commands,
     contract,
+    engine_ends,
     flags,
     for_operator,
     held_up,
@@ -58,6 +60,7 @@ ROOT = Path(__file__).parents[3]
 MODULES: list[ModuleType] = [
     allowances,
     amounts,
+    engine_ends,
     flags,
     for_operator,
     held_up,
@@ -227,6 +230,11 @@ HELD_UP = [
     EnginePaused(again_s=600.0),
     EngineStopped(),
 ]
+ENDS: list[EngineEnd] = [
+    *(Perished(way=way, code=9, reading=model) for way in Way for model in (None, "m")),
+    NotStarted(problem="x"),
+]
+"""Besides what an engine says itself."""
 SAYS: dict[str, Callable[[Language], str]] = {
     **{
         f"{module.__name__}.{name}": say
@@ -242,6 +250,7 @@ SAYS: dict[str, Callable[[Language], str]] = {
         for fact in HELD_UP
         for is_own in (True, False)
     },
+    **{f"engine's end {end}": lambda to, end=end: engine_ends.how_it_ended(end, to) for end in ENDS},
     **{
         f"reason {code}": lambda to, code=code: reasons.why(Reason.of(code), to)
         for code in [*ReasonCode]
@@ -255,6 +264,7 @@ def test_every_fact_is_among_those_tried() -> None:
     """No kind of refusal and nothing that holds up is left out above."""
     assert {type(fact) for fact in REFUSED} == set(refused.Refused.__args__)
     assert {type(fact) for fact in HELD_UP} == set(held_up.HeldUp.__args__)
+    assert {type(end) for end in ENDS} == set(EngineEnd.__args__) - {SaidWhy}
 
 
 @pytest.mark.parametrize("say", SAYS.values(), ids=SAYS)

@@ -8,10 +8,12 @@ from typing import Any, get_args
 import pytest
 from structlog.testing import capture_logs
 
+from bot.core.engines.deaths import NotStarted, Perished, SaidWhy, Way
 from bot.core.happenings import (
     Actor,
     DeletionAsked,
     EngineGotReady,
+    EngineRests,
     Happening,
     JobAccepted,
     JobCancelled,
@@ -77,6 +79,40 @@ def lines_of(happening: Happening) -> list[dict[str, Any]]:
             {"event": "job_failed", "job": 5, "reason": "told: No.", "log_level": "warning"},
         ),
         (JobCancelled(job=JOB, by=ADA), {"event": "job_cancelled", "job": 5, "by": 77, "log_level": "info"}),
+        (
+            EngineRests(end=Perished(way=Way.SIGNALLED, code=9, reading="fake"), deaths=3, for_s=600.0),
+            {
+                "event": "engine_paused",
+                "deaths": 3,
+                "for_s": 600.0,
+                "end": "signalled",
+                "code": 9,
+                "reading": "fake",
+                "log_level": "error",
+            },
+        ),
+        (
+            EngineRests(end=NotStarted(problem="Cannot allocate memory"), deaths=3, for_s=600.0),
+            {
+                "event": "engine_paused",
+                "deaths": 3,
+                "for_s": 600.0,
+                "end": "not_started",
+                "problem": "Cannot allocate memory",
+                "log_level": "error",
+            },
+        ),
+        (
+            EngineRests(end=SaidWhy(reason="No card."), deaths=3, for_s=600.0),
+            {
+                "event": "engine_paused",
+                "deaths": 3,
+                "for_s": 600.0,
+                "end": "said_why",
+                "reason": "No card.",
+                "log_level": "error",
+            },
+        ),
         (
             DeletionAsked(job=JOB, by=ADA),
             {"event": "deletion_asked", "job": 5, "by": 77, "log_level": "info"},

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
+import gc
 import itertools
 import json
 import logging
@@ -55,6 +57,7 @@ SUGGESTED_MS = 10
 ADMISSION_BYTES = 40_000
 
 
+@functools.cache
 def vocabulary() -> tuple[list[str], list[float]]:
     """(words, how often each is used, as sums): as in any language, the second half as often as the first, and so on."""
     chance = random.Random(1)
@@ -323,6 +326,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    gc.freeze()  # as `easel run` does
     with tempfile.TemporaryDirectory(prefix="easel-books-") as folder:
         asyncio.run(measure(options.rows, Path(folder)))
     return 0

@@ -18,13 +18,14 @@ from bot.app import Timings
 from bot.core.asking.refused import Unmet
 from bot.core.engines import client as client_module
 from bot.core.engines.client import EngineClient, Paused, pinned
+from bot.core.engines.deaths import Perished, SaidWhy, Way
 from bot.core.engines.fleet import Told
 from bot.core.engines.generation import Lost
 from bot.core.engines.status import EngineStatus, Phase
 from bot.core.engines.watch import Deadlines
 from bot.core.news import ModelSetAside
 from bot.job import Job, JobState
-from engine.contract import EngineSettings, FakeSettings, Ready
+from engine.contract import EXIT_DEVICE_LOST, EngineSettings, FakeSettings, Ready
 from engine.fake import MODEL
 from tests.kit import said
 from tests.kit.rig import QUICK, SLOW, end_of, settings_for
@@ -154,7 +155,7 @@ async def test_what_broke_after_it_had_worked_is_tried_again(rig_of: MakeVirtual
     rig.machine.fake = FakeSettings(broken=reason)
     rig.machine.kill()
     await eventually(lambda: rig.engine.status.phase is Phase.PAUSED)
-    assert rig.engine.status.reason == reason
+    assert rig.engine.status.end == SaidWhy(reason=reason)
     await eventually(lambda: rig.delivery.told)
     assert reason in rig.delivery.told[0]
     rig.machine.fake = FakeSettings()
@@ -386,16 +387,20 @@ def test_a_gpu_that_is_gone_is_not_replaced_by_the_processor(device: str, found:
     assert pinned(EngineSettings(model="m", spool="s", device=device), ready).device == next_one
 
 
-def test_words_say_how_an_engine_ended() -> None:
-    """Each way of dying has its own sentence."""
-    ways = [
-        Lost(exitcode=70),
-        Lost(exitcode=-9),
-        Lost(exitcode=-9, hung=True),
-        Lost(exitcode=-9, garbled=True),
-        Lost(exitcode=1),
-        Lost(exitcode=None),
-    ]
-    sentences: list[str] = [client_module._how_it_ended(lost) for lost in ways]
-    assert len(set(sentences)) == len(ways)
-    assert all(sentence.endswith(".") for sentence in sentences)
+@pytest.mark.parametrize(
+    ("lost", "way", "code"),
+    [
+        (Lost(exitcode=EXIT_DEVICE_LOST), Way.DEVICE_LOST, None),
+        (Lost(exitcode=-9), Way.SIGNALLED, 9),
+        (Lost(exitcode=-9, hung=True), Way.HUNG, None),
+        (Lost(exitcode=-9, garbled=True), Way.GARBLED, None),
+        (Lost(exitcode=1), Way.EXITED, 1),
+        (Lost(exitcode=None), Way.UNKILLABLE, None),
+        (Lost(exitcode=None, hung=True), Way.UNKILLABLE, None),
+    ],
+)
+def test_how_an_engine_ended(lost: Lost, way: Way, code: int | None) -> None:
+    """Each way of dying is a fact of its own, with the model that it was reading."""
+    for reading in (None, "fake"):
+        end = client_module._end_of(replace(lost, reading=reading))
+        assert end == Perished(way=way, code=code, reading=reading)
