@@ -47,7 +47,7 @@ from engine.contract.messages import (
     Stepped,
     Submit,
 )
-from engine.contract.models import STARTER, ModelInfo
+from engine.contract.models import FULL, STARTER, TINY, ModelInfo
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, Sampler
 from engine.contract.settings import (
@@ -70,6 +70,7 @@ __all__ = [
     "EXIT_BROKEN",
     "EXIT_DEVICE_LOST",
     "EXIT_OK",
+    "FULL",
     "GUIDANCE_MAX",
     "GUIDANCE_MIN",
     "IMAGES_MAX",
@@ -84,6 +85,7 @@ __all__ = [
     "SIDE_MIN",
     "SIDE_MULTIPLE",
     "STARTER",
+    "TINY",
     "UPSCALED_SIDE_MAX",
     "UPSCALE_MAX",
     "WIDE_ROWS",
