@@ -1,7 +1,8 @@
 """Tiny decoders beside models: where they lie, and whether their files are sound; loads no weights, knows no torch.
 
 A model's own is `vae_tiny` in its folder. Those of a whole kind of model lie in `vae_approx` in the folder for models, as
-ComfyUI's do, by the names that they are published under. Each is a folder that diffusers reads an AutoencoderTiny from.
+ComfyUI's do, by the names that they are published under. Each is a folder that diffusers reads an AutoencoderTiny from; of
+a kind it may be the file that ComfyUI reads, too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from engine.checkpoints import folder as checkpoint
 from engine.checkpoints.architectures import SD, SDXL
+from engine.checkpoints.header import read_header
 from engine.checkpoints.source import Source
 from engine.contract import TINY, ModelInfo
 from engine.errors import BrokenModel
@@ -20,33 +22,39 @@ OWN = "vae_tiny"
 FOLDER = "vae_approx"
 """In the folder for models."""
 OF_KIND = {SD.family: "taesd", SDXL.family: "taesdxl"}
-"""Family -> the folder there."""
+"""Family -> the folder there, or the beginning of the file's name."""
+OF_A_FILE = "_decoder.safetensors"
 STEM = "diffusion_pytorch_model"
 _CLASS = "AutoencoderTiny"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approx:
-    """A folder with a tiny decoder whose files are complete."""
+    """A tiny decoder whose files are complete."""
 
-    folder: Path
-    variant: str | None
-    """Of its weights' file."""
+    path: Path
+    """A folder, or a file with nothing but the weights of a decoder."""
+    variant: str | None = None
+    """Of the weights in a folder."""
 
     @property
     def name(self) -> str:
         """As people know it."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
+        return f"{self.path.parent.name}/{self.path.name}"
 
     @property
     def is_own(self) -> bool:
         """Whether it was put there for this model alone."""
-        return self.folder.name == OWN
+        return self.path.name == OWN
+
+    @property
+    def is_file(self) -> bool:
+        return self.path.name.endswith(OF_A_FILE)
 
     @property
     def weights(self) -> Path:
         middle = f".{self.variant}" if self.variant else ""
-        return self.folder / f"{STEM}{middle}.safetensors"
+        return self.path if self.is_file else self.path / f"{STEM}{middle}.safetensors"
 
 
 def find(source: Source, family: str, models: str | None) -> Approx | None:
@@ -55,8 +63,9 @@ def find(source: Source, family: str, models: str | None) -> Approx | None:
     if source.on_disk is not None:
         places.append(source.on_disk / OWN)
     if models is not None and family in OF_KIND:
-        places.append(Path(models) / FOLDER / OF_KIND[family])
-    return next((_checked(place) for place in places if place.is_dir()), None)
+        place = Path(models) / FOLDER / OF_KIND[family]
+        places += [place, place.with_name(f"{place.name}{OF_A_FILE}")]
+    return next((_checked(place) for place in places if place.exists()), None)
 
 
 def check(source: Source, info: ModelInfo, models: str | None) -> None:
@@ -75,10 +84,13 @@ def missing(info: ModelInfo) -> BrokenModel:
 
 def _checked(place: Path) -> Approx:
     root, name = place.parent, place.name
+    if place.name.endswith(OF_A_FILE):
+        read_header(place, f"The tiny decoder {root.name}/{name}")
+        return Approx(path=place)
     described = checkpoint.read_json(root, f"{name}/config.json").get("_class_name")
     if described != _CLASS:
         raise BrokenModel(
             f"{name}/config.json of the model “{root.name}” describes a {str(described)[:60]}, but a tiny decoder is an "
             f"{_CLASS}: put such a one there, or take the folder away."
         )
-    return Approx(folder=place, variant=checkpoint.variant(root, f"{name}/{STEM}", prefer_fp16=False))
+    return Approx(path=place, variant=checkpoint.variant(root, f"{name}/{STEM}", prefer_fp16=False))

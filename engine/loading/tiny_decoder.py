@@ -44,16 +44,8 @@ def beside(source: Source, info: ModelInfo, settings: EngineSettings, vae: Any) 
 
 def _load(found: Approx, vae: Any) -> Any:
     """None for one that was made for others of the kind, whose latents are not like this VAE's."""
-    diffusers: Any = import_module("diffusers")
-    torch: Any = import_module("torch")
     try:
-        network = diffusers.AutoencoderTiny.from_pretrained(
-            found.folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            variant=found.variant,
-            local_files_only=True,
-        )
+        network = _read_file(found) if found.is_file else _read_folder(found)
     except Exception as error:
         errors.check_device(error)
         raise BrokenModel(
@@ -70,6 +62,26 @@ def _load(found: Approx, vae: Any) -> Any:
             "it away."
         )
     return None
+
+
+def _read_folder(found: Approx) -> Any:
+    diffusers: Any = import_module("diffusers")
+    torch: Any = import_module("torch")
+    return diffusers.AutoencoderTiny.from_pretrained(
+        found.path, dtype=torch.float32, use_safetensors=True, variant=found.variant, local_files_only=True
+    )
+
+
+def _read_file(found: Approx) -> Any:
+    """The same layers; but where they are published alone, their numbers count the clamping before them as the first."""
+    diffusers: Any = import_module("diffusers")
+    tensors = import_module("safetensors.torch").load_file(found.path)
+    network = diffusers.AutoencoderTiny(latent_channels=tensors["1.weight"].shape[1])
+    numbered = ((*name.partition("."), tensor) for name, tensor in tensors.items())
+    network.decoder.layers.load_state_dict(
+        {f"{int(at) - 1}.{rest}": tensor for at, _, rest, tensor in numbered}
+    )
+    return network.eval()
 
 
 def _of(network: Any) -> str:

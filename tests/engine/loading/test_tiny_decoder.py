@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import ImageChops, ImageStat
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from engine import report
 from engine.checkpoints.source import Source
@@ -382,4 +383,41 @@ def test_a_model_in_one_file_has_that_of_its_kind(tmp_path: Path) -> None:
     place = build_decoder(models / "vae_approx" / "taesd")
     found = find(Source.of(str(file)), "sd", str(models))
     assert found is not None
-    assert (found.folder, found.is_own, found.name) == (place, False, "vae_approx/taesd")
+    assert (found.path, found.is_own, found.name) == (place, False, "vae_approx/taesd")
+
+
+# ------------------------------------------------------------------ the file that ComfyUI reads
+
+
+def as_published(folder: Path, file: Path) -> None:
+    """The decoder alone, its layers numbered as in the original code, where the clamping is the first of them."""
+    weights = load_file(folder / "diffusion_pytorch_model.safetensors")
+    layers = {name.removeprefix("decoder.layers."): tensor for name, tensor in weights.items()}
+    alone = {name: tensor for name, tensor in layers.items() if not name.startswith("encoder.")}
+    numbered = {f"{int(name.partition('.')[0]) + 1}.{name.partition('.')[2]}": alone[name] for name in alone}
+    assert {"1.weight", "3.conv.4.bias", "8.conv.0.weight", "19.bias"} <= numbered.keys()
+    save_file(numbered, file)
+
+
+def test_the_file_of_comfyui_is_the_folders_equal(pipe: Any, copy: Path, tmp_path: Path) -> None:
+    """`taesd_decoder.safetensors`, as it is published beside the folder's files, decodes to the same bits."""
+    wide = dict.fromkeys(("encoder_block_out_channels", "decoder_block_out_channels"), (64,) * 4)
+    decoder = build_decoder(tmp_path / "taesd", **wide)
+    models = tmp_path / "models"
+    (models / "vae_approx").mkdir(parents=True)
+    file = models / "vae_approx" / "taesd_decoder.safetensors"
+    as_published(decoder, file)
+    wants_tiny(copy)
+    told = settings(copy, models)
+    family, request = family_of(told), a_request(described(told))
+    image = family.decode(draw(family, request))
+    assert image is not None
+    assert image.tobytes() == plain(with_tiny(pipe, decoder), request, 7, "pil").tobytes()
+    save_file({"nothing": torch.zeros(1)}, file)
+    with pytest.raises(
+        BrokenModel, match=r"vae_approx/taesd_decoder\.safetensors can't be loaded \(KeyError\)"
+    ):
+        opened(told)
+    file.write_bytes(b"PK\x03\x04 and so on")
+    with pytest.raises(BrokenModel, match=r"taesd_decoder\.safetensors is a pickle under another name"):
+        described(told)
