@@ -241,29 +241,28 @@ def opening(
         tuned = speed.tuned(subject, forwards, settled.pipeline, going_on, measures=measures)
         yield from _pause(info)
     known, widths = tuned.speed, tuned.widths
+    decoder = fingerprint.decoder(source, info, settings.models)
     loaded = Loaded(
         info=info,
         family=family,
         widths=widths,
-        fingerprint={
-            **_fingerprint(place, subject.weights, widths),
-            **fingerprint.decoder(source, info, settings.models),
-            **lies.changes,
-            **known.switches,
-        },
+        fingerprint=_fingerprint(place, subject.weights, widths, decoder, lies.changes, known.switches),
         size_bytes=lies.held_bytes + tuned.held_bytes,
         enter=lambda: fingerprint.pin(info),
     )
     return Opened(loaded=loaded, costs=known.costs, notes=(*lies.notes, *tiny.notes, *tuned.notes))
 
 
-def _fingerprint(place: Place, weights: str, widths: Widths[Picture]) -> dict[str, str]:
-    """Of a model with weights of this digest that shares forwards so, but for what is special where it lies."""
+def _fingerprint(
+    place: Place, weights: str, widths: Widths[Picture], *special: Mapping[str, str]
+) -> dict[str, str]:
+    """Of a model with weights of this digest that shares forwards so, and what is `special` about it here."""
     return {
         **fingerprint.fingerprint(place),
         "weights": weights,
         "mode": widths.mode,
         "width": widths.words,
+        **{key: value for each in special for key, value in each.items()},
     }
 
 
