@@ -130,7 +130,7 @@ def test_adding_a_folder(tiny: Path, copy: Path, settings: EngineSettings, tmp_p
     shutil.copy(weights, weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
     (copy / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
     build_decoder(copy / "vae_tiny")
-    (copy / "vae_tiny" / "taesd_decoder.pth").write_bytes(b"pickle")
+    (copy / "vae_tiny" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
     (copy / ".git").mkdir()
     (copy / "all.safetensors").write_bytes(b"")
     place = add(copy, settings)

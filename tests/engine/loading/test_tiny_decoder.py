@@ -24,7 +24,6 @@ from engine.families.preview import LinearSketcher, TinySketcher
 from engine.families.sd import SdFamily
 from engine.loading import load
 from engine.loading.opening import Offered, Opened, opening
-from engine.pictures import metadata
 from tests.kit import tiny_any
 from tests.kit.engines import Bench, a_photo, described, draw, kept, pixels, plain
 from tests.kit.tiny import build_decoder
@@ -355,23 +354,13 @@ def test_none_is_there(copy: Path) -> None:
 # ------------------------------------------------------------------ what is told of it
 
 
-def test_whether_it_would_be_drawn_again_is_known(
-    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whether_it_would_be_drawn_again_is_known(copy: Path) -> None:
     """The engine that is asked for this machine's fingerprint names the decoder as pictures do."""
     build_decoder(copy / "vae_tiny")
     wants_tiny(copy)
-    told = settings(copy)
-    loaded = opened(told).loaded
-    bench = Bench(loaded.family, loaded.info, tmp_path)
-    monkeypatch.setattr(bench.worker._shelf._loaded[loaded.info.id], "fingerprint", loaded.fingerprint)
-    bench.submit(1, a_request(loaded.info))
-    path = bench.finished(1).images[0].path
-    read = metadata.read(str(path))
-    assert read is not None
+    made = opened(settings(copy)).loaded.fingerprint
     asked = {"model": str(copy), "device": "cpu", "mode": "exact"}
-    facts = report.here(settings=asked, wanted=loaded.info.id, made=dict(read.fingerprint))
-    assert facts["decoder"] == read.fingerprint["decoder"] == loaded.fingerprint["decoder"]
+    assert report.here(settings=asked, wanted="tiny", made=made)["decoder"] == made["decoder"]
 
 
 def test_a_model_in_one_file_has_that_of_its_kind(tmp_path: Path) -> None:
