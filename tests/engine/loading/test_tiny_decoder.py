@@ -18,7 +18,7 @@ from engine import report
 from engine.checkpoints.source import Source
 from engine.checkpoints.vae_approx import find
 from engine.contract import EngineSettings, GenerationRequest, ModelInfo, Start
-from engine.device import choice
+from engine.device import choice, fingerprint
 from engine.errors import BrokenModel
 from engine.families.preview import LinearSketcher, TinySketcher
 from engine.families.sd import SdFamily
@@ -354,11 +354,12 @@ def test_none_is_there(copy: Path) -> None:
 # ------------------------------------------------------------------ what is told of it
 
 
-def test_whether_it_would_be_drawn_again_is_known(copy: Path) -> None:
+def test_whether_it_would_be_drawn_again_is_known(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine that is asked for this machine's fingerprint names the decoder as pictures do."""
     build_decoder(copy / "vae_tiny")
     wants_tiny(copy)
     made = opened(settings(copy)).loaded.fingerprint
+    monkeypatch.setattr(fingerprint, "prepare_environment", lambda _: None)  # that of all tests to come
     asked = {"model": str(copy), "device": "cpu", "mode": "exact"}
     assert report.here(settings=asked, wanted="tiny", made=made)["decoder"] == made["decoder"]
 
