@@ -92,7 +92,7 @@ def preview(*, place: str) -> Answer:
     from engine.families.preview import TinySketcher
 
     try:
-        TinySketcher(place, 4)
+        TinySketcher.of(place, 4)
     except BrokenModel as error:
         return {"problem": str(error)}
     return {"problem": ""}
@@ -148,6 +148,7 @@ def here(*, settings: Mapping[str, Any], wanted: str, made: Mapping[str, str]) -
         assert told.data is not None
         known = files.find(files.folder_of(Path(told.data), info.id, facts, weights=weights))
         facts["runtime"] = _runtime(known, told) if known else _of_this_version(made["runtime"])
+    facts.update(fingerprint.decoder(chosen, info, told.models))
     facts.update(weights=weights, auto=usual, model=info.id, size=f"{info.width}x{info.height}")
     keys = [key for key in made if key.startswith(ADAPTERS)]
     facts.update(adapters.digests(told.models, keys, chosen.folder))

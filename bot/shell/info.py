@@ -115,7 +115,7 @@ def verdict(
         return (
             "OpenVINO failed while it was drawn, and torch finished it: it can't be drawn again to the bit."
         )
-    leave = {*_OF_MODE, *(("weights",) if model != here.get("model") else ())}
+    leave = {*_OF_MODE, *(("weights", "decoder") if model != here.get("model") else ())}
     others = [
         f"{key} {made.get(key, 'none')} there, {here.get(key, 'none')} here"
         for key in sorted({*made, *here} - leave)

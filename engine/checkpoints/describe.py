@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import samplers
-from engine.checkpoints import adapters, beside, easel_json, few_steps, folder, hub, single_file
+from engine.checkpoints import adapters, beside, easel_json, few_steps, folder, hub, single_file, vae_approx
 from engine.checkpoints.architectures import BY_FAMILY, CALLED, CALLS
 from engine.checkpoints.known_models import KNOWN, KNOWN_SIDE
 from engine.checkpoints.single_file import MORE_KEYS
@@ -26,6 +26,7 @@ _NATIVE = 1024
 def describe(source: Source, settings: EngineSettings) -> ModelInfo:
     """What a model offers. Loads no weights and no torch; raises BrokenModel."""
     info = _describe(source, settings)
+    vae_approx.check(source, info, settings.models)
     if source.kind is SourceKind.FOLDER and source.path is not None:
         info = _shown(info, source.path, {})
     if not BY_FAMILY[info.family].takes_adapters:

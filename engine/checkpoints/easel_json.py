@@ -13,9 +13,11 @@ from engine.checkpoints import folder as checkpoint
 from engine.checkpoints.architectures import BY_FAMILY
 from engine.contract import (
     EVERY_SAMPLER,
+    FULL,
     OWN_SAMPLER,
     SAMPLERS,
     SIDE_MULTIPLE,
+    TINY,
     InvalidRequest,
     ModelInfo,
     Recipe,
@@ -136,6 +138,10 @@ def _rules(info: ModelInfo) -> Iterator[tuple[str, bool, str]]:
     for key in _NUMBERS:
         yield key, getattr(info, key) > 0, "a positive number"
     yield "title", bool(info.title.strip()), "a name"
+    only = BY_FAMILY[info.family].is_called
+    decoders = (FULL,) if only else (FULL, TINY)
+    alone = ", by which alone models of this kind are decoded" if only else ""
+    yield "decoder", info.decoder in decoders, f"{' or '.join(decoders)}{alone}"
     yield "side_multiple", info.side_multiple % SIDE_MULTIPLE == 0, f"a multiple of {SIDE_MULTIPLE}"
     ordered = info.side_min <= info.side_max
     yield "side_min", ordered, f"at most side_max, which is {info.side_max}"

@@ -128,7 +128,9 @@ def check(folder: Path, *, prefer_fp16: bool) -> Checkpoint:
     """Looks at every file the pipeline needs, headers of weights included. Raises BrokenModel."""
     index = check_configs(folder)
     stems = weights(folder, index)
-    variants = {name: _variant(folder, f"{name}/{stem}", prefer_fp16) for name, stem in stems.items()}
+    variants = {
+        name: variant(folder, f"{name}/{stem}", prefer_fp16=prefer_fp16) for name, stem in stems.items()
+    }
     return Checkpoint(folder=folder, index=index, variants=variants)
 
 
@@ -183,15 +185,15 @@ def _check_tokenizer(folder: Path, name: str) -> None:
         raise BrokenModel(f"{name}/merges.txt is missing from the model “{folder.name}”: {AGAIN}.")
 
 
-def _variant(folder: Path, stem: str, prefer_fp16: bool) -> str | None:
-    """Which of a component's weights to load, checked; `stem` begins the path of their file."""
+def variant(folder: Path, stem: str, *, prefer_fp16: bool) -> str | None:
+    """Which of a component's weights to load, checked; `stem` begins the path of their file. Raises BrokenModel."""
     component, _, _ = stem.partition("/")
-    for variant in ("fp16", None) if prefer_fp16 else (None, "fp16"):
-        names = _weight_files(folder, stem, variant)
+    for each in ("fp16", None) if prefer_fp16 else (None, "fp16"):
+        names = _weight_files(folder, stem, each)
         for name in names:
             check_safetensors(folder, name)
         if names:
-            return variant
+            return each
     if any(file.suffix in PICKLES for file in (folder / component).iterdir()):
         raise BrokenModel(
             f"{component} of the model “{folder.name}” comes only as a pickle file, which can run foreign code when "

@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from engine.checkpoints import describe, easel_json, folder, hub, single_file
+from engine.checkpoints import describe, easel_json, folder, hub, single_file, vae_approx
+from engine.checkpoints.header import PICKLES
 from engine.checkpoints.source import CHECKPOINTS, Source
 from engine.collection import listing, sums
 from engine.contract import STARTER, EngineSettings
@@ -78,7 +79,9 @@ def _wanted(place: Path, settings: EngineSettings) -> list[str]:
     files = [str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()]
     prefer_fp16 = _prefers_fp16(settings, folder.architecture(index).family)
     chosen = hub.wanted(files, prefer_fp16=prefer_fp16, weights=folder.weights(place, index))
-    return [*chosen, *(name for name in files if name == easel_json.FILE)]
+    tiny = (f"{vae_approx.OWN}/config.json", f"{vae_approx.OWN}/{vae_approx.STEM}")
+    own = [name for name in files if name.startswith(tiny) and not name.endswith(PICKLES)]
+    return [*chosen, *own, *(name for name in files if name == easel_json.FILE)]
 
 
 def _prefers_fp16(settings: EngineSettings, family: str) -> bool:

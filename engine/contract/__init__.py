@@ -47,7 +47,7 @@ from engine.contract.messages import (
     Stepped,
     Submit,
 )
-from engine.contract.models import STARTER, ModelInfo
+from engine.contract.models import FULL, STARTER, TINY, ModelInfo
 from engine.contract.recipes import Recipe
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, SCHEDULES, Sampler
@@ -71,6 +71,7 @@ __all__ = [
     "EXIT_BROKEN",
     "EXIT_DEVICE_LOST",
     "EXIT_OK",
+    "FULL",
     "GUIDANCE_MAX",
     "GUIDANCE_MIN",
     "IMAGES_MAX",
@@ -86,6 +87,7 @@ __all__ = [
     "SIDE_MIN",
     "SIDE_MULTIPLE",
     "STARTER",
+    "TINY",
     "UPSCALED_SIDE_MAX",
     "UPSCALE_MAX",
     "WIDE_ROWS",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from engine.contract import foreign_syntax
 from engine.contract import loras as lora_words
@@ -39,6 +39,12 @@ from engine.errors import InvalidRequest
 STARTER = "starter"
 """The name of the model that ships with Easel, wherever a model's id or folder is asked for."""
 
+Decoder = Literal["full", "tiny"]
+FULL: Decoder = "full"
+"""A model's own VAE."""
+TINY: Decoder = "tiny"
+"""A small network that was taught to do as the VAE does, nearly, in little time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
@@ -63,6 +69,8 @@ class ModelInfo:
     pixels_max: int = SIDE_MAX * SIDE_MAX
     steps_max: int = 150
     samplers: tuple[str, ...] = tuple(SAMPLERS)
+    decoder: Decoder = FULL
+    """What makes pictures of its latents."""
     safety_checker: bool = False
     takes_images: bool = False
     """Whether it can start from an image, and draw within a mask."""

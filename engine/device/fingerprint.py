@@ -10,12 +10,13 @@ import importlib
 import importlib.metadata
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.checkpoints import folder, header
+from engine.checkpoints import folder, header, vae_approx
 from engine.checkpoints.source import Source, SourceKind
-from engine.contract import EngineSettings, ModelInfo
+from engine.contract import TINY, EngineSettings, ModelInfo
 from engine.errors import BrokenModel
 
 if TYPE_CHECKING:
@@ -126,9 +127,19 @@ def digest(source: Source) -> str:
 
     Raises BrokenModel where there are none: any two models that are missing would look alike.
     """
+    return _digest(_core_files(source), source.id)
+
+
+def decoder(source: Source, info: ModelInfo, models: str | None) -> dict[str, str]:
+    """What makes pictures of the model's latents, by its weights; nothing where its own VAE does. Raises BrokenModel."""
+    found = vae_approx.find(source, info.family, models) if info.decoder == TINY else None
+    return {} if found is None else {"decoder": f"{TINY} {_digest([found.weights], source.id)}"}
+
+
+def _digest(files: Sequence[Path], model: str) -> str:
     found = hashlib.sha256()
     try:
-        for file in _core_files(source):
+        for file in files:
             with file.open("rb") as weights:
                 size = weights.seek(0, os.SEEK_END)
                 found.update(str(size).encode())
@@ -137,7 +148,7 @@ def digest(source: Source) -> str:
                     found.update(weights.read(_DIGEST_BYTES))
     except OSError as error:
         raise BrokenModel(
-            f"The weights of the model {source.id} can't be read ({error.strerror}): {header.AGAIN}."
+            f"The weights of the model {model} can't be read ({error.strerror}): {header.AGAIN}."
         ) from error
     return found.hexdigest()[:12]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 from PIL import Image
@@ -53,7 +53,12 @@ class LinearSketcher:
 class TinySketcher:
     """A distilled decoder (AutoencoderTiny, such as TAESD): sharper, and heavier than the linear map."""
 
-    def __init__(self, folder: str, channels: int) -> None:
+    def __init__(self, decoder: Any) -> None:
+        """In float32 in the processor's memory."""
+        self._decoder = decoder
+
+    @classmethod
+    def of(cls, folder: str, channels: int) -> Self:
         """Raises BrokenModel with a sentence where the folder holds no AutoencoderTiny for latents of so many channels."""
         diffusers: Any = import_module("diffusers")
         if not (Path(folder) / "config.json").is_file():
@@ -61,7 +66,7 @@ class TinySketcher:
                 f"There is no preview model in “{Path(folder).name}”: give the folder of an AutoencoderTiny, or leave it out."
             )
         try:
-            self._decoder = diffusers.AutoencoderTiny.from_pretrained(
+            decoder = diffusers.AutoencoderTiny.from_pretrained(
                 folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
             )
         except Exception as error:
@@ -69,11 +74,12 @@ class TinySketcher:
                 f"The preview model “{Path(folder).name}” can't be loaded ({type(error).__name__}): "
                 "it must be an AutoencoderTiny in safetensors."
             ) from error
-        if (found := self._decoder.config.latent_channels) != channels:
+        if (found := decoder.config.latent_channels) != channels:
             raise BrokenModel(
                 f"The preview model “{Path(folder).name}” is for another kind of model: its latents have {found} "
                 f"channels, not {channels}."
             )
+        return cls(decoder)
 
     @torch.inference_mode()
     def jpeg(self, latents: Tensor) -> bytes:

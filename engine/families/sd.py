@@ -124,16 +124,19 @@ class SdFamily(Explaining):
         models: Path | None = None,
         own: Path | None = None,
         lies: Layout | None = None,
+        tiny: Any = None,
     ) -> None:
         """`side_min` is the smallest side in pixels that the model draws.
 
         In `models` lie the folders with LoRA and embedding files; None: there are none. `own`: the model's folder, in which
-        LoRAs of its own may lie. `lies`: where its parts lie; None: as a
-        whole where they are.
+        LoRAs of its own may lie. `lies`: where its parts lie; None: as a whole where they are. `tiny`: the AutoencoderTiny that
+        decodes pictures in the VAE's stead, as in a `pipe()` whose `vae` it is; images that they start from are the VAE's all
+        the same.
         """
         self._pipe = pipeline
         self._layout = lies or as_it_lies(pipeline)
         self._starting = Starting(pipeline, self._layout, self.is_out_of_memory)
+        self._decoder, self._is_tiny = (pipeline.vae, False) if tiny is None else (tiny, True)
         self._sketcher = sketcher
         self._side_min = side_min
         self._device = self._layout.device
@@ -194,7 +197,7 @@ class SdFamily(Explaining):
             made_with={
                 **loras,
                 **self._embeddings.named_in(request.prompt, request.negative_prompt),
-                **vae.planned(self._layout.plan, request.width * request.height),
+                **({} if self._is_tiny else vae.planned(self._layout.plan, request.width * request.height)),
             },
         )
 
@@ -232,15 +235,18 @@ class SdFamily(Explaining):
     def decode(self, canvas: SdCanvas, *, sparing: bool = False) -> Image | None:
         """What follows part 7. None where the safety checker flags the picture."""
         check_finite(canvas.latents)
-        pipe = self._pipe
-        latents = vae.unscaled(pipe.vae, canvas.latents)
+        decoder = self._decoder
+        latents = vae.unscaled(decoder, canvas.latents)
         height, width = latents.shape[-2:]
-        cut, size = self._layout.plan.cut, height * width * pipe.vae_scale_factor**2
-        if canvas.runtime is not None and canvas.runtime.is_in_use and not sparing:
-            return self._finished(canvas.runtime.decode(latents))
-        if canvas.runtime is not None:
+        # A tiny one takes so little memory that it always begins with the whole picture, and is torch's.
+        cut = None if self._is_tiny else self._layout.plan.cut
+        runtime = None if self._is_tiny else canvas.runtime
+        if runtime is not None and runtime.is_in_use and not sparing:
+            return self._finished(runtime.decode(latents))
+        if runtime is not None:
             canvas.made_with["runtime"] = FAILED
-        with vae.smaller(pipe.vae, cut, width, height) if sparing else vae.as_planned(pipe.vae, cut, size):
+        size = height * width * self._pipe.vae_scale_factor**2
+        with vae.smaller(decoder, cut, width, height) if sparing else vae.as_planned(decoder, cut, size):
             return self._finished(self._pixels(latents, canvas))
 
     def _finished(self, pixels: Tensor) -> Image | None:
@@ -254,7 +260,7 @@ class SdFamily(Explaining):
         """One forward and one decode at `size`, both of real numbers. Raises NotFinite, or what the device raises."""
         batch = self.forwards.blank(1, size)
         check_finite(self.forwards(batch))
-        decoder = self._pipe.vae
+        decoder = self._decoder
         latents = vae.unscaled(decoder, batch.latents[:, : decoder.config.latent_channels])
         check_finite(decoder.decode(latents, return_dict=False)[0])
 
@@ -262,8 +268,8 @@ class SdFamily(Explaining):
 
     def _pixels(self, latents: Tensor, canvas: SdCanvas) -> Tensor:
         if canvas.tile:
-            return seamless.decode(self._pipe.vae, latents, canvas.generator)
-        return self._pipe.vae.decode(latents, return_dict=False, generator=canvas.generator)[0]
+            return seamless.decode(self._decoder, latents, canvas.generator)
+        return self._decoder.decode(latents, return_dict=False, generator=canvas.generator)[0]
 
     def _is_flagged(self, pixels: Tensor) -> bool:
         checker = getattr(self._pipe, "safety_checker", None)

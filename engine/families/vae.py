@@ -34,7 +34,7 @@ def unscaled(vae: Any, latents: Tensor) -> Tensor:
 
 def _mean_and_spread(vae: Any, like: Tensor) -> tuple[Tensor, Tensor] | None:
     """Of each channel, for the VAEs of a few fine-tunes of SDXL that tell."""
-    told = vae.config.latents_mean, vae.config.latents_std
+    told = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if None in told:
         return None
     mean, spread = (like.new_tensor(values).view(1, -1, 1, 1) for values in told)

@@ -6,6 +6,7 @@ is never a thread of its own: while diffusers and transformers build a model the
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import threading
@@ -13,19 +14,19 @@ from collections.abc import Callable, Generator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import errors
 from engine.checkpoints import describe, header
 from engine.checkpoints.architectures import BY_FAMILY, CALLS, SD, SDXL
 from engine.checkpoints.source import Source, SourceKind
-from engine.contract import EngineSettings, Mode, ModelInfo
+from engine.contract import TINY, EngineSettings, Mode, ModelInfo
 from engine.device import fingerprint, memory, profiles
 from engine.device.choice import Choice, choose
 from engine.device.fingerprint import digest
 from engine.errors import BrokenModel, DeviceLost
 from engine.families.base import Family
-from engine.loading import load, speed, upscalers
+from engine.loading import load, speed, tiny_decoder, upscalers
 from engine.loading.load import Found, OnProgress
 from engine.loading.speed import EXACT_ROWS, Subject
 from engine.loop.job import Loaded, Picture
@@ -226,7 +227,8 @@ def opening(
         info = describe.describe(source, settings)  # now by the files themselves
     info = _fitted(info, settled, settings, place.mode)
     tell(ACQUAINTING, None)
-    family = family_of(settled, settings, info, source.folder)
+    tiny = tiny_decoder.beside(source, info, settings, settled.pipeline.vae)
+    family = family_of(settled, settings, info, tiny.network, source.folder)
     info = replace(info, embeddings=tuple(each for each in info.embeddings if each.name in family.words))
     yield from _pause(info)
     _examine(family, info, place)
@@ -239,24 +241,28 @@ def opening(
         tuned = speed.tuned(subject, forwards, settled.pipeline, going_on, measures=measures)
         yield from _pause(info)
     known, widths = tuned.speed, tuned.widths
+    decoder = fingerprint.decoder(source, info, settings.models)
     loaded = Loaded(
         info=info,
         family=family,
         widths=widths,
-        fingerprint={**_fingerprint(place, subject.weights, widths), **lies.changes, **known.switches},
+        fingerprint=_fingerprint(place, subject.weights, widths, decoder, lies.changes, known.switches),
         size_bytes=lies.held_bytes + tuned.held_bytes,
         enter=lambda: fingerprint.pin(info),
     )
-    return Opened(loaded=loaded, costs=known.costs, notes=(*lies.notes, *tuned.notes))
+    return Opened(loaded=loaded, costs=known.costs, notes=(*lies.notes, *tiny.notes, *tuned.notes))
 
 
-def _fingerprint(place: Place, weights: str, widths: Widths[Picture]) -> dict[str, str]:
-    """Of a model with weights of this digest that shares forwards so, but for what is special where it lies."""
+def _fingerprint(
+    place: Place, weights: str, widths: Widths[Picture], *special: Mapping[str, str]
+) -> dict[str, str]:
+    """Of a model with weights of this digest that shares forwards so, and what is `special` about it here."""
     return {
         **fingerprint.fingerprint(place),
         "weights": weights,
         "mode": widths.mode,
         "width": widths.words,
+        **{key: value for each in special for key, value in each.items()},
     }
 
 
@@ -293,31 +299,36 @@ def _open_upscaler(source: Source, info: ModelInfo, place: Place) -> Generator[N
 
 
 def family_of(
-    settled: Settled, settings: EngineSettings, info: ModelInfo, own: Path | None = None
+    settled: Settled, settings: EngineSettings, info: ModelInfo, tiny: Any = None, own: Path | None = None
 ) -> Drawing:
-    """`own`: the model's folder, where it has one that its owner may have put more into."""
+    """`tiny` is the AutoencoderTiny that lies beside it, `own` its folder, where it has one that its owner may have put more into."""
     from engine.families.called import AnyFamily
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
 
     pipeline, lies = settled.pipeline, settled.layout
-    sketcher = _sketcher(settled, settings)
+    sketcher = _sketcher(settled, settings, tiny)
     if (call := CALLS.get(type(pipeline).__name__)) is not None:
         return AnyFamily(pipeline, sketcher, side_min=info.side_min, call=call, lies=lies)
     family = {SD.family: SdFamily, SDXL.family: SdxlFamily}[info.family]
     adapters = None if settings.models is None else Path(settings.models)
-    return family(pipeline, sketcher, side_min=info.side_min, models=adapters, own=own, lies=lies)
+    decoder = copy.deepcopy(tiny).to(lies.device, lies.dtype) if info.decoder == TINY else None
+    return family(
+        pipeline, sketcher, side_min=info.side_min, models=adapters, own=own, lies=lies, tiny=decoder
+    )
 
 
-def _sketcher(settled: Settled, settings: EngineSettings) -> Sketcher | None:
+def _sketcher(settled: Settled, settings: EngineSettings, tiny: Any) -> Sketcher | None:
     """None where no previews are wanted, or the latents are of another kind than pictures in small."""
     from engine.families import preview
 
     vae = settled.pipeline.vae
     if not settings.preview_every or type(vae).__name__ != "AutoencoderKL":
         return None
+    if tiny is not None:
+        return preview.TinySketcher(tiny)
     if settings.preview_model:
-        return preview.TinySketcher(settings.preview_model, vae.config.latent_channels)
+        return preview.TinySketcher.of(settings.preview_model, vae.config.latent_channels)
     return preview.LinearSketcher(vae, settled.layout.device)
 
 

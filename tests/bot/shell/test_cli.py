@@ -908,6 +908,11 @@ WIDE = {"mode": "wide", "rows": 4, "channels_last": "off", "fused_qkv": "off", "
             ),
         ),
         (
+            {"mode": "exact", "decoder": "tiny 3c"},
+            {},
+            "This machine draws it with other bits: decoder tiny 3c there, none here.",
+        ),
+        (
             {"mode": "fast"},
             {},
             "It was drawn in the fast mode: this machine draws one that is equal to the eye, not to the bit.",
@@ -944,9 +949,12 @@ def test_info_judges_whether_it_would_be_drawn_again(
 
 
 def test_info_names_another_model() -> None:
-    """A picture of another model can be drawn again once that model is configured; its weights can't be compared."""
+    """A picture of another model can be drawn again once that model is configured; its weights can't be compared, nor its decoder's."""
     told = info.verdict(
-        {**HERE, "weights": "9", "mode": "exact"}, HERE, model="org/x", settings=EngineSection()
+        {**HERE, "weights": "9", "decoder": "tiny 3c", "mode": "exact"},
+        HERE,
+        model="org/x",
+        settings=EngineSection(),
     )
     assert told == 'This machine draws it again to the bit with model = "org/x" under [engine].'
 

@@ -252,6 +252,8 @@ def test_overrides(copy: Path) -> None:
         ({"steps": 0}, "wrong value for “steps”: 0 is not a positive number"),
         ({"sampler": "Nope"}, 'wrong value for “sampler”: "Nope" is not one of Euler'),
         ({"samplers": ["Nope"]}, "wrong value for “samplers”"),
+        ({"decoder": "small"}, 'wrong value for “decoder”: "small" is not full or tiny'),
+        ({"decoder": True}, "wrong value for “decoder”: true"),
         ({"side_multiple": 0}, "wrong value for “side_multiple”: 0 is not a positive number"),
         ({"side_multiple": -8}, "wrong value for “side_multiple”"),
         ({"side_multiple": 12}, "wrong value for “side_multiple”: 12 is not a multiple of 8"),

@@ -17,6 +17,7 @@ from tests.engine.checkpoints.test_describe import into_cache
 from tests.engine.checkpoints.test_hub import in_new_process, serving
 from tests.engine.checkpoints.test_single_file import cache, header_file, shapes
 from tests.kit.engines import described
+from tests.kit.tiny import build_decoder
 
 __all__ = ["cache"]  # a fixture of theirs
 
@@ -128,12 +129,15 @@ def test_adding_a_folder(tiny: Path, copy: Path, settings: EngineSettings, tmp_p
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     shutil.copy(weights, weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
     (copy / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
+    build_decoder(copy / "vae_tiny")
+    (copy / "vae_tiny" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
     (copy / ".git").mkdir()
     (copy / "all.safetensors").write_bytes(b"")
     place = add(copy, settings)
     names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
     expected = {str(path.relative_to(tiny)) for path in tiny.rglob("*") if path.is_file()}
-    assert names == expected | {"SHA256SUMS"}
+    decoder = {"vae_tiny/config.json", "vae_tiny/diffusion_pytorch_model.safetensors"}
+    assert names == expected | decoder | {"SHA256SUMS"}
     assert described(EngineSettings(model=str(place), spool="x")).title == "Tiny random model"
     assert not (tmp_path / "models" / "checkpoints" / ".partial").exists()
 

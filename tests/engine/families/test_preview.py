@@ -99,13 +99,13 @@ def test_a_tiny_decoder_when_given(starter: Any, tmp_path: Path) -> None:
         decoder_block_out_channels=(8, 8, 8, 8),
         latent_channels=channels,
     ).save_pretrained(tmp_path)
-    preview = opened(TinySketcher(str(tmp_path), channels).jpeg(torch.randn((1, channels, 16, 16))))
+    preview = opened(TinySketcher.of(str(tmp_path), channels).jpeg(torch.randn((1, channels, 16, 16))))
     assert preview.size == (128, 128)
     with pytest.raises(BrokenModel, match="another kind of model"):
-        TinySketcher(str(tmp_path), channels + 1)
+        TinySketcher.of(str(tmp_path), channels + 1)
 
 
 def test_a_wrong_preview_model_is_named(tmp_path: Path) -> None:
     """A folder without one is told by its name and what it should be."""
     with pytest.raises(BrokenModel, match="no preview model in “nothing”"):
-        TinySketcher(str(tmp_path / "nothing"), 4)
+        TinySketcher.of(str(tmp_path / "nothing"), 4)
