@@ -24,10 +24,12 @@ from engine.families.preview import LinearSketcher, TinySketcher
 from engine.families.sd import SdFamily
 from engine.loading import load
 from engine.loading.opening import Offered, Opened, opening
-from tests.kit import tiny_any
+from tests.engine.checkpoints.test_single_file import SD15, cache
+from tests.kit import original_format, tiny_any
 from tests.kit.engines import Bench, a_photo, described, draw, kept, pixels, plain
 from tests.kit.tiny import build_decoder
 
+__all__ = ["cache"]  # a fixture of theirs
 SIZE = (72, 64)
 
 
@@ -364,14 +366,19 @@ def test_whether_it_would_be_drawn_again_is_known(copy: Path, monkeypatch: pytes
     assert report.here(settings=asked, wanted="tiny", made=made)["decoder"] == made["decoder"]
 
 
-def test_a_model_in_one_file_has_that_of_its_kind(tmp_path: Path) -> None:
-    """No folder is its own: the folder for models is where to look."""
-    file = tmp_path / "mine.safetensors"
-    file.write_bytes(b"")
-    models = tmp_path / "models"
-    assert find(Source.of(str(file)), "sd", str(models)) is None
-    place = build_decoder(models / "vae_approx" / "taesd")
-    found = find(Source.of(str(file)), "sd", str(models))
+def test_a_model_in_one_file_has_that_of_its_kind(tiny: Path, tmp_path: Path, cache: Path) -> None:
+    """No folder is its own: the folder for models is where to look, and the JSON beside it says what for."""
+    original_format.into_cache(cache, tiny, SD15)
+    file = original_format.write(tiny, tmp_path / "mine.safetensors")
+    file.with_suffix(".json").write_text('{"decoder": "tiny"}')
+    told = settings(file, tmp_path / "models")
+    with pytest.raises(
+        BrokenModel, match="“decoder” of the model mine is “tiny”, but no tiny decoder fits it"
+    ):
+        described(told)
+    place = build_decoder(tmp_path / "models" / "vae_approx" / "taesd")
+    assert described(told).decoder == "tiny"
+    found = find(Source.of(told.model), "sd", told.models)
     assert found is not None
     assert (found.path, found.is_own, found.name) == (place, False, "vae_approx/taesd")
 
