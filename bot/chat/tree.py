@@ -20,6 +20,7 @@ from bot.chat.features import (
     info,
     limits,
     menus,
+    mod,
     models,
     permute,
     queue,
@@ -62,6 +63,7 @@ FEATURES = (
     favourites,
     queue,
     limits,
+    mod,
     style,
     taste,
 )

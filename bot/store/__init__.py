@@ -13,6 +13,7 @@ from bot.store.favourites import Favourites
 from bot.store.history import History
 from bot.store.jobs import Jobs
 from bot.store.plans import Plans
+from bot.store.rules import RuleWords
 from bot.store.settings import Settings
 from bot.store.taste import Taste
 from bot.store.threads import unawaited
@@ -28,6 +29,7 @@ class Store:
     taste: Taste
     plans: Plans
     favourites: Favourites
+    rule_words: RuleWords
 
     @classmethod
     async def open(
@@ -52,6 +54,7 @@ class Store:
             taste=Taste(database),
             plans=Plans(database),
             favourites=Favourites(database),
+            rule_words=RuleWords(database),
         )
 
     async def back_up(self, target: Path) -> None:

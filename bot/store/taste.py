@@ -13,8 +13,9 @@ SPOILER, ON, OFF = "spoiler", "on", "off"
 """Whether pictures are covered until somebody looks; a channel's alone."""
 DELIVER, HERE, BY_MAIL_TOO, PRIVATELY = "deliver", "here", "mail", "private"
 """Where a person's finished pictures go; a person's alone."""
-GALLERY, SHARING = "gallery", "sharing"
-"""A server's: the channel for starred pictures, and whether people may look through everybody's."""
+GALLERY, SHARING, TELL_WORD = "gallery", "sharing", "tell_word"
+"""A server's: the channel for starred pictures, whether people may look through everybody's, and whether they are told which
+word of theirs its rules forbid."""
 
 
 class Scope(StrEnum):

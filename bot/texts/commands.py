@@ -49,6 +49,8 @@ OPTION_NAMES = (
     noted_in("option", "max_steps"),
     noted_in("option", "max_images"),
     noted_in("option", "zone"),
+    noted_in("option", "allowed"),
+    noted_in("option", "file"),
 )
 CHOICE_NAMES = (
     noted_in("choice", "quick"),
@@ -137,6 +139,23 @@ CHANNEL_OPTIONS = {
     "spoiler": noted("Cover pictures until somebody looks"),
     "everywhere": noted("For the whole server, where neither channel nor person says anything"),
 }
+MOD = noted("What this server's rules forbid (admins)")
+MOD_WORDS = noted("Words that no prompt may hold")
+MOD_WORDS_SHOW = noted("Show both lists")
+MOD_WORDS_ADD = noted("Add words; * at an end stands for whatever follows or goes before")
+MOD_WORDS_REMOVE = noted("Take words off the list")
+MOD_WORDS_LOAD = noted(
+    "Take a whole list from a text file, one entry a line, in the place of the one there is"
+)
+MOD_WORDS_TELL = noted("Whether people are told which word it was")
+_ALLOWED = noted("The list of what is allowed all the same")
+MOD_WORDS_ADD_OPTIONS = {"words": noted("One, or several with commas between them"), "allowed": _ALLOWED}
+MOD_WORDS_REMOVE_OPTIONS = {
+    "words": noted("As they stand on the list, with commas; all: every one"),
+    "allowed": _ALLOWED,
+}
+MOD_WORDS_LOAD_OPTIONS = {"file": noted("A text file (UTF-8)"), "allowed": _ALLOWED}
+MOD_WORDS_TELL_OPTIONS = {"on": noted("On: the answer names it; off: it says that something is forbidden")}
 MODELS = noted("What can be drawn with here: models, LoRAs and embeddings")
 MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger words and how to ask for it")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")

@@ -7,6 +7,7 @@ from bot.core.asking.refused import (
     CreditsSpent,
     DaySpent,
     DiskFull,
+    ForbiddenByRules,
     InputGone,
     LineFull,
     NoSizeOfModel,
@@ -63,16 +64,16 @@ def refusal(refused: Refused, to: Language) -> str:
             return to.gettext(
                 "You are blocked from making images on this server: only its admins can change that."
             )
+        case ForbiddenByRules(entry=entry):
+            return _by_rules(entry, to)
         case DiskFull():
             return to.gettext(
                 "Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
             )
         case InputGone():
             return to.gettext("The picture this was made from is no longer kept: use /imagine with it again.")
-        case Repeated():
-            return to.gettext("This request is already on its way.")
-        case PressedBefore():
-            return to.gettext("You already pressed this button: that image is still being made.")
+        case Repeated() | PressedBefore():
+            return _twice(refused, to)
         case (
             NoSuchModel()
             | NoSuchStyle()
@@ -84,6 +85,20 @@ def refusal(refused: Refused, to: Language) -> str:
             return _of_the_wish(refused, to)
         case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
             return _for_now(refused, to)
+
+
+def _by_rules(entry: str | None, to: Language) -> str:
+    if entry is None:
+        return to.gettext("This server's rules forbid something in these words: ask for it in other ones.")
+    return to.gettext("This server's rules forbid “{entry}”: ask for it in other words.", entry=entry)
+
+
+def _twice(refused: Repeated | PressedBefore, to: Language) -> str:
+    match refused:
+        case Repeated():
+            return to.gettext("This request is already on its way.")
+        case PressedBefore():
+            return to.gettext("You already pressed this button: that image is still being made.")
 
 
 def _of_several(refused: ProblemOfSeveral, to: Language) -> str:

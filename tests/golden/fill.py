@@ -17,6 +17,7 @@ from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
 from bot.store.history import Search
+from bot.store.rules import WordKind
 from bot.store.taste import GALLERY, Scope
 from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, sure
@@ -150,6 +151,7 @@ async def _kept(store: Store, first: Job, again: Job) -> None:
     await stars.posted(claim, channel_id=hall, message_id=860000000000000001, now=NOON)
     await stars.claim(first.id, 1, channel_id=hall, user_id=ADA, now=NOON)
     await store.taste.put(Scope.SERVER, GUILD, {GALLERY: str(hall)})
+    await store.rule_words.add(GUILD, WordKind.FORBIDDEN, ["nud*"], by_user_id=ADA, now=NOON, most=10)
     search = Search(words='red "déjà vu"', model="fake", favourites=True)
     await store.history.remember(search, guild_id=GUILD, user_id=ADA, now=NOON)
 

@@ -26,6 +26,7 @@ from bot.store import Store, checks, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
 from bot.store.history import Search
+from bot.store.rules import WordKind
 from engine.contract import GenerationRequest
 from tests.kit import said
 from tests.kit.books import admission
@@ -289,3 +290,9 @@ def test_every_id_ever_posted_means_what_it_meant(custom_id: str, meaning: dict[
         case None:
             told = None
     assert told == meaning
+
+
+async def test_old_rules_forbid(store: Store, version: int) -> None:
+    """The words of each schema's lists are read as they were meant."""
+    forbidden = (await store.rule_words.of(GUILD))[WordKind.FORBIDDEN]
+    assert forbidden == (("nud*",) if version >= 6 else ())

@@ -26,6 +26,7 @@ from bot.core.asking.refused import (
     Blocked,
     DaySpent,
     DiskFull,
+    ForbiddenByRules,
     InputGone,
     OneOfSeveral,
     Refused,
@@ -35,6 +36,7 @@ from bot.core.asking.wish import Wish
 from bot.core.doors import Doors
 from bot.core.happenings import JobAccepted, JobFetched, Listener
 from bot.core.held_up import Closing
+from bot.core.moderation.rules import Rules
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
 from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Planned, Refusal
@@ -90,6 +92,7 @@ class Admission:
         self._settings = settings
         self._doors = doors
         self._tell = tell
+        self.rules = Rules(store.rule_words, store.taste)
 
     async def why_not(
         self, request: GenerationRequest, *, asker: Asker, model: ModelInfo | None = None
@@ -103,7 +106,7 @@ class Admission:
         allowance = await self.allowance(asker)
         if allowance.limits.is_blocked:
             return Blocked()
-        verdict = judge(request, allowance.limits, model=model)
+        verdict = await self._judge(request, asker, allowance.limits, model)
         if isinstance(verdict, Refused):
             return verdict
         refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
@@ -150,7 +153,7 @@ class Admission:
         limits, window = await self._terms(asker)
         if limits.is_blocked:
             return Blocked()
-        verdict = judge(request, limits, model=model)
+        verdict = await self._judge(request, asker, limits, model)
         if isinstance(verdict, Refused):
             return verdict
         if not hold_inputs(self._settings.inputs, request):
@@ -199,7 +202,7 @@ class Admission:
             return Blocked()
         costs: list[int] = []
         for request, model in zip(requests, models, strict=True):
-            verdict = judge(request, limits, model=model)
+            verdict = await self._judge(request, asker, limits, model)
             if isinstance(verdict, Refused):
                 return OneOfSeveral(prompt=request.prompt, refused=verdict)
             costs.append(verdict.cost)
@@ -207,6 +210,15 @@ class Admission:
         if quote.cost > limits.credits_per_day:
             return TooDear(cost=quote.cost, per_day=limits.credits_per_day)
         return quote
+
+    async def _judge(
+        self, request: GenerationRequest, asker: Asker, limits: Limits, model: ModelInfo | None
+    ) -> Admitted | Refused:
+        """Whether this person may have this picture: by the server's rules first."""
+        if (met := await self.rules.forbids(asker.guild_id, request)) is not None:
+            log.info("forbidden_by_rules", guild=asker.guild_id, user=asker.user_id, entry=met.entry)
+            return ForbiddenByRules(entry=met.entry if met.is_told else None)
+        return judge(request, limits, model=model)
 
     async def admit_all(
         self,

@@ -13,6 +13,14 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForbiddenByRules:
+    """The server's admins forbid something in its words."""
+
+    entry: str | None
+    """Of their list; None where nobody is to be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFull:
     """There is no room for what is new."""
 
@@ -267,6 +275,7 @@ class DaySpent:
 
 Refused = (
     Blocked
+    | ForbiddenByRules
     | DiskFull
     | InputGone
     | NoSuchModel

@@ -1,0 +1,76 @@
+"""The words that a server's admins forbid in prompts, and those that they allow all the same. Knows no word's meaning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from bot.store.db import Database
+
+
+class WordKind(StrEnum):
+    FORBIDDEN = "forbidden"
+    ALLOWED = "allowed"
+
+
+class RuleWords:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def of(self, guild_id: int) -> Mapping[WordKind, tuple[str, ...]]:
+        """Every entry of a server, by name."""
+        sql = "SELECT kind, entry FROM rule_word WHERE guild_id = :guild ORDER BY entry"
+        found: dict[WordKind, list[str]] = {kind: [] for kind in WordKind}
+        for row in await self._db.read(sql, {"guild": guild_id}):
+            found[WordKind(row["kind"])].append(row["entry"])
+        return {kind: tuple(entries) for kind, entries in found.items()}
+
+    async def add(
+        self,
+        guild_id: int,
+        kind: WordKind,
+        entries: Iterable[str],
+        *,
+        by_user_id: int,
+        now: float,
+        most: int,
+        instead: bool = False,
+    ) -> int | None:
+        """How many are new; None, and nothing is changed, where the list would have more than `most`. `instead`: all others go."""
+        given = {
+            "guild": guild_id,
+            "kind": kind,
+            "by": by_user_id,
+            "now": now,
+            "entries": json.dumps([*entries]),
+        }
+        count = "SELECT COUNT(*) FROM rule_word WHERE guild_id = :guild AND kind = :kind"
+        new = """SELECT COUNT(DISTINCT value) FROM json_each(:entries) WHERE value NOT IN
+                   (SELECT entry FROM rule_word WHERE guild_id = :guild AND kind = :kind)"""
+        async with self._db.tx() as connection:
+            ((there,),) = await connection.execute_fetchall(count, given)
+            ((added,),) = await connection.execute_fetchall(new, given)
+            if added > most or (not instead and there + added > most):
+                return None
+            if instead:
+                others = "AND entry NOT IN (SELECT value FROM json_each(:entries))"
+                await connection.execute_fetchall(
+                    f"DELETE FROM rule_word WHERE guild_id = :guild AND kind = :kind {others}", given
+                )
+            await connection.execute_fetchall(
+                """INSERT INTO rule_word SELECT :guild, :kind, value, :by, :now FROM json_each(:entries)
+                   WHERE true ON CONFLICT DO NOTHING""",
+                given,
+            )
+        return int(added)
+
+    async def remove(self, guild_id: int, kind: WordKind, entries: Iterable[str] | None) -> tuple[str, ...]:
+        """Those that were there; None: all of them."""
+        sql = "DELETE FROM rule_word WHERE guild_id = :guild AND kind = :kind"
+        given: dict[str, int | str] = {"guild": guild_id, "kind": kind}
+        if entries is not None:
+            sql += " AND entry IN (SELECT value FROM json_each(:entries))"
+            given["entries"] = json.dumps([*entries])
+        rows = await self._db.write(f"{sql} RETURNING entry", given)
+        return tuple(row["entry"] for row in rows)
