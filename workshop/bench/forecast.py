@@ -35,9 +35,8 @@ WINDOW, GROWTH = 2.0, 0.25
 HEADER = ("sampler", "steps", "made", "forwards", "dB to all steps", "dB to the reference", "as asked for")
 
 Weights = NDArray[np.float64]
-"""One for each output that there is; forecasts are sums of outputs."""
 Weigh = Callable[[Sequence[float], float], Weights]
-"""(times of the outputs, time of the forecast), all from -1 to 1."""
+"""(times of the outputs, time of the forecast), all from -1 to 1 -> the weight of each output in the forecast."""
 
 
 def chebyshev(times: Sequence[float], at: float, *, degree: int, ridge: float) -> Weights:
@@ -59,6 +58,7 @@ def blend(times: Sequence[float], at: float) -> Weights:
     return 0.4 * np.pad(fit, (len(times) - len(fit), 0)) + 0.6 * (1.5 * last - 0.5 * before)
 
 
+AGAIN = "last finished latents again"
 FORECASTS: dict[str, tuple[Weigh, bool]] = {
     "Chebyshev of outputs": (partial(chebyshev, degree=4, ridge=0.1), False),
     "Chebyshev of finished latents": (partial(chebyshev, degree=4, ridge=0.1), True),
@@ -66,7 +66,7 @@ FORECASTS: dict[str, tuple[Weigh, bool]] = {
     "line of outputs": (partial(line, slope=1), False),
     "half a line of finished latents": (partial(line, slope=0.5), True),
     "last output again": (partial(line, slope=0), False),
-    "last finished latents again": (partial(line, slope=0), True),
+    AGAIN: (partial(line, slope=0), True),
 }
 """How, and whether the finished latents that an output amounts to are forecast instead of the output itself."""
 
@@ -83,9 +83,10 @@ def made(calls: int) -> list[int]:
 
 @torch.inference_mode()
 def draw(
-    family: SdFamily, canvases: Sequence[SdCanvas], calls: Sequence[int] | None, weigh: Weigh, finished: bool
+    family: SdFamily, canvases: Sequence[SdCanvas], calls: Sequence[int] | None = None, how: str = AGAIN
 ) -> list[Image]:
     """Pictures that differ in prompt and seed alone; the UNet is called in these `calls` only, None for in all."""
+    weigh, finished = FORECASTS[how]
     one, times, kept = canvases[0], list[float](), list[Any]()
     for call in range(count := one.left):
         at, now, sampler = 2 * call / max(1, count - 1) - 1, one.timestep, one.sampler
@@ -134,29 +135,24 @@ def compared(
         requests = [ask(prompt=plain(scene), seed=SEED + n, steps=steps) for n, scene in enumerate(scenes)]
         return [family.prepare(request, request.seed) for request in requests]
 
-    def drawn(
-        canvases: list[SdCanvas], calls: list[int] | None = None, how: str = "line of outputs"
-    ) -> list[Image]:
-        return draw(family, canvases, calls, *FORECASTS[how])
-
     def obedience(pictures: list[Image]) -> str:
         read = zip(scenes, map(checker.read, pictures), strict=True)
         right = share(scene.background == seen.background and seen.shows(scene) for scene, seen in read)
         return f"{right:.0f} %" if options.model == STARTER else ""
 
-    reference = drawn(begun(options.reference))
+    reference = draw(family, begun(options.reference))
     for steps in options.steps:
         canvases = begun(steps)
         calls, is_table = canvases[0].left, hasattr(canvases[0].sampler, "sigmas")
-        base, chosen = drawn(canvases), made(calls)
+        base, chosen = draw(family, canvases), made(calls)
         fewer = steps - calls + len(chosen)  # PNDM calls the UNet once more than it has steps
         yield sampler, steps, "all", calls, "", psnr(base, reference), obedience(base)
-        ways = {f"{fewer} plain steps": drawn(begun(fewer))}
+        ways = {f"{fewer} plain steps": draw(family, begun(fewer))}
         if is_table:
             for canvas in (short := begun(steps)):
                 shorten(canvas, chosen)
-            ways["these timesteps, plainly"] = drawn(short)
-        ways |= {how: drawn(begun(steps), chosen, how) for how in FORECASTS}
+            ways["these timesteps, plainly"] = draw(family, short)
+        ways |= {how: draw(family, begun(steps), chosen, how) for how in FORECASTS}
         for way, pictures in ways.items():
             near = psnr(pictures, base), psnr(pictures, reference)
             yield sampler, steps, way, len(chosen), *near, obedience(pictures)

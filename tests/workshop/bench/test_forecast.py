@@ -69,11 +69,11 @@ def test_the_last_finished_latents_again_are_eulers_longer_steps(
         ask = partial(starter_model.request, prompt="a red circle", steps=6, sampler="Euler")
         return [family.prepare(ask(seed=seed), seed) for seed in (1, 2)]
 
-    held = forecast.draw(family, begun(), chosen, *forecast.FORECASTS["last finished latents again"])
+    held = forecast.draw(family, begun(), chosen, forecast.AGAIN)
     short = begun()
     for canvas in short:
         forecast.shorten(canvas, chosen)
-    plain = forecast.draw(family, short, None, *forecast.FORECASTS["last finished latents again"])
+    plain = forecast.draw(family, short)
 
     assert forwards == [2] * 8
     for one, other in zip(held, plain, strict=True):
