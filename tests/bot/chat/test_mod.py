@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bot.job import JobState
 from tests.bot.chat.conftest import StartWorld
 
@@ -9,28 +11,30 @@ from tests.bot.chat.conftest import StartWorld
 async def test_forbidden_words_are_drawn_for_nobody(start_world: StartWorld) -> None:
     """In prompt, negative prompt, flags, several at once, a remix and a reroll of what was drawn before; nothing is charged."""
     world = await start_world()
+    bob = world.person("bob")
     message = await world.imagined(1, prompt="a nudibranch in the sea")
     refused = await world.alice.slash(world.channel, "mod words add", words="x", despite_permissions=True)
     assert "manage this server" in (refused.ephemeral_text or "")
     told = await world.admin.slash(world.channel, "mod words add", words="nud*, Red Circle, *", allowed=False)
     assert "2 entries are new" in (told.ephemeral_text or "")
     assert "Left out" in (told.ephemeral_text or "")
-    for options in (
+    asked: tuple[dict[str, Any], ...] = (
         {"prompt": "a NUDE"},
         {"prompt": "n u d e"},
         {"prompt": "a red   circle"},
         {"prompt": "a fox", "negative_prompt": "nudity"},
         {"prompt": "a fox --no nudes"},
         {"prompt": "a {fox, nude} in the snow"},
-    ):
+    )
+    for options in asked:
         answer = await world.imagine(**options)
         assert "rules forbid something" in (answer.ephemeral_text or ""), options
         assert "nud" not in (answer.ephemeral_text or "").replace("a nude in the snow", "")
-    answer = await world.bob.click(message, "🔄")
+    answer = await bob.click(message, "🔄")
     assert "rules forbid something" in (answer.ephemeral_text or "")
     assert await world.jobs_stored() == 1
     await world.admin.slash(world.channel, "mod words add", words="nudibranch", allowed=True)
-    await world.bob.click(message, "🔄")
+    await bob.click(message, "🔄")
     assert (await world.reaches(2, JobState.DELIVERED)).request.prompt == "a nudibranch in the sea"
 
 
