@@ -25,7 +25,7 @@ from bot.limits import Subject
 from bot.store import Store, checks, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
-from bot.store.history import Search
+from bot.store.finished import Search
 from engine.contract import GenerationRequest
 from tests.kit import said
 from tests.kit.books import admission
