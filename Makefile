@@ -16,7 +16,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos simulation load soak venv lint format catalogues clean
+.PHONY: help demo test chaos simulation load soak venv lint rules format catalogues clean
 
 PORT ?= 8642
 JOBS ?= 200
@@ -35,6 +35,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.easel-installed
 # pip 22 and newer understand everything here; the environment's own settings (proxies, mirrors) stay in force.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq $(PIP_FLAGS)
+TYPES = sh -c '$(BIN)/pyright --warnings >$(VENV)/pyright.log 2>&1 || { cat $(VENV)/pyright.log; exit 1; }'
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -42,10 +43,13 @@ help:
 demo: $(STAMP)
 	@$(BIN)/easel demo --port $(PORT)
 
-test: lint
-	@echo "Tests …"
+# Types take most of a minute of one core, which the tests leave free now and then while they wait.
+test: rules
+	@echo "Tests, and types beside them …"
 # With bytecode, whatever the environment says: all the processes would compile the same files again and again.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
+	@(nice -n 10 $(TYPES)) & types=$$!; \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_FLAGS); failed=$$?; \
+	wait $$types || failed=1; exit $$failed
 
 chaos: $(STAMP)
 	@$(BIN)/easel chaos --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) --storms $(STORMS)
@@ -59,11 +63,14 @@ load: $(STAMP)
 soak: $(STAMP)
 	@$(BIN)/python -m workshop.rehearsal.load --rate 2 --minutes 60
 
-lint: $(STAMP)
-	@echo "Lint, types, import contracts …"
+lint: rules
+	@echo "Types …"
+	@$(TYPES)
+
+rules: $(STAMP)
+	@echo "Lint, import contracts …"
 	@$(BIN)/ruff check --quiet bot engine workshop tests
 	@$(BIN)/ruff format --quiet --check bot engine workshop tests || { echo "Run: make format" >&2; exit 1; }
-	@$(BIN)/pyright --warnings
 	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
 
 format: $(STAMP)

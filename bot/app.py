@@ -19,12 +19,12 @@ from bot.chat.delivery.writer import DiscordDelivery
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
-from bot.config.styles import load_styles
+from bot.config.own_styles import load_styles
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.wildcards import Wildcards
 from bot.core.doors import Doors
-from bot.core.engines.client import EngineClient
+from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
 from bot.core.engines.watch import Deadlines

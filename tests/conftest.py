@@ -15,8 +15,9 @@ import hypothesis
 import pytest
 from _pytest.nodeid import NodeId
 
+from bot.store import db
 from engine import process
-from tests.kit import forked
+from tests.kit import forked, new_databases
 
 OWN_VARIABLES = ("DISCORD_TOKEN", "DISCORD_TOKEN_FILE", "EASEL_CONFIG")
 USUAL_S = 120
@@ -51,6 +52,14 @@ def forked_engines() -> Iterator[None]:
     """Engines start fast; how a spawned one comes and goes is told by tests/engine/test_process.py."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "_context", forked.Context())
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def copied_databases() -> Iterator[None]:
+    """New ones are there at once; how one is made is told by tests/bot/store and tests/golden."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "_prepare", new_databases.copying())
         yield
 
 

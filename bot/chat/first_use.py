@@ -6,7 +6,7 @@ import structlog
 
 from bot.chat.client import Interaction
 from bot.chat.errors import language_of
-from bot.texts import help as texts
+from bot.texts import newcomers as texts
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from bot.chat.look.help_view import greeting
 from bot.chat.outages import told
 from bot.core.ports import Clock
 from bot.store import Store
-from bot.store.errors import DatabaseError
+from bot.store.database_errors import DatabaseError
 from bot.texts.examples import EXAMPLES, numbers_for
 from bot.texts.language import language
 

@@ -40,7 +40,7 @@ from bot.core.asking.refused import Blocked, Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import DIRECT, Action, Asker, Job, Origin
-from bot.store.taste import DELIVER, ON, PRIVATELY, SPOILER, Scope
+from bot.store.preferences import DELIVER, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import memory, problems
 from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach

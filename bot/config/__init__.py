@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bot.config.load import find, load
-from bot.config.problems import allowed
 from bot.config.settings import (
     KEYS,
     SECTIONS,
@@ -18,6 +17,7 @@ from bot.config.settings import (
     WrongOption,
     make_private,
 )
+from bot.config.wrong_settings import allowed
 
 __all__ = [
     "KEYS",

@@ -15,7 +15,6 @@ import platformdirs
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from bot.config.problems import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.config.settings import (
     KEYS,
     PREFIX,
@@ -29,6 +28,7 @@ from bot.config.settings import (
     expanded,
     own_folder,
 )
+from bot.config.wrong_settings import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.limits import Limits
 from bot.redaction import cleaned, holds_token
 from engine.contract import STARTER

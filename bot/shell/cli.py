@@ -234,7 +234,7 @@ def imagine(
 
     def body(settings: Settings) -> int:
         from bot.core.asking.wish import Quality, Wish
-        from bot.shell.imagine import CommandLine, imagine
+        from bot.shell.one_picture import CommandLine, imagine
 
         wish = Wish(
             prompt=prompt,
@@ -328,7 +328,7 @@ def backup(
     """Copy the database, while the bot runs or not, and check the copy."""
 
     def body(settings: Settings) -> int:
-        from bot.shell import backup as rescue
+        from bot.shell import backup_and_restore as rescue
 
         return rescue.back_up(settings, file)
 
@@ -343,7 +343,7 @@ def restore(
     """Put a backup in the database's place; what was there is kept beside it. The bot must be stopped."""
 
     def body(settings: Settings) -> int:
-        from bot.shell import backup as rescue
+        from bot.shell import backup_and_restore as rescue
 
         return rescue.restore(settings, file)
 
@@ -364,7 +364,7 @@ def info(
     """Print the settings that a picture carries; with --check, whether this machine would draw it again."""
 
     def body(settings: Settings) -> int:
-        from bot.shell.info import show_info
+        from bot.shell.carried_settings import show_info
 
         return show_info(image, settings, check=check)
 
@@ -406,7 +406,7 @@ def verify_models(
 
 def _tend(config: Path | None, action: str, name: str | None = None) -> None:
     def body(settings: Settings) -> int:
-        from bot.shell.models import tend
+        from bot.shell.own_models import tend
 
         return tend(settings, action, name)
 

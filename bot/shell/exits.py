@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bot.shell.exit_codes import EXIT_ALREADY_RUNNING, EXIT_CONFIG, EXIT_FAILED
 from bot.shell.lock import AlreadyRunning
-from bot.store.errors import DatabaseError, Unusable, is_the_owners
+from bot.store.database_errors import DatabaseError, Unusable, is_the_owners
 
 
 def explained(act: Callable[[], int]) -> int:

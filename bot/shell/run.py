@@ -24,7 +24,7 @@ from bot.shell.exits import explained
 from bot.shell.lock import lock_data
 from bot.shell.stopping import Stop
 from bot.store import Store
-from bot.store.errors import Unusable
+from bot.store.database_errors import Unusable
 from bot.texts import for_operator
 from bot.texts.language import ENGLISH
 from bot.vitals import logs

@@ -9,13 +9,13 @@ from typing import Self
 from bot.store.backup import back_up
 from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
-from bot.store.favourites import Favourites
-from bot.store.history import History
+from bot.store.finished import History
 from bot.store.jobs import Jobs
 from bot.store.plans import Plans
-from bot.store.rules import RuleWords
-from bot.store.settings import Settings
-from bot.store.taste import Taste
+from bot.store.preferences import Taste
+from bot.store.rule_words import RuleWords
+from bot.store.server_settings import ServerSettings
+from bot.store.stars import Favourites
 from bot.store.threads import unawaited
 
 
@@ -23,7 +23,7 @@ from bot.store.threads import unawaited
 class Store:
     database: Database
     jobs: Jobs
-    settings: Settings
+    settings: ServerSettings
     history: History
     copies: Copies
     taste: Taste
@@ -48,7 +48,7 @@ class Store:
         return cls(
             database=database,
             jobs=Jobs(database),
-            settings=Settings(database),
+            settings=ServerSettings(database),
             history=History(database),
             copies=Copies(database),
             taste=Taste(database),

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.store import checks
-from bot.store.errors import DatabaseError, Unusable
+from bot.store.database_errors import DatabaseError, Unusable
 
 PATIENCE_S = 30.0
 """How long a copy waits for a stranger who holds the whole file."""

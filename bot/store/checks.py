@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bot.store import schema
-from bot.store.errors import is_damage
+from bot.store.database_errors import is_damage
 
 BUSY_TIMEOUT_S = 1.5
 

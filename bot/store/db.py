@@ -14,7 +14,7 @@ from typing import Any, Self
 import aiosqlite
 
 from bot.store import backup, checks, schema
-from bot.store.errors import DatabaseError, Unusable, plain_errors
+from bot.store.database_errors import DatabaseError, Unusable, plain_errors
 from bot.store.threads import unawaited
 from bot.store.upkeep import LOG_PAGES_MAX, Upkeep
 

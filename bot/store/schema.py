@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 
 import aiosqlite
 
-from bot.store.errors import Unusable
+from bot.store.database_errors import Unusable
 
 FIRST = 4
 SEARCH = "fts5"

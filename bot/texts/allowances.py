@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bot.core.asking.admission import Allowance
 from bot.core.asking.refused import Blocked
 from bot.limits import Limits, Subject
-from bot.store.settings import LimitChange
+from bot.store.server_settings import LimitChange
 from bot.texts.amounts import area, credit, mention, moment
 from bot.texts.language import Language, Say, fixed
 from bot.texts.refusals import refusal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.core.asking.offer import Kind, Offer
-from bot.texts import help as help_texts
+from bot.texts import newcomers as help_texts
 from bot.texts.amounts import listed
 from bot.texts.language import Language, Say, fixed
 from engine.contract import AGAINST, Listed

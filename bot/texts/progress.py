@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bot.core.ports import Progress
 from bot.texts.amounts import duration, ordinal, seconds
-from bot.texts.held_up import held_up
 from bot.texts.language import Language, fixed
+from bot.texts.why_waiting import held_up
 from engine.contract import Stepped
 
 overtaken = fixed("Somebody's shorter request is drawn first; then this one goes on where it is.")

@@ -35,10 +35,10 @@ from bot.core.asking.refused import (
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
 from bot.core.ports import Irremovable
 from bot.texts.amounts import choice, credit, moment
-from bot.texts.flags import prompt_problem
-from bot.texts.held_up import paused
+from bot.texts.inside_prompt import prompt_problem
 from bot.texts.language import Language
 from bot.texts.tastes import no_such_style
+from bot.texts.why_waiting import paused
 
 NAME_SHOWN = 60
 

@@ -24,9 +24,9 @@ from bot.config import Settings
 from bot.core.asking import wildcards
 from bot.core.asking.asked import parse
 from bot.core.asking.wish import Picture, Wish, resolve
-from bot.shell import imagine, info
+from bot.shell import carried_settings, one_picture
 from bot.shell.cli import app
-from bot.shell.imagine import CommandLine, request_of
+from bot.shell.one_picture import CommandLine, request_of
 from bot.texts.language import ENGLISH
 from engine.contract import (
     SAMPLERS,
@@ -155,7 +155,7 @@ def told(request: GenerationRequest, tmp_path: Path) -> str:
     file.write_bytes(encode_png(Image.new("RGB", (8, 8)), request=request))
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        assert info.show_info(file, Settings()) == 0
+        assert carried_settings.show_info(file, Settings()) == 0
     return out.getvalue()
 
 
@@ -171,7 +171,7 @@ def typed(
     seen: list[tuple[Settings, CommandLine]] = []
     with patch.context() as patched:
         patched.chdir(tmp_path)
-        patched.setattr(imagine, "imagine", lambda found, line: seen.append((found, line)) or 0)
+        patched.setattr(one_picture, "imagine", lambda found, line: seen.append((found, line)) or 0)
         done = CliRunner().invoke(app, words[1:])
         assert done.exit_code == 0, done.output
         wished, line = seen[0]
@@ -202,7 +202,7 @@ def test_the_printed_command_is_exact_or_says_no(
         return
     command = printed[printed.index("\nAgain: ") + len("\nAgain: ") :]
     assert typed(command, own, tmp_path, monkeypatch) == own
-    assert typed(info.command(request_), request_, tmp_path, monkeypatch) == request_
+    assert typed(carried_settings.command(request_), request_, tmp_path, monkeypatch) == request_
 
 
 @pytest.mark.parametrize("prompt", [*SURVIVORS, "a\tb", "two\nlines", " led and trailed ", "\u2028 \u2029"])
@@ -237,7 +237,7 @@ def test_a_terminal_without_unicode_gets_no_wrong_command(
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1", write_through=True))
 
-    assert info.show_info(file, Settings()) == 0
+    assert carried_settings.show_info(file, Settings()) == 0
     printed = raw.getvalue().decode("latin-1")
     assert "Prompt: é ?" in printed
     assert f"{REFUSED} and would draw another picture: it holds U+200D" in printed

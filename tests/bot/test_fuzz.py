@@ -20,7 +20,7 @@ from bot import config
 from bot.chat import ids
 from bot.chat.ids import Verb
 from bot.config import ConfigError, Settings
-from bot.shell import info as bot_info
+from bot.shell import carried_settings as bot_info
 from engine.contract import GenerationRequest
 from engine.pictures import metadata, other_programs
 from engine.pictures.metadata import PictureInfo
@@ -432,7 +432,7 @@ def test_a_picture_that_is_a_bomb_is_refused_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`easel info` on a file that claims to be of gigapixels ends with 1 and one sentence."""
-    from bot.shell.info import show_info
+    from bot.shell.carried_settings import show_info
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
     file = tmp_path / "bomb.png"

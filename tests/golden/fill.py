@@ -16,9 +16,9 @@ from bot.core.asking.price import cost_of
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
-from bot.store.history import Search
-from bot.store.rules import WordKind
-from bot.store.taste import GALLERY, Scope
+from bot.store.finished import Search
+from bot.store.preferences import GALLERY, Scope
+from bot.store.rule_words import WordKind
 from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, sure
 

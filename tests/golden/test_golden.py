@@ -22,19 +22,24 @@ from bot.chat import ids
 from bot.chat.tree import FEATURES
 from bot.job import Job, JobState
 from bot.limits import Subject
-from bot.store import Store, checks, schema
+from bot.store import Store, checks, db, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
-from bot.store.history import Search
-from bot.store.rules import WordKind
+from bot.store.finished import Search
+from bot.store.rule_words import WordKind
 from engine.contract import GenerationRequest
-from tests.kit import said
+from tests.kit import new_databases, said
 from tests.kit.books import admission
 
 GOLDEN = Path(__file__).parent
 VERSIONS = sorted(int(path.stem.removeprefix("schema-")) for path in GOLDEN.glob("schema-*.sqlite3"))
 NEWEST = schema.newest()
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
+
+
+@pytest.fixture(autouse=True)
+def made_by_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "_prepare", new_databases.AS_IT_IS)
 
 
 @pytest.fixture(params=VERSIONS)

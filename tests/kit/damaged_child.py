@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from typing import Any
 
-from bot.store.errors import plain_errors
+from bot.store.database_errors import plain_errors
 from bot.store.jobs import Jobs
 from workshop.rehearsal import bot_child
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from bot.app import Timings
-from bot.core.engines.client import Paused
+from bot.core.engines.engine_client import Paused
 from bot.core.engines.generation import Lost
 from bot.core.engines.restarts import Patience
 from engine.contract import Event, FakeSettings, Ready, Started

@@ -20,7 +20,7 @@ from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
-from bot.core.engines.client import EngineClient
+from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
 from bot.core.happenings import Actor, Happening, Happenings

@@ -6,7 +6,7 @@ from bot.core.asking.refused import Refused
 from bot.core.held_up import HeldUp
 from bot.core.news import News
 from bot.job import Reason
-from bot.texts import for_operator, held_up, reasons, refusals
+from bot.texts import for_operator, reasons, refusals, why_waiting
 from bot.texts.language import ENGLISH
 
 
@@ -21,7 +21,7 @@ def refusal(refused: object) -> str:
 def hint(by: HeldUp | None, *, is_own: bool = True) -> str:
     """Of what has to be held up."""
     assert by is not None
-    return held_up.held_up(by, ENGLISH, is_own=is_own)
+    return why_waiting.held_up(by, ENGLISH, is_own=is_own)
 
 
 def why(reason: Reason) -> str:

@@ -13,7 +13,7 @@ from random import Random
 
 from bot.app import Timings
 from bot.config import Settings
-from bot.core.engines.client import EngineClient
+from bot.core.engines.engine_client import EngineClient
 from bot.core.spool import Spool, all_intact
 from bot.store import Store
 from bot.store.checks import AUDIT

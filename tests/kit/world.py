@@ -29,7 +29,7 @@ from bot.chat.client import EaselClient
 from bot.chat.ids import Verb
 from bot.config import Settings
 from bot.config.engine import engine_settings
-from bot.core.engines.client import EngineClient
+from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.status import Phase
 from bot.core.line.dispatcher import Dispatcher

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOOKED_AT = ("bot/chat", "bot/core", "bot/store", "bot/app.py", "bot/job.py", "bot/limits.py")
-OWNERS = {f"bot/store/{name}.py" for name in ("backup", "checks", "db", "errors", "schema")}
+OWNERS = {f"bot/store/{name}.py" for name in ("backup", "checks", "database_errors", "db", "schema")}
 """What a database, its copies and its migrations suffer from: read by who runs the bot, in a terminal."""
 EXCEPTIONS = {
     # what nobody is shown: bugs and the log

@@ -22,8 +22,8 @@ from bot.chat.look.buttons import under_pictures
 from bot.chat.look.keepsake_view import keepsake_view, one_of
 from bot.chat.outages import is_weather, told
 from bot.job import Claim, Job
-from bot.store.favourites import CLAIM_S
-from bot.store.taste import GALLERY, Scope
+from bot.store.preferences import GALLERY, Scope
+from bot.store.stars import CLAIM_S
 from bot.texts import memory
 from bot.texts.language import Language, Say, language
 

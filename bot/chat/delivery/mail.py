@@ -24,7 +24,7 @@ from bot.chat.outages import told
 from bot.core.happenings import Happening, JobDelivered
 from bot.job import Job
 from bot.store.db import DatabaseError
-from bot.store.taste import BY_MAIL_TOO, DELIVER, Scope
+from bot.store.preferences import BY_MAIL_TOO, DELIVER, Scope
 from bot.texts.language import Language, language
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from bot.chat.ids import Verb
 from bot.chat.outages import told
 from bot.chat.router import IN_SERVERS, Feature
 from bot.job import Job, JobState
-from bot.store.taste import GALLERY, OFF, ON, SHARING, Scope
+from bot.store.preferences import GALLERY, OFF, ON, SHARING, Scope
 from bot.texts import memory, problems
 from bot.texts.language import Say
 

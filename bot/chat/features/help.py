@@ -14,9 +14,9 @@ from bot.chat.router import Feature
 from bot.core.asking.asked import parse
 from bot.core.asking.wish import Wish
 from bot.texts import allowances, commands, problems
-from bot.texts import help as texts
+from bot.texts import newcomers as texts
 from bot.texts.examples import EXAMPLES, drawing, draws_it, numbers_for
-from bot.texts.held_up import held_up as held_up_in_words
+from bot.texts.why_waiting import held_up as held_up_in_words
 from engine.contract import ModelInfo
 
 

@@ -25,8 +25,8 @@ from bot.chat.order import asker_of
 from bot.chat.router import Feature
 from bot.core.asking.price import price_of
 from bot.job import DIRECT, Asker, Job, JobState
-from bot.store.history import Found, Search
-from bot.store.taste import ON, SHARING, Scope
+from bot.store.finished import Found, Search
+from bot.store.preferences import ON, SHARING, Scope
 from bot.texts import commands, labels, memory, problems
 from bot.texts import request as texts
 from bot.texts.language import Language, Say

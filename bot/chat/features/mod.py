@@ -14,10 +14,10 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import plain
 from bot.chat.router import IN_SERVERS, Feature
-from bot.core.moderation.words import ENTRIES_MAX, parse
-from bot.store.rules import WordKind
-from bot.texts import commands, rules
-from bot.texts.rules import SHOWN
+from bot.core.moderation.word_list import ENTRIES_MAX, parse
+from bot.store.rule_words import WordKind
+from bot.texts import commands, forbidden_words
+from bot.texts.forbidden_words import SHOWN
 
 LIST_KB_MAX = 512
 TYPED_CHARS_MAX = 4000
@@ -39,12 +39,12 @@ async def show(interaction: discord.Interaction[EaselClient]) -> None:
     lists = await known.lists(guild_id)
     forbidden, allowed = lists[WordKind.FORBIDDEN], lists[WordKind.ALLOWED]
     if not forbidden and not allowed:
-        raise UserError(rules.nothing_forbidden)
+        raise UserError(forbidden_words.nothing_forbidden)
     files = [_file(kind, entries) for kind, entries in lists.items() if entries]
     lines = [
-        rules.counts(len(forbidden), len(allowed), to),
-        rules.told(on=await known.is_told(guild_id), to=to),
-        rules.file_note(to),
+        forbidden_words.counts(len(forbidden), len(allowed), to),
+        forbidden_words.told(on=await known.is_told(guild_id), to=to),
+        forbidden_words.file_note(to),
     ]
     await interaction.response.send_message("\n".join(lines), files=files, ephemeral=True)
 
@@ -71,12 +71,12 @@ async def load(
 ) -> None:
     order.managed(interaction)
     if file.size > LIST_KB_MAX << 10:
-        raise UserError(rules.too_large(LIST_KB_MAX))
+        raise UserError(forbidden_words.too_large(LIST_KB_MAX))
     data = await interaction.client.services.intake.content(file)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(rules.no_text) from None
+        raise UserError(forbidden_words.no_text) from None
     await _add(interaction, text, _kind(allowed), instead=True)
 
 
@@ -85,7 +85,7 @@ async def _add(interaction: Interaction, text: str, kind: WordKind, *, instead: 
     found, services = parse(text), interaction.client.services
     guild_id, to = order.managed(interaction), language_of(interaction)
     if not found.entries:
-        raise UserError(rules.nothing_named)
+        raise UserError(forbidden_words.nothing_named)
     added = await services.admission.rules.add(
         guild_id,
         kind,
@@ -95,9 +95,9 @@ async def _add(interaction: Interaction, text: str, kind: WordKind, *, instead: 
         instead=instead,
     )
     if added is None:
-        raise UserError(rules.too_many(ENTRIES_MAX))
+        raise UserError(forbidden_words.too_many(ENTRIES_MAX))
     wrong = [plain(entry) for entry in found.wrong]
-    lines = [rules.added(added, to), *([rules.left_out(wrong, to)] if wrong else [])]
+    lines = [forbidden_words.added(added, to), *([forbidden_words.left_out(wrong, to)] if wrong else [])]
     await say_done(interaction, "\n".join(lines))
 
 
@@ -112,8 +112,8 @@ async def remove(
     entries = None if words.strip().casefold() == ALL else parse(words).entries
     gone = await known.remove(guild_id, _kind(allowed), entries)
     if not gone:
-        raise UserError(rules.not_there([plain(words)][:SHOWN]))
-    await say_done(interaction, rules.removed(len(gone), language_of(interaction)))
+        raise UserError(forbidden_words.not_there([plain(words)][:SHOWN]))
+    await say_done(interaction, forbidden_words.removed(len(gone), language_of(interaction)))
 
 
 @words.command(name="tell", description=commands.MOD_WORDS_TELL)
@@ -121,7 +121,7 @@ async def remove(
 async def tell(interaction: discord.Interaction[EaselClient], on: bool) -> None:
     guild_id = order.managed(interaction)
     await interaction.client.services.admission.rules.tell(guild_id, on=on)
-    await say_done(interaction, rules.told(on=on, to=language_of(interaction)))
+    await say_done(interaction, forbidden_words.told(on=on, to=language_of(interaction)))
 
 
 def _kind(allowed: bool) -> WordKind:

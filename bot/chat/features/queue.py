@@ -21,9 +21,9 @@ from bot.core.line.dispatcher import Dispatcher
 from bot.job import DIRECT, Job
 from bot.texts import commands, labels, problems, progress
 from bot.texts.amounts import size
-from bot.texts.held_up import held_up as held_up_in_words
 from bot.texts.language import Language
 from bot.texts.refusals import refusal
+from bot.texts.why_waiting import held_up as held_up_in_words
 
 LINE_SHOWN = 15
 OWN_SHOWN = 8

@@ -17,7 +17,7 @@ from bot.chat.look.safe import plain
 from bot.chat.router import Feature
 from bot.core.asking.styles import PREFERRED
 from bot.job import STYLE_NAME_CHARS_MAX
-from bot.store.taste import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, PRIVATELY, SPOILER, Scope
+from bot.store.preferences import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import commands, tastes
 from engine.contract import IMAGES_MAX
 

@@ -11,7 +11,7 @@ from discord import ui
 from bot.chat.ids import Verb, button
 from bot.chat.look.job_view import BLURPLE
 from bot.chat.look.safe import code, cut, plain, utf16_length
-from bot.texts import help as texts
+from bot.texts import newcomers as texts
 from bot.texts import progress
 from bot.texts.examples import EXAMPLES
 from bot.texts.language import Language

@@ -11,7 +11,7 @@ from discord import ui
 from bot.chat.look.job_view import BLURPLE
 from bot.chat.look.safe import code, cut, plain, utf16_length
 from bot.core.asking.offer import Kind, Offer
-from bot.texts import help as help_texts
+from bot.texts import newcomers as help_texts
 from bot.texts import offers as texts
 from bot.texts import progress
 from bot.texts.language import Language

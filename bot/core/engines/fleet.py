@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.core.engines.client import EngineClient, Paused
+from bot.core.engines.engine_client import EngineClient, Paused
 from bot.core.engines.generation import Lost
 from bot.core.engines.status import EngineStatus
 from engine.contract import (

@@ -50,7 +50,7 @@ class Deadlines:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Guest:
+class _Watched:
     """A job in the engine's hands, as its events tell it."""
 
     model: str
@@ -71,7 +71,7 @@ class Watch:
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         self._lock = threading.Lock()
-        self._guests: dict[tuple[int, int], _Guest] = {}
+        self._guests: dict[tuple[int, int], _Watched] = {}
         self._ready = False
         self._since = self._looked = 0.0
         self._paces: dict[str, deque[float]] = {}
@@ -99,7 +99,7 @@ class Watch:
             if not self.busy:  # an idle engine may have been silent for long
                 self._since = now
             request = control.request
-            guest = _Guest(
+            guest = _Watched(
                 model=request.model,
                 images=request.images,
                 row_work=_row_work(request),
@@ -125,7 +125,7 @@ class Watch:
                 case _:
                     pass
 
-    def _follow(self, guest: _Guest, event: Started | Stepped, now: float) -> None:
+    def _follow(self, guest: _Watched, event: Started | Stepped, now: float) -> None:
         stage, step = ("encoding", 0) if isinstance(event, Started) else (event.stage, event.step)
         gets_on = step > guest.step
         paced = stage == "denoising" and guest.stage in ("encoding", "denoising") and not guest.is_tiled
@@ -157,7 +157,7 @@ class Watch:
         drawn = [guest for guest in guests if guest.stage not in ("waiting", "saving")]
         return max(self._limit_of(guest) for guest in drawn or guests)
 
-    def _limit_of(self, guest: _Guest) -> float:
+    def _limit_of(self, guest: _Watched) -> float:
         """By what comes next for it. It may be anybody's turn, but a forward is never more than everybody's rows."""
         aboard = [other for other in self._guests.values() if not other.is_tiled]
         if not self._paces or any(other.model not in self._paces for other in aboard):

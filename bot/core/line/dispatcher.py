@@ -18,7 +18,7 @@ import structlog
 
 from bot.core.asking.price import price_of
 from bot.core.doors import Doors
-from bot.core.engines.client import Paused
+from bot.core.engines.engine_client import Paused
 from bot.core.engines.fleet import Died, Fleet, Told, Victim
 from bot.core.happenings import (
     Actor,

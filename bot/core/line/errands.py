@@ -14,7 +14,7 @@ import structlog
 from bot.core.happenings import Listener, StoreDamaged
 from bot.core.news import DatabaseDamaged
 from bot.core.ports import Delivery
-from bot.store.errors import Unusable
+from bot.store.database_errors import Unusable
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import stamina
 
-from bot.store.errors import DatabaseError, Unusable
+from bot.store.database_errors import DatabaseError, Unusable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

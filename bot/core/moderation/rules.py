@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bot.core.moderation.words import ENTRIES_MAX, WordList
-from bot.store.rules import RuleWords, WordKind
-from bot.store.taste import OFF, ON, TELL_WORD, Scope, Taste
+from bot.core.moderation.word_list import ENTRIES_MAX, WordList
+from bot.store.preferences import OFF, ON, TELL_WORD, Scope, Taste
+from bot.store.rule_words import RuleWords, WordKind
 from engine.contract import GenerationRequest
 
 KEPT = 500

@@ -23,7 +23,7 @@ from bot.core.asking.wildcards import Wildcards
 from bot.shell.doctor.finding import Finding, bad, ok, warn
 from bot.store import checks, schema
 from bot.store.backup import backups, check_whole
-from bot.store.errors import Unusable
+from bot.store.database_errors import Unusable
 
 FREE_BYTES_LOW = 5 * 2**30
 

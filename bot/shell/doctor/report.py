@@ -21,7 +21,7 @@ from bot.shell.doctor.data import (
     check_wildcards,
     own_fix,
 )
-from bot.shell.doctor.engine import (
+from bot.shell.doctor.engine_start import (
     check_device,
     check_model,
     check_models,

@@ -7,7 +7,7 @@ INSERT INTO job_words (job_words, rank) VALUES ('crisismerge', 400);
 CREATE TABLE rule_word (
   guild_id   INTEGER NOT NULL,
   kind       TEXT NOT NULL CONSTRAINT rule_word_kind_is_known CHECK (kind IN ('forbidden', 'allowed')),
-  -- As `bot/core/moderation/words.py` reads it.
+  -- A word, several, or one with * at an end.
   entry      TEXT NOT NULL,
   by_user_id INTEGER NOT NULL,
   at         REAL NOT NULL,

@@ -10,7 +10,7 @@ import discord
 
 from bot.chat.ids import OfJob, Verb
 from bot.job import JobState
-from bot.store.favourites import CLAIM_S
+from bot.store.stars import CLAIM_S
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import POLL_S, Person, World
 from workshop.rehearsal.loopback.driver import Answer, Channel, Message, Permission

@@ -9,7 +9,7 @@ import pytest
 from bot.chat.ids import Verb, button
 from bot.chat.look.help_view import Here, help_
 from bot.job import JobState
-from bot.texts import help as texts
+from bot.texts import newcomers as texts
 from bot.texts.examples import EXAMPLES, numbers_for
 from bot.texts.language import ENGLISH
 from engine.contract import STARTER, AdapterInfo, FakeSettings, ModelInfo

@@ -10,7 +10,7 @@ import pytest
 
 from bot.chat.ids import Verb, button
 from bot.job import Job, JobState
-from bot.store.taste import ON, SPOILER, Scope
+from bot.store.preferences import ON, SPOILER, Scope
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import World, labels

@@ -17,7 +17,7 @@ from bot.core.held_up import held_up_by
 from bot.core.ports import Progress
 from bot.job import JobState, Refusal
 from bot.limits import Limits, Subject, Usage
-from bot.store.settings import LimitChange
+from bot.store.server_settings import LimitChange
 from bot.texts import allowances
 from bot.texts.amounts import area
 from bot.texts.language import ENGLISH

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from bot.config import load
-from bot.shell import backup
+from bot.shell import backup_and_restore
 from bot.store import schema
 from tests.bot.processes.test_evening import start
 from workshop.rehearsal.bot import Bot, easel_evening
@@ -31,11 +31,11 @@ async def test_a_restored_bot_goes_on_where_the_backup_was(tmp_path: Path) -> No
         first = await evening.finished(await evening.imagine())
         waiting = await evening.imagine(prompt="a blue star", steps=40)
         settings = load(bot.folder / "easel.toml", {})
-        assert await asyncio.to_thread(backup.back_up, settings, tmp_path / "mine.sqlite3") == 0
-        assert await asyncio.to_thread(backup.restore, settings, tmp_path / "mine.sqlite3") == 75
+        assert await asyncio.to_thread(backup_and_restore.back_up, settings, tmp_path / "mine.sqlite3") == 0
+        assert await asyncio.to_thread(backup_and_restore.restore, settings, tmp_path / "mine.sqlite3") == 75
         await bot.kill()
         damage(bot)
-        assert await asyncio.to_thread(backup.restore, settings, tmp_path / "mine.sqlite3") == 0
+        assert await asyncio.to_thread(backup_and_restore.restore, settings, tmp_path / "mine.sqlite3") == 0
 
         await bot.start()
         await evening.finished(waiting)

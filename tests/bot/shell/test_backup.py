@@ -15,7 +15,7 @@ from filelock import SoftFileLock
 
 import bot
 from bot.config import Settings, load
-from bot.shell import backup, lock
+from bot.shell import backup_and_restore, lock
 from bot.shell.lock import AlreadyRunning, lock_data
 from bot.store import Store, checks
 from bot.store.backup import backups
@@ -87,11 +87,11 @@ async def test_backup_beside_a_running_bot_and_restore_without_it(settings: Sett
 def test_the_whole_way_through_a_broken_disk(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     """A backup, a damaged database, `easel restore`: all is there again, and the damaged file is kept as it was."""
     _fill(settings, 3)
-    assert backup.back_up(settings, None) == 0
+    assert backup_and_restore.back_up(settings, None) == 0
     damage(settings.database)
     broken = settings.database.read_bytes()
 
-    assert backup.restore(settings, None) == 0
+    assert backup_and_restore.restore(settings, None) == 0
     told = capsys.readouterr().out
     assert "What was there before is kept as" in told
     assert jobs_in(settings.database) == 3
@@ -137,16 +137,16 @@ def test_restore_passes_over_what_does_not_hold(
     good = settings.backups / "easel-20260101T000000Z.sqlite3"
     bad = settings.backups / "easel-20260102T000000Z.sqlite3"
     for target in (good, bad):
-        assert backup.back_up(settings, target) == 0
+        assert backup_and_restore.back_up(settings, target) == 0
     damage(bad)
-    assert backup.restore(settings, None) == 0
+    assert backup_and_restore.restore(settings, None) == 0
     told = capsys.readouterr()
     assert f"is now the backup {good}." in told.out
     assert told.err.startswith(f"{bad} is passed over:")
 
     damage(good)
     before = settings.database.read_bytes()
-    assert backup.restore(settings, None) == 1
+    assert backup_and_restore.restore(settings, None) == 1
     assert "can be used: name another file" in capsys.readouterr().err
     assert settings.database.read_bytes() == before
 
@@ -175,12 +175,12 @@ def test_an_interrupted_restore_is_told_by_everybody(
 ) -> None:
     """Between two databases there is neither a backup nor a start; repeating the restore is the way out."""
     _fill(settings, 1)
-    assert backup.back_up(settings, None) == 0
+    assert backup_and_restore.back_up(settings, None) == 0
     settings.database.with_name("easel.sqlite3.restoring").write_bytes(b"x")
-    assert backup.back_up(settings, None) == 78
+    assert backup_and_restore.back_up(settings, None) == 78
     assert "run `easel restore` again" in capsys.readouterr().err
-    assert backup.restore(settings, None) == 0
-    assert backup.back_up(settings, None) == 0
+    assert backup_and_restore.restore(settings, None) == 0
+    assert backup_and_restore.back_up(settings, None) == 0
 
 
 # ------------------------------------------------------------------ one at a time
@@ -281,7 +281,7 @@ def test_the_lock_survives_the_loss_of_its_file(
         second.say()
         assert second.hear() == "ended 75"
     file.unlink(missing_ok=True)
-    assert backup.restore(load(None, {"EASEL_DATA_DIR": str(tmp_path / "link")}), None) == 75
+    assert backup_and_restore.restore(load(None, {"EASEL_DATA_DIR": str(tmp_path / "link")}), None) == 75
     first.say()
     assert first.hear() == "ended 0"
     second.say()

@@ -23,7 +23,7 @@ import bot
 from bot.config import EngineSection, Settings, load
 from bot.config.engine import engine_settings
 from bot.core.asking.wish import Wish
-from bot.shell import demo, imagine, info, models
+from bot.shell import carried_settings, demo, one_picture, own_models
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
@@ -132,7 +132,7 @@ def test_the_folder_of_models(
     assert "! A Stable Diffusion 1.x model in one file needs a few small files" in added.stdout
 
     def told(action: str, name: str | None = None) -> tuple[int, str, str]:
-        code = models.tend(load(None, settings), action, name)
+        code = own_models.tend(load(None, settings), action, name)
         told = capfd.readouterr()
         return code, told.out, told.err
 
@@ -154,8 +154,14 @@ def test_the_folder_of_models(
 def test_the_bot_never_loads_torch() -> None:
     """The bot's process stays small: torch and its friends live in the engine's child alone."""
     modules = (
-        *("bot.app", "bot.shell.demo", "bot.shell.imagine", "bot.shell.doctor.report", "bot.shell.info"),
-        *("bot.shell.models", "engine.process", "workshop.rehearsal.chaos.storms"),
+        *(
+            "bot.app",
+            "bot.shell.demo",
+            "bot.shell.one_picture",
+            "bot.shell.doctor.report",
+            "bot.shell.carried_settings",
+        ),
+        *("bot.shell.own_models", "engine.process", "workshop.rehearsal.chaos.storms"),
     )
     heavy = {"torch", "diffusers", "transformers", "huggingface_hub"}
 
@@ -253,7 +259,7 @@ def test_options_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """--model and --device beat easel.toml, and a wrong one is told like any setting."""
     (tmp_path / "easel.toml").write_text('[engine]\nmodel = "a/b"\ndevice = "cuda"\n')
     seen: list[Settings] = []
-    monkeypatch.setattr(imagine, "imagine", lambda settings, _wish: seen.append(settings) or 0)
+    monkeypatch.setattr(one_picture, "imagine", lambda settings, _wish: seen.append(settings) or 0)
 
     assert CliRunner().invoke(app, ["imagine", "x", "--model", "c/d", "--device", "cpu"]).exit_code == 0
     assert CliRunner().invoke(app, ["imagine", "x"]).exit_code == 0
@@ -274,7 +280,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSettings:
     def chosen(_settings: Settings, *, spool: Path) -> EngineSettings:
         return EngineSettings(model="fake", spool=str(spool), fake=settings)
 
-    monkeypatch.setattr(imagine, "engine_settings", chosen)
+    monkeypatch.setattr(one_picture, "engine_settings", chosen)
     return settings
 
 
@@ -357,7 +363,7 @@ def test_an_impossible_wish_exits_2_at_once(
     words: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What no model could draw is refused in one sentence before any engine starts."""
-    monkeypatch.setattr(imagine, "start", lambda _: pytest.fail("an engine was started"))
+    monkeypatch.setattr(one_picture, "start", lambda _: pytest.fail("an engine was started"))
     code, out, err = draw(*words)
 
     assert (code, out) == (2, "")
@@ -376,7 +382,7 @@ def test_loras_are_named_on_the_command_line(fake: FakeSettings, tmp_path: Path)
     assert tuple(map(str, made.request.loras)) == ("detail:0.8", "pixel:1")
     with Image.open(tmp_path / "out.png") as image:
         assert image.info["parameters"].startswith("a fox <lora:detail:0.8> <lora:pixel:1>\n")
-    told = "\n".join(info.lines(made))
+    told = "\n".join(carried_settings.lines(made))
     assert "LoRA: detail:0.8, pixel:1" in told
     assert "--lora=detail:0.8 --lora=pixel:1 -- 'a fox'" in told
     code, _, err = draw("a fox", "--lora", "detial")
@@ -429,7 +435,7 @@ def test_a_file_that_cannot_be_used_exits_2_at_once(
 ) -> None:
     """A missing file or a strength out of range is refused in one sentence before any engine starts."""
     a_file("in.png", "red")
-    monkeypatch.setattr(imagine, "start", lambda _: pytest.fail("an engine was started"))
+    monkeypatch.setattr(one_picture, "start", lambda _: pytest.fail("an engine was started"))
     code, out, err = draw("x", *words)
 
     assert (code, out) == (2, "")
@@ -448,7 +454,7 @@ def test_a_file_is_enlarged(fake: FakeSettings, tmp_path: Path) -> None:
     assert made is not None
     assert made.request is not None
     assert (made.request.upscale, made.request.strength) == (3, 0.2)
-    again = info.command(made.request)
+    again = carried_settings.command(made.request)
     assert again.startswith("easel imagine --upscale=3 --seed=1 ")
     assert "--image=IMAGE --strength=0.2" in again
     assert "--size" not in again
@@ -466,8 +472,8 @@ def test_a_photo_is_enlarged_without_words(fake: FakeSettings, tmp_path: Path) -
     made = metadata.read(tmp_path / "out.png")
     assert made is not None
     assert made.request is not None
-    assert "Upscaled 2 times from an image, with Lanczos alone" in list(info.lines(made))
-    again = info.command(made.request)
+    assert "Upscaled 2 times from an image, with Lanczos alone" in list(carried_settings.lines(made))
+    again = carried_settings.command(made.request)
     assert again == "easel imagine --upscale=2 --image=IMAGE --sampler=Lanczos --model=MODEL -- ''"
 
 
@@ -478,8 +484,8 @@ def test_a_seamless_tile_is_drawn(fake: FakeSettings, tmp_path: Path) -> None:
     made = metadata.read(tmp_path / "tile.png")
     assert made is not None
     assert made.request is not None
-    assert "Seamless: its edges meet" in list(info.lines(made))
-    assert " --tile " in info.command(made.request)
+    assert "Seamless: its edges meet" in list(carried_settings.lines(made))
+    assert " --tile " in carried_settings.command(made.request)
     assert Image.open(tmp_path / "tile.png").tobytes() != Image.open(tmp_path / "plain.png").tobytes()
 
 
@@ -504,7 +510,7 @@ def test_images_are_edited(monkeypatch: pytest.MonkeyPatch, fake: FakeSettings, 
 
     editing = replace(fake, editing=("editor",))
     monkeypatch.setattr(
-        imagine,
+        one_picture,
         "engine_settings",
         lambda _, *, spool: EngineSettings(model="fake", spool=str(spool), fake=editing, set_aside=("fake",)),
     )
@@ -515,14 +521,14 @@ def test_images_are_edited(monkeypatch: pytest.MonkeyPatch, fake: FakeSettings, 
     made = metadata.read(tmp_path / "out.png")
     assert made is not None
     assert made.request is not None
-    assert "Edited by these words from 2 images" in list(info.lines(made))
-    again = info.command(made.request)
+    assert "Edited by these words from 2 images" in list(carried_settings.lines(made))
+    again = carried_settings.command(made.request)
     assert "--reference=REFERENCE1 --reference=REFERENCE2" in again
 
 
 def test_only_upscaling_needs_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a prompt nothing else is drawn, and no engine is started for it."""
-    monkeypatch.setattr(imagine, "start", lambda _: pytest.fail("an engine was started"))
+    monkeypatch.setattr(one_picture, "start", lambda _: pytest.fail("an engine was started"))
     assert draw("--steps", "3")[::2] == (2, "The prompt is empty: describe the picture you want.\n")
 
 
@@ -549,7 +555,7 @@ def test_what_cannot_be_enlarged_exits_2_at_once(
     a_file("in.png", "red")
     a_file("wide.png", "red", (1200, 64))
     Path("notes.png").write_text("no picture")
-    monkeypatch.setattr(imagine, "start", lambda _: pytest.fail("an engine was started"))
+    monkeypatch.setattr(one_picture, "start", lambda _: pytest.fail("an engine was started"))
     code, out, err = draw("x", *words)
 
     assert (code, out) == (2, "")
@@ -574,7 +580,7 @@ def test_which_model_enlarges() -> None:
 
     def chosen(upscale: int, **options: Any) -> str:
         wish = Wish(prompt="", upscale=upscale)
-        return imagine.CommandLine(wish=wish, **options).model_among(models).id
+        return one_picture.CommandLine(wish=wish, **options).model_among(models).id
 
     assert [chosen(upscale) for upscale in (2, 3, 4, 8)] == ["2x", "4x", "4x", "draws"]
     assert chosen(2, is_model_named=True) == "words"
@@ -622,7 +628,7 @@ def test_a_broken_engine_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
         model="x", spool="/x", fake=FakeSettings(broken="There is no such folder: name another.")
     )
     monkeypatch.setattr(
-        imagine, "engine_settings", lambda _settings, *, spool: replace(broken, spool=str(spool))
+        one_picture, "engine_settings", lambda _settings, *, spool: replace(broken, spool=str(spool))
     )
     code, _, err = draw("x")
 
@@ -632,23 +638,23 @@ def test_a_broken_engine_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_ctrl_c_ends_cleanly(fake: FakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt while drawing exits 130 without a traceback, without a file, and leaves no engine behind."""
-    started = imagine.start
-    processes: list[imagine.EngineProcess] = []
+    started = one_picture.start
+    processes: list[one_picture.EngineProcess] = []
 
-    def start(settings: EngineSettings) -> imagine.EngineProcess:
+    def start(settings: EngineSettings) -> one_picture.EngineProcess:
         processes.append(started(settings))
         return processes[0]
 
-    events = imagine._next_event
+    events = one_picture._next_event
 
-    def interrupted(process: imagine.EngineProcess) -> object:
+    def interrupted(process: one_picture.EngineProcess) -> object:
         event = events(process)
-        if isinstance(event, imagine.Stepped):
+        if isinstance(event, one_picture.Stepped):
             raise KeyboardInterrupt
         return event
 
-    monkeypatch.setattr(imagine, "start", start)
-    monkeypatch.setattr(imagine, "_next_event", interrupted)
+    monkeypatch.setattr(one_picture, "start", start)
+    monkeypatch.setattr(one_picture, "_next_event", interrupted)
     code, out, err = draw("HANG")
 
     assert (code, out) == (130, "")
@@ -660,7 +666,7 @@ def test_ctrl_c_ends_cleanly(fake: FakeSettings, tmp_path: Path, monkeypatch: py
 def test_a_stage_on_a_pipe_loses_its_count_alone() -> None:
     """Into a pipe a stage is told once, without a trailing count but with the digits of its name."""
     out = io.StringIO()
-    with imagine.Display(Console(file=out, width=100)) as display:
+    with one_picture.Display(Console(file=out, width=100)) as display:
         for stage in ("downloading stable-diffusion-v1-5", "denoising 1/20", "denoising 2/20"):
             display.stage(stage, 0.5)
 
@@ -723,9 +729,9 @@ def test_one_picture_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def start(settings: EngineSettings) -> None:
         told.append(settings)
-        raise imagine.NoPicture("That is all.")
+        raise one_picture.NoPicture("That is all.")
 
-    monkeypatch.setattr(imagine, "start", start)
+    monkeypatch.setattr(one_picture, "start", start)
     monkeypatch.setenv("EASEL_ENGINE_MODE", "wide")
 
     assert draw("x")[0] == 1
@@ -760,10 +766,10 @@ def test_the_demo_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_stage_is_told(stage: Stage, expected: str) -> None:
     """Into a pipe each stage is one line of words, however many steps it has."""
     out = io.StringIO()
-    with imagine.Display(Console(file=out, width=100)) as display:
+    with one_picture.Display(Console(file=out, width=100)) as display:
         for step in (1, 2):
-            event = imagine.Stepped(job_id=1, attempt=1, stage=stage, step=step, steps=20)
-            display.stage(imagine._stage(event), event.fraction)
+            event = one_picture.Stepped(job_id=1, attempt=1, stage=stage, step=step, steps=20)
+            display.stage(one_picture._stage(event), event.fraction)
 
     assert out.getvalue() == expected
 
@@ -786,11 +792,11 @@ def test_info_prints_what_a_picture_carries(tmp_path: Path) -> None:
 def test_the_printed_command_draws_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell splits the printed command into words that our own parser reads as the same request."""
     show = "import json, sys; print(json.dumps(sys.argv[1:]))"
-    script = f"{sys.executable} -c '{show}' {info.command(REQUEST)}"
+    script = f"{sys.executable} -c '{show}' {carried_settings.command(REQUEST)}"
     done = subprocess.run(["/bin/sh", "-c", script], check=True, capture_output=True, text=True)
     words = json.loads(done.stdout)
-    seen: list[imagine.CommandLine] = []
-    monkeypatch.setattr(imagine, "imagine", lambda _settings, line: seen.append(line) or 0)
+    seen: list[one_picture.CommandLine] = []
+    monkeypatch.setattr(one_picture, "imagine", lambda _settings, line: seen.append(line) or 0)
 
     assert words[0] == "easel"
     assert CliRunner().invoke(app, words[1:]).exit_code == 0
@@ -804,15 +810,15 @@ def test_the_printed_command_names_a_hub_model_only(monkeypatch: pytest.MonkeyPa
     """A hub id is part of the command; a folder's name leads nowhere, so that a remark stands in for it."""
     hub, folder = replace(REQUEST, model="org/name"), replace(REQUEST, model="tiny-random")
     of_hub, of_folder = (
-        list(info.lines(PictureInfo(prompt="x", request=request))) for request in (hub, folder)
+        list(carried_settings.lines(PictureInfo(prompt="x", request=request))) for request in (hub, folder)
     )
 
-    assert "--model=org/name" in info.command(hub)
-    assert "--model" not in info.command(folder)
+    assert "--model=org/name" in carried_settings.command(hub)
+    assert "--model" not in carried_settings.command(folder)
     again = next(number for number, line in enumerate(of_folder) if line.startswith("Again: "))
     assert "--model" in of_folder[again - 1]
     assert not any("folder" in line for line in of_hub)
-    assert "\n".join(of_folder).endswith(f"Again: {info.command(folder)}")
+    assert "\n".join(of_folder).endswith(f"Again: {carried_settings.command(folder)}")
 
 
 def test_info_tells_what_a_picture_started_from(tmp_path: Path) -> None:
@@ -826,8 +832,8 @@ def test_info_tells_what_a_picture_started_from(tmp_path: Path) -> None:
     assert "Started from an image within a mask, strength 0.6" in result.stdout
     assert f"(IMAGE stands for the file with the SHA-256 {'a' * 64}.)" in result.stdout
     assert f"(MASK stands for the file with the SHA-256 {'b' * 64}.)" in result.stdout
-    assert "--image=IMAGE --strength=0.6 --mask=MASK" in info.command(request)
-    assert "IMAGE" not in "\n".join(info.lines(PictureInfo(prompt="x", request=REQUEST)))
+    assert "--image=IMAGE --strength=0.6 --mask=MASK" in carried_settings.command(request)
+    assert "IMAGE" not in "\n".join(carried_settings.lines(PictureInfo(prompt="x", request=REQUEST)))
 
 
 def test_info_tells_what_enlarged_a_picture(tmp_path: Path) -> None:
@@ -857,8 +863,8 @@ def test_a_prompt_of_two_lines_is_printed_as_two(capsys: pytest.CaptureFixture[s
     file = tmp_path / "a.png"
     file.write_bytes(encode_png(Image.new("RGB", (8, 8)), request=REQUEST))
 
-    assert info.show_info(file, Settings()) == 0
-    assert capsys.readouterr().out.endswith(f"Again: {info.command(REQUEST)}\n")
+    assert carried_settings.show_info(file, Settings()) == 0
+    assert capsys.readouterr().out.endswith(f"Again: {carried_settings.command(REQUEST)}\n")
 
 
 def test_info_never_drives_the_terminal(tmp_path: Path) -> None:
@@ -945,12 +951,12 @@ def test_info_judges_whether_it_would_be_drawn_again(
     """What differs between the picture's machine and this one is named; settings that would do it, too."""
     made = {key: value for key, value in HERE.items() if key != "model"}
     section = EngineSection.model_validate(engine)
-    assert info.verdict({**made, **changes}, HERE, model="starter", settings=section) == expected
+    assert carried_settings.verdict({**made, **changes}, HERE, model="starter", settings=section) == expected
 
 
 def test_info_names_another_model() -> None:
     """A picture of another model can be drawn again once that model is configured; its weights can't be compared, nor its decoder's."""
-    told = info.verdict(
+    told = carried_settings.verdict(
         {**HERE, "weights": "9", "decoder": "tiny 3c", "mode": "exact"},
         HERE,
         model="org/x",
@@ -983,7 +989,7 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
             fingerprint={**mine, "mode": "exact"},
         )
     )
-    assert info.show_info(file, settings) == 0
+    assert carried_settings.show_info(file, settings) == 0
     assert "again to the bit" in capsys.readouterr().out
     for there, words in (
         ({**mine, "threads": "77"}, "threads 77 there"),
@@ -995,7 +1001,7 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         ),
     ):
         made = {**there, "mode": "exact"}
-        assert words in info.verdict(made, mine, model="starter", settings=settings.engine)
+        assert words in carried_settings.verdict(made, mine, model="starter", settings=settings.engine)
     plain = {key: value for key, value in mine.items() if key != "runtime"}
     for whole, runtime, ending in (
         (True, "auto", 'to the bit with runtime = "torch" under [engine].'),
@@ -1004,19 +1010,27 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     ):
         section = EngineSection.model_validate({**WIDE, "runtime": runtime})
         made = {**plain, "mode": "wide", "width": "4 rows"}
-        assert info.verdict(made, plain, model="starter", settings=section, whole=whole).endswith(ending)
-    told = info.verdict(
+        assert carried_settings.verdict(made, plain, model="starter", settings=section, whole=whole).endswith(
+            ending
+        )
+    told = carried_settings.verdict(
         {**mine, "mode": "wide", "width": "4 rows"},
         mine,
         model="starter",
         settings=EngineSection.model_validate(WIDE),
     )
     assert told.endswith('to the bit with runtime = "openvino" under [engine].')
-    told = info.verdict({**mine, "mode": "exact"}, mine, model="dream", settings=EngineSection(mode="exact"))
+    told = carried_settings.verdict(
+        {**mine, "mode": "exact"}, mine, model="dream", settings=EngineSection(mode="exact")
+    )
     assert told.endswith("to the bit, once the model “dream” lies in checkpoints in the folder for models.")
-    told = info.verdict({**mine, "mode": "exact"}, mine, model="a/b", settings=EngineSection(mode="exact"))
+    told = carried_settings.verdict(
+        {**mine, "mode": "exact"}, mine, model="a/b", settings=EngineSection(mode="exact")
+    )
     assert told.endswith('to the bit with model = "a/b" under [engine].')
-    told = info.verdict({**mine, "mode": "exact"}, mine, model="starter", settings=EngineSection())
+    told = carried_settings.verdict(
+        {**mine, "mode": "exact"}, mine, model="starter", settings=EngineSection()
+    )
     assert mine["auto"] == "wide"
     assert told.endswith('to the bit with mode = "exact" under [engine].')
 
@@ -1038,9 +1052,9 @@ def test_info_looks_at_the_pictures_own_model(tmp_path: Path) -> None:
 def test_an_upscale_by_a_model_is_asked_of_it_again() -> None:
     """Without a model an upscaler would do it: the printed command says where the model's name belongs."""
     request = replace(REQUEST, model="dream", steps=20, image="0" * 64, strength=0.2, upscale=2)
-    assert "--model=MODEL" in info.command(request)
+    assert "--model=MODEL" in carried_settings.command(request)
     picture = PictureInfo(prompt="x", request=request)
-    assert any(line.startswith("(MODEL stands for") for line in info.lines(picture))
+    assert any(line.startswith("(MODEL stands for") for line in carried_settings.lines(picture))
 
 
 def test_a_photo_on_its_side_keeps_its_shape(tmp_path: Path) -> None:
@@ -1048,16 +1062,16 @@ def test_a_photo_on_its_side_keeps_its_shape(tmp_path: Path) -> None:
     photo, exif = Image.new("RGB", (600, 400)), Image.Exif()
     exif[0x0112] = 6
     photo.save(tmp_path / "photo.jpg", exif=exif)
-    assert imagine._shape(tmp_path / "photo.jpg") == (400, 600)
+    assert one_picture._shape(tmp_path / "photo.jpg") == (400, 600)
     photo.save(tmp_path / "upright.jpg")
-    assert imagine._shape(tmp_path / "upright.jpg") == (600, 400)
+    assert one_picture._shape(tmp_path / "upright.jpg") == (600, 400)
 
 
 def test_info_reads_other_programs() -> None:
     """A picture of AUTOMATIC1111 shows prompt and settings, without a command of ours."""
     found = PictureInfo(prompt="a cat", fields={"Steps": "20", "Sampler": "Euler"})
 
-    assert list(info.lines(found)) == ["Prompt: a cat", "Steps: 20", "Sampler: Euler"]
+    assert list(carried_settings.lines(found)) == ["Prompt: a cat", "Steps: 20", "Sampler: Euler"]
 
 
 @pytest.mark.parametrize("content", [None, b"no picture", b""])

@@ -21,7 +21,7 @@ from bot.config import Settings, load
 from bot.shell import child
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
-from bot.shell.doctor import data, engine, online, packages
+from bot.shell.doctor import data, engine_start, online, packages
 from bot.shell.doctor import report as doctor
 from bot.shell.doctor.finding import Finding, Status
 from bot.store import Store
@@ -275,7 +275,7 @@ def test_the_device_is_judged(
     device: str, facts: dict[str, Any], has_driver: bool, status: Status, words: str
 ) -> None:
     """A configured card that torch can't see is red; a card left unused is yellow, with what would use it."""
-    finding = engine.judge_device(device, facts, has_driver=has_driver)
+    finding = engine_start.judge_device(device, facts, has_driver=has_driver)
 
     assert finding.status is status
     assert words in finding.text + finding.fix
@@ -299,7 +299,7 @@ def make_model(folder: Path) -> Path:
 
 def test_a_complete_model_folder_is_green(tmp_path: Path) -> None:
     """A folder in which the engine's own check misses nothing passes."""
-    finding = engine.judge_model(str(make_model(tmp_path)), offline=True)
+    finding = engine_start.judge_model(str(make_model(tmp_path)), offline=True)
 
     assert (finding.status, finding.text) == (Status.OK, str(tmp_path))
 
@@ -311,7 +311,7 @@ def test_an_incomplete_model_folder_is_red(tmp_path: Path, lost: str) -> None:
     """A missing file is found and named."""
     folder = make_model(tmp_path / "model")
     (folder / lost).unlink()
-    finding = engine.judge_model(str(folder), offline=False)
+    finding = engine_start.judge_model(str(folder), offline=False)
 
     assert finding.status is Status.BAD
     assert lost in finding.text
@@ -320,7 +320,7 @@ def test_an_incomplete_model_folder_is_red(tmp_path: Path, lost: str) -> None:
 
 def test_a_folder_that_does_not_exist_is_red(tmp_path: Path) -> None:
     """A path that leads nowhere is told by its last part."""
-    finding = engine.judge_model(str(tmp_path / "nowhere"), offline=False)
+    finding = engine_start.judge_model(str(tmp_path / "nowhere"), offline=False)
 
     assert finding.status is Status.BAD
     assert "nowhere" in finding.text
@@ -337,7 +337,7 @@ def test_half_a_download_is_told(
     (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
-    finding = engine.judge_model("owner/name", offline=offline)
+    finding = engine_start.judge_model("owner/name", offline=offline)
 
     assert finding.status is status
     assert "vae/diffusion_pytorch_model.safetensors" in finding.text
@@ -350,7 +350,7 @@ def test_a_hub_model_that_is_not_here(
 ) -> None:
     """A model the cache lacks will be downloaded, which offline forbids."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    finding = engine.judge_model("owner/name", offline=offline)
+    finding = engine_start.judge_model("owner/name", offline=offline)
 
     assert finding.status is status
     assert finding.fix == "hf download owner/name"
@@ -359,7 +359,9 @@ def test_a_hub_model_that_is_not_here(
 def test_a_revision_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that fetches a pinned model names its revision as that program wants it."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert engine.judge_model("owner/name@v1", offline=True).fix == "hf download owner/name --revision v1"
+    assert (
+        engine_start.judge_model("owner/name@v1", offline=True).fix == "hf download owner/name --revision v1"
+    )
 
 
 def test_a_single_file_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,15 +375,15 @@ def test_a_single_file_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text)
-    assert engine.judge_model(str(file), offline=False).status is Status.OK
-    finding = engine.judge_model(str(file), offline=True)
+    assert engine_start.judge_model(str(file), offline=False).status is Status.OK
+    finding = engine_start.judge_model(str(file), offline=True)
     assert finding.status is Status.BAD
     assert "needs a few small files of stable-diffusion-v1-5" in finding.text
 
 
 def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
     """Without a model the report says what will draw, and that its files are complete."""
-    told, checked = engine.check_model(settings_in(tmp_path))
+    told, checked = engine_start.check_model(settings_in(tmp_path))
 
     assert told.status is Status.WARN
     assert "starter model" in told.text
@@ -391,17 +393,17 @@ def test_the_starter_is_told_and_checked(tmp_path: Path) -> None:
 def test_the_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which profile would hold, and why; where that can't be found out, what is in the way."""
     settings = settings_in(tmp_path, EASEL_ENGINE_PROFILE="low", EASEL_ENGINE_DEVICE="cpu")
-    assert only(engine.check_profile(settings)).text == "Profile low: as the configuration says."
+    assert only(engine_start.check_profile(settings)).text == "Profile low: as the configuration says."
 
-    monkeypatch.setattr(engine, "ask_engine", lambda *_, **__: (None, "no torch here"))
-    finding = only(engine.check_profile(settings))
+    monkeypatch.setattr(engine_start, "ask_engine", lambda *_, **__: (None, "no torch here"))
+    finding = only(engine_start.check_profile(settings))
     assert (finding.status, finding.text) == (Status.WARN, "Which profile holds is not known: no torch here")
 
 
 def test_settings_that_the_engine_refuses_are_red(tmp_path: Path) -> None:
     """Nothing else looks at the numbers: here the engine's own word on them is told, without its class."""
     settings = settings_in(tmp_path, EASEL_ENGINE_DTYPE="float16", EASEL_ENGINE_DEVICE="cpu")
-    found = only(engine.check_profile(settings))
+    found = only(engine_start.check_profile(settings))
     assert found.status is Status.BAD
     assert found.text.startswith("Processors have no fast float16: set dtype to")
 
@@ -409,11 +411,11 @@ def test_settings_that_the_engine_refuses_are_red(tmp_path: Path) -> None:
 def test_modes_are_told_once_measured(tmp_path: Path) -> None:
     """Before the first start there is nothing to tell; after it, what each mode costs and brings."""
     settings = settings_in(tmp_path, EASEL_ENGINE_MODE="wide")
-    assert "first start measures" in only(engine.check_modes(settings)).text
+    assert "first start measures" in only(engine_start.check_modes(settings)).text
 
     facts = {"model": "starter", "torch": "2"}
     costs.keep(tmp_path, costs.key_of(facts), costs.Costs(seconds={1: 0.1, 2: 0.2, 4: 0.25}), facts)
-    exact, wide, fast = engine.check_modes(settings)
+    exact, wide, fast = engine_start.check_modes(settings)
     assert "200 ms" in exact.text
     assert wide.text.startswith("▶ wide with 4 rows: 1.60x")
     assert "up to 4 rows" in fast.text
@@ -425,12 +427,12 @@ def test_what_openvino_brings_is_told(tmp_path: Path) -> None:
     folder.parent.mkdir()
     found = costs.Costs(seconds={1: 0.1, 2: 0.12, 4: 0.2, 8: 0.5})
     files.keep(folder, files.Findings(share=0.57, threads=2, rows=4, costs=found, at=1.0))
-    told = only(engine.check_modes(settings_in(tmp_path))).text
+    told = only(engine_start.check_modes(settings_in(tmp_path))).text
     assert told == (
         "OpenVINO computes this model here: a forward takes 0.57 of torch's time, and up to 4 rows share a forward."
     )
     for other in ({"EASEL_ENGINE_MODE": "exact"}, {"EASEL_ENGINE_RUNTIME": "torch"}):
-        assert "first start measures" in only(engine.check_modes(settings_in(tmp_path, **other))).text
+        assert "first start measures" in only(engine_start.check_modes(settings_in(tmp_path, **other))).text
 
 
 def test_a_child_that_fails_gives_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -590,14 +592,14 @@ def test_the_cards_generation_is_compared_with_torchs_own_list(
     """A card that torch was not built for is red, with what it was built for: else the first picture would say so."""
     facts = {**CUDA, "generations": [list(generation)], "built_for": built_for}
     for device in ("auto", "cuda", "cuda:0"):
-        finding = engine.judge_device(device, facts, has_driver=True)
+        finding = engine_start.judge_device(device, facts, has_driver=True)
         assert (finding.status is Status.OK) is runs
         if not runs:
             assert finding.status is Status.BAD
             assert f"sm_{generation[0]}{generation[1]}" in finding.text
             assert ", ".join(built_for) in finding.text
             assert "pytorch.org" in finding.fix
-    assert engine.judge_device("cpu", facts, has_driver=True).status is Status.WARN
+    assert engine_start.judge_device("cpu", facts, has_driver=True).status is Status.WARN
 
 
 def test_a_driver_that_is_too_old_is_told_in_torchs_words() -> None:
@@ -605,7 +607,7 @@ def test_a_driver_that_is_too_old_is_told_in_torchs_words() -> None:
     complaint = "The NVIDIA driver on your system is too old (found version 11040). Please update it."
     facts = {**CUDA, "cuda": [], "bytes": [], "generations": [], "complaint": complaint}
     for device, status in (("cuda", Status.BAD), ("auto", Status.WARN)):
-        finding = engine.judge_device(device, facts, has_driver=True)
+        finding = engine_start.judge_device(device, facts, has_driver=True)
         assert finding.status is status
         assert "too old (found version 11040)" in finding.text
         assert "a newer NVIDIA driver" in finding.fix
@@ -623,11 +625,11 @@ def test_a_preview_model_is_looked_at_as_the_engine_does(tmp_path: Path) -> None
     """A folder without an AutoencoderTiny, or with something else, is red by its whole path; none is no line."""
     from diffusers import AutoencoderTiny
 
-    assert list(engine.check_preview(settings_in(tmp_path))) == []
+    assert list(engine_start.check_preview(settings_in(tmp_path))) == []
     place = tmp_path / "taesd"
 
     def look() -> Finding:
-        return only(engine.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL=str(place))))
+        return only(engine_start.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL=str(place))))
 
     assert (look().status, str(place) in look().text) == (Status.BAD, True)
     place.mkdir()
@@ -642,7 +644,11 @@ def test_a_preview_model_is_looked_at_as_the_engine_does(tmp_path: Path) -> None
     ).save_pretrained(place)  # type: ignore[reportCallIssue]
     assert look().status is Status.OK
     assert (
-        list(engine.check_preview(settings_in(tmp_path, EASEL_PREVIEW_MODEL="x", EASEL_PREVIEW_EVERY="0")))
+        list(
+            engine_start.check_preview(
+                settings_in(tmp_path, EASEL_PREVIEW_MODEL="x", EASEL_PREVIEW_EVERY="0")
+            )
+        )
         == []
     )
 
@@ -652,9 +658,9 @@ def test_a_folder_of_models_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
     place = tmp_path / "models"
 
     def look() -> list[Finding]:
-        return list(engine.check_models(settings_in(tmp_path, EASEL_MODELS_DIR=str(place))))
+        return list(engine_start.check_models(settings_in(tmp_path, EASEL_MODELS_DIR=str(place))))
 
-    assert list(engine.check_models(settings_in(tmp_path))) == []
+    assert list(engine_start.check_models(settings_in(tmp_path))) == []
     assert (only(look()).status, only(look()).fix) == (Status.BAD, f"mkdir -p {place}")
     place.write_text("in the way")
     assert "is not a folder" in only(look()).text

@@ -18,7 +18,7 @@ from simcord.components import walk_components
 
 from bot.app import create_app
 from bot.chat.client import EaselClient
-from bot.core.engines.client import EngineClient
+from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.watch import Deadlines
 from bot.job import JobState

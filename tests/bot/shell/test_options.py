@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import bot
 from bot.config import Settings, engine
 from bot.core.asking.wish import Wish
-from bot.shell import imagine, info
+from bot.shell import carried_settings, one_picture
 from bot.shell.cli import app
 from engine import process
 from engine.contract import EngineSettings, FakeSettings, HubTries, ModelInfo, limits
@@ -82,7 +82,7 @@ def test_a_mistake_is_blamed_on_its_option(
     words: list[str], option: str, names: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Exit 2, the option first, a path in full, and nobody named whom nobody chose."""
-    monkeypatch.setattr(imagine, "start", started)
+    monkeypatch.setattr(one_picture, "start", started)
     done = CliRunner().invoke(app, ["imagine", "x", *words])
 
     assert (done.exit_code, done.stdout) == (2, "")
@@ -100,7 +100,7 @@ def test_a_folder_that_takes_no_file_is_told_before_drawing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without --out too, where we stand is looked at first."""
-    monkeypatch.setattr(imagine, "start", started)
+    monkeypatch.setattr(one_picture, "start", started)
     monkeypatch.chdir("/proc")
     done = CliRunner().invoke(app, ["imagine", "x"])
 
@@ -169,25 +169,25 @@ def test_help_tells_the_ranges_that_hold() -> None:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> list[imagine.EngineProcess]:
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[one_picture.EngineProcess]:
     """`easel imagine` on the engine without torch; the processes that were started."""
-    processes: list[imagine.EngineProcess] = []
+    processes: list[one_picture.EngineProcess] = []
 
-    def start(settings: EngineSettings) -> imagine.EngineProcess:
+    def start(settings: EngineSettings) -> one_picture.EngineProcess:
         processes.append(process.start(replace(settings, fake=FakeSettings())))
         return processes[-1]
 
-    monkeypatch.setattr(imagine, "start", start)
+    monkeypatch.setattr(one_picture, "start", start)
     return processes
 
 
 def test_the_name_is_printed_while_the_engine_still_runs(
-    fake: list[imagine.EngineProcess], monkeypatch: pytest.MonkeyPatch
+    fake: list[one_picture.EngineProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As soon as the file is there its name is; nobody waits for an orderly end."""
     alive: list[bool] = []
-    monkeypatch.setattr(imagine, "_move", lambda *_: alive.append(fake[0].is_alive()))
-    monkeypatch.setattr(imagine.EngineProcess, "stop", started)
+    monkeypatch.setattr(one_picture, "_move", lambda *_: alive.append(fake[0].is_alive()))
+    monkeypatch.setattr(one_picture.EngineProcess, "stop", started)
     done = CliRunner().invoke(app, ["imagine", "x", "--seed", "3", "-o", "x.png"])
 
     assert (done.exit_code, done.stdout.split("  ")[0]) == (0, "x.png")
@@ -239,16 +239,16 @@ def test_a_hub_that_is_out_of_reach_ends_after_a_stated_time(
     for name, value in (("HF_ENDPOINT", "http://127.0.0.1:9"), ("HF_HUB_CACHE", str(tmp_path))):
         monkeypatch.setenv(name, value)
     settings = Settings.model_validate({"engine": {"model": "owner/name"}})
-    line = imagine.CommandLine(wish=Wish(prompt="x"))
+    line = one_picture.CommandLine(wish=Wish(prompt="x"))
     begin = time.monotonic()
 
-    assert imagine.imagine(settings, line, hub=HubTries(pauses_s=(1.0, 60.0), limit_s=30.0)) == 1
+    assert one_picture.imagine(settings, line, hub=HubTries(pauses_s=(1.0, 60.0), limit_s=30.0)) == 1
     assert time.monotonic() - begin < 30
     said = capsys.readouterr().err
     assert "trying again in 1 s, for 30 s in all" in said
     assert "owner/name is not on this machine and the hub can't be reached" in said
     assert "It was tried for" in said.splitlines()[-1]
-    assert imagine.HUB.limit_s == 30
+    assert one_picture.HUB.limit_s == 30
     assert engine.engine_settings(Settings()).hub.limit_s is None
 
 
@@ -258,7 +258,9 @@ def test_info_compares_machines_only_when_asked(monkeypatch: pytest.MonkeyPatch,
         encode_png(Image.new("RGB", (8, 8)), request=REQUEST, fingerprint={"device": "cpu"})
     )
     asked: list[Any] = []
-    monkeypatch.setattr(info, "ask_engine", lambda *words, **_: asked.append(words) or (None, "why"))
+    monkeypatch.setattr(
+        carried_settings, "ask_engine", lambda *words, **_: asked.append(words) or (None, "why")
+    )
     plain = CliRunner().invoke(app, ["info", "a.png"])
     assert (plain.exit_code, asked) == (0, [])
     assert "device: cpu" in plain.stdout

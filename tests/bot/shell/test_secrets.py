@@ -11,7 +11,7 @@ import pytest
 
 import bot
 from bot.config import KEYS, SECTIONS, VARIABLES, ConfigError, load
-from bot.config.problems import shown
+from bot.config.wrong_settings import shown
 from bot.redaction import REMOVED, cleaned
 from bot.shell.doctor.data import check_token
 from bot.shell.doctor.finding import bad, ok, warn

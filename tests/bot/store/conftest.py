@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bot.store import Store
+from bot.store import Store, db
+from tests.kit import new_databases
+
+
+@pytest.fixture(autouse=True)
+def made_by_migrations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is told how a database is made, moved, damaged and copied, it is made as people's are."""
+    if request.path.stem in ("test_database", "test_faults", "test_backup"):
+        monkeypatch.setattr(db, "_prepare", new_databases.AS_IT_IS)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from bot.store import Store, schema, upkeep
 from bot.store import db as database_module
 from bot.store.checks import check
 from bot.store.db import Database, DatabaseError
-from bot.store.history import Search
+from bot.store.finished import Search
 from bot.store.schema import migrations, statements
 from tests.kit.books import GUILD, NOON, admission, admitted, delivered
 

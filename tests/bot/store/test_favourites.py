@@ -9,7 +9,7 @@ import pytest
 
 from bot.job import Claim, Copy
 from bot.store import Store
-from bot.store.favourites import CLAIM_S
+from bot.store.stars import CLAIM_S
 from tests.kit.books import GUILD, NOON, delivered
 
 HALL = 70

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Coroutine
@@ -21,6 +22,8 @@ from tests.kit.books import NOON, admission, images_of
 
 CREDITS, PENDING, QUEUE_MAX, DAY_S = 9, 3, 6, 86_400.0
 USERS, GUILDS = (1, 2, 3), (7, 8)
+MEMORY = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
+"""Thousands of commits that are synced to a disk only cost time here; None where there is no such file system."""
 GOOD_LIFE = {
     JobState.ACCEPTED: JobState.QUEUED,
     JobState.QUEUED: JobState.RUNNING,
@@ -58,7 +61,7 @@ class Books(RuleBasedStateMachine):
 
     @initialize(target=snapshots)
     def open(self) -> Any:
-        self.folder = Path(tempfile.mkdtemp(prefix="easel-books-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="easel-books-", dir=MEMORY))
         self.runner = asyncio.Runner()
         self.store = self.run(Store.open(self.folder / "easel.sqlite3"))
         self.model: dict[int, Line] = {}

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.job import Job, Reason
-from bot.store import Store, history, schema
+from bot.store import Store, finished, schema
 from bot.store.db import Database, Unusable
-from bot.store.history import FOUND_MAX, Found, Search
+from bot.store.finished import FOUND_MAX, Found, Search
 from bot.store.words import beginnings_of, match_of, parts_of
 from tests.kit.books import GUILD, NOON, delivered, rendered, running, sure
 
@@ -138,7 +138,7 @@ async def test_beginnings_are_those_that_the_index_knows(
     assert len(by_words["LIGHTH"]) == 2
     assert by_words["ligz"] == []
     for most in (0, 1, 5):
-        monkeypatch.setattr(history, "BEGUN_MAX", most)
+        monkeypatch.setattr(finished, "BEGUN_MAX", most)
         assert {text: await ids(store, text) for text in typed} == by_words
 
 

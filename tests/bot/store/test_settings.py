@@ -9,7 +9,7 @@ import pytest
 
 from bot.limits import LimitEntry, Subject
 from bot.store import Store
-from bot.store.settings import LimitChange
+from bot.store.server_settings import LimitChange
 from tests.kit.books import GUILD, NOON
 
 ADMIN = 99

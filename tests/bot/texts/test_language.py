@@ -32,16 +32,15 @@ from bot.core.held_up import (
 from bot.core.ports import Progress
 from bot.job import JobState, Reason, ReasonCode
 from bot.limits import Limits, Subject, Usage
-from bot.store.settings import LimitChange
+from bot.store.server_settings import LimitChange
 from bot.texts import (
     allowances,
     amounts,
     commands,
     contract,
     engine_ends,
-    flags,
     for_operator,
-    held_up,
+    inside_prompt,
     labels,
     out_of_reach,
     problems,
@@ -49,6 +48,7 @@ from bot.texts import (
     reasons,
     refusals,
     request,
+    why_waiting,
 )
 from bot.texts import language as language_module
 from bot.texts.language import ENGLISH, Language, language
@@ -61,9 +61,9 @@ MODULES: list[ModuleType] = [
     allowances,
     amounts,
     engine_ends,
-    flags,
+    inside_prompt,
     for_operator,
-    held_up,
+    why_waiting,
     labels,
     out_of_reach,
     problems,
@@ -244,7 +244,7 @@ SAYS: dict[str, Callable[[Language], str]] = {
     },
     **{f"refused {fact}": lambda to, fact=fact: refusals.refusal(fact, to) for fact in REFUSED},
     **{
-        f"held up {fact} {is_own}": lambda to, fact=fact, is_own=is_own: held_up.held_up(
+        f"held up {fact} {is_own}": lambda to, fact=fact, is_own=is_own: why_waiting.held_up(
             fact, to, is_own=is_own
         )
         for fact in HELD_UP
@@ -263,7 +263,7 @@ SAYS: dict[str, Callable[[Language], str]] = {
 def test_every_fact_is_among_those_tried() -> None:
     """No kind of refusal and nothing that holds up is left out above."""
     assert {type(fact) for fact in REFUSED} == set(refused.Refused.__args__)
-    assert {type(fact) for fact in HELD_UP} == set(held_up.HeldUp.__args__)
+    assert {type(fact) for fact in HELD_UP} == set(why_waiting.HeldUp.__args__)
     assert {type(end) for end in ENDS} == set(EngineEnd.__args__) - {SaidWhy}
 
 

@@ -32,12 +32,12 @@ from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.doors import Doors
-from bot.core.engines.client import EngineClient
+from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.happenings import Happenings
 from bot.job import Asker, Job, Origin
 from bot.store import Store, schema
-from bot.store.history import Search
+from bot.store.finished import Search
 from engine.contract import EngineSettings
 from workshop.rehearsal.load import suggested
 from workshop.rehearsal.load.__main__ import at

@@ -15,14 +15,14 @@ from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
-from bot.core.engines.client import EngineClient
+from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
 from bot.core.happenings import Actor, Happenings
 from bot.core.line.dispatcher import FAULTS_MAX, Dispatcher
 from bot.job import LIVE, Action, Asker, Job, JobState, Origin, ReasonCode
 from bot.store import Store
-from bot.store.errors import DatabaseError
+from bot.store.database_errors import DatabaseError
 from engine.contract import EngineSettings
 from workshop.rehearsal.props import GUILD, picture
 from workshop.rehearsal.simulation.loop import run

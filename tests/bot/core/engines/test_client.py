@@ -19,7 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.core.engines import generation
-from bot.core.engines.client import EngineClient, Paused
+from bot.core.engines.engine_client import EngineClient, Paused
 from bot.core.engines.generation import Lost
 from bot.core.engines.restarts import Patience
 from bot.core.engines.status import Phase

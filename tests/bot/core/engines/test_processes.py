@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.engines import generation
-from bot.core.engines.client import EngineClient, Paused
+from bot.core.engines.engine_client import EngineClient, Paused
 from bot.core.engines.generation import Lost
 from bot.core.engines.restarts import Patience
 from bot.core.engines.watch import Deadlines

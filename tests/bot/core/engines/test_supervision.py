@@ -16,9 +16,9 @@ import pytest
 
 from bot.app import Timings
 from bot.core.asking.refused import Unmet
-from bot.core.engines import client as client_module
-from bot.core.engines.client import EngineClient, Paused, pinned
+from bot.core.engines import engine_client as client_module
 from bot.core.engines.deaths import Perished, SaidWhy, Way
+from bot.core.engines.engine_client import EngineClient, Paused, pinned
 from bot.core.engines.fleet import Told
 from bot.core.engines.generation import Lost
 from bot.core.engines.status import EngineStatus, Phase

@@ -13,7 +13,7 @@ from bot.core.happenings import StoreDamaged
 from bot.job import Asker, Job, JobState
 from bot.limits import Subject
 from bot.store import Store
-from bot.store.errors import DatabaseError, Unusable
+from bot.store.database_errors import DatabaseError, Unusable
 from engine.contract import FakeSettings, GenerationRequest, InvalidRequest, SpooledImage
 from tests.kit.rig import ADA, QUICK, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import GUILD, picture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.moderation.words import ENTRY_CHARS_MAX, WordList, is_entry, parse
+from bot.core.moderation.word_list import ENTRY_CHARS_MAX, WordList, is_entry, parse
 
 RULES = WordList.of(
     ["fuck", "nud*", "*porn*", "*phile", "naked child", "血腥", "ass", "anal", "блядь", "l33t"]

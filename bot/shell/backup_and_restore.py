@@ -14,7 +14,7 @@ from bot.shell.exits import explained
 from bot.shell.lock import lock_data
 from bot.store import backup
 from bot.store.checks import verify
-from bot.store.errors import DatabaseError
+from bot.store.database_errors import DatabaseError
 
 
 def back_up(settings: Settings, target: Path | None) -> int:

@@ -16,7 +16,7 @@ from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
 from bot.chat.router import IN_SERVERS, Feature
 from bot.limits import LimitEntry, Limits, Subject
-from bot.store.settings import LimitChange
+from bot.store.server_settings import LimitChange
 from bot.texts import allowances, commands
 from engine.contract import SIDE_MIN
 

@@ -10,10 +10,10 @@ from types import MappingProxyType
 
 from bot.job import Job, JobState
 from bot.store.checks import audit
+from bot.store.database_errors import plain_errors
 from bot.store.db import Database
-from bot.store.errors import plain_errors
-from bot.store.favourites import ALL
 from bot.store.jobs import job_of
+from bot.store.stars import ALL
 from bot.store.words import as_indexed, beginnings_of, match_of, parts_of
 
 FOUND_MAX = 1000

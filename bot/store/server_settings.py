@@ -24,7 +24,7 @@ class LimitChange:
     new_value: int | None
 
 
-class Settings:
+class ServerSettings:
     def __init__(self, database: Database) -> None:
         self._db = database
 
