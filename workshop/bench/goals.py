@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from workshop.bench.results import BASE, Results
 
@@ -28,6 +29,10 @@ class Goal:
         if self.measured is None:
             return None
         return self.measured <= self.bound if self.is_limit else self.measured >= self.bound
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, with the verdict."""
+        return {**asdict(self), "is_met": self.is_met}
 
 
 def goals(results: Results) -> list[Goal]:

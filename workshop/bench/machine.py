@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SD15_RANDOM, SDXL_RANDOM = "sd15-random", "sdxl-random"
 """The architectures of Stable Diffusion 1.5 and XL with random weights: as fast as the real ones, nothing to download."""
+CONVERTED = "openvino"
+"""Folder of what is converted, beside that of the inputs."""
 _RANDOM_BYTES = {SD15_RANDOM: 6 * 10**9, SDXL_RANDOM: 20 * 10**9}
 """What making them in float32, and then several pictures at once, takes of a GPU."""
 _SQUARE = {"cuda": 8192}
@@ -67,6 +69,11 @@ class Machine:
         """A family of its own for each worker: it keeps the texts that it has encoded."""
         return self.kind(self.pipeline, self.sketcher, lies=self.lies)
 
+    @property
+    def converted(self) -> Path:
+        """Where its networks are kept when they are converted for OpenVINO."""
+        return self.inputs.parent / CONVERTED / f"{self.info.id}-{'0' * 16}"
+
     def hastened_family(self, slots: int) -> SdFamily:
         """The same on OpenVINO, which is converted first: nobody draws meanwhile. Raises RuntimeError where it can't be."""
         from engine.openvino.runtime import OpenVino
@@ -74,9 +81,8 @@ class Machine:
         if self.place.device.type != "cpu":
             raise RuntimeError("OpenVINO is for processors")
         family, size = self.family(), (self.info.width, self.info.height)
-        folder = self.inputs.parent / "openvino" / f"{self.info.id}-{'0' * 16}"
         wanted = Wanted(
-            folder=folder,
+            folder=self.converted,
             rows_max=min(max(WIDE_ROWS), 2 * slots),
             threads_max=fingerprint.cores(),
             worth=None,
@@ -223,7 +229,7 @@ def peak_bytes(machine: Machine, act: Callable[[], object]) -> int | None:
         return torch.cuda.max_memory_reserved(machine.place.device)
     before = _forget_peak()
     act()
-    after = _status("VmHWM")
+    after = process_bytes("VmHWM")
     return None if before is None or after is None else max(0, after - before)
 
 
@@ -233,10 +239,11 @@ def _forget_peak() -> int | None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return None
-    return _status("VmRSS")
+    return process_bytes("VmRSS")
 
 
-def _status(key: str) -> int | None:
+def process_bytes(key: str) -> int | None:
+    """Linux only: what this process holds ("VmRSS"), or held at most ("VmHWM")."""
     try:
         text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:
