@@ -174,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--model",
         default=STARTER,
-        help=f"hub id, folder, “{STARTER}”, “{machine.SD15_RANDOM}” or “{machine.SDXL_RANDOM}”",
+        help=f"hub id, folder, “{STARTER}”, or with random weights {', '.join(machine.RANDOM)}",
     )
     add("--device", default="auto")
     add("--dtype", default="auto", choices=("auto", "float16", "bfloat16", "float32"))
@@ -193,6 +193,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--arrivals", type=count, help="requests of each load of the open loop")
     add("--loads", type=numbers(float), help="such as 0.5,0.8: shares of what pipe() can draw")
     add("--users", type=numbers(int), help="such as 1,4,16")
+    add("--batch", type=count, help="requests at once in the mixed and in the homogeneous workload")
+    add("--pace", type=float, help="by what the mixed workload's steps are multiplied")
     add("--minutes", type=float, help="begin nothing more after so many")
     add("--json", type=Path, help="file for everything, raw seconds included")
     add("--plot", type=Path, help="PNG file: latency and throughput against load")
@@ -202,7 +204,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(options: argparse.Namespace) -> plan.Plan:
     base = plan.QUICK if options.quick else plan.FULL
-    chosen = {name: getattr(options, name) for name in ("rounds", "arrivals", "loads", "users", "parts")}
+    chosen = {
+        name: getattr(options, name)
+        for name in ("rounds", "arrivals", "loads", "users", "parts", "batch", "pace")
+    }
     if options.minutes is not None:
         chosen["limit_s"] = 60 * options.minutes
     if options.rounds is not None:

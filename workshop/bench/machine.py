@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 SD15_RANDOM, SDXL_RANDOM = "sd15-random", "sdxl-random"
 """The architectures of Stable Diffusion 1.5 and XL with random weights: as fast as the real ones, nothing to download."""
+SD15_TINY, SDXL_TINY = "sd15-tiny", "sdxl-tiny"
+"""The same with few and narrow layers: a run of a benchmark is tried with them, and their speed says nothing."""
+RANDOM = (SD15_RANDOM, SDXL_RANDOM, SD15_TINY, SDXL_TINY)
 CONVERTED = "openvino"
 """Folder of what is converted, beside that of the inputs."""
 _RANDOM_BYTES = {SD15_RANDOM: 6 * 10**9, SDXL_RANDOM: 20 * 10**9}
@@ -120,14 +123,16 @@ def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
     """The model where the settings want it. Raises BrokenModel or Unreachable with a sentence."""
     fingerprint.prepare_environment(settings)
     place = choice.choose_place(settings)
-    if settings.model in _RANDOM_BYTES:
+    if settings.model in RANDOM:
         from workshop.bench import sd15, sdxl
 
-        _check_room(settings, place)
-        kind = sd15 if settings.model == SD15_RANDOM else sdxl
-        info = kind.describe()
+        is_tiny = settings.model in {SD15_TINY, SDXL_TINY}
+        if not is_tiny:
+            _check_room(settings, place)
+        kind = sd15 if settings.model in {SD15_RANDOM, SD15_TINY} else sdxl
+        info = kind.describe(is_tiny=is_tiny)
         fingerprint.pin(info)
-        settled = kind.build(place)
+        settled = kind.build(place, is_tiny=is_tiny)
     else:
         source = Source.of(settings.model)
         info = describe.describe(source, settings)

@@ -73,9 +73,6 @@ def main(arguments: Sequence[str] | None = None, run: Run | None = None) -> int:
             log.print(f"Nothing could be measured: {error}")
             return EXIT_FAILED
     _show(found, Console(highlight=False, markup=False, width=options.width))
-    if options.json:
-        text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
-        options.json.write_text(f"{text}\n", encoding="utf-8")
     return 0
 
 
@@ -114,6 +111,9 @@ def measure(options: argparse.Namespace, folder: Path, run: Run, log: Console) -
             raise SideFailed("no side could draw.")
         left = [side for side in left if side in passes]
         _add(found, replace(order, turn=turn), {side: passes[side] for side in left})
+        if options.json:  # after each: it takes long
+            text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
+            options.json.write_text(f"{text}\n", encoding="utf-8")
     return found
 
 
