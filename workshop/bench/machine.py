@@ -17,6 +17,7 @@ from engine.contract import WIDE_ROWS, EngineSettings, GenerationRequest, ModelI
 from engine.device import choice, fingerprint, memory
 from engine.errors import BrokenModel
 from engine.loading import load as models
+from engine.openvino import files
 from engine.openvino.files import Wanted
 from engine.pictures import inputs
 from engine.unet.costs import Costs, measure
@@ -94,7 +95,7 @@ class Machine:
         runtime.begin()
         runtime.wait()
         if not runtime.is_in_use:
-            raise RuntimeError("the log says why")
+            raise RuntimeError(files.failure(self.converted) or "it is not used")
         family.forwards.runtime = runtime
         return family
 

@@ -28,6 +28,7 @@ from bot.vitals import logs
 from engine.contract import STARTER, EngineSettings
 from workshop.bench import strike, told
 from workshop.rehearsal.loopback.driver import Channel, LoopbackDiscord, User
+from workshop.rehearsal.loopback.world import Attachment
 
 WITHIN_S = 300.0
 TIMINGS = Timings(patience=Patience(backoff_s=(0.1,)))
@@ -107,17 +108,17 @@ async def _picture(
     begin = time.monotonic()
     answer = await discord.slash(who, channel, "imagine", prompt="a red circle", seed=42)
     line, jobs = client.services.dispatcher, client.services.store.jobs
-    await discord.until(
-        lambda: answer.message.attachments and not (line.line() or line.running() or line.errands),
-        WITHIN_S,
-        "a picture",
-    )
+
+    def finished() -> list[Attachment]:
+        is_busy = line.line() or line.running() or line.errands
+        return [] if is_busy or answer.message is None else answer.message.attachments
+
+    (file,) = await discord.until(finished, WITHIN_S, "a picture")
     seconds = time.monotonic() - begin
     row = await jobs.get(job_id)
     assert row is not None  # this database has no other jobs
     if row.state is not JobState.DELIVERED:
         return seconds, f"job {row.id} is {row.state}", row.attempt
-    (file,) = answer.message.attachments
     with Image.open(io.BytesIO(file.bytes)) as image:
         return seconds, hashlib.sha256(image.convert("RGB").tobytes()).hexdigest(), row.attempt
 

@@ -89,12 +89,15 @@ def prepare(order: Order) -> dict[str, Any]:
     begin = time.monotonic()
     folder = Path(order.folder)
     model.make(folder)
-    subject = loaded(order, "float32")
-    subject.hastened_family(order.users)
-    if not programs.missing(GENAI):
-        from workshop.bench.peers import export
+    exported = folder / EXPORTED
+    is_asked = not programs.missing(GENAI)
+    if not (exported.exists() if is_asked else (folder / "float32" / machine.CONVERTED).exists()):
+        subject = loaded(order, "float32")
+        subject.hastened_family(order.users)
+        if is_asked:
+            from workshop.bench.peers import export
 
-        export.write(subject.pipeline, subject.converted, folder / EXPORTED)
+            export.write(subject.pipeline, subject.converted, exported)
     return {"ready_s": time.monotonic() - begin}
 
 
@@ -192,11 +195,9 @@ def loaded(order: Order, dtype: Precision) -> Machine:
 def _share_networks(folder: Path) -> None:
     """Those that were converted in float32: OpenVINO rounds the weights itself."""
     source, target = (folder / dtype / machine.CONVERTED for dtype in ("float32", "bfloat16"))
-    if target.exists():
-        return
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     for found in source.iterdir():
-        if found.is_dir():
+        if found.is_dir() and not (target / found.name).exists():
             shutil.copytree(found, target / found.name, copy_function=os.link)
 
 
