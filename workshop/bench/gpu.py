@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from workshop.bench import machine
+from workshop.bench import apart, machine
+from workshop.bench.apart import NoResult
 from workshop.bench.options import some_of
 from workshop.bench.plan import Budget
 
@@ -133,17 +132,7 @@ PARTS = (
         arguments=("--sides", "exact,wide8,fast", "--parts", "pixels", "--batch", "4"),
     ),
 )
-Run = Callable[[Sequence[str], float], "Ended"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """What became of a part's process."""
-
-    result: Any = None
-    """Its JSON; None where it wrote none."""
-    why: str = ""
-    """The last that it said, where it wrote none."""
+Run = Callable[[Sequence[str], float], Any]
 
 
 def main(
@@ -193,11 +182,11 @@ def _measured(
     if left_s < part.limit_s / 2:
         return {**told, "state": LEFT_OUT, "why": "no time was left: run it again with the same file"}
     limit_s, begin = min(part.limit_s, left_s), time.monotonic()
-    ended = run(command(part, options.device, limit_s, is_tiny=options.tiny), limit_s)
-    told["took_s"] = round(time.monotonic() - begin, 1)
-    if ended.result is None:
-        return {**told, "state": FAILED, "why": ended.why}
-    return {**told, "state": MEASURED, "result": ended.result}
+    try:
+        result = run(command(part, options.device, limit_s, is_tiny=options.tiny), limit_s)
+    except NoResult as error:
+        return {**told, "state": FAILED, "why": str(error)}
+    return {**told, "state": MEASURED, "took_s": round(time.monotonic() - begin, 1), "result": result}
 
 
 def command(part: Part, device: str, limit_s: float, *, is_tiny: bool) -> list[str]:
@@ -212,25 +201,9 @@ def command(part: Part, device: str, limit_s: float, *, is_tiny: bool) -> list[s
     return words
 
 
-def in_process(words: Sequence[str], limit_s: float) -> Ended:
-    """`python -m` with these words, ended after so many seconds."""
-    with tempfile.TemporaryDirectory(prefix="easel-gpu-") as folder:
-        file = Path(folder, "part.json")
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", *words, "--json", str(file)],
-                check=False,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                timeout=limit_s,
-            )
-        except subprocess.TimeoutExpired:
-            return Ended(why=f"it was ended after {limit_s:.0f} s")
-        if (result := _read(file)) is not None:
-            return Ended(result=result)
-        return Ended(why=(done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+def in_process(words: Sequence[str], limit_s: float) -> Any:
+    """The JSON of a part's process, ended after so many seconds. Raises NoResult."""
+    return apart.result_of([*words, "--json"], limit_s=limit_s)
 
 
 def _has_cuda() -> bool:

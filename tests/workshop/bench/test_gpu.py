@@ -16,10 +16,11 @@ import pytest
 from engine.contract import EngineSettings, FakeSettings
 from engine.errors import BrokenModel
 from workshop.bench import __main__ as program
-from workshop.bench import card, forwards, gpu, machine, recovery
+from workshop.bench import apart, card, forwards, gpu, machine, recovery
+from workshop.bench.apart import NoResult
 from workshop.bench.figures import Figures, Part
 from workshop.bench.goals import goals
-from workshop.bench.gpu import LEFT_OUT, MEASURED, PARTS, Ended
+from workshop.bench.gpu import LEFT_OUT, MEASURED, PARTS
 from workshop.bench.machine import Machine
 from workshop.bench.plan import Budget
 from workshop.bench.results import BASE, Results
@@ -31,12 +32,12 @@ NAMES = [part.name for part in PARTS]
 class Ran:
     """Stands for the parts' processes: remembers what they were told, and what the file held then."""
 
-    def __init__(self, file: Path, ended: Callable[[str], Ended] = lambda _: Ended(result={})) -> None:
+    def __init__(self, file: Path, ended: Callable[[str], Any] = lambda _: {}) -> None:
         self.file, self.ended = file, ended
         self.commands: list[Sequence[str]] = []
         self.kept: list[list[str]] = []
 
-    def __call__(self, words: Sequence[str], limit_s: float) -> Ended:
+    def __call__(self, words: Sequence[str], limit_s: float) -> Any:
         assert limit_s > 0
         self.commands.append(words)
         self.kept.append(list(json.loads(self.file.read_text())["parts"]) if self.file.exists() else [])
@@ -84,10 +85,13 @@ def test_the_file_is_written_after_each_part_and_gone_on_with(
 ) -> None:
     """What was measured is not measured again; what failed is."""
     broken = {"workshop.bench.recovery"}
-    ran = Ran(
-        tmp_path / "gpu.json",
-        lambda module: Ended(why="it fell over") if module in broken else Ended(result={}),
-    )
+
+    def ended(module: str) -> Any:
+        if module in broken:
+            raise NoResult("it fell over")
+        return {}
+
+    ran = Ran(tmp_path / "gpu.json", ended)
     assert ran.main() == 1
     assert ran.kept == [NAMES[:number] for number in range(len(NAMES))]
     assert [name for name, state in ran.states.items() if state != MEASURED] == ["fault"]
@@ -115,9 +119,9 @@ def test_what_needs_cuda_is_left_out_without(tmp_path: Path) -> None:
 def test_a_run_ends_in_time(tmp_path: Path) -> None:
     """When the minutes are over nothing more is begun, and the next run begins with that."""
 
-    def slowly(_: str) -> Ended:
+    def slowly(_: str) -> Any:
         time.sleep(0.07)
-        return Ended(result={})
+        return {}
 
     ran = Ran(tmp_path / "gpu.json", slowly)
     assert ran.main("--minutes", "0.001") == 0
@@ -139,19 +143,27 @@ def test_files_of_other_runs_are_left_alone(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_part_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one that dies says its last line."""
+    """One that dies says its last line; what one writes is its result, whatever its exit code."""
 
     def hangs(words: Sequence[str], *, timeout: float, **_: Any) -> Any:
         raise subprocess.TimeoutExpired(words, timeout)
 
-    monkeypatch.setattr(gpu.subprocess, "run", hangs)
-    assert gpu.in_process(["module"], 7.0) == Ended(why="it was ended after 7 s")
-
     def dies(words: Sequence[str], **_: Any) -> Any:
         return subprocess.CompletedProcess(words, 1, stderr="Traceback\nRuntimeError: no memory\n")
 
-    monkeypatch.setattr(gpu.subprocess, "run", dies)
-    assert gpu.in_process(["module"], 7.0) == Ended(why="RuntimeError: no memory")
+    def writes(words: Sequence[str], **_: Any) -> Any:
+        assert words[2:-1] == ["module", "--json"]
+        Path(words[-1]).write_text('{"said": "too much"}')
+        return subprocess.CompletedProcess(words, 1, stderr="")
+
+    monkeypatch.setattr(apart.subprocess, "run", hangs)
+    with pytest.raises(NoResult, match="it was ended after 7 s"):
+        gpu.in_process(["module"], 7.0)
+    monkeypatch.setattr(apart.subprocess, "run", dies)
+    with pytest.raises(NoResult, match=r"^RuntimeError: no memory$"):
+        gpu.in_process(["module"], 7.0)
+    monkeypatch.setattr(apart.subprocess, "run", writes)
+    assert gpu.in_process(["module"], 7.0) == {"said": "too much"}
 
 
 def test_what_was_found_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +187,7 @@ def test_what_was_found_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
             "through_s": 9.0,
         },
     }
-    ran = Ran(tmp_path / "gpu.json", lambda module: Ended(result=results[module]))
+    ran = Ran(tmp_path / "gpu.json", lambda module: results[module])
     assert ran.main() == 0
     told = capsys.readouterr().out
     for words in (

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,7 +22,8 @@ from rich.table import Table
 from engine.contract import EngineSettings
 from engine.device import fingerprint
 from engine.openvino.files import CPUINFO
-from workshop.bench import report
+from workshop.bench import apart, report
+from workshop.bench.apart import NoResult
 from workshop.bench.figures import Part, figures_of
 from workshop.bench.goals import Goal
 from workshop.bench.load import Record
@@ -41,10 +40,6 @@ WANTED = 1.3
 RIVALS = {EASEL: (BASE, CPP), EASEL_BF16: (BASE, PIPE_BF16, CPP)}
 """What each of Easel's sides is held against."""
 Run = Callable[[Order], dict[str, Any]]
-
-
-class SideFailed(Exception):
-    """The process of one side ended without a result; its text is the last line that it wrote."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +64,7 @@ def main(arguments: Sequence[str] | None = None, run: Run | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             found = measure(options, folder.absolute(), run or in_process, log)
-        except SideFailed as error:
+        except NoResult as error:
             log.print(f"Nothing could be measured: {error}")
             return EXIT_FAILED
     _show(found, Console(highlight=False, markup=False, width=options.width))
@@ -77,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, run: Run | None = None) -> int:
 
 
 def measure(options: argparse.Namespace, folder: Path, run: Run, log: Console) -> Found:
-    """Raises SideFailed where the model can't be made, or nobody can draw with it."""
+    """Raises NoResult where the model can't be made, or nobody can draw with it."""
     budget = Budget(None if options.minutes is None else 60 * options.minutes)
     order = Order(
         side=PREPARE,
@@ -102,13 +97,13 @@ def measure(options: argparse.Namespace, folder: Path, run: Run, log: Console) -
         for side in order_of_turn:
             try:
                 passes[side] = run(replace(order, side=side, turn=turn))
-            except SideFailed as error:
+            except NoResult as error:
                 log.print(f"{side}: left out, it failed ({error})")
                 found.results.notes.append(f"{side}: left out, it failed ({error}).")
                 continue
             log.print(f"round {turn + 1} of {options.rounds}: {side} {_seconds(passes[side])}")
         if not passes:
-            raise SideFailed("no side could draw.")
+            raise NoResult("no side could draw.")
         left = [side for side in left if side in passes]
         _add(found, replace(order, turn=turn), {side: passes[side] for side in left})
         if options.json:  # after each: it takes long
@@ -132,23 +127,8 @@ def _seconds(told: dict[str, Any]) -> str:
 
 
 def in_process(order: Order) -> dict[str, Any]:
-    """A process of its own, of this Python and these packages. Raises SideFailed."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "told.json")
-        done = subprocess.run(
-            [sys.executable, "-m", "workshop.bench.peers.child", str(file)],
-            input=json.dumps(asdict(order)),
-            text=True,
-            errors="replace",
-            check=False,
-            stdout=subprocess.DEVNULL,  # these programs draw bars
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        if done.returncode or not file.exists():
-            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise SideFailed(last)
-        return json.loads(file.read_text(encoding="utf-8"))
+    """A process of its own. Raises NoResult."""
+    return apart.result_of(["workshop.bench.peers.child"], given=json.dumps(asdict(order)))
 
 
 # ------------------------------------------------------------------ what is kept
