@@ -115,7 +115,7 @@ PARTS = (
         Part(
             name=profile,
             words=f"SD 1.5 with profile {profile} within {limit} GB",
-            limit_s=40,
+            limit_s=60,
             module="workshop.bench.card",
             model=machine.SD15_RANDOM,
             needs_cuda="a processor's memory can't be limited so",
