@@ -243,9 +243,12 @@ def show(parts: dict[str, Any], console: Console) -> None:
         why = told.get("why")
         table.add_row(name, told["state"], f"{told.get('took_s', '')}", why or told["words"])
     console.print(table)
+    seen: set[str] = set()  # some goals are measured in every part
     for name, told in parts.items():
         for line in _lines(told.get("result") or {}):
-            console.print(f"{name}: {line}")
+            if line not in seen:
+                console.print(f"{name}: {line}")
+            seen.add(line)
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:

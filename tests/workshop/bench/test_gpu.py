@@ -167,7 +167,7 @@ def test_a_part_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_found_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goals that were measured, forwards by rows, what a profile and an engine did."""
+    """Goals that were measured, once where several parts found the same, forwards by rows, what a profile and an engine did."""
     width = {"rows": 2, "eager_s": 0.02, "graph_s": 0.015, "compiled_s": None, "share_of_matmul": 0.4}
     goal = {"name": "fast", "unit": "x", "bound": 4.0, "is_limit": False}
     results = {
@@ -192,7 +192,7 @@ def test_what_was_found_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     told = capsys.readouterr().out
     for words in (
         "mixed: fast: 4.20x, ≥ 4 met",
-        "users: peak memory of eight pictures, fast: 5.00 GB",
+        "mixed: peak memory of eight pictures, fast: 5.00 GB",
         "forwards: 2 rows: 20.0 ms, as a graph 15.0 ms; 40 % of the matrix products",
         "forwards: wide with 8 rows, equal bits at: 2, 4, 8",
         "forwards: wide with 16 rows, equal bits at: none",
@@ -201,6 +201,7 @@ def test_what_was_found_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ):
         assert words in told
     assert "other" not in told
+    assert told.count("4.20x") == 1
 
 
 def test_eight_users_are_held_against_one() -> None:
