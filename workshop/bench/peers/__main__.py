@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--asks", type=count, help="pictures that they ask for in all; two each")
     add("--rounds", type=count, default=3)
     add("--minutes", type=float, help="begin no more rounds after so many")
-    add("--folder", type=Path, help="where the model is kept from one run to the next (8 GB)")
+    add("--folder", type=Path, help="where the model is kept from one run to the next (10 GB)")
     add("--json", type=Path, help="file for everything")
     add("--width", type=int, help="columns of the tables")
     return parser
