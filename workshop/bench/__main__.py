@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from engine.loading import load
 from workshop.bench import goals, machine, plan, plot, report
 from workshop.bench.course import Course, measure_machine
 from workshop.bench.machine import Machine
+from workshop.bench.options import count, numbers, some_of
 from workshop.bench.results import BASE, Results
 from workshop.bench.sides import CouldNotDraw, Easel, Plain, Side, compiled
 
@@ -51,17 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BrokenModel, Unreachable, CouldNotDraw) as error:
         log.print(str(error))
         return EXIT_FAILED
-    report.show(results, Console(highlight=False, markup=False, width=options.width))
+    wanted = goals.goals(results)
+    report.show(results, wanted, Console(highlight=False, markup=False, width=options.width))
     if options.json:
-        values = {**results.to_dict(), "goals": [_goal(goal) for goal in goals.goals(results)]}
+        values = {**results.to_dict(), "goals": [goal.to_dict() for goal in wanted]}
         options.json.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if options.plot:
         plot.draw(results, options.plot)
     return 0
-
-
-def _goal(goal: goals.Goal) -> dict[str, Any]:
-    return {**asdict(goal), "is_met": goal.is_met}
 
 
 def measure(options: argparse.Namespace, log: Console) -> Results:
@@ -176,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--model",
         default=STARTER,
-        help=f"hub id, folder, “{STARTER}”, “{machine.SD15_RANDOM}” or “{machine.SDXL_RANDOM}”",
+        help=f"hub id, folder, “{STARTER}”, or with random weights {', '.join(machine.RANDOM)}",
     )
     add("--device", default="auto")
     add("--dtype", default="auto", choices=("auto", "float16", "bfloat16", "float32"))
@@ -189,12 +187,14 @@ def _parser() -> argparse.ArgumentParser:
         help="also measure pipe() with its UNet compiled",
     )
     add("--quick", action="store_true", help="three minutes on two cores; rough")
-    add("--sides", type=_words(SIDES), default=SIDES, help=", ".join(SIDES))
-    add("--parts", type=_words(plan.PARTS), help=", ".join(plan.PARTS))
-    add("--rounds", type=_count, help="passes of every side over each workload")
-    add("--arrivals", type=_count, help="requests of each load of the open loop")
-    add("--loads", type=_numbers(float), help="such as 0.5,0.8: shares of what pipe() can draw")
-    add("--users", type=_numbers(int), help="such as 1,4,16")
+    add("--sides", type=some_of(SIDES), default=SIDES, help=", ".join(SIDES))
+    add("--parts", type=some_of(plan.PARTS), help=", ".join(plan.PARTS))
+    add("--rounds", type=count, help="passes of every side over each workload")
+    add("--arrivals", type=count, help="requests of each load of the open loop")
+    add("--loads", type=numbers(float), help="such as 0.5,0.8: shares of what pipe() can draw")
+    add("--users", type=numbers(int), help="such as 1,4,16")
+    add("--batch", type=count, help="requests at once in the mixed and in the homogeneous workload")
+    add("--pace", type=float, help="by what the mixed workload's steps are multiplied")
     add("--minutes", type=float, help="begin nothing more after so many")
     add("--json", type=Path, help="file for everything, raw seconds included")
     add("--plot", type=Path, help="PNG file: latency and throughput against load")
@@ -202,35 +202,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _words(known: Sequence[str]) -> Any:
-    def words(text: str) -> tuple[str, ...]:
-        chosen = tuple(text.split(","))
-        if unknown := set(chosen) - set(known):
-            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: use some of {', '.join(known)}")
-        return chosen
-
-    return words
-
-
-def _numbers(kind: type[int] | type[float]) -> Any:
-    def numbers(text: str) -> tuple[float, ...]:
-        values = tuple(kind(number) for number in text.split(","))
-        if min(values) <= 0:
-            raise argparse.ArgumentTypeError("only numbers above 0")
-        return values
-
-    return numbers
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return count
-
-
 def _plan(options: argparse.Namespace) -> plan.Plan:
     base = plan.QUICK if options.quick else plan.FULL
-    chosen = {name: getattr(options, name) for name in ("rounds", "arrivals", "loads", "users", "parts")}
+    chosen = {
+        name: getattr(options, name)
+        for name in ("rounds", "arrivals", "loads", "users", "parts", "batch", "pace")
+    }
     if options.minutes is not None:
         chosen["limit_s"] = 60 * options.minutes
     if options.rounds is not None:

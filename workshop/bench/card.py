@@ -7,9 +7,11 @@ on a smaller card. CUDA's own context, some hundred MB, comes on top.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from engine.contract import EngineSettings
@@ -26,17 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default="low", choices=("full", "balanced", "low"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--limit-gb", type=float, default=2.6)
+    parser.add_argument("--json", type=Path, help="file for what is printed")
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="easel-card-") as folder:
             settings = EngineSettings(
                 model=options.model, spool=folder, device=options.device, profile=options.profile
             )
-            print(_drawn(settings, options.limit_gb))
+            said, is_drawn = _drawn(settings, options.limit_gb), True
     except (BrokenModel, Unreachable, MemoryError, RuntimeError) as error:  # torch's out of memory is one
-        print(f"It could not be drawn: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    return 0
+        said, is_drawn = f"It could not be drawn: {error}", False
+    print(said, file=sys.stdout if is_drawn else sys.stderr)
+    if options.json:
+        options.json.write_text(json.dumps({"said": said, "is_drawn": is_drawn}), encoding="utf-8")
+    return 0 if is_drawn else EXIT_FAILED
 
 
 def _drawn(settings: EngineSettings, limit_gb: float) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from workshop.bench.results import BASE, Results
 
@@ -11,6 +12,8 @@ EXACT, FAST = "exact", "fast"
 WIDE_OPENVINO, FAST_OPENVINO = "wide-openvino", "fast-openvino"
 LOAD = 0.8
 """The load at which waiting is compared."""
+USERS = 8
+"""Who are together held against one alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +32,21 @@ class Goal:
             return None
         return self.measured <= self.bound if self.is_limit else self.measured >= self.bound
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, with the verdict."""
+        return {**asdict(self), "is_met": self.is_met}
+
 
 def goals(results: Results) -> list[Goal]:
     """All of them, in the order of the parts."""
-    return [*_alone(results), *_mixed(results), *_few(results), *_waiting(results), *_constant(results)]
+    return [
+        *_alone(results),
+        *_mixed(results),
+        *_few(results),
+        *_users(results),
+        *_waiting(results),
+        *_constant(results),
+    ]
 
 
 def _least(name: str, measured: float | None, bound: float, unit: str = "x") -> Goal:
@@ -89,6 +103,17 @@ def _few(results: Results) -> Iterator[Goal]:
     part = results.part("few")
     gain = part and part.ratio(FAST, BASE, lambda one: one.images_per_s)
     yield _least("few steps without guidance, 16 users, images/s: fast", gain, 4.0)
+
+
+def _users(results: Results) -> Iterator[Goal]:
+    """On a processor a forward is full with one picture."""
+    if _is_processor(results):
+        return
+    many, one = (results.part(f"closed {users}") for users in (USERS, 1))
+    gain = None
+    if many and one and FAST in many.rounds and FAST in one.rounds:
+        gain = many.of(FAST).images_per_s / one.of(FAST).images_per_s
+    yield _least(f"{USERS} users beside one, images/s: fast", gain, 2.5)
 
 
 def _waiting(results: Results) -> Iterator[Goal]:

@@ -17,6 +17,7 @@ from engine.contract import WIDE_ROWS, EngineSettings, GenerationRequest, ModelI
 from engine.device import choice, fingerprint, memory
 from engine.errors import BrokenModel
 from engine.loading import load as models
+from engine.openvino import files
 from engine.openvino.files import Wanted
 from engine.pictures import inputs
 from engine.unet.costs import Costs, measure
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 SD15_RANDOM, SDXL_RANDOM = "sd15-random", "sdxl-random"
 """The architectures of Stable Diffusion 1.5 and XL with random weights: as fast as the real ones, nothing to download."""
+SD15_TINY, SDXL_TINY = "sd15-tiny", "sdxl-tiny"
+"""The same with few and narrow layers: a run of a benchmark is tried with them, and their speed says nothing."""
+RANDOM = (SD15_RANDOM, SDXL_RANDOM, SD15_TINY, SDXL_TINY)
+CONVERTED = "openvino"
+"""Folder of what is converted, beside that of the inputs."""
 _RANDOM_BYTES = {SD15_RANDOM: 6 * 10**9, SDXL_RANDOM: 20 * 10**9}
 """What making them in float32, and then several pictures at once, takes of a GPU."""
 _SQUARE = {"cuda": 8192}
@@ -67,6 +73,11 @@ class Machine:
         """A family of its own for each worker: it keeps the texts that it has encoded."""
         return self.kind(self.pipeline, self.sketcher, lies=self.lies)
 
+    @property
+    def converted(self) -> Path:
+        """Where its networks are kept when they are converted for OpenVINO."""
+        return self.inputs.parent / CONVERTED / f"{self.info.id}-{'0' * 16}"
+
     def hastened_family(self, slots: int) -> SdFamily:
         """The same on OpenVINO, which is converted first: nobody draws meanwhile. Raises RuntimeError where it can't be."""
         from engine.openvino.runtime import OpenVino
@@ -74,9 +85,8 @@ class Machine:
         if self.place.device.type != "cpu":
             raise RuntimeError("OpenVINO is for processors")
         family, size = self.family(), (self.info.width, self.info.height)
-        folder = self.inputs.parent / "openvino" / f"{self.info.id}-{'0' * 16}"
         wanted = Wanted(
-            folder=folder,
+            folder=self.converted,
             rows_max=min(max(WIDE_ROWS), 2 * slots),
             threads_max=fingerprint.cores(),
             worth=None,
@@ -85,7 +95,7 @@ class Machine:
         runtime.begin()
         runtime.wait()
         if not runtime.is_in_use:
-            raise RuntimeError("the log says why")
+            raise RuntimeError(files.failure(self.converted) or "it is not used")
         family.forwards.runtime = runtime
         return family
 
@@ -114,14 +124,16 @@ def load(settings: EngineSettings, tell: models.OnProgress) -> Machine:
     """The model where the settings want it. Raises BrokenModel or Unreachable with a sentence."""
     fingerprint.prepare_environment(settings)
     place = choice.choose_place(settings)
-    if settings.model in _RANDOM_BYTES:
+    if settings.model in RANDOM:
         from workshop.bench import sd15, sdxl
 
-        _check_room(settings, place)
-        kind = sd15 if settings.model == SD15_RANDOM else sdxl
-        info = kind.describe()
+        is_tiny = settings.model in {SD15_TINY, SDXL_TINY}
+        if not is_tiny:
+            _check_room(settings, place)
+        kind = sd15 if settings.model in {SD15_RANDOM, SD15_TINY} else sdxl
+        info = kind.describe(is_tiny=is_tiny)
         fingerprint.pin(info)
-        settled = kind.build(place)
+        settled = kind.build(place, is_tiny=is_tiny)
     else:
         source = Source.of(settings.model)
         info = describe.describe(source, settings)
@@ -223,7 +235,7 @@ def peak_bytes(machine: Machine, act: Callable[[], object]) -> int | None:
         return torch.cuda.max_memory_reserved(machine.place.device)
     before = _forget_peak()
     act()
-    after = _status("VmHWM")
+    after = process_bytes("VmHWM")
     return None if before is None or after is None else max(0, after - before)
 
 
@@ -233,10 +245,11 @@ def _forget_peak() -> int | None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return None
-    return _status("VmRSS")
+    return process_bytes("VmRSS")
 
 
-def _status(key: str) -> int | None:
+def process_bytes(key: str) -> int | None:
+    """Linux only: what this process holds ("VmRSS"), or held at most ("VmHWM")."""
     try:
         text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -8,28 +8,28 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from workshop.bench.figures import Figures, Part
-from workshop.bench.goals import Goal, goals
+from workshop.bench.goals import Goal
 from workshop.bench.results import BASE, Results
 
 ROUGH = "Quick numbers are rough: few repetitions, half the mixed workload's steps. Run without --quick for numbers to quote."
 _MARKS = {True: "✔ met", False: "✘ missed", None: "not measured"}
 
 
-def show(results: Results, console: Console) -> None:
+def show(results: Results, wanted: Iterable[Goal], console: Console) -> None:
     """Everything, the goals last."""
-    for shown in _all(results):
+    for shown in _all(results, wanted):
         console.print(shown)
         console.print()
 
 
-def _all(results: Results) -> Iterator[RenderableType]:
+def _all(results: Results, wanted: Iterable[Goal]) -> Iterator[RenderableType]:
     yield "\n".join(f"{key}: {value}" for key, value in results.about.items())
     if results.about.get("rough"):
         yield ROUGH
     yield _sides(results)
     at_once = [
         part
-        for name in ("lone", "homogeneous", "mixed", "few", "images", "burst")
+        for name in ("lone", "homogeneous", "mixed", "users", "few", "images", "burst")
         if (part := results.part(name))
     ]
     yield from (_workload(results, part) for part in at_once)
@@ -40,7 +40,7 @@ def _all(results: Results) -> Iterator[RenderableType]:
     yield from _machine(results)
     if results.pixels:
         yield _pixels(results)
-    yield _goals(goals(results))
+    yield _goals(wanted)
     if results.notes:
         yield "\n".join(results.notes)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from engine.device.layout import Settled
 
 SIDE, TOKENS, WORDS = 512, 77, 49_408
+TINY_SIDE, TINY_WIDTH = 128, 32
+"""Pictures' sides and embeddings of the same architecture with few and narrow layers, which draws in no time."""
 SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -35,10 +38,12 @@ CONTRAST = 0.5
 """Untrained, the VAE would paint everything grey, and equal pixels would say nothing: its pictures get this deviation."""
 
 
-def describe() -> ModelInfo:
+def describe(*, is_tiny: bool = False) -> ModelInfo:
     config = {**SCHEDULER, "_class_name": "PNDMScheduler"}
     return ModelInfo(
-        id="sd15-random",
+        id="sd15-tiny" if is_tiny else "sd15-random",
+        width=TINY_SIDE if is_tiny else SIDE,
+        height=TINY_SIDE if is_tiny else SIDE,
         title="Stable Diffusion 1.5's architecture, random weights",
         samplers=samplers.offered(config),
         safety_checker=False,
@@ -46,11 +51,11 @@ def describe() -> ModelInfo:
     )
 
 
-def build(place: Place) -> Settled:
+def build(place: Place, *, is_tiny: bool = False) -> Settled:
     """The pipeline, settled as `place` wants it; "auto" is full, so that it can be made on the device."""
     from engine.device import layout
 
-    pipeline, place = made(place, assemble)
+    pipeline, place = made(place, partial(assemble, is_tiny=is_tiny))
     return layout.settle(pipeline, place, called=False)
 
 
@@ -65,12 +70,16 @@ def made(place: Place, assemble: Callable[[Any], Any]) -> tuple[Any, Place]:
     return pipeline.to(place.dtype), place
 
 
-def assemble(device: torch.device) -> Any:
+def assemble(device: torch.device, *, is_tiny: bool = False) -> Any:
     """The pipeline in float32, its weights made on that device."""
     diffusers: Any = import_module("diffusers")
     tokenizer = clip_tokenizer([], TOKENS)
     with device:
-        parts = {"unet": _unet(), "vae": vae(), "text_encoder": text_encoder(tokenizer)}
+        parts = {
+            "unet": unet(is_tiny=is_tiny),
+            "vae": vae(is_tiny=is_tiny),
+            "text_encoder": text_encoder(tokenizer, is_tiny=is_tiny),
+        }
     return diffusers.StableDiffusionPipeline(
         **{name: part.eval() for name, part in parts.items()},
         tokenizer=tokenizer,
@@ -81,42 +90,42 @@ def assemble(device: torch.device) -> Any:
     )
 
 
-def _unet() -> Any:
+def unet(*, is_tiny: bool = False) -> Any:
     diffusers: Any = import_module("diffusers")
     return diffusers.UNet2DConditionModel(
-        sample_size=SIDE // 8,
+        sample_size=(TINY_SIDE if is_tiny else SIDE) // 8,
         down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-        block_out_channels=(320, 640, 1280, 1280),
-        layers_per_block=2,
-        cross_attention_dim=768,
+        block_out_channels=(32, 32, 64, 64) if is_tiny else (320, 640, 1280, 1280),
+        layers_per_block=1 if is_tiny else 2,
+        cross_attention_dim=TINY_WIDTH if is_tiny else 768,
         attention_head_dim=8,
     )
 
 
-def vae(**changes: Any) -> Any:
+def vae(*, is_tiny: bool = False, **changes: Any) -> Any:
     """The autoencoder that SDXL has too, but for these changes."""
     diffusers: Any = import_module("diffusers")
     return diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(128, 256, 512, 512),
-        layers_per_block=2,
+        block_out_channels=(32,) * 4 if is_tiny else (128, 256, 512, 512),
+        layers_per_block=1 if is_tiny else 2,
         **{"sample_size": SIDE, **changes},
     )
 
 
-def text_encoder(tokenizer: Any) -> Any:
+def text_encoder(tokenizer: Any, *, is_tiny: bool = False) -> Any:
     """CLIP ViT-L/14's, which is SDXL's first one too."""
     transformers: Any = import_module("transformers")
     return transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
-            vocab_size=WORDS,
-            hidden_size=768,
-            intermediate_size=3072,
-            projection_dim=768,
-            num_hidden_layers=12,
-            num_attention_heads=12,
+            vocab_size=len(tokenizer) if is_tiny else WORDS,
+            hidden_size=TINY_WIDTH if is_tiny else 768,
+            intermediate_size=TINY_WIDTH if is_tiny else 3072,
+            projection_dim=TINY_WIDTH if is_tiny else 768,
+            num_hidden_layers=1 if is_tiny else 12,
+            num_attention_heads=2 if is_tiny else 12,
             max_position_embeddings=TOKENS,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -66,21 +67,18 @@ class Side(Protocol):
 # ------------------------------------------------------------------ plain diffusers
 
 
-class Plain:
-    """`pipe(...)` call after call, first come, first served: each for one request, or for up to `size` that agree."""
+class Caller(ABC):
+    """One call after the other, first come, first served: each for one request, or for up to `size` that agree."""
 
-    def __init__(
-        self, *, key: str, words: str, machine: Machine, folder: Path, pipeline: Any = None, size: int = 1
-    ) -> None:
+    def __init__(self, *, key: str, words: str, folder: Path, size: int = 1) -> None:
         self.key, self.words = key, words
-        self._pipe: Any = machine.pipeline if pipeline is None else pipeline
-        scheduler = machine.pipeline.scheduler
-        self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
-        self._from_images: Any = machine.pipeline_from_images() if machine.info.takes_images else None
-        self._inputs = machine.inputs
         self._folder = folder
         self._size = size
         self._names = itertools.count()
+
+    @abstractmethod
+    def draw(self, requests: Sequence[GenerationRequest]) -> list[Any]:
+        """A picture with Pillow's `save` for each of them."""
 
     def serve(self, arrivals: Arrivals) -> list[Record]:
         clock, waiting, records = Clock(), deque[Ask](), list[Record]()
@@ -90,7 +88,7 @@ class Plain:
                 clock.sleep_until(arrivals.next_at())
                 continue
             batch = workloads.take_batch(waiting, self._size)
-            pictures = self._draw([ask.request for ask in batch])
+            pictures = self.draw([ask.request for ask in batch])
             for ask, picture in zip(batch, pictures, strict=True):
                 path = self._save(picture)
                 now = clock.now()
@@ -98,7 +96,29 @@ class Plain:
                 arrivals.finished(ask.number, now)
         return records
 
-    def _draw(self, requests: Sequence[GenerationRequest]) -> list[Any]:
+    def _save(self, picture: Any) -> str:
+        path = self._folder / f"{self.key}-{next(self._names)}.png"
+        picture.save(path)
+        return str(path)
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to end
+        pass
+
+
+class Plain(Caller):
+    """`pipe(...)` call after call."""
+
+    def __init__(
+        self, *, key: str, words: str, machine: Machine, folder: Path, pipeline: Any = None, size: int = 1
+    ) -> None:
+        super().__init__(key=key, words=words, folder=folder, size=size)
+        self._pipe: Any = machine.pipeline if pipeline is None else pipeline
+        scheduler = machine.pipeline.scheduler
+        self._sampling = {**scheduler.config, "_class_name": type(scheduler).__name__}
+        self._from_images: Any = machine.pipeline_from_images() if machine.info.takes_images else None
+        self._inputs = machine.inputs
+
+    def draw(self, requests: Sequence[GenerationRequest]) -> list[Any]:
         import torch
 
         first = requests[0]
@@ -128,14 +148,6 @@ class Plain:
             size = request.width, request.height
             images.append(decoding.read(self._inputs, image=request.image, mask=None, size=size).image)
         return {"image": images, "strength": requests[0].strength}
-
-    def _save(self, picture: Any) -> str:
-        path = self._folder / f"{self.key}-{next(self._names)}.png"
-        picture.save(path)
-        return str(path)
-
-    def close(self) -> None:
-        pass
 
 
 def compiled(machine: Machine, *, backend: str = "inductor") -> Any:

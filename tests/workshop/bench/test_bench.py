@@ -260,7 +260,7 @@ def test_the_random_model_has_the_real_ones_size() -> None:
 
     tokenizer = sd15.clip_tokenizer([], sd15.TOKENS)
     with torch.device("meta"):
-        parts = [sd15._unet(), sd15.vae(), sd15.text_encoder(tokenizer)]
+        parts = [sd15.unet(), sd15.vae(), sd15.text_encoder(tokenizer)]
 
     assert [sum(weight.numel() for weight in part.parameters()) for part in parts] == [
         859_520_964,

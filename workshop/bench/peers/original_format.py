@@ -1,6 +1,6 @@
 """Writes a folder's model as the one file that the original programs use: the inverse of diffusers' conversion.
 
-Names are those of CompVis's and Stability's code. Works for tests/kit/tiny.py's models, which have two blocks each way.
+Names are those of CompVis's and Stability's code. Knows state dictionaries and files, no model by name.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 Encoder = Literal["clip", "old_clip", "open_clip"]
-_LAYERS = 1
-"""`layers_per_block` of the tiny UNets."""
 
 
 def write(
@@ -29,6 +27,10 @@ def write(
 ) -> Path:
     """The model of a folder in one file. `encoder`: whose names its (one) text encoder has. `marks`: empty tensors."""
     weights = dict(tensors(folder, encoder)) | {name: torch.zeros(0) for name in marks}
+    return save(weights, file, texts)
+
+
+def save(weights: Mapping[str, Any], file: Path, texts: Mapping[str, str] | None = None) -> Path:
     save_file(
         {name: tensor.contiguous().clone() for name, tensor in weights.items()}, file, dict(texts or {})
     )
@@ -38,20 +40,15 @@ def write(
 def tensors(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Any]]:
     yield "alphas_cumprod", torch.zeros(1000)  # such remains of training are in most files, and mean nothing
     yield "model_ema.decay", torch.tensor(0.9999)
-    unet = dict(_weights(folder, "unet"))
-    behind = 2 if any(name.startswith("up_blocks.0.attentions") for name in unet) else 1
-    for name, tensor in unet.items():
-        yield f"model.diffusion_model.{unet_name(name, behind)}", tensor
-    for name, tensor in _weights(folder, "vae"):
-        is_projection = re.search(r"attentions\.0\.to_.*weight$", name)  # a 1x1 convolution there
-        yield f"first_stage_model.{_vae(name)}", tensor[:, :, None, None] if is_projection else tensor
+    yield from of_unet(dict(_weights(folder, "unet")))
+    yield from of_vae(dict(_weights(folder, "vae")))
     first = dict(_weights(folder, "text_encoder"))
     if (folder / "text_encoder_2").is_dir():
         yield from _clip("conditioner.embedders.0.transformer.text_model.", first)
         second = dict(_weights(folder, "text_encoder_2"))
         yield from _open_clip("conditioner.embedders.1.model.", second)
     elif encoder == "clip":
-        yield from _clip("cond_stage_model.transformer.text_model.", first)
+        yield from of_clip(first)
     elif encoder == "old_clip":  # before transformers had the `text_model.` that it took away again
         yield from _clip("cond_stage_model.transformer.", first)
     else:
@@ -61,6 +58,32 @@ def tensors(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Any]]:
 def _weights(folder: Path, part: str) -> Iterator[tuple[str, Any]]:
     (file,) = (folder / part).glob("*.safetensors")
     yield from load_file(file).items()
+
+
+def of_unet(weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A UNet's state dictionary by the original names."""
+    layers = sum(
+        name.startswith("down_blocks.0.resnets.") and name.endswith(".conv1.bias") for name in weights
+    )
+    for name, tensor in weights.items():
+        block = ".".join(name.split(".")[:2])
+        behind = 2 if any(other.startswith(f"{block}.attentions.") for other in weights) else 1
+        yield f"model.diffusion_model.{unet_name(name, behind, layers)}", tensor
+
+
+def of_vae(weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """An autoencoder's."""
+    blocks = sum(
+        bool(re.fullmatch(r"decoder\.up_blocks\.\d\.resnets\.0\.conv1\.bias", name)) for name in weights
+    )
+    for name, tensor in weights.items():
+        is_projection = re.search(r"attentions\.0\.to_.*weight$", name)  # a 1x1 convolution there
+        yield f"first_stage_model.{_vae(name, blocks)}", tensor[:, :, None, None] if is_projection else tensor
+
+
+def of_clip(weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """That of Stable Diffusion 1's text encoder."""
+    yield from _clip("cond_stage_model.transformer.text_model.", weights)
 
 
 _RESNET = {
@@ -82,8 +105,8 @@ _TOP = {
 }
 
 
-def unet_name(name: str, behind: int) -> str:
-    """`behind`: the place of an upsampler in its block, which an attention may precede."""
+def unet_name(name: str, behind: int, layers: int) -> str:
+    """`behind`: the place of an upsampler in its block, which an attention may precede. `layers`: a block's, each way."""
     for ours, theirs in _TOP.items():
         if name.startswith(f"{ours}."):
             return name.replace(ours, theirs, 1)
@@ -96,14 +119,14 @@ def unet_name(name: str, behind: int) -> str:
         case "mid", _:
             return f"middle_block.1.{rest}"
         case "down", "downsamplers":
-            return f"input_blocks.{(block + 1) * (_LAYERS + 1)}.0.op.{rest.removeprefix('conv.')}"
+            return f"input_blocks.{(block + 1) * (layers + 1)}.0.op.{rest.removeprefix('conv.')}"
         case "down", _:
-            at = 1 + block * (_LAYERS + 1) + layer
+            at = 1 + block * (layers + 1) + layer
             return f"input_blocks.{at}.{0 if part == 'resnets' else 1}.{rest}"
         case _, "upsamplers":
-            return f"output_blocks.{block * (_LAYERS + 1) + _LAYERS}.{behind}.{rest}"
+            return f"output_blocks.{block * (layers + 1) + layers}.{behind}.{rest}"
         case _:
-            at = block * (_LAYERS + 1) + layer
+            at = block * (layers + 1) + layer
             return f"output_blocks.{at}.{0 if part == 'resnets' else 1}.{rest}"
 
 
@@ -116,19 +139,15 @@ def _parts(name: str) -> tuple[str, int, str, int, str]:
     return found[1], int(found[2]), found[3], int(found[4]), found[5]
 
 
-_BLOCKS = 4
-"""Of the tiny VAE, each way."""
-
-
-def _vae(name: str) -> str:
+def _vae(name: str, blocks: int) -> str:
     name = name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
     name = re.sub(r"down_blocks\.(\d)\.resnets\.", r"down.\1.block.", name)
     name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
     name = re.sub(
-        r"up_blocks\.(\d)\.resnets\.", lambda found: f"up.{_BLOCKS - 1 - int(found[1])}.block.", name
+        r"up_blocks\.(\d)\.resnets\.", lambda found: f"up.{blocks - 1 - int(found[1])}.block.", name
     )
     name = re.sub(
-        r"up_blocks\.(\d)\.upsamplers\.0", lambda found: f"up.{_BLOCKS - 1 - int(found[1])}.upsample", name
+        r"up_blocks\.(\d)\.upsamplers\.0", lambda found: f"up.{blocks - 1 - int(found[1])}.upsample", name
     )
     name = re.sub(r"mid_block\.resnets\.(\d)", lambda found: f"mid.block_{int(found[1]) + 1}", name)
     if "mid_block.attentions.0" not in name:

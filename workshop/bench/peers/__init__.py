@@ -1,0 +1,1 @@
+"""Other programs that draw with Stable Diffusion, beside Easel on this machine; none of them is a dependency of Easel."""
