@@ -18,10 +18,11 @@ from typing import Any
 from PIL import Image
 
 from engine import process
-from engine.contract import STARTER, Broken, EngineSettings, Failed, Finished, ModelInfo, Ready, Submit
+from engine.contract import STARTER, Broken, EngineSettings, Failed, Finished, Lora, ModelInfo, Ready, Submit
 from workshop.starter import card, checker
 from workshop.starter.captions import plain
 from workshop.starter.checker import Reading
+from workshop.starter.export import QUICK
 from workshop.starter.scenes import COLOURS, THINGS, Scene, invent
 
 SINGLES, PAIRS, CHOICES, SIZED, TIMED = 300, 200, 40, 24, 5
@@ -41,7 +42,9 @@ class Examiner:
     """A real engine process that draws questions."""
 
     def __init__(self, model: str, device: str, spool: str) -> None:
-        self._engine = process.start(EngineSettings(model=model, spool=spool, device=device))
+        # Its own folder has its own LoRA in `loras`, as a folder with models has them.
+        models = str(card.folder_of(model).absolute())
+        self._engine = process.start(EngineSettings(model=model, spool=spool, device=device, models=models))
         self.model = self._model()
 
     def close(self) -> None:
@@ -136,6 +139,19 @@ def is_placed(scene: Scene, reading: Reading) -> bool:
     return first is not None and second is not None and checker.related(first, second) == scene.relation
 
 
+def quickly(examiner: Examiner, singles: int, pairs: int) -> dict[str, Any]:
+    """The same prompts in few steps: with the LoRA that is made for it, and without it."""
+    how = {key: QUICK[key] for key in ("steps", "guidance_scale", "sampler")}
+    loras = (Lora(name=QUICK["lora"]),)
+    question = Question(prompt="a red circle on a blue background", seed=42, options={**how, "loras": loras})
+    return {
+        **QUICK,
+        "seconds": round(examiner.seconds(question, TIMED), 2),
+        "with": adherence(examiner, singles, pairs, **how, loras=loras),
+        "without": adherence(examiner, singles, pairs, **how),
+    }
+
+
 def obedience_to_negatives(examiner: Examiner, count: int) -> float:
     """Pictures whose colour was left open, drawn again with the colour they got as negative prompt: percent that keep it."""
     random = Random(_SEED)
@@ -195,6 +211,9 @@ def examine(examiner: Examiner, part: float, say: Callable[[str], None]) -> dict
     say(f"guidance {model.guidance_scale:g}: {results['default']}")
     results["unguided"] = adherence(examiner, singles, pairs, guidance_scale=1.0)
     say(f"guidance 1: {results['unguided']}")
+    if any(lora.name == QUICK["lora"] for lora in model.loras):
+        results["quick"] = quickly(examiner, singles, pairs)
+        say(f"few steps: {results['quick']}")
     results["negative"] = obedience_to_negatives(examiner, some(CHOICES))
     say(f"pictures that keep a colour named in the negative prompt: {results['negative']} %")
     results["sizes"] = other_sizes(examiner, some(SIZED))
