@@ -132,6 +132,7 @@ def table(results: Mapping[str, Any]) -> str:
         ("thing recognised, of 16", "thing", "≥ 90 %"),
         ("both things, both colours and their relation right", "pair", "≥ 85 %"),
         ("relation of the two colours right", "relation", ""),
+        ("thing recognised whose colour the prompt leaves open", "open", ""),
     ]
     beside = {"guidance 1": results["unguided"]}
     if quick:
@@ -139,14 +140,15 @@ def table(results: Mapping[str, Any]) -> str:
         beside |= {f"{steps}, `{quick['lora']}`": quick["with"], f"{steps}, without it": quick["without"]}
     how = (
         f"`python -m workshop.starter.evaluate`: {results['singles']} prompts with one thing and {results['pairs']} with two, "
-        "whose combinations of thing, colour and background were held out of training; fixed seeds, through the engine, "
+        "whose combinations of thing, colour and background were held out of training, and "
+        f"{results['open']} that leave a colour open; fixed seeds, through the engine, "
         f"{results['steps']} steps of {results['sampler']} where nothing else is said; read by a checker that knows only "
         "pixels and geometry."
     )
     lines = [
         how,
         "",
-        f"| held-out prompts | guidance {results['guidance_scale']:g} | goal | {' | '.join(beside)} |",
+        f"| prompts | guidance {results['guidance_scale']:g} | goal | {' | '.join(beside)} |",
         "|---|---|---|" + "---|" * len(beside),
         *(
             f"| {words} | {default[key]:g} % | {goal} | {' | '.join(f'{each[key]:g} %' for each in beside.values())} |"

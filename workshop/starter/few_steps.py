@@ -54,7 +54,7 @@ class FewPlan:
 
     seed: int = 0
     rank: int = 16
-    steps: int = 2_000
+    steps: int = 1_000
     rate: float = 1.5e-3
     captions: int = 32
     """Of one round: with each the student draws once, and the teacher finishes each of its steps."""
@@ -167,10 +167,7 @@ class Distillation:
         plan = self.plan
         other = bool(self.squares) and random.random() < plan.other_share
         width, height = random.choice(SIZES) if other else (SIDE, SIDE)
-        scenes = [sample(random, pairs=plan.pairs) for _ in range(plan.captions)]
-        texts = [
-            "" if random.random() < plan.empty_captions else captions.describe(s, random) for s in scenes
-        ]
+        texts = prompts(plan, random)
         with torch.no_grad():
             device = torch.device("cpu")
             states = embeddings(self.text, self.tokenizer, texts, device)
@@ -212,6 +209,12 @@ class Distillation:
             latents = solver.step(v, moment, latents, return_dict=False)[0]
         times = solver.timesteps[:-1].repeat_interleave(len(latents))
         return torch.cat(points[:-1]), times, latents.repeat(len(points) - 1, 1, 1, 1)
+
+
+def prompts(plan: FewPlan, random: Random) -> list[str]:
+    """Of one round: captions of training, never of a held-out combination."""
+    scenes = [sample(random, pairs=plan.pairs) for _ in range(plan.captions)]
+    return ["" if random.random() < plan.empty_captions else captions.describe(s, random) for s in scenes]
 
 
 def _some(rounds: Sequence[Trajectories], time: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
