@@ -1,4 +1,4 @@
-"""The model card of a starter model: what it is, how it was made, and how well it does, from the two JSON files beside it."""
+"""The model card of a starter model: what it is, how it was made, and how well it does, from the JSON files beside it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 from engine.checkpoints.source import STARTER_FOLDER
 from engine.contract import STARTER
-from workshop.starter.export import FACTS, write_json
+from workshop.starter.export import DESCRIPTION, FACTS, QUICK, write_json
 from workshop.starter.scenes import COLOURS, RADII, RELATIONS, THINGS
 
 FIGURES = "evaluation.json"
 CARD = "README.md"
+QUICK_FACTS = "few_steps.json"
 
 _TEXT = """# Easel's starter model
 
@@ -40,7 +41,7 @@ at an eighth of its size. {size_mb:.1f} MB in all. It was made from nothing by `
 | VAE | {vae_steps:,} steps of {vae_pixels:,} pixels, {vae_minutes:g} minutes |
 | UNet | {unet_steps:,} steps of {unet_batch} pictures, {unet_minutes:g} minutes |
 | on | {device}; torch {torch} |
-{remarks}
+{remarks}{quick}
 ## How well it does
 
 {figures}
@@ -53,6 +54,21 @@ things are not recognised.
 
 Licence: MIT, as all of Easel.
 """
+_QUICK = """
+## In four steps
+
+`loras/{lora}.safetensors` ({size_mb:.1f} MB) is a LoRA of rank {rank} for all layers of the UNet. With it the model draws in {sampler_steps} steps of
+{sampler} without guidance (guidance 1): {sampler_steps} rows of the UNet for one picture, instead of the {usual_rows} that {usual_steps} guided steps take. It
+was distilled from this model by `python -m workshop.starter.few_steps WORK`, with captions of the same kind and without
+pictures, none of them of a held-out combination, seed {seed}.
+
+| distillation | |
+|---|---|
+| rounds: the student draws {captions} captions, and the teacher finishes each of its steps with guidance {guidance:g} | {rounds:,} |
+| steps of {batch} points on the teacher's ways, whose ends the student learns to say at once | {steps:,} |
+| processor time | {minutes:g} minutes |
+| on | {device}; torch {torch} |
+{remarks}"""
 _UNKNOWN = "Not examined yet: `python -m workshop.starter.evaluate FOLDER --write`."
 
 
@@ -81,32 +97,63 @@ def write(folder: Path) -> None:
         relations=", ".join(RELATIONS),
         size_mb=size / 1e6,
         remarks=f"\n{remarks}\n" if remarks else "",
+        quick=_quick(folder),
         figures=table(json.loads(figures.read_text(encoding="utf-8"))) if figures.is_file() else _UNKNOWN,
     )
     (folder / CARD).write_text(text, encoding="utf-8")
 
 
+def _quick(folder: Path) -> str:
+    """How the LoRA for few steps was made, empty where there is none."""
+    file = folder / QUICK_FACTS
+    if not file.is_file():
+        return ""
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    remarks = facts.pop("remarks", "")
+    return _QUICK.format(
+        **facts["plan"],
+        **{key: value for key, value in facts.items() if key != "plan"},
+        lora=QUICK["lora"],
+        sampler=QUICK["sampler"],
+        sampler_steps=QUICK["steps"],
+        usual_steps=DESCRIPTION["steps"],
+        usual_rows=2 * DESCRIPTION["steps"],
+        size_mb=(folder / "loras" / f"{QUICK['lora']}.safetensors").stat().st_size / 1e6,
+        remarks=f"\n{remarks}\n" if remarks else "",
+    )
+
+
 def table(results: Mapping[str, Any]) -> str:
     """The figures as Markdown."""
-    default, unguided = results["default"], results["unguided"]
+    default, quick = results["default"], results.get("quick")
     rows = [
         ("background right", "background", "≥ 98 %"),
         ("colour of the thing right", "colour", "≥ 95 %"),
         ("thing recognised, of 16", "thing", "≥ 90 %"),
         ("both things, both colours and their relation right", "pair", "≥ 85 %"),
         ("relation of the two colours right", "relation", ""),
+        ("thing recognised whose colour the prompt leaves open", "open", ""),
     ]
+    beside = {"guidance 1": results["unguided"]}
+    if quick:
+        steps = f"{quick['steps']} steps of {quick['sampler']}, guidance {quick['guidance_scale']:g}"
+        beside |= {f"{steps}, `{quick['lora']}`": quick["with"], f"{steps}, without it": quick["without"]}
     how = (
         f"`python -m workshop.starter.evaluate`: {results['singles']} prompts with one thing and {results['pairs']} with two, "
-        "whose combinations of thing, colour and background were held out of training; fixed seeds, through the engine, "
-        f"{results['steps']} steps of {results['sampler']}; read by a checker that knows only pixels and geometry."
+        "whose combinations of thing, colour and background were held out of training, and "
+        f"{results['open']} that leave a colour open; fixed seeds, through the engine, "
+        f"{results['steps']} steps of {results['sampler']} where nothing else is said; read by a checker that knows only "
+        "pixels and geometry."
     )
     lines = [
         how,
         "",
-        f"| held-out prompts | guidance {results['guidance_scale']:g} | goal | guidance 1 |",
-        "|---|---|---|---|",
-        *(f"| {words} | {default[key]:g} % | {goal} | {unguided[key]:g} % |" for words, key, goal in rows),
+        f"| prompts | guidance {results['guidance_scale']:g} | goal | {' | '.join(beside)} |",
+        "|---|---|---|" + "---|" * len(beside),
+        *(
+            f"| {words} | {default[key]:g} % | {goal} | {' | '.join(f'{each[key]:g} %' for each in beside.values())} |"
+            for words, key, goal in rows
+        ),
         "",
         "| other figures | |",
         "|---|---|",
@@ -114,4 +161,8 @@ def table(results: Mapping[str, Any]) -> str:
         *(f"| one thing in its colour at {size} | {value:g} % |" for size, value in results["sizes"].items()),
         f"| seconds for one picture of 20 steps at 128x128 | {results['seconds']:g} |",
     ]
+    if quick:
+        lines.append(
+            f"| seconds for one of {quick['steps']} steps with `{quick['lora']}` | {quick['seconds']:g} |"
+        )
     return "\n".join(lines)

@@ -18,13 +18,14 @@ from typing import Any
 from PIL import Image
 
 from engine import process
-from engine.contract import STARTER, Broken, EngineSettings, Failed, Finished, ModelInfo, Ready, Submit
+from engine.contract import STARTER, Broken, EngineSettings, Failed, Finished, Lora, ModelInfo, Ready, Submit
 from workshop.starter import card, checker
 from workshop.starter.captions import plain
 from workshop.starter.checker import Reading
+from workshop.starter.export import QUICK
 from workshop.starter.scenes import COLOURS, THINGS, Scene, invent
 
-SINGLES, PAIRS, CHOICES, SIZED, TIMED = 300, 200, 40, 24, 5
+SINGLES, PAIRS, OPEN, CHOICES, SIZED, TIMED = 300, 200, 100, 40, 24, 5
 _SEED = 2026
 
 
@@ -41,7 +42,9 @@ class Examiner:
     """A real engine process that draws questions."""
 
     def __init__(self, model: str, device: str, spool: str) -> None:
-        self._engine = process.start(EngineSettings(model=model, spool=spool, device=device))
+        # Its own folder has its own LoRA in `loras`, as a folder with models has them.
+        models = str(card.folder_of(model).absolute())
+        self._engine = process.start(EngineSettings(model=model, spool=spool, device=device, models=models))
         self.model = self._model()
 
     def close(self) -> None:
@@ -108,20 +111,58 @@ def share(values: Iterator[bool]) -> float:
     return round(100 * sum(counted) / len(counted), 1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Prompts with one thing, with two, and with a thing whose colour is left open."""
+
+    singles: int
+    pairs: int
+    open: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncoloured:
+    """A thing on a background, in whatever colour."""
+
+    thing: str
+    background: str
+
+    @property
+    def prompt(self) -> str:
+        return f"a {self.thing} on a {self.background} background"
+
+
+def uncoloured(count: int) -> list[Uncoloured]:
+    """At random, the same ones every time."""
+    random = Random(_SEED)
+    return [
+        Uncoloured(thing=random.choice(list(THINGS)), background=random.choice(list(COLOURS)))
+        for _ in range(count)
+    ]
+
+
 # ------------------------------------------------------------------ figures
 
 
-def adherence(examiner: Examiner, singles: int, pairs: int, **options: Any) -> dict[str, float]:
-    """Percent of prompts whose background, colour, thing, and both things with their relation are right."""
-    alone, related = held_out_scenes(singles, pairs=False), held_out_scenes(pairs, pairs=True)
+def adherence(examiner: Examiner, counts: Counts, **options: Any) -> dict[str, float]:
+    """Percent of prompts whose background, colour, thing, and both things with their relation are right; and of those that
+    leave the colour open, whose thing is there in one colour on its background."""
+    alone, related = held_out_scenes(counts.singles, pairs=False), held_out_scenes(counts.pairs, pairs=True)
     one = list(zip(alone, examiner.draw(questions(alone, **options)), strict=True))
     two = list(zip(related, examiner.draw(questions(related, **options)), strict=True))
+    free = uncoloured(counts.open)
+    asked = [Question(prompt=each.prompt, seed=_SEED + n, options=options) for n, each in enumerate(free)]
+    chosen = zip(free, examiner.draw(asked), strict=True)
     return {
         "background": share(reading.background == scene.background for scene, reading in one + two),
         "colour": share(_first(reading, "colour") == scene.things[0].colour for scene, reading in one),
         "thing": share(_first(reading, "thing") == scene.things[0].thing for scene, reading in one),
         "pair": share(reading.shows(scene) for scene, reading in two),
         "relation": share(is_placed(scene, reading) for scene, reading in two),
+        "open": share(
+            (_first(reading, "thing"), reading.background) == (each.thing, each.background)
+            for each, reading in chosen
+        ),
     }
 
 
@@ -136,14 +177,24 @@ def is_placed(scene: Scene, reading: Reading) -> bool:
     return first is not None and second is not None and checker.related(first, second) == scene.relation
 
 
+def quickly(examiner: Examiner, counts: Counts) -> dict[str, Any]:
+    """The same prompts in few steps: with the LoRA that is made for it, and without it."""
+    how = {key: QUICK[key] for key in ("steps", "guidance_scale", "sampler")}
+    loras = (Lora(name=QUICK["lora"]),)
+    question = Question(prompt="a red circle on a blue background", seed=42, options={**how, "loras": loras})
+    return {
+        **QUICK,
+        "seconds": round(examiner.seconds(question, TIMED), 2),
+        "with": adherence(examiner, counts, **how, loras=loras),
+        "without": adherence(examiner, counts, **how),
+    }
+
+
 def obedience_to_negatives(examiner: Examiner, count: int) -> float:
     """Pictures whose colour was left open, drawn again with the colour they got as negative prompt: percent that keep it."""
-    random = Random(_SEED)
-    prompts = [
-        f"a {random.choice(list(THINGS))} on a {random.choice(list(COLOURS))} background"
-        for _ in range(count)
+    asked = [
+        Question(prompt=each.prompt, seed=_SEED + n, options={}) for n, each in enumerate(uncoloured(count))
     ]
-    asked = [Question(prompt=prompt, seed=_SEED + n, options={}) for n, prompt in enumerate(prompts)]
     first = examiner.draw(asked)
     chosen = [
         (question, reading.seen[0].colour)
@@ -179,22 +230,26 @@ def examine(examiner: Examiner, part: float, say: Callable[[str], None]) -> dict
     def some(count: int) -> int:
         return max(4, round(count * part))
 
-    singles, pairs = some(SINGLES), some(PAIRS)
+    counts = Counts(singles=some(SINGLES), pairs=some(PAIRS), open=some(OPEN))
     model = examiner.model
     results: dict[str, Any] = {
         "steps": model.steps,
         "guidance_scale": model.guidance_scale,
         "sampler": model.sampler,
-        "singles": singles,
-        "pairs": pairs,
+        "singles": counts.singles,
+        "pairs": counts.pairs,
+        "open": counts.open,
     }
     question = Question(prompt="a red circle on a blue background", seed=42, options={"steps": 20})
     results["seconds"] = round(examiner.seconds(question, TIMED), 2)
     say(f"one picture of 20 steps: {results['seconds']} s")
-    results["default"] = adherence(examiner, singles, pairs)
+    results["default"] = adherence(examiner, counts)
     say(f"guidance {model.guidance_scale:g}: {results['default']}")
-    results["unguided"] = adherence(examiner, singles, pairs, guidance_scale=1.0)
+    results["unguided"] = adherence(examiner, counts, guidance_scale=1.0)
     say(f"guidance 1: {results['unguided']}")
+    if any(lora.name == QUICK["lora"] for lora in model.loras):
+        results["quick"] = quickly(examiner, counts)
+        say(f"few steps: {results['quick']}")
     results["negative"] = obedience_to_negatives(examiner, some(CHOICES))
     say(f"pictures that keep a colour named in the negative prompt: {results['negative']} %")
     results["sizes"] = other_sizes(examiner, some(SIZED))

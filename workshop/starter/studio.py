@@ -52,11 +52,10 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Studio:
+class Workbench:
     """Where the work lies and what computes it."""
 
     folder: Path
-    plan: Plan
     device: torch.device
 
     def say(self, text: str) -> None:
@@ -76,6 +75,13 @@ class Studio:
         partial = path.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Studio(Workbench):
+    """A workbench where all of the model is made."""
+
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)

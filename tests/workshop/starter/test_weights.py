@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +14,45 @@ import torch
 from PIL import Image
 
 from engine.checkpoints.source import STARTER_FOLDER
-from engine.contract import GenerationRequest, ModelInfo
+from engine.contract import STARTER, EngineSettings, GenerationRequest, Lora, ModelInfo
 from engine.families.sd import SdFamily
-from tests.kit.engines import Bench
+from tests.kit.engines import Bench, described
 from workshop.starter import checker
 from workshop.starter.captions import plain
 from workshop.starter.checker import Reading
 from workshop.starter.evaluate import held_out_scenes, is_placed
+from workshop.starter.export import QUICK
 from workshop.starter.scenes import Scene
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("starter")]
 
 SINGLES, PAIRS = held_out_scenes(16, pairs=False), held_out_scenes(8, pairs=True)
-BYTES_MAX = 16_000_000
+Quickly = Callable[..., list[Reading]]
+BYTES_MAX, QUICK_BYTES_MAX = 18_000_000, 3_000_000
 
 
 def draw(
-    pipe: Any, model: ModelInfo, folder: Path, prompts: Sequence[str], **options: Any
+    pipe: Any,
+    model: ModelInfo,
+    folder: Path,
+    prompts: Sequence[str],
+    *,
+    models: Path | None = None,
+    **options: Any,
 ) -> list[Image.Image]:
     """The pictures for these prompts, seeds 0, 1, 2, …, through the engine's own worker."""
     asked = (model.request(prompt=text, seed=number, **options) for number, text in enumerate(prompts))
-    return drawn(pipe, model, folder, [*asked])
+    return drawn(pipe, model, folder, [*asked], models)
 
 
 def drawn(
-    pipe: Any, model: ModelInfo, folder: Path, requests: Sequence[GenerationRequest]
+    pipe: Any,
+    model: ModelInfo,
+    folder: Path,
+    requests: Sequence[GenerationRequest],
+    models: Path | None = None,
 ) -> list[Image.Image]:
-    bench = Bench(SdFamily(pipe), model, folder, slots=8, mode="fast", rows=8)
+    bench = Bench(SdFamily(pipe, models=models), model, folder, slots=8, mode="fast", rows=8)
     for number, request in enumerate(requests):
         bench.submit(number, request)
     bench.finish(*range(len(requests)))
@@ -87,10 +99,11 @@ def guided(starter: Any, starter_model: ModelInfo, tmp_path_factory: pytest.Temp
 
 
 def test_what_is_shipped() -> None:
-    """At most 16 MB of fp16 safetensors, JSON and a card; nothing pickled."""
+    """At most 18 MB of fp16 safetensors, JSON and a card, 3 MB of them for few steps; nothing pickled."""
     files = [file for file in STARTER_FOLDER.rglob("*") if file.is_file()]
     assert {file.suffix for file in files} == {".json", ".safetensors", ".md"}
     assert sum(file.stat().st_size for file in files) <= BYTES_MAX
+    assert (STARTER_FOLDER / "loras" / f"{QUICK['lora']}.safetensors").stat().st_size <= QUICK_BYTES_MAX
     for file in files:
         if file.suffix == ".safetensors":
             data = file.read_bytes()
@@ -120,6 +133,47 @@ def test_guidance_makes_it_stricter(
     prompts = [plain(scene) for scene in SINGLES]
     free = read(draw(starter, starter_model, tmp_path, prompts, guidance_scale=1.0))
     assert right_things(free, SINGLES) + 2 <= right_things(guided, SINGLES)  # eleven and fourteen
+
+
+@pytest.fixture(scope="module")
+def quickly(load_pipe: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Quickly:
+    """Draws prompts without guidance, as the LoRA is for that ships; with it or without."""
+    model = described(EngineSettings(model=STARTER, spool="/nowhere", models=str(STARTER_FOLDER)))
+    pipe = load_pipe(STARTER_FOLDER)  # a LoRA changes layers that other tests share
+    how = {key: QUICK[key] for key in ("guidance_scale", "sampler")}
+
+    def drawn_so(prompts: Sequence[str], *, steps: int, lora: bool = True) -> list[Reading]:
+        loras = (Lora(name=QUICK["lora"]),) if lora else ()
+        folder = tmp_path_factory.mktemp("quick")
+        return read(
+            draw(pipe, model, folder, prompts, models=STARTER_FOLDER, steps=steps, loras=loras, **how)
+        )
+
+    return drawn_so
+
+
+def test_four_steps_obey_as_twenty_do(
+    quickly: Quickly, guided: list[Reading], guided_pairs: list[Reading]
+) -> None:
+    """With its LoRA and without guidance, nearly as many held-out prompts are obeyed."""
+    readings = quickly([plain(scene) for scene in (*SINGLES, *PAIRS)], steps=QUICK["steps"])
+    alone, pairs = readings[: len(SINGLES)], readings[len(SINGLES) :]
+    assert right_grounds(alone, SINGLES) >= 15
+    assert right_colours(alone, SINGLES) >= 15
+    assert right_things(alone, SINGLES) >= right_things(guided, SINGLES) - 1
+    assert right_things(pairs, PAIRS) >= right_things(guided_pairs, PAIRS) - 1
+
+
+def test_the_lora_chooses_where_a_prompt_leaves_it_open(quickly: Quickly) -> None:
+    """In a single step the bare model paints the mean of all colours, a gray or a brown. The LoRA was taught to choose one."""
+    prompts = ["a circle on a white background", "a square on a black background"] * 4
+
+    def colours(*, lora: bool) -> set[str]:
+        return {seen.colour for reading in quickly(prompts, steps=1, lora=lora) for seen in reading.seen[:1]}
+
+    mixed = {"gray", "brown"}
+    assert colours(lora=False) <= mixed
+    assert len(colours(lora=True) - mixed) >= 2
 
 
 def test_a_negative_prompt_keeps_a_colour_away(
