@@ -6,7 +6,7 @@ import hashlib
 import queue
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +274,9 @@ def sampler_share(
 ) -> Share:
     """`rounds` steps of these requests, so many of them in each forward; the first round is not counted."""
     family = machine.family()
-    canvases = [family.prepare(request, request.seed) for request in requests]
+    # each has a step for every round, however short pictures are in this run
+    lasting = [replace(request, steps=max(request.steps, rounds + 2)) for request in requests]
+    canvases = [family.prepare(request, request.seed) for request in lasting]
     forwards, steps, taken = list[float](), list[float](), 0
     for turn in range(1 + rounds):
         for start in range(0, len(canvases), pictures):

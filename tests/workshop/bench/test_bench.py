@@ -474,6 +474,14 @@ def test_a_compiled_pipeline_is_another_one(subject: Machine, tmp_path: Path) ->
     assert (found.equal, found.pictures) == (1, 1)
 
 
+def test_samplers_are_measured_however_short_pictures_are(subject: Machine) -> None:
+    """With pictures of a single step there are still as many steps as rounds."""
+    short = [subject.info.request(prompt="x", seed=seed, steps=1) for seed in range(2)]
+    found = checks.sampler_share(subject, short, 2, rounds=2)
+    assert 0 < found.share < 1
+    assert found.tick_ms > found.sampler_ms > 0
+
+
 def test_rows_are_counted_as_the_unet_sees_them(subject: Machine) -> None:
     """PNDM makes a call more than steps, Heun nearly twice as many; guidance doubles the rows."""
 
