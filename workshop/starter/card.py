@@ -65,7 +65,7 @@ pictures, none of them of a held-out combination, seed {seed}.
 | distillation | |
 |---|---|
 | rounds: the student draws {captions} captions, and the teacher finishes each of its steps with guidance {guidance:g} | {rounds:,} |
-| steps of {batch} points on the teacher's ways, whose ends the student learns to say at once | {steps:,} |
+| steps of {batch} points on the teacher's trajectories, whose ends the student learns to say at once | {steps:,} |
 | processor time | {minutes:g} minutes |
 | on | {device}; torch {torch} |
 {remarks}"""

@@ -35,11 +35,8 @@ def test_few_steps_are_examined_with_and_without_the_lora(
         return draw(questions)
 
     monkeypatch.setattr(examiner, "draw", watched)
-    monkeypatch.setattr(evaluate, "TIMED", 1)
     found = evaluate.quickly(examiner, FEW)
-    assert {key: found[key] for key in QUICK} == QUICK
     assert found["with"]["background"] == found["with"]["colour"] == 100
-    assert found["seconds"] > 0
     half = len(asked) // 2
     assert half == FEW.singles + FEW.pairs + FEW.open
     with_it, without = asked[:half], asked[half:]
