@@ -47,9 +47,7 @@ class Examiner:
     """A real engine process that draws questions."""
 
     def __init__(self, model: str, device: str, spool: str) -> None:
-        # Its own folder has its own LoRA in `loras`, as a folder with models has them.
-        models = str(card.folder_of(model).absolute())
-        self._engine = process.start(EngineSettings(model=model, spool=spool, device=device, models=models))
+        self._engine = process.start(EngineSettings(model=model, spool=spool, device=device))
         self.model = self._model()
 
     def close(self) -> None:

@@ -11,6 +11,8 @@ from workshop.starter.parts import NOISE
 from workshop.starter.scenes import SIDE
 
 FACTS = "training.json"
+QUICK: dict[str, Any] = {"steps": 4, "guidance_scale": 1.0, "sampler": "LCM", "lora": "four-steps"}
+"""How it draws in few steps, with the LoRA of this name that `few_steps` makes."""
 DESCRIPTION: dict[str, Any] = {
     "title": "Easel starter",
     "description": "draws simple things in plain colours, and nothing else",
@@ -21,9 +23,9 @@ DESCRIPTION: dict[str, Any] = {
     "side_min": 64,
     "side_max": 256,
     "pixels_max": 256 * 256,
+    "redraws_enlarged": False,
+    "quick": QUICK,
 }
-QUICK: dict[str, Any] = {"steps": 4, "guidance_scale": 1.0, "sampler": "LCM", "lora": "four-steps"}
-"""How it draws in few steps, with the LoRA of this name that `few_steps` makes."""
 
 
 def write(

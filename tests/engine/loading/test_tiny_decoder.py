@@ -25,9 +25,10 @@ from engine.families.sd import SdFamily
 from engine.loading import load
 from engine.loading.opening import Offered, Opened, opening
 from tests.engine.checkpoints.test_single_file import SD15, cache
-from tests.kit import original_format, tiny_any
+from tests.kit import tiny_any
 from tests.kit.engines import Bench, a_photo, described, draw, kept, pixels, plain
 from tests.kit.tiny import build_decoder
+from workshop.bench.peers import original_format
 
 __all__ = ["cache"]  # a fixture of theirs
 SIZE = (72, 64)

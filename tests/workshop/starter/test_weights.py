@@ -37,12 +37,12 @@ def draw(
     folder: Path,
     prompts: Sequence[str],
     *,
-    models: Path | None = None,
+    own: Path | None = None,
     **options: Any,
 ) -> list[Image.Image]:
     """The pictures for these prompts, seeds 0, 1, 2, …, through the engine's own worker."""
     asked = (model.request(prompt=text, seed=number, **options) for number, text in enumerate(prompts))
-    return drawn(pipe, model, folder, [*asked], models)
+    return drawn(pipe, model, folder, [*asked], own)
 
 
 def drawn(
@@ -50,9 +50,9 @@ def drawn(
     model: ModelInfo,
     folder: Path,
     requests: Sequence[GenerationRequest],
-    models: Path | None = None,
+    own: Path | None = None,
 ) -> list[Image.Image]:
-    bench = Bench(SdFamily(pipe, models=models), model, folder, slots=8, mode="fast", rows=8)
+    bench = Bench(SdFamily(pipe, own=own), model, folder, slots=8, mode="fast", rows=8)
     for number, request in enumerate(requests):
         bench.submit(number, request)
     bench.finish(*range(len(requests)))
@@ -138,16 +138,14 @@ def test_guidance_makes_it_stricter(
 @pytest.fixture(scope="module")
 def quickly(load_pipe: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Quickly:
     """Draws prompts without guidance, as the LoRA is for that ships; with it or without."""
-    model = described(EngineSettings(model=STARTER, spool="/nowhere", models=str(STARTER_FOLDER)))
+    model = described(EngineSettings(model=STARTER, spool="/nowhere"))
     pipe = load_pipe(STARTER_FOLDER)  # a LoRA changes layers that other tests share
     how = {key: QUICK[key] for key in ("guidance_scale", "sampler")}
 
     def drawn_so(prompts: Sequence[str], *, steps: int, lora: bool = True) -> list[Reading]:
         loras = (Lora(name=QUICK["lora"]),) if lora else ()
         folder = tmp_path_factory.mktemp("quick")
-        return read(
-            draw(pipe, model, folder, prompts, models=STARTER_FOLDER, steps=steps, loras=loras, **how)
-        )
+        return read(draw(pipe, model, folder, prompts, own=STARTER_FOLDER, steps=steps, loras=loras, **how))
 
     return drawn_so
 
