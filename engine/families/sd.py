@@ -219,7 +219,7 @@ class SdFamily(Explaining):
         extra = samplers.step_arguments(sampler, canvas.generator)
         canvas.latents = sampler.step(mixed, timestep, canvas.latents, return_dict=False, **extra)[0]
         canvas.done += 1
-        if canvas.done == canvas.guided and canvas.rows > 1:
+        if canvas.left and canvas.done == canvas.guided and canvas.rows > 1:
             canvas.leave_guidance()
         if canvas.blend is not None:
             following = canvas.timestep if canvas.left else None

@@ -137,6 +137,7 @@ def _canvas(pipeline: Any, side: int) -> SdCanvas:
         blend=None,
         embeddings=latents,
         guidance_scale=1.0,
+        guided=1,
         guidance=None,
         notes=(),
         look=latents.shape,

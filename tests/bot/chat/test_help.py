@@ -120,7 +120,7 @@ async def test_help_shows_what_is_here_right_now(start_world: StartWorld) -> Non
 
     assert told.ephemeral
     assert "**Fake model** – coloured shapes from the seed; obeys no prompt" in told.text
-    assert "128×128 · 8 steps · starts from pictures, too" in told.text
+    assert "128×128 · 8 steps · 4 steps with `--quick` · starts from pictures, too" in told.text
     assert "edits by words" in told.text
     assert "Used today: **3** of 7 credits" in told.text
     signs = [

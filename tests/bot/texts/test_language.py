@@ -173,6 +173,8 @@ def test_numbers_are_written_as_the_language_does(polish: Language) -> None:
 
 REFUSED: list[refused.Refused] = [
     refused.Blocked(),
+    refused.ForbiddenByRules(entry=None),
+    refused.ForbiddenByRules(entry="nud*"),
     refused.DiskFull(),
     refused.InputGone(),
     refused.NoSuchModel(name="x", offered=("a", "b")),
