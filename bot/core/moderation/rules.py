@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.core.moderation.folding import load_look_alikes
 from bot.core.moderation.word_list import ENTRIES_MAX, WordList
 from bot.store.preferences import OFF, ON, TELL_WORD, Scope, Taste
 from bot.store.rule_words import RuleWords, WordKind
@@ -51,8 +52,8 @@ class Rules:
                 return Met(entry=entry, is_told=ready.is_told)
         return None
 
-    async def lists(self, guild_id: int) -> dict[WordKind, tuple[str, ...]]:
-        return {**await self._words.of(guild_id)}
+    async def lists(self, guild_id: int) -> Mapping[WordKind, tuple[str, ...]]:
+        return await self._words.of(guild_id)
 
     async def is_told(self, guild_id: int) -> bool:
         return (await self._taste.of(Scope.SERVER, guild_id)).get(TELL_WORD) == ON
@@ -97,7 +98,8 @@ class Rules:
     async def _of(self, guild_id: int) -> _Ready | None:
         if guild_id not in self._ready:
             async with self._turns:
-                self._ready[guild_id] = await self._made(guild_id)
+                if guild_id not in self._ready:  # or somebody else had it made meanwhile
+                    self._ready[guild_id] = await self._made(guild_id)
         self._ready.move_to_end(guild_id)
         if len(self._ready) > KEPT:
             self._ready.popitem(last=False)
@@ -107,8 +109,11 @@ class Rules:
         found = await self._words.of(guild_id)
         if not found[WordKind.FORBIDDEN]:
             return None
-        # Thousands of them take a tenth of a second.
-        forbidden, allowed = await asyncio.to_thread(
-            lambda: (WordList.of(found[WordKind.FORBIDDEN]), WordList.of(found[WordKind.ALLOWED]))
-        )
+        forbidden, allowed = await asyncio.to_thread(_lists_of, found)
         return _Ready(forbidden=forbidden, allowed=allowed, is_told=await self.is_told(guild_id))
+
+
+def _lists_of(found: Mapping[WordKind, Sequence[str]]) -> tuple[WordList, WordList]:
+    """(forbidden, allowed). Thousands of entries take a tenth of a second, and the table of look-alikes half of that, once."""
+    load_look_alikes()
+    return WordList.of(found[WordKind.FORBIDDEN]), WordList.of(found[WordKind.ALLOWED])
