@@ -57,14 +57,18 @@ def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     return memory.gallery_closed(channel_id, missing) if missing else None
 
 
-async def exhibit(client: EaselClient, job: Job, image: int | None, *, user_id: int) -> Say | None:
-    """Puts a copy into the gallery where there is one and it has none; what keeps it from there, as a sentence.
-
-    Nothing that is private is ever shown there.
-    """
-    channel_id = await gallery_of(client, job.guild_id)
-    if channel_id is None or channel_id == job.channel_id or job.is_direct:
+async def wanted_in(client: EaselClient, job: Job) -> int | None:
+    """The channel that a star on it puts a copy into. Nothing that is private is ever shown there."""
+    if job.is_direct:
         return None
+    channel_id = await gallery_of(client, job.guild_id)
+    return None if channel_id == job.channel_id else channel_id
+
+
+async def exhibit(
+    client: EaselClient, job: Job, image: int | None, channel_id: int, *, user_id: int
+) -> Say | None:
+    """Puts a copy into the gallery where it has none yet; what keeps it from there, as a sentence."""
     guild = client.get_guild(job.guild_id)
     if (problem := why_closed(guild, channel_id)) is not None:
         return problem

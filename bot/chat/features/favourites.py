@@ -30,14 +30,15 @@ async def star(interaction: Interaction, job: Job, image: int | None) -> None:
     """Keeps it, or keeps it no longer; the first star of all puts a copy into the gallery."""
     image = _kept(interaction, job, image)
     services = interaction.client.services
+    channel_id = await gallery.wanted_in(interaction.client, job)  # as it was when they pressed
     is_on = await services.store.favourites.toggle(
         job.id, image, user_id=interaction.user.id, now=services.clock.now()
     )
     done, to = memory.starred if is_on else memory.unstarred, language_of(interaction)
     await say_done(interaction, done(to))
-    if not is_on:
+    if not is_on or channel_id is None:
         return
-    problem = await gallery.exhibit(interaction.client, job, image, user_id=interaction.user.id)
+    problem = await gallery.exhibit(interaction.client, job, image, channel_id, user_id=interaction.user.id)
     if problem is not None:
         try:
             await interaction.edit_original_response(content=memory.with_problem(done, problem)(to))
