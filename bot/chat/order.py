@@ -21,6 +21,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import aiohttp
 import discord
@@ -40,6 +41,7 @@ from bot.core.asking.refused import Blocked, Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import DIRECT, Action, Asker, Job, Origin
+from bot.store.audit import AuditEntry, Deed
 from bot.store.preferences import DELIVER, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import memory, problems
 from engine.contract import SEEDS, GenerationRequest, ModelInfo
@@ -89,6 +91,17 @@ async def is_private(interaction: Interaction) -> bool:
         return True
     wants = await interaction.client.services.store.taste.of(Scope.PERSON, interaction.user.id)
     return wants.get(DELIVER) == PRIVATELY
+
+
+def deed(interaction: Interaction, guild_id: int, what: Deed, **details: Any) -> AuditEntry:
+    """A line of the audit: what they do here and now."""
+    return AuditEntry(
+        at=interaction.client.services.clock.now(),
+        guild_id=guild_id,
+        by_user_id=interaction.user.id,
+        deed=what,
+        details=details,
+    )
 
 
 def managed(interaction: Interaction) -> int:

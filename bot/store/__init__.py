@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from bot.store.audit import Audit
 from bot.store.backup import back_up
 from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
@@ -30,6 +31,7 @@ class Store:
     plans: Plans
     favourites: Favourites
     rule_words: RuleWords
+    audit: Audit
 
     @classmethod
     async def open(
@@ -55,6 +57,7 @@ class Store:
             plans=Plans(database),
             favourites=Favourites(database),
             rule_words=RuleWords(database),
+            audit=Audit(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal
 from bot.limits import Usage
+from bot.store.audit import AuditEntry, Deed, record, write_recorded
 from bot.store.db import Database
 from engine.contract import GenerationRequest, SpooledImage
 
@@ -162,24 +163,34 @@ class Jobs:
         return await self._move(job, JobState.FAILED, **_stored(reason), charged=0, finished_at=now)
 
     async def cancelled(
-        self, job: Job, *, reason: Reason, charged: int, now: float, message_id: int | None = None
+        self,
+        job: Job,
+        *,
+        reason: Reason,
+        charged: int,
+        now: float,
+        message_id: int | None = None,
+        by_user_id: int | None = None,
     ) -> Job | None:
-        """`message_id`: that of an accepted job, whose answer was found only now."""
+        """`message_id`: that of an accepted job, whose answer was found only now. `by_user_id`: who wanted it, for the audit."""
         ended = {"charged": charged, "finished_at": now, "message_id": message_id or job.message_id}
-        return await self._move(job, JobState.CANCELLED, **_stored(reason), **ended)
+        entry = None if by_user_id is None else _deed(Deed.CANCELLED, job, by_user_id, now)
+        return await self._move(job, JobState.CANCELLED, entry, **_stored(reason), **ended)
 
     async def unanswered(self, job: Job, *, reason: Reason, now: float) -> Job | None:
         """accepted -> cancelled for a job that nobody was told of: there is no message to show the end."""
         ended = {"charged": 0, "finished_at": now, "shown_at": now}
         return await self._move(job, JobState.CANCELLED, **_stored(reason), **ended)
 
-    async def _move(self, job: Job, state: JobState, **values: Any) -> Job | None:
+    async def _move(
+        self, job: Job, state: JobState, entry: AuditEntry | None = None, /, **values: Any
+    ) -> Job | None:
         assert state in TRANSITIONS[job.state], f"{job.state} never becomes {state}"
         changes = ", ".join(f"{name} = :{name}" for name in values)
         sql = f"""UPDATE job SET state = :new_state, {changes}
                   WHERE id = :guard_id AND state = :guard_state AND attempt = :guard_attempt RETURNING *"""
         guard = {"guard_id": job.id, "guard_state": job.state, "guard_attempt": job.attempt}
-        rows = await self._db.write(sql, {**values, **guard, "new_state": state})
+        rows = await write_recorded(self._db, sql, {**values, **guard, "new_state": state}, entry)
         return job_of(rows[0]) if rows else None
 
     async def withdrawn(self, *, guild_id: int, user_id: int, reason: Reason, now: float) -> list[Job]:
@@ -238,15 +249,23 @@ class Jobs:
         sql = "UPDATE job SET shown_at = :now WHERE id = :id AND finished_at IS NOT NULL AND shown_at IS NULL"
         await self._db.write(sql, {"id": job_id, "now": now})
 
-    async def mark_deleted(self, *job_ids: int, now: float) -> bool:
+    async def mark_deleted(self, *job_ids: int, now: float, by_user_id: int) -> bool:
         """True for the first call only: nobody is shown the pictures of these jobs any more."""
-        sql = f"UPDATE job SET deleted_at = :now WHERE {_THESE} AND deleted_at IS NULL RETURNING id"
-        return bool(await self._db.write(sql, {"ids": json.dumps(job_ids), "now": now}))
+        sql = f"UPDATE job SET deleted_at = :now WHERE {_THESE} AND deleted_at IS NULL RETURNING *"
+        async with self._db.tx() as connection:
+            rows = await connection.execute_fetchall(sql, {"ids": json.dumps(job_ids), "now": now})
+            gone = [job_of(row) for row in rows]
+            for job in gone:
+                await record(connection, _deed(Deed.DELETED, job, by_user_id, now))
+        return bool(gone)
 
     async def unmark_deleted(self, *job_ids: int) -> None:
         """Their message can't be taken away: everything stays what it was, unless it is gone by now."""
-        sql = f"UPDATE job SET deleted_at = NULL WHERE {_THESE} AND removed_at IS NULL"
-        await self._db.write(sql, {"ids": json.dumps(job_ids)})
+        sql = f"UPDATE job SET deleted_at = NULL WHERE {_THESE} AND removed_at IS NULL RETURNING id, guild_id"
+        undone = "DELETE FROM audit WHERE guild_id = :guild_id AND deed = :deed AND job_id = :id"
+        async with self._db.tx() as connection:
+            for row in await connection.execute_fetchall(sql, {"ids": json.dumps(job_ids)}):
+                await connection.execute_fetchall(undone, {**dict(row), "deed": Deed.DELETED})
 
     async def mark_removed(self, job_id: int, *, now: float) -> None:
         """Message and files of a deleted job are gone."""
@@ -385,6 +404,12 @@ def _reason(code: str | None, values: str | None) -> Reason | None:
 def _stored(reason: Reason) -> dict[str, str]:
     """The columns of a reason."""
     return {"reason_code": reason.code, "reason_values": json.dumps(dict(reason.values))}
+
+
+def _deed(deed: Deed, job: Job, by_user_id: int, now: float) -> AuditEntry:
+    return AuditEntry(
+        at=now, guild_id=job.guild_id, by_user_id=by_user_id, deed=deed, user_id=job.user_id, job_id=job.id
+    )
 
 
 def _mapping(text: str) -> dict[str, Any]:

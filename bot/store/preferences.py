@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from bot.job import Style
+from bot.store.audit import AuditEntry, Deed, record, write_recorded
 from bot.store.db import Database
 
 SPOILER, ON, OFF = "spoiler", "on", "off"
@@ -35,7 +36,9 @@ class Taste:
         sql = "SELECT name, value FROM preference WHERE scope = :scope AND scope_id = :id"
         return {row["name"]: row["value"] for row in await self._db.read(sql, {"scope": scope, "id": number})}
 
-    async def put(self, scope: Scope, number: int, values: Mapping[str, str]) -> None:
+    async def put(
+        self, scope: Scope, number: int, values: Mapping[str, str], entry: AuditEntry | None = None
+    ) -> None:
         """Sets these, all or none, and leaves the others."""
         sql = """INSERT INTO preference VALUES (:scope, :id, :name, :value)
                  ON CONFLICT DO UPDATE SET value = excluded.value"""
@@ -43,12 +46,17 @@ class Taste:
             for name, value in values.items():
                 params = {"scope": scope, "id": number, "name": name, "value": value}
                 await connection.execute_fetchall(sql, params)
+            if entry is not None:
+                await record(connection, entry)
 
-    async def reset(self, scope: Scope, number: int, names: Iterable[str]) -> None:
+    async def reset(
+        self, scope: Scope, number: int, names: Iterable[str], entry: AuditEntry | None = None
+    ) -> None:
         """Of these, as if they had never been set."""
         sql = """DELETE FROM preference
-                 WHERE scope = :scope AND scope_id = :id AND name IN (SELECT value FROM json_each(:names))"""
-        await self._db.write(sql, {"scope": scope, "id": number, "names": json.dumps([*names])})
+                 WHERE scope = :scope AND scope_id = :id AND name IN (SELECT value FROM json_each(:names)) RETURNING name"""
+        params = {"scope": scope, "id": number, "names": json.dumps([*names])}
+        await write_recorded(self._db, sql, params, entry)
 
     # -------------------------------------------------------------- styles
 
@@ -74,9 +82,23 @@ class Taste:
             "now": now,
             "most": most,
         }
-        return bool(await self._db.write(sql, params))
+        entry = _of_style(guild_id, style.name, by_user_id, now, is_there=True)
+        return bool(await write_recorded(self._db, sql, params, entry))
 
-    async def remove_style(self, guild_id: int, name: str) -> bool:
+    async def remove_style(self, guild_id: int, name: str, *, by_user_id: int, now: float) -> bool:
         """False where there was none."""
         sql = "DELETE FROM style WHERE guild_id = :guild AND folded = :folded RETURNING name"
-        return bool(await self._db.write(sql, {"guild": guild_id, "folded": name.casefold()}))
+        entry = _of_style(guild_id, name, by_user_id, now, is_there=False)
+        params = {"guild": guild_id, "folded": name.casefold()}
+        return bool(await write_recorded(self._db, sql, params, entry))
+
+
+def _of_style(guild_id: int, name: str, by_user_id: int, now: float, *, is_there: bool) -> AuditEntry:
+    """`is_there`: from now on."""
+    return AuditEntry(
+        at=now,
+        guild_id=guild_id,
+        by_user_id=by_user_id,
+        deed=Deed.STYLES,
+        details={"name": name, "is_there": is_there},
+    )

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
+from bot.store.audit import AuditEntry, Deed, record
 from bot.store.db import Database
 
 
 class WordKind(StrEnum):
     FORBIDDEN = "forbidden"
     ALLOWED = "allowed"
+
+
+NAMED_MAX = 20
+"""So many entries of a change are named in the audit."""
 
 
 class RuleWords:
@@ -43,7 +48,7 @@ class RuleWords:
             "kind": kind,
             "by": by_user_id,
             "now": now,
-            "entries": json.dumps([*entries]),
+            "entries": json.dumps(names := [*entries]),
         }
         count = "SELECT COUNT(*) FROM rule_word WHERE guild_id = :guild AND kind = :kind"
         new = """SELECT COUNT(DISTINCT value) FROM json_each(:entries) WHERE value NOT IN
@@ -53,24 +58,63 @@ class RuleWords:
             ((added,),) = await connection.execute_fetchall(new, given)
             if added > most or (not instead and there + added > most):
                 return None
+            gone = 0
             if instead:
-                others = "AND entry NOT IN (SELECT value FROM json_each(:entries))"
-                await connection.execute_fetchall(
+                others = "AND entry NOT IN (SELECT value FROM json_each(:entries)) RETURNING entry"
+                rows = await connection.execute_fetchall(
                     f"DELETE FROM rule_word WHERE guild_id = :guild AND kind = :kind {others}", given
                 )
+                gone = len([*rows])
             await connection.execute_fetchall(
                 """INSERT INTO rule_word SELECT :guild, :kind, value, :by, :now FROM json_each(:entries)
                    WHERE true ON CONFLICT DO NOTHING""",
                 given,
             )
+            if added or gone:
+                entry = _changed(guild_id, kind, by_user_id, now, added=added, removed=gone, names=names)
+                await record(connection, entry)
         return int(added)
 
-    async def remove(self, guild_id: int, kind: WordKind, entries: Iterable[str] | None) -> tuple[str, ...]:
+    async def remove(
+        self,
+        guild_id: int,
+        kind: WordKind,
+        entries: Iterable[str] | None,
+        *,
+        by_user_id: int,
+        now: float,
+    ) -> tuple[str, ...]:
         """Those that were there; None: all of them."""
         sql = "DELETE FROM rule_word WHERE guild_id = :guild AND kind = :kind"
         given: dict[str, int | str] = {"guild": guild_id, "kind": kind}
         if entries is not None:
             sql += " AND entry IN (SELECT value FROM json_each(:entries))"
             given["entries"] = json.dumps([*entries])
-        rows = await self._db.write(f"{sql} RETURNING entry", given)
-        return tuple(row["entry"] for row in rows)
+        async with self._db.tx() as connection:
+            rows = await connection.execute_fetchall(f"{sql} RETURNING entry", given)
+            gone = tuple(str(row[0]) for row in rows)
+            if gone:
+                await record(
+                    connection,
+                    _changed(guild_id, kind, by_user_id, now, added=0, removed=len(gone), names=gone),
+                )
+        return gone
+
+
+def _changed(
+    guild_id: int,
+    kind: WordKind,
+    by_user_id: int,
+    now: float,
+    *,
+    added: int,
+    removed: int,
+    names: Sequence[str],
+) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        guild_id=guild_id,
+        by_user_id=by_user_id,
+        deed=Deed.WORDS,
+        details={"kind": kind, "added": added, "removed": removed, "entries": [*names[:NAMED_MAX]]},
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bot.limits import LimitEntry, Subject
+from bot.store.audit import Audit, AuditEntry, Deed, record, write_recorded
 from bot.store.db import Database
 
 
@@ -27,6 +27,7 @@ class LimitChange:
 class ServerSettings:
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._audit = Audit(database)
 
     # -------------------------------------------------------------- limits
 
@@ -81,32 +82,23 @@ class ServerSettings:
                            ON CONFLICT DO UPDATE SET value = excluded.value""",
                         params,
                     )
-                await connection.execute_fetchall(
-                    """INSERT INTO limits_log (at, guild_id, by_user_id, subject, subject_id, field,
-                                               old_value, new_value)
-                       VALUES (:at, :guild_id, :by, :subject, :subject_id, :field, :old, :new)""",
-                    {**params, "old": old},
+                change = LimitChange(
+                    at=now,
+                    by_user_id=by_user_id,
+                    subject=subject,
+                    subject_id=subject_id,
+                    field=name,
+                    old_value=old,
+                    new_value=value,
                 )
-                changes.append(
-                    LimitChange(
-                        at=now,
-                        by_user_id=by_user_id,
-                        subject=subject,
-                        subject_id=subject_id,
-                        field=name,
-                        old_value=old,
-                        new_value=value,
-                    )
-                )
+                await record(connection, _entry(guild_id, change))
+                changes.append(change)
         return changes
 
     async def limits_log(self, guild_id: int, *, count: int) -> list[LimitChange]:
         """The newest changes first."""
-        sql = """SELECT at, by_user_id, subject, subject_id, field, old_value, new_value FROM limits_log
-                 WHERE guild_id = :guild_id ORDER BY id DESC LIMIT :count"""
-        rows = await self._db.read(sql, {"guild_id": guild_id, "count": count})
-        values: list[dict[str, Any]] = [{**dict(row), "subject": _subject(row["subject"])} for row in rows]
-        return [LimitChange(**entry) for entry in values if entry["subject"] is not None]
+        entries, _ = await self._audit.page(guild_id, offset=0, count=count, deed=Deed.LIMITS)
+        return [change for entry in entries if (change := change_of(entry)) is not None]
 
     # -------------------------------------------------------------- guilds and notes
 
@@ -114,10 +106,10 @@ class ServerSettings:
         rows = await self._db.read("SELECT time_zone FROM guild WHERE id = :id", {"id": guild_id})
         return str(rows[0]["time_zone"]) if rows else None
 
-    async def set_time_zone(self, guild_id: int, time_zone: str) -> None:
+    async def set_time_zone(self, guild_id: int, time_zone: str, entry: AuditEntry | None = None) -> None:
         sql = """INSERT INTO guild VALUES (:id, :zone)
-                 ON CONFLICT DO UPDATE SET time_zone = excluded.time_zone"""
-        await self._db.write(sql, {"id": guild_id, "zone": time_zone})
+                 ON CONFLICT DO UPDATE SET time_zone = excluded.time_zone RETURNING id"""
+        await write_recorded(self._db, sql, {"id": guild_id, "zone": time_zone}, entry)
 
     async def note(self, key: str) -> str | None:
         rows = await self._db.read("SELECT value FROM note WHERE key = :key", {"key": key})
@@ -135,6 +127,39 @@ class ServerSettings:
                  RETURNING key"""
         params = {"key": key, "now": repr(now), "before": now - again_after_s}
         return bool(await self._db.write(sql, params))
+
+
+def _entry(guild_id: int, change: LimitChange) -> AuditEntry:
+    return AuditEntry(
+        at=change.at,
+        guild_id=guild_id,
+        by_user_id=change.by_user_id,
+        deed=Deed.LIMITS,
+        user_id=change.subject_id if change.subject is Subject.MEMBER else None,
+        details={
+            "subject": change.subject,
+            "subject_id": change.subject_id,
+            "field": change.field,
+            "old": change.old_value,
+            "new": change.new_value,
+        },
+    )
+
+
+def change_of(entry: AuditEntry) -> LimitChange | None:
+    """What a line of the log says of limits; None for one of another version."""
+    told = entry.details
+    if (subject := _subject(told["subject"])) is None:
+        return None
+    return LimitChange(
+        at=entry.at,
+        by_user_id=entry.by_user_id,
+        subject=subject,
+        subject_id=told["subject_id"],
+        field=told["field"],
+        old_value=told["old"],
+        new_value=told["new"],
+    )
 
 
 def _subject(word: str) -> Subject | None:

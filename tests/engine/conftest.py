@@ -54,8 +54,17 @@ def load_pipe() -> Callable[[Path], Any]:
 
 
 @pytest.fixture(scope="session")
-def pipe(tiny: Path, load_pipe: Callable[[Path], Any]) -> Any:
-    return load_pipe(tiny)
+def pipe(tiny: Path, load_pipe: Callable[[Path], Any]) -> Iterator[Any]:
+    """What pictures are compared with: whoever teaches a pipe something, such as a LoRA, loads one of their own."""
+    loaded = load_pipe(tiny)
+    before = _layers(loaded)
+    yield loaded
+    assert _layers(loaded) == before
+
+
+def _layers(pipe: Any) -> list[tuple[str, type]]:
+    parts = (pipe.unet, pipe.vae, pipe.text_encoder)
+    return [(name, type(module)) for part in parts for name, module in part.named_modules()]
 
 
 @pytest.fixture(scope="session")

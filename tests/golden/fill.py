@@ -115,7 +115,7 @@ async def fill(file: Path) -> None:
     jobs, book = store.jobs, Book(store)
     first = await book.delivered(images=2, notes=("The prompt was cut after 77 tokens.",))
     again = await book.delivered(parent=first.id, image=1, seed=43)
-    await jobs.mark_deleted(again.id, now=book.now + 6)
+    await jobs.mark_deleted(again.id, now=book.now + 6, by_user_id=1)
     await jobs.mark_removed(again.id, now=book.now + 8)
     await _ends(book)
     await book.accepted()
@@ -123,7 +123,7 @@ async def fill(file: Path) -> None:
     await book.queued(user=BEN, sampler="DDIM")
     sure(await jobs.running(sure(await jobs.requeued(await book.running(), faults=1)), now=book.now + 3))
     await book.rendered(user=BEN)
-    await jobs.mark_deleted((await book.delivered(user=BEN)).id, now=book.now + 6)
+    await jobs.mark_deleted((await book.delivered(user=BEN)).id, now=book.now + 6, by_user_id=1)
     await jobs.purge_tokens(before=NOON + 300)
     for entry in (
         LimitEntry.of(Subject.EVERYONE, 0, {"pending": 3}),

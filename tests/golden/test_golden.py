@@ -97,13 +97,23 @@ async def test_a_migrated_schema_is_the_new_one_word_for_word(file: Path, tmp_pa
     assert ask(file, sql) == ask(tmp_path / "new.sqlite3", sql)
 
 
+LIMITS_LOG = (
+    "SELECT at, guild_id, by_user_id, subject, subject_id, field, old_value, new_value FROM limits_log"
+)
+LIMITS_AUDIT = """SELECT at, guild_id, by_user_id, details ->> 'subject' AS subject,
+                         details ->> 'subject_id' AS subject_id, details ->> 'field' AS field,
+                         details ->> 'old' AS old_value, details ->> 'new' AS new_value
+                  FROM audit WHERE deed = 'limits' ORDER BY id"""
+
+
 async def test_nothing_is_lost(file: Path) -> None:
     """Every value of every row is there afterwards; a reason that was a sentence is told as that sentence."""
-    names = ["job", "limits", "limits_log", "guild", "note", "sqlite_sequence"]
+    names = ["job", "limits", "guild", "note", "sqlite_sequence"]
     names += (
         ["copy", "preference", "favourite", "gallery_claim", "search"] if checks.version(file) >= 5 else []
     )
     before = {name: ask(file, f"SELECT * FROM {name}") for name in names}
+    log = ask(file, LIMITS_LOG if checks.version(file) < 7 else LIMITS_AUDIT)
     store = await Store.open(file)
     try:
         for old in before.pop("job"):
@@ -117,7 +127,8 @@ async def test_nothing_is_lost(file: Path) -> None:
             assert {name: new[name] for name in old} == old
     finally:
         await store.close()
-    assert len(before["limits"]) == len(before["limits_log"]) == 3
+    assert len(before["limits"]) == len(log) == 3
+    assert ask(file, LIMITS_AUDIT) == log
     assert {name: ask(file, f"SELECT * FROM {name}") for name in before} == before
 
 
@@ -166,11 +177,11 @@ async def test_an_old_database_lives_on(store: Store) -> None:
 async def test_only_what_was_owed_is_owed(store: Store, version: int) -> None:
     """Nobody looks for the message of a job that nobody was told of; what was cancelled before its answer is looked for."""
     found = [job.id for job in await store.jobs.ends_to_find()]
-    assert found == {1: [], 2: [], 3: [12], 4: [23], 5: [24], 6: [24]}[version]
+    assert found == {1: [], 2: [], 3: [12], 4: [23], 5: [24], 6: [24], 7: [24]}[version]
     shown = [job.id for job in await store.jobs.ends_to_show()]
-    assert shown == {1: [], 2: [11], 3: [11], 4: [24, 25], 5: [25, 26], 6: [25, 26]}[version]
+    assert shown == {1: [], 2: [11], 3: [11], 4: [24, 25], 5: [25, 26], 6: [25, 26], 7: [25, 26]}[version]
     removed = [job.id for job in await store.jobs.removals_owed()]
-    assert removed == {1: [], 2: [], 3: [13], 4: [31], 5: [32], 6: [32]}[version]
+    assert removed == {1: [], 2: [], 3: [13], 4: [31], 5: [32], 6: [32], 7: [32]}[version]
 
 
 async def test_old_pictures_are_searched_and_starred(store: Store, version: int) -> None:

@@ -19,6 +19,7 @@ from bot.chat.ids import Verb
 from bot.chat.outages import told
 from bot.chat.router import IN_SERVERS, Feature
 from bot.job import Job, JobState
+from bot.store.audit import Deed
 from bot.store.preferences import GALLERY, OFF, ON, SHARING, Scope
 from bot.texts import memory, problems
 from bot.texts.language import Say
@@ -104,7 +105,8 @@ async def sharing(interaction: discord.Interaction[EaselClient], on: Literal["on
 
 
 async def _set(interaction: Interaction, guild_id: int, name: str, value: str, done: Say) -> None:
-    await interaction.client.services.store.taste.put(Scope.SERVER, guild_id, {name: value})
+    entry = order.deed(interaction, guild_id, Deed.PREFERENCES, **{name: value})
+    await interaction.client.services.store.taste.put(Scope.SERVER, guild_id, {name: value}, entry)
     log.info("gallery_changed", guild=guild_id, by=interaction.user.id, name=name, value=value)
     await say_done(interaction, done(language_of(interaction)))
 

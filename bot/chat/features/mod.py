@@ -107,9 +107,11 @@ async def remove(
     words: Range[str, 1, TYPED_CHARS_MAX],
     allowed: bool = False,
 ) -> None:
-    guild_id, known = order.managed(interaction), interaction.client.services.admission.rules
+    guild_id, services = order.managed(interaction), interaction.client.services
     entries = None if words.strip().casefold() == ALL else parse(words).entries
-    gone = await known.remove(guild_id, _kind(allowed), entries)
+    gone = await services.admission.rules.remove(
+        guild_id, _kind(allowed), entries, by_user_id=interaction.user.id, now=services.clock.now()
+    )
     if not gone:
         raise UserError(forbidden_words.not_there([plain(words)]))
     await say_done(interaction, forbidden_words.removed(len(gone), language_of(interaction)))
@@ -118,8 +120,10 @@ async def remove(
 @words.command(name="tell", description=commands.MOD_WORDS_TELL)
 @app_commands.describe(**commands.MOD_WORDS_TELL_OPTIONS)
 async def tell(interaction: discord.Interaction[EaselClient], on: bool) -> None:
-    guild_id = order.managed(interaction)
-    await interaction.client.services.admission.rules.tell(guild_id, on=on)
+    guild_id, services = order.managed(interaction), interaction.client.services
+    await services.admission.rules.tell(
+        guild_id, on=on, by_user_id=interaction.user.id, now=services.clock.now()
+    )
     await say_done(interaction, forbidden_words.told(on=on, to=language_of(interaction)))
 
 

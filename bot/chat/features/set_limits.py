@@ -16,6 +16,7 @@ from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
 from bot.chat.router import IN_SERVERS, Feature
 from bot.limits import LimitEntry, Limits, Subject
+from bot.store.audit import Deed
 from bot.store.server_settings import LimitChange
 from bot.texts import allowances, commands
 from engine.contract import SIDE_MIN
@@ -110,7 +111,8 @@ async def timezone(interaction: discord.Interaction[EaselClient], zone: Range[st
     guild_id = order.managed(interaction)
     if zone not in _zones():
         raise UserError(allowances.no_such_zone)
-    await interaction.client.services.store.settings.set_time_zone(guild_id, zone)
+    entry = order.deed(interaction, guild_id, Deed.TIME_ZONE, zone=zone)
+    await interaction.client.services.store.settings.set_time_zone(guild_id, zone, entry)
     log.info("time_zone_set", guild=guild_id, by=interaction.user.id, zone=zone)
     await say_done(interaction, allowances.day_begins_now(zone, language_of(interaction)))
 

@@ -95,7 +95,10 @@ async def style_remove(
     interaction: discord.Interaction[EaselClient], name: Range[str, 1, NAME_CHARS_MAX]
 ) -> None:
     guild_id, services = order.managed(interaction), interaction.client.services
-    if not await services.store.taste.remove_style(guild_id, name.strip()):
+    gone = await services.store.taste.remove_style(
+        guild_id, name.strip(), by_user_id=interaction.user.id, now=services.clock.now()
+    )
+    if not gone:
         raise UserError(lambda to: tastes.no_such_style_here(name, to))
     await say_done(interaction, tastes.style_removed(name.strip(), language_of(interaction)))
 

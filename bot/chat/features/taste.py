@@ -17,6 +17,7 @@ from bot.chat.look.safe import plain
 from bot.chat.router import Feature
 from bot.core.asking.styles import PREFERRED
 from bot.job import STYLE_NAME_CHARS_MAX
+from bot.store.audit import AuditEntry, Deed
 from bot.store.preferences import BY_MAIL_TOO, DELIVER, HERE, OFF, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import commands, tastes
 from engine.contract import IMAGES_MAX
@@ -102,9 +103,9 @@ async def _set(
 ) -> None:
     taste, to = interaction.client.services.store.taste, language_of(interaction)
     if reset:
-        await taste.reset(scope, number, _NAMES)
+        await taste.reset(scope, number, _NAMES, _entry(interaction, scope, number, {}))
     if given:
-        await taste.put(scope, number, given)
+        await taste.put(scope, number, given, _entry(interaction, scope, number, given))
     set_now = await taste.of(scope, number)
     now = {name: plain(value) for name, value in set_now.items() if name in _NAMES}
     deliver = now.pop(DELIVER, HERE)
@@ -120,6 +121,16 @@ async def _set(
         case _:
             told = tastes.of_channel(now, to)
     await say_done(interaction, told)
+
+
+def _entry(
+    interaction: Interaction, scope: Scope, number: int, given: Mapping[str, str]
+) -> AuditEntry | None:
+    """What people prefer for themselves is their own business. Nothing given: it was reset."""
+    if scope is Scope.PERSON:
+        return None
+    where_ = {"channel": number} if scope is Scope.CHANNEL else {}
+    return order.deed(interaction, where.server_of(interaction), Deed.PREFERENCES, **where_, **given)
 
 
 settings.autocomplete("model")(suggestions.models)

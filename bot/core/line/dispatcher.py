@@ -232,7 +232,9 @@ class Dispatcher:
                 return False
             charged, now = math.ceil(job.cost * self._share_done(job)), self._clock.now()
             reason = Reason.of(ReasonCode.CANCELLED, by=by.name)
-            ended = await self._store.jobs.cancelled(job, reason=reason, charged=charged, now=now)
+            ended = await self._store.jobs.cancelled(
+                job, reason=reason, charged=charged, now=now, by_user_id=by.user_id
+            )
             if ended is not None:  # else it went on in this moment
                 self._tell(JobCancelled(job=ended, by=by))
                 self._let_go(ended)

@@ -134,7 +134,7 @@ class Endings:
         after a restart. Raises Irremovable where the message can't go: then everything stays what it was.
         """
         numbers = [job.id for job in jobs]
-        await self._store.jobs.mark_deleted(*numbers, now=self._clock.now())
+        await self._store.jobs.mark_deleted(*numbers, now=self._clock.now(), by_user_id=by.user_id)
         is_late = False
         try:
             async with asyncio.timeout(DELETED_WITHIN_S):

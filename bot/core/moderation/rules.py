@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bot.core.moderation.folding import load_look_alikes
 from bot.core.moderation.word_list import ENTRIES_MAX, WordList
+from bot.store.audit import AuditEntry, Deed
 from bot.store.preferences import OFF, ON, TELL_WORD, Scope, Taste
 from bot.store.rule_words import RuleWords, WordKind
 from engine.contract import GenerationRequest
@@ -82,17 +83,23 @@ class Rules:
             self._ready.pop(guild_id, None)
             return added
 
-    async def remove(self, guild_id: int, kind: WordKind, entries: Iterable[str] | None) -> tuple[str, ...]:
+    async def remove(
+        self, guild_id: int, kind: WordKind, entries: Iterable[str] | None, *, by_user_id: int, now: float
+    ) -> tuple[str, ...]:
         """Those that were there; None: all of them."""
         async with self._turns:
-            gone = await self._words.remove(guild_id, kind, entries)
+            gone = await self._words.remove(guild_id, kind, entries, by_user_id=by_user_id, now=now)
             self._ready.pop(guild_id, None)
             return gone
 
-    async def tell(self, guild_id: int, *, on: bool) -> None:
+    async def tell(self, guild_id: int, *, on: bool, by_user_id: int, now: float) -> None:
         """Whether people are told which entry their prompt met."""
         async with self._turns:
-            await self._taste.put(Scope.SERVER, guild_id, {TELL_WORD: ON if on else OFF})
+            values = {TELL_WORD: ON if on else OFF}
+            entry = AuditEntry(
+                at=now, guild_id=guild_id, by_user_id=by_user_id, deed=Deed.PREFERENCES, details=values
+            )
+            await self._taste.put(Scope.SERVER, guild_id, values, entry)
             self._ready.pop(guild_id, None)
 
     async def _of(self, guild_id: int) -> _Ready | None:

@@ -100,7 +100,7 @@ async def test_only_the_requester_or_a_moderator_may_delete(world: World) -> Non
 async def test_a_button_of_a_deleted_job_says_so(world: World) -> None:
     """A press on a message whose image was deleted elsewhere gets its sentence, and no job."""
     message = await world.imagined()
-    await world.store.jobs.mark_deleted(1, now=world.clock.now())
+    await world.store.jobs.mark_deleted(1, now=world.clock.now(), by_user_id=1)
     answers = [await world.alice.click(message, label) for label in ("Reroll", "Info")]
 
     assert all("was deleted" in answer.text for answer in answers)

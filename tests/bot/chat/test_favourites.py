@@ -85,7 +85,7 @@ async def test_what_can_not_be_kept(world: World) -> None:
     await world.imagined(2)
     await world.imagined(3)
     await world.imagine()
-    await world.store.jobs.mark_deleted(1, now=world.clock.now())
+    await world.store.jobs.mark_deleted(1, now=world.clock.now(), by_user_id=1)
     job = await world.reaches(4, JobState.DELIVERED)
     await world.store.database.write("UPDATE job SET guild_id = 1 WHERE id = 2", {})
     fetched = "UPDATE job SET reason_code = 'channel_gone', reason_values = '{}' WHERE id = 3"
@@ -211,7 +211,7 @@ async def test_a_bot_that_is_killed_while_it_posts_makes_no_second_copy(world: W
     assert (await world.store.database.read(found, {}))[0]["message_id"] == copies[0].id
 
     await world.store.database.write("UPDATE gallery_claim SET message_id = NULL", {})
-    await world.store.jobs.mark_deleted(1, now=world.clock.now())
+    await world.store.jobs.mark_deleted(1, now=world.clock.now(), by_user_id=1)
     await world.restart()
     await world.until(lambda: len(shown(world, channel)) == 1)
     assert "easel-2-" in shown(world, channel)[0].attachments[0].filename

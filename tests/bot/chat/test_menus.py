@@ -71,7 +71,7 @@ async def test_our_own_message_tells_its_job(world: World) -> None:
     assert by_menu.text == by_button.text
     assert "seed:7" in by_menu.text
 
-    await world.store.jobs.mark_deleted(1, now=world.clock.now())
+    await world.store.jobs.mark_deleted(1, now=world.clock.now(), by_user_id=1)
     assert (await world.alice.menu(message, INFO)).text == "That image was deleted."
     await world.store.database.write("UPDATE job SET guild_id = 1 WHERE id = 1", {})
     told = await world.alice.menu(await world.post(button(Verb.INFO, 1)), INFO)  # another server's

@@ -136,7 +136,7 @@ async def test_what_cannot_be_made_of_it_is_said(world: World) -> None:
     await world.store.database.write("UPDATE job SET request = json_set(request, '$.model', 'old')", {})
     told = await world.alice.click(message, "Vary (Strong)")
     assert "no model “old” here: use fake" in (told.ephemeral_text or "")
-    await world.store.jobs.mark_deleted(1, now=world.clock.now())
+    await world.store.jobs.mark_deleted(1, now=world.clock.now(), by_user_id=1)
     for label in ("Vary (Subtle)", "2×"):
         told = await world.alice.click(message, label)
         assert "was deleted" in (told.ephemeral_text or "")

@@ -150,7 +150,7 @@ async def test_a_deletion_that_was_cut_short_is_completed(rig_of: MakeRig) -> No
     rig = await rig_of()
     job = await rig.ended(await rig.imagine())
     path = Path(str(job.images[0].path))
-    assert await rig.store.jobs.mark_deleted(job.id, now=rig.clock.now())
+    assert await rig.store.jobs.mark_deleted(job.id, now=rig.clock.now(), by_user_id=1)
     async with kept_house(rig, 0):
         await eventually(lambda: not path.exists())
 

@@ -205,7 +205,7 @@ async def test_damage_that_shows_while_the_bot_runs_is_a_sentence(file: Path) ->
 
 LATER = [
     *schema.migrations(),
-    (NEWEST + 1, "CREATE TABLE extra (x);\nINSERT INTO extra VALUES (1);\nDROP TABLE limits_log;\n"),
+    (NEWEST + 1, "CREATE TABLE extra (x);\nINSERT INTO extra VALUES (1);\nDROP TABLE audit;\n"),
 ]
 
 

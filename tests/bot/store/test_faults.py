@@ -87,7 +87,7 @@ def rows(file: Path) -> dict[str, list[tuple[Any, ...]]]:
         content = {
             table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables
         }
-        content["log"] = connection.execute("SELECT field, old_value, new_value FROM limits_log").fetchall()
+        content["log"] = connection.execute("SELECT deed, details FROM audit").fetchall()
     return content
 
 
@@ -293,7 +293,7 @@ async def test_a_disk_that_fails_during_a_start_harms_nothing(
     job = await books.delivered(store)
     await store.close()
     newest = schema.newest()
-    later = [*schema.migrations(), (newest + 1, "CREATE TABLE extra (x);\nDROP TABLE limits_log;\n")]
+    later = [*schema.migrations(), (newest + 1, "CREATE TABLE extra (x);\nDROP TABLE audit;\n")]
     monkeypatch.setattr(schema, "migrations", lambda: later)
     pristine = file.read_bytes()
     at = total = failed = 0

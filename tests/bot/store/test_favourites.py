@@ -69,7 +69,7 @@ async def test_a_deleted_picture_gets_no_copy_and_loses_the_one_it_has(store: St
     assert lost is not None
     assert await stars.posted(first, channel_id=HALL, message_id=5, now=NOON)
     assert await stars.has_copies(job.id)
-    await store.jobs.mark_deleted(job.id, now=NOON)
+    await store.jobs.mark_deleted(job.id, now=NOON, by_user_id=1)
     assert not await stars.posted(late, channel_id=HALL, message_id=6, now=NOON)
     assert await claimed(store, job.id) is None
     assert await stars.owed() == []  # as long as the job itself is

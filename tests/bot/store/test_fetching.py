@@ -66,7 +66,7 @@ async def test_another_days_use_does_not_count(store: Store) -> None:
 async def test_only_what_was_drawn_and_refunded_is_paid_for(store: Store) -> None:
     """A delivered, deleted or live job is not charged again."""
     gone = await refunded(store)
-    await store.jobs.mark_deleted(gone.id, now=NOON)
+    await store.jobs.mark_deleted(gone.id, now=NOON, by_user_id=1)
     for job in (await delivered(store), await running(store), await admitted(store), gone):
         before = await store.jobs.get(job.id)
         assert await fetch(store, job) is None

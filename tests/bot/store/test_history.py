@@ -54,7 +54,7 @@ async def test_pictures_that_could_not_be_posted_are_kept(store: Store) -> None:
 async def test_deleted_pictures_are_left_out(store: Store) -> None:
     """A deleted job is neither shown nor counted, and leaves no hole in a page."""
     made = [(await delivered(store, now=NOON + index)).id for index in range(4)]
-    await store.jobs.mark_deleted(made[2], now=NOON + 10)
+    await store.jobs.mark_deleted(made[2], now=NOON + 10, by_user_id=1)
     assert await page(store) == ([made[3], made[1], made[0]], 3)
 
 

@@ -176,7 +176,7 @@ async def test_the_index_follows_the_row(store: Store) -> None:
     """Deleted, it is found no more in that moment; taken back, it is; what nobody would take is its person's alone."""
     job = await drawn(store, "red")
     await store.favourites.toggle(job.id, None, user_id=2, now=NOON)
-    await store.jobs.mark_deleted(job.id, now=NOON)
+    await store.jobs.mark_deleted(job.id, now=NOON, by_user_id=1)
     assert await ids(store, "red") == await ids(store, favourites=True, user=2) == []
     await store.jobs.unmark_deleted(job.id)
     assert await ids(store, "red") == await ids(store, favourites=True, user=2) == [job.id]

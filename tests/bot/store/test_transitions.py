@@ -158,8 +158,8 @@ async def test_an_end_settles_the_bill(store: Store) -> None:
 async def test_pictures_go_once(store: Store) -> None:
     """Only the first of several deletions is the one that removes files, and deleting refunds nothing."""
     job = await delivered(store, images=2)
-    assert await store.jobs.mark_deleted(job.id, now=NOON + 1)
-    assert not await store.jobs.mark_deleted(job.id, now=NOON + 2)
+    assert await store.jobs.mark_deleted(job.id, now=NOON + 1, by_user_id=1)
+    assert not await store.jobs.mark_deleted(job.id, now=NOON + 2, by_user_id=1)
     after = await store.jobs.get(job.id)
     assert after == replace(job, deleted_at=NOON + 1)
 

@@ -116,7 +116,7 @@ async def a_day(store: Store) -> None:
     await jobs.answered_late(cancelled.id, message_id=1)
     await jobs.withdrawn(guild_id=GUILD, user_id=1, reason=Reason.told("No."), now=NOON)
     await jobs.abandoned(guild_id=GUILD, reason=Reason.told("No."), now=NOON)
-    await jobs.mark_deleted(parent.id, now=NOON)
+    await jobs.mark_deleted(parent.id, now=NOON, by_user_id=1)
     await jobs.unmark_deleted(parent.id)
     await jobs.mark_removed(parent.id, now=NOON)
     await jobs.purge_tokens(before=NOON + 1)

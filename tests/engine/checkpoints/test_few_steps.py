@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,9 @@ def tell(folder: Path, quick: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "quick": quick}))
 
 
-def test_its_owner_says(copy: Path, pipe: Any) -> None:
+def test_its_owner_says(copy: Path, load_pipe: Callable[[Path], Any]) -> None:
     """easel.json names steps and sampler and what else there is, and a LoRA in the model's own folder, offered for it alone."""
+    pipe = load_pipe(copy)
     write(copy / "loras", "four-steps", lora_tensors(pipe, seed=3))
     tell(copy, {"steps": 4, "sampler": "lcm", "guidance_scale": 1, "lora": "four-steps:0.9"})
     info = described(EngineSettings(model=str(copy), spool="/nowhere"))

@@ -181,8 +181,9 @@ async def test_limits_and_zones_of_another_version_leave_the_others_in_force(rig
         values = {"guild": GUILD, "subject": subject, "field": field, "value": value}
         await database.write("INSERT INTO limits VALUES (:guild, :subject, 0, :field, :value)", values)
         await database.write(
-            """INSERT INTO limits_log (at, guild_id, by_user_id, subject, subject_id, field, new_value)
-               VALUES (1, :guild, 2, :subject, 0, :field, :value)""",
+            """INSERT INTO audit (at, guild_id, by_user_id, deed, details)
+               VALUES (1, :guild, 2, 'limits', json_object('subject', :subject, 'subject_id', 0, 'field', :field,
+                                                           'old', NULL, 'new', :value))""",
             values,
         )
     await rig.store.settings.set_time_zone(GUILD, "Atlantis/Capital")

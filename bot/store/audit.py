@@ -1,0 +1,93 @@
+"""Who changed, cancelled, deleted, blocked or approved what, and when: a line is written in the change's own transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import aiosqlite
+
+from bot.store.db import Database, Params
+
+
+class Deed(StrEnum):
+    LIMITS = "limits"
+    TIME_ZONE = "time_zone"
+    WORDS = "words"
+    """The lists of what a server's rules forbid and allow."""
+    PREFERENCES = "preferences"
+    """Of a channel, or of a server."""
+    STYLES = "styles"
+    CANCELLED = "cancelled"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    at: float
+    guild_id: int
+    """0: it concerns the whole bot."""
+    by_user_id: int
+    deed: str
+    """A word of `Deed`, or of another version."""
+    user_id: int | None = None
+    """Whom it concerns."""
+    job_id: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What JSON can hold; its names are the deed's own."""
+
+
+async def record(connection: aiosqlite.Connection, entry: AuditEntry) -> None:
+    """Inside the transaction that makes the change."""
+    await connection.execute_fetchall(
+        """INSERT INTO audit (at, guild_id, by_user_id, deed, user_id, job_id, details)
+           VALUES (:at, :guild_id, :by_user_id, :deed, :user_id, :job_id, :details)""",
+        {
+            "at": entry.at,
+            "guild_id": entry.guild_id,
+            "by_user_id": entry.by_user_id,
+            "deed": entry.deed,
+            "user_id": entry.user_id,
+            "job_id": entry.job_id,
+            "details": json.dumps(entry.details),
+        },
+    )
+
+
+async def write_recorded(
+    database: Database, sql: str, params: Params, entry: AuditEntry | None
+) -> list[sqlite3.Row]:
+    """One statement that returns what it changed; where it changed something, the entry is written with it."""
+    if entry is None:
+        return await database.write(sql, params)
+    async with database.tx() as connection:
+        rows = list(await connection.execute_fetchall(sql, params))
+        if rows:
+            await record(connection, entry)
+    return rows
+
+
+class Audit:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def page(
+        self, guild_id: int, *, offset: int, count: int, deed: str | None = None
+    ) -> tuple[list[AuditEntry], int]:
+        """(entries, how many there are), the newest first; of one deed, or of all."""
+        where = "guild_id = :guild_id" if deed is None else "guild_id = :guild_id AND deed = :deed"
+        params = {"guild_id": guild_id, "deed": deed, "offset": offset, "count": count}
+        rows = await self._db.read_at_leisure(
+            f"SELECT * FROM audit WHERE {where} ORDER BY id DESC LIMIT :count OFFSET :offset", params
+        )
+        (total,) = await self._db.read_at_leisure(f"SELECT COUNT(*) FROM audit WHERE {where}", params)
+        return [entry_of(row) for row in rows], int(total[0])
+
+
+def entry_of(row: sqlite3.Row) -> AuditEntry:
+    values = {name: row[name] for name in ("at", "guild_id", "by_user_id", "deed", "user_id", "job_id")}
+    return AuditEntry(**values, details=json.loads(row["details"]))
