@@ -139,6 +139,9 @@ CHANNEL_OPTIONS = {
     "spoiler": noted("Cover pictures until somebody looks"),
     "everywhere": noted("For the whole server, where neither channel nor person says anything"),
 }
+ADMIN = noted("Running the bot on this server (admins)")
+ADMIN_LOG = noted("Who changed, cancelled and deleted what, and when")
+ADMIN_LOG_OPTIONS = {"file": noted("The whole log as a table (CSV)")}
 MOD = noted("What this server's rules forbid (admins)")
 MOD_WORDS = noted("Words that no prompt may hold")
 MOD_WORDS_SHOW = noted("Show both lists")

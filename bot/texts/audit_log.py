@@ -1,0 +1,134 @@
+"""Who did what, as admins read it in the log. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.limits import Limits
+from bot.store.audit import AuditEntry, Deed
+from bot.store.rule_words import WordKind
+from bot.store.server_settings import change_of
+from bot.texts import allowances
+from bot.texts.amounts import mention, moment
+from bot.texts.language import Language, fixed
+
+Shown = Callable[[str], str]
+"""Makes what people brought safe to show."""
+ENTRY_CHARS_MAX = 150
+
+nothing_yet = fixed("Nothing is in the log yet: it has what admins change, and who cancels and deletes what.")
+file_note = fixed("The whole log is attached, the newest first.")
+
+
+def title(first: int, last: int, total: int, to: Language) -> str:
+    return to.gettext(
+        "**Log** {first}–{last} of {total}",
+        first=to.number(first),
+        last=to.number(last),
+        total=to.number(total),
+    )
+
+
+def line(entry: AuditEntry, defaults: Limits, to: Language, *, shown: Shown) -> str:
+    """When, who, what."""
+    return to.gettext(
+        "{when} by {who}: {what}.",
+        when=moment(entry.at),
+        who=mention(entry.by_user_id),
+        what=_what(_Told(entry=entry, to=to, shown=shown), defaults),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What a line says, to whom."""
+
+    entry: AuditEntry
+    to: Language
+    shown: Shown
+
+    def text(self, name: str) -> str:
+        """What people brought."""
+        return self.shown(str(self.entry.details.get(name, ""))[:ENTRY_CHARS_MAX])
+
+    def number(self, name: str) -> str:
+        return self.to.number(int(self.entry.details.get(name, 0)))
+
+    @property
+    def whose(self) -> str:
+        return mention(self.entry.user_id) if self.entry.user_id is not None else "–"
+
+
+def _what(told: _Told, defaults: Limits) -> str:
+    if told.entry.deed == Deed.LIMITS and (change := change_of(told.entry)) is not None:
+        return allowances.change(change, defaults, told.to)
+    return _SAYINGS.get(told.entry.deed, _of_another_version)(told)
+
+
+def _time_zone(told: _Told) -> str:
+    return told.to.gettext("the day begins by the clock of {zone}", zone=told.text("zone"))
+
+
+def _words(told: _Told) -> str:
+    names = told.shown(", ".join(map(str, told.entry.details.get("entries", ())))[:ENTRY_CHARS_MAX])
+    added, removed = told.number("added"), told.number("removed")
+    if told.entry.details.get("kind") == WordKind.FORBIDDEN:
+        return told.to.gettext(
+            "forbidden words: {added} new, {removed} gone ({entries})",
+            added=added,
+            removed=removed,
+            entries=names,
+        )
+    return told.to.gettext(
+        "allowed words: {added} new, {removed} gone ({entries})", added=added, removed=removed, entries=names
+    )
+
+
+def _preferences(told: _Told) -> str:
+    to, details = told.to, told.entry.details
+    values = ", ".join(f"{name} = {value or '–'}" for name, value in details.items() if name != "channel")
+    settings, channel = told.shown(values[:ENTRY_CHARS_MAX]), f"<#{details.get('channel')}>"
+    match ("channel" in details, bool(settings)):
+        case (True, True):
+            return to.gettext("set for {channel}: {settings}", channel=channel, settings=settings)
+        case (True, False):
+            return to.gettext("{channel} is as it was at first", channel=channel)
+        case (False, True):
+            return to.gettext("set for the server: {settings}", settings=settings)
+        case _:
+            return to.gettext("the server is as it was at first")
+
+
+def _styles(told: _Told) -> str:
+    if told.entry.details.get("is_there"):
+        return told.to.gettext("the style “{name}” is new", name=told.text("name"))
+    return told.to.gettext("the style “{name}” is gone", name=told.text("name"))
+
+
+def _cancelled(told: _Told) -> str:
+    return told.to.gettext(
+        "cancelled request {number} of {whose}", number=told.entry.job_id, whose=told.whose
+    )
+
+
+def _deleted(told: _Told) -> str:
+    return told.to.gettext("deleted picture {number} of {whose}", number=told.entry.job_id, whose=told.whose)
+
+
+def _of_another_version(told: _Told) -> str:
+    """Its own word, and whom and what it was about."""
+    entry = told.entry
+    about = [told.whose] if entry.user_id is not None else []
+    about += [str(entry.job_id)] if entry.job_id is not None else []
+    return " ".join([told.shown(entry.deed[:ENTRY_CHARS_MAX]), *about])
+
+
+_SAYINGS: dict[str, Callable[[_Told], str]] = {
+    Deed.TIME_ZONE: _time_zone,
+    Deed.WORDS: _words,
+    Deed.PREFERENCES: _preferences,
+    Deed.STYLES: _styles,
+    Deed.CANCELLED: _cancelled,
+    Deed.DELETED: _deleted,
+}
