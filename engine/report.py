@@ -144,12 +144,19 @@ def here(*, settings: Mapping[str, Any], wanted: str, made: Mapping[str, str]) -
         weights = fingerprint.digest(chosen)
     except BrokenModel as error:
         sys.exit(str(error))
+    quick = None if info.quick is None else info.quick.lora
     if "runtime" in made and not networks.problem():
         assert told.data is not None
-        known = files.find(files.folder_of(Path(told.data), info.id, facts, weights=weights))
+        name, digest = info.id, weights
+        loras = {key: made[key] for key in made if key.startswith("lora ")}
+        if loras and quick is not None:  # no other is OpenVINO's
+            name, digest = files.taught(name, digest, quick, loras)
+        known = files.find(files.folder_of(Path(told.data), name, facts, weights=digest))
         facts["runtime"] = _runtime(known, told) if known else _of_this_version(made["runtime"])
     facts.update(fingerprint.decoder(chosen, info, told.models))
-    facts.update(weights=weights, auto=usual, model=info.id, size=f"{info.width}x{info.height}")
+    facts.update(
+        quick=str(quick or ""), weights=weights, auto=usual, model=info.id, size=f"{info.width}x{info.height}"
+    )
     keys = [key for key in made if key.startswith(ADAPTERS)]
     facts.update(adapters.digests(told.models, keys, chosen.folder))
     return facts

@@ -90,7 +90,8 @@ def _judged(found: PictureInfo, settings: Settings) -> str:
     if here is None:
         return f"Whether this machine would draw it again can't be told: {complaint}"
     here.pop("size", None)
-    whole = found.request is not None and not found.request.loras and not found.request.tile
+    quick, request = here.pop("quick", ""), found.request
+    whole = request is not None and not request.tile and ", ".join(map(str, request.loras)) in ("", quick)
     return verdict(found.fingerprint, here, model=model, settings=settings.engine, whole=whole)
 
 
@@ -109,7 +110,7 @@ def verdict(
 ) -> str:
     """Whether a machine with fingerprint `here` and these settings draws a picture with fingerprint `made` again.
 
-    `whole` is one without LoRA and without edges that meet, as OpenVINO draws them.
+    `whole` is one without edges that meet, and without any LoRA but that of the model's quick recipe, as OpenVINO draws them.
     """
     if "then" in made.get("runtime", ""):
         return (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,7 +31,7 @@ WIDTHS_S = 5.0
 
 
 class Runtime(Protocol):
-    """Computes a pipeline's UNet and decoder in torch's stead. It knows no LoRA, and no edges that meet."""
+    """Computes a pipeline's UNet and decoder in torch's stead, as they are, or were once taught. It knows no edges that meet."""
 
     @property
     def words(self) -> str:
@@ -64,6 +64,23 @@ class Runtime(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True)
+class Taught:
+    """A runtime for pictures that are drawn with one LoRA alone, made when the first of them is asked for."""
+
+    lora: Lora
+    make: Callable[[], Runtime | None]
+    """None where it can't be."""
+    is_made: bool = False
+    made: Runtime | None = None
+
+    @property
+    def runtime(self) -> Runtime | None:
+        if not self.is_made:
+            self.made, self.is_made = self.make(), True
+        return self.made
+
+
 class Shown(Protocol):
     """A picture, as far as forwards know it."""
 
@@ -88,14 +105,30 @@ class Forwards:
         self._device = device
         self.runtime: Runtime | None = None
         """For pictures that begin from now on, as soon as it is in use."""
+        self.taught: Taught | None = None
+        """The same for those with a recipe's LoRA."""
 
     def runtime_for(self, canvas: Shown) -> Runtime | None:
         """What a picture that begins now is drawn with."""
-        runtime = self.runtime
-        return runtime if runtime and runtime.is_in_use and self._is_for(runtime, canvas) else None
+        runtime = self._wanted(canvas)
+        return runtime if runtime and runtime.is_in_use else None
 
-    def _is_for(self, runtime: Runtime, canvas: Shown) -> bool:
-        return not canvas.loras and not canvas.tile and runtime.suits(canvas.batch)
+    def _wanted(self, canvas: Shown) -> Runtime | None:
+        """What pictures like this one are drawn with once it is in use."""
+        runtime = None
+        if not canvas.loras:
+            runtime = self.runtime
+        elif self.taught is not None and canvas.loras == (self.taught.lora,):
+            runtime = self.taught.runtime
+        return runtime if runtime and not canvas.tile and runtime.suits(canvas.batch) else None
+
+    def unet_with(self, lora: Lora) -> Any:
+        """As `Loras.taught`."""
+        return self._loras.taught(lora)
+
+    def digests(self, lora: Lora) -> Mapping[str, str]:
+        """As `Loras.digests`, of one that a picture was prepared with."""
+        return self._loras.digests((lora,))
 
     @torch.inference_mode()
     def predict(self, canvases: Sequence[Shown], *, padded: int | None) -> list[Tensor]:
@@ -133,12 +166,7 @@ class Forwards:
         LoRAs have their whole weight in it: with little of it a difference might be too small to be seen. None while the
         runtime that such pictures will be drawn with is not ready.
         """
-        if (
-            canvas.runtime is None
-            and self.runtime
-            and self.runtime.is_pending
-            and self._is_for(self.runtime, canvas)
-        ):
+        if canvas.runtime is None and (coming := self._wanted(canvas)) is not None and coming.is_pending:
             return None
         if canvas.runtime is not None and not canvas.runtime.is_in_use:
             return ()  # it goes on alone

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import get_pattern_key
 from safetensors.torch import load as tensors_in
 from torch import Tensor
@@ -73,6 +74,21 @@ def place(pipeline: Any, data: bytes, adapter: str) -> Placed:
     for part, found in changes.items():
         _inject(parts[part], found, adapter)
     return Placed(parts=frozenset(changes), used=sum(map(len, changes.values())), count=len(layers))
+
+
+def added(part: Any, adapter: str) -> Any:
+    """The same network without any adapter's layers, with what this one's now add in its weights; the others are shared."""
+    weights: dict[str, Tensor] = {}
+    for name, module in part.named_modules():
+        own: Any = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
+        for key, tensor in (*own.named_parameters(recurse=False), *own.named_buffers(recurse=False)):
+            weights[f"{name}.{key}" if name else key] = tensor
+        if isinstance(module, BaseTunerLayer) and adapter in (layer := cast("Any", module)).lora_A:
+            weights[f"{name}.weight"] = own.weight + layer.get_delta_weight(adapter)
+    with torch.device("meta"):
+        made = cast("Any", type(part)).from_config(part.config)
+    made.load_state_dict({name: weights[name] for name in made.state_dict()}, assign=True)
+    return made.eval().requires_grad_(False)
 
 
 def _known(module: Any) -> dict[str, str]:

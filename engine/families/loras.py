@@ -110,6 +110,14 @@ class Loras:
         unet.set_adapters(names, weights)
         self._seen = wanted
 
+    def taught(self, lora: Lora) -> Any:
+        """A UNet without this LoRA's layers, to whose weights its own were added; all that it leaves as it is is shared.
+
+        Raises InvalidRequest where the file can't be used.
+        """
+        self.see((lora,))
+        return lora_layers.added(self._pipe.unet, self._loaded[lora.name].adapter)
+
     def digests(self, loras: Sequence[Lora]) -> Mapping[str, str]:
         """What a picture's fingerprint says of these, which are loaded."""
         return {f"lora {lora.name}": self._loaded[lora.name].digest for lora in loras}

@@ -6,11 +6,12 @@ Each is decided first and done afterwards. What takes long to find out is kept f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.contract import WIDE_ROWS, EngineSettings, ModelInfo
+from engine.contract import WIDE_ROWS, EngineSettings, Lora, ModelInfo
 from engine.device import fingerprint, memory
 from engine.loop.job import Picture
 from engine.loop.widths import Widths
@@ -46,6 +47,11 @@ class Subject:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels of the pictures that are measured."""
         return self.info.width, self.info.height
+
+    def taught(self, lora: Lora, digests: Mapping[str, str]) -> Subject:
+        """The same model as this LoRA, of these digests, makes it."""
+        name, weights = files.taught(self.info.id, self.weights, lora, digests)
+        return replace(self, info=replace(self.info, id=name), weights=weights)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -197,14 +203,26 @@ def _lacks_memory(subject: Subject, wanted: int) -> str | None:
 
 
 def hasten(subject: Subject, forwards: Forwards, pipeline: Any, wanted: Wanted | None) -> None:
-    """Has it made ready behind the first pictures."""
+    """Has it made ready behind the first pictures; what a quick recipe's LoRA makes of the model, behind the first with that."""
     if wanted is None:
         return
+    from engine.families.forwards import Taught
     from engine.openvino.runtime import OpenVino
 
-    runtime = OpenVino(pipeline.unet, pipeline.vae, forwards.blank(2, subject.size), wanted)
-    runtime.begin()
-    forwards.runtime = runtime
+    def made(wanted: Wanted, unet: Any) -> OpenVino:
+        runtime = OpenVino(unet, pipeline.vae, forwards.blank(2, subject.size), wanted)
+        runtime.begin()
+        return runtime
+
+    def with_lora(lora: Lora) -> OpenVino | None:
+        taught = subject.taught(lora, forwards.digests(lora))
+        hastened = hastening(taught, 4 * _numbers(pipeline.unet))
+        return made(hastened.wanted, forwards.unet_with(lora)) if hastened.wanted is not None else None
+
+    forwards.runtime = made(wanted, pipeline.unet)
+    quick = subject.info.quick
+    if quick is not None and quick.lora is not None:
+        forwards.taught = Taught(lora=quick.lora, make=partial(with_lora, quick.lora))
 
 
 # ------------------------------------------------------------------ all of it
@@ -229,12 +247,16 @@ def tuned(
 
     What torch's forwards cost is not measured where OpenVINO is to compute them: it says nothing of those.
     """
-    numbers = sum(weight.numel() for weight in pipeline.unet.parameters())
+    numbers = _numbers(pipeline.unet)
     hastened = hastening(subject, 4 * numbers)
     known = acquaint(subject, forwards, pipeline, go_on, measures=measures and hastened.wanted is None)
     hasten(subject, forwards, pipeline, hastened.wanted)
     held = 4 * numbers if hastened.wanted else 0
     return Tuned(speed=known, widths=widths_of(subject, known.costs), notes=hastened.notes, held_bytes=held)
+
+
+def _numbers(unet: Any) -> int:
+    return sum(weight.numel() for weight in unet.parameters())
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.contract import Lora
 from engine.openvino import networks
 from engine.unet.costs import HOLDS_S, NOISY_HOLDS_S, Costs, key_of
 
@@ -76,6 +77,11 @@ def folder_of(data: Path, model: str, facts: Mapping[str, str], *, weights: str)
     """That of a model with this id and weights of this digest, on this processor; `facts` are what else bits depend on."""
     told = {**facts, "weights": weights, "openvino": networks.version(), "processor": processor()}
     return data / FOLDER / f"{_slug(model)}-{key_of(told)}"
+
+
+def taught(model: str, weights: str, lora: Lora, digests: Mapping[str, str]) -> tuple[str, str]:
+    """(id, digest of the weights) of what this LoRA, of these digests, makes of a model."""
+    return f"{model}+{lora.name}", " ".join([weights, *digests.values(), f"{lora.weight:g}"])
 
 
 def partial_of(folder: Path) -> Path:

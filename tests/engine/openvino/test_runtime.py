@@ -43,17 +43,6 @@ FOUND = Findings(
 """As if it had been measured: up to four rows pay."""
 
 
-@pytest.fixture(scope="module")
-def converted(pipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a process of its own really makes of the tiny model."""
-    folder = tmp_path_factory.mktemp("openvino") / f"tiny-{0:016}"
-    runtime = runtime_of(SdFamily(pipe), pipe, folder)
-    runtime.begin()
-    runtime.wait()
-    assert runtime.is_in_use
-    return folder
-
-
 @pytest.fixture
 def folder(converted: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may break, measured."""
