@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import sys
 from importlib import resources
 from pathlib import Path
 from string import Template
+
+if sys.platform != "win32":
+    import pwd
 
 from bot.config import Settings
 
@@ -43,7 +45,11 @@ def program() -> Path:
 
 def user() -> str | None:
     """Who the service is to be; None for root, who gets a user made for it."""
-    return getpass.getuser() if os.geteuid() else None
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name if number else None
+    except KeyError:  # whom only a number names, as in containers
+        return str(number)
 
 
 def unit_text(folder: Path, settings: Settings, user: str | None) -> str:
