@@ -7,6 +7,7 @@
 #   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
 #   make venv                 only set up .venv
 #   make lint / make format / make clean
+#   make lock                 requirements.lock is made anew from constraints.txt, with hashes (asks PyPI)
 #   make catalogues           translations are brought up to date with the sentences in the code, and what they lack is listed
 #
 #   PYTHON=python3.12         which Python makes .venv
@@ -16,7 +17,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos simulation load soak venv lint rules format catalogues clean
+.PHONY: help demo test chaos simulation load soak venv lint rules format lock catalogues clean
 
 PORT ?= 8642
 JOBS ?= 200
@@ -76,6 +77,10 @@ rules: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --quiet --fix-only bot engine workshop tests
 	@$(BIN)/ruff format --quiet bot engine workshop tests
+
+lock: $(STAMP)
+	@$(PIP) install -c constraints.txt uv
+	@.ci/lock $(BIN)/uv
 
 catalogues: $(STAMP)
 	@$(BIN)/pybabel --quiet extract 2>$(VENV)/catalogues.log || { cat $(VENV)/catalogues.log >&2; exit 1; }

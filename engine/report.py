@@ -17,11 +17,11 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.checkpoints import adapters, describe, folder, header
+from engine.checkpoints import adapters, describe, folder, header, known_models
 from engine.checkpoints.folder import Checkpoint
 from engine.checkpoints.source import Source, SourceKind, sources
 from engine.contract import ROWS, EngineSettings, ModeOrAuto, Runtime
-from engine.device import choice, fingerprint, memory, profiles
+from engine.device import choice, fingerprint, fitting, memory, profiles
 from engine.device.memory import Needs
 from engine.device.profiles import Weights
 from engine.errors import BrokenModel
@@ -85,6 +85,24 @@ def models(*, model: str, models: str) -> Answer:
     found = [*listing.entries(settings)][1:]
     problems = [(entry.name, entry.problem) for entry in found if entry.problem]
     return {"problems": problems, "sound": len(found) - len(problems)}
+
+
+def suitable(*, model: str, models: str | None, device: str) -> Answer:
+    """Where an engine would compute, and what it could draw with: in that folder, and of the hub what is well known."""
+    from engine.collection import listing
+
+    settings = EngineSettings(model=model, spool="", device=device, models=models, hub_offline=True)
+    place = choice.choose_place(settings)
+    free = memory.reclaim(place.device)
+    own = [entry for entry in listing.entries(settings) if entry.kind == "checkpoint" and not entry.problem]
+    known = [(name, fitting.plan(name, place, free)) for name in known_models.NUMBERS]
+    return {
+        "device": place.device.type,
+        "own": [(str(entry.path), entry.name, f"{entry.family}, {entry.size}") for entry in own],
+        "known": [
+            (name, known_models.KNOWN[name]["title"], plan.why) for name, plan in known if not plan.leaves
+        ],
+    }
 
 
 def preview(*, place: str) -> Answer:
@@ -175,7 +193,8 @@ def _runtime(known: Findings, told: EngineSettings) -> str:
 
 
 QUESTIONS: Mapping[str, Callable[..., Answer]] = {
-    question.__name__: question for question in (torch, model, models, preview, profile, modes, here)
+    question.__name__: question
+    for question in (torch, model, models, suitable, preview, profile, modes, here)
 }
 
 

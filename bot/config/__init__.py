@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.config.load import find, load
+from bot.config.load import FILE_NAME, find, load, typed_model
 from bot.config.settings import (
     KEYS,
     SECTIONS,
@@ -20,6 +20,7 @@ from bot.config.settings import (
 from bot.config.wrong_settings import allowed
 
 __all__ = [
+    "FILE_NAME",
     "KEYS",
     "SECTIONS",
     "VARIABLES",
@@ -35,4 +36,5 @@ __all__ = [
     "find",
     "load",
     "make_private",
+    "typed_model",
 ]

@@ -67,13 +67,20 @@ def load(
     return settings.model_copy(update={"discord": settings.discord.with_environment(environ)})
 
 
+def typed_model(name: str) -> str:
+    """What somebody typed as --model or at a question: the starter, an id of the hub or a whole path. Raises WrongOption."""
+    tables: dict[str, dict[str, Any]] = {"engine": {}}
+    _apply_options(tables, {"engine.model": name}, {})
+    return name if name == STARTER else _at(_here() / expanded(name), name, is_typed=True)
+
+
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """The file to read, or None where there is none; raises ConfigError where a named one is missing."""
     named = path or (expanded(value) if (value := environ.get("EASEL_CONFIG")) else None)
     if named:
         if not named.is_file():
             there = "is a folder" if named.is_dir() else "is not there"
-            problem = f"{named.absolute()} {there}: copy config.example.toml to a file, and name that."
+            problem = f"{named.absolute()} {there}: easel init makes one."
             raise WrongOption("--config", problem) if path else ConfigError(f"EASEL_CONFIG: {problem}")
         return named.absolute()
     folders = (_here(), own_folder(platformdirs.user_config_dir))
@@ -238,13 +245,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
     token_file = absolute("discord.token_file", discord.token_file)
     model = engine.model
     if model != STARTER and (place := absolute("engine.model", Path(model))):
-        # "owner/name" is a hub id unless such a folder or file lies here
-        is_path = model.startswith((".", "~")) or model.endswith(".safetensors") or place.exists()
-        if origins.get("engine.model") == "--model" and not place.exists():
-            _check_named(model, place, is_path=is_path)
-        # a file keeps its own name, since what it links to may have another (the hub's cache does that)
-        found = place.parent.resolve() / place.name if place.is_file() else place.resolve()
-        model = str(found) if is_path else model
+        model = _at(place, model, is_typed=origins.get("engine.model") == "--model")
     return settings.model_copy(
         update={
             "discord": discord.model_copy(update={"token_file": token_file}),
@@ -257,6 +258,17 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
             "preview": preview.model_copy(update={"model": absolute("preview.model", preview.model)}),
         }
     )
+
+
+def _at(place: Path, model: str, *, is_typed: bool) -> str:
+    """What a model's name means where `place` is the path it would be: that path, or an id of the hub."""
+    # "owner/name" is a hub id unless such a folder or file lies here
+    is_path = model.startswith((".", "~")) or model.endswith(".safetensors") or place.exists()
+    if is_typed and not place.exists():
+        _check_named(model, place, is_path=is_path)
+    # a file keeps its own name, since what it links to may have another (the hub's cache does that)
+    found = place.parent.resolve() / place.name if place.is_file() else place.resolve()
+    return str(found) if is_path else model
 
 
 def _check_named(model: str, place: Path, *, is_path: bool) -> None:

@@ -166,10 +166,13 @@ class WildcardsSection(Section):
     dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
 
 
+CREDITS_MAX = 1_000_000
+
+
 class LimitsSection(Section):
     """What everyone may use until an admin sets something else; the names are those of `bot.job.Limits`."""
 
-    credits_per_day: int = Field(default=100, ge=0, le=1_000_000)
+    credits_per_day: int = Field(default=100, ge=0, le=CREDITS_MAX)
     pending: int = Field(default=3, ge=1, le=1000)
     max_pixels: int = Field(default=1024 * 1024, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=60, ge=1, le=150)
@@ -182,7 +185,7 @@ class LimitsSection(Section):
 class CeilingsSection(LimitsSection):
     """What no admin of a server can exceed: it is the owner's GPU."""
 
-    credits_per_day: int = Field(default=10_000, ge=0, le=1_000_000)
+    credits_per_day: int = Field(default=10_000, ge=0, le=CREDITS_MAX)
     pending: int = Field(default=50, ge=1, le=1000)
     max_pixels: int = Field(default=SIDE_MAX**2, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=150, ge=1, le=150)

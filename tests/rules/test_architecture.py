@@ -16,7 +16,7 @@ SOURCES = sorted(path for name in ("bot", "engine", "workshop") for path in (ROO
 TESTS = sorted(
     path for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py" or path.stat().st_size
 )
-EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
+EXAMPLE = (ROOT / "bot" / "config" / "example.toml").read_text("utf-8")
 
 FILE_LINES_MAX = 700
 """No size to write for: a file of more than some 350 lines of code is looked at for a second subject."""
@@ -164,7 +164,7 @@ def example_keys() -> Iterator[tuple[str, str, bool]]:
 
 
 def test_the_example_shows_every_key_once() -> None:
-    """Every setting appears in config.example.toml, and nothing else does."""
+    """Every setting appears in example.toml, and nothing else does."""
     assert sorted(key for key, _, _ in example_keys()) == sorted(config.KEYS)
 
 

@@ -23,26 +23,31 @@ _PORTAL = (
     "copy the token again: https://discord.com/developers/applications, your application, Bot, Reset Token"
 )
 
+REFUSED = bad("Discord", "It refuses the token.", _PORTAL)
+
 
 def check_discord(settings: Settings) -> Iterator[Finding]:
     try:
         token = settings.discord.read_token()
     except ConfigError:  # told already; whether there is a way out can be seen without one
         token = ""
+    yield tried(token)
+
+
+def tried(token: str) -> Finding:
+    """What Discord says of this token, or whether it can be reached where there is none."""
     try:
         status, user, gateway = asyncio.run(_ask(token))
     except (aiohttp.ClientError, OSError, TimeoutError) as problem:
         why = str(problem) or f"no answer within {TIMEOUT_S:.0f} s"
-        yield bad(
+        return bad(
             "Discord",
             f"It can't be reached: {why}.",
             "let this machine reach discord.com by HTTPS (port 443)",
         )
-        return
     if not token:
-        yield ok("Discord", "It can be reached; there is no token to try.")
-    else:
-        yield _judged(status, user, gateway)
+        return ok("Discord", "It can be reached; there is no token to try.")
+    return _judged(status, user, gateway)
 
 
 async def _ask(token: str) -> tuple[int, dict[str, Any], dict[str, Any]]:
@@ -79,7 +84,7 @@ def _judged(status: int, user: dict[str, Any], gateway: dict[str, Any]) -> Findi
                 )
             return ok("Discord", f"It can be reached, and {name}.")
         case 401:
-            return bad("Discord", "It refuses the token.", _PORTAL)
+            return REFUSED
         case 403 | 429:
             why = user.get("message", "no reason given")
             return bad(

@@ -48,7 +48,7 @@ def run(
     for finding in examine(settings, file, deep=deep, online=online):
         findings.append(finding)
         if not as_json:
-            console.print(_line(finding))  # one by one: asking torch takes seconds
+            console.print(line(finding))  # one by one: asking torch takes seconds
     is_fine = all(finding.status is not Status.BAD for finding in findings)
     if as_json:
         report = {"ok": is_fine, "checks": [asdict(finding) for finding in findings]}
@@ -77,7 +77,8 @@ def examine(
             )
 
 
-def _line(finding: Finding) -> Text:
+def line(finding: Finding) -> Text:
+    """As it is shown on a terminal."""
     sign, style = {Status.OK: ("✔", "green"), Status.WARN: ("!", "yellow"), Status.BAD: ("✘", "red")}[
         finding.status
     ]

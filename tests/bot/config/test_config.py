@@ -368,8 +368,8 @@ def test_settings_never_show_the_token() -> None:
 
 
 def test_the_example_activates_stable_diffusion() -> None:
-    """config.example.toml loads as it is and differs from the defaults in the model alone."""
-    settings = load(ROOT / "config.example.toml", {})
+    """example.toml loads as it is and differs from the defaults in the model alone."""
+    settings = load(ROOT / "bot" / "config" / "example.toml", {})
 
     assert settings.engine.model == "stable-diffusion-v1-5/stable-diffusion-v1-5"
     assert settings.model_copy(update={"engine": Settings().engine}) == Settings()

@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ from bot.store.backup import back_up, name_for
 from bot.store.db import Database
 from engine.openvino import files
 from engine.unet import costs
-from tests.bot.shell.conftest import Launch
+from tests.bot.shell.conftest import Answer, Launch
 from tests.kit import books
 
 TOKEN = "MTIzNDU2.GabcdE.aBcDeFgH"
@@ -739,40 +738,6 @@ def test_a_check_that_may_not_look_is_red_and_the_rest_goes_on(
     ]
     assert str(tmp_path / "gone") in told[1].text
     assert "Errno" not in told[1].text
-
-
-Answer = tuple[int, Any]
-
-
-@pytest.fixture
-def discord(
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[tuple[dict[str, Answer], list[tuple[str, str | None]]]]:
-    """A Discord of our own, in a thread; `answers` are by path, and `heard` is what was sent with which token."""
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-
-    answers: dict[str, Answer] = {}
-    heard: list[tuple[str, str | None]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            heard.append((self.path, self.headers["Authorization"]))
-            status, body = answers.get(self.path, (404, {}))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body.encode() if isinstance(body, str) else json.dumps(body).encode())
-
-        def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 - the library's own name
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setattr(online, "API", f"http://127.0.0.1:{server.server_port}")
-    yield answers, heard
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 USER, GATEWAY = {"id": "1", "username": "easel"}, {"session_start_limit": {"remaining": 990}}

@@ -1,0 +1,105 @@
+"""What keeps the bot running: a systemd unit with this machine's paths, or the checkout's compose file. Starts nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+if sys.platform != "win32":
+    import pwd
+
+from bot.config import Settings
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+COMPOSE = "compose.yaml"
+UNIT = "easel.service"
+IMAGE_USER = 10001
+"""Who Easel is in its image."""
+OWN_USER = """\
+DynamicUser=yes
+LoadCredential=token:$folder/token
+Environment=DISCORD_TOKEN_FILE=%d/token EASEL_DATA_DIR=%S/easel HF_HOME=%S/easel/huggingface
+StateDirectory=easel
+StateDirectoryMode=0700
+ProtectHome=yes"""
+"""Where root sets it up: a user who is nobody else, data in /var/lib/easel, and the token from root's hands."""
+THIS_USER = """\
+User=$user
+ReadWritePaths=$places"""
+HIDDEN = (Path("/root"), Path("/home"), Path("/run/user"))
+"""What ProtectHome hides from the service."""
+
+
+class CannotServe(Exception):
+    """Such a service could not run; the text says what to do."""
+
+
+def program() -> Path:
+    """The `easel` that runs us."""
+    return Path(sys.executable).absolute().with_name("easel")
+
+
+def user() -> str | None:
+    """Who the service is to be; None for root, who gets a user made for it."""
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name if number else None
+    except KeyError:  # whom only a number names, as in containers
+        return str(number)
+
+
+def unit_text(folder: Path, settings: Settings, user: str | None) -> str:
+    """Raises CannotServe where root's service could not read its program or settings."""
+    if user is None:
+        for place in (folder, program()):
+            if any(place.is_relative_to(hidden) for hidden in HIDDEN):
+                raise CannotServe(
+                    f"The service has a user of its own, who can't look into {place}: install Easel in /opt/easel "
+                    "and run easel init /etc/easel --service there, or run it as the user who is to run Easel."
+                )
+        identity = Template(OWN_USER).substitute(folder=_plain(folder))
+    else:
+        places = " ".join(_word(place.absolute()) for place in written_places(settings))
+        identity = Template(THIS_USER).substitute(user=user, places=places)
+    template = resources.files(__package__ or "").joinpath(UNIT).read_text("utf-8")
+    return Template(template).substitute(
+        program=_word(program()), folder=_plain(folder), identity=identity, unit=_word(folder / UNIT)
+    )
+
+
+def written_places(settings: Settings) -> tuple[Path, ...]:
+    """Folders that the bot writes to, which have to be there before systemd can open them to it."""
+    data, hub = settings.data_dir, Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    others = (place for place in (settings.backups, hub) if not place.is_relative_to(data))
+    return (data, *others)
+
+
+def _plain(place: Path) -> str:
+    """For values that are one path; % means something there."""
+    return str(place).replace("%", "%%")
+
+
+def _word(place: Path) -> str:
+    """For values that are several words."""
+    text = _plain(place)
+    return json.dumps(text, ensure_ascii=False) if set(text) & set(" \t\"'\\;") else text
+
+
+def compose_text(folder: Path) -> str | None:
+    """The checkout's file, made to be used from that folder; None where that is the checkout itself, which has it.
+
+    Raises CannotServe where this Easel was installed without a checkout, so that no image can be built.
+    """
+    if not (CHECKOUT / COMPOSE).is_file():
+        raise CannotServe(
+            "The compose file builds Easel's image from its checkout, and this Easel was installed without one: "
+            "run easel init in a checkout, or use --service."
+        )
+    if folder.resolve() == CHECKOUT:
+        return None
+    text = (CHECKOUT / COMPOSE).read_text("utf-8")
+    return text.replace("context: .\n", f"context: {json.dumps(str(CHECKOUT))}\n")
