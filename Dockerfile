@@ -12,7 +12,7 @@ RUN if [ -n "$TORCH_INDEX" ]; then pip install --quiet --no-deps -c constraints.
 COPY bot bot
 COPY engine engine
 COPY workshop workshop
-RUN pip install --quiet -c constraints.txt . && pip install --quiet --no-deps -c constraints.txt spandrel
+RUN pip install --quiet -c constraints.txt '.[stats]' && pip install --quiet --no-deps -c constraints.txt spandrel
 
 # Everything Easel keeps lies in /data: the database, finished images, downloaded models.
 RUN useradd --create-home --uid 10001 easel && install -d -o easel -g easel /data

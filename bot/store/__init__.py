@@ -8,6 +8,7 @@ from typing import Self
 
 from bot.store.backup import back_up
 from bot.store.copies import Copies
+from bot.store.counted import Counts
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.finished import History
 from bot.store.jobs import Jobs
@@ -30,6 +31,7 @@ class Store:
     plans: Plans
     favourites: Favourites
     rule_words: RuleWords
+    counts: Counts
 
     @classmethod
     async def open(
@@ -55,6 +57,7 @@ class Store:
             plans=Plans(database),
             favourites=Favourites(database),
             rule_words=RuleWords(database),
+            counts=Counts(database),
         )
 
     async def back_up(self, target: Path) -> None:
