@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("chart.py")))
 WITHIN_S = 30.0
 """The first one on a machine looks at all its fonts."""
+ASKED_FOR_MAX = 4
+"""With the one that is drawn: nobody keeps a processor busy by asking again and again."""
 PNG = b"\x89PNG"
 
 
@@ -51,17 +53,24 @@ class Chart:
 
 
 class Charts:
-    """One is drawn at a time; who comes meanwhile waits."""
+    """One is drawn at a time; a few who come meanwhile wait."""
 
     def __init__(self, folder: Path, *, command: Sequence[str] = COMMAND, within_s: float = WITHIN_S) -> None:
         """`folder` is for what matplotlib remembers of this machine's fonts."""
         self._folder, self._command, self._within_s = folder, command, within_s
         self._turn = asyncio.Lock()
+        self._asked_for = 0
 
     async def drawn(self, own: Chart, english: Chart) -> bytes | None:
         """A PNG, in English where no font here has the letters; None where none can be made here, or not in time."""
-        async with self._turn:
-            return await self._ask(json.dumps([asdict(own), asdict(english)]).encode())
+        if self._asked_for >= ASKED_FOR_MAX:
+            return None
+        self._asked_for += 1
+        try:
+            async with self._turn:
+                return await self._ask(json.dumps([asdict(own), asdict(english)]).encode())
+        finally:
+            self._asked_for -= 1
 
     async def _ask(self, told: bytes) -> bytes | None:
         pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import replace
 from io import BytesIO
@@ -10,14 +11,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bot.job import JobState
 from bot.vitals import chart
-from bot.vitals.charts import Charts
+from bot.vitals.charts import Chart, Charts, Columns, Lines
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import World
 from workshop.rehearsal.loopback.driver import Answer
 
 DIES = (sys.executable, "-c", "raise SystemExit(1)")
 HANGS = (sys.executable, "-c", "import time; time.sleep(600)")
+COLUMNS = Columns(title="", labels=("1",), values=(1,))
+LINES = Lines(title="", labels=("1",), values=(1,), shown=("1",))
+CHART = Chart(title="", days=COLUMNS, hours=COLUMNS, models=LINES, waits=LINES)
 TOLD = "Your pictures of the last 30 days: 3"
 
 
@@ -75,7 +80,7 @@ async def test_the_servers_numbers_are_its_admins(world: World) -> None:
     draws_with(world, DIES)
     await world.imagined(1, images=2)
     await world.imagine(world.person("bob"))
-    await world.until(lambda: len([m for m in world.messages() if m.attachments]) == 2)
+    await world.reaches(2, JobState.DELIVERED)
 
     everybodys = await settled(world, await world.admin.slash(world.channel, "stats", server=True))
     assert everybodys.text.splitlines()[0] == "This server's pictures of the last 30 days: 3"
@@ -107,10 +112,24 @@ async def test_in_its_readers_language(world: World) -> None:
     draws_with(world, DIES)
     hans = world.person("hans", locale="de")
     await world.imagine(hans)
-    await world.until(lambda: [m for m in world.messages() if m.attachments])
+    await world.reaches(1, JobState.DELIVERED)
 
     told = await settled(world, await hans.slash(world.channel, "stats"))
     assert told.text.splitlines()[0] == "Deine Bilder der letzten 30 Tage: 1"
+
+
+async def test_who_asks_again_and_again_gets_words(tmp_path: Path) -> None:
+    """A few wait for the one that is being drawn; the next is told at once that there will be none. All can be let go of."""
+    charts = Charts(tmp_path, command=HANGS)
+    waiting = [asyncio.create_task(charts.drawn(CHART, CHART)) for _ in range(4)]
+    await asyncio.sleep(0)
+
+    assert await charts.drawn(CHART, CHART) is None
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(task.cancelled() for task in waiting)
 
 
 async def test_the_program_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
