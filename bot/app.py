@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import aiohttp
 import structlog
 
 from bot.chat.client import EaselClient, Services
@@ -38,7 +39,10 @@ from bot.core.spool import Spool
 from bot.job import Job
 from bot.store import Store
 from bot.vitals import journal
+from bot.vitals.charts import Charts
 from bot.vitals.health import Health, Signs, Vigilance, notify
+from bot.vitals.metrics import Gauges, Metrics
+from bot.vitals.scrapes import Scrapes
 from engine.contract import EngineSettings
 
 log = structlog.get_logger(__name__)
@@ -81,6 +85,11 @@ class App:
         self._own_styles = load_styles(settings)  # what is wrong with them is told now, not to who names one
         self._timings = timings = timings or Timings()
         self._happenings = Happenings(journal.write)
+        self._metrics: Metrics | None = None
+        if settings.metrics.address is not None:
+            self._metrics = Metrics(settings.database)
+            self._happenings.listen(self._metrics.hear)
+        self._scrapes: Scrapes | None = None
         self._fleet = FleetOfOne(
             EngineClient(
                 engine,
@@ -107,7 +116,16 @@ class App:
         if self._store is None:
             self._store = await Store.open(self.settings.database, backups=self.settings.backups)
             make_private(self.settings.spool)
+        address = self.settings.metrics.address
+        if self._metrics is not None and address is not None and self._scrapes is None:
+            self._scrapes = await asyncio.to_thread(Scrapes, self._metrics.registry, address)
+            log.info("metrics", url=f"http://{address}/metrics")
         return self._store
+
+    def watch(self, trace: aiohttp.TraceConfig) -> None:
+        """Sees every request to Discord."""
+        if self._metrics is not None:
+            self._metrics.watch(trace)
 
     async def setup(self, client: EaselClient) -> None:
         """Called when the client has logged in and before it connects: everything is ready to answer after it."""
@@ -158,10 +176,13 @@ class App:
             ),
             wildcards=Wildcards(self.settings.wildcards_dir),
             own_styles=self._own_styles,
+            tell=self._happenings.tell,
+            charts=Charts(self.settings.data_dir / "matplotlib"),
         )
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
         self._look_after(client, store, tell_operator=delivery.tell_operator)
+        self._count(dispatcher)
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
         notify("READY=1")
 
@@ -178,6 +199,19 @@ class App:
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
             self._begin(Health(self.settings.data_dir, signs, vigilance=self._timings.vigilance).watch())
+
+    def _count(self, dispatcher: Dispatcher) -> None:
+        """What is asked at each scrape, where anybody scrapes."""
+        if self._metrics is None:
+            return
+        self._metrics.look_at(
+            Gauges(
+                lengths=lambda: dispatcher.lengths,
+                engine=lambda: self._fleet.status,
+                engine_pid=lambda: self._fleet.engine.pid,
+            )
+        )
+        self._begin(self._metrics.look_at_loop())
 
     async def _sync(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
         """Pushes the commands; where Discord takes them only later, the bot starts with those it has."""
@@ -217,6 +251,9 @@ class App:
             await self._delivery.close()
         if self._mail is not None:
             await self._mail.close()
+        if self._scrapes is not None:
+            await asyncio.to_thread(self._scrapes.close)
+            self._scrapes = None
         if self._store is not None:
             await self._store.close()
             self._store = None
@@ -263,5 +300,6 @@ def create_app(
         on_close=app.close,
         on_drain=app.drain,
         on_rival=app.warn,
+        watch=app.watch,
         **client_options,
     )

@@ -133,6 +133,7 @@ def _check(event: Event, folder: Path) -> None:
             pairs = zip(event.images, names, strict=False)
             good = event.seconds >= 0 and 1 <= len(event.images) <= IMAGES_MAX
             good = good and all(_is_image(image, folder / name) for image, name in pairs)
+            good = good and 0 <= event.forwards <= event.rows
         case Cancelled():
             good = 0 <= event.done <= 1
         case _:

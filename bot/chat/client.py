@@ -23,6 +23,7 @@ from bot.config import Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.wildcards import Wildcards
+from bot.core.happenings import Listener
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
@@ -31,6 +32,7 @@ from bot.store import Store
 from bot.texts import for_operator
 from bot.texts.examples import drawing
 from bot.texts.language import ENGLISH
+from bot.vitals.charts import Charts
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,9 @@ class Services:
     wildcards: Wildcards
     own_styles: tuple[Style, ...]
     """Those of whoever runs the bot."""
+    tell: Listener
+    """Hears what happens."""
+    charts: Charts
 
     async def styles(self, guild_id: int) -> tuple[Style, ...]:
         """What may be named in a server: its own first."""
@@ -89,12 +94,15 @@ class EaselClient(discord.Client):
         on_close: Callable[[], Awaitable[None]],
         on_drain: Callable[[], Awaitable[None]],
         on_rival: Callable[[News], Awaitable[None]] | None = None,
+        watch: Callable[[aiohttp.TraceConfig], None] = lambda _trace: None,
         **options: Any,
     ) -> None:
+        """`watch` sees every request to Discord."""
         self.rival = Rival(self._keep_out)
         trace = aiohttp.TraceConfig()
         GatewayPace().watch(trace)
         self.rival.watch(trace)
+        watch(trace)
         super().__init__(
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import aiohttp
@@ -9,10 +10,12 @@ import discord
 import structlog
 from discord import app_commands
 
+from bot.chat import ids
 from bot.chat.delivery.uploads import ImageTooLarge
 from bot.chat.outages import is_weather, told
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.core.asking.refused import Refused, Unmet
+from bot.core.happenings import RequestRefused
 from bot.job import Reason, ReasonCode
 from bot.store.db import DatabaseError, Unusable
 from bot.texts import problems
@@ -35,13 +38,14 @@ LOST = (discord.HTTPException, aiohttp.ClientError, OSError)
 class UserError(Exception):
     """A refusal; what is shown is said in the language of whoever reads it."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, refused: Refused | None = None) -> None:
         super().__init__(say(ENGLISH))
         self.say = say
+        self.refused = refused
 
     @classmethod
     def of(cls, refused: Refused) -> Self:
-        return cls(lambda to: refusal(refused, to))
+        return cls(lambda to: refusal(refused, to), refused)
 
 
 def language_of(interaction: discord.Interaction[Any]) -> Language:
@@ -103,6 +107,8 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
         if (rival := getattr(interaction.client, "rival", None)) is not None:
             rival.was_faster(interaction.id)
         return
+    if (why := _refused(cause)) is not None:
+        interaction.client.services.tell(RequestRefused(what=_asked(interaction), why=why))
     to = language_of(interaction)
     sentence = sentence_for(error, to)
     if sentence is None:
@@ -115,6 +121,26 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
 
 def _cause(error: BaseException) -> BaseException:
     return error.original if isinstance(error, app_commands.CommandInvokeError) else error
+
+
+def _refused(error: BaseException) -> Refused | InvalidRequest | None:
+    """Why nothing is drawn, where a picture was asked for."""
+    match error:
+        case InvalidRequest():
+            return error
+        case Unmet() | UserError():
+            return error.refused
+        case _:
+            return None
+
+
+def _asked(interaction: discord.Interaction[Any]) -> str:
+    """The command, or the verb of what was pressed."""
+    if interaction.command is not None:
+        return interaction.command.qualified_name
+    data: Mapping[str, Any] = interaction.data or {}
+    read = ids.read(str(data.get("custom_id", "")))
+    return read.verb if isinstance(read, ids.OfJob) else "other"
 
 
 async def say_done(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
+import re
 import typing
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -253,6 +256,48 @@ class LogSection(Section):
     format: Literal["console", "json"] = "console"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a port of this machine can be reached."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """HOST:PORT, with a host of IPv6 in brackets. Raises ValueError."""
+        match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):([0-9]{1,5})", text)
+        if match is None or not 1 <= int(match[2]) <= 65_535:
+            raise ValueError("")
+        return cls(host=match[1].strip("[]"), port=int(match[2]))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class MetricsSection(Section):
+    listen: str | None = Field(default=None, description='an address and a port, such as "127.0.0.1:9464"')
+
+    @field_validator("listen")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        if text is not None:
+            Address.read(text)
+        return text
+
+    @property
+    def address(self) -> Address | None:
+        return None if self.listen is None else Address.read(self.listen)
+
+
 class Settings(Section):
     """Everything an owner can decide, validated."""
 
@@ -272,6 +317,7 @@ class Settings(Section):
     posting: PostingSection = PostingSection()
     styles: StylesSection = StylesSection()
     log: LogSection = LogSection()
+    metrics: MetricsSection = MetricsSection()
 
     @property
     def data_dir(self) -> Path:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from bot.core.asking.refused import Refused
 from bot.core.engines.deaths import EngineEnd
 from bot.job import Job, Reason
-from engine.contract import Ready
+from engine.contract import InvalidRequest, Ready
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,19 @@ class JobRendered:
     job: Job
     seconds: float
     """From the engine's first work on it to its last."""
+    forwards: int = 0
+    """That the engine made, for whomever, since the last one that was rendered."""
+    rows: int = 0
+    """In them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused:
+    """Somebody asked for what they may not have, or nobody can draw, and is told why; there is no job."""
+
+    what: str
+    """The command, or the verb of what was pressed."""
+    why: Refused | InvalidRequest
 
 
 # ------------------------------------------------------------------ its end
@@ -150,6 +164,13 @@ class EngineGotReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelWanted:
+    """A picture's turn has come whose model is not loaded: the engine reads it now."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineDied:
     exitcode: int | None
     """None for a process that not even SIGKILL has ended so far."""
@@ -177,6 +198,7 @@ class StoreDamaged:
 Happening = (
     JobAccepted
     | JobUnanswered
+    | RequestRefused
     | JobQueued
     | JobBegun
     | JobRequeued
@@ -191,6 +213,7 @@ Happening = (
     | DeletionAsked
     | JobDeleted
     | EngineGotReady
+    | ModelWanted
     | EngineDied
     | EngineRests
     | StoreDamaged

@@ -9,6 +9,7 @@ from typing import Self
 from bot.store.audit import Audit
 from bot.store.backup import back_up
 from bot.store.copies import Copies
+from bot.store.counted import Counts
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.finished import History
 from bot.store.jobs import Jobs
@@ -32,6 +33,7 @@ class Store:
     favourites: Favourites
     rule_words: RuleWords
     audit: Audit
+    counts: Counts
 
     @classmethod
     async def open(
@@ -58,6 +60,7 @@ class Store:
             favourites=Favourites(database),
             rule_words=RuleWords(database),
             audit=Audit(database),
+            counts=Counts(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -164,6 +164,8 @@ MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger word
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")
 QUOTA = noted("What you used today, what is left, and when it renews")
 QUEUE = noted("Who is being served and who waits")
+STATS = noted("What you drew in the last 30 days, counted, and how long you waited")
+STATS_OPTIONS = {"server": noted("What everybody drew on this server instead (admins)")}
 HISTORY = noted("Images of the past, newest first: yours, your favourites, or by words")
 
 IMAGE_INFO = noted("Image info")

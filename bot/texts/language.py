@@ -5,10 +5,12 @@ from __future__ import annotations
 import gettext
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
 from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 
+from babel.dates import format_skeleton
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -51,6 +53,10 @@ class Language:
         return format_decimal(
             round(value, digits), format="0" + "." * bool(digits) + "0" * digits, locale=self.locale
         )
+
+    def day(self, day: date) -> str:
+        """Of this year or the last, in short."""
+        return format_skeleton("MMMd", day, locale=self.locale)
 
     def percent(self, share: float) -> str:
         return format_percent(share, locale=self.locale)

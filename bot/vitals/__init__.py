@@ -1,1 +1,1 @@
-"""How the running bot says how it is: logs and health."""
+"""How the running bot says how it is: logs, the journal, health, metrics, charts."""

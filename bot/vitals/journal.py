@@ -25,6 +25,8 @@ from bot.core.happenings import (
     JobUnanswered,
     JobUndeliverable,
     JobWithdrawn,
+    ModelWanted,
+    RequestRefused,
     StoreDamaged,
 )
 from engine.contract import Ready
@@ -36,6 +38,8 @@ def write(happening: Happening) -> None:
     match happening:
         case EngineGotReady(ready=ready):
             _ready(ready)
+        case ModelWanted():
+            log.info("model_wanted", model=happening.model)
         case EngineDied():
             log.warning("engine_died", exitcode=happening.exitcode, reading=happening.reading)
         case EngineRests():
@@ -45,6 +49,8 @@ def write(happening: Happening) -> None:
                 for_s=happening.for_s,
                 **_end_of_engine(happening.end),
             )
+        case RequestRefused():
+            log.debug("request_refused", what=happening.what, why=type(happening.why).__name__)
         case StoreDamaged():  # each time that it is met has a line of its own
             pass
         case JobDelivered() | JobUndeliverable() | JobFailed() | JobCancelled() | JobAbandoned():

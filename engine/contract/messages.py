@@ -139,6 +139,10 @@ class Finished:
     """From the first step to the last spooled image."""
     notes: tuple[str, ...] = ()
     """Sentences for the person who asked, such as where the prompt was cut."""
+    forwards: int = 0
+    """UNet forwards that the engine made, for whomever, since it told of the last finished job."""
+    rows: int = 0
+    """Of pictures in them, all together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

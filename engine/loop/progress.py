@@ -46,6 +46,7 @@ class Progress:
         self._batcher, self._emit, self._every_s = batcher, emit, every_s
         self._paces: Recent[tuple[str, str], Pace] = Recent(Pace, PACES)
         """By model and what it is that takes so long."""
+        self._forwards = self._rows = 0
 
     def tell(self, job: Job, stage: Stage, *, always: bool = True, preview: bytes | None = None) -> None:
         """How far it is; unless `always`, only where that was not told just now."""
@@ -79,6 +80,15 @@ class Progress:
     def forward_took(self, first: Picture, seconds: float, rows: int) -> None:
         """One that this picture led, with all that belongs to it."""
         self._pace(first).observe(seconds, rows)
+        if not first.job.request.is_seedless:  # an upscaler's network is no UNet
+            self._forwards += 1
+            self._rows += rows
+
+    def take_counts(self) -> tuple[int, int]:
+        """(UNet forwards, rows in them) since it was asked last."""
+        counts = self._forwards, self._rows
+        self._forwards = self._rows = 0
+        return counts
 
     def decode_took(self, picture: Picture, seconds: float) -> None:
         self._pace(picture).decode_s = seconds

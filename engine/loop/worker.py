@@ -418,6 +418,7 @@ class Worker:
         job.is_over = True
         seconds = time.monotonic() - (job.started_at or 0.0)
         images = tuple(job.spooled[index] for index in range(job.request.images))
+        forwards, rows = self._progress.take_counts()
         self._emit(
             Finished(
                 job_id=job.submit.job_id,
@@ -425,6 +426,8 @@ class Worker:
                 images=images,
                 seconds=seconds,
                 notes=job.notes,
+                forwards=forwards,
+                rows=rows,
             )
         )
 

@@ -265,7 +265,7 @@ class Admission:
         """
         if job.state is JobState.DELIVERED:
             return job
-        limits, zone = await self._limits(asker), await self._zone(asker.guild_id)
+        limits, zone = await self._limits(asker), await self.zone(asker.guild_id)
         day, price = day_of(job.created_at, zone), price_of(job.cost, job.images)
         paid = await self._store.jobs.fetched(
             job, charged=price, day=(day.start, day.end), credits_per_day=limits.credits_per_day
@@ -287,11 +287,11 @@ class Admission:
 
     async def _terms(self, asker: Asker) -> tuple[Limits, Window]:
         """The limits that hold for a person now, and for which day."""
-        limits, zone = await asyncio.gather(self._limits(asker), self._zone(asker.guild_id))
+        limits, zone = await asyncio.gather(self._limits(asker), self.zone(asker.guild_id))
         return limits, day_of(self._clock.now(), zone)
 
-    async def _zone(self, guild_id: int) -> ZoneInfo:
-        """The guild's own where it is still known: one of another machine's list may be gone."""
+    async def zone(self, guild_id: int) -> ZoneInfo:
+        """In which its days are: the guild's own where it is still known: one of another machine's list may be gone."""
         name = await self._store.settings.time_zone(guild_id)
         try:
             return ZoneInfo(name or self._settings.server.time_zone)

@@ -85,7 +85,8 @@ class EngineClient:
 
     @property
     def pid(self) -> int | None:
-        return self._current.pid if self._current else None
+        """May be asked by any thread."""
+        return current.pid if (current := self._current) else None
 
     def start(self, on_event: Callable[[Event | Lost | Paused], None]) -> None:
         """Starts the first generation. Call it on the main thread, inside the loop that wants the events."""

@@ -32,6 +32,7 @@ from bot.core.happenings import (
     JobUnanswered,
     JobWithdrawn,
     Listener,
+    ModelWanted,
 )
 from bot.core.held_up import HeldUp, held_up_by
 from bot.core.line.aboard import Aboard
@@ -212,6 +213,11 @@ class Dispatcher:
 
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """(how many wait, how many are in an engine's hands); may be asked by any thread."""
+        return len(self._waiting), len(self._aboard)
 
     def _seconds_left(self, aboard: Aboard, now: float) -> float | None:
         """The engine's own word where it gave one, since it knows what else it draws; else what history says."""
@@ -408,6 +414,8 @@ class Dispatcher:
                 if event.stage != "waiting":  # till its turn the engine worked for others, or not at all
                     aboard.engine_s += max(0.0, now - self._last_step_at)
                     self._last_step_at = now
+                if event.stage == "loading" and not aboard.is_loading:
+                    self._tell(ModelWanted(model=aboard.job.request.model))
                 aboard.step, aboard.preview = event, event.preview or aboard.preview
                 aboard.told_at = now
                 self._show(aboard.job)
@@ -443,7 +451,8 @@ class Dispatcher:
             return
         self._forget(job.id)
         if rendered is not None:
-            self._tell(JobRendered(job=rendered, seconds=event.seconds))
+            counts = {"forwards": event.forwards, "rows": event.rows}
+            self._tell(JobRendered(job=rendered, seconds=event.seconds, **counts))
             self.errands.begin(self.endings.deliver(rendered))
 
     async def _fail(self, job: Job, reason: Reason) -> None:

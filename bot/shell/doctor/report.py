@@ -30,6 +30,7 @@ from bot.shell.doctor.engine_start import (
     check_profile,
 )
 from bot.shell.doctor.finding import Finding, Status, bad, ok
+from bot.shell.doctor.listening import check_metrics
 from bot.shell.doctor.online import check_discord
 from bot.shell.doctor.packages import check_packages, check_python, check_sqlite
 
@@ -98,6 +99,7 @@ CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
     check_data,
     check_database,
     check_backup_folder,
+    check_metrics,
     check_device,
     check_model,
     check_models,

@@ -163,6 +163,11 @@ def test_the_error_names_file_and_count(tmp_path: Path) -> None:
         ("[progress]\ninterval_s = nan", "progress.interval_s"),
         ('[log]\nformat = "xml"', "log.format"),
         ("[discord]\ntoken_file = 1", "discord.token_file"),
+        ("[metrics]\nlisten = 9464", "metrics.listen"),
+        ('[metrics]\nlisten = "9464"', "metrics.listen"),
+        ('[metrics]\nlisten = "127.0.0.1:0"', "metrics.listen"),
+        ('[metrics]\nlisten = "127.0.0.1:70000"', "metrics.listen"),
+        ('[metrics]\nlisten = "http://127.0.0.1:9464"', "metrics.listen"),
         ("engine = 5", "engine"),
         ("slots = 5", "slots"),
     ],
@@ -373,3 +378,23 @@ def test_the_example_activates_stable_diffusion() -> None:
 
     assert settings.engine.model == "stable-diffusion-v1-5/stable-diffusion-v1-5"
     assert settings.model_copy(update={"engine": Settings().engine}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "is_loopback"),
+    [
+        ("127.0.0.1:9464", "127.0.0.1", True),
+        ("localhost:9464", "localhost", True),
+        ("[::1]:9464", "::1", True),
+        ("0.0.0.0:9464", "0.0.0.0", False),
+        ("[::]:9464", "::", False),
+        ("gpu-box.lan:9464", "gpu-box.lan", False),
+    ],
+)
+def test_who_reaches_an_address_is_known(tmp_path: Path, text: str, host: str, is_loopback: bool) -> None:
+    """Of numbers and names, IPv6 in its brackets; it is told as it was written."""
+    address = load(write(tmp_path, f'[metrics]\nlisten = "{text}"'), {}).metrics.address
+
+    assert address is not None
+    assert (address.host, address.port, address.is_loopback) == (host, 9464, is_loopback)
+    assert str(address) == text

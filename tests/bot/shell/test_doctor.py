@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import sys
 import time
@@ -20,7 +21,7 @@ from bot.config import Settings, load
 from bot.shell import child
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
-from bot.shell.doctor import data, engine_start, online, packages
+from bot.shell.doctor import data, engine_start, listening, online, packages
 from bot.shell.doctor import report as doctor
 from bot.shell.doctor.finding import Finding, Status
 from bot.store import Store
@@ -698,6 +699,26 @@ def test_lists_of_words_are_looked_at(tmp_path: Path) -> None:
         "__lost__ is refused: it holds __gone__, which is not there.",
         f"lists of words in {place}: 1",
     ]
+
+
+def test_where_numbers_are_told_is_looked_at(tmp_path: Path) -> None:
+    """Nothing where they are told nowhere; green on loopback, yellow where others reach it, or somebody listens."""
+
+    def found(**environ: str) -> list[Finding]:
+        return list(listening.check_metrics(settings_in(tmp_path, **environ)))
+
+    assert found() == []
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        busy = only(found(EASEL_METRICS_LISTEN=f"127.0.0.1:{port}"))
+        assert (busy.status, "Somebody listens" in busy.text) == (Status.WARN, True)
+    assert only(found(EASEL_METRICS_LISTEN=f"localhost:{port}")).status is Status.OK
+    public = only(found(EASEL_METRICS_LISTEN=f"0.0.0.0:{port}"))
+    assert (public.status, "without a password" in public.text) == (Status.WARN, True)
+    strange = only(found(EASEL_METRICS_LISTEN=f"192.0.2.1:{port}"))
+    assert (strange.status, strange.fix) == (Status.BAD, 'listen = "127.0.0.1:9464" under [metrics]')
 
 
 def test_a_folder_of_backups_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,7 @@ def test_every_jobs_happening_names_its_job() -> None:
     values = {"job": replace(JOB, id=123), "by": ADA, "reason": Reason.told("No."), "seconds": 1.0}
     kinds = [kind for kind in get_args(Happening) if "job" in kind.__dataclass_fields__]
     for kind in kinds:
-        happening = kind(**{name: values[name] for name in kind.__dataclass_fields__})
+        happening = kind(**{name: values[name] for name in kind.__dataclass_fields__ if name in values})
         (line,) = lines_of(happening)
         assert line["job"] == 123, kind
     assert len(kinds) >= 15

@@ -204,3 +204,15 @@ def test_each_size_has_a_pace_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     bench.submit(2, MODEL.request(prompt="x", seed=1, steps=4, size=(1024, 1024)))
     bench.finish(2)
     assert [event.seconds_left for event in told(bench, 2)] == pytest.approx([None, 2 * 2.56, 2.56, 0.0])
+
+
+@pytest.mark.parametrize(("mode", "forwards"), [("exact", 16), ("fast", 8)])
+def test_forwards_and_rows_are_told_once(tmp_path: Path, mode: Mode, forwards: int) -> None:
+    """With whatever is finished first, of whomever; two pictures with guidance share a forward of four rows, or none."""
+    bench = a_bench(FakeFamily(FakeSettings()), tmp_path, mode=mode, rows=4)
+    for job_id in (1, 2):
+        bench.submit(job_id, MODEL.request(prompt="x", seed=job_id, steps=8))
+    bench.finish(1, 2)
+    ends = [bench.finished(job_id) for job_id in (1, 2)]
+    assert sum(end.forwards for end in ends) == forwards
+    assert sum(end.rows for end in ends) == 2 * 8 * 2

@@ -1,6 +1,6 @@
 """`python -m workshop.rehearsal.load.books --rows 1000000`: how long people wait for answers, searches and suggestions.
 
-First answers while others search, and while the audit reads all that was ever drawn.
+First answers while others search, while the audit reads all that was ever drawn, and while /stats counts and draws.
 
 Each is told by the clock, and where it was alone by what it took of a processor, which others on the machine change little.
 """
@@ -38,6 +38,7 @@ from bot.core.happenings import Happenings
 from bot.job import Asker, Job, Origin
 from bot.store import Store, schema
 from bot.store.finished import Search
+from bot.vitals.charts import Chart, Charts, Columns, Lines
 from engine.contract import EngineSettings
 from workshop.rehearsal.load import suggested
 from workshop.rehearsal.load.__main__ import at
@@ -55,6 +56,9 @@ MODELS = ("fake", "other", "third")
 SUGGESTED_MS = 10
 """The goal for what is suggested."""
 ADMISSION_BYTES = 40_000
+COUNTED, ADMIT_BESIDE_STATS_MS, STATS_MS = 10, 10, 15_000
+"""/stats that are asked for; the goal of admissions meanwhile; within which Discord has to see its answer is far more."""
+PARTS = ("searches", "audit", "stats", "suggested")
 
 
 @functools.cache
@@ -90,7 +94,7 @@ def fill(path: Path, rows: int) -> None:
     sql = """INSERT INTO job (state, attempt, request, action, user_id, guild_id, channel_id, message_id, interaction_id,
                               application_id, cost, charged, created_at, queued_at, started_at, finished_at, shown_at,
                               reason_code, reason_values, images)
-             VALUES (?, 1, ?, 'imagine', ?, ?, 3, 4, ?, 5, 1, ?, ?, 1, 1, 1, 1, ?, ?, ?)"""
+             VALUES (?, 1, ?, 'imagine', ?, ?, 3, 4, ?, 5, 1, ?, ?, 1, 1, ?, 1, ?, ?, ?)"""
     first = dict(schema.migrations())[schema.FIRST]
     connection = sqlite3.connect(path)
     try:
@@ -105,7 +109,8 @@ def fill(path: Path, rows: int) -> None:
                     GUILD,
                     n,
                     int(n % 100 > 0),
-                    now - DAYS * 86_400 * (1 - n / rows),
+                    (asked := now - DAYS * 86_400 * (1 - n / rows)),
+                    asked + n % 3001 / 10,
                     None if n % 100 else "channel_gone",
                     None if n % 100 else "{}",
                     image,
@@ -243,6 +248,45 @@ class Bench:
                 await asyncio.sleep(PAUSE_S)
         return times
 
+    async def count_while_asked(self) -> None:
+        """/stats of the server and of who has half of all, one after another, picture and all, while people ask."""
+        alone = await self.ask_for(30_000)
+        counting = asyncio.create_task(self.count_all())
+        answers: list[Took] = []
+        while not counting.done():
+            answers.append(await self.ask(40_000 + len(answers)))
+            await self.deliver_one()  # nobody has thousands waiting
+            await asyncio.sleep(PAUSE_S)
+        for what, times in (await counting).items():
+            tell(what, times, STATS_MS, is_alone=False)
+        tell("admissions alone", alone, ADMIT_BESIDE_STATS_MS)
+        tell("admissions while /stats runs", answers, ADMIT_BESIDE_STATS_MS, is_alone=False)
+
+    async def ask_for(self, first: int) -> list[Took]:
+        answers: list[Took] = []
+        for number in range(ASKED):
+            answers.append(await self.ask(first + number))
+            await asyncio.sleep(PAUSE_S)
+        return answers
+
+    async def count_all(self) -> dict[str, list[Took]]:
+        charts = Charts(self.store.database.path.parent / "matplotlib")
+        chart = an_example()
+        counts, now = self.store.counts, time.time()
+        acts: dict[str, Callable[[], Awaitable[object]]] = {
+            "/stats counts a server": lambda: counts.of_server(guild_id=GUILD, now=now, days=30),
+            "/stats counts who has half of all": lambda: counts.of_person(
+                guild_id=GUILD, user_id=ONE, now=now, days=30
+            ),
+            "/stats draws": lambda: charts.drawn(chart, chart),
+        }
+        assert (await counts.of_server(guild_id=GUILD, now=now, days=30)).pictures
+        times: dict[str, list[Took]] = {}
+        for _ in range(COUNTED):
+            for what, act in acts.items():
+                times.setdefault(what, []).append(await timed(act))
+        return times
+
     async def audit_for_ever(self) -> None:
         while True:
             self.audits.append((await timed(self.store.history.audit)).wall)
@@ -272,6 +316,14 @@ class Bench:
             )
 
 
+def an_example() -> Chart:
+    """As many bars as /stats has."""
+    days, hours = Columns(title="", labels=("1",) * 30, values=(1,) * 30), ("1",) * 24
+    few = Lines(title="", labels=("a", "b"), values=(2, 1), shown=("2", "1"))
+    across = Columns(title="", labels=hours, values=(1,) * 24)
+    return Chart(title="", days=days, hours=across, models=few, waits=few)
+
+
 def tell_searches(what: str, by_kind: Mapping[str, list[Took]], *, is_alone: bool = True) -> None:
     tell(what, [each for times in by_kind.values() for each in times], SEARCH_MS, is_alone=is_alone)
     for kind, times in by_kind.items():
@@ -292,7 +344,7 @@ def tell_load() -> None:
     print(f"-- {os.cpu_count()} cores, load {Path('/proc/loadavg').read_text().strip()}", flush=True)
 
 
-async def measure(rows: int, folder: Path) -> None:
+async def measure(rows: int, folder: Path, parts: Sequence[str]) -> None:
     path = folder / "data" / "easel.sqlite3"
     path.parent.mkdir()
     await asyncio.to_thread(fill, path, rows)
@@ -306,13 +358,20 @@ async def measure(rows: int, folder: Path) -> None:
                    ORDER BY id DESC LIMIT :stars"""
         await store.database.write(stars, {"who": ONE, "stars": STARS})
         bench = Bench(store, path.parent)
-        tell_load()
-        await bench.search_while_asked()
-        tell_load()
-        await bench.run(rows)
+        acts: dict[str, Callable[[], Awaitable[None]]] = {
+            "searches": bench.search_while_asked,
+            "audit": lambda: bench.run(rows),
+            "stats": bench.count_while_asked,
+        }
+        for part, act in acts.items():
+            if part in parts:
+                tell_load()
+                await act()
     finally:
         await store.close()
     tell_load()
+    if "suggested" not in parts:
+        return
     for what, (times, cpu) in (await suggested.measure(folder)).items():
         print(
             f"suggested for {what} ({len(times)}): p50 {at(times, 50):.1f} ms, p99 {at(times, 99):.1f}, worst "
@@ -324,11 +383,12 @@ async def measure(rows: int, folder: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workshop.rehearsal.load.books", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--parts", default=",".join(PARTS), help="of: %(default)s")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     gc.freeze()  # as `easel run` does
     with tempfile.TemporaryDirectory(prefix="easel-books-") as folder:
-        asyncio.run(measure(options.rows, Path(folder)))
+        asyncio.run(measure(options.rows, Path(folder), options.parts.split(",")))
     return 0
 
 
