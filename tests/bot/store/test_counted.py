@@ -42,7 +42,7 @@ async def test_only_what_was_shown_here_of_late_counts(
     sure(await store.jobs.failed(failed, reason=Reason.told("no"), now=NOON))
     await running(store, now=NOON - HOUR)
     gone = await delivered(store, now=NOON - HOUR, images=2)
-    await store.jobs.mark_deleted(gone.id, now=NOON)
+    await store.jobs.mark_deleted(gone.id, now=NOON, by_user_id=1)
     await queued(store, now=NOON)
 
     assert (await of_server(store)).pictures == 3 + 4 + 2
