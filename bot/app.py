@@ -31,6 +31,7 @@ from bot.core.engines.watch import Deadlines
 from bot.core.happenings import Happening, Happenings, StoreDamaged
 from bot.core.housekeeping import Rounds, Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.line.halting import Halting
 from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Clock
@@ -144,10 +145,13 @@ class App:
             retries=self._timings.retries,
             tell=self._happenings.tell,
         )
+        halting = Halting(dispatcher, store=store, doors=doors, delivery=delivery, clock=self._clock)
+        self._happenings.listen(halting.hear)
         client.services = Services(
             catalogue=catalogue,
             admission=admission,
             dispatcher=dispatcher,
+            halting=halting,
             store=store,
             settings=self.settings,
             clock=self._clock,
@@ -159,6 +163,7 @@ class App:
             wildcards=Wildcards(self.settings.wildcards_dir),
             own_styles=self._own_styles,
         )
+        await halting.take_up()
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
         self._look_after(client, store, tell_operator=delivery.tell_operator)

@@ -10,6 +10,7 @@ import structlog
 
 from bot.chat.client import EaselClient
 from bot.chat.features import (
+    admin,
     edit,
     ending,
     favourites,
@@ -62,6 +63,7 @@ FEATURES = (
     history,
     favourites,
     queue,
+    admin,
     mod,
     set_limits,
     style,

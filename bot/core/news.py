@@ -56,6 +56,15 @@ class NoRoom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """Nothing new is taken, and all that could be drawn was."""
+
+    at: float
+    waiting: int
+    """Requests of servers that are paused themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandsNotPushed:
     outage: str
     """What keeps Discord from us: a sentence."""
@@ -73,6 +82,7 @@ News = (
     | DatabaseContradicts
     | NotBackedUp
     | NoRoom
+    | Drained
     | CommandsNotPushed
     | RivalFound
 )

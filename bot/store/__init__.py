@@ -11,6 +11,7 @@ from bot.store.backup import back_up
 from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.finished import History
+from bot.store.halts import Halts
 from bot.store.jobs import Jobs
 from bot.store.plans import Plans
 from bot.store.preferences import Taste
@@ -32,6 +33,7 @@ class Store:
     favourites: Favourites
     rule_words: RuleWords
     audit: Audit
+    halts: Halts
 
     @classmethod
     async def open(
@@ -58,6 +60,7 @@ class Store:
             favourites=Favourites(database),
             rule_words=RuleWords(database),
             audit=Audit(database),
+            halts=Halts(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -24,6 +24,10 @@ class Deed(StrEnum):
     STYLES = "styles"
     CANCELLED = "cancelled"
     DELETED = "deleted"
+    PAUSED = "paused"
+    DRAINED = "drained"
+    """Nothing new is taken, and what waits is drawn."""
+    RESUMED = "resumed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ OPTION_NAMES = (
     noted_in("option", "zone"),
     noted_in("option", "allowed"),
     noted_in("option", "file"),
+    noted_in("option", "reason"),
 )
 CHOICE_NAMES = (
     noted_in("choice", "quick"),
@@ -156,6 +157,16 @@ MOD_WORDS_REMOVE_OPTIONS = {
 }
 MOD_WORDS_LOAD_OPTIONS = {"file": noted("A text file (UTF-8)"), "allowed": _ALLOWED}
 MOD_WORDS_TELL_OPTIONS = {"on": noted("On: the answer names it; off: it says that something is forbidden")}
+ADMIN = noted("Run the bot: requests of this server (admins), or all of them (whoever runs the bot)")
+_EVERYWHERE = noted("For the whole bot, not this server alone (whoever runs the bot)")
+ADMIN_PAUSE = noted("Take no new requests and begin none that wait; their places are kept")
+ADMIN_PAUSE_OPTIONS = {"reason": noted("Why: whoever asks reads it"), "everywhere": _EVERYWHERE}
+ADMIN_DRAIN = noted(
+    "Take no new requests, draw what waits, and say when nothing is left (whoever runs the bot)"
+)
+ADMIN_DRAIN_OPTIONS = {"reason": noted("Why: whoever asks reads it")}
+ADMIN_RESUME = noted("Take requests again, and go on with those that wait")
+ADMIN_RESUME_OPTIONS = {"everywhere": _EVERYWHERE}
 MODELS = noted("What can be drawn with here: models, LoRAs and embeddings")
 MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger words and how to ask for it")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")

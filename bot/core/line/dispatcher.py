@@ -48,6 +48,7 @@ from bot.core.spool import Spool
 from bot.job import TRANSITIONS, Job, JobState, Reason, ReasonCode
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
+from bot.store.halts import EVERYWHERE
 from engine.contract import (
     Broken,
     Cancel,
@@ -175,7 +176,7 @@ class Dispatcher:
 
     def progress_of(self, job: Job) -> Progress:
         """Place, time left and step of a live job."""
-        held_up = self.held_up()
+        held_up = self.held_up(job.guild_id)
         if (aboard := self._aboard.get(job.id)) is not None:
             now = self._clock.now()
             return Progress(
@@ -186,20 +187,28 @@ class Dispatcher:
                 preview=aboard.preview,
                 held_up=held_up,
             )
-        order = self._line.order()
-        ahead = (
-            order[: order.index(job.id)]
-            if job.id in self._line
-            else order[: self._line.place_for(job.user_id) - 1]
-        )
+        ahead = self._ahead_of(job)
         work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
         work += sum(other.work_left for other in self._aboard.values())
         eta = None if held_up else self._pace.seconds_for(work)
         return Progress(place=len(ahead) + 1, eta_s=eta, held_up=held_up)
 
-    def held_up(self) -> HeldUp | None:
-        """What keeps waiting jobs waiting besides the line."""
-        return held_up_by(self.fleet.status, is_closing=self._doors.is_closing)
+    def _ahead_of(self, job: Job) -> list[int]:
+        """Who is drawn before it: whoever waits where it's paused lets all others pass."""
+        order = self._line.order()
+        place = order.index(job.id) if job.id in self._line else self._line.place_for(job.user_id) - 1
+        if self._doors.held(job.guild_id) is not None:
+            return order[:place]
+        return [other for other in order[:place] if not self._is_held(other)]
+
+    def _is_held(self, job_id: int) -> bool:
+        return self._doors.held(self._waiting[job_id].guild_id) is not None
+
+    def held_up(self, guild_id: int) -> HeldUp | None:
+        """What keeps the waiting jobs of a server waiting besides the line."""
+        return held_up_by(
+            self.fleet.status, is_closing=self._doors.is_closing, held=self._doors.held(guild_id)
+        )
 
     @property
     def can_draw(self) -> bool:
@@ -207,8 +216,8 @@ class Dispatcher:
         return self.fleet.status.is_ready
 
     def line(self) -> list[Job]:
-        """The waiting jobs in the order in which they will run."""
-        return [self._waiting[job_id] for job_id in self._line.order()]
+        """The waiting jobs in the order in which they will run; those that are held come last."""
+        return [self._waiting[job_id] for job_id in sorted(self._line.order(), key=self._is_held)]
 
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
@@ -282,6 +291,21 @@ class Dispatcher:
         for job in ended:
             self._tell(JobAbandoned(job=job))
             self._let_go(job)
+
+    # -------------------------------------------------------------- halts
+
+    def held(self, guild_id: int) -> None:
+        """Nothing that waits there is begun any more, or what waits is drawn after all: those who wait read it."""
+        for job in self._waiting_in(guild_id)[:PLACES_SHOWN]:
+            self._show(job)
+        self._post(None)
+
+    def released(self, guild_id: int) -> None:
+        self._line.released(job.id for job in self._waiting_in(guild_id))
+        self.held(guild_id)
+
+    def _waiting_in(self, guild_id: int) -> list[Job]:
+        return [job for job in self.line() if guild_id in (EVERYWHERE, job.guild_id)]
 
     # -------------------------------------------------------------- start and stop
 
@@ -494,7 +518,7 @@ class Dispatcher:
     async def _fill(self) -> None:
         """Hands jobs to the engines while they have room."""
         while self.fleet.has_room and not self._doors.is_closing:
-            job_id = self._line.next()
+            job_id = self._line.next(self._is_held)
             if job_id is None:
                 break
             running = await self._take(job_id)

@@ -8,7 +8,8 @@ backlog delays their first image by at most one job per person, and past use is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,11 +40,11 @@ class FairQueue:
         self._finish[user_id] = start + cost
         self._waiting[job_id] = _Entry(start, job_id, user_id, cost)
 
-    def next(self) -> int | None:
-        """Takes the job whose turn it is out of the line."""
-        if not self._waiting:
+    def next(self, is_held: Callable[[int], bool] = lambda _job_id: False) -> int | None:
+        """Takes the job whose turn it is out of the line; those that are held let others pass."""
+        entry = min((each for each in self._waiting.values() if not is_held(each.job_id)), default=None)
+        if entry is None:
             return None
-        entry = min(self._waiting.values())
         del self._waiting[entry.job_id]
         self._served[entry.job_id] = entry
         self._virtual = max(self._virtual, entry.start)
@@ -53,6 +54,21 @@ class FairQueue:
     def put_back(self, job_id: int) -> None:
         """Returns a job that `next` gave out to its old place."""
         self._waiting[job_id] = self._served.pop(job_id)
+
+    def released(self, job_ids: Iterable[int]) -> None:
+        """These were held and are no more: nobody who drew meanwhile now waits behind all that they have saved up.
+
+        Each person's begin again at the virtual time, in their order and with their distances.
+        """
+        mine: dict[int, list[_Entry]] = {}
+        for entry in sorted(self._waiting[job_id] for job_id in job_ids if job_id in self._waiting):
+            mine.setdefault(entry.user_id, []).append(entry)
+        for user_id, entries in mine.items():
+            later = max(0.0, self._virtual - entries[0].start)
+            for entry in entries:
+                self._waiting[entry.job_id] = replace(entry, start=entry.start + later)
+            end = entries[-1].start + later + entries[-1].cost
+            self._finish[user_id] = max(end, self._finish.get(user_id, 0.0))
 
     def ended(self, job_id: int) -> None:
         """The job is over, wherever it was; unknown ids are fine."""

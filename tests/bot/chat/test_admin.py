@@ -1,0 +1,142 @@
+"""/admin: what a server's admins do about its requests, and the operator about all, as they and everybody else see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.job import JobState
+from bot.store.audit import Deed
+from bot.store.halts import EVERYWHERE
+from engine.contract import FakeSettings
+from tests.bot.chat.conftest import StartWorld
+from tests.kit.world import Person, World
+from workshop.rehearsal.loopback.driver import Channel
+
+SLOW = FakeSettings(step_s=0.2, slots=1)
+ONLY_ADMINS = "Only people who may manage this server can do that."
+ONLY_THE_OPERATOR = "Only whoever runs this bot can do that: the application's owner or its team."
+
+
+def operator_of(world: World) -> Person:
+    return Person(world.discord, world.discord.owner)
+
+
+async def other_server(world: World) -> Channel:
+    """A channel of a server that the admin of the first has nothing to say in."""
+    guild = world.discord.add_guild("Others")
+    channel = world.discord.add_channel(guild, "drawing")
+    await world.discord.announce(guild)
+    return channel
+
+
+async def said(who: Person, channel: Channel, command: str, **options: Any) -> str:
+    """What only they read in answer."""
+    told = await who.slash(channel, f"admin {command}", despite_permissions=True, **options)
+    return told.ephemeral_text or ""
+
+
+async def audited(world: World, guild_id: int | None = None) -> list[tuple[str, int]]:
+    """(deed, by whom), the newest first."""
+    place = world.guild.id if guild_id is None else guild_id
+    entries, _ = await world.store.audit.page(place, offset=0, count=50)
+    return [(entry.deed, entry.by_user_id) for entry in entries]
+
+
+# ------------------------------------------------------------------ pause and resume
+
+
+async def test_a_paused_server_draws_what_runs_and_nothing_else(start_world: StartWorld) -> None:
+    """Whoever asks or waits there reads why, after a restart too; another server is drawn for meanwhile, and then the line goes on."""
+    world = await start_world(fake=SLOW)
+    elsewhere = await other_server(world)
+    await world.imagine(prompt="a fox")
+    await world.until(lambda: world.dispatcher.running())
+    await world.imagine(prompt="a boat")
+    told = await said(world.admin, world.channel, "pause", reason="  The card is\nneeded. ")
+    assert told.startswith("Paused on this server") and "“The card is needed.”" in told
+    waiting = await world.says(2, "An admin has paused Easel on this server (“The card is needed.”)")
+    assert "your place in line is kept" in waiting.text
+    refused = "An admin has paused Easel on this server (“The card is needed.”): ask again later."
+    assert (await world.imagine(prompt="a house")).ephemeral_text == refused
+    message = world.message((await world.reaches(1, JobState.DELIVERED)).id)
+    assert (await world.alice.click(message, "🔄")).ephemeral_text == refused
+    await world.restart()
+    assert (await world.imagine(prompt="a house")).ephemeral_text == refused
+    assert "paused Easel on this server" in (await world.alice.slash(world.channel, "queue")).text
+    await world.alice.slash(elsewhere, "imagine", prompt="a tree")
+    await world.reaches(3, JobState.DELIVERED)
+    assert (await world.job(2)).state is JobState.QUEUED
+    told = await said(world.admin, world.channel, "resume")
+    assert told == "Easel takes requests of this server again, and what waits goes on."
+    await world.reaches(2, JobState.DELIVERED)
+    assert await audited(world) == [(Deed.RESUMED, world.admin.id), (Deed.PAUSED, world.admin.id)]
+
+
+async def test_pausing_twice_and_resuming_nothing(world: World) -> None:
+    """The second reason takes the first one's place; what is not paused, or by somebody else, is one sentence."""
+    operator = operator_of(world)
+    assert await said(world.admin, world.channel, "resume") == "Nothing is paused on this server."
+    assert await said(world.admin, world.channel, "pause", reason=" \u200b ") == (
+        "Say why in words: whoever asks reads it."
+    )
+    await said(world.admin, world.channel, "pause", reason="one")
+    told = await said(world.admin, world.channel, "pause", reason="two")
+    assert told == "Paused, as before; from now on whoever asks reads: “two”"
+    assert "(“two”)" in ((await world.imagine()).ephemeral_text or "")
+    told = await said(operator, world.channel, "pause", reason="three", everywhere=True)
+    assert told.startswith("Paused for everybody")
+    assert (await world.imagine()).ephemeral_text == "Easel is paused (“three”): ask again later."
+    told = await said(world.admin, world.channel, "resume")
+    assert told.startswith("This server's own pause is over, but whoever runs this bot has paused it")
+    told = await said(world.admin, world.channel, "resume")
+    assert told.startswith("This server has paused nothing: whoever runs this bot has")
+    assert "goes on" in await said(operator, world.channel, "resume", everywhere=True)
+    told = await said(operator, world.channel, "resume", everywhere=True)
+    assert told.startswith("Nothing is paused for the whole bot")
+    await world.imagined(1)
+    assert await audited(world, EVERYWHERE) == [(Deed.RESUMED, operator.id), (Deed.PAUSED, operator.id)]
+
+
+async def test_drained_to_the_last_and_then_told(start_world: StartWorld) -> None:
+    """Nothing new is taken, what waits is drawn, through a restart; the operator hears when nothing is left, each time."""
+    world = await start_world(fake=SLOW)
+    operator = operator_of(world)
+    mailbox = world.discord.dm(operator.user)
+    await world.imagine(prompt="a fox")
+    await world.imagine(prompt="a boat")
+    assert await said(world.admin, world.channel, "drain", reason="an update") == ONLY_THE_OPERATOR
+    told = await said(operator, world.channel, "drain", reason="an update")
+    assert told.startswith("Nothing new is taken, and what waits is drawn")
+    refused = "Easel draws what waits and takes nothing new for now (“an update”): ask again later."
+    assert (await world.imagine(prompt="a house")).ephemeral_text == refused
+    assert world.messages(mailbox) == []
+    await world.restart()
+    assert (await world.imagine(prompt="a house")).ephemeral_text == refused
+    await world.reaches(2, JobState.DELIVERED)
+    await world.until(lambda: world.messages(mailbox))
+    (news,) = world.messages(mailbox)
+    assert "nothing waits and nothing is drawn" in news.text
+    assert (await world.job(1)).state is JobState.DELIVERED
+    await said(operator, world.channel, "resume", everywhere=True)
+    await world.imagine(prompt="a house")
+    await said(world.admin, world.channel, "pause", reason="no more")
+    world.advance(5)
+    await said(operator, world.channel, "drain", reason="once more")
+    await world.reaches(3, JobState.DELIVERED)
+    await world.until(lambda: len(world.messages(mailbox)) == 2)
+    assert await audited(world, EVERYWHERE) == [
+        (Deed.DRAINED, operator.id),
+        (Deed.RESUMED, operator.id),
+        (Deed.DRAINED, operator.id),
+    ]
+
+
+async def test_who_may_not(world: World) -> None:
+    """Members nothing, admins nothing of what is everybody's: one sentence each, and nothing changes."""
+    for command, options in (("pause", {"reason": "x"}), ("resume", {})):
+        told = await said(world.alice, world.channel, command, **options)
+        assert told == ONLY_ADMINS, command
+        told = await said(world.admin, world.channel, command, everywhere=True, **options)
+        assert told == ONLY_THE_OPERATOR, command
+    await world.imagined(1)
+    assert await audited(world) == await audited(world, EVERYWHERE) == []
