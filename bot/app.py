@@ -21,7 +21,7 @@ from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
 from bot.config.own_styles import load_styles
 from bot.core.asking.admission import Admission
-from bot.core.asking.catalogue import Catalogue
+from bot.core.asking.catalogue import DEFAULT_MODEL, Catalogue
 from bot.core.asking.wildcards import Wildcards
 from bot.core.doors import Doors
 from bot.core.engines.engine_client import EngineClient
@@ -164,6 +164,7 @@ class App:
             own_styles=self._own_styles,
         )
         await halting.take_up()
+        catalogue.prefer(await store.settings.note(DEFAULT_MODEL))
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
         self._look_after(client, store, tell_operator=delivery.tell_operator)

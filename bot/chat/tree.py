@@ -11,6 +11,7 @@ import structlog
 from bot.chat.client import EaselClient
 from bot.chat.features import (
     admin,
+    admin_models,
     edit,
     ending,
     favourites,
@@ -64,6 +65,7 @@ FEATURES = (
     favourites,
     queue,
     admin,
+    admin_models,
     mod,
     set_limits,
     style,

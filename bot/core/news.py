@@ -27,6 +27,15 @@ class ModelSetAside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNotLoaded:
+    """Somebody wanted it made ready."""
+
+    model: str
+    reason: str
+    """The engine's own sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseDamaged:
     """Only they can mend it."""
 
@@ -78,6 +87,7 @@ class RivalFound:
 News = (
     GpuPaused
     | ModelSetAside
+    | ModelNotLoaded
     | DatabaseDamaged
     | DatabaseContradicts
     | NotBackedUp

@@ -8,6 +8,7 @@ from bot.core.news import (
     DatabaseDamaged,
     Drained,
     GpuPaused,
+    ModelNotLoaded,
     ModelSetAside,
     News,
     NoRoom,
@@ -35,6 +36,8 @@ def news(told: News, to: Language) -> str:
                 "is restarted.",
                 model=model,
             )
+        case ModelNotLoaded(model=model, reason=reason):
+            return to.gettext("Easel could not load the model {model}: {reason}", model=model, reason=reason)
         case DatabaseDamaged(problem=problem, is_tried_on=True):
             return to.gettext("Easel needs you: {problem}, again and again.", problem=problem)
         case DatabaseDamaged(problem=problem):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bot.texts.language import Language, fixed
+from collections.abc import Sequence
+
+from bot.texts.language import Language, Say, fixed
 
 only_the_operator = fixed("Only whoever runs this bot can do that: the application's owner or its team.")
 say_why = fixed("Say why in words: whoever asks reads it.")
@@ -37,4 +39,72 @@ def paused(reason: str, to: Language, *, is_everywhere: bool, was_paused: bool) 
         "Paused on this server: nothing new is taken, what waits keeps its place, and what is being drawn is finished. "
         "Whoever asks reads: “{reason}”",
         reason=reason,
+    )
+
+
+# ------------------------------------------------------------------ memory and models
+
+no_engine = fixed("The image engine is not there right now: /queue says what it is doing.")
+nothing_loaded = fixed("No model is loaded: the memory is free already.")
+loaded = fixed("loaded")
+
+
+def freeing(waiting: int, to: Language) -> str:
+    told = to.gettext(
+        "The models give their memory back once what is being drawn is finished. The next request has its model loaded "
+        "again."
+    )
+    if not waiting:
+        return told
+    more = to.ngettext(
+        "{count} request waits and has it loaded at once: /admin pause before this keeps the memory free.",
+        "{count} requests wait and have it loaded at once: /admin pause before this keeps the memory free.",
+        waiting,
+    )
+    return f"{told} {more}"
+
+
+def device(name: str, to: Language) -> str:
+    return to.gettext("**Models** on {device}", device=name)
+
+
+def model(title: str, facts: Sequence[str]) -> str:
+    """A line of the list; its title comes made safe."""
+    return " · ".join([f"**{title}**", *facts])
+
+
+def loading(title: str, to: Language) -> str:
+    return to.gettext(
+        "{model} is being loaded, between what is drawn: /admin models show tells when it is there. If it can't be, "
+        "whoever runs this bot gets a direct message.",
+        model=title,
+    )
+
+
+def loaded_before(title: str) -> Say:
+    return lambda to: to.gettext("{model} is loaded already.", model=title)
+
+
+def not_loaded(title: str) -> Say:
+    return lambda to: to.gettext("{model} is not loaded.", model=title)
+
+
+def unloading(title: str, to: Language) -> str:
+    return to.gettext(
+        "{model} gives its memory back once what is being drawn with it is finished. Who asks for it next has it loaded "
+        "again.",
+        model=title,
+    )
+
+
+def draws_nothing(title: str) -> Say:
+    return lambda to: to.gettext(
+        "{model} draws nothing from words alone: choose another model as the default.", model=title
+    )
+
+
+def default_now(title: str, to: Language) -> str:
+    return to.gettext(
+        "{model} is used from now on where none is named; what servers, channels and people set comes before it.",
+        model=title,
     )

@@ -12,8 +12,11 @@ from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import shown
 from bot.chat.operator import runs_the_bot
 from bot.chat.router import IN_SERVERS, Feature
+from bot.core.engines.status import EngineStatus
+from bot.store.audit import Deed
 from bot.store.halts import EVERYWHERE, Halt
 from bot.texts import commands, operations
+from engine.contract import Unload
 
 REASON_CHARS_MAX = 200
 
@@ -32,7 +35,7 @@ async def pause(
     reason: Range[str, 1, REASON_CHARS_MAX],
     everywhere: bool = False,
 ) -> None:
-    place, to = _concerned(interaction, everywhere=everywhere), language_of(interaction)
+    place, to = concerned(interaction, everywhere=everywhere), language_of(interaction)
     halt = _halt(interaction, place, reason)
     before = await interaction.client.services.halting.halt(halt)
     was_paused = before is not None and not before.is_draining
@@ -45,7 +48,7 @@ async def pause(
 async def drain(
     interaction: discord.Interaction[EaselClient], reason: Range[str, 1, REASON_CHARS_MAX]
 ) -> None:
-    place = _concerned(interaction, everywhere=True)
+    place = concerned(interaction, everywhere=True)
     await interaction.client.services.halting.halt(_halt(interaction, place, reason, is_draining=True))
     await say_done(interaction, operations.draining(language_of(interaction)))
 
@@ -53,7 +56,7 @@ async def drain(
 @group.command(description=commands.ADMIN_RESUME)
 @app_commands.describe(**commands.ADMIN_RESUME_OPTIONS)
 async def resume(interaction: discord.Interaction[EaselClient], everywhere: bool = False) -> None:
-    place, services = _concerned(interaction, everywhere=everywhere), interaction.client.services
+    place, services = concerned(interaction, everywhere=everywhere), interaction.client.services
     is_lifted = await services.halting.lift(place, by_user_id=interaction.user.id, now=services.clock.now())
     is_halted_still = services.halting.halted(place) is not None
     if everywhere:
@@ -67,18 +70,38 @@ async def resume(interaction: discord.Interaction[EaselClient], everywhere: bool
     await say_done(interaction, say(language_of(interaction)))
 
 
+@group.command(description=commands.ADMIN_FREE)
+async def free(interaction: discord.Interaction[EaselClient]) -> None:
+    check_operator(interaction)
+    services, to = interaction.client.services, language_of(interaction)
+    status = engine_at_hand(interaction)
+    if not status.loaded:
+        raise UserError(operations.nothing_loaded)
+    await services.store.audit.write(order.deed(interaction, EVERYWHERE, Deed.FREED))
+    services.dispatcher.fleet.send(Unload())
+    await say_done(interaction, operations.freeing(len(services.dispatcher.line()), to))
+
+
 # ------------------------------------------------------------------ parts
 
 
-def _concerned(interaction: Interaction, *, everywhere: bool) -> int:
+def engine_at_hand(interaction: Interaction) -> EngineStatus:
+    """Raises UserError while it is not there."""
+    status = interaction.client.services.dispatcher.fleet.status
+    if not status.is_ready:
+        raise UserError(operations.no_engine)
+    return status
+
+
+def concerned(interaction: Interaction, *, everywhere: bool) -> int:
     """The server in question, or EVERYWHERE; raises UserError for whom it is not theirs to decide."""
     if not everywhere:
         return order.managed(interaction)
-    _check_operator(interaction)
+    check_operator(interaction)
     return EVERYWHERE
 
 
-def _check_operator(interaction: Interaction) -> None:
+def check_operator(interaction: Interaction) -> None:
     if not runs_the_bot(interaction.client, interaction.user.id):
         raise UserError(operations.only_the_operator)
 

@@ -42,7 +42,7 @@ from bot.core.line.fairness import FairQueue
 from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
 from bot.core.line.told import LineTold
-from bot.core.news import GpuPaused, ModelSetAside
+from bot.core.news import GpuPaused, ModelNotLoaded, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool
 from bot.job import TRANSITIONS, Job, JobState, Reason, ReasonCode
@@ -57,7 +57,9 @@ from engine.contract import (
     Finished,
     InvalidRequest,
     Loading,
+    NotLoaded,
     Ready,
+    Resident,
     Started,
     Stepped,
     Submit,
@@ -400,6 +402,11 @@ class Dispatcher:
                 self._show_line()
             case Ready():
                 self._inbox.append(None)
+            case Resident():
+                pass
+            case NotLoaded():
+                news = ModelNotLoaded(model=event.model, reason=event.reason)
+                self.errands.begin(self._delivery.tell_operator(news))
             case Died():
                 await self._died(event)
             case Paused():

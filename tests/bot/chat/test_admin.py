@@ -140,3 +140,76 @@ async def test_who_may_not(world: World) -> None:
         assert told == ONLY_THE_OPERATOR, command
     await world.imagined(1)
     assert await audited(world) == await audited(world, EVERYWHERE) == []
+
+
+# ------------------------------------------------------------------ memory and models
+
+
+async def test_memory_is_free_until_the_next_request(start_world: StartWorld) -> None:
+    """Freed while somebody's picture is drawn: that is finished, the next one says that it loads, and the same seed draws the same."""
+    world = await start_world(fake=FakeSettings(step_s=0.1, slots=1, load_s=1.0))
+    operator = operator_of(world)
+    await world.imagine(prompt="a fox", seed=7)
+    await world.until(lambda: world.dispatcher.running())
+    assert await said(world.admin, world.channel, "free") == ONLY_THE_OPERATOR
+    told = await said(operator, world.channel, "free")
+    assert told.startswith("The models give their memory back once what is being drawn is finished.")
+    before = await world.reaches(1, JobState.DELIVERED)
+    await world.until(lambda: not world.engine.status.loaded)
+    assert await said(operator, world.channel, "free") == "No model is loaded: the memory is free already."
+    told = await said(operator, world.channel, "models show")
+    assert "**Fake model** · used where none is named" in told
+    await world.imagine(prompt="a fox", seed=7)
+    await world.says(2, "loading its model")
+    after = await world.reaches(2, JobState.DELIVERED)
+    assert after.images[0].sha256 == before.images[0].sha256
+    assert world.engine.status.loaded == ("fake",)
+    assert await audited(world, EVERYWHERE) == [(Deed.FREED, operator.id)]
+
+
+async def test_memory_is_given_back_by_the_clock(start_world: StartWorld) -> None:
+    """After so many seconds with nothing to draw, and taken again with the next request."""
+    world = await start_world(engine={"unload_after_s": 1})
+    await world.until(lambda: not world.engine.status.loaded)
+    await world.imagined(1)
+    await world.until(lambda: not world.engine.status.loaded)
+
+
+async def test_models_are_loaded_and_unloaded_and_one_is_the_default(start_world: StartWorld) -> None:
+    """By the operator alone; the default is drawn with by whoever names none, after a restart too; a wrong name is one sentence."""
+    world = await start_world(fake=FakeSettings(others=("second", "third")))
+    operator = operator_of(world)
+    for command in ("models show", "models load", "models unload", "models default"):
+        options = {} if command.endswith("show") else {"name": "second"}
+        assert await said(world.admin, world.channel, command, **options) == ONLY_THE_OPERATOR
+    wrong = "There is no model “fourth” here: use fake, second, third."
+    assert await said(operator, world.channel, "models load", name="fourth") == wrong
+    assert await said(operator, world.channel, "models unload", name="second") == "second is not loaded."
+    told = await said(operator, world.channel, "models load", name="second")
+    assert told.startswith("second is being loaded")
+    await world.until(lambda: world.engine.status.loaded == ("fake", "second"))
+    assert await said(operator, world.channel, "models load", name="second") == "second is loaded already."
+    await said(operator, world.channel, "models unload", name="fake")
+    await world.until(lambda: world.engine.status.loaded == ("second",))
+    told = await said(operator, world.channel, "models default", name="third")
+    assert told.startswith("third is used from now on where none is named")
+    shown = (await said(operator, world.channel, "models show")).splitlines()
+    assert shown[1:] == ["**third** · used where none is named", "**Fake model**", "**second** · loaded"]
+    await world.restart()
+    await world.imagined(1)
+    assert (await world.job(1)).request.model == "third"
+    assert [deed for deed, _ in await audited(world, EVERYWHERE)] == [
+        Deed.DEFAULT_MODEL,
+        Deed.MODEL_UNLOADED,
+        Deed.MODEL_LOADED,
+    ]
+
+
+async def test_an_engine_that_is_not_there_frees_nothing(start_world: StartWorld) -> None:
+    """One that still loads is told so, and nothing is written down."""
+    world = await start_world(fake=FakeSettings(load_s=30))
+    operator = operator_of(world)
+    for command in ("free", "models show"):
+        told = await said(operator, world.channel, command)
+        assert told == "The image engine is not there right now: /queue says what it is doing."
+    assert await audited(world, EVERYWHERE) == []
