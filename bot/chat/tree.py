@@ -11,7 +11,9 @@ import structlog
 from bot.chat.client import EaselClient
 from bot.chat.features import (
     admin,
+    admin_announce,
     admin_models,
+    admin_queue,
     edit,
     ending,
     favourites,
@@ -65,7 +67,9 @@ FEATURES = (
     favourites,
     queue,
     admin,
+    admin_announce,
     admin_models,
+    admin_queue,
     mod,
     set_limits,
     style,

@@ -108,3 +108,72 @@ def default_now(title: str, to: Language) -> str:
         "{model} is used from now on where none is named; what servers, channels and people set comes before it.",
         model=title,
     )
+
+
+# ------------------------------------------------------------------ the line
+
+no_such_request = fixed("No request of that number is known here: /admin queue show lists those that wait.")
+being_drawn = fixed("It is being drawn already: /admin queue cancel ends it, but its place is gone.")
+by_direct_message = fixed("by direct message")
+not_in_line_yet = fixed("It is not in line yet: try again in a moment.")
+
+
+def entry(job_id: int, parts: Sequence[str]) -> str:
+    """A line of the list."""
+    return f"**{job_id}** · " + " · ".join(part for part in parts if part)
+
+
+def page(first: int, last: int, total: int, to: Language) -> str:
+    return to.gettext("**The line**, {first}–{last} of {total}", first=first, last=last, total=total)
+
+
+def cancelled(job_id: int, to: Language) -> str:
+    return to.gettext("Request {number} is cancelled.", number=job_id)
+
+
+def moved(job_id: int, place: int | None, to: Language, *, to_front: bool) -> str:
+    """`place`: in the line of all, 1 is next."""
+    if to_front:
+        return to.gettext(
+            "Request {number} is the first of these now; in the whole line its place is {place}.",
+            number=job_id,
+            place=place,
+        )
+    return to.gettext(
+        "Request {number} is the last of these now; in the whole line its place is {place}.",
+        number=job_id,
+        place=place,
+    )
+
+
+# ------------------------------------------------------------------ announcements
+
+nothing_to_announce = fixed("Say what is to be announced.")
+channel_or_everywhere = fixed("Name a channel of this server or announce it everywhere, not both.")
+channel_unknown = fixed("I don't see that channel: choose one in which I may write.")
+
+
+def may_not_write(channel_id: int) -> Say:
+    return lambda to: to.gettext(
+        "I may not write in {channel}: give me View Channel and Send Messages there.",
+        channel=f"<#{channel_id}>",
+    )
+
+
+def you_may_not_write(channel_id: int) -> Say:
+    return lambda to: to.gettext("You may not write in {channel} yourself.", channel=f"<#{channel_id}>")
+
+
+def announced(channel_id: int, to: Language) -> str:
+    return to.gettext("Announced in {channel}.", channel=f"<#{channel_id}>")
+
+
+def announced_everywhere(posted: int, servers: int, to: Language) -> str:
+    return to.ngettext(
+        "Announced on {posted} of {count} server; where there is no channel for system messages, or I may not write there, "
+        "it is left out.",
+        "Announced on {posted} of {count} servers; where there is no channel for system messages, or I may not write there, "
+        "it is left out.",
+        servers,
+        posted=posted,
+    )

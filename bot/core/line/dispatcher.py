@@ -294,6 +294,14 @@ class Dispatcher:
             self._tell(JobAbandoned(job=job))
             self._let_go(job)
 
+    def move(self, job_id: int, *, guild_id: int, to_front: bool) -> bool:
+        """Before or behind all that waits in a server, or everywhere. False where it doesn't wait in line."""
+        if job_id not in self._line:
+            return False
+        self._line.move(job_id, (job.id for job in self._waiting_in(guild_id)), to_front=to_front)
+        self._show_line()
+        return True
+
     # -------------------------------------------------------------- halts
 
     def held(self, guild_id: int) -> None:

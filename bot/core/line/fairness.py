@@ -15,7 +15,9 @@ from dataclasses import dataclass, field, replace
 @dataclass(frozen=True, slots=True, order=True)
 class _Entry:
     start: float
-    job_id: int
+    rank: int
+    """Of equal tags: a job's own number, or that of the one whose place it was moved to."""
+    job_id: int = field(compare=False)
     user_id: int = field(compare=False)
     cost: int = field(compare=False)
 
@@ -38,7 +40,7 @@ class FairQueue:
     def add(self, job_id: int, *, user_id: int, cost: int) -> None:
         start = self._start_of(user_id)
         self._finish[user_id] = start + cost
-        self._waiting[job_id] = _Entry(start, job_id, user_id, cost)
+        self._waiting[job_id] = _Entry(start, job_id, job_id, user_id, cost)
 
     def next(self, is_held: Callable[[int], bool] = lambda _job_id: False) -> int | None:
         """Takes the job whose turn it is out of the line; those that are held let others pass."""
@@ -54,6 +56,15 @@ class FairQueue:
     def put_back(self, job_id: int) -> None:
         """Returns a job that `next` gave out to its old place."""
         self._waiting[job_id] = self._served.pop(job_id)
+
+    def move(self, job_id: int, among: Iterable[int], *, to_front: bool) -> None:
+        """A waiting job before or behind these others, which each take their neighbour's place: nobody else's changes."""
+        moved = self._waiting[job_id]
+        places = sorted(self._waiting[each] for each in {job_id, *among} if each in self._waiting)
+        others = [entry for entry in places if entry is not moved]
+        order = [moved, *others] if to_front else [*others, moved]
+        for entry, place in zip(order, places, strict=True):
+            self._waiting[entry.job_id] = replace(entry, start=place.start, rank=place.rank)
 
     def released(self, job_ids: Iterable[int]) -> None:
         """These were held and are no more: nobody who drew meanwhile now waits behind all that they have saved up.
@@ -95,7 +106,7 @@ class FairQueue:
         end = max(self._virtual, gone.start)
         later = [e for e in self._waiting.values() if e.user_id == gone.user_id and e.start > gone.start]
         for entry in sorted(later):
-            moved = _Entry(min(entry.start, end), entry.job_id, entry.user_id, entry.cost)
+            moved = replace(entry, start=min(entry.start, end))
             self._waiting[entry.job_id] = moved
             end = moved.start + moved.cost
         self._finish[gone.user_id] = max(end, self._finish.get(gone.user_id, 0.0) - gone.cost)

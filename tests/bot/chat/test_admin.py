@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from discord import ui
+
+from bot.chat.ids import OfPage
 from bot.job import JobState
 from bot.store.audit import Deed
 from bot.store.halts import EVERYWHERE
@@ -29,7 +32,7 @@ async def other_server(world: World) -> Channel:
     return channel
 
 
-async def said(who: Person, channel: Channel, command: str, **options: Any) -> str:
+async def said(who: Person, channel: Channel, command: str, /, **options: Any) -> str:
     """What only they read in answer."""
     told = await who.slash(channel, f"admin {command}", despite_permissions=True, **options)
     return told.ephemeral_text or ""
@@ -213,3 +216,134 @@ async def test_an_engine_that_is_not_there_frees_nothing(start_world: StartWorld
         told = await said(operator, world.channel, command)
         assert told == "The image engine is not there right now: /queue says what it is doing."
     assert await audited(world, EVERYWHERE) == []
+
+
+# ------------------------------------------------------------------ the line
+
+
+async def test_an_admin_moves_and_cancels_in_their_own_server(start_world: StartWorld) -> None:
+    """Other servers' requests are neither seen nor touched by an admin, and keep their places; the operator has all."""
+    world = await start_world(fake=FakeSettings(step_s=0.3, slots=1))
+    operator, elsewhere = operator_of(world), await other_server(world)
+    people = [world.person(name) for name in ("bob", "carl", "dora")]
+    await world.imagine(prompt="a fox")
+    await world.until(lambda: world.dispatcher.running())
+    await world.imagine(people[0], prompt="a boat")
+    await world.in_line(await people[1].slash(elsewhere, "imagine", prompt="a secret"))
+    await world.imagine(people[2], prompt="a house")
+    shown = (await world.admin.slash(world.channel, "admin queue show")).text.splitlines()
+    assert shown[0] == "**The line**, 1–3 of 3"
+    assert [line.split(" · ")[:4] for line in shown[1:]] == [
+        ["**1**", "🎨", f"<@{world.alice.id}>", "`a fox`"],
+        ["**2**", "⏳ 1st", f"<@{people[0].id}>", "`a boat`"],
+        ["**4**", "⏳ 3rd", f"<@{people[2].id}>", "`a house`"],
+    ]
+    everything = (await operator.slash(world.channel, "admin queue show", everywhere=True)).text
+    assert "`a secret`" in everything and "Others" in everything
+    told = await said(world.admin, world.channel, "queue move", number=4, place="front")
+    assert told == "Request 4 is the first of these now; in the whole line its place is 1."
+    assert [job.id for job in world.dispatcher.line()] == [4, 3, 2]
+    await world.says(4, "Next in line")
+    told = await said(operator, world.channel, "queue move", number=4, place="back", everywhere=True)
+    assert told == "Request 4 is the last of these now; in the whole line its place is 3."
+    assert [job.id for job in world.dispatcher.line()] == [3, 2, 4]
+    told = await said(world.admin, world.channel, "queue cancel", number=2)
+    assert told == "Request 2 is cancelled."
+    assert f"Cancelled by <@{world.admin.id}>" in (await world.says(2, "Cancelled")).text
+    assert (await world.reaches(2, JobState.CANCELLED)).charged == 0
+    assert await audited(world) == [
+        (Deed.CANCELLED, world.admin.id),
+        (Deed.MOVED, operator.id),
+        (Deed.MOVED, world.admin.id),
+    ]
+
+
+async def test_what_can_be_neither_moved_nor_cancelled(start_world: StartWorld) -> None:
+    """One of another server, one that never was, that is drawn or over; a member; each one sentence, and nothing moves."""
+    world = await start_world(fake=FakeSettings(step_s=0.3, slots=1))
+    operator, elsewhere = operator_of(world), await other_server(world)
+    await world.imagined(1, steps=1)
+    await world.imagine(prompt="a fox")
+    await world.until(lambda: world.dispatcher.running())
+    await world.in_line(await world.alice.slash(elsewhere, "imagine", prompt="a secret"))
+    unknown = "No request of that number is known here: /admin queue show lists those that wait."
+    for command, more in (("queue move", {"place": "front"}), ("queue cancel", {})):
+        for number in (3, 99, 2**53 - 1):
+            assert await said(world.admin, world.channel, command, number=number, **more) == unknown
+        assert await said(world.alice, world.channel, command, number=2, **more) == ONLY_ADMINS
+        told = await said(world.admin, world.channel, command, number=3, everywhere=True, **more)
+        assert told == ONLY_THE_OPERATOR
+        assert await said(operator, world.channel, command, number=1, **more) == "It is finished already."
+    told = await said(world.admin, world.channel, "queue move", number=2, place="back")
+    assert told.startswith("It is being drawn already")
+    await said(world.admin, world.channel, "queue cancel", number=2)
+    await world.reaches(2, JobState.CANCELLED)
+    told = await said(world.admin, world.channel, "queue move", number=2, place="back")
+    assert told == "It is over already."
+    assert await audited(world) == [(Deed.CANCELLED, world.admin.id)]
+
+
+async def test_a_long_line_is_leafed_through(start_world: StartWorld) -> None:
+    """Ten a page, each page for admins alone; what is private is shown without its words, and an empty line says so."""
+    world = await start_world(fake=FakeSettings(load_s=30), limits={"pending": 20})
+    told = await world.admin.slash(world.channel, "admin queue show")
+    assert "Nobody is waiting." in told.text
+    await world.alice.slash(world.channel, "settings", deliver="private")
+    for number in range(1, 12):
+        await world.alice.slash(world.channel, "imagine", prompt=f"picture {number}")
+        await world.until(lambda number=number: len(world.dispatcher.line()) == number)
+    first = await world.admin.slash(world.channel, "admin queue show")
+    assert "The image engine is loading" in first.text
+    assert "1–10 of 11" in first.text and "picture" not in first.text and "private" in first.text
+    assert first.message is not None
+    await world.admin.click(first.message, "Behind ▶")
+    assert "11–11 of 11" in first.text
+    assert "**11** · ⏳ 11th" in first.text
+    stolen = await world.post(*_buttons(OfPage(pages="admin_queue", way="older", offset=10, search=1)))
+    for who, sentence in ((world.alice, ONLY_THE_OPERATOR), (world.admin, ONLY_THE_OPERATOR)):
+        assert (await who.click(stolen, "Behind")).ephemeral_text == sentence
+
+
+def _buttons(page: OfPage) -> list[ui.Button[Any]]:
+    return [ui.Button[Any](label="Behind", custom_id=page.custom_id)]
+
+
+# ------------------------------------------------------------------ announcements
+
+
+async def test_announced_in_a_channel_and_on_every_server(world: World) -> None:
+    """As the bot, mentioning nobody; everywhere by the operator alone, in the channels of system messages."""
+    operator = operator_of(world)
+    hall, shut = await world.place("hall"), await world.place("shut", app_permissions=0)
+    text = "@everyone the card is **new**"
+    told = await said(world.admin, world.channel, "announce", text=text, channel=hall)
+    assert told == f"Announced in <#{hall.id}>."
+    await said(world.admin, world.channel, "announce", text="here")
+    (posted,), (here,) = world.messages(hall), world.messages()
+    assert (posted.text, here.text) == (text, "here")
+    assert (posted.allowed_mentions or {})["parse"] == []
+    others = await other_server(world)
+    await _announced_everywhere(world, "Announced on 0 of 2 servers")
+    world.guild.system_channel = hall
+    await world.discord.announce(world.guild)
+    await _announced_everywhere(world, "Announced on 1 of 2 servers")
+    assert [message.text for message in world.messages(hall)] == [text, "to all"]
+    assert world.messages(others) == []
+    for options, sentence in (
+        ({"text": "x", "channel": shut}, "I may not write in"),
+        ({"text": "x", "everywhere": True}, ONLY_THE_OPERATOR),
+        ({"text": "   "}, "Say what is to be announced."),
+    ):
+        assert (await said(world.admin, world.channel, "announce", **options)).startswith(sentence)
+    assert await said(world.alice, world.channel, "announce", text="x") == ONLY_ADMINS
+    told = await said(operator, world.channel, "announce", text="x", channel=hall, everywhere=True)
+    assert told.startswith("Name a channel of this server or announce it everywhere")
+    assert [deed for deed, _ in await audited(world)] == [Deed.ANNOUNCED, Deed.ANNOUNCED]
+
+
+async def _announced_everywhere(world: World, sentence: str) -> None:
+    answer = await operator_of(world).slash(
+        world.channel, "admin announce", text="to all", everywhere=True, despite_permissions=True
+    )
+    await world.until(lambda: answer.text.startswith(sentence))
+    assert answer.ephemeral

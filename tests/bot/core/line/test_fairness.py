@@ -331,3 +331,24 @@ def test_what_was_held_neither_goes_nor_stands_in_anybodys_way(backlog: int, oth
     order = day.line.order()
     assert [job_id for job_id in order if job_id in held] == held
     assert order.index(newcomer) == 1
+
+
+@given(history=HISTORIES, pick=st.integers(0), to_front=st.booleans(), data=st.data())
+def test_who_is_moved_changes_nobody_elses_place(
+    history: list[tuple[str, int, int]], pick: int, to_front: bool, data: st.DataObject
+) -> None:
+    """Among those that are named it is the first or the last; they keep their order, and all others their places."""
+    day = lived(history)
+    before = day.line.order()
+    assume(before)
+    moved = before[pick % len(before)]
+    among = {moved, *data.draw(st.lists(st.sampled_from(before)))}
+    day.line.move(moved, among, to_front=to_front)
+    after = day.line.order()
+    group = [job_id for job_id in after if job_id in among]
+    others = [job_id for job_id in before if job_id in among and job_id != moved]
+    assert group == ([moved, *others] if to_front else [*others, moved])
+    assert [job_id if job_id not in among else 0 for job_id in after] == [
+        job_id if job_id not in among else 0 for job_id in before
+    ]
+    assert day.serve() == after[0]
