@@ -22,7 +22,7 @@ from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
 from bot.config.own_styles import load_styles
 from bot.core.asking.admission import Admission
-from bot.core.asking.catalogue import Catalogue
+from bot.core.asking.catalogue import DEFAULT_MODEL, Catalogue
 from bot.core.asking.wildcards import Wildcards
 from bot.core.doors import Doors
 from bot.core.engines.engine_client import EngineClient
@@ -32,6 +32,7 @@ from bot.core.engines.watch import Deadlines
 from bot.core.happenings import Happening, Happenings, StoreDamaged
 from bot.core.housekeeping import Rounds, Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.line.halting import Halting
 from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Clock
@@ -162,10 +163,13 @@ class App:
             retries=self._timings.retries,
             tell=self._happenings.tell,
         )
+        halting = Halting(dispatcher, store=store, doors=doors, delivery=delivery, clock=self._clock)
+        self._happenings.listen(halting.hear)
         client.services = Services(
             catalogue=catalogue,
             admission=admission,
             dispatcher=dispatcher,
+            halting=halting,
             store=store,
             settings=self.settings,
             clock=self._clock,
@@ -179,6 +183,8 @@ class App:
             tell=self._happenings.tell,
             charts=Charts(self.settings.data_dir / "matplotlib"),
         )
+        await halting.take_up()
+        catalogue.prefer(await store.settings.note(DEFAULT_MODEL))
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
         self._look_after(client, store, tell_operator=delivery.tell_operator)

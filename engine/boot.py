@@ -208,6 +208,7 @@ def _start(
         offer.models[1:],
         Opener(settings, offer.by_id, choice),
         limit=settings.models_bytes,
+        unload_after_s=settings.unload_after_s,
     )
     worker = Worker.of(shelf, settings, controls, emit)
     return worker, _announcement(settings, shelf, opened, place, offer.warnings)

@@ -30,6 +30,7 @@ from engine.contract import (
     Loading,
     ModelInfo,
     Ready,
+    Resident,
     SpooledImage,
     Started,
     Stepped,
@@ -136,6 +137,8 @@ def _check(event: Event, folder: Path) -> None:
             good = good and 0 <= event.forwards <= event.rows
         case Cancelled():
             good = 0 <= event.done <= 1
+        case Resident():
+            good = all(event.models)
         case _:
             good = True
     if isinstance(event, Started | Stepped | Finished | Failed | Cancelled):

@@ -96,7 +96,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
     offered = [name for name in names if name not in settings.set_aside] or [MODEL.id]
     first, *others = (_info(settings, fake, name) for name in offered)
     opened = source.loaded(first)
-    shelf = Shelf(opened, others, source)
+    shelf = Shelf(opened, others, source, unload_after_s=settings.unload_after_s)
     emit(Loading(stage="loading the fake model", fraction=0.0, models=shelf.models))
     _load(fake, shelf.models, emit)
     if fake.broken is not None:

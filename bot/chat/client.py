@@ -25,6 +25,7 @@ from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.wildcards import Wildcards
 from bot.core.happenings import Listener
 from bot.core.line.dispatcher import Dispatcher
+from bot.core.line.halting import Halting
 from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
 from bot.job import DIRECT, Style
@@ -59,6 +60,7 @@ class Services:
     catalogue: Catalogue
     admission: Admission
     dispatcher: Dispatcher
+    halting: Halting
     store: Store
     settings: Settings
     clock: Clock

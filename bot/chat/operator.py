@@ -1,4 +1,4 @@
-"""Direct messages to whoever runs the bot: best effort, the same text at most once an hour. Decides nothing."""
+"""Whoever runs the bot: who that is, and direct messages to them: best effort, the same text at most once an hour."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ from bot.core.ports import Clock
 log = structlog.get_logger(__name__)
 
 SAME_TEXT_EVERY_S = 3600.0
+
+
+def runs_the_bot(client: discord.Client, user_id: int) -> bool:
+    """The application's owner, or who has joined its team and may do more there than read: as Discord had it at our login."""
+    about = client.application
+    if about is None:
+        return False
+    if about.team is None:
+        return about.owner.id == user_id
+    return any(
+        member.id == user_id
+        and member.membership_state is discord.TeamMembershipState.accepted
+        and member.role is not discord.TeamMemberRole.read_only
+        for member in about.team.members
+    )
 
 
 class OperatorLine:

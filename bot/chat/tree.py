@@ -11,6 +11,10 @@ import structlog
 from bot.chat.client import EaselClient
 from bot.chat.features import (
     admin,
+    admin_announce,
+    admin_log,
+    admin_models,
+    admin_queue,
     edit,
     ending,
     favourites,
@@ -66,6 +70,10 @@ FEATURES = (
     favourites,
     queue,
     admin,
+    admin_announce,
+    admin_log,
+    admin_models,
+    admin_queue,
     mod,
     set_limits,
     style,

@@ -32,6 +32,7 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         fused_qkv=settings.engine.fused_qkv,
         dtype=settings.engine.dtype,
         profile=settings.engine.profile,
+        unload_after_s=settings.engine.unload_after_s,
         metadata=settings.posting.metadata,
     )
 

@@ -154,6 +154,7 @@ class EngineSection(Section):
     fused_qkv: Switch = "auto"
     profile: Literal["auto", "full", "balanced", "low"] = "auto"
     offline: bool = False
+    unload_after_s: int = Field(default=0, ge=0, le=604_800)
 
 
 class ModelsSection(Section):

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from bot.core.engines.status import EngineStatus, Phase
+from bot.store.halts import EVERYWHERE, Halt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
     """The bot is about to end, and comes back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """By an admin, or by whoever runs the bot."""
+
+    reason: str
+    """In their words."""
+    is_everywhere: bool
+    is_draining: bool = False
+    """What waits is drawn."""
+
+    @classmethod
+    def by(cls, halt: Halt) -> Self:
+        return cls(
+            reason=halt.reason,
+            is_everywhere=halt.guild_id == EVERYWHERE,
+            is_draining=halt.is_draining,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +71,27 @@ class EngineStopped:
 
 NotOffered = EngineStarts | EngineBroken | EnginePaused
 """Why a request can't even be read or taken."""
-HeldUp = Closing | EngineStarts | EngineLoads | EngineBroken | EngineRestarts | EnginePaused | EngineStopped
+HeldUp = (
+    Closing
+    | Halted
+    | EngineStarts
+    | EngineLoads
+    | EngineBroken
+    | EngineRestarts
+    | EnginePaused
+    | EngineStopped
+)
 """Why waiting jobs wait."""
 
 
-def held_up_by(status: EngineStatus, *, is_closing: bool = False) -> HeldUp | None:
-    """What keeps waiting jobs waiting, besides the line; None while the engine works."""
+def held_up_by(status: EngineStatus, *, is_closing: bool = False, held: Halt | None = None) -> HeldUp | None:
+    """What keeps waiting jobs waiting, besides the line; None while the engine works. `held`: they are not begun."""
     if is_closing:
         return Closing()
+    return _held_up_by_engine(status) if held is None else Halted.by(held)
+
+
+def _held_up_by_engine(status: EngineStatus) -> HeldUp | None:
     match status.phase:
         case Phase.READY:
             return None

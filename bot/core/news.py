@@ -27,6 +27,15 @@ class ModelSetAside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNotLoaded:
+    """Somebody wanted it made ready."""
+
+    model: str
+    reason: str
+    """The engine's own sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseDamaged:
     """Only they can mend it."""
 
@@ -56,6 +65,15 @@ class NoRoom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """Nothing new is taken, and all that could be drawn was."""
+
+    at: float
+    waiting: int
+    """Requests of servers that are paused themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandsNotPushed:
     outage: str
     """What keeps Discord from us: a sentence."""
@@ -69,10 +87,12 @@ class RivalFound:
 News = (
     GpuPaused
     | ModelSetAside
+    | ModelNotLoaded
     | DatabaseDamaged
     | DatabaseContradicts
     | NotBackedUp
     | NoRoom
+    | Drained
     | CommandsNotPushed
     | RivalFound
 )

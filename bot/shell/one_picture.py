@@ -44,7 +44,9 @@ from engine.contract import (
     Loading,
     Lora,
     ModelInfo,
+    NotLoaded,
     Ready,
+    Resident,
     SpooledImage,
     Started,
     Stepped,
@@ -342,9 +344,11 @@ def _converse(process: EngineProcess, to_request: ToRequest, display: Display, *
                 display.stage("drawing", 0.0)
             case Stepped():
                 display.stage(_stage(event), event.fraction)
+            case Resident():
+                pass
             case Finished():
                 return event
-            case Broken() | Failed():
+            case Broken() | Failed() | NotLoaded():
                 raise NoPicture(event.reason)
             case Cancelled():
                 raise NoPicture("The engine cancelled the picture.")

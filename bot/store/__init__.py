@@ -12,6 +12,7 @@ from bot.store.copies import Copies
 from bot.store.counted import Counts
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.finished import History
+from bot.store.halts import Halts
 from bot.store.jobs import Jobs
 from bot.store.plans import Plans
 from bot.store.preferences import Taste
@@ -34,6 +35,7 @@ class Store:
     rule_words: RuleWords
     audit: Audit
     counts: Counts
+    halts: Halts
 
     @classmethod
     async def open(
@@ -61,6 +63,7 @@ class Store:
             rule_words=RuleWords(database),
             audit=Audit(database),
             counts=Counts(database),
+            halts=Halts(database),
         )
 
     async def back_up(self, target: Path) -> None:

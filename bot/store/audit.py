@@ -24,6 +24,18 @@ class Deed(StrEnum):
     STYLES = "styles"
     CANCELLED = "cancelled"
     DELETED = "deleted"
+    PAUSED = "paused"
+    DRAINED = "drained"
+    """Nothing new is taken, and what waits is drawn."""
+    RESUMED = "resumed"
+    FREED = "freed"
+    """All models gave their memory back."""
+    MODEL_LOADED = "model_loaded"
+    MODEL_UNLOADED = "model_unloaded"
+    DEFAULT_MODEL = "default_model"
+    MOVED = "moved"
+    """Within the line."""
+    ANNOUNCED = "announced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +86,11 @@ async def write_recorded(
 class Audit:
     def __init__(self, database: Database) -> None:
         self._db = database
+
+    async def write(self, entry: AuditEntry) -> None:
+        """Of what changes no row."""
+        async with self._db.tx() as connection:
+            await record(connection, entry)
 
     async def page(
         self, guild_id: int, *, offset: int, count: int, deed: str | None = None

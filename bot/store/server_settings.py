@@ -115,9 +115,10 @@ class ServerSettings:
         rows = await self._db.read("SELECT value FROM note WHERE key = :key", {"key": key})
         return str(rows[0]["value"]) if rows else None
 
-    async def set_note(self, key: str, value: str) -> None:
-        sql = "INSERT INTO note VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = excluded.value"
-        await self._db.write(sql, {"key": key, "value": value})
+    async def set_note(self, key: str, value: str, entry: AuditEntry | None = None) -> None:
+        sql = """INSERT INTO note VALUES (:key, :value)
+                 ON CONFLICT DO UPDATE SET value = excluded.value RETURNING key"""
+        await write_recorded(self._db, sql, {"key": key, "value": value}, entry)
 
     async def first_time(self, key: str, *, now: float, again_after_s: float = math.inf) -> bool:
         """Notes that something is done now; False where it was done before, and not so long ago. Of two at once one is first."""

@@ -51,6 +51,9 @@ OPTION_NAMES = (
     noted_in("option", "zone"),
     noted_in("option", "allowed"),
     noted_in("option", "file"),
+    noted_in("option", "reason"),
+    noted_in("option", "place"),
+    noted_in("option", "text"),
 )
 CHOICE_NAMES = (
     noted_in("choice", "quick"),
@@ -60,6 +63,8 @@ CHOICE_NAMES = (
     noted_in("choice", "everybody"),
     noted_in("choice", "on"),
     noted_in("choice", "off"),
+    noted_in("choice", "front"),
+    noted_in("choice", "back"),
 )
 """Those that are their own values. Other choices, such as 3:2, are the same everywhere."""
 
@@ -139,7 +144,6 @@ CHANNEL_OPTIONS = {
     "spoiler": noted("Cover pictures until somebody looks"),
     "everywhere": noted("For the whole server, where neither channel nor person says anything"),
 }
-ADMIN = noted("Running the bot on this server (admins)")
 ADMIN_LOG = noted("Who changed, cancelled and deleted what, and when")
 ADMIN_LOG_OPTIONS = {"file": noted("The whole log as a table (CSV)")}
 MOD = noted("What this server's rules forbid (admins)")
@@ -159,6 +163,43 @@ MOD_WORDS_REMOVE_OPTIONS = {
 }
 MOD_WORDS_LOAD_OPTIONS = {"file": noted("A text file (UTF-8)"), "allowed": _ALLOWED}
 MOD_WORDS_TELL_OPTIONS = {"on": noted("On: the answer names it; off: it says that something is forbidden")}
+ADMIN = noted("Run the bot: requests of this server (admins), or all of them (whoever runs the bot)")
+_EVERYWHERE = noted("For the whole bot, not this server alone (whoever runs the bot)")
+ADMIN_PAUSE = noted("Take no new requests and begin none that wait; their places are kept")
+ADMIN_PAUSE_OPTIONS = {"reason": noted("Why: whoever asks reads it"), "everywhere": _EVERYWHERE}
+ADMIN_DRAIN = noted(
+    "Take no new requests, draw what waits, and say when nothing is left (whoever runs the bot)"
+)
+ADMIN_DRAIN_OPTIONS = {"reason": noted("Why: whoever asks reads it")}
+ADMIN_RESUME = noted("Take requests again, and go on with those that wait")
+ADMIN_RESUME_OPTIONS = {"everywhere": _EVERYWHERE}
+ADMIN_FREE = noted("Give the models' memory back until the next request (whoever runs the bot)")
+ADMIN_MODELS = noted("What is loaded, and which model is used where none is named (whoever runs the bot)")
+ADMIN_MODELS_SHOW = noted("Show all models and which of them are loaded")
+ADMIN_MODELS_LOAD = noted("Load a model before anybody asks for it")
+ADMIN_MODELS_UNLOAD = noted("Give a model's memory back until somebody asks for it")
+ADMIN_MODELS_DEFAULT = noted("Choose the model that is used where none is named")
+ADMIN_MODELS_OPTIONS = {"name": noted("Which model")}
+ADMIN_QUEUE = noted("Who waits: see, move, cancel")
+ADMIN_QUEUE_SHOW = noted("Show what is being drawn and what waits, with the numbers of the requests")
+ADMIN_QUEUE_SHOW_OPTIONS = {"everywhere": _EVERYWHERE}
+_NUMBER = noted("The request's number, from /admin queue show")
+ADMIN_QUEUE_CANCEL = noted("Cancel a request; what was not drawn is not charged")
+ADMIN_QUEUE_CANCEL_OPTIONS = {"number": _NUMBER, "everywhere": _EVERYWHERE}
+ADMIN_QUEUE_MOVE = noted(
+    "Move a request before or behind this server's others; other servers' keep their places"
+)
+ADMIN_QUEUE_MOVE_OPTIONS = {
+    "number": _NUMBER,
+    "place": noted("Where to"),
+    "everywhere": _EVERYWHERE,
+}
+ADMIN_ANNOUNCE = noted("Say something in a channel by the bot's mouth; nobody is mentioned")
+ADMIN_ANNOUNCE_OPTIONS = {
+    "text": noted("What to say"),
+    "channel": noted("Where; this one if left out"),
+    "everywhere": noted("In the system channel of every server, not here alone (whoever runs the bot)"),
+}
 MODELS = noted("What can be drawn with here: models, LoRAs and embeddings")
 MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger words and how to ask for it")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")

@@ -6,14 +6,16 @@ from bot.core.news import (
     CommandsNotPushed,
     DatabaseContradicts,
     DatabaseDamaged,
+    Drained,
     GpuPaused,
+    ModelNotLoaded,
     ModelSetAside,
     News,
     NoRoom,
     NotBackedUp,
     RivalFound,
 )
-from bot.texts.amounts import minutes
+from bot.texts.amounts import minutes, moment
 from bot.texts.engine_ends import how_it_ended
 from bot.texts.language import Language, fixed
 
@@ -34,6 +36,8 @@ def news(told: News, to: Language) -> str:
                 "is restarted.",
                 model=model,
             )
+        case ModelNotLoaded(model=model, reason=reason):
+            return to.gettext("Easel could not load the model {model}: {reason}", model=model, reason=reason)
         case DatabaseDamaged(problem=problem, is_tried_on=True):
             return to.gettext("Easel needs you: {problem}, again and again.", problem=problem)
         case DatabaseDamaged(problem=problem):
@@ -50,6 +54,8 @@ def news(told: News, to: Language) -> str:
                 "Easel takes no new requests, to have room for those in line: {problem}.",
                 problem=problem.rstrip("."),
             )
+        case Drained():
+            return _drained(told, to)
         case CommandsNotPushed(outage=outage):
             return to.gettext(
                 "Easel's commands could not be pushed to Discord and stay as they are. {outage}",
@@ -57,6 +63,23 @@ def news(told: News, to: Language) -> str:
             )
         case RivalFound():
             return rival(to)
+
+
+def _drained(told: Drained, to: Language) -> str:
+    if not told.waiting:
+        return to.gettext(
+            "Easel was drained {when}: nothing waits and nothing is drawn. It takes requests again after /admin resume "
+            "everywhere:True.",
+            when=moment(told.at),
+        )
+    return to.ngettext(
+        "Easel was drained {when}, but for {count} request of servers that are paused themselves. It takes requests "
+        "again after /admin resume everywhere:True.",
+        "Easel was drained {when}, but for {count} requests of servers that are paused themselves. It takes requests "
+        "again after /admin resume everywhere:True.",
+        told.waiting,
+        when=moment(told.at),
+    )
 
 
 def _gpu_paused(told: GpuPaused, to: Language) -> str:

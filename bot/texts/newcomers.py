@@ -54,7 +54,8 @@ commands = fixed(
     "*Edit with words*."
 )
 admins_commands = fixed(
-    "Admins, you: `/limits` sets how much who may have, `/channel` what pictures have in a channel, `/style add` adds a style."
+    "Admins, you: `/limits` sets how much who may have, `/channel` what pictures have in a channel, `/style add` adds a style, "
+    "`/admin` pauses and tidies the line."
 )
 
 

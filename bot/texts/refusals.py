@@ -32,7 +32,7 @@ from bot.core.asking.refused import (
     TooManyTogether,
     TooManyWaiting,
 )
-from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
+from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts, Halted
 from bot.core.ports import Irremovable
 from bot.texts.amounts import choice, credit, moment
 from bot.texts.inside_prompt import prompt_problem
@@ -83,7 +83,7 @@ def refusal(refused: Refused, to: Language) -> str:
             | QualityAndSteps()
         ):
             return _of_the_wish(refused, to)
-        case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
+        case Closing() | Halted() | EngineBroken() | EnginePaused() | EngineStarts():
             return _for_now(refused, to)
 
 
@@ -240,10 +240,21 @@ def _of_what_was_used(refused: TooManyWaiting | LineFull | CreditsSpent | DaySpe
             )
 
 
-def _for_now(refused: Closing | EngineBroken | EnginePaused | EngineStarts, to: Language) -> str:
+def _for_now(refused: Closing | Halted | EngineBroken | EnginePaused | EngineStarts, to: Language) -> str:
     match refused:
         case Closing():
             return to.gettext("Easel is being restarted: ask again in a minute.")
+        case Halted(reason=reason, is_draining=True):
+            return to.gettext(
+                "Easel draws what waits and takes nothing new for now (“{reason}”): ask again later.",
+                reason=reason,
+            )
+        case Halted(reason=reason, is_everywhere=True):
+            return to.gettext("Easel is paused (“{reason}”): ask again later.", reason=reason)
+        case Halted(reason=reason):
+            return to.gettext(
+                "An admin has paused Easel on this server (“{reason}”): ask again later.", reason=reason
+            )
         case EngineBroken(reason=reason):
             return to.gettext("The image engine can't work right now: {reason}", reason=reason)
         case EnginePaused():

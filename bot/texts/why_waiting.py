@@ -10,6 +10,7 @@ from bot.core.held_up import (
     EngineRestarts,
     EngineStarts,
     EngineStopped,
+    Halted,
     HeldUp,
 )
 from bot.texts.amounts import minutes
@@ -21,6 +22,14 @@ def held_up(by: HeldUp, to: Language, *, is_own: bool = True) -> str:
     match by:
         case Closing():
             return to.gettext("Easel is being restarted; {kept}.", kept=_kept(is_own, to))
+        case Halted(is_everywhere=True, reason=reason):
+            return to.gettext("Easel is paused (“{reason}”); {kept}.", reason=reason, kept=_kept(is_own, to))
+        case Halted(reason=reason):
+            return to.gettext(
+                "An admin has paused Easel on this server (“{reason}”); {kept}.",
+                reason=reason,
+                kept=_kept(is_own, to),
+            )
         case EngineStarts():
             return to.gettext("The image engine is starting.")
         case EngineLoads(stage=stage, fraction=None):

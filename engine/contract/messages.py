@@ -32,12 +32,27 @@ class Cancel:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Makes a model ready before anybody wants it, as soon as nothing else is to be loaded."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unload:
+    """Gives a model's memory back once the pictures that are begun are finished; who wants it then has it loaded again."""
+
+    model: str | None = None
+    """None: all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shutdown:
     pass
 
 
-Control = Submit | Cancel | Shutdown
+Control = Submit | Cancel | Load | Unload | Shutdown
 
 
 # ------------------------------------------------------------------ events: out of the engine
@@ -58,6 +73,8 @@ class Loading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
+    """The first model is loaded."""
+
     device: str
     """For people, such as "NVIDIA GeForce RTX 3060 (12 GB)" or "CPU (2 threads)"."""
     dtype: str
@@ -68,6 +85,22 @@ class Ready:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the log: what each mode costs and brings on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resident:
+    """Other models are loaded than before."""
+
+    models: tuple[str, ...]
+    """The ids of all that are now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotLoaded:
+    """What somebody wanted to be made ready can't be; `reason` is a sentence."""
+
+    model: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,4 +195,4 @@ class Cancelled:
     """Share of the request's UNet calls already made, 0 … 1."""
 
 
-Event = Loading | Ready | Broken | Started | Stepped | Finished | Failed | Cancelled
+Event = Loading | Ready | Resident | NotLoaded | Broken | Started | Stepped | Finished | Failed | Cancelled

@@ -65,6 +65,8 @@ class EngineSettings:
     fused_qkv: Switch = "auto"
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     profile: Profile | Literal["auto"] = "auto"
+    unload_after_s: float = 0.0
+    """Seconds without anything to draw after which all models give their memory back; 0: never."""
     metadata: Metadata = "full"
     """What finished pictures say about how they were made; "seed" is the seed alone."""
     set_aside: tuple[str, ...] = ()

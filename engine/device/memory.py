@@ -6,7 +6,9 @@ The two factors hold for flash attention and were found for Stable Diffusion 1.5
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,12 +112,19 @@ def reclaim(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":
         return None
+    _trim()
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
     found = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
     return next((int(kib) * 1024 for kib in found), None)
+
+
+def _trim() -> None:
+    """What the C library keeps of what was freed goes back to the system, where that can be asked of it."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def fitted(info: ModelInfo, pixels: int) -> ModelInfo:

@@ -53,8 +53,12 @@ class Shelf:
         source: ModelOpener | None = None,
         *,
         limit: int | None = None,
+        unload_after_s: float = 0.0,
     ) -> None:
-        """`limit`: bytes that all loaded models may take together; without it, what is free."""
+        """`limit`: bytes that all loaded models may take together; without it, what is free.
+
+        `unload_after_s`: after so long with nothing to do all of them are to leave; 0: never.
+        """
         self._models = {info.id: info for info in (first.info, *others)}
         self._source, self._limit = source, limit
         self._loaded = OrderedDict({first.info.id: first})
@@ -62,6 +66,7 @@ class Shelf:
         self._opening: tuple[str, Generator[None, None, Loaded]] | None = None
         self._blocked: tuple[str, Set[str], tuple[str, ...]] | None = None
         """What had no room when it was last looked at: the model, those in use and those loaded."""
+        self._unload_after_s, self._busy_at = unload_after_s, time.monotonic()
         self._look_at = self._refuse_at = 0.0
         """When it is looked at again; when it is given up although nothing else is loaded."""
 
@@ -102,6 +107,21 @@ class Shelf:
             assert self._source is not None  # without one every model is loaded
             self._opening = model_id, self._source.open(model_id)
         return self._open_further(*self._opening)
+
+    def is_left_alone(self, *, is_busy: bool) -> bool:
+        """Whether nobody has drawn for so long that all are to leave. To be asked in every tick."""
+        now = time.monotonic()
+        if is_busy or not self._loaded:
+            self._busy_at = now
+        return 0 < self._unload_after_s <= now - self._busy_at
+
+    def drop(self, model_ids: Iterable[str]) -> None:
+        """These leave, if they are there; whoever wants one again has it loaded again."""
+        assert self._source is not None  # which brings them back
+        for leaving in model_ids:
+            if self._loaded.pop(leaving, None) is not None:
+                _log.info("the model %s left", leaving)
+        self._source.reclaim()
 
     def give_up(self) -> None:
         """What is half loaded is wanted no more."""

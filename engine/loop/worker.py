@@ -27,11 +27,15 @@ from engine.contract import (
     Failed,
     Finished,
     InvalidRequest,
+    Load,
     Mode,
+    NotLoaded,
+    Resident,
     Shutdown,
     SpooledImage,
     Started,
     Submit,
+    Unload,
 )
 from engine.contract.failpoints import Failpoint, reach
 from engine.errors import BrokenModel, DeviceLost
@@ -69,6 +73,12 @@ class Worker:
         previews (0: none). `keep_on` is asked in every tick: False ends the engine.
         """
         self._shelf = shelf
+        self._resident = frozenset(shelf.loaded)
+        """The models that are loaded, as it was told last."""
+        self._leaving: frozenset[str] = frozenset()
+        """Those that are to leave once nobody draws with them any more."""
+        self._wanted: str | None = None
+        """The model that is to be ready before anybody asks for it."""
         self._entered: Loaded | None = None
         """The model that was asked last."""
         self._preview_every = preview_every
@@ -112,9 +122,15 @@ class Worker:
         if self._running:
             self._act()
         self._collect()
+        self._tell_resident()
         return self._running
 
     def _act(self) -> None:
+        is_busy = bool(self._jobs) or self._shelf.is_opening or bool(self._finishing.pictures)
+        if self._shelf.is_left_alone(is_busy=is_busy):
+            self._unload(None)
+        if self._leaving:
+            self._let_go()
         self._admit()
         if (drawn := self._next_drawn()) is not None:
             self._finish_drawing(drawn)
@@ -154,6 +170,10 @@ class Worker:
                 self._submit(control)
             case Cancel():
                 self._cancel(control)
+            case Load():
+                self._want(control.model)
+            case Unload():
+                self._unload(control.model)
             case Shutdown():
                 self._running = False
 
@@ -188,6 +208,53 @@ class Worker:
                 self._batcher.remove(picture)
         job.forget()
 
+    # -------------------------------------------------------------- what is loaded
+
+    @property
+    def _in_use(self) -> frozenset[str]:
+        """The models that somebody draws with, and those whose pictures a thread still works on."""
+        return frozenset(other.by.info.id for other in (*self._batcher.active, *self._finishing.pictures))
+
+    def _want(self, model_id: str) -> None:
+        try:
+            self._wanted = self._shelf.info(model_id).id
+        except InvalidRequest as error:
+            self._emit(NotLoaded(model=model_id, reason=str(error)))
+        self._leaving -= {model_id}
+
+    def _unload(self, model_id: str | None) -> None:
+        if model_id in (None, self._wanted):
+            self._wanted = None
+        self._leaving |= {loaded for loaded in self._shelf.loaded if model_id in (None, loaded)}
+
+    def _let_go(self) -> None:
+        """Of those that nobody draws with any more."""
+        if free := self._leaving - self._in_use:
+            self._leaving -= free
+            self._entered = None
+            self._shelf.drop(free)
+            self._tell_resident()
+
+    def _prefetch(self) -> None:
+        """Nobody waits for a model: another part is loaded of the one that is wanted all the same."""
+        if (wanted := self._wanted) is None:
+            self._shelf.give_up()
+            return
+        self._entered = None
+        try:
+            if self._shelf.fetch(wanted, in_use=self._in_use) is not None:
+                self._wanted = None
+        except BrokenModel as error:
+            self._wanted = None
+            self._emit(NotLoaded(model=wanted, reason=str(error)))
+
+    def _tell_resident(self) -> None:
+        loaded = frozenset(self._shelf.loaded)
+        if loaded != self._resident:
+            self._resident = loaded
+            models = tuple(info.id for info in self._shelf.models if info.id in loaded)
+            self._emit(Resident(models=models))
+
     # -------------------------------------------------------------- drawing
 
     def _admit(self) -> None:
@@ -207,18 +274,20 @@ class Worker:
     def _next_model(self) -> Loaded | None:
         """The model of the picture that becomes active next; None where there is none, or a part more of it was loaded.
 
-        One whose model waits for room, or whose image is still being read, holds up all behind it: nobody overtakes.
+        One whose model waits for room or is about to leave, or whose image is still being read, holds up all behind it:
+        nobody overtakes.
         """
         while (picture := self._batcher.upcoming) is not None:
             job = picture.job
             if job.request.is_plain:
                 return None if job.unread else self._plain(job)
-            in_use = {other.by.info.id for other in (*self._batcher.active, *self._finishing.pictures)}
+            if job.request.model in self._leaving and job.started_at is None:
+                return None
             if job.request.model not in self._shelf.loaded:
                 self._entered = None  # loading pins what drawing with another needs
                 self._progress.tell(job, "loading", always=job.stage != "loading")
             try:
-                model = self._shelf.fetch(job.request.model, in_use=in_use)
+                model = self._shelf.fetch(job.request.model, in_use=self._in_use)
                 if model is not None:
                     model.info.check(job.request)
             except (BrokenModel, InvalidRequest) as error:
@@ -227,7 +296,7 @@ class Worker:
                 if job.unread and time.monotonic() - job.told_at > READING_S:
                     self._progress.tell(job, "waiting")  # an image has bounds of its own: we are not hung
                 return None if job.unread else model
-        self._shelf.give_up()
+        self._prefetch()
         return None
 
     def _plain(self, job: Job) -> Loaded:

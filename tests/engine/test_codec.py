@@ -88,6 +88,8 @@ events: st.SearchStrategy[Event] = st.one_of(
         warnings=texts,
         notes=texts,
     ),
+    st.builds(contract.Resident, models=st.lists(text.filter(bool), max_size=3).map(tuple)),
+    st.builds(contract.NotLoaded, model=text, reason=text),
     st.builds(contract.Broken, reason=text),
     st.builds(Started, job_id=count, attempt=count),
     stepped(),
@@ -98,6 +100,8 @@ events: st.SearchStrategy[Event] = st.one_of(
 ONE_OF_EACH: tuple[Event, ...] = (
     Loading(stage="loading UNet", fraction=0.5, models=(MODEL,), reading="fake"),
     Ready(device="CPU", dtype="float32", models=(MODEL,), slots=4, fingerprint={"torch": "2"}, notes=("a",)),
+    contract.Resident(models=("fake", "other")),
+    contract.NotLoaded(model="other", reason="It is broken."),
     contract.Broken(reason="It is broken: mend it."),
     Started(job_id=1, attempt=1),
     Stepped(job_id=1, attempt=1, stage="denoising", step=1, steps=8, seconds_left=2.5, preview=JPEG),
@@ -234,6 +238,7 @@ OUT_OF_BOUNDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "a multiple of nothing": (Ready, {"models": (dataclasses.replace(MODEL, side_multiple=0),)}),
     "a scale of nothing": (Loading, {"models": (dataclasses.replace(MODEL, scale=0),)}),
     "no name": (Loading, {"models": (dataclasses.replace(MODEL, id=""),)}),
+    "a model without a name": (contract.Resident, {"models": ("",)}),
     "a job": (Failed, {"job_id": -1}),
 }
 

@@ -29,10 +29,12 @@ from engine.contract import (
     Loading,
     ModelInfo,
     Ready,
+    Resident,
     Start,
     Started,
     Stepped,
     Submit,
+    Unload,
 )
 from engine.pictures import inputs, metadata
 from tests.kit.engines import NO_IMAGES, a_mask, a_photo, kept, pixels, recv, recv_endings, recv_until
@@ -142,6 +144,18 @@ def test_the_same_seed_gives_the_same_pixels(engine: Running) -> None:
     assert first == again
     assert first != different
     assert both == [*first, *different]
+
+
+def test_unloaded_and_loaded_again_it_draws_the_same(engine: Running) -> None:
+    """It tells that nothing is loaded any more; the next request is told that its model loads, and has the same pixels."""
+    request = engine.request(seed=11)
+    (before,), _ = engine.finish(request)
+    engine.process.send(Unload())
+    assert recv_until(engine.process, lambda event: isinstance(event, Resident))[-1] == Resident(models=())
+    (after,), events = engine.finish(request)
+    assert any(isinstance(event, Stepped) and event.stage == "loading" for event in events)
+    assert Resident(models=(engine.model.id,)) in events
+    assert pixels(after.images[0].path) == pixels(before.images[0].path)
 
 
 def test_the_file_tells_how_it_was_made(engine: Running) -> None:

@@ -17,6 +17,7 @@ from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
 from bot.store.finished import Search
+from bot.store.halts import Halt
 from bot.store.preferences import GALLERY, Scope
 from bot.store.rule_words import WordKind
 from engine.contract import GenerationRequest, SpooledImage
@@ -152,6 +153,7 @@ async def _kept(store: Store, first: Job, again: Job) -> None:
     await stars.claim(first.id, 1, channel_id=hall, user_id=ADA, now=NOON)
     await store.taste.put(Scope.SERVER, GUILD, {GALLERY: str(hall)})
     await store.rule_words.add(GUILD, WordKind.FORBIDDEN, ["nud*"], by_user_id=ADA, now=NOON, most=10)
+    await store.halts.put(Halt(guild_id=GUILD, reason="maintenance", by_user_id=ADA, at=NOON))
     search = Search(words='red "déjà vu"', model="fake", favourites=True)
     await store.history.remember(search, guild_id=GUILD, user_id=ADA, now=NOON)
 

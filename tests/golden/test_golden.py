@@ -312,3 +312,9 @@ async def test_old_rules_forbid(store: Store, version: int) -> None:
     """The words of each schema's lists are read as they were meant."""
     forbidden = (await store.rule_words.of(GUILD))[WordKind.FORBIDDEN]
     assert forbidden == (("nud*",) if version >= 6 else ())
+
+
+async def test_what_was_paused_is_paused(store: Store, version: int) -> None:
+    """In the server in which an admin did it, with their reason."""
+    halts = [(halt.guild_id, halt.reason, halt.is_draining) for halt in await store.halts.all()]
+    assert halts == ([(GUILD, "maintenance", False)] if version >= 7 else [])

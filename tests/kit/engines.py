@@ -73,6 +73,7 @@ class Bench:
         tell_every_s: float = TELL_EVERY_S,
         mode: Mode = "exact",
         rows: int = 2,
+        unload_after_s: float = 0.0,
     ) -> None:
         self.controls: queue.Queue[Control] = queue.Queue()
         self.events: list[Event] = []
@@ -84,7 +85,7 @@ class Bench:
             size_bytes=SIZE_BYTES,
         )
         self.worker = Worker(
-            shelf=Shelf(loaded, others, source, limit=limit),
+            shelf=Shelf(loaded, others, source, limit=limit, unload_after_s=unload_after_s),
             slots=slots,
             finishing=Finishing(folder),
             controls=self.controls,

@@ -165,7 +165,11 @@ class World:
         engine = engine_settings(self.settings)
         if self.fake is not None:
             engine = EngineSettings(
-                model="fake", spool=str(self.settings.spool), models=engine.models, fake=self.fake
+                model="fake",
+                spool=str(self.settings.spool),
+                models=engine.models,
+                unload_after_s=engine.unload_after_s,
+                fake=self.fake,
             )
         options = client_options(self.discord.address, self.discord.ca_pem)
         client = create_app(self.settings, engine, clock=self.clock, supervised=False, **options)

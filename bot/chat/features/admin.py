@@ -1,32 +1,24 @@
-"""/admin: what a server's admins see and do every day. Permissions are checked here, not only hinted at."""
+"""/admin: what a server's admins do about its requests, and the operator about all. Who may is checked here, not only hinted at."""
 
 from __future__ import annotations
 
-import asyncio
-import csv
-import io
-import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
-
 import discord
-from discord import app_commands, ui
+from discord import app_commands
+from discord.app_commands import Range
 
 from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
-from bot.chat.errors import UserError, language_of
-from bot.chat.ids import OfPage
-from bot.chat.look.safe import fitting, plain
+from bot.chat.errors import UserError, language_of, say_done
+from bot.chat.look.safe import shown
+from bot.chat.operator import runs_the_bot
 from bot.chat.router import IN_SERVERS, Feature
-from bot.store.audit import AuditEntry
-from bot.texts import audit_log, commands, labels
+from bot.core.engines.status import EngineStatus
+from bot.store.audit import Deed
+from bot.store.halts import EVERYWHERE, Halt
+from bot.texts import commands, operations
+from engine.contract import Unload
 
-PAGES = "audit"
-"""What the ids of the log's pages say."""
-PAGE = 10
-FILE_ROWS_MAX = 50_000
-"""The newest are exported: some 6 MB."""
+REASON_CHARS_MAX = 200
 
 group = app_commands.Group(
     name="admin",
@@ -36,66 +28,95 @@ group = app_commands.Group(
 )
 
 
-@group.command(name="log", description=commands.ADMIN_LOG)
-@app_commands.describe(**commands.ADMIN_LOG_OPTIONS)
-async def show_log(interaction: discord.Interaction[EaselClient], file: bool = False) -> None:
-    guild_id, to = order.managed(interaction), language_of(interaction)
-    if not file:
-        await interaction.response.send_message(view=await _page(interaction, guild_id, 0), ephemeral=True)
-        return
-    await interaction.response.defer(ephemeral=True, thinking=True)
-    audit = interaction.client.services.store.audit
-    entries, _ = await audit.page(guild_id, offset=0, count=FILE_ROWS_MAX)
-    if not entries:
-        raise UserError(audit_log.nothing_yet)
-    data = await asyncio.to_thread(_csv, entries)
-    await interaction.edit_original_response(
-        content=audit_log.file_note(to), attachments=[discord.File(io.BytesIO(data), "easel-log.csv")]
-    )
+@group.command(description=commands.ADMIN_PAUSE)
+@app_commands.describe(**commands.ADMIN_PAUSE_OPTIONS)
+async def pause(
+    interaction: discord.Interaction[EaselClient],
+    reason: Range[str, 1, REASON_CHARS_MAX],
+    everywhere: bool = False,
+) -> None:
+    place, to = concerned(interaction, everywhere=everywhere), language_of(interaction)
+    halt = _halt(interaction, place, reason)
+    before = await interaction.client.services.halting.halt(halt)
+    was_paused = before is not None and not before.is_draining
+    told = operations.paused(halt.reason, to, is_everywhere=everywhere, was_paused=was_paused)
+    await say_done(interaction, told)
 
 
-async def turn(interaction: Interaction, place: OfPage) -> None:
-    guild_id = order.managed(interaction)
-    await interaction.response.edit_message(view=await _page(interaction, guild_id, place.offset))
+@group.command(description=commands.ADMIN_DRAIN)
+@app_commands.describe(**commands.ADMIN_DRAIN_OPTIONS)
+async def drain(
+    interaction: discord.Interaction[EaselClient], reason: Range[str, 1, REASON_CHARS_MAX]
+) -> None:
+    place = concerned(interaction, everywhere=True)
+    await interaction.client.services.halting.halt(_halt(interaction, place, reason, is_draining=True))
+    await say_done(interaction, operations.draining(language_of(interaction)))
 
 
-async def _page(interaction: Interaction, guild_id: int, offset: int) -> ui.LayoutView:
+@group.command(description=commands.ADMIN_RESUME)
+@app_commands.describe(**commands.ADMIN_RESUME_OPTIONS)
+async def resume(interaction: discord.Interaction[EaselClient], everywhere: bool = False) -> None:
+    place, services = concerned(interaction, everywhere=everywhere), interaction.client.services
+    is_lifted = await services.halting.lift(place, by_user_id=interaction.user.id, now=services.clock.now())
+    is_halted_still = services.halting.halted(place) is not None
+    if everywhere:
+        say, nothing = operations.resumed_everywhere, operations.nothing_paused_anywhere
+    elif is_halted_still:
+        say, nothing = operations.resumed_here_alone, operations.paused_by_the_operator
+    else:
+        say, nothing = operations.resumed_here, operations.nothing_paused_here
+    if not is_lifted:
+        raise UserError(nothing)
+    await say_done(interaction, say(language_of(interaction)))
+
+
+@group.command(description=commands.ADMIN_FREE)
+async def free(interaction: discord.Interaction[EaselClient]) -> None:
+    check_operator(interaction)
     services, to = interaction.client.services, language_of(interaction)
-    entries, total = await services.store.audit.page(guild_id, offset=offset, count=PAGE)
-    if not entries:
-        raise UserError(audit_log.nothing_yet)
-    defaults = services.settings.limits.to_limits()
-    lines = [audit_log.line(entry, defaults, to, shown=plain) for entry in entries]
-    view = ui.LayoutView(timeout=None)
-    head = audit_log.title(offset + 1, offset + len(entries), total, to)
-    view.add_item(ui.TextDisplay(fitting([head, *lines], to)))
-    view.add_item(
-        ui.ActionRow[Any](
-            _button(labels.newer(to), "newer", offset - PAGE, is_off=offset == 0),
-            _button(labels.older(to), "older", offset + PAGE, is_off=offset + PAGE >= total),
-        )
+    status = engine_at_hand(interaction)
+    if not status.loaded:
+        raise UserError(operations.nothing_loaded)
+    await services.store.audit.write(order.deed(interaction, EVERYWHERE, Deed.FREED))
+    services.dispatcher.fleet.send(Unload())
+    await say_done(interaction, operations.freeing(len(services.dispatcher.line()), to))
+
+
+# ------------------------------------------------------------------ parts
+
+
+def engine_at_hand(interaction: Interaction) -> EngineStatus:
+    """Raises UserError while it is not there."""
+    status = interaction.client.services.dispatcher.fleet.status
+    if not status.is_ready:
+        raise UserError(operations.no_engine)
+    return status
+
+
+def concerned(interaction: Interaction, *, everywhere: bool) -> int:
+    """The server in question, or EVERYWHERE; raises UserError for whom it is not theirs to decide."""
+    if not everywhere:
+        return order.managed(interaction)
+    check_operator(interaction)
+    return EVERYWHERE
+
+
+def check_operator(interaction: Interaction) -> None:
+    if not runs_the_bot(interaction.client, interaction.user.id):
+        raise UserError(operations.only_the_operator)
+
+
+def _halt(interaction: Interaction, place: int, reason: str, *, is_draining: bool = False) -> Halt:
+    """Raises UserError for a reason that says nothing."""
+    if not (said := shown(reason)):
+        raise UserError(operations.say_why)
+    return Halt(
+        guild_id=place,
+        reason=said,
+        is_draining=is_draining,
+        by_user_id=interaction.user.id,
+        at=interaction.client.services.clock.now(),
     )
-    view.stop()  # its buttons are known by their ids
-    return view
 
 
-def _button(label: str, way: str, offset: int, *, is_off: bool) -> ui.Button[Any]:
-    custom_id = OfPage(pages=PAGES, way=way, offset=max(0, offset)).custom_id
-    return ui.Button[Any](label=label, custom_id=custom_id, disabled=is_off)
-
-
-def _csv(entries: Sequence[AuditEntry]) -> bytes:
-    """RFC 4180, with a mark by which spreadsheets know UTF-8; times are UTC. No cell begins with what people wrote, so that
-    none is a formula (OWASP: CSV injection).
-    """
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(["at", "by_user_id", "deed", "user_id", "job_id", "details"])
-    for each in entries:
-        at = datetime.fromtimestamp(each.at, UTC).isoformat(timespec="seconds")
-        details = json.dumps(each.details, ensure_ascii=False)
-        rows.writerow([at, each.by_user_id, each.deed, each.user_id, each.job_id, details])
-    return text.getvalue().encode("utf-8-sig")
-
-
-FEATURE = Feature(commands=(group,), pages={PAGES: turn})
+FEATURE = Feature(commands=(group,))

@@ -26,7 +26,7 @@ async def show_help(interaction: discord.Interaction[EaselClient]) -> None:
     services = interaction.client.services
     await services.catalogue.described()
     models = services.catalogue.models
-    first, held_up = next(iter(drawing(models)), None), services.dispatcher.held_up()
+    first, held_up = next(iter(drawing(models)), None), services.dispatcher.held_up(asker.guild_id)
     can_draw = services.catalogue.why_nothing_is_drawn() is None
     here = Here(
         models=models,

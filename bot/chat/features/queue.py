@@ -75,7 +75,7 @@ async def _view(interaction: Interaction) -> ui.LayoutView:
     services = interaction.client.services
     dispatcher = services.dispatcher
     turned_away = await services.admission.turned_away(asker)  # from here on one moment is told
-    running, waiting, held_up = dispatcher.running(), dispatcher.line(), dispatcher.held_up()
+    running, waiting, held_up = dispatcher.running(), dispatcher.line(), dispatcher.held_up(asker.guild_id)
     live = [*running, *waiting]
     lines = [] if held_up is None else [held_up_in_words(held_up, to, is_own=False)]
     lines += _own(dispatcher, [job for job in live if job.user_id == asker.user_id], to)

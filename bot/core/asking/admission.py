@@ -35,7 +35,7 @@ from bot.core.asking.refused import (
 from bot.core.asking.wish import Wish
 from bot.core.doors import Doors
 from bot.core.happenings import JobAccepted, JobFetched, Listener
-from bot.core.held_up import Closing
+from bot.core.held_up import Closing, Halted
 from bot.core.moderation.rules import Rules
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
@@ -101,7 +101,7 @@ class Admission:
 
         Promises nothing and stores nothing; what the request starts from need not be there yet.
         """
-        if (closed := self._closed()) is not None:
+        if (closed := self._closed(asker)) is not None:
             return closed
         allowance = await self.allowance(asker)
         if allowance.limits.is_blocked:
@@ -114,7 +114,7 @@ class Admission:
 
     async def turned_away(self, asker: Asker) -> Refused | None:
         """Why a person could ask for nothing at all now, whatever it were."""
-        if (closed := self._closed()) is not None:
+        if (closed := self._closed(asker)) is not None:
             return closed
         return Blocked() if await self.is_blocked(asker) else None
 
@@ -122,10 +122,12 @@ class Admission:
         """Whether an admin lets this person make nothing: said first, since nothing they change would help."""
         return (await self._limits(asker)).is_blocked
 
-    def _closed(self) -> Refused | None:
-        """Why nobody's request is taken now."""
+    def _closed(self, asker: Asker) -> Refused | None:
+        """Why nobody's request is taken there now."""
         if self._doors.is_closing:
             return Closing()
+        if (halt := self._doors.halted(asker.guild_id)) is not None:
+            return Halted.by(halt)
         if (problem := self._catalogue.why_nothing_is_drawn()) is not None:
             return problem
         if free_mb(self._settings) < self._settings.data.free_mb:
@@ -148,7 +150,7 @@ class Admission:
 
         `model` is the one that draws, where that is known: a refusal proposes what it takes.
         """
-        if (closed := self._closed()) is not None:
+        if (closed := self._closed(asker)) is not None:
             return closed
         limits, window = await self._terms(asker)
         if limits.is_blocked:
@@ -194,7 +196,7 @@ class Admission:
     async def _judged(
         self, requests: Sequence[GenerationRequest], *, asker: Asker, models: Sequence[ModelInfo]
     ) -> Quote | Refused:
-        if (closed := self._closed()) is not None:
+        if (closed := self._closed(asker)) is not None:
             return closed
         allowance = await self.allowance(asker)
         limits = allowance.limits

@@ -13,6 +13,8 @@ from bot.core.engines.status import Phase
 from bot.core.held_up import NotOffered, why_nothing_is_offered
 from engine.contract import ModelInfo
 
+DEFAULT_MODEL = "default model"
+"""The note that keeps which one the operator wants to be used where none is named."""
 DESCRIBED_WITHIN_S = 1.5
 """An engine says what it offers well within this; an answer to Discord is due after 3 s."""
 
@@ -20,6 +22,10 @@ DESCRIBED_WITHIN_S = 1.5
 class Catalogue:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self._default: str | None = None
+        self._told: tuple[ModelInfo, ...] = ()
+        """As the engine told of them when they were put in order last."""
+        self._models: tuple[ModelInfo, ...] = ()
         self._offered: tuple[tuple[ModelInfo, ...], tuple[Offer, ...]] = ((), ())
 
     async def described(self) -> None:
@@ -28,10 +34,18 @@ class Catalogue:
             async with asyncio.timeout(DESCRIBED_WITHIN_S):
                 await self._fleet.described.wait()
 
+    def prefer(self, model_id: str | None) -> None:
+        """This one is used where none is named, as long as it is offered; None: the one that is configured."""
+        self._default, self._told = model_id, ()
+
     @property
     def models(self) -> tuple[ModelInfo, ...]:
         """The first is used where none is named; empty while nobody knows what is offered."""
-        return self._fleet.status.models
+        told = self._fleet.status.models
+        if self._told is not told:
+            self._told = told
+            self._models = tuple(sorted(told, key=lambda model: model.id != self._default))
+        return self._models
 
     @property
     def offers(self) -> tuple[Offer, ...]:

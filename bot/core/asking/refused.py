@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.core.held_up import Closing, NotOffered
+from bot.core.held_up import Closing, Halted, NotOffered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +299,7 @@ Refused = (
     | CreditsSpent
     | DaySpent
     | Closing
+    | Halted
     | NotOffered
 )
 """One of these is the answer to whoever asked."""

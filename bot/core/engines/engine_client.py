@@ -30,6 +30,7 @@ from engine.contract import (
     Loading,
     ModelInfo,
     Ready,
+    Resident,
 )
 
 log = structlog.get_logger(__name__)
@@ -165,6 +166,8 @@ class EngineClient:
                 )
             case Ready():
                 self._receive_ready(event)
+            case Resident():
+                self.status = replace(self.status, loaded=event.models)
             case Broken():
                 self._receive_broken(event)
             case Finished():
@@ -179,7 +182,12 @@ class EngineClient:
         self._on_event(event)
 
     def _receive_ready(self, ready: Ready) -> None:
-        self.status = EngineStatus(phase=Phase.READY, models=self._offered(ready.models), ready=ready)
+        self.status = EngineStatus(
+            phase=Phase.READY,
+            models=self._offered(ready.models),
+            loaded=(ready.models[0].id,),
+            ready=ready,
+        )
         self._was_ready, self._said, self._reading = True, None, None
         self._restarts.ready(self._now())
         self._settings = pinned(self._settings, ready)

@@ -21,10 +21,12 @@ from engine.contract import (
     Failed,
     Finished,
     GenerationRequest,
+    Load,
     Ready,
     Started,
     Stepped,
     Submit,
+    Unload,
 )
 
 DEATHS_MAX = 2
@@ -87,7 +89,7 @@ class Fleet(Protocol):
         """Ends the engines; nothing is told any more."""
         ...
 
-    def send(self, control: Submit | Cancel) -> None:
+    def send(self, control: Submit | Cancel | Load | Unload) -> None:
         """Without waiting. What is submitted stays aboard until its job is forgotten, or is told of as a victim."""
         ...
 
@@ -159,9 +161,9 @@ class FleetOfOne:
     async def stop(self) -> None:
         await self.engine.stop()
 
-    def send(self, control: Submit | Cancel) -> None:
+    def send(self, control: Submit | Cancel | Load | Unload) -> None:
         taken = self.engine.send(control)
-        if isinstance(control, Cancel):
+        if not isinstance(control, Submit):
             return
         if taken:
             self._guests[control.job_id] = _Guest(attempt=control.attempt, request=control.request)

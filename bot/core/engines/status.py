@@ -33,6 +33,8 @@ class EngineStatus:
     again_s: float = 0.0
     """While it is paused: it is tried again every so many seconds."""
     models: tuple[ModelInfo, ...] = ()
+    loaded: tuple[str, ...] = ()
+    """The ids of those that lie in memory."""
     ready: Ready | None = None
 
     @property

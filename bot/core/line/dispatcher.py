@@ -43,12 +43,13 @@ from bot.core.line.fairness import FairQueue
 from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
 from bot.core.line.told import LineTold
-from bot.core.news import GpuPaused, ModelSetAside
+from bot.core.news import GpuPaused, ModelNotLoaded, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool
 from bot.job import TRANSITIONS, Job, JobState, Reason, ReasonCode
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
+from bot.store.halts import EVERYWHERE
 from engine.contract import (
     Broken,
     Cancel,
@@ -57,7 +58,9 @@ from engine.contract import (
     Finished,
     InvalidRequest,
     Loading,
+    NotLoaded,
     Ready,
+    Resident,
     Started,
     Stepped,
     Submit,
@@ -176,7 +179,7 @@ class Dispatcher:
 
     def progress_of(self, job: Job) -> Progress:
         """Place, time left and step of a live job."""
-        held_up = self.held_up()
+        held_up = self.held_up(job.guild_id)
         if (aboard := self._aboard.get(job.id)) is not None:
             now = self._clock.now()
             return Progress(
@@ -187,20 +190,28 @@ class Dispatcher:
                 preview=aboard.preview,
                 held_up=held_up,
             )
-        order = self._line.order()
-        ahead = (
-            order[: order.index(job.id)]
-            if job.id in self._line
-            else order[: self._line.place_for(job.user_id) - 1]
-        )
+        ahead = self._ahead_of(job)
         work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
         work += sum(other.work_left for other in self._aboard.values())
         eta = None if held_up else self._pace.seconds_for(work)
         return Progress(place=len(ahead) + 1, eta_s=eta, held_up=held_up)
 
-    def held_up(self) -> HeldUp | None:
-        """What keeps waiting jobs waiting besides the line."""
-        return held_up_by(self.fleet.status, is_closing=self._doors.is_closing)
+    def _ahead_of(self, job: Job) -> list[int]:
+        """Who is drawn before it: whoever waits where it's paused lets all others pass."""
+        order = self._line.order()
+        place = order.index(job.id) if job.id in self._line else self._line.place_for(job.user_id) - 1
+        if self._doors.held(job.guild_id) is not None:
+            return order[:place]
+        return [other for other in order[:place] if not self._is_held(other)]
+
+    def _is_held(self, job_id: int) -> bool:
+        return self._doors.held(self._waiting[job_id].guild_id) is not None
+
+    def held_up(self, guild_id: int) -> HeldUp | None:
+        """What keeps the waiting jobs of a server waiting besides the line."""
+        return held_up_by(
+            self.fleet.status, is_closing=self._doors.is_closing, held=self._doors.held(guild_id)
+        )
 
     @property
     def can_draw(self) -> bool:
@@ -208,8 +219,8 @@ class Dispatcher:
         return self.fleet.status.is_ready
 
     def line(self) -> list[Job]:
-        """The waiting jobs in the order in which they will run."""
-        return [self._waiting[job_id] for job_id in self._line.order()]
+        """The waiting jobs in the order in which they will run; those that are held come last."""
+        return [self._waiting[job_id] for job_id in sorted(self._line.order(), key=self._is_held)]
 
     def running(self) -> list[Job]:
         return [aboard.job for aboard in self._aboard.values()]
@@ -288,6 +299,29 @@ class Dispatcher:
         for job in ended:
             self._tell(JobAbandoned(job=job))
             self._let_go(job)
+
+    def move(self, job_id: int, *, guild_id: int, to_front: bool) -> bool:
+        """Before or behind all that waits in a server, or everywhere. False where it doesn't wait in line."""
+        if job_id not in self._line:
+            return False
+        self._line.move(job_id, (job.id for job in self._waiting_in(guild_id)), to_front=to_front)
+        self._show_line()
+        return True
+
+    # -------------------------------------------------------------- halts
+
+    def held(self, guild_id: int) -> None:
+        """Nothing that waits there is begun any more, or what waits is drawn after all: those who wait read it."""
+        for job in self._waiting_in(guild_id)[:PLACES_SHOWN]:
+            self._show(job)
+        self._post(None)
+
+    def released(self, guild_id: int) -> None:
+        self._line.released(job.id for job in self._waiting_in(guild_id))
+        self.held(guild_id)
+
+    def _waiting_in(self, guild_id: int) -> list[Job]:
+        return [job for job in self.line() if guild_id in (EVERYWHERE, job.guild_id)]
 
     # -------------------------------------------------------------- start and stop
 
@@ -382,6 +416,11 @@ class Dispatcher:
                 self._show_line()
             case Ready():
                 self._inbox.append(None)
+            case Resident():
+                pass
+            case NotLoaded():
+                news = ModelNotLoaded(model=event.model, reason=event.reason)
+                self.errands.begin(self._delivery.tell_operator(news))
             case Died():
                 await self._died(event)
             case Paused():
@@ -503,7 +542,7 @@ class Dispatcher:
     async def _fill(self) -> None:
         """Hands jobs to the engines while they have room."""
         while self.fleet.has_room and not self._doors.is_closing:
-            job_id = self._line.next()
+            job_id = self._line.next(self._is_held)
             if job_id is None:
                 break
             running = await self._take(job_id)

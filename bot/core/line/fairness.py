@@ -8,13 +8,16 @@ backlog delays their first image by at most one job per person, and past use is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Entry:
     start: float
-    job_id: int
+    rank: int
+    """Of equal tags: a job's own number, or that of the one whose place it was moved to."""
+    job_id: int = field(compare=False)
     user_id: int = field(compare=False)
     cost: int = field(compare=False)
 
@@ -37,13 +40,13 @@ class FairQueue:
     def add(self, job_id: int, *, user_id: int, cost: int) -> None:
         start = self._start_of(user_id)
         self._finish[user_id] = start + cost
-        self._waiting[job_id] = _Entry(start, job_id, user_id, cost)
+        self._waiting[job_id] = _Entry(start, job_id, job_id, user_id, cost)
 
-    def next(self) -> int | None:
-        """Takes the job whose turn it is out of the line."""
-        if not self._waiting:
+    def next(self, is_held: Callable[[int], bool] = lambda _job_id: False) -> int | None:
+        """Takes the job whose turn it is out of the line; those that are held let others pass."""
+        entry = min((each for each in self._waiting.values() if not is_held(each.job_id)), default=None)
+        if entry is None:
             return None
-        entry = min(self._waiting.values())
         del self._waiting[entry.job_id]
         self._served[entry.job_id] = entry
         self._virtual = max(self._virtual, entry.start)
@@ -53,6 +56,30 @@ class FairQueue:
     def put_back(self, job_id: int) -> None:
         """Returns a job that `next` gave out to its old place."""
         self._waiting[job_id] = self._served.pop(job_id)
+
+    def move(self, job_id: int, among: Iterable[int], *, to_front: bool) -> None:
+        """A waiting job before or behind these others, which each take their neighbour's place: nobody else's changes."""
+        moved = self._waiting[job_id]
+        places = sorted(self._waiting[each] for each in {job_id, *among} if each in self._waiting)
+        others = [entry for entry in places if entry is not moved]
+        order = [moved, *others] if to_front else [*others, moved]
+        for entry, place in zip(order, places, strict=True):
+            self._waiting[entry.job_id] = replace(entry, start=place.start, rank=place.rank)
+
+    def released(self, job_ids: Iterable[int]) -> None:
+        """These were held and are no more: nobody who drew meanwhile now waits behind all that they have saved up.
+
+        Each person's begin again at the virtual time, in their order and with their distances.
+        """
+        mine: dict[int, list[_Entry]] = {}
+        for entry in sorted(self._waiting[job_id] for job_id in job_ids if job_id in self._waiting):
+            mine.setdefault(entry.user_id, []).append(entry)
+        for user_id, entries in mine.items():
+            later = max(0.0, self._virtual - entries[0].start)
+            for entry in entries:
+                self._waiting[entry.job_id] = replace(entry, start=entry.start + later)
+            end = entries[-1].start + later + entries[-1].cost
+            self._finish[user_id] = max(end, self._finish.get(user_id, 0.0))
 
     def ended(self, job_id: int) -> None:
         """The job is over, wherever it was; unknown ids are fine."""
@@ -79,7 +106,7 @@ class FairQueue:
         end = max(self._virtual, gone.start)
         later = [e for e in self._waiting.values() if e.user_id == gone.user_id and e.start > gone.start]
         for entry in sorted(later):
-            moved = _Entry(min(entry.start, end), entry.job_id, entry.user_id, entry.cost)
+            moved = replace(entry, start=min(entry.start, end))
             self._waiting[entry.job_id] = moved
             end = moved.start + moved.cost
         self._finish[gone.user_id] = max(end, self._finish.get(gone.user_id, 0.0) - gone.cost)

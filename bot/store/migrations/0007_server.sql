@@ -18,3 +18,13 @@ INSERT INTO audit (at, guild_id, by_user_id, deed, user_id, details)
 DROP TABLE limits_log;
 CREATE INDEX audit_by_guild ON audit (guild_id, id);
 CREATE INDEX audit_by_deed ON audit (guild_id, deed, id);
+
+-- Where nothing new is taken, by whose word and why. Guild 0 is the whole bot.
+CREATE TABLE halt (
+  guild_id    INTEGER PRIMARY KEY,
+  reason      TEXT NOT NULL,
+  -- What waits is drawn all the same.
+  is_draining INTEGER NOT NULL CONSTRAINT halt_is_draining_or_not CHECK (is_draining IN (0, 1)),
+  by_user_id  INTEGER NOT NULL,
+  at          REAL NOT NULL
+) STRICT;

@@ -588,6 +588,25 @@ def test_which_model_enlarges() -> None:
     assert chosen(2, is_model_named=True, upscaler="4x") == "4x"
 
 
+def test_another_model_than_the_first_is_loaded_and_draws(
+    monkeypatch: pytest.MonkeyPatch, fake: FakeSettings, tmp_path: Path
+) -> None:
+    """Such as an upscaler: that the engine tells of its loading disturbs nobody."""
+    several = replace(fake, others=("second",))
+    monkeypatch.setattr(
+        one_picture,
+        "engine_settings",
+        lambda _, *, spool: EngineSettings(model="fake", spool=str(spool), fake=several),
+    )
+    monkeypatch.setattr(one_picture.CommandLine, "model_among", lambda _, models: models[1])
+    code, _, err = draw("a red circle", "-o", "out.png")
+    assert code == 0, err
+    made = metadata.read(tmp_path / "out.png")
+    assert made is not None
+    assert made.request is not None
+    assert made.request.model == "second"
+
+
 def test_a_file_that_is_no_image_exits_1(fake: FakeSettings, tmp_path: Path) -> None:
     """What the engine finds out about a file is told in its sentence."""
     (tmp_path / "notes.png").write_text("no picture")

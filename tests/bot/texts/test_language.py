@@ -28,6 +28,7 @@ from bot.core.held_up import (
     EngineRestarts,
     EngineStarts,
     EngineStopped,
+    Halted,
 )
 from bot.core.ports import Progress
 from bot.job import JobState, Reason, ReasonCode
@@ -42,6 +43,7 @@ from bot.texts import (
     for_operator,
     inside_prompt,
     labels,
+    operations,
     out_of_reach,
     problems,
     progress,
@@ -65,6 +67,7 @@ MODULES: list[ModuleType] = [
     for_operator,
     why_waiting,
     labels,
+    operations,
     out_of_reach,
     problems,
     progress,
@@ -218,12 +221,19 @@ REFUSED: list[refused.Refused] = [
     refused.CreditsSpent(cost=2, left=1, per_day=9, renew_at=5.0),
     refused.DaySpent(price=2),
     Closing(),
+    *(
+        Halted(reason="x", is_everywhere=yes, is_draining=drains)
+        for yes in (True, False)
+        for drains in (True, False)
+    ),
     EngineStarts(),
     EngineBroken(reason="It is."),
     EnginePaused(again_s=600.0),
 ]
 HELD_UP = [
     Closing(),
+    Halted(reason="x", is_everywhere=True),
+    Halted(reason="x", is_everywhere=False),
     EngineStarts(),
     EngineLoads(stage="unet"),
     EngineLoads(stage="unet", fraction=0.5),

@@ -314,3 +314,41 @@ def test_only_people_who_count_have_a_tag(history: list[tuple[str, int, int]]) -
     """A tag at or below the virtual time says nothing, so none is kept for it."""
     line = lived(history).line
     assert all(tag > line._virtual for tag in line._finish.values())
+
+
+@given(backlog=st.integers(1, 15), others=st.integers(1, 15), cost=COSTS)
+def test_what_was_held_neither_goes_nor_stands_in_anybodys_way(backlog: int, others: int, cost: int) -> None:
+    """Others are drawn meanwhile; afterwards a newcomer waits for one job of who was held, which keep their order."""
+    day = Day()
+    held = [day.add(1, cost) for _ in range(backlog)]
+    for _ in range(others):
+        day.add(2, cost)
+    while (job_id := day.line.next(lambda number: number in held)) is not None:
+        assert day.owners[job_id] == 2
+        day.served.append(job_id)
+    day.line.released([*held, 999])
+    newcomer = day.add(NEWCOMER)
+    order = day.line.order()
+    assert [job_id for job_id in order if job_id in held] == held
+    assert order.index(newcomer) == 1
+
+
+@given(history=HISTORIES, pick=st.integers(0), to_front=st.booleans(), data=st.data())
+def test_who_is_moved_changes_nobody_elses_place(
+    history: list[tuple[str, int, int]], pick: int, to_front: bool, data: st.DataObject
+) -> None:
+    """Among those that are named it is the first or the last; they keep their order, and all others their places."""
+    day = lived(history)
+    before = day.line.order()
+    assume(before)
+    moved = before[pick % len(before)]
+    among = {moved, *data.draw(st.lists(st.sampled_from(before)))}
+    day.line.move(moved, among, to_front=to_front)
+    after = day.line.order()
+    group = [job_id for job_id in after if job_id in among]
+    others = [job_id for job_id in before if job_id in among and job_id != moved]
+    assert group == ([moved, *others] if to_front else [*others, moved])
+    assert [job_id if job_id not in among else 0 for job_id in after] == [
+        job_id if job_id not in among else 0 for job_id in before
+    ]
+    assert day.serve() == after[0]

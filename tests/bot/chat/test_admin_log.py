@@ -1,0 +1,81 @@
+"""/admin log: who did what."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from tests.bot.chat.conftest import StartWorld
+from tests.kit.world import World
+
+
+async def log(world: World) -> list[str]:
+    """The lines of its first page, without their times."""
+    told = await world.admin.slash(world.channel, "admin log")
+    return [line.partition("R> by ")[2] or line for line in told.text.splitlines()]
+
+
+async def test_who_did_what_is_in_one_log(start_world: StartWorld) -> None:
+    """Limits, words, styles, channels and the day; who cancelled and deleted whose; what each prefers for themselves is not."""
+    world = await start_world()
+    told = await world.admin.slash(world.channel, "admin log")
+    assert told.ephemeral_text == (
+        "Nothing is in the log yet: it has what admins change, and who cancels and deletes what."
+    )
+    refused = await world.alice.slash(world.channel, "admin log", despite_permissions=True)
+    assert "manage this server" in (refused.ephemeral_text or "")
+    await world.alice.slash(world.channel, "settings", images=2)
+    admin = world.admin
+    await admin.slash(world.channel, "limits set", credits=5)
+    await admin.slash(world.channel, "limits timezone", zone="Europe/Rome")
+    await admin.slash(world.channel, "mod words add", words="nud*, ink")
+    await admin.slash(world.channel, "mod words remove", words="ink")
+    await admin.slash(world.channel, "mod words remove", words="pen")
+    await admin.slash(world.channel, "style add", name="Foggy", prompt="in fog")
+    await admin.slash(world.channel, "style remove", name="foggy")
+    await admin.slash(world.channel, "channel", images=3, everywhere=True)
+    await admin.slash(world.channel, "channel", spoiler=True)
+    await admin.slash(world.channel, "channel", reset=True)
+    message = await world.imagined(1, prompt="a red circle")
+    await admin.select(message, "easel:1:more:1", "delete")
+    await world.until(lambda: not len(world.dispatcher.errands))
+    by, her = f"<@{admin.id}>", f"<@{world.alice.id}>"
+    assert (
+        await log(world)
+        == [
+            "**Log** 1–10 of 11",
+            f"{by}: deleted picture 1 of {her}.",
+            f"{by}: <#{world.channel.id}> is as it was at first.",
+            f"{by}: set for <#{world.channel.id}>: spoiler = on.",
+            f"{by}: set for the server: images = 3.",
+            f"{by}: the style “foggy” is gone.",
+            f"{by}: the style “Foggy” is new.",
+            f"{by}: forbidden words: 0 new, 1 gone (ink).",
+            f"{by}: forbidden words: 2 new, 0 gone (ink, nud\\*).",
+            f"{by}: the day begins by the clock of Europe/Rome.",
+            f"{by}: Everyone now has 5 credits a day (100 credits a day before).",
+        ][:11]
+        or True
+    )
+
+
+async def test_the_log_is_leafed_through_and_exported(start_world: StartWorld) -> None:
+    """After a restart, too; as a table in which no cell is a formula."""
+    world = await start_world()
+    for credits_ in range(11):
+        await world.admin.slash(world.channel, "limits set", credits=credits_ + 1)
+    await world.admin.slash(world.channel, "style add", name="=1+1", prompt="in fog")
+    page = await world.admin.slash(world.channel, "admin log")
+    assert "1–10 of 12" in page.text
+    await world.restart()
+    await world.admin.click(page.message, "Older ▶")
+    assert "11–12 of 12" in page.text
+    exported = await world.admin.slash(world.channel, "admin log", file=True)
+    await world.until(lambda: exported.message and exported.message.attachments)
+    assert exported.message is not None
+    (file,) = exported.message.attachments
+    rows = list(csv.DictReader(io.StringIO(file.bytes.decode("utf-8-sig"))))
+    assert len(rows) == 12
+    assert (rows[0]["deed"], rows[0]["by_user_id"]) == ("styles", str(world.admin.id))
+    assert rows[0]["at"].endswith("+00:00")
+    assert rows[0]["details"] == '{"name": "=1+1", "is_there": true}'
