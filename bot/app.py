@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from bot.chat.client import EaselClient, Services
+from bot.chat.delivery.desk import ModeratorsDesk
 from bot.chat.delivery.mail import MailToo
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.writer import DiscordDelivery
@@ -125,6 +126,8 @@ class App:
         self._happenings.listen(partial(_end_with_damage, client))
         self._mail = MailToo(client)
         self._happenings.listen(self._mail.hear)
+        desk = ModeratorsDesk(client)
+        self._happenings.listen(desk.hear)
         doors, catalogue = Doors(), Catalogue(self._fleet)
         admission = Admission(
             store=store,
@@ -158,9 +161,11 @@ class App:
             ),
             wildcards=Wildcards(self.settings.wildcards_dir),
             own_styles=self._own_styles,
+            tell_moderators=desk.catch_up,
         )
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
+        self._begin(desk.take_up())
         self._look_after(client, store, tell_operator=delivery.tell_operator)
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
         notify("READY=1")

@@ -10,6 +10,7 @@ import structlog
 
 from bot.chat.client import EaselClient
 from bot.chat.features import (
+    blocking,
     edit,
     ending,
     favourites,
@@ -25,6 +26,7 @@ from bot.chat.features import (
     queue,
     quota,
     remix,
+    reporting,
     reroll,
     set_limits,
     show,
@@ -63,6 +65,8 @@ FEATURES = (
     favourites,
     queue,
     mod,
+    blocking,
+    reporting,
     set_limits,
     style,
     taste,

@@ -8,12 +8,14 @@ from typing import Self
 
 from bot.store.audit import Audit
 from bot.store.backup import back_up
+from bot.store.blocks import Blocks
 from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.finished import History
 from bot.store.jobs import Jobs
 from bot.store.plans import Plans
 from bot.store.preferences import Taste
+from bot.store.reports import Reports
 from bot.store.rule_words import RuleWords
 from bot.store.server_settings import ServerSettings
 from bot.store.stars import Favourites
@@ -32,6 +34,8 @@ class Store:
     favourites: Favourites
     rule_words: RuleWords
     audit: Audit
+    blocks: Blocks
+    reports: Reports
 
     @classmethod
     async def open(
@@ -58,6 +62,8 @@ class Store:
             favourites=Favourites(database),
             rule_words=RuleWords(database),
             audit=Audit(database),
+            blocks=Blocks(database),
+            reports=Reports(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -24,6 +24,12 @@ class Deed(StrEnum):
     STYLES = "styles"
     CANCELLED = "cancelled"
     DELETED = "deleted"
+    BLOCKED = "blocked"
+    """For a time or for ever; with a job, for what was reported."""
+    UNBLOCKED = "unblocked"
+    REPORTED = "reported"
+    APPROVED = "approved"
+    """What was reported may stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
