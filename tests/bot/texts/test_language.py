@@ -42,6 +42,7 @@ from bot.texts import (
     for_operator,
     inside_prompt,
     labels,
+    moderators,
     out_of_reach,
     problems,
     progress,
@@ -65,6 +66,7 @@ MODULES: list[ModuleType] = [
     for_operator,
     why_waiting,
     labels,
+    moderators,
     out_of_reach,
     problems,
     progress,
@@ -173,6 +175,8 @@ def test_numbers_are_written_as_the_language_does(polish: Language) -> None:
 
 REFUSED: list[refused.Refused] = [
     refused.Blocked(),
+    refused.Blocked(until=5.0),
+    refused.Blocked(reason="spam"),
     refused.ForbiddenByRules(entry=None),
     refused.ForbiddenByRules(entry="nud*"),
     refused.DiskFull(),
