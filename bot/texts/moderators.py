@@ -123,13 +123,11 @@ def too_many(most: int) -> Say:
 # ------------------------------------------------------------------ who decides
 
 not_a_moderator = fixed("Only people who may manage messages here can decide that.")
+somebody_decided = fixed("Somebody else decided that before.")
 not_reported = fixed("Nobody reported this picture: /mod blocks people, 🗑️ Delete takes pictures away.")
 
 
-def decided_before(by_user_id: int | None) -> Say:
-    """None: in this moment."""
-    if by_user_id is None:
-        return fixed("Somebody else decided that before.")
+def decided_before(by_user_id: int) -> Say:
     return lambda to: to.gettext("{who} decided that before.", who=mention(by_user_id))
 
 

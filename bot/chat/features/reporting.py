@@ -146,7 +146,7 @@ async def approve(interaction: Interaction, job: Job, _image: int | None) -> Non
     case, services = await _open_case(interaction, job), interaction.client.services
     now = services.clock.now()
     if not await services.store.reports.approve(case, by_user_id=interaction.user.id, now=now):
-        raise UserError(moderators.decided_before(None))
+        raise UserError(moderators.somebody_decided)
     await say_done(interaction)
     _tell_moderators(interaction, case.guild_id)
 
@@ -225,7 +225,7 @@ async def _open_case(interaction: Interaction, job: Job) -> Case:
     """Raises UserError for who may not decide, and where it was decided before: then its message says so from now on."""
     _check_moderator(interaction)
     case = await _case(interaction, job)
-    if case.verdict is not None:
+    if case.decided_by is not None:
         _tell_moderators(interaction, case.guild_id)
         raise UserError(moderators.decided_before(case.decided_by))
     return case
