@@ -14,7 +14,7 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.features.mod import group
 from bot.chat.ids import OfPage
-from bot.chat.look.safe import plain, shown
+from bot.chat.look.safe import cut, plain, shown
 from bot.chat.router import Feature
 from bot.store.audit import Deed
 from bot.store.blocks import Block
@@ -138,7 +138,8 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
 
 
 def _line(each: Block, to: Language) -> str:
-    return moderators.block_line(each.user_id, each.until, each.by_user_id, plain(each.reason), to)
+    reason = cut(plain(each.reason), REASON_CHARS_MAX)
+    return moderators.block_line(each.user_id, each.until, each.by_user_id, reason, to)
 
 
 def _page_button(label: str, way: str, offset: int, *, disabled: bool) -> ui.Button[Any]:

@@ -13,7 +13,7 @@ from discord import ui
 from bot.chat.ids import Verb, button
 from bot.chat.look.job_view import GRAY, GREEN, MARKED, RED, gallery, header, layout
 from bot.chat.look.keepsake_view import link
-from bot.chat.look.safe import plain
+from bot.chat.look.safe import cut, plain
 from bot.job import Job
 from bot.store.blocks import Block
 from bot.store.reports import Case, Verdict
@@ -22,6 +22,7 @@ from bot.texts.language import Language
 
 SHOWN = 5
 """Reports whose words are shown."""
+REASON_SHOWN = 300
 _COLOURS = {None: RED, Verdict.APPROVED: GREEN, Verdict.REMOVED: GRAY}
 
 
@@ -41,7 +42,7 @@ def view(
         *_decided(case, to),
     ]
     if block is not None:
-        reason = plain(block.reason) if quoting else ""
+        reason = cut(plain(block.reason), REASON_SHOWN) if quoting else ""
         lines.append(moderators.block_line(block.user_id, block.until, block.by_user_id, reason, to))
     covered = replace(job, spoiler=True)
     return layout(
@@ -68,7 +69,7 @@ def _said(case: Case, to: Language, *, quoting: bool) -> str:
         moderators.said(
             each.user_id,
             None if each.image is None else each.image + 1,
-            plain(each.reason) if quoting else "",
+            cut(plain(each.reason), REASON_SHOWN) if quoting else "",
             to,
         )
         for each in case.reports[:SHOWN]

@@ -141,11 +141,13 @@ async def test_the_list_is_leafed_through_and_people_are_let_back_in(world: Worl
     world.guild.left.add(people[0].id)
     for number, who in enumerate(people):
         world.advance(1)
-        await block(world, who, A_DAY if number % 2 else FOR_EVER, reason=f"*reason* {number}")
+        await block(
+            world, who, A_DAY if number % 2 else FOR_EVER, reason=f"*reason* {number} ".ljust(200, "*")
+        )
     shown = await world.admin.slash(world.channel, "mod blocked")
     assert shown.text.splitlines()[0] == "**Blocked here** 1–10 of 12"
     assert f"⛔ <@{people[11].id}>: ends <t:" in shown.text
-    assert f"⛔ <@{people[10].id}>: for ever, by <@{world.admin.id}> · \\*reason\\* 10" in shown.text
+    assert f"⛔ <@{people[10].id}>: for ever, by <@{world.admin.id}> · \\*reason\\* 10 \\*" in shown.text
     await world.restart()
     older = await world.admin.click(shown.message, "Older ▶")
     assert older.text.splitlines()[0] == "**Blocked here** 11–12 of 12"

@@ -365,3 +365,34 @@ async def test_words_that_automod_refuses_are_left_out(world: World) -> None:
     assert f"<@{bob.id}>" in told.text
     assert str(message.id) in told.text
     assert labels(told) == DECIDING
+
+
+async def test_the_longest_words_fit(world: World) -> None:
+    """Of the longest prompt, of more reports than are shown, and of a block."""
+    people = [world.person(f"guest{number}") for number in range(7)]
+    message = await world.imagined(1, prompt="漢" * 1000)
+    channel = await den(world)
+    for who in people:
+        form = await who.menu(message, commands.REPORT)
+        assert (await who.submit(form, reason="*" * 300)).text == THANKS
+    await world.admin.slash(world.channel, "mod block", member=world.alice, duration=0, reason="_" * 200)
+    last = world.person("last")
+    await last.submit(await last.menu(message, commands.REPORT), reason="")
+    (told,) = await reported(world, channel)
+    assert "🚩 Reported by 8 people" in told.text
+    assert "… and 3 more" in told.text
+    assert "for ever" in told.text
+
+
+async def test_a_copy_in_direct_messages_is_reported_to_its_server(start_world: StartWorld) -> None:
+    """Where it was sent by ✉️, and where the bot is open to direct messages."""
+    world = await start_world(discord={"direct_messages": True})
+    bob = world.person("bob")
+    await world.imagined(1)
+    channel = await den(world)
+    answer = await press(world, bob, Verb.MAIL, 1)
+    await world.until(lambda: answer.text == "✉️ I sent it to you.")
+    (copy,) = world.messages(world.discord.dm(bob.user))
+    assert (await report(world, bob, copy)).text == THANKS
+    (told,) = await reported(world, channel)
+    assert f"<@{bob.id}>" in told.text
