@@ -56,6 +56,8 @@ class ModeratorsDesk:
         self._client = client
         self._turns = asyncio.Lock()
         """One message after the other, so that none is posted twice."""
+        self._asked: set[int] = set()
+        """Servers whose turn is to come for what was deleted there."""
 
     async def take_up(self) -> None:
         """What was owed when the bot ended."""
@@ -65,12 +67,14 @@ class ModeratorsDesk:
 
     def hear(self, happening: Happening) -> None:
         """What is deleted is shown to moderators no more either."""
-        if isinstance(happening, DeletionAsked):
+        if isinstance(happening, DeletionAsked) and happening.job.guild_id not in self._asked:
+            self._asked.add(happening.job.guild_id)
             self._client.services.dispatcher.errands.begin(self.catch_up(happening.job.guild_id))
 
     async def catch_up(self, guild_id: int) -> None:
         """Each message tells all that there is to tell, as far as Discord lets us."""
         async with self._turns:
+            self._asked.discard(guild_id)
             for case in await self._client.services.store.reports.owed(guild_id):
                 try:
                     async with asyncio.timeout(WITHIN_S):
