@@ -213,6 +213,7 @@ async def test_the_appeal_is_shown_set_and_taken_away(world: World) -> None:
     assert (await world.imagine()).text == f"{BLOCKED}: only its admins can change that.\nAsk Eve."
     told = await world.admin.slash(world.channel, "mod appeal", reset=True)
     assert told.text == "Blocked people read the reason alone from now on."
+    assert await deeds(world, Deed.PREFERENCES) == [(Deed.PREFERENCES, world.admin.id, None, None)] * 2
     assert (await world.imagine()).text == f"{BLOCKED}: only its admins can change that."
 
 

@@ -199,6 +199,7 @@ async def test_what_can_not_be_reported(world: World) -> None:
         )
     assert await world.store.database.read("SELECT * FROM report", {}) == []
     assert world.messages(channel) == []
+    assert await deeds(world, Deed.PREFERENCES) == [(Deed.PREFERENCES, world.admin.id, None, None)] * 2
 
 
 async def test_ten_reports_a_day(start_world: StartWorld) -> None:
