@@ -144,7 +144,7 @@ class ModeratorsDesk:
         return None
 
     async def _files(self, job: Job) -> list[discord.File]:
-        """None where it is kept no more."""
+        """Empty where they are kept no more."""
         if job.deleted_at is not None:
             return []
         room = await Room(self._client).bytes_in(job.guild_id, wanted=uploads.largest(job.shown_images))
