@@ -14,6 +14,7 @@ import aiohttp
 import structlog
 
 from bot.chat.client import EaselClient, Services
+from bot.chat.delivery.desk import ModeratorsDesk
 from bot.chat.delivery.mail import MailToo
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.writer import DiscordDelivery
@@ -144,6 +145,8 @@ class App:
         self._happenings.listen(partial(_end_with_damage, client))
         self._mail = MailToo(client)
         self._happenings.listen(self._mail.hear)
+        desk = ModeratorsDesk(client)
+        self._happenings.listen(desk.hear)
         doors, catalogue = Doors(), Catalogue(self._fleet)
         admission = Admission(
             store=store,
@@ -182,11 +185,13 @@ class App:
             own_styles=self._own_styles,
             tell=self._happenings.tell,
             charts=Charts(self.settings.data_dir / "matplotlib"),
+            tell_moderators=desk.catch_up,
         )
         await halting.take_up()
         catalogue.prefer(await store.settings.note(DEFAULT_MODEL))
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
+        self._begin(desk.take_up())
         self._look_after(client, store, tell_operator=delivery.tell_operator)
         self._count(dispatcher)
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit

@@ -335,5 +335,6 @@ class Refusal(StrEnum):
     PENDING = "pending"
     CREDITS = "credits"
     QUEUE = "queue"
+    BLOCKED = "blocked"
     PLAN = "plan"
     """It was drawn or dropped before, or too long ago."""

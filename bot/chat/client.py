@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -71,6 +71,8 @@ class Services:
     tell: Listener
     """Hears what happens."""
     charts: Charts
+    tell_moderators: Callable[[int], Coroutine[Any, Any, None]]
+    """Brings what is read in a server about reports up to date."""
 
     async def styles(self, guild_id: int) -> tuple[Style, ...]:
         """What may be named in a server: its own first."""

@@ -158,6 +158,8 @@ async def say_done(
             await interaction.response.edit_message(view=view)
         elif text is None:
             await interaction.response.defer()
+        elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+            await interaction.edit_original_response(content=text)
         else:
             await interaction.response.send_message(text, ephemeral=True)
     except LOST as problem:

@@ -122,6 +122,13 @@ class Verb(StrEnum):
     """Draws an example of that number."""
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
+    REPORT = "report"
+    """Tells the server's moderators."""
+    APPROVE = "approve"
+    """What was reported may stay, say moderators, like the next two."""
+    REMOVE = "remove"
+    BLOCK = "block"
+    """Its person may make nothing for a time."""
 
 
 _GRAY = discord.ButtonStyle.secondary
@@ -147,6 +154,10 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.DROP_PLAN: (labels.drop_plan, "✖️", _GRAY),
     Verb.EXAMPLE: (labels.draw, "🎨", discord.ButtonStyle.primary),
     Verb.FETCH: (labels.show, "📥", _GRAY),
+    Verb.REPORT: (labels.report, "🚩", _GRAY),
+    Verb.APPROVE: (labels.approve, "✅", discord.ButtonStyle.success),
+    Verb.REMOVE: (labels.remove, "🗑️", discord.ButtonStyle.danger),
+    Verb.BLOCK: (labels.block, "⛔", _GRAY),
 }
 """One family of emoji, none of them in the blue or grey of a button."""
 

@@ -37,7 +37,7 @@ from bot.chat.outages import told
 from bot.chat.rival import ALREADY_ACKNOWLEDGED
 from bot.chat.sources import Attached
 from bot.core.asking import styles
-from bot.core.asking.refused import Blocked, Refused, Repeated
+from bot.core.asking.refused import Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import DIRECT, Action, Asker, Job, Origin
@@ -134,8 +134,8 @@ async def check(interaction: Interaction) -> Asker:
     services, asker = interaction.client.services, await _standing(interaction)
     if not await is_private(interaction):
         where.check_place(interaction)
-    if await services.admission.is_blocked(asker):
-        raise UserError.of(Blocked())
+    if (blocked := await services.admission.blocked(asker)) is not None:
+        raise UserError.of(blocked)
     await services.catalogue.described()
     return asker
 

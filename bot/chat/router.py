@@ -77,13 +77,20 @@ class Router(app_commands.CommandTree[EaselClient]):
         self._pages: dict[str, OnPage] = {}
         for feature in features:
             for command in feature.commands:
-                self.add_command(command)
+                self._add(command)
             self._presses |= feature.presses
             self._forms |= feature.forms
             self._numbers |= feature.numbers
             self._number_forms |= feature.forms_of_number
             self._pages |= feature.pages
         client.event(self.on_interaction)
+
+    def _add(self, command: Command) -> None:
+        """Discord takes fifteen entries in a message's menu since March 2026; discord.py 2.7.1 still stops at five."""
+        if isinstance(command, app_commands.ContextMenu):
+            self._context_menus[command.name, None, command.type.value] = command
+        else:
+            self.add_command(command)
 
     async def interaction_check(self, interaction: Interaction, /) -> bool:
         """A command that came in direct messages all the same is answered: a client may know an older list of them."""

@@ -8,6 +8,7 @@ from typing import Self
 
 from bot.store.audit import Audit
 from bot.store.backup import back_up
+from bot.store.blocks import Blocks
 from bot.store.copies import Copies
 from bot.store.counted import Counts
 from bot.store.db import BUSY_TIMEOUT_S, Database
@@ -16,6 +17,7 @@ from bot.store.halts import Halts
 from bot.store.jobs import Jobs
 from bot.store.plans import Plans
 from bot.store.preferences import Taste
+from bot.store.reports import Reports
 from bot.store.rule_words import RuleWords
 from bot.store.server_settings import ServerSettings
 from bot.store.stars import Favourites
@@ -36,6 +38,8 @@ class Store:
     audit: Audit
     counts: Counts
     halts: Halts
+    blocks: Blocks
+    reports: Reports
 
     @classmethod
     async def open(
@@ -64,6 +68,8 @@ class Store:
             audit=Audit(database),
             counts=Counts(database),
             halts=Halts(database),
+            blocks=Blocks(database),
+            reports=Reports(database),
         )
 
     async def back_up(self, target: Path) -> None:

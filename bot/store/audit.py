@@ -36,6 +36,12 @@ class Deed(StrEnum):
     MOVED = "moved"
     """Within the line."""
     ANNOUNCED = "announced"
+    BLOCKED = "blocked"
+    """For a time or for ever; with a job, for what was reported."""
+    UNBLOCKED = "unblocked"
+    REPORTED = "reported"
+    APPROVED = "approved"
+    """What was reported may stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

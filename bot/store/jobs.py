@@ -12,7 +12,9 @@ from typing import Any, cast
 from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal
 from bot.limits import Usage
 from bot.store.audit import AuditEntry, Deed, record, write_recorded
+from bot.store.blocks import BLOCKED
 from bot.store.db import Database
+from bot.store.reports import close, reopen
 from engine.contract import GenerationRequest, SpooledImage
 
 
@@ -29,6 +31,8 @@ _PENDING = f"""(SELECT COUNT(DISTINCT interaction_id) FROM job INDEXED BY job_li
 _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
                WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)})"""
 
+_BLOCKED = BLOCKED.format(guild=":guild_id", user=":user_id")
+
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
                  part, parts, application_id, token, locale, spoiler, private, cost, charged,
@@ -39,6 +43,7 @@ SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id
 WHERE {_USED} + :cost <= :credits_per_day
   AND {_PENDING} < :pending
   AND {_WAITING} < :queue_max
+  AND NOT EXISTS {_BLOCKED}
 ON CONFLICT DO NOTHING
 RETURNING *
 """
@@ -105,6 +110,8 @@ class Jobs:
                      AND user_id = :user_id AND state IN {_in(LIVE)}"""
         if await self._db.read(button, params):
             return Refusal.BUTTON
+        if await self._db.read(_BLOCKED[1:-1], params):
+            return Refusal.BLOCKED
         (row,) = await self._db.read(f"SELECT {_PENDING} AS pending, {_WAITING} AS waiting", params)
         if row["pending"] >= new.limits.pending:
             return Refusal.PENDING
@@ -257,6 +264,7 @@ class Jobs:
             gone = [job_of(row) for row in rows]
             for job in gone:
                 await record(connection, _deed(Deed.DELETED, job, by_user_id, now))
+                await close(connection, job.id, by_user_id=by_user_id, now=now)
         return bool(gone)
 
     async def unmark_deleted(self, *job_ids: int) -> None:
@@ -266,6 +274,7 @@ class Jobs:
         async with self._db.tx() as connection:
             for row in await connection.execute_fetchall(sql, {"ids": json.dumps(job_ids)}):
                 await connection.execute_fetchall(undone, {**dict(row), "deed": Deed.DELETED})
+                await reopen(connection, row["id"])
 
     async def mark_removed(self, job_id: int, *, now: float) -> None:
         """Message and files of a deleted job are gone."""
@@ -319,13 +328,16 @@ class Jobs:
                  WHERE deleted_at IS NOT NULL AND removed_at IS NULL ORDER BY id"""
         return [job_of(row) for row in await self._db.read(sql, {})]
 
-    async def blocked(self) -> list[tuple[int, int]]:
+    async def blocked(self, *, now: float) -> list[tuple[int, int]]:
         """(guild, person) of members who may ask for nothing, and yet have something waiting."""
-        sql = f"""SELECT DISTINCT job.guild_id, user_id FROM job INDEXED BY job_live
-                  JOIN limits ON limits.guild_id = job.guild_id AND subject = 'member' AND subject_id = user_id
-                             AND field IN ('credits_per_day', 'pending') AND value = 0
-                  WHERE state IN {_in(LIVE)} AND state IN ('accepted', 'queued')"""
-        return [(row["guild_id"], row["user_id"]) for row in await self._db.read(sql, {})]
+        sql = f"""SELECT DISTINCT job.guild_id, job.user_id FROM job INDEXED BY job_live
+                  WHERE state IN {_in(LIVE)} AND state IN ('accepted', 'queued')
+                    AND (EXISTS {BLOCKED.format(guild="job.guild_id", user="job.user_id")}
+                         OR EXISTS (SELECT 1 FROM limits
+                                    WHERE limits.guild_id = job.guild_id
+                                      AND subject = 'member' AND subject_id = job.user_id
+                                      AND field IN ('credits_per_day', 'pending') AND value = 0))"""
+        return [(row["guild_id"], row["user_id"]) for row in await self._db.read(sql, {"now": now})]
 
     async def spooled(self, job_ids: Collection[int]) -> dict[int, Spooled]:
         """What is still wanted of the files that these jobs have in the spool; jobs that are not known are left out."""

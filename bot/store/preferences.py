@@ -17,6 +17,8 @@ DELIVER, HERE, BY_MAIL_TOO, PRIVATELY = "deliver", "here", "mail", "private"
 GALLERY, SHARING, TELL_WORD = "gallery", "sharing", "tell_word"
 """A server's: the channel for starred pictures, whether people may look through everybody's, and whether they are told which
 word of theirs its rules forbid."""
+MODERATORS, APPEAL = "moderators", "appeal"
+"""A server's: the channel where moderators read reports, and what blocked people read besides the reason."""
 
 
 class Scope(StrEnum):

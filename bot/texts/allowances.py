@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bot.core.asking.admission import Allowance
-from bot.core.asking.refused import Blocked
 from bot.limits import Limits, Subject
 from bot.store.server_settings import LimitChange
 from bot.texts.amounts import area, credit, mention, moment
@@ -40,11 +39,11 @@ role_or_member = fixed("Name a role or a member, not both.")
 def quota(allowance: Allowance, to: Language) -> list[str]:
     """What was used, what is left and when it renews: lines."""
     limits, usage = allowance.limits, allowance.usage
-    if limits.is_blocked:
+    if allowance.blocked is not None:
         used = to.gettext(
             "Used today: **{used}**. Waiting or running: {pending}.", used=usage.used, pending=usage.pending
         )
-        return [refusal(Blocked(), to), used]
+        return [refusal(allowance.blocked, to), used]
     return [
         _used(allowance, to),
         _pending(allowance, to),

@@ -51,6 +51,7 @@ OPTION_NAMES = (
     noted_in("option", "zone"),
     noted_in("option", "allowed"),
     noted_in("option", "file"),
+    noted_in("option", "duration"),
     noted_in("option", "reason"),
     noted_in("option", "place"),
     noted_in("option", "text"),
@@ -146,7 +147,7 @@ CHANNEL_OPTIONS = {
 }
 ADMIN_LOG = noted("Who changed, cancelled and deleted what, and when")
 ADMIN_LOG_OPTIONS = {"file": noted("The whole log as a table (CSV)")}
-MOD = noted("What this server's rules forbid (admins)")
+MOD = noted("What is forbidden here, who is blocked, and what people report (admins)")
 MOD_WORDS = noted("Words that no prompt may hold")
 MOD_WORDS_SHOW = noted("Show both lists")
 MOD_WORDS_ADD = noted("Add words; * at an end stands for whatever follows or goes before")
@@ -200,6 +201,34 @@ ADMIN_ANNOUNCE_OPTIONS = {
     "channel": noted("Where; this one if left out"),
     "everywhere": noted("In the system channel of every server, not here alone (whoever runs the bot)"),
 }
+MOD_BLOCK = noted("Keep a member from making pictures here, for a time or for ever")
+MOD_BLOCK_OPTIONS = {
+    "member": noted("Whom"),
+    "duration": noted("For how long"),
+    "reason": noted("What they are told"),
+}
+MOD_UNBLOCK = noted("Let a blocked member make pictures again")
+MOD_UNBLOCK_OPTIONS = {"member": noted("Whom")}
+MOD_BLOCKED = noted("Show who is blocked here, why and until when")
+MOD_APPEAL = noted("What blocked people read besides the reason; alone: show it")
+MOD_APPEAL_OPTIONS = {
+    "text": noted("Such as how to ask for another look at it; at most 300 characters"),
+    "reset": noted("Tell them nothing more"),
+}
+MOD_CHANNEL = noted("Name the channel where moderators read what people report; alone: show it")
+MOD_CHANNEL_OPTIONS = {
+    "channel": noted("The moderators' channel"),
+    "reset": noted("Take no more reports"),
+}
+BLOCK_DURATIONS = {
+    600: noted_in("choice", "10 minutes"),
+    3_600: noted_in("choice", "1 hour"),
+    86_400: noted_in("choice", "1 day"),
+    7 * 86_400: noted_in("choice", "1 week"),
+    30 * 86_400: noted_in("choice", "1 month"),
+    0: noted_in("choice", "For ever"),
+}
+"""By seconds."""
 MODELS = noted("What can be drawn with here: models, LoRAs and embeddings")
 MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger words and how to ask for it")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")
@@ -214,7 +243,8 @@ USE_SETTINGS = noted("Use these settings")
 VARY = noted("Vary")
 UPSCALE = noted("Upscale")
 EDIT_WITH_WORDS = noted("Edit with words")
-"""Entries of a message's menu: an app has at most five, by discord.py 2.7.1 (fifteen, by Discord itself)."""
+REPORT = noted("Report")
+"""Entries of a message's menu: an app has at most fifteen."""
 
 LIMITS = noted("What people may use on this server")
 LIMITS_SHOW = noted("Show the limits of this server and who changed them")

@@ -72,15 +72,16 @@ def gallery_set(channel_id: int) -> Say:
 def gallery_closed(channel_id: int, missing: Sequence[str]) -> Say:
     """`missing`: permissions as discord.py names them."""
 
-    def say(to: Language) -> str:
-        names = to.listed(_PERMISSIONS[name](to) for name in missing)
-        return to.gettext(
-            "I can't post in the gallery {channel}: ask an admin to give me {permissions} there.",
-            channel=_channel(channel_id),
-            permissions=names,
-        )
+    return lambda to: to.gettext(
+        "I can't post in the gallery {channel}: ask an admin to give me {permissions} there.",
+        channel=_channel(channel_id),
+        permissions=permissions(missing, to),
+    )
 
-    return say
+
+def permissions(names: Sequence[str], to: Language) -> str:
+    """Of `GALLERY_NEEDS`."""
+    return to.listed(_PERMISSIONS[name](to) for name in names)
 
 
 def _channel(channel_id: int) -> str:

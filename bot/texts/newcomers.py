@@ -51,7 +51,7 @@ commands = fixed(
     "picture of yours by words · `/show` posts one again · `/settings` what your pictures have where you say nothing, and whether you "
     "alone see them.\n"
     "In the menu of any message with a picture, under **Apps**: *Image info*, *Use these settings*, *Vary*, *Upscale*, "
-    "*Edit with words*."
+    "*Edit with words*; on mine *Report*, which tells the moderators."
 )
 admins_commands = fixed(
     "Admins, you: `/limits` sets how much who may have, `/channel` what pictures have in a channel, `/style add` adds a style, "

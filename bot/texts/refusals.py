@@ -61,9 +61,7 @@ def refusal(refused: Refused, to: Language) -> str:
         case TooManyWaiting() | LineFull() | CreditsSpent() | DaySpent():
             return _of_what_was_used(refused, to)
         case Blocked():
-            return to.gettext(
-                "You are blocked from making images on this server: only its admins can change that."
-            )
+            return _blocked(refused, to)
         case ForbiddenByRules(entry=entry):
             return _by_rules(entry, to)
         case DiskFull():
@@ -85,6 +83,19 @@ def refusal(refused: Refused, to: Language) -> str:
             return _of_the_wish(refused, to)
         case Closing() | Halted() | EngineBroken() | EnginePaused() | EngineStarts():
             return _for_now(refused, to)
+
+
+def _blocked(refused: Blocked, to: Language) -> str:
+    if refused.until is None:
+        told = to.gettext(
+            "You are blocked from making images on this server: only its admins can change that."
+        )
+    else:
+        told = to.gettext(
+            "You are blocked from making images on this server; that ends {when}.", when=moment(refused.until)
+        )
+    reason = to.gettext("Reason: {reason}", reason=refused.reason) if refused.reason else ""
+    return "\n".join(line for line in (told, reason, refused.appeal) if line)
 
 
 def _by_rules(entry: str | None, to: Language) -> str:

@@ -16,9 +16,11 @@ from bot.core.asking.price import cost_of
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
 from bot.limits import LimitEntry, Limits, Subject
 from bot.store import Store
+from bot.store.blocks import Block
 from bot.store.finished import Search
 from bot.store.halts import Halt
 from bot.store.preferences import GALLERY, Scope
+from bot.store.reports import Report
 from bot.store.rule_words import WordKind
 from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, sure
@@ -154,6 +156,11 @@ async def _kept(store: Store, first: Job, again: Job) -> None:
     await store.taste.put(Scope.SERVER, GUILD, {GALLERY: str(hall)})
     await store.rule_words.add(GUILD, WordKind.FORBIDDEN, ["nud*"], by_user_id=ADA, now=NOON, most=10)
     await store.halts.put(Halt(guild_id=GUILD, reason="maintenance", by_user_id=ADA, at=NOON))
+    await store.blocks.put(
+        Block(guild_id=GUILD, user_id=BEN, by_user_id=ADA, reason="asked thrice", at=NOON, until=NOON + 600)
+    )
+    report = Report(job_id=first.id, user_id=BEN, guild_id=GUILD, image=1, reason="“ugly” 🎈", at=NOON)
+    await store.reports.add(report, most_a_day=1)
     search = Search(words='red "déjà vu"', model="fake", favourites=True)
     await store.history.remember(search, guild_id=GUILD, user_id=ADA, now=NOON)
 

@@ -29,7 +29,7 @@ from bot.store.finished import Search
 from bot.store.rule_words import WordKind
 from engine.contract import GenerationRequest
 from tests.kit import new_databases, said
-from tests.kit.books import admission
+from tests.kit.books import NOON, admission
 
 GOLDEN = Path(__file__).parent
 VERSIONS = sorted(int(path.stem.removeprefix("schema-")) for path in GOLDEN.glob("schema-*.sqlite3"))
@@ -168,7 +168,7 @@ async def test_an_old_database_lives_on(store: Store) -> None:
         JobState.RUNNING,
         JobState.RENDERED,
     }
-    assert await store.jobs.blocked() == [(GUILD, BEN)]
+    assert await store.jobs.blocked(now=1_800_000_000.0) == [(GUILD, BEN)]
     new = await store.jobs.admit(admission(parent=1), 1_800_000_000.0)
     assert isinstance(new, Job)
     assert new.id == 501
@@ -276,7 +276,7 @@ async def test_a_migration_that_loses_a_parent_is_undone(file: Path, monkeypatch
     """Rows that would refer to nothing are noticed before the commit: nothing has changed, and one sentence says so."""
     await (await Store.open(file)).close()
     before = table(file, "job")
-    loss = "DELETE FROM favourite;\nDELETE FROM gallery_claim;\nDELETE FROM copy;\nDELETE FROM job WHERE id = 1;\n"
+    loss = "DELETE FROM report;\nDELETE FROM reported_job;\nDELETE FROM favourite;\nDELETE FROM gallery_claim;\nDELETE FROM copy;\nDELETE FROM job WHERE id = 1;\n"
     later = [*schema.migrations(), (NEWEST + 1, loss)]
     monkeypatch.setattr(schema, "migrations", lambda: later)
     with pytest.raises(
@@ -306,6 +306,18 @@ def test_every_id_ever_posted_means_what_it_meant(custom_id: str, meaning: dict[
         case None:
             told = None
     assert told == meaning
+
+
+async def test_old_blocks_and_reports_hold(store: Store, version: int) -> None:
+    """Who was blocked is blocked until that ends, and what moderators were not told of yet is owed to them."""
+    block = await store.blocks.of(GUILD, BEN, now=NOON)
+    assert (block and (block.reason, block.until)) == (("asked thrice", NOON + 600) if version >= 7 else None)
+    assert await store.blocks.of(GUILD, BEN, now=NOON + 600) is None
+    owed = [
+        (case.job_id, case.reports[0].image, case.reports[0].reason)
+        for case in await store.reports.owed(GUILD)
+    ]
+    assert owed == ([(1, 1, "“ugly” 🎈")] if version >= 7 else [])
 
 
 async def test_old_rules_forbid(store: Store, version: int) -> None:

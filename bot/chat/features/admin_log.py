@@ -29,6 +29,7 @@ PAGE = 10
 FILE_ROWS_MAX = 50_000
 """The newest are exported: some 6 MB."""
 
+
 @group.command(name="log", description=commands.ADMIN_LOG)
 @app_commands.describe(**commands.ADMIN_LOG_OPTIONS)
 async def show_log(interaction: discord.Interaction[EaselClient], file: bool = False) -> None:

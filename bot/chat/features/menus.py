@@ -58,11 +58,7 @@ async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Jo
 
     None for everybody else's messages, and for one that gathers several jobs.
     """
-    user = interaction.client.user
-    if user is None or message.author.id != user.id:
-        return None
-    read = [ids.read(custom_id) for custom_id in _custom_ids(message.components)]
-    about = [found for found in read if isinstance(found, OfJob)]
+    about = _about(interaction, message)
     gathers = any(found.verb == Verb.INFO_ALL for found in about)
     if gathers or len({found.job for found in about}) != 1:
         return None
@@ -70,6 +66,24 @@ async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Jo
     if job is None or not where.takes(interaction, job):
         return None
     return job, next((found.image for found in about if found.verb == Verb.INFO), None)
+
+
+async def gathered_in(interaction: Interaction, message: discord.Message) -> list[Job]:
+    """The jobs that a message of our own gathers; none for every other message."""
+    jobs = interaction.client.services.store.jobs
+    for found in _about(interaction, message):
+        if found.verb == Verb.INFO_ALL and (job := await jobs.get(found.job)) is not None:
+            return await jobs.gathered(job) if where.takes(interaction, job) else []
+    return []
+
+
+def _about(interaction: Interaction, message: discord.Message) -> list[OfJob]:
+    """What the buttons of a message of our own are about."""
+    user = interaction.client.user
+    if user is None or message.author.id != user.id:
+        return []
+    read = [ids.read(custom_id) for custom_id in _custom_ids(message.components)]
+    return [found for found in read if isinstance(found, OfJob)]
 
 
 def pictures_of(message: discord.Message) -> list[discord.Attachment]:

@@ -1,4 +1,4 @@
-"""/mod: what a server's rules forbid. Permissions are checked here, not only hinted at."""
+"""/mod and its words: what a server's rules forbid. Permissions are checked here, not only hinted at."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ async def load(
     guild_id = order.managed(interaction)
     if file.size > LIST_KB_MAX << 10:
         raise UserError(forbidden_words.too_large(LIST_KB_MAX))
+    await interaction.response.defer(ephemeral=True, thinking=True)  # Discord may take its time for a file
     data = await interaction.client.services.intake.content(file)
     try:
         text = data.decode("utf-8-sig")

@@ -18,7 +18,7 @@ from bot.texts.language import Language
 
 IN_A_ROW = 5
 """Buttons that Discord puts side by side."""
-OF_A_SET = (Verb.REMIX, Verb.EDIT, Verb.STAR, Verb.MAIL, Verb.INFO, Verb.DELETE)
+OF_A_SET = (Verb.REMIX, Verb.EDIT, Verb.STAR, Verb.MAIL, Verb.INFO, Verb.REPORT, Verb.DELETE)
 
 Row = ui.ActionRow[Any]
 

@@ -98,9 +98,11 @@ def layout(
     *,
     rows: Sequence[ui.ActionRow[Any]] = (),
     gallery: ui.MediaGallery[ui.LayoutView] | None = None,
+    mark: int | None = None,
 ) -> ui.LayoutView:
+    """`mark`: by which the message is known again; None for the job's own."""
     view = ui.LayoutView(timeout=None)
-    container = ui.Container[ui.LayoutView](accent_colour=colour, id=mark_of(job))
+    container = ui.Container[ui.LayoutView](accent_colour=colour, id=mark_of(job) if mark is None else mark)
     first, *rest = lines
     container.add_item(ui.TextDisplay(first))
     if gallery is not None:

@@ -42,6 +42,7 @@ from bot.core.spool import hold_inputs
 from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Planned, Refusal
 from bot.limits import Limits, Usage
 from bot.store import Store
+from bot.store.preferences import APPEAL, Scope
 from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
@@ -55,6 +56,8 @@ class Allowance:
     limits: Limits
     usage: Usage
     window: Window
+    blocked: Blocked | None = None
+    """Why it is nothing at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +107,8 @@ class Admission:
         if (closed := self._closed(asker)) is not None:
             return closed
         allowance = await self.allowance(asker)
-        if allowance.limits.is_blocked:
-            return Blocked()
+        if allowance.blocked is not None:
+            return allowance.blocked
         verdict = await self._judge(request, asker, allowance.limits, model)
         if isinstance(verdict, Refused):
             return verdict
@@ -116,11 +119,21 @@ class Admission:
         """Why a person could ask for nothing at all now, whatever it were."""
         if (closed := self._closed(asker)) is not None:
             return closed
-        return Blocked() if await self.is_blocked(asker) else None
+        return await self.blocked(asker)
 
-    async def is_blocked(self, asker: Asker) -> bool:
-        """Whether an admin lets this person make nothing: said first, since nothing they change would help."""
-        return (await self._limits(asker)).is_blocked
+    async def blocked(self, asker: Asker) -> Blocked | None:
+        """Why this person may make nothing: said first, since nothing they change would help."""
+        return await self._blocked(asker, await self._limits(asker))
+
+    async def _blocked(self, asker: Asker, limits: Limits) -> Blocked | None:
+        """By a moderator, else by their limits."""
+        block = await self._store.blocks.of(asker.guild_id, asker.user_id, now=self._clock.now())
+        if block is None and not limits.is_blocked:
+            return None
+        appeal = (await self._store.taste.of(Scope.SERVER, asker.guild_id)).get(APPEAL, "")
+        if block is None:
+            return Blocked(appeal=appeal)
+        return Blocked(until=block.until, reason=block.reason, appeal=appeal)
 
     def _closed(self, asker: Asker) -> Refused | None:
         """Why nobody's request is taken there now."""
@@ -153,8 +166,8 @@ class Admission:
         if (closed := self._closed(asker)) is not None:
             return closed
         limits, window = await self._terms(asker)
-        if limits.is_blocked:
-            return Blocked()
+        if (blocked := await self._blocked(asker, limits)) is not None:
+            return blocked
         verdict = await self._judge(request, asker, limits, model)
         if isinstance(verdict, Refused):
             return verdict
@@ -200,8 +213,8 @@ class Admission:
             return closed
         allowance = await self.allowance(asker)
         limits = allowance.limits
-        if limits.is_blocked:
-            return Blocked()
+        if allowance.blocked is not None:
+            return allowance.blocked
         costs: list[int] = []
         for request, model in zip(requests, models, strict=True):
             verdict = await self._judge(request, asker, limits, model)
@@ -285,7 +298,8 @@ class Admission:
         usage = await self._store.jobs.usage(
             guild_id=asker.guild_id, user_id=asker.user_id, window_start=window.start
         )
-        return Allowance(limits=limits, usage=usage, window=window)
+        blocked = await self._blocked(asker, limits)
+        return Allowance(limits=limits, usage=usage, window=window, blocked=blocked)
 
     async def _terms(self, asker: Asker) -> tuple[Limits, Window]:
         """The limits that hold for a person now, and for which day."""

@@ -142,6 +142,8 @@ def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window
             return PressedBefore()
         case Refusal.PENDING | Refusal.CREDITS if limits.is_blocked:  # in this moment
             return Blocked()
+        case Refusal.BLOCKED:  # in this moment
+            return Blocked()
         case Refusal.PENDING:
             return TooManyWaiting(waiting=usage.pending, most=limits.pending)
         case Refusal.QUEUE:

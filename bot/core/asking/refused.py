@@ -9,7 +9,14 @@ from bot.core.held_up import Closing, Halted, NotOffered
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """An admin lets them make nothing: nothing that they change about the picture would help."""
+    """A moderator or their limits let them make nothing: nothing that they change about the picture would help."""
+
+    until: float | None = None
+    """Seconds since 1970; None where no time is set."""
+    reason: str = ""
+    """A moderator's own words."""
+    appeal: str = ""
+    """What the server's admins tell those who are blocked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

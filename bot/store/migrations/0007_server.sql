@@ -28,3 +28,47 @@ CREATE TABLE halt (
   by_user_id  INTEGER NOT NULL,
   at          REAL NOT NULL
 ) STRICT;
+
+-- Whom a server's moderators keep from asking for anything; `until` NULL is for ever.
+CREATE TABLE block (
+  guild_id   INTEGER NOT NULL,
+  user_id    INTEGER NOT NULL,
+  by_user_id INTEGER NOT NULL,
+  reason     TEXT NOT NULL,
+  at         REAL NOT NULL,
+  until      REAL,
+  PRIMARY KEY (guild_id, user_id)
+) STRICT, WITHOUT ROWID;
+
+-- Jobs whose pictures people reported, and the one message in which moderators read of each.
+CREATE TABLE reported_job (
+  job_id     INTEGER PRIMARY KEY REFERENCES job (id),
+  guild_id   INTEGER NOT NULL,
+  -- Grows with all that its message has to tell; `told` is what that message shows.
+  version    INTEGER NOT NULL,
+  told       INTEGER NOT NULL DEFAULT 0,
+  channel_id INTEGER,
+  message_id INTEGER,
+  -- How often it was begun to post one: before a second time it may stand there already.
+  tries      INTEGER NOT NULL DEFAULT 0,
+  verdict    TEXT CONSTRAINT reported_job_verdict_is_known CHECK (verdict IN ('approved', 'removed')),
+  decided_at REAL,
+  decided_by INTEGER,
+  CONSTRAINT reported_job_is_decided_by_somebody
+    CHECK ((verdict IS NULL) = (decided_at IS NULL) AND (verdict IS NULL) = (decided_by IS NULL))
+) STRICT;
+CREATE INDEX reported_job_to_tell ON reported_job (guild_id, job_id) WHERE told < version;
+CREATE INDEX reported_job_open ON reported_job (guild_id, job_id) WHERE verdict IS NULL;
+
+-- Who reported it, once each.
+CREATE TABLE report (
+  job_id   INTEGER NOT NULL REFERENCES reported_job (job_id),
+  user_id  INTEGER NOT NULL,
+  guild_id INTEGER NOT NULL,
+  -- Which of the job's images, counted from 0; NULL for all of it.
+  image    INTEGER,
+  reason   TEXT NOT NULL,
+  at       REAL NOT NULL,
+  PRIMARY KEY (job_id, user_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX report_by_user ON report (guild_id, user_id, at);

@@ -96,7 +96,9 @@ def test_every_name_is_noted_for_translators(router: Router) -> None:
     choices = {choice.name for option in options for choice in option.choices}
     assert {option.name for option in options} == set(commands.OPTION_NAMES)
     told = {*commands.CHOICE_NAMES, *commands.DELIVER_NAMES, *SCHEDULES}  # those are names everywhere
-    assert {name for name in choices if name[0].isalpha()} == told
+    durations = {*commands.BLOCK_DURATIONS.values()}
+    assert {name for name in choices - durations if name[0].isalpha()} == told
+    assert durations <= choices
 
 
 def written(folder: Path, **names: str) -> Path:

@@ -71,14 +71,28 @@ async def test_a_whole_list_comes_from_a_file(start_world: StartWorld) -> None:
         (b"x" * (513 << 10), "may have 512 KB"),
     ):
         told = await world.admin.slash(world.channel, "mod words load", file=("list.txt", data))
+        await world.until(lambda told=told: told.text)
         assert words in (told.ephemeral_text or ""), words
     refused = await world.imagine(prompt="ink")
     assert "rules forbid" in (refused.ephemeral_text or "")
     many = "\n".join(f"word{number}" for number in range(5000)).encode()
     told = await world.admin.slash(world.channel, "mod words load", file=("list.txt", b"\xef\xbb\xbf" + many))
+    await world.until(lambda: told.text)
     assert "5000 entries are new" in (told.ephemeral_text or "")
     await world.imagined(1, prompt="ink")
     refused = await world.imagine(prompt="a word4999")
     assert "rules forbid" in (refused.ephemeral_text or "")
     refused = await world.admin.slash(world.channel, "mod words add", words="one more")
     assert "at most 5,000 entries" in (refused.ephemeral_text or "")
+
+
+async def test_a_file_may_take_longer_than_an_answer(start_world: StartWorld) -> None:
+    """Discord hands it out when it likes; what came of it is told all the same."""
+    world = await start_world()
+    hold = world.discord.hold_next("GET", "attachments/")
+    told = await world.admin.slash(world.channel, "mod words load", file=("list.txt", b"ink"))
+    assert (told.kind, told.ephemeral) == ("deferred", True)
+    world.advance(4)
+    hold.release()
+    await world.until(lambda: told.text == "1 entry is new on the list.")
+    assert "rules forbid" in (await world.imagine(prompt="ink")).text

@@ -27,6 +27,7 @@ async def test_a_set_offers_each_of_its_pictures(world: World) -> None:
         "Favourite",
         "Send to me",
         "Info",
+        "Report",
         "Delete",
     ]
 

@@ -12,6 +12,7 @@ import pytest
 from bot.job import Job, JobState, Reason, Refusal
 from bot.limits import Usage
 from bot.store import Store
+from bot.store.blocks import Block
 from tests.kit.books import GUILD, NOON, admission, admitted, delivered, queued, rendered, running, sure
 
 CROWD = 200
@@ -239,3 +240,18 @@ async def test_a_message_leads_to_its_job_by_an_index(store: Store) -> None:
     sql = "EXPLAIN QUERY PLAN SELECT * FROM job WHERE message_id = :id"
     (step,) = await store.database.read(sql, {"id": 1})
     assert "job_by_message" in step["detail"]
+
+
+async def test_who_is_blocked_in_this_moment_is_not_admitted(store: Store) -> None:
+    """The statement itself looks, so no request slips by that was let through before; a block of another server, of another
+    person or of the past keeps nobody out.
+    """
+    block = Block(guild_id=GUILD, user_id=1, by_user_id=9, reason="", at=NOON - 9, until=NOON)
+    for other in (block, replace(block, user_id=2, until=None), replace(block, guild_id=5, until=None)):
+        await store.blocks.put(other)
+    await admitted(store)
+    await store.blocks.put(replace(block, until=NOON + 0.5))
+    jobs, refusals = await ask_at_once(store)
+    assert (jobs, refusals) == ([], {Refusal.BLOCKED: CROWD})
+    assert await store.jobs.blocked(now=NOON) == [(GUILD, 1)]
+    assert await store.jobs.blocked(now=NOON + 0.5) == []

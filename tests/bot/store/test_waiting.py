@@ -12,6 +12,8 @@ import pytest
 
 from bot.job import Job, Reason
 from bot.store import Store, checks
+from bot.store.blocks import Block
+from bot.store.reports import Report
 from tests.kit.books import GUILD, NOON, admission, delivered, queued, rendered, running, sure
 
 PATIENCE_S = 10.0
@@ -120,8 +122,10 @@ async def a_day(store: Store) -> None:
     await jobs.unmark_deleted(parent.id)
     await jobs.mark_removed(parent.id, now=NOON)
     await jobs.purge_tokens(before=NOON + 1)
-    for read in (jobs.live, jobs.ends_to_show, jobs.ends_to_find, jobs.removals_owed, jobs.blocked):
+    for read in (jobs.live, jobs.ends_to_show, jobs.ends_to_find, jobs.removals_owed):
         await read()
+    await jobs.blocked(now=NOON)
+    await moderated(store, parent)
     await jobs.get(parent.id)
     await history.recent(count=50)
     await history.page(guild_id=GUILD, user_id=1, offset=0, count=8)
@@ -132,6 +136,25 @@ async def a_day(store: Store) -> None:
     await store.settings.note("x")
 
 
+async def moderated(store: Store, job: Job) -> None:
+    block = Block(guild_id=GUILD, user_id=1, by_user_id=9, reason="", at=NOON, until=NOON + 9)
+    report = Report(job_id=job.id, user_id=2, guild_id=GUILD, image=None, reason="", at=NOON)
+    await store.reports.add(report, most_a_day=9)
+    await store.blocks.put(block, job_id=job.id)
+    await store.jobs.admit(admission(), NOON)
+    await store.blocks.of(GUILD, 1, now=NOON)
+    await store.blocks.page(GUILD, now=NOON, offset=0, count=8)
+    assert await store.reports.guilds_owed() == [GUILD]
+    (case,) = await store.reports.owed(GUILD)
+    await store.reports.tried(case.job_id)
+    await store.reports.told(case, channel_id=5, message_id=6)
+    await store.reports.move(GUILD, channel_id=7)
+    assert await store.reports.waiting(GUILD) == 1
+    await store.reports.approve(case, by_user_id=9, now=NOON)
+    await store.reports.case(case.job_id)
+    await store.blocks.lift(GUILD, 1, by_user_id=9, now=NOON)
+
+
 async def plan(store: Store, sql: str, params: Any) -> list[str]:
     rows = await store.database._reader.execute_fetchall(f"EXPLAIN QUERY PLAN {sql}", params)
     return [str(row["detail"]) for row in rows]
@@ -139,7 +162,7 @@ async def plan(store: Store, sql: str, params: Any) -> list[str]:
 
 def is_scan(step: str) -> bool:
     """A look at every row of a table: one at all that an index of the few living or owed holds is none."""
-    owed = ("job_live", "job_end_to_show", "job_end_to_find", "job_to_remove")
+    owed = ("job_live", "job_end_to_show", "job_end_to_find", "job_to_remove", "reported_job_to_tell")
     of_few = (*owed, "job_with_token", "json_each", "CONSTANT ROW")
     return step.startswith("SCAN") and not any(name in step for name in of_few)
 

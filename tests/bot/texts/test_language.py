@@ -43,6 +43,7 @@ from bot.texts import (
     for_operator,
     inside_prompt,
     labels,
+    moderators,
     operations,
     out_of_reach,
     problems,
@@ -68,6 +69,7 @@ MODULES: list[ModuleType] = [
     why_waiting,
     labels,
     operations,
+    moderators,
     out_of_reach,
     problems,
     progress,
@@ -176,6 +178,8 @@ def test_numbers_are_written_as_the_language_does(polish: Language) -> None:
 
 REFUSED: list[refused.Refused] = [
     refused.Blocked(),
+    refused.Blocked(until=5.0),
+    refused.Blocked(reason="spam"),
     refused.ForbiddenByRules(entry=None),
     refused.ForbiddenByRules(entry="nud*"),
     refused.DiskFull(),
