@@ -181,6 +181,8 @@ class Job:
     locale: str | None = None
     """The language in which its person had their Discord."""
     cost: int
+    weight: int = 1
+    """In the line, of its person as they were when they asked for it."""
     charged: int
     created_at: float
     queued_at: float | None = None

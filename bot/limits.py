@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import Self
 
 
+WEIGHT_MAX = 10
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one person may use. Credits are per calendar day in the guild's time zone."""
@@ -17,6 +20,8 @@ class Limits:
     max_pixels: int
     max_steps: int
     max_images: int
+    weight: int = 1
+    """Under backlog somebody of weight 2 is served twice as much as somebody of weight 1."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

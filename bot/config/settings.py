@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 
-from bot.limits import Limits
+from bot.limits import WEIGHT_MAX, Limits
 from bot.redaction import cleaned, holds_token
 from engine.contract import (
     IMAGES_MAX,
@@ -174,6 +174,7 @@ class LimitsSection(Section):
     max_pixels: int = Field(default=1024 * 1024, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=60, ge=1, le=150)
     max_images: int = Field(default=4, ge=1, le=IMAGES_MAX)
+    weight: int = Field(default=1, ge=1, le=WEIGHT_MAX)
 
     def to_limits(self) -> Limits:
         return Limits(**self.model_dump())
@@ -187,6 +188,7 @@ class CeilingsSection(LimitsSection):
     max_pixels: int = Field(default=SIDE_MAX**2, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=150, ge=1, le=150)
     max_images: int = Field(default=10, ge=1, le=IMAGES_MAX)
+    weight: int = Field(default=WEIGHT_MAX, ge=1, le=WEIGHT_MAX)
 
 
 class QueueSection(Section):

@@ -31,11 +31,11 @@ _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
 
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
-                 part, parts, application_id, token, locale, spoiler, private, cost, charged,
-                 created_at)
+                 part, parts, application_id, token, locale, spoiler, private, cost, weight,
+                 charged, created_at)
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
-       :part, :parts, :application_id, :token, :locale, :spoiler, :private, :cost, :cost,
-       :now
+       :part, :parts, :application_id, :token, :locale, :spoiler, :private, :cost, :weight,
+       :cost, :now
 WHERE {_USED} + :cost <= :credits_per_day
   AND {_PENDING} < :pending
   AND {_WAITING} < :queue_max
@@ -373,6 +373,7 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "spoiler": int(new.origin.spoiler),
         "private": int(new.origin.private),
         "cost": new.cost,
+        "weight": new.limits.weight,
         "now": now,
         "window_start": new.window_start,
         "credits_per_day": new.limits.credits_per_day,

@@ -13,12 +13,14 @@ from bot.texts.language import Language, Say, fixed
 from bot.texts.refusals import refusal
 
 PIXELS = "max_pixels"
+WEIGHT = "weight"
 _LABELS: dict[str, Say] = {
     "credits_per_day": fixed("credits per day"),
     "pending": fixed("pending requests"),
     PIXELS: fixed("per image"),
     "max_steps": fixed("steps"),
     "max_images": fixed("images per request"),
+    WEIGHT: fixed("weight in the line"),
 }
 _SUBJECTS: dict[str, Say] = {
     "credits_per_day": fixed("credits a day"),
@@ -26,6 +28,7 @@ _SUBJECTS: dict[str, Say] = {
     PIXELS: fixed("the size of images"),
     "max_steps": fixed("steps"),
     "max_images": fixed("images a request"),
+    WEIGHT: fixed("weight in the line"),
 }
 
 nothing_changed = fixed("Nothing changed: it was like that already.")
@@ -104,7 +107,14 @@ def ceilings(limits: Limits, to: Language) -> str:
 
 
 def values(limits: Mapping[str, int], to: Language) -> str:
-    return to.listed(f"{_number(name, value, to)} {_LABELS[name](to)}" for name, value in limits.items())
+    return to.listed(_labelled(name, value, to) for name, value in limits.items())
+
+
+def _labelled(name: str, value: int, to: Language) -> str:
+    number = _number(name, value, to)
+    if name == WEIGHT:
+        return to.gettext("weight {number} in the line", number=number)
+    return f"{number} {_LABELS[name](to)}"
 
 
 def _all(limits: Limits) -> dict[str, int]:
@@ -201,6 +211,8 @@ def _allowance(name: str, value: int, to: Language) -> str:
             return to.gettext("images of up to {area}", area=number)
         case "max_steps":
             return to.ngettext("up to {number} step", "up to {number} steps", value, number=number)
+        case "weight":
+            return to.gettext("a weight of {number} in the line", number=number)
         case _:
             return to.ngettext(
                 "up to {number} image a request", "up to {number} images a request", value, number=number

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ class Book:
         parent: int | None = None,
         image: int | None = None,
         part: int = 0,
+        weight: int = 1,
         **values: Any,
     ) -> Job:
         self.count += 1
@@ -79,7 +81,7 @@ class Book:
             parent_id=parent,
             parent_image=image,
             cost=cost_of(wanted),
-            limits=ROOMY,
+            limits=replace(ROOMY, weight=weight),
             window_start=0.0,
             queue_max=1000,
         )
@@ -120,7 +122,7 @@ async def fill(file: Path) -> None:
     await _ends(book)
     await book.accepted()
     await book.accepted(part=1)
-    await book.queued(user=BEN, sampler="DDIM")
+    await book.queued(user=BEN, sampler="DDIM", weight=2)
     sure(await jobs.running(sure(await jobs.requeued(await book.running(), faults=1)), now=book.now + 3))
     await book.rendered(user=BEN)
     await jobs.mark_deleted((await book.delivered(user=BEN)).id, now=book.now + 6, by_user_id=1)

@@ -236,7 +236,7 @@ REBUILT = (
     .replace(
         "removed_at     REAL,",
         "removed_at     REAL,\n  spoiler INTEGER NOT NULL DEFAULT 0, parts INTEGER NOT NULL DEFAULT 1,"
-        " private INTEGER NOT NULL DEFAULT 0,",
+        " private INTEGER NOT NULL DEFAULT 0, weight INTEGER NOT NULL DEFAULT 1,",
     )
 )
 TRIGGERS = "".join(

@@ -15,7 +15,7 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
 from bot.chat.router import IN_SERVERS, Feature
-from bot.limits import LimitEntry, Limits, Subject
+from bot.limits import WEIGHT_MAX, LimitEntry, Limits, Subject
 from bot.store.audit import Deed
 from bot.store.server_settings import LimitChange
 from bot.texts import allowances, commands
@@ -65,6 +65,7 @@ async def set_(
     max_pixels: Range[int, SIDE_MIN * SIDE_MIN] | None = None,
     max_steps: Range[int, 1] | None = None,
     max_images: Range[int, 1] | None = None,
+    weight: Range[int, 1, WEIGHT_MAX] | None = None,
 ) -> None:
     guild_id = order.managed(interaction)
     subject, subject_id = _target(guild_id, role, member)
@@ -74,6 +75,7 @@ async def set_(
         "max_pixels": max_pixels,
         "max_steps": max_steps,
         "max_images": max_images,
+        "weight": weight,
     }
     entry = LimitEntry.of(subject, subject_id, given)
     if not entry.values:

@@ -18,3 +18,6 @@ INSERT INTO audit (at, guild_id, by_user_id, deed, user_id, details)
 DROP TABLE limits_log;
 CREATE INDEX audit_by_guild ON audit (guild_id, id);
 CREATE INDEX audit_by_deed ON audit (guild_id, deed, id);
+
+-- What its person weighs in the line, as it was when they asked for it: roles are not known after a restart.
+ALTER TABLE job ADD COLUMN weight INTEGER NOT NULL DEFAULT 1 CONSTRAINT job_weighs_something CHECK (weight > 0);

@@ -44,7 +44,7 @@ def test_no_file_means_defaults() -> None:
         credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4
     )
     assert settings.ceilings.to_limits() == Limits(
-        credits_per_day=10_000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10
+        credits_per_day=10_000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10, weight=10
     )
 
 
