@@ -336,6 +336,8 @@ class Refusal(StrEnum):
     BUTTON = "button"
     PENDING = "pending"
     CREDITS = "credits"
+    PAUSE = "pause"
+    """Too soon after the one before."""
     QUEUE = "queue"
     PLAN = "plan"
     """It was drawn or dropped before, or too long ago."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Self
 
-
 WEIGHT_MAX = 10
+PAUSES = frozenset({"seconds_between"})
+"""Fields of which less is more generous."""
+PAUSE_MAX_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Limits:
     max_images: int
     weight: int = 1
     """Under backlog somebody of weight 2 is served twice as much as somebody of weight 1."""
+    seconds_between: int = 0
+    """From one request to the next; all parts of one are one."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -31,6 +35,15 @@ class Limits:
     def is_blocked(self) -> bool:
         """An admin who sets either to 0 means that nothing is to be drawn at all."""
         return self.credits_per_day == 0 or self.pending == 0
+
+
+def most_generous(name: str, *values: int) -> int:
+    """Of a pause that is the shortest, of all else the most."""
+    return min(values) if name in PAUSES else max(values)
+
+
+def strictest(name: str, *values: int) -> int:
+    return max(values) if name in PAUSES else min(values)
 
 
 class Subject(StrEnum):
@@ -59,3 +72,5 @@ class Usage:
 
     used: int
     pending: int
+    again_at: float | None = None
+    """When the next may be asked for, where there is a pause between requests; it may be over."""

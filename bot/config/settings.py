@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 
-from bot.limits import WEIGHT_MAX, Limits
+from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, Limits
 from bot.redaction import cleaned, holds_token
 from engine.contract import (
     IMAGES_MAX,
@@ -175,13 +175,14 @@ class LimitsSection(Section):
     max_steps: int = Field(default=60, ge=1, le=150)
     max_images: int = Field(default=4, ge=1, le=IMAGES_MAX)
     weight: int = Field(default=1, ge=1, le=WEIGHT_MAX)
+    seconds_between: int = Field(default=0, ge=0, le=PAUSE_MAX_S)
 
     def to_limits(self) -> Limits:
         return Limits(**self.model_dump())
 
 
 class CeilingsSection(LimitsSection):
-    """What no admin of a server can exceed: it is the owner's GPU."""
+    """What no admin of a server can exceed: it is the owner's GPU. A pause can't be shorter."""
 
     credits_per_day: int = Field(default=10_000, ge=0, le=1_000_000)
     pending: int = Field(default=50, ge=1, le=1000)

@@ -29,6 +29,12 @@ _PENDING = f"""(SELECT COUNT(DISTINCT interaction_id) FROM job INDEXED BY job_li
 _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
                WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)})"""
 
+_ASKED_BEFORE = """job WHERE guild_id = :guild_id AND user_id = :user_id AND created_at <= :now
+               AND state <> 'failed' AND (message_id IS NOT NULL OR state = 'accepted')
+               AND interaction_id IS NOT :interaction_id"""
+"""Requests that a pause follows: not what was refunded since it could not be drawn, nor what nobody was told of. A clock that
+was set back forgets what lies before it."""
+
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
                  part, parts, application_id, token, locale, spoiler, private, cost, weight,
@@ -38,6 +44,8 @@ SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id
        :cost, :now
 WHERE {_USED} + :cost <= :credits_per_day
   AND {_PENDING} < :pending
+  AND (:seconds_between = 0
+       OR NOT EXISTS (SELECT 1 FROM {_ASKED_BEFORE} AND created_at > :now - :seconds_between))
   AND {_WAITING} < :queue_max
 ON CONFLICT DO NOTHING
 RETURNING *
@@ -108,6 +116,9 @@ class Jobs:
         (row,) = await self._db.read(f"SELECT {_PENDING} AS pending, {_WAITING} AS waiting", params)
         if row["pending"] >= new.limits.pending:
             return Refusal.PENDING
+        soon = f"SELECT 1 FROM {_ASKED_BEFORE} AND created_at > :now - :seconds_between LIMIT 1"
+        if new.limits.seconds_between and await self._db.read(soon, params):
+            return Refusal.PAUSE
         if row["waiting"] + new.origin.parts > new.queue_max:
             return Refusal.QUEUE
         return Refusal.CREDITS
@@ -345,6 +356,13 @@ class Jobs:
         (row,) = await self._db.read(sql, params)
         return Usage(used=row["used"], pending=row["pending"])
 
+    async def last_asked(self, *, guild_id: int, user_id: int, now: float) -> float | None:
+        """When they last asked for what a pause follows."""
+        sql = f"SELECT created_at FROM {_ASKED_BEFORE} ORDER BY created_at DESC LIMIT 1"
+        params = {"guild_id": guild_id, "user_id": user_id, "now": now, "interaction_id": None}
+        rows = await self._db.read(sql, params)
+        return float(rows[0]["created_at"]) if rows else None
+
 
 def _spooled(row: sqlite3.Row) -> Spooled:
     paths = [image["path"] for image in json.loads(row["images"]) if row["deleted_at"] is None]
@@ -378,6 +396,7 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "window_start": new.window_start,
         "credits_per_day": new.limits.credits_per_day,
         "pending": new.limits.pending,
+        "seconds_between": new.limits.seconds_between,
         "queue_max": new.queue_max,
     }
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from bot.core.asking.admission import Allowance
 from bot.core.asking.refused import Blocked
 from bot.limits import Limits, Subject
 from bot.store.server_settings import LimitChange
-from bot.texts.amounts import area, credit, mention, moment
+from bot.texts.amounts import area, credit, duration, mention, moment
 from bot.texts.language import Language, Say, fixed
 from bot.texts.refusals import refusal
 
 PIXELS = "max_pixels"
 WEIGHT = "weight"
+PAUSE = "seconds_between"
 _LABELS: dict[str, Say] = {
     "credits_per_day": fixed("credits per day"),
     "pending": fixed("pending requests"),
     PIXELS: fixed("per image"),
     "max_steps": fixed("steps"),
     "max_images": fixed("images per request"),
+    PAUSE: fixed("seconds between requests"),
     WEIGHT: fixed("weight in the line"),
 }
 _SUBJECTS: dict[str, Say] = {
@@ -29,6 +32,7 @@ _SUBJECTS: dict[str, Say] = {
     "max_steps": fixed("steps"),
     "max_images": fixed("images a request"),
     WEIGHT: fixed("weight in the line"),
+    PAUSE: fixed("the time between requests"),
 }
 
 nothing_changed = fixed("Nothing changed: it was like that already.")
@@ -51,6 +55,7 @@ def quota(allowance: Allowance, to: Language) -> list[str]:
     return [
         _used(allowance, to),
         _pending(allowance, to),
+        *_pause(allowance, to),
         to.gettext(
             "Per request: up to {area}, {steps} steps, {images} images.",
             area=area(limits.max_pixels, to),
@@ -89,6 +94,15 @@ def _pending(allowance: Allowance, to: Language) -> str:
             "Waiting or running: {pending}; new ones are taken below {most}.", pending=pending, most=most
         )
     return to.gettext("Waiting or running: {pending} of at most {most}.", pending=pending, most=most)
+
+
+def _pause(allowance: Allowance, to: Language) -> list[str]:
+    if not allowance.limits.seconds_between:
+        return []
+    told = to.gettext("Between requests: {time}.", time=duration(allowance.limits.seconds_between, to))
+    if (again_at := allowance.usage.again_at) is None:
+        return [told]
+    return [told, to.gettext("The next: {when}.", when=moment(math.ceil(again_at)))]
 
 
 # ------------------------------------------------------------------ /limits
@@ -132,6 +146,12 @@ def day_begins_now(zone: str, to: Language) -> str:
 def above_ceiling(name: str, value: int, ceiling: int) -> Say:
     def say(to: Language) -> str:
         found, highest = _number(name, value, to), _number(name, ceiling, to)
+        if name == PAUSE:
+            return to.gettext(
+                "{found} s between requests is less than the owner wants: {highest} s at least.",
+                found=found,
+                highest=highest,
+            )
         if name == PIXELS:
             return to.gettext(
                 "{found} for an image is above the owner's ceiling of {highest}.",
@@ -211,6 +231,15 @@ def _allowance(name: str, value: int, to: Language) -> str:
             return to.gettext("images of up to {area}", area=number)
         case "max_steps":
             return to.ngettext("up to {number} step", "up to {number} steps", value, number=number)
+        case "seconds_between" if value == 0:
+            return to.gettext("no pause between requests")
+        case "seconds_between":
+            return to.ngettext(
+                "{number} second from one request to the next",
+                "{number} seconds from one request to the next",
+                value,
+                number=number,
+            )
         case "weight":
             return to.gettext("a weight of {number} in the line", number=number)
         case _:

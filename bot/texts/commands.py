@@ -49,6 +49,7 @@ OPTION_NAMES = (
     noted_in("option", "max_steps"),
     noted_in("option", "max_images"),
     noted_in("option", "weight"),
+    noted_in("option", "slowmode"),
     noted_in("option", "zone"),
     noted_in("option", "allowed"),
     noted_in("option", "file"),
@@ -183,6 +184,7 @@ LIMITS_SET_OPTIONS = {
     "max_steps": noted("Most steps of a request"),
     "max_images": noted("Most images of a request"),
     "weight": noted("Turns in the line: with 2 they are served twice as much as with 1"),
+    "slowmode": noted("Seconds from one request of a person to their next; 0: none"),
 }
 LIMITS_RESET = noted("Remove the limits set for everyone, a role or a member")
 LIMITS_RESET_OPTIONS = {

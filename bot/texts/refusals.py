@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bot.core.asking.refused import (
     Blocked,
     CreditsSpent,
@@ -31,6 +33,7 @@ from bot.core.asking.refused import (
     TooManySteps,
     TooManyTogether,
     TooManyWaiting,
+    TooSoon,
 )
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
 from bot.core.ports import Irremovable
@@ -58,7 +61,7 @@ def refusal(refused: Refused, to: Language) -> str:
             | TooDear()
         ):
             return _of_the_picture(refused, to)
-        case TooManyWaiting() | LineFull() | CreditsSpent() | DaySpent():
+        case TooManyWaiting() | TooSoon() | LineFull() | CreditsSpent() | DaySpent():
             return _of_what_was_used(refused, to)
         case Blocked():
             return to.gettext(
@@ -208,7 +211,9 @@ def _of_the_picture(
             )
 
 
-def _of_what_was_used(refused: TooManyWaiting | LineFull | CreditsSpent | DaySpent, to: Language) -> str:
+def _of_what_was_used(
+    refused: TooManyWaiting | TooSoon | LineFull | CreditsSpent | DaySpent, to: Language
+) -> str:
     match refused:
         case TooManyWaiting(waiting=waiting, most=most) if waiting > most:  # it was lowered since
             return to.ngettext(
@@ -222,6 +227,11 @@ def _of_what_was_used(refused: TooManyWaiting | LineFull | CreditsSpent | DaySpe
                 "You have {waiting} of {most} requests waiting: wait for one to finish or cancel one.",
                 waiting=waiting,
                 most=most,
+            )
+        case TooSoon(again_at=again_at):
+            return to.gettext(
+                "Here everybody waits a while between two requests: ask again {when}.",
+                when=moment(math.ceil(again_at)),
             )
         case LineFull():
             return to.gettext("The line is full for everybody: try again in a few minutes.")

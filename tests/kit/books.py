@@ -46,6 +46,7 @@ def admission(
     interaction: int | None = None,
     credits_per_day: int = 1000,
     pending: int = 1000,
+    seconds_between: int = 0,
     queue_max: int = 1000,
     window_start: float = 0.0,
 ) -> NewJob:
@@ -63,7 +64,12 @@ def admission(
         parent_image=image,
         cost=cost_of(wish),
         limits=Limits(
-            credits_per_day=credits_per_day, pending=pending, max_pixels=2**22, max_steps=150, max_images=10
+            credits_per_day=credits_per_day,
+            pending=pending,
+            max_pixels=2**22,
+            max_steps=150,
+            max_images=10,
+            seconds_between=seconds_between,
         ),
         window_start=window_start,
         queue_max=queue_max,

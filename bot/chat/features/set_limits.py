@@ -15,7 +15,7 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
 from bot.chat.router import IN_SERVERS, Feature
-from bot.limits import WEIGHT_MAX, LimitEntry, Limits, Subject
+from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, LimitEntry, Limits, Subject, strictest
 from bot.store.audit import Deed
 from bot.store.server_settings import LimitChange
 from bot.texts import allowances, commands
@@ -66,6 +66,7 @@ async def set_(
     max_steps: Range[int, 1] | None = None,
     max_images: Range[int, 1] | None = None,
     weight: Range[int, 1, WEIGHT_MAX] | None = None,
+    slowmode: Range[int, 0, PAUSE_MAX_S] | None = None,
 ) -> None:
     guild_id = order.managed(interaction)
     subject, subject_id = _target(guild_id, role, member)
@@ -76,6 +77,7 @@ async def set_(
         "max_steps": max_steps,
         "max_images": max_images,
         "weight": weight,
+        "seconds_between": slowmode,
     }
     entry = LimitEntry.of(subject, subject_id, given)
     if not entry.values:
@@ -147,7 +149,7 @@ def _target(guild_id: int, role: discord.Role | None, member: discord.Member | N
 def _check_ceilings(entry: LimitEntry, ceilings: Limits) -> None:
     for name, value in entry.values.items():
         ceiling = int(getattr(ceilings, name))
-        if value > ceiling:
+        if strictest(name, value, ceiling) != value:
             raise UserError(allowances.above_ceiling(name, value, ceiling))
 
 

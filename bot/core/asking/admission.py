@@ -109,8 +109,7 @@ class Admission:
         verdict = await self._judge(request, asker, allowance.limits, model)
         if isinstance(verdict, Refused):
             return verdict
-        refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
-        return _explained(refusal, verdict, allowance) if refusal is not None else None
+        return self._foreseen(verdict, allowance)
 
     async def turned_away(self, asker: Asker) -> Refused | None:
         """Why a person could ask for nothing at all now, whatever it were."""
@@ -173,7 +172,7 @@ class Admission:
         )
         admitted = await self._store.jobs.admit(new, self._clock.now())
         if isinstance(admitted, Refusal):
-            return _explained(admitted, verdict, await self.allowance(asker))
+            return self._explained(admitted, verdict, await self.allowance(asker))
         reach(Failpoint.ADMITTED)
         self._tell(JobAccepted(job=admitted))
         return admitted
@@ -188,8 +187,7 @@ class Admission:
         quote = await self._judged(requests, asker=asker, models=models)
         if not isinstance(quote, Quote):
             return quote
-        refusal = foresee(quote.cost, quote.allowance.limits, quote.allowance.usage)
-        return _explained(refusal, quote.verdict, quote.allowance) if refusal is not None else quote
+        return self._foreseen(quote.verdict, quote.allowance) or quote
 
     async def _judged(
         self, requests: Sequence[GenerationRequest], *, asker: Asker, models: Sequence[ModelInfo]
@@ -252,7 +250,7 @@ class Admission:
         ]
         admitted = await self._store.jobs.admit_all(news, plan_id=plan_id, now=self._clock.now())
         if isinstance(admitted, Refusal):
-            return _explained(admitted, quote.verdict, await self.allowance(asker))
+            return self._explained(admitted, quote.verdict, await self.allowance(asker))
         reach(Failpoint.ADMITTED)
         for job in admitted:
             self._tell(JobAccepted(job=job))
@@ -280,9 +278,11 @@ class Admission:
     async def allowance(self, asker: Asker) -> Allowance:
         """The limits that hold for a person now, and what they used of them today."""
         limits, window = await self._terms(asker)
-        usage = await self._store.jobs.usage(
-            guild_id=asker.guild_id, user_id=asker.user_id, window_start=window.start
-        )
+        jobs, person = self._store.jobs, {"guild_id": asker.guild_id, "user_id": asker.user_id}
+        usage = await jobs.usage(**person, window_start=window.start)
+        if limits.seconds_between:
+            last = await jobs.last_asked(**person, now=self._clock.now())
+            usage = replace(usage, again_at=None if last is None else last + limits.seconds_between)
         return Allowance(limits=limits, usage=usage, window=window)
 
     async def _terms(self, asker: Asker) -> tuple[Limits, Window]:
@@ -307,15 +307,20 @@ class Admission:
             ceilings=self._settings.ceilings.to_limits(),
         )
 
+    def _foreseen(self, verdict: Admitted, allowance: Allowance) -> Refused | None:
+        """Why these would not be stored now."""
+        refusal = foresee(verdict.cost, allowance.limits, allowance.usage, now=self._clock.now())
+        return None if refusal is None else self._explained(refusal, verdict, allowance)
 
-def _explained(refusal: Refusal, verdict: Admitted, allowance: Allowance) -> Refused:
-    return explain(
-        refusal,
-        cost=verdict.cost,
-        limits=allowance.limits,
-        usage=allowance.usage,
-        window=allowance.window,
-    )
+    def _explained(self, refusal: Refusal, verdict: Admitted, allowance: Allowance) -> Refused:
+        return explain(
+            refusal,
+            cost=verdict.cost,
+            limits=allowance.limits,
+            usage=allowance.usage,
+            window=allowance.window,
+            now=self._clock.now(),
+        )
 
 
 def free_mb(settings: Settings) -> int:

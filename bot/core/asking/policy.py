@@ -24,9 +24,10 @@ from bot.core.asking.refused import (
     TooManyPixels,
     TooManySteps,
     TooManyWaiting,
+    TooSoon,
 )
 from bot.job import Asker, Refusal
-from bot.limits import LimitEntry, Limits, Subject, Usage
+from bot.limits import LimitEntry, Limits, Subject, Usage, most_generous, strictest
 from engine.contract import SIDE_MIN, SIDE_MULTIPLE, GenerationRequest, ModelInfo
 
 
@@ -65,10 +66,12 @@ def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits,
                 entry.values[name] for entry in relevant if entry.subject is subject and name in entry.values
             ]
             if found:
-                return max(found)
+                return most_generous(name, *found)
         return int(getattr(defaults, name))
 
-    return Limits(**{name: min(value(name), int(getattr(ceilings, name))) for name in Limits.names()})
+    return Limits(
+        **{name: strictest(name, value(name), int(getattr(ceilings, name))) for name in Limits.names()}
+    )
 
 
 def _concerns(entry: LimitEntry, asker: Asker) -> bool:
@@ -126,14 +129,18 @@ def _times_allowed(request: GenerationRequest, most: int) -> int | None:
     return next((times for times in range(request.upscale - 1, 1, -1) if pixels(times) <= most), None)
 
 
-def foresee(cost: int, limits: Limits, usage: Usage) -> Refusal | None:
+def foresee(cost: int, limits: Limits, usage: Usage, *, now: float) -> Refusal | None:
     """What the admitting statement would refuse, as far as a person's own rows tell."""
     if usage.pending >= limits.pending:
         return Refusal.PENDING
+    if usage.again_at is not None and usage.again_at > now:
+        return Refusal.PAUSE
     return Refusal.CREDITS if usage.used + cost > limits.credits_per_day else None
 
 
-def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window: Window) -> Refused:
+def explain(
+    refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window: Window, now: float
+) -> Refused:
     """What the admitting statement's refusal means for the person."""
     match refusal:
         case Refusal.DUPLICATE:
@@ -144,6 +151,8 @@ def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window
             return Blocked()
         case Refusal.PENDING:
             return TooManyWaiting(waiting=usage.pending, most=limits.pending)
+        case Refusal.PAUSE:
+            return TooSoon(again_at=usage.again_at or now)
         case Refusal.QUEUE:
             return LineFull()
         case Refusal.PLAN:

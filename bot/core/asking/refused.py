@@ -253,6 +253,14 @@ class TooManyWaiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TooSoon:
+    """After what they asked for before."""
+
+    again_at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineFull:
     """For everybody."""
 
@@ -295,6 +303,7 @@ Refused = (
     | Repeated
     | PressedBefore
     | TooManyWaiting
+    | TooSoon
     | LineFull
     | CreditsSpent
     | DaySpent

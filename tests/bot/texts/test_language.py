@@ -211,6 +211,7 @@ REFUSED: list[refused.Refused] = [
     refused.PressedBefore(),
     refused.TooManyWaiting(waiting=3, most=3),
     refused.TooManyWaiting(waiting=4, most=3),
+    refused.TooSoon(again_at=5.5),
     refused.LineFull(),
     refused.TooManyTogether(images=12, most=10),
     refused.OneOfSeveral(prompt="a cat", refused=refused.DiskFull()),

@@ -24,15 +24,30 @@ from bot.core.asking.policy import (
 from bot.core.asking.price import cost_of
 from bot.core.line.estimates import work_of
 from bot.job import Asker, Refusal
-from bot.limits import LimitEntry, Limits, Subject, Usage
+from bot.limits import PAUSES, LimitEntry, Limits, Subject, Usage
 from bot.texts.amounts import credit
 from bot.texts.language import ENGLISH
 from engine.contract import SAMPLERS, GenerationRequest
 from tests.kit import said
 from tests.kit.books import GUILD, request
 
-DEFAULTS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
-CEILINGS = Limits(credits_per_day=1000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10)
+DEFAULTS = Limits(
+    credits_per_day=100,
+    pending=3,
+    max_pixels=1024 * 1024,
+    max_steps=60,
+    max_images=4,
+    seconds_between=5,
+)
+CEILINGS = Limits(
+    credits_per_day=1000,
+    pending=50,
+    max_pixels=2048 * 2048,
+    max_steps=150,
+    max_images=10,
+    weight=10,
+    seconds_between=5,
+)
 PERSON = Asker(user_id=1, guild_id=GUILD, role_ids=(5, 6))
 EVERYONE, ROLE, MEMBER = Subject.EVERYONE, Subject.ROLE, Subject.MEMBER
 
@@ -100,16 +115,29 @@ def test_precedence_is_per_field() -> None:
         entry(EVERYONE, credits_per_day=11, max_images=1),
     )
     assert limits == Limits(
-        credits_per_day=11, pending=1, max_pixels=DEFAULTS.max_pixels, max_steps=20, max_images=8
+        credits_per_day=11,
+        pending=1,
+        max_pixels=DEFAULTS.max_pixels,
+        max_steps=20,
+        max_images=8,
+        seconds_between=5,
     )
 
 
 @pytest.mark.parametrize("subject", list(Subject))
 @pytest.mark.parametrize("name", Limits.names())
 def test_nothing_exceeds_the_owners_ceilings(subject: Subject, name: str) -> None:
-    """It is the owner's GPU: whatever an admin sets for whomever, a ceiling caps it."""
+    """It is the owner's GPU: whatever an admin sets for whomever, a ceiling caps it, and a pause is no shorter."""
     subject_id = {EVERYONE: 0, ROLE: 5, MEMBER: 1}[subject]
-    assert getattr(held(entry(subject, subject_id, **{name: 10**9})), name) == getattr(CEILINGS, name)
+    generous = 0 if name in PAUSES else 10**9
+    assert getattr(held(entry(subject, subject_id, **{name: generous})), name) == getattr(CEILINGS, name)
+
+
+def test_of_several_roles_the_shortest_pause_holds() -> None:
+    """The most generous of a person's roles, and less of a pause is more."""
+    roles = entry(ROLE, 5, seconds_between=30), entry(ROLE, 6, seconds_between=60)
+    assert held(*roles, entry(EVERYONE, seconds_between=90)).seconds_between == 30
+    assert held(entry(EVERYONE, seconds_between=90)).seconds_between == 90
 
 
 def test_a_ceiling_caps_the_default_too() -> None:
@@ -178,7 +206,7 @@ def test_the_size_that_a_refusal_proposes_is_allowed(max_pixels: int) -> None:
 
 def told(refusal: Refusal) -> str:
     usage, window = Usage(used=98, pending=3), Window(start=0.0, end=86_400.5)
-    return said.refusal(explain(refusal, cost=4, limits=DEFAULTS, usage=usage, window=window))
+    return said.refusal(explain(refusal, cost=4, limits=DEFAULTS, usage=usage, window=window, now=0.0))
 
 
 def test_every_refusal_has_a_sentence_of_its_own() -> None:
@@ -212,7 +240,8 @@ def test_what_the_admitting_statement_would_refuse(
     cost: int, used: int, pending: int, refusal: Refusal | None
 ) -> None:
     """A person's own rows tell beforehand, in the statement's order and up to its very bounds."""
-    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending)) is refusal
+    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending, again_at=0.0), now=0.0) is refusal
+    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending), now=0.0) is refusal
 
 
 def test_credits_left_are_never_negative() -> None:
@@ -223,6 +252,7 @@ def test_credits_left_are_never_negative() -> None:
         limits=replace(DEFAULTS, credits_per_day=5),
         usage=Usage(used=9, pending=0),
         window=Window(start=0, end=1),
+        now=0.0,
     )
     assert "0 of 5" in said.refusal(spent)
 
