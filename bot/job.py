@@ -325,6 +325,8 @@ class NewJob:
     wish: Options | None = None
     cost: int
     limits: Limits
+    credits: int
+    """Of its person in the window, used ones too."""
     window_start: float
     queue_max: int
 

@@ -13,11 +13,32 @@ PAUSES = frozenset({"seconds_between"})
 PAUSE_MAX_S = 24 * 3600
 
 
+class Period(StrEnum):
+    """In which credits are counted."""
+
+    DAY = "day"
+    """From midnight to midnight, where a server has no night."""
+    DAYTIME = "daytime"
+    """From one night to the next."""
+    NIGHT = "night"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """Full hours of a server's clock, 0 to 23; it may go over midnight."""
+
+    begins: int
+    ends: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one person may use. Credits are per calendar day in the guild's time zone."""
+    """What one person may use. Credits are per calendar day in the guild's time zone, or, where a server has a night, per
+    night, and per time from one night to the next.
+    """
 
     credits_per_day: int
+    credits_per_night: int
     pending: int
     max_pixels: int
     max_steps: int
@@ -35,6 +56,9 @@ class Limits:
     def is_blocked(self) -> bool:
         """An admin who sets either to 0 means that nothing is to be drawn at all."""
         return self.credits_per_day == 0 or self.pending == 0
+
+    def credits_in(self, period: Period) -> int:
+        return self.credits_per_night if period is Period.NIGHT else self.credits_per_day
 
 
 def most_generous(name: str, *values: int) -> int:

@@ -170,6 +170,7 @@ class LimitsSection(Section):
     """What everyone may use until an admin sets something else; the names are those of `bot.job.Limits`."""
 
     credits_per_day: int = Field(default=100, ge=0, le=1_000_000)
+    credits_per_night: int = Field(default=100, ge=0, le=1_000_000)
     pending: int = Field(default=3, ge=1, le=1000)
     max_pixels: int = Field(default=1024 * 1024, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=60, ge=1, le=150)
@@ -185,6 +186,7 @@ class CeilingsSection(LimitsSection):
     """What no admin of a server can exceed: it is the owner's GPU. A pause can't be shorter."""
 
     credits_per_day: int = Field(default=10_000, ge=0, le=1_000_000)
+    credits_per_night: int = Field(default=10_000, ge=0, le=1_000_000)
     pending: int = Field(default=50, ge=1, le=1000)
     max_pixels: int = Field(default=SIDE_MAX**2, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=150, ge=1, le=150)

@@ -17,6 +17,7 @@ from bot.store.db import Database, Params
 class Deed(StrEnum):
     LIMITS = "limits"
     TIME_ZONE = "time_zone"
+    NIGHT = "night"
     WORDS = "words"
     """The lists of what a server's rules forbid and allow."""
     PREFERENCES = "preferences"

@@ -42,7 +42,7 @@ INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id,
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
        :part, :parts, :application_id, :token, :locale, :spoiler, :private, :cost, :weight,
        :cost, :now
-WHERE {_USED} + :cost <= :credits_per_day
+WHERE {_USED} + :cost <= :credits
   AND {_PENDING} < :pending
   AND (:seconds_between = 0
        OR NOT EXISTS (SELECT 1 FROM {_ASKED_BEFORE} AND created_at > :now - :seconds_between))
@@ -223,27 +223,25 @@ class Jobs:
                   WHERE state IN {_in(LIVE)} AND guild_id = :guild_id RETURNING *"""
         return _in_order(await self._db.write(sql, {"guild_id": guild_id, "now": now, **_stored(reason)}))
 
-    async def fetched(
-        self, job: Job, *, charged: int, day: tuple[float, float], credits_per_day: int
-    ) -> Job | None:
+    async def fetched(self, job: Job, *, charged: int, window: tuple[float, float], most: int) -> Job | None:
         """failed -> delivered for pictures that nobody would take: their person pays for them, once, and has them.
 
-        None where somebody was faster, or the credits of the day on which they were asked for do not suffice.
+        None where somebody was faster, or the credits of the window in which they were asked for do not suffice.
         """
         sql = """UPDATE job SET state = 'delivered', charged = :charged
                  WHERE id = :id AND state = 'failed' AND deleted_at IS NULL
                    AND :charged + (SELECT COALESCE(SUM(charged), 0) FROM job
                                    WHERE guild_id = :guild_id AND user_id = :user_id
-                                     AND created_at >= :first AND created_at < :last) <= :credits_per_day
+                                     AND created_at >= :first AND created_at < :last) <= :most
                  RETURNING *"""
         params = {
             "id": job.id,
             "charged": charged,
             "guild_id": job.guild_id,
             "user_id": job.user_id,
-            "first": day[0],
-            "last": day[1],
-            "credits_per_day": credits_per_day,
+            "first": window[0],
+            "last": window[1],
+            "most": most,
         }
         rows = await self._db.write(sql, params)
         return job_of(rows[0]) if rows else None
@@ -394,7 +392,7 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "weight": new.limits.weight,
         "now": now,
         "window_start": new.window_start,
-        "credits_per_day": new.limits.credits_per_day,
+        "credits": new.credits,
         "pending": new.limits.pending,
         "seconds_between": new.limits.seconds_between,
         "queue_max": new.queue_max,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bot.core.asking.admission import Allowance
 from bot.core.asking.refused import Blocked
-from bot.limits import Limits, Subject
+from bot.limits import Limits, Night, Period, Subject
 from bot.store.server_settings import LimitChange
 from bot.texts.amounts import area, credit, duration, mention, moment
 from bot.texts.language import Language, Say, fixed
@@ -18,6 +18,7 @@ WEIGHT = "weight"
 PAUSE = "seconds_between"
 _LABELS: dict[str, Say] = {
     "credits_per_day": fixed("credits per day"),
+    "credits_per_night": fixed("credits per night"),
     "pending": fixed("pending requests"),
     PIXELS: fixed("per image"),
     "max_steps": fixed("steps"),
@@ -27,6 +28,7 @@ _LABELS: dict[str, Say] = {
 }
 _SUBJECTS: dict[str, Say] = {
     "credits_per_day": fixed("credits a day"),
+    "credits_per_night": fixed("credits a night"),
     "pending": fixed("requests at a time"),
     PIXELS: fixed("the size of images"),
     "max_steps": fixed("steps"),
@@ -38,6 +40,8 @@ _SUBJECTS: dict[str, Say] = {
 nothing_changed = fixed("Nothing changed: it was like that already.")
 nothing_named = fixed("Name at least one limit to set, such as credits or pending.")
 no_such_zone = fixed("There is no such time zone: pick one from the list, such as Europe/Berlin.")
+half_a_night = fixed("Name both hours, such as begins:22 ends:6, or none of them for no night.")
+night_without_hours = fixed("A night needs two different hours, such as begins:22 ends:6.")
 role_or_member = fixed("Name a role or a member, not both.")
 
 
@@ -69,22 +73,42 @@ def quota(allowance: Allowance, to: Language) -> list[str]:
 
 
 def _used(allowance: Allowance, to: Language) -> str:
-    used, most = allowance.usage.used, allowance.limits.credits_per_day
+    """With what comes next, and when."""
+    used, most = allowance.usage.used, allowance.credits
     when = moment(allowance.window.end)
-    if used > most:
-        return to.gettext(
-            "Used today: **{used}**; the limit is {most} by now, so nothing is left; renews {when}.",
-            used=used,
-            most=most,
-            when=when,
-        )
-    return to.gettext(
-        "Used today: **{used}** of {most}, left: **{left}**; renews {when}.",
-        used=used,
-        most=credit(most, to),
-        left=most - used,
-        when=when,
-    )
+    left, of = max(0, most - used), credit(most, to)
+    match allowance.window.period:
+        case Period.DAY if used > most:
+            return to.gettext(
+                "Used today: **{used}**; the limit is {most} by now, so nothing is left; renews {when}.",
+                used=used,
+                most=most,
+                when=when,
+            )
+        case Period.DAY:
+            return to.gettext(
+                "Used today: **{used}** of {most}, left: **{left}**; renews {when}.",
+                used=used,
+                most=of,
+                left=left,
+                when=when,
+            )
+        case Period.DAYTIME:
+            return to.gettext(
+                "Used today: **{used}** of {most}, left: **{left}**; the night, which has credits of its own, begins {when}.",
+                used=used,
+                most=of,
+                left=left,
+                when=when,
+            )
+        case Period.NIGHT:
+            return to.gettext(
+                "Used this night: **{used}** of {most}, left: **{left}**; the day, which has credits of its own, begins {when}.",
+                used=used,
+                most=of,
+                left=left,
+                when=when,
+            )
 
 
 def _pending(allowance: Allowance, to: Language) -> str:
@@ -141,6 +165,25 @@ def day_begins(zone: str, to: Language) -> str:
 
 def day_begins_now(zone: str, to: Language) -> str:
     return to.gettext("Days now begin at midnight in {zone}.", zone=zone)
+
+
+def night(night: Night, zone: str, to: Language) -> str:
+    return to.gettext(
+        "-# Nights are from {begins} to {ends} in {zone}, and days in between.", **_hours(night), zone=zone
+    )
+
+
+def night_now(night: Night, zone: str, to: Language) -> str:
+    return to.gettext(
+        "Nights are now from {begins} to {ends} in {zone}: what is asked for then is paid for by the credits per night, and "
+        "what is asked for in between by those per day.",
+        **_hours(night),
+        zone=zone,
+    )
+
+
+def _hours(night: Night) -> dict[str, str]:
+    return {"begins": f"{night.begins:02}:00", "ends": f"{night.ends:02}:00"}
 
 
 def above_ceiling(name: str, value: int, ceiling: int) -> Say:
@@ -223,6 +266,8 @@ def _allowance(name: str, value: int, to: Language) -> str:
     match name:
         case "credits_per_day":
             return to.ngettext("{number} credit a day", "{number} credits a day", value, number=number)
+        case "credits_per_night":
+            return to.ngettext("{number} credit a night", "{number} credits a night", value, number=number)
         case "pending":
             return to.ngettext(
                 "{number} request at a time", "{number} requests at a time", value, number=number

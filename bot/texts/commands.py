@@ -48,6 +48,9 @@ OPTION_NAMES = (
     noted_in("option", "max_pixels"),
     noted_in("option", "max_steps"),
     noted_in("option", "max_images"),
+    noted_in("option", "credits_at_night"),
+    noted_in("option", "begins"),
+    noted_in("option", "ends"),
     noted_in("option", "weight"),
     noted_in("option", "slowmode"),
     noted_in("option", "zone"),
@@ -179,6 +182,7 @@ LIMITS_SET_OPTIONS = {
     "role": noted("Set them for this role (nobody named: for everyone)"),
     "member": noted("Set them for this member"),
     "credits": noted("Credits per day; one is a 512×512 image of up to 30 steps"),
+    "credits_at_night": noted("Credits per night, where this server has one (/limits night)"),
     "pending": noted("Requests one person may have waiting or running"),
     "max_pixels": noted("Largest picture, width × height, such as 262144 for 512x512"),
     "max_steps": noted("Most steps of a request"),
@@ -193,3 +197,8 @@ LIMITS_RESET_OPTIONS = {
 }
 LIMITS_TIMEZONE = noted("Set when this server's day begins")
 LIMITS_TIMEZONE_OPTIONS = {"zone": noted("A time zone such as Europe/Berlin")}
+LIMITS_NIGHT = noted("Set a night with credits of its own; alone: no night")
+LIMITS_NIGHT_OPTIONS = {
+    "begins": noted("Hour at which it begins, such as 22; by this server's time zone"),
+    "ends": noted("Hour at which it ends, such as 6"),
+}

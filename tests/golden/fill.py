@@ -15,7 +15,7 @@ from typing import Any
 
 from bot.core.asking.price import cost_of
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
-from bot.limits import LimitEntry, Limits, Subject
+from bot.limits import LimitEntry, Limits, Night, Subject
 from bot.store import Store
 from bot.store.finished import Search
 from bot.store.preferences import GALLERY, Scope
@@ -24,7 +24,14 @@ from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, sure
 
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
-ROOMY = Limits(credits_per_day=1000, pending=1000, max_pixels=2048 * 2048, max_steps=150, max_images=10)
+ROOMY = Limits(
+    credits_per_day=1000,
+    credits_per_night=1000,
+    pending=1000,
+    max_pixels=2048 * 2048,
+    max_steps=150,
+    max_images=10,
+)
 
 
 def request(**values: Any) -> GenerationRequest:
@@ -82,6 +89,7 @@ class Book:
             parent_image=image,
             cost=cost_of(wanted),
             limits=replace(ROOMY, weight=weight),
+            credits=ROOMY.credits_per_day,
             window_start=0.0,
             queue_max=1000,
         )
@@ -134,6 +142,7 @@ async def fill(file: Path) -> None:
     ):
         await store.settings.set_limits(GUILD, entry, by_user_id=ADA, now=NOON)
     await store.settings.set_time_zone(GUILD, "Europe/Rome")
+    await store.settings.set_night(GUILD, Night(begins=22, ends=6))
     await store.settings.set_note("commands", "digest-of-commands")
     await _kept(store, first, again)
     await store.close()
@@ -181,7 +190,7 @@ async def _ends(book: Book) -> None:
     paid = await jobs.failed(
         await book.rendered(), reason=Reason.of(ReasonCode.THREAD_ARCHIVED), now=book.now + 6
     )
-    assert await jobs.fetched(sure(paid), charged=1, day=(0, 2 * NOON), credits_per_day=999)
+    assert await jobs.fetched(sure(paid), charged=1, window=(0, 2 * NOON), most=999)
     await jobs.failed(await book.queued(), reason=Reason.of(ReasonCode.DIED_TWICE), now=book.now + 6)
 
 

@@ -15,7 +15,7 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
 from bot.chat.router import IN_SERVERS, Feature
-from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, LimitEntry, Limits, Subject, strictest
+from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, LimitEntry, Limits, Night, Subject, strictest
 from bot.store.audit import Deed
 from bot.store.server_settings import LimitChange
 from bot.texts import allowances, commands
@@ -38,7 +38,8 @@ group = app_commands.Group(
 async def show(interaction: discord.Interaction[EaselClient]) -> None:
     guild_id = order.managed(interaction)
     services = interaction.client.services
-    zone = await services.store.settings.time_zone(guild_id) or services.settings.server.time_zone
+    days = await services.store.settings.days(guild_id)
+    zone = days.time_zone or services.settings.server.time_zone
     entries = await services.store.settings.limits(guild_id)
     changes = await services.store.settings.limits_log(guild_id, count=LOG_SHOWN)
     defaults, to = services.settings.limits.to_limits(), language_of(interaction)
@@ -48,7 +49,7 @@ async def show(interaction: discord.Interaction[EaselClient]) -> None:
     ]
     ends = [
         allowances.ceilings(services.settings.ceilings.to_limits(), to),
-        allowances.day_begins(zone, to),
+        allowances.day_begins(zone, to) if days.night is None else allowances.night(days.night, zone, to),
         *(allowances.changed_by(change, defaults, to) for change in changes),
     ]
     await interaction.response.send_message(fitting(lines, to, ends=ends), ephemeral=True)
@@ -61,6 +62,7 @@ async def set_(
     role: discord.Role | None = None,
     member: discord.Member | None = None,
     credits: Range[int, 0] | None = None,  # noqa: A002 - the word that people type
+    credits_at_night: Range[int, 0] | None = None,
     pending: Range[int, 0] | None = None,
     max_pixels: Range[int, SIDE_MIN * SIDE_MIN] | None = None,
     max_steps: Range[int, 1] | None = None,
@@ -72,6 +74,7 @@ async def set_(
     subject, subject_id = _target(guild_id, role, member)
     given = {
         "credits_per_day": credits,
+        "credits_per_night": credits_at_night,
         "pending": pending,
         "max_pixels": max_pixels,
         "max_steps": max_steps,
@@ -118,7 +121,35 @@ async def timezone(interaction: discord.Interaction[EaselClient], zone: Range[st
     entry = order.deed(interaction, guild_id, Deed.TIME_ZONE, zone=zone)
     await interaction.client.services.store.settings.set_time_zone(guild_id, zone, entry)
     log.info("time_zone_set", guild=guild_id, by=interaction.user.id, zone=zone)
-    await say_done(interaction, allowances.day_begins_now(zone, language_of(interaction)))
+    days, to = await interaction.client.services.store.settings.days(guild_id), language_of(interaction)
+    told = (
+        allowances.day_begins_now(zone, to)
+        if days.night is None
+        else allowances.night_now(days.night, zone, to)
+    )
+    await say_done(interaction, told)
+
+
+@group.command(name="night", description=commands.LIMITS_NIGHT)
+@app_commands.describe(**commands.LIMITS_NIGHT_OPTIONS)
+async def night(
+    interaction: discord.Interaction[EaselClient],
+    begins: Range[int, 0, 23] | None = None,
+    ends: Range[int, 0, 23] | None = None,
+) -> None:
+    guild_id = order.managed(interaction)
+    if (begins is None) != (ends is None):
+        raise UserError(allowances.half_a_night)
+    if begins is not None and begins == ends:
+        raise UserError(allowances.night_without_hours)
+    services, to = interaction.client.services, language_of(interaction)
+    chosen = None if begins is None or ends is None else Night(begins=begins, ends=ends)
+    entry = order.deed(interaction, guild_id, Deed.NIGHT, begins=begins, ends=ends)
+    await services.store.settings.set_night(guild_id, chosen, entry)
+    log.info("night_set", guild=guild_id, by=interaction.user.id, begins=begins, ends=ends)
+    zone = (await services.store.settings.days(guild_id)).time_zone or services.settings.server.time_zone
+    told = allowances.day_begins_now(zone, to) if chosen is None else allowances.night_now(chosen, zone, to)
+    await say_done(interaction, told)
 
 
 @cache

@@ -15,11 +15,13 @@ from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.policy import (
     Admitted,
     Window,
-    day_of,
+    affordable,
+    barred,
     explain,
     foresee,
     judge,
     limits_for,
+    window_of,
 )
 from bot.core.asking.price import price_of
 from bot.core.asking.refused import (
@@ -49,12 +51,23 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """What a person may use and has used."""
+class Terms:
+    """What a person may use, and when."""
 
     limits: Limits
-    usage: Usage
     window: Window
+
+    @property
+    def credits(self) -> int:
+        """For the window, used ones too."""
+        return self.limits.credits_in(self.window.period)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance(Terms):
+    """With what they have used."""
+
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +117,9 @@ class Admission:
         if (closed := self._closed()) is not None:
             return closed
         allowance = await self.allowance(asker)
-        if allowance.limits.is_blocked:
-            return Blocked()
-        verdict = await self._judge(request, asker, allowance.limits, model)
+        if (barrier := barred(allowance.limits, allowance.window)) is not None:
+            return barrier
+        verdict = await self._judge(request, asker, allowance, model)
         if isinstance(verdict, Refused):
             return verdict
         return self._foreseen(verdict, allowance)
@@ -149,10 +162,10 @@ class Admission:
         """
         if (closed := self._closed()) is not None:
             return closed
-        limits, window = await self._terms(asker)
-        if limits.is_blocked:
-            return Blocked()
-        verdict = await self._judge(request, asker, limits, model)
+        terms = await self._terms(asker)
+        if (barrier := barred(terms.limits, terms.window)) is not None:
+            return barrier
+        verdict = await self._judge(request, asker, terms, model)
         if isinstance(verdict, Refused):
             return verdict
         if not hold_inputs(self._settings.inputs, request):
@@ -166,8 +179,9 @@ class Admission:
             parent_image=parent_image,
             wish=None if wish is None else wish.options(),
             cost=verdict.cost,
-            limits=limits,
-            window_start=window.start,
+            limits=terms.limits,
+            credits=terms.credits,
+            window_start=terms.window.start,
             queue_max=self._settings.queue.max,
         )
         admitted = await self._store.jobs.admit(new, self._clock.now())
@@ -195,28 +209,26 @@ class Admission:
         if (closed := self._closed()) is not None:
             return closed
         allowance = await self.allowance(asker)
-        limits = allowance.limits
-        if limits.is_blocked:
-            return Blocked()
+        if (barrier := barred(allowance.limits, allowance.window)) is not None:
+            return barrier
         costs: list[int] = []
         for request, model in zip(requests, models, strict=True):
-            verdict = await self._judge(request, asker, limits, model)
+            verdict = await self._judge(request, asker, allowance, model)
             if isinstance(verdict, Refused):
                 return OneOfSeveral(prompt=request.prompt, refused=verdict)
             costs.append(verdict.cost)
         quote = Quote(costs=tuple(costs), allowance=allowance)
-        if quote.cost > limits.credits_per_day:
-            return TooDear(cost=quote.cost, per_day=limits.credits_per_day)
-        return quote
+        whole = affordable(quote.cost, allowance.limits, allowance.window.period)
+        return whole if isinstance(whole, TooDear) else quote
 
     async def _judge(
-        self, request: GenerationRequest, asker: Asker, limits: Limits, model: ModelInfo | None
+        self, request: GenerationRequest, asker: Asker, terms: Terms, model: ModelInfo | None
     ) -> Admitted | Refused:
         """Whether this person may have this picture: by the server's rules first."""
         if (met := await self.rules.forbids(asker.guild_id, request)) is not None:
             log.info("forbidden_by_rules", guild=asker.guild_id, user=asker.user_id, entry=met.entry)
             return ForbiddenByRules(entry=met.entry if met.is_told else None)
-        return judge(request, limits, model=model)
+        return judge(request, terms.limits, model=model, period=terms.window.period)
 
     async def admit_all(
         self,
@@ -243,6 +255,7 @@ class Admission:
                 wish=each.wish,
                 cost=cost,
                 limits=quote.allowance.limits,
+                credits=quote.allowance.credits,
                 window_start=quote.allowance.window.start,
                 queue_max=self._settings.queue.max,
             )
@@ -257,17 +270,15 @@ class Admission:
         return admitted
 
     async def settle_fetch(self, job: Job, *, asker: Asker) -> Job | Refused:
-        """The job whose person now gets what could not be posted, paid for by the day on which it was asked for.
+        """The job whose person now gets what could not be posted, paid for by the day or night in which it was asked for.
 
         What was delivered is paid for, and so is what was fetched before.
         """
         if job.state is JobState.DELIVERED:
             return job
-        limits, zone = await self._limits(asker), await self._zone(asker.guild_id)
-        day, price = day_of(job.created_at, zone), price_of(job.cost, job.images)
-        paid = await self._store.jobs.fetched(
-            job, charged=price, day=(day.start, day.end), credits_per_day=limits.credits_per_day
-        )
+        terms, price = await self._terms(asker, job.created_at), price_of(job.cost, job.images)
+        window = terms.window.start, terms.window.end
+        paid = await self._store.jobs.fetched(job, charged=price, window=window, most=terms.credits)
         if paid is not None:
             self._tell(JobFetched(job=paid))
         now = paid or await self._store.jobs.get(job.id)
@@ -276,23 +287,25 @@ class Admission:
         return DaySpent(price=price)
 
     async def allowance(self, asker: Asker) -> Allowance:
-        """The limits that hold for a person now, and what they used of them today."""
-        limits, window = await self._terms(asker)
+        """The limits that hold for a person now, and what they used of them today, or this night."""
+        terms = await self._terms(asker)
         jobs, person = self._store.jobs, {"guild_id": asker.guild_id, "user_id": asker.user_id}
-        usage = await jobs.usage(**person, window_start=window.start)
-        if limits.seconds_between:
+        usage = await jobs.usage(**person, window_start=terms.window.start)
+        if terms.limits.seconds_between:
             last = await jobs.last_asked(**person, now=self._clock.now())
-            usage = replace(usage, again_at=None if last is None else last + limits.seconds_between)
-        return Allowance(limits=limits, usage=usage, window=window)
+            usage = replace(usage, again_at=None if last is None else last + terms.limits.seconds_between)
+        return Allowance(limits=terms.limits, window=terms.window, usage=usage)
 
-    async def _terms(self, asker: Asker) -> tuple[Limits, Window]:
-        """The limits that hold for a person now, and for which day."""
-        limits, zone = await asyncio.gather(self._limits(asker), self._zone(asker.guild_id))
-        return limits, day_of(self._clock.now(), zone)
+    async def _terms(self, asker: Asker, at: float | None = None) -> Terms:
+        """The limits that hold for a person, and for which day or night: now, or the one around `at`."""
+        limits, days = await asyncio.gather(self._limits(asker), self._store.settings.days(asker.guild_id))
+        zone = self._zone(asker.guild_id, days.time_zone)
+        return Terms(
+            limits=limits, window=window_of(self._clock.now() if at is None else at, zone, days.night)
+        )
 
-    async def _zone(self, guild_id: int) -> ZoneInfo:
+    def _zone(self, guild_id: int, name: str | None) -> ZoneInfo:
         """The guild's own where it is still known: one of another machine's list may be gone."""
-        name = await self._store.settings.time_zone(guild_id)
         try:
             return ZoneInfo(name or self._settings.server.time_zone)
         except (KeyError, ValueError, OSError) as error:
@@ -309,7 +322,13 @@ class Admission:
 
     def _foreseen(self, verdict: Admitted, allowance: Allowance) -> Refused | None:
         """Why these would not be stored now."""
-        refusal = foresee(verdict.cost, allowance.limits, allowance.usage, now=self._clock.now())
+        refusal = foresee(
+            verdict.cost,
+            allowance.limits,
+            allowance.usage,
+            period=allowance.window.period,
+            now=self._clock.now(),
+        )
         return None if refusal is None else self._explained(refusal, verdict, allowance)
 
     def _explained(self, refusal: Refusal, verdict: Admitted, allowance: Allowance) -> Refused:

@@ -14,6 +14,7 @@ from bot.core.asking.refused import (
     CreditsSpent,
     LineFull,
     NoSizeOfModel,
+    NothingAtNight,
     PlanGone,
     PressedBefore,
     Refused,
@@ -27,7 +28,7 @@ from bot.core.asking.refused import (
     TooSoon,
 )
 from bot.job import Asker, Refusal
-from bot.limits import LimitEntry, Limits, Subject, Usage, most_generous, strictest
+from bot.limits import LimitEntry, Limits, Night, Period, Subject, Usage, most_generous, strictest
 from engine.contract import SIDE_MIN, SIDE_MULTIPLE, GenerationRequest, ModelInfo
 
 
@@ -38,18 +39,35 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The calendar day in which credits are counted, as seconds since 1970."""
+    """In which credits are counted, as seconds since 1970."""
 
     start: float
     end: float
+    period: Period = Period.DAY
 
 
-def day_of(now: float, zone: ZoneInfo) -> Window:
-    """The local calendar day around `now`; days of 23 and 25 hours included."""
+def window_of(now: float, zone: ZoneInfo, night: Night | None = None) -> Window:
+    """What holds `now`: without a night the local calendar day, days of 23 and 25 hours included; else the night, or the time
+    from one night to the next.
+
+    Windows follow one another without a gap. A night that clocks leave out is none, and one in which they are set has its
+    hours more or fewer.
+    """
     today = datetime.fromtimestamp(now, zone).date()
-    start = datetime.combine(today, time.min, zone).timestamp()
-    end = datetime.combine(today + timedelta(days=1), time.min, zone).timestamp()
-    return Window(start=start, end=end)
+
+    def moment(days: int, hour: int = 0) -> float:
+        return datetime.combine(today + timedelta(days=days), time(hour), zone).timestamp()
+
+    if night is None:
+        return Window(start=moment(0), end=moment(1))
+    over_midnight = night.ends <= night.begins
+    nights = [(moment(day, night.begins), moment(day + over_midnight, night.ends)) for day in range(-2, 3)]
+    real = [(start, end) for start, end in nights if start < end]
+    for start, end in real:
+        if start <= now < end:
+            return Window(start=start, end=end, period=Period.NIGHT)
+    before, after = max(end for _, end in real if end <= now), min(start for start, _ in real if start > now)
+    return Window(start=before, end=after, period=Period.DAYTIME)
 
 
 def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits) -> Limits:
@@ -85,7 +103,11 @@ def _concerns(entry: LimitEntry, asker: Asker) -> bool:
 
 
 def judge(
-    request: GenerationRequest, limits: Limits, *, model: ModelInfo | None = None
+    request: GenerationRequest,
+    limits: Limits,
+    *,
+    model: ModelInfo | None = None,
+    period: Period = Period.DAY,
 ) -> Admitted | Refused:
     """Whether the picture itself is allowed. Limits that count rows are the admitting statement's.
 
@@ -98,9 +120,22 @@ def judge(
     if request.images > limits.max_images:
         return TooManyImages(images=request.images, most=limits.max_images)
     cost = cost_of(request)
-    if cost > limits.credits_per_day:
-        return TooDear(cost=cost, per_day=limits.credits_per_day)
-    return Admitted(cost=cost)
+    return affordable(cost, limits, period)
+
+
+def affordable(cost: int, limits: Limits, period: Period) -> Admitted | TooDear:
+    """Whether a whole period's credits would pay for it."""
+    most = limits.credits_in(period)
+    return Admitted(cost=cost) if cost <= most else TooDear(cost=cost, most=most, period=period)
+
+
+def barred(limits: Limits, window: Window) -> Blocked | NothingAtNight | None:
+    """Why nothing at all is drawn for a person now, whatever it were."""
+    if limits.is_blocked:
+        return Blocked()
+    if limits.credits_in(window.period) == 0:
+        return NothingAtNight(until=window.end)
+    return None
 
 
 def _too_many_pixels(
@@ -129,13 +164,13 @@ def _times_allowed(request: GenerationRequest, most: int) -> int | None:
     return next((times for times in range(request.upscale - 1, 1, -1) if pixels(times) <= most), None)
 
 
-def foresee(cost: int, limits: Limits, usage: Usage, *, now: float) -> Refusal | None:
+def foresee(cost: int, limits: Limits, usage: Usage, *, period: Period, now: float) -> Refusal | None:
     """What the admitting statement would refuse, as far as a person's own rows tell."""
     if usage.pending >= limits.pending:
         return Refusal.PENDING
     if usage.again_at is not None and usage.again_at > now:
         return Refusal.PAUSE
-    return Refusal.CREDITS if usage.used + cost > limits.credits_per_day else None
+    return Refusal.CREDITS if usage.used + cost > limits.credits_in(period) else None
 
 
 def explain(
@@ -158,5 +193,11 @@ def explain(
         case Refusal.PLAN:
             return PlanGone()
         case Refusal.CREDITS:
-            left = max(0, limits.credits_per_day - usage.used)
-            return CreditsSpent(cost=cost, left=left, per_day=limits.credits_per_day, renew_at=window.end)
+            most = limits.credits_in(window.period)
+            return CreditsSpent(
+                cost=cost,
+                left=max(0, most - usage.used),
+                most=most,
+                ends_at=window.end,
+                period=window.period,
+            )

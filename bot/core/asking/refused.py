@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.core.held_up import Closing, NotOffered
+from bot.limits import Period
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
     """An admin lets them make nothing: nothing that they change about the picture would help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingAtNight:
+    """An admin lets them make nothing as long as it is night."""
+
+    until: float
+    """Seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,10 +236,11 @@ class TooManyImages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooDear:
-    """A whole day's credits would not pay for it."""
+    """All credits of the period would not pay for it."""
 
     cost: int
-    per_day: int
+    most: int
+    period: Period
 
 
 # ------------------------------------------------------------------ what else is there
@@ -269,9 +279,10 @@ class LineFull:
 class CreditsSpent:
     cost: int
     left: int
-    per_day: int
-    renew_at: float
-    """Seconds since 1970."""
+    most: int
+    period: Period
+    ends_at: float
+    """When others hold, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +294,7 @@ class DaySpent:
 
 Refused = (
     Blocked
+    | NothingAtNight
     | ForbiddenByRules
     | DiskFull
     | InputGone

@@ -21,3 +21,11 @@ CREATE INDEX audit_by_deed ON audit (guild_id, deed, id);
 
 -- What its person weighs in the line, as it was when they asked for it: roles are not known after a restart.
 ALTER TABLE job ADD COLUMN weight INTEGER NOT NULL DEFAULT 1 CONSTRAINT job_weighs_something CHECK (weight > 0);
+
+-- A server's night, in which credits of its own are counted: full hours of its clock.
+CREATE TABLE night (
+  guild_id INTEGER PRIMARY KEY,
+  begins   INTEGER NOT NULL,
+  ends     INTEGER NOT NULL,
+  CONSTRAINT night_has_two_hours CHECK (begins BETWEEN 0 AND 23 AND ends BETWEEN 0 AND 23 AND begins <> ends)
+) STRICT;

@@ -142,6 +142,7 @@ async def test_a_member_without_permission_is_refused_by_the_handler(world: Worl
         "limits set": {"credits": 99},
         "limits reset": {},
         "limits timezone": {"zone": "Europe/Berlin"},
+        "limits night": {"begins": 22, "ends": 6},
     }
     for command, options in every.items():
         result = await world.alice.slash(world.channel, command, despite_permissions=True, **options)

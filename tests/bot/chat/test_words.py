@@ -27,7 +27,9 @@ from tests.kit import said
 from tests.kit.world import World
 
 BLOCKED = said.refusal(Blocked())
-LIMITS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
+LIMITS = Limits(
+    credits_per_day=100, credits_per_night=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4
+)
 WINDOW = Window(start=0, end=86_400)
 
 

@@ -41,10 +41,21 @@ def test_no_file_means_defaults() -> None:
     assert settings == Settings()
     assert settings.engine.model == STARTER
     assert settings.limits.to_limits() == Limits(
-        credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4
+        credits_per_day=100,
+        credits_per_night=100,
+        pending=3,
+        max_pixels=1024 * 1024,
+        max_steps=60,
+        max_images=4,
     )
     assert settings.ceilings.to_limits() == Limits(
-        credits_per_day=10_000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10, weight=10
+        credits_per_day=10_000,
+        credits_per_night=10_000,
+        pending=50,
+        max_pixels=2048 * 2048,
+        max_steps=150,
+        max_images=10,
+        weight=10,
     )
 
 

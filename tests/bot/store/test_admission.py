@@ -69,8 +69,8 @@ async def test_two_hundred_at_once_against_a_pause(store: Store) -> None:
     assert len(jobs) == 1
     assert refusals == {Refusal.PAUSE: CROWD - 1}
     assert await store.jobs.last_asked(guild_id=GUILD, user_id=1, now=NOON) == NOON
-    for other in ({"user": 2}, {"guild": 8}):
-        assert isinstance(await store.jobs.admit(admission(seconds_between=30, **other), NOON), Job)
+    for other in (admission(user=2, seconds_between=30), admission(guild=8, seconds_between=30)):
+        assert isinstance(await store.jobs.admit(other, NOON), Job)
     assert await store.jobs.admit(admission(seconds_between=30), NOON + 29.9) is Refusal.PAUSE
     assert isinstance(await store.jobs.admit(admission(seconds_between=30), NOON + 30), Job)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,7 +32,7 @@ from bot.core.held_up import (
 )
 from bot.core.ports import Progress
 from bot.job import JobState, Reason, ReasonCode
-from bot.limits import Limits, Subject, Usage
+from bot.limits import Limits, Period, Subject, Usage
 from bot.store.server_settings import LimitChange
 from bot.texts import (
     allowances,
@@ -72,7 +73,9 @@ MODULES: list[ModuleType] = [
     refusals,
     request,
 ]
-LIMITS = Limits(credits_per_day=100, pending=3, max_pixels=1_000_003, max_steps=60, max_images=4)
+LIMITS = Limits(
+    credits_per_day=100, credits_per_night=100, pending=3, max_pixels=1_000_003, max_steps=60, max_images=4
+)
 
 
 @pytest.fixture(scope="session")
@@ -173,6 +176,7 @@ def test_numbers_are_written_as_the_language_does(polish: Language) -> None:
 
 REFUSED: list[refused.Refused] = [
     refused.Blocked(),
+    refused.NothingAtNight(until=5.0),
     refused.ForbiddenByRules(entry=None),
     refused.ForbiddenByRules(entry="nud*"),
     refused.DiskFull(),
@@ -206,7 +210,7 @@ REFUSED: list[refused.Refused] = [
     refused.TooFarUpscaled(size="8x8", most=512, times=2),
     refused.TooManySteps(steps=61, most=60),
     refused.TooManyImages(images=5, most=4),
-    refused.TooDear(cost=9, per_day=5),
+    *(refused.TooDear(cost=9, most=5, period=period) for period in (Period.DAY, Period.NIGHT)),
     refused.Repeated(),
     refused.PressedBefore(),
     refused.TooManyWaiting(waiting=3, most=3),
@@ -216,7 +220,7 @@ REFUSED: list[refused.Refused] = [
     refused.TooManyTogether(images=12, most=10),
     refused.OneOfSeveral(prompt="a cat", refused=refused.DiskFull()),
     refused.PlanGone(),
-    refused.CreditsSpent(cost=2, left=1, per_day=9, renew_at=5.0),
+    *(refused.CreditsSpent(cost=2, left=1, most=9, ends_at=5.0, period=period) for period in Period),
     refused.DaySpent(price=2),
     Closing(),
     EngineStarts(),
@@ -375,9 +379,15 @@ def test_what_is_wrong_with_a_request_is_looked_up(polish: Language) -> None:
 
 def test_limits_and_quota_are_looked_up(polish: Language) -> None:
     """Every line of both, and the names of limits within."""
-    allowance = Allowance(limits=LIMITS, usage=Usage(used=1, pending=1), window=Window(start=0, end=9))
-    for line in allowances.quota(allowance, polish):
-        assert line[0] + line[-1] == "⟦⟧"
+    for period, used in itertools.product(Period, (1, 101)):
+        window = Window(start=0, end=9, period=period)
+        allowance = Allowance(
+            limits=replace(LIMITS, seconds_between=9),
+            usage=Usage(used=used, pending=1, again_at=9.0),
+            window=window,
+        )
+        for line in allowances.quota(allowance, polish):
+            assert line[0] + line[-1] == "⟦⟧"
     change = LimitChange(
         at=0.0,
         by_user_id=5,
@@ -390,4 +400,6 @@ def test_limits_and_quota_are_looked_up(polish: Language) -> None:
     told = allowances.changed_by(change, LIMITS, polish)
     assert "⟦Everyone⟧ now has ⟦images of up to " in told
     assert "⟦1\u00a0000\u00a0003 pixels (about 1000×1000)⟧ before⟧" in told
-    assert "100 ⟦credits per day⟧⟦, ⟧3 ⟦pending requests⟧" in allowances.defaults(LIMITS, polish)
+    assert "100 ⟦credits per day⟧⟦, ⟧100 ⟦credits per night⟧⟦, ⟧3 ⟦pending requests⟧" in allowances.defaults(
+        LIMITS, polish
+    )

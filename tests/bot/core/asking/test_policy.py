@@ -15,16 +15,19 @@ from hypothesis import strategies as st
 from bot.core.asking.policy import (
     Admitted,
     Window,
-    day_of,
+    affordable,
+    barred,
     explain,
     foresee,
     judge,
     limits_for,
+    window_of,
 )
 from bot.core.asking.price import cost_of
+from bot.core.asking.refused import CreditsSpent, NothingAtNight, TooDear
 from bot.core.line.estimates import work_of
 from bot.job import Asker, Refusal
-from bot.limits import PAUSES, LimitEntry, Limits, Subject, Usage
+from bot.limits import PAUSES, LimitEntry, Limits, Night, Period, Subject, Usage
 from bot.texts.amounts import credit
 from bot.texts.language import ENGLISH
 from engine.contract import SAMPLERS, GenerationRequest
@@ -33,6 +36,7 @@ from tests.kit.books import GUILD, request
 
 DEFAULTS = Limits(
     credits_per_day=100,
+    credits_per_night=100,
     pending=3,
     max_pixels=1024 * 1024,
     max_steps=60,
@@ -41,6 +45,7 @@ DEFAULTS = Limits(
 )
 CEILINGS = Limits(
     credits_per_day=1000,
+    credits_per_night=1000,
     pending=50,
     max_pixels=2048 * 2048,
     max_steps=150,
@@ -116,6 +121,7 @@ def test_precedence_is_per_field() -> None:
     )
     assert limits == Limits(
         credits_per_day=11,
+        credits_per_night=100,
         pending=1,
         max_pixels=DEFAULTS.max_pixels,
         max_steps=20,
@@ -240,8 +246,11 @@ def test_what_the_admitting_statement_would_refuse(
     cost: int, used: int, pending: int, refusal: Refusal | None
 ) -> None:
     """A person's own rows tell beforehand, in the statement's order and up to its very bounds."""
-    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending, again_at=0.0), now=0.0) is refusal
-    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending), now=0.0) is refusal
+    assert (
+        foresee(cost, DEFAULTS, Usage(used=used, pending=pending, again_at=0.0), period=Period.DAY, now=0.0)
+        is refusal
+    )
+    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending), period=Period.DAY, now=0.0) is refusal
 
 
 def test_credits_left_are_never_negative() -> None:
@@ -359,14 +368,92 @@ def changes_of(name: str) -> tuple[int, ...]:
 def assert_day(now: float, name: str) -> Window:
     """The window around a moment holds it, is one date long, and joins the days before and after without a gap."""
     zone = ZoneInfo(name)
-    window = day_of(now, zone)
+    window = window_of(now, zone)
     date = datetime.fromtimestamp(now, zone).date()
     assert window.start <= now < window.end, name
     assert datetime.fromtimestamp(window.start, zone).date() == date, name
     assert datetime.fromtimestamp(window.end - 1, zone).date() == date, name
-    assert day_of(window.end, zone).start == window.end, name
-    assert day_of(window.start - 1, zone).end == window.start, name
+    assert window_of(window.end, zone).start == window.end, name
+    assert window_of(window.start - 1, zone).end == window.start, name
     return window
+
+
+NIGHTS = st.tuples(st.integers(0, 23), st.integers(0, 23)).filter(lambda hours: hours[0] != hours[1])
+
+
+def assert_night(now: float, name: str, begins: int, ends: int) -> Window:
+    """The window around a moment holds it, joins those before and after, and begins or ends where a night does."""
+    zone, night = ZoneInfo(name), Night(begins=begins, ends=ends)
+    window = window_of(now, zone, night)
+    assert window.start <= now < window.end, name
+    assert window_of(window.start, zone, night) == window_of(window.end - 1, zone, night) == window
+    before, after = window_of(window.start - 1, zone, night), window_of(window.end, zone, night)
+    assert (before.end, after.start) == (window.start, window.end)
+    assert window.end - window.start <= 49 * 3600
+    return window
+
+
+@given(MOMENTS, st.sampled_from(ZONES), NIGHTS)
+def test_nights_and_days_follow_one_another(now: int, name: str, hours: tuple[int, int]) -> None:
+    """In every zone and at every moment, over midnight or not: a night by the hours of its clock, else the time in between."""
+    window = assert_night(now, name, *hours)
+    is_usual = (
+        len(
+            {
+                datetime.fromtimestamp(now + away, ZoneInfo(name)).utcoffset()
+                for away in range(-86_400, 86_401, 3600)
+            }
+        )
+        == 1
+    )
+    if is_usual:
+        hour, (begins, ends) = datetime.fromtimestamp(now, ZoneInfo(name)).hour, hours
+        is_night = begins <= hour < ends if begins < ends else hour >= begins or hour < ends
+        assert window.period is (Period.NIGHT if is_night else Period.DAYTIME)
+        first = datetime.fromtimestamp(window.start, ZoneInfo(name))
+        assert (first.hour, first.minute) == (begins if is_night else ends, 0)
+
+
+@given(st.data(), st.sampled_from(ZONES), st.integers(-90_000, 90_000), NIGHTS)
+def test_nights_in_which_clocks_are_set(
+    data: st.DataObject, name: str, away: int, hours: tuple[int, int]
+) -> None:
+    """Around every change of a zone's clocks nights and days still hold their moments and join each other."""
+    if changes := changes_of(name):
+        assert_night(data.draw(st.sampled_from(changes)) + away, name, *hours)
+
+
+@pytest.mark.parametrize(
+    ("moment", "hours", "length"),
+    [
+        (datetime(2024, 3, 31, 0, tzinfo=UTC), (22, 6), 7),
+        (datetime(2024, 10, 27, 0, tzinfo=UTC), (22, 6), 9),
+        (datetime(2024, 6, 1, 0, tzinfo=UTC), (22, 6), 8),
+        (datetime(2024, 6, 1, 12, tzinfo=UTC), (22, 6), 16),
+        (datetime(2024, 6, 1, 12, tzinfo=UTC), (1, 3), 22),
+        (datetime(2024, 3, 31, 0, tzinfo=UTC), (2, 3), 46),
+    ],
+)
+def test_how_long_nights_are(moment: datetime, hours: tuple[int, int], length: int) -> None:
+    """In Berlin: eight hours, seven and nine when its clocks are set; days in between; a night that the clocks leave out is none."""
+    window = assert_night(moment.timestamp(), "Europe/Berlin", *hours)
+    assert window.end - window.start == length * 3600
+
+
+@pytest.mark.parametrize(("period", "most"), [(Period.DAY, 100), (Period.DAYTIME, 100), (Period.NIGHT, 7)])
+def test_nights_have_credits_of_their_own(period: Period, most: int) -> None:
+    """What a picture may cost, what is left and why nothing is drawn go by what holds then."""
+    limits = replace(DEFAULTS, credits_per_night=7)
+    assert isinstance(affordable(most, limits, period), Admitted)
+    assert affordable(most + 1, limits, period) == TooDear(cost=most + 1, most=most, period=period)
+    usage, window = Usage(used=most - 1, pending=0), Window(start=0, end=9, period=period)
+    assert foresee(1, limits, usage, period=period, now=0.0) is None
+    assert foresee(2, limits, usage, period=period, now=0.0) is Refusal.CREDITS
+    assert explain(
+        Refusal.CREDITS, cost=2, limits=limits, usage=usage, window=window, now=0.0
+    ) == CreditsSpent(cost=2, left=1, most=most, period=period, ends_at=9)
+    nothing = barred(replace(limits, credits_per_night=0), window)
+    assert nothing == (NothingAtNight(until=9) if period is Period.NIGHT else None)
 
 
 @given(MOMENTS, st.sampled_from(ZONES))
@@ -413,6 +500,6 @@ def test_a_year_of_days_is_a_year() -> None:
 
 def _starts(now: float, zone: ZoneInfo):
     while True:
-        window = day_of(now, zone)
+        window = window_of(now, zone)
         yield window.start
         now = window.end
