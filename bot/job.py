@@ -124,6 +124,8 @@ class Asker:
     user_id: int
     guild_id: int
     role_ids: tuple[int, ...] = ()
+    channel_ids: tuple[int, ...] = ()
+    """Where they ask: of a thread also the channel that it belongs to. Empty in direct messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

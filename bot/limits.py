@@ -98,3 +98,63 @@ class Usage:
     pending: int
     again_at: float | None = None
     """When the next may be asked for, where there is a pause between requests; it may be over."""
+
+
+# ------------------------------------------------------------------ allow lists
+
+
+class PermitKind(StrEnum):
+    """Of what admins may list what is allowed."""
+
+    MODEL = "model"
+    LORA = "lora"
+    FEATURE = "feature"
+    CHANNEL = "channel"
+    """By its id; threads are part of theirs."""
+
+
+class Use(StrEnum):
+    """What people do besides drawing from words: the names of a list of features."""
+
+    IMAGES = "images"
+    """To draw from what they attach."""
+    SEVERAL = "several"
+    """Requests at once, such as alternatives."""
+    REROLL = "reroll"
+    VARY = "vary"
+    UPSCALE = "upscale"
+    REMIX = "remix"
+    EDIT = "edit"
+
+
+NOTHING = ""
+"""The name that stands for a list without any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermitEntry:
+    """One name that an admin allows to everyone (id 0), a role or a member."""
+
+    kind: PermitKind
+    subject: Subject
+    subject_id: int = 0
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permits:
+    """What one person may draw with, do and where: of a kind that is not there all of it."""
+
+    names: Mapping[PermitKind, frozenset[str]] = field(default_factory=dict[PermitKind, frozenset[str]])
+
+    def allows(self, kind: PermitKind, *names: str) -> bool:
+        """Any of these."""
+        return kind not in self.names or not self.names[kind].isdisjoint(names)
+
+    def allows_model(self, name: str, *, scale: int) -> bool:
+        """Upscalers are a matter of the feature."""
+        return scale > 1 or self.allows(PermitKind.MODEL, name)
+
+    def listed(self, kind: PermitKind) -> tuple[str, ...]:
+        """Empty where nothing is allowed."""
+        return tuple(sorted(self.names.get(kind, frozenset()) - {NOTHING}))

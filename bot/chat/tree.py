@@ -10,6 +10,7 @@ import structlog
 
 from bot.chat.client import EaselClient
 from bot.chat.features import (
+    allow,
     edit,
     ending,
     favourites,
@@ -64,6 +65,7 @@ FEATURES = (
     queue,
     mod,
     set_limits,
+    allow,
     style,
     taste,
 )

@@ -12,6 +12,7 @@ from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.finished import History
 from bot.store.jobs import Jobs
+from bot.store.permits import PermitLists
 from bot.store.plans import Plans
 from bot.store.preferences import Taste
 from bot.store.rule_words import RuleWords
@@ -31,6 +32,7 @@ class Store:
     plans: Plans
     favourites: Favourites
     rule_words: RuleWords
+    permits: PermitLists
     audit: Audit
 
     @classmethod
@@ -57,6 +59,7 @@ class Store:
             plans=Plans(database),
             favourites=Favourites(database),
             rule_words=RuleWords(database),
+            permits=PermitLists(database),
             audit=Audit(database),
         )
 

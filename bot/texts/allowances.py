@@ -9,7 +9,7 @@ from bot.core.asking.admission import Allowance
 from bot.core.asking.refused import Blocked
 from bot.limits import Limits, Night, Period, Subject
 from bot.store.server_settings import LimitChange
-from bot.texts.amounts import area, credit, duration, mention, moment
+from bot.texts.amounts import area, credit, duration, mention, moment, who
 from bot.texts.language import Language, Say, fixed
 from bot.texts.refusals import refusal
 
@@ -137,7 +137,7 @@ def defaults(limits: Limits, to: Language) -> str:
 
 
 def entry(subject: Subject, subject_id: int, limits: Mapping[str, int], to: Language) -> str:
-    return f"**{_who(subject, subject_id, to)}** {values(limits, to)}"
+    return f"**{who(subject, subject_id, to)}** {values(limits, to)}"
 
 
 def ceilings(limits: Limits, to: Language) -> str:
@@ -231,7 +231,7 @@ def cancelled(count: int, to: Language) -> str:
 
 def change(told: LimitChange, defaults: Limits, to: Language) -> str:
     """What holds now and what held before, as people would say it; no full stop."""
-    who, name = _who(told.subject, told.subject_id, to), told.field
+    person, name = who(told.subject, told.subject_id, to), told.field
     is_everyone = told.subject is Subject.EVERYONE
     default = int(getattr(defaults, name)) if is_everyone else None
     old = default if told.old_value is None else told.old_value
@@ -241,24 +241,14 @@ def change(told: LimitChange, defaults: Limits, to: Language) -> str:
         before = to.gettext("{limit} before", limit=_number(name, old, to))
     if told.new_value is not None:
         now = _allowance(name, told.new_value, to)
-        return to.gettext("{who} now has {limit} ({before})", who=who, limit=now, before=before)
+        return to.gettext("{who} now has {limit} ({before})", who=person, limit=now, before=before)
     if default is not None:
         now = _allowance(name, default, to)
-        return to.gettext("{who} has {limit} again ({before})", who=who, limit=now, before=before)
+        return to.gettext("{who} has {limit} again ({before})", who=person, limit=now, before=before)
     what = _SUBJECTS[name](to) if name in _SUBJECTS else name
     return to.gettext(
-        "The own limit of {who} on {what} is gone ({before})", who=who, what=what, before=before
+        "The own limit of {who} on {what} is gone ({before})", who=person, what=what, before=before
     )
-
-
-def _who(subject: Subject, subject_id: int, to: Language) -> str:
-    match subject:
-        case Subject.EVERYONE:
-            return to.gettext("Everyone")
-        case Subject.ROLE:
-            return f"<@&{subject_id}>"
-        case Subject.MEMBER:
-            return mention(subject_id)
 
 
 def _allowance(name: str, value: int, to: Language) -> str:

@@ -52,6 +52,8 @@ OPTION_NAMES = (
     noted_in("option", "begins"),
     noted_in("option", "ends"),
     noted_in("option", "weight"),
+    noted_in("option", "kind"),
+    noted_in("option", "names"),
     noted_in("option", "slowmode"),
     noted_in("option", "zone"),
     noted_in("option", "allowed"),
@@ -65,6 +67,10 @@ CHOICE_NAMES = (
     noted_in("choice", "everybody"),
     noted_in("choice", "on"),
     noted_in("choice", "off"),
+    noted_in("choice", "model"),
+    noted_in("choice", "lora"),
+    noted_in("choice", "feature"),
+    noted_in("choice", "channel"),
 )
 """Those that are their own values. Other choices, such as 3:2, are the same everywhere."""
 
@@ -201,4 +207,20 @@ LIMITS_NIGHT = noted("Set a night with credits of its own; alone: no night")
 LIMITS_NIGHT_OPTIONS = {
     "begins": noted("Hour at which it begins, such as 22; by this server's time zone"),
     "ends": noted("Hour at which it ends, such as 6"),
+}
+_KIND = noted("Of what")
+_NAMED = noted("One, or several with commas between them")
+_FOR = {
+    "role": noted("For this role (nobody named: for everyone)"),
+    "member": noted("For this member"),
+}
+LIMITS_ALLOW = noted(
+    "List what people may draw with, do, or where they may ask: nothing else is allowed then"
+)
+LIMITS_ALLOW_OPTIONS = {"kind": _KIND, "names": _NAMED, **_FOR}
+LIMITS_DISALLOW = noted("Take names off a list; without any for everyone all is allowed again")
+LIMITS_DISALLOW_OPTIONS = {
+    "kind": _KIND,
+    "names": noted("As they stand on the list, with commas; all: every one"),
+    **_FOR,
 }

@@ -16,6 +16,7 @@ from bot.core.asking.refused import (
     NoSuchModel,
     NoSuchStyle,
     NothingAtNight,
+    NotPermitted,
     OneOfSeveral,
     PlanGone,
     PressedBefore,
@@ -39,6 +40,7 @@ from bot.core.asking.refused import (
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts
 from bot.core.ports import Irremovable
 from bot.limits import Period
+from bot.texts.allow_lists import not_permitted
 from bot.texts.amounts import choice, credit, moment
 from bot.texts.inside_prompt import prompt_problem
 from bot.texts.language import Language
@@ -69,8 +71,8 @@ def refusal(refused: Refused, to: Language) -> str:
             return to.gettext(
                 "You are blocked from making images on this server: only its admins can change that."
             )
-        case ForbiddenByRules(entry=entry):
-            return _by_rules(entry, to)
+        case ForbiddenByRules() | NotPermitted():
+            return _by_admins(refused, to)
         case DiskFull():
             return to.gettext(
                 "Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
@@ -90,6 +92,12 @@ def refusal(refused: Refused, to: Language) -> str:
             return _of_the_wish(refused, to)
         case Closing() | EngineBroken() | EnginePaused() | EngineStarts():
             return _for_now(refused, to)
+
+
+def _by_admins(refused: ForbiddenByRules | NotPermitted, to: Language) -> str:
+    if isinstance(refused, NotPermitted):
+        return not_permitted(refused, to)
+    return _by_rules(refused.entry, to)
 
 
 def _by_rules(entry: str | None, to: Language) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 
 from bot.core.asking.price import cost_of
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
-from bot.limits import LimitEntry, Limits, Night, Subject
+from bot.limits import LimitEntry, Limits, Night, PermitEntry, PermitKind, Subject
 from bot.store import Store
+from bot.store.audit import AuditEntry, Deed
 from bot.store.finished import Search
 from bot.store.preferences import GALLERY, Scope
 from bot.store.rule_words import WordKind
@@ -142,6 +143,15 @@ async def fill(file: Path) -> None:
     ):
         await store.settings.set_limits(GUILD, entry, by_user_id=ADA, now=NOON)
     await store.settings.set_time_zone(GUILD, "Europe/Rome")
+    for subject, name in ((Subject.EVERYONE, "fake"), (Subject.MEMBER, "other")):
+        permit = PermitEntry(
+            kind=PermitKind.MODEL,
+            subject=subject,
+            subject_id=0 if subject is Subject.EVERYONE else BEN,
+            name=name,
+        )
+        deed = AuditEntry(at=NOON, guild_id=GUILD, by_user_id=ADA, deed=Deed.PERMITS)
+        await store.permits.add(GUILD, [permit], deed)
     await store.settings.set_night(GUILD, Night(begins=22, ends=6))
     await store.settings.set_note("commands", "digest-of-commands")
     await _kept(store, first, again)

@@ -163,6 +163,9 @@ async def test_an_old_database_lives_on(store: Store, version: int) -> None:
     }
     night = Night(begins=22, ends=6) if version >= 7 else None
     assert await store.settings.days(GUILD) == Days(time_zone="Europe/Rome", night=night)
+    permits = {(entry.kind, entry.subject, entry.name) for entry in await store.permits.of(GUILD)}
+    of_seven = {("model", "everyone", "fake"), ("model", "member", "other")}
+    assert permits == (of_seven if version >= 7 else set())
     assert await store.settings.note("commands") == "digest-of-commands"
     assert {job.state for job in await store.jobs.live()} == {
         JobState.ACCEPTED,

@@ -18,7 +18,7 @@ from bot.chat.router import IN_SERVERS, Feature
 from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, LimitEntry, Limits, Night, Subject, strictest
 from bot.store.audit import Deed
 from bot.store.server_settings import LimitChange
-from bot.texts import allowances, commands
+from bot.texts import allow_lists, allowances, commands
 from engine.contract import SIDE_MIN
 
 log = structlog.get_logger(__name__)
@@ -42,10 +42,12 @@ async def show(interaction: discord.Interaction[EaselClient]) -> None:
     zone = days.time_zone or services.settings.server.time_zone
     entries = await services.store.settings.limits(guild_id)
     changes = await services.store.settings.limits_log(guild_id, count=LOG_SHOWN)
+    permits = await services.store.permits.of(guild_id)
     defaults, to = services.settings.limits.to_limits(), language_of(interaction)
     lines = [
         allowances.defaults(defaults, to),
         *(allowances.entry(entry.subject, entry.subject_id, entry.values, to) for entry in entries),
+        *allow_lists.lists(permits, to),
     ]
     ends = [
         allowances.ceilings(services.settings.ceilings.to_limits(), to),
@@ -71,7 +73,7 @@ async def set_(
     slowmode: Range[int, 0, PAUSE_MAX_S] | None = None,
 ) -> None:
     guild_id = order.managed(interaction)
-    subject, subject_id = _target(guild_id, role, member)
+    subject, subject_id = target(guild_id, role, member)
     given = {
         "credits_per_day": credits,
         "credits_per_night": credits_at_night,
@@ -104,7 +106,7 @@ async def reset(
     member: discord.Member | None = None,
 ) -> None:
     guild_id = order.managed(interaction)
-    subject, subject_id = _target(guild_id, role, member)
+    subject, subject_id = target(guild_id, role, member)
     services = interaction.client.services
     changes = await services.store.settings.reset_limits(
         guild_id, subject, subject_id, by_user_id=interaction.user.id, now=services.clock.now()
@@ -167,7 +169,7 @@ async def _suggest_zone(interaction: Interaction, current: str) -> list[Choice[s
 # ------------------------------------------------------------------ parts
 
 
-def _target(guild_id: int, role: discord.Role | None, member: discord.Member | None) -> tuple[Subject, int]:
+def target(guild_id: int, role: discord.Role | None, member: discord.Member | None) -> tuple[Subject, int]:
     if role is not None and member is not None:
         raise UserError(allowances.role_or_member)
     if member is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -21,6 +21,9 @@ from bot.core.asking.policy import (
     foresee,
     judge,
     limits_for,
+    not_permitted,
+    permits_for,
+    uses_of,
     window_of,
 )
 from bot.core.asking.price import price_of
@@ -30,6 +33,7 @@ from bot.core.asking.refused import (
     DiskFull,
     ForbiddenByRules,
     InputGone,
+    NotPermitted,
     OneOfSeveral,
     Refused,
     TooDear,
@@ -42,7 +46,7 @@ from bot.core.moderation.rules import Rules
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
 from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Planned, Refusal
-from bot.limits import Limits, Usage
+from bot.limits import Limits, PermitKind, Permits, Usage, Use
 from bot.store import Store
 from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
@@ -56,6 +60,7 @@ class Terms:
 
     limits: Limits
     window: Window
+    permits: Permits = field(default_factory=Permits)
 
     @property
     def credits(self) -> int:
@@ -108,7 +113,12 @@ class Admission:
         self.rules = Rules(store.rule_words, store.taste)
 
     async def why_not(
-        self, request: GenerationRequest, *, asker: Asker, model: ModelInfo | None = None
+        self,
+        request: GenerationRequest,
+        *,
+        asker: Asker,
+        model: ModelInfo | None = None,
+        action: Action = Action.IMAGINE,
     ) -> Refused | None:
         """Why `admit` would refuse now: for a request that is costly to complete, such as by a download.
 
@@ -119,7 +129,8 @@ class Admission:
         allowance = await self.allowance(asker)
         if (barrier := barred(allowance.limits, allowance.window)) is not None:
             return barrier
-        verdict = await self._judge(request, asker, allowance, model)
+        uses = uses_of(request, action, is_one_of_several=False)
+        verdict = await self._judge(request, asker, allowance, model, uses)
         if isinstance(verdict, Refused):
             return verdict
         return self._foreseen(verdict, allowance)
@@ -165,7 +176,8 @@ class Admission:
         terms = await self._terms(asker)
         if (barrier := barred(terms.limits, terms.window)) is not None:
             return barrier
-        verdict = await self._judge(request, asker, terms, model)
+        uses = uses_of(request, action, is_one_of_several=False)
+        verdict = await self._judge(request, asker, terms, model, uses)
         if isinstance(verdict, Refused):
             return verdict
         if not hold_inputs(self._settings.inputs, request):
@@ -213,7 +225,8 @@ class Admission:
             return barrier
         costs: list[int] = []
         for request, model in zip(requests, models, strict=True):
-            verdict = await self._judge(request, asker, allowance, model)
+            uses = uses_of(request, Action.IMAGINE, is_one_of_several=len(requests) > 1)
+            verdict = await self._judge(request, asker, allowance, model, uses)
             if isinstance(verdict, Refused):
                 return OneOfSeveral(prompt=request.prompt, refused=verdict)
             costs.append(verdict.cost)
@@ -222,9 +235,16 @@ class Admission:
         return whole if isinstance(whole, TooDear) else quote
 
     async def _judge(
-        self, request: GenerationRequest, asker: Asker, terms: Terms, model: ModelInfo | None
+        self,
+        request: GenerationRequest,
+        asker: Asker,
+        terms: Terms,
+        model: ModelInfo | None,
+        uses: Iterable[Use],
     ) -> Admitted | Refused:
-        """Whether this person may have this picture: by the server's rules first."""
+        """Whether this person may have this picture: by the server's lists and rules first."""
+        if (kept := not_permitted(request, terms.permits, asker, model, uses)) is not None:
+            return kept
         if (met := await self.rules.forbids(asker.guild_id, request)) is not None:
             log.info("forbidden_by_rules", guild=asker.guild_id, user=asker.user_id, entry=met.entry)
             return ForbiddenByRules(entry=met.entry if met.is_told else None)
@@ -294,15 +314,27 @@ class Admission:
         if terms.limits.seconds_between:
             last = await jobs.last_asked(**person, now=self._clock.now())
             usage = replace(usage, again_at=None if last is None else last + terms.limits.seconds_between)
-        return Allowance(limits=terms.limits, window=terms.window, usage=usage)
+        return Allowance(limits=terms.limits, window=terms.window, permits=terms.permits, usage=usage)
 
     async def _terms(self, asker: Asker, at: float | None = None) -> Terms:
         """The limits that hold for a person, and for which day or night: now, or the one around `at`."""
-        limits, days = await asyncio.gather(self._limits(asker), self._store.settings.days(asker.guild_id))
-        zone = self._zone(asker.guild_id, days.time_zone)
-        return Terms(
-            limits=limits, window=window_of(self._clock.now() if at is None else at, zone, days.night)
+        limits, days, permits = await asyncio.gather(
+            self._limits(asker), self._store.settings.days(asker.guild_id), self.permits(asker)
         )
+        zone = self._zone(asker.guild_id, days.time_zone)
+        window = window_of(self._clock.now() if at is None else at, zone, days.night)
+        return Terms(limits=limits, window=window, permits=permits)
+
+    async def permits(self, asker: Asker) -> Permits:
+        """What a person may draw with, do and where."""
+        return permits_for(asker, await self._store.permits.of(asker.guild_id))
+
+    async def keeps_from(self, asker: Asker, use: Use) -> Refused | None:
+        """Why a person may not do that at all here: said before a form asks them for more."""
+        permits = await self.permits(asker)
+        if permits.allows(PermitKind.FEATURE, use):
+            return None
+        return NotPermitted(kind=PermitKind.FEATURE, name=use, allowed=permits.listed(PermitKind.FEATURE))
 
     def _zone(self, guild_id: int, name: str | None) -> ZoneInfo:
         """The guild's own where it is still known: one of another machine's list may be gone."""

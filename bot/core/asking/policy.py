@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from bot.core.asking.refused import (
     LineFull,
     NoSizeOfModel,
     NothingAtNight,
+    NotPermitted,
     PlanGone,
     PressedBefore,
     Refused,
@@ -27,8 +28,21 @@ from bot.core.asking.refused import (
     TooManyWaiting,
     TooSoon,
 )
-from bot.job import Asker, Refusal
-from bot.limits import LimitEntry, Limits, Night, Period, Subject, Usage, most_generous, strictest
+from bot.job import Action, Asker, Refusal
+from bot.limits import (
+    LimitEntry,
+    Limits,
+    Night,
+    Period,
+    PermitEntry,
+    PermitKind,
+    Permits,
+    Subject,
+    Usage,
+    Use,
+    most_generous,
+    strictest,
+)
 from engine.contract import SIDE_MIN, SIDE_MULTIPLE, GenerationRequest, ModelInfo
 
 
@@ -92,7 +106,63 @@ def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits,
     )
 
 
-def _concerns(entry: LimitEntry, asker: Asker) -> bool:
+def permits_for(asker: Asker, entries: Iterable[PermitEntry]) -> Permits:
+    """What is listed for everyone and, besides that, for the person's roles and for themselves.
+
+    Where nothing of a kind is listed for everyone, all of it is allowed to all.
+    """
+    known = tuple(entries)
+    listed = {entry.kind for entry in known if entry.subject is Subject.EVERYONE}
+    mine = [entry for entry in known if entry.kind in listed and _concerns(entry, asker)]
+    return Permits(
+        names={kind: frozenset(entry.name for entry in mine if entry.kind is kind) for kind in listed}
+    )
+
+
+def uses_of(request: GenerationRequest, action: Action, *, is_one_of_several: bool) -> Iterator[Use]:
+    """What is done with a request besides drawing from words."""
+    if is_one_of_several:
+        yield Use.SEVERAL
+    if request.upscale > 1:
+        yield Use.UPSCALE
+    match action:
+        case Action.IMAGINE if request.image is not None or request.references:
+            yield Use.IMAGES
+        case Action.REROLL:
+            yield Use.REROLL
+        case Action.VARY_SUBTLE | Action.VARY_STRONG:
+            yield Use.VARY
+        case Action.REMIX:
+            yield Use.REMIX
+        case Action.EDIT:
+            yield Use.EDIT
+        case _:
+            pass
+
+
+def not_permitted(
+    request: GenerationRequest, permits: Permits, asker: Asker, model: ModelInfo | None, uses: Iterable[Use]
+) -> NotPermitted | None:
+    """What of it admins keep from this person, if anything; a recipe's own LoRA comes with its model."""
+    if asker.channel_ids and not permits.allows(PermitKind.CHANNEL, *map(str, asker.channel_ids)):
+        return _refusing(permits, PermitKind.CHANNEL, str(asker.channel_ids[-1]))
+    for use in uses:
+        if not permits.allows(PermitKind.FEATURE, use):
+            return _refusing(permits, PermitKind.FEATURE, use)
+    if not permits.allows_model(request.model, scale=1 if model is None else model.scale):
+        return _refusing(permits, PermitKind.MODEL, request.model)
+    quick = None if model is None or model.quick is None else model.quick.lora
+    for lora in request.loras:
+        if lora != quick and not permits.allows(PermitKind.LORA, lora.name):
+            return _refusing(permits, PermitKind.LORA, lora.name)
+    return None
+
+
+def _refusing(permits: Permits, kind: PermitKind, name: str) -> NotPermitted:
+    return NotPermitted(kind=kind, name=name, allowed=permits.listed(kind))
+
+
+def _concerns(entry: LimitEntry | PermitEntry, asker: Asker) -> bool:
     match entry.subject:
         case Subject.EVERYONE:
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.core.held_up import Closing, NotOffered
-from bot.limits import Period
+from bot.limits import Period, PermitKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,16 @@ class ForbiddenByRules:
 
     entry: str | None
     """Of their list; None where nobody is to be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotPermitted:
+    """The server's admins keep a list of what is allowed, and this is not on it for this person."""
+
+    kind: PermitKind
+    name: str
+    allowed: tuple[str, ...]
+    """What is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +306,7 @@ Refused = (
     Blocked
     | NothingAtNight
     | ForbiddenByRules
+    | NotPermitted
     | DiskFull
     | InputGone
     | NoSuchModel

@@ -29,3 +29,14 @@ CREATE TABLE night (
   ends     INTEGER NOT NULL,
   CONSTRAINT night_has_two_hours CHECK (begins BETWEEN 0 AND 23 AND ends BETWEEN 0 AND 23 AND begins <> ends)
 ) STRICT;
+
+-- What people may draw with, do and where: a kind of which nothing is listed for everyone is open to all.
+CREATE TABLE permit (
+  guild_id   INTEGER NOT NULL,
+  kind       TEXT NOT NULL,
+  subject    TEXT NOT NULL CONSTRAINT permit_subject_is_known CHECK (subject IN ('everyone', 'role', 'member')),
+  subject_id INTEGER NOT NULL,
+  -- Empty: nothing, so that there is a list.
+  name       TEXT NOT NULL,
+  PRIMARY KEY (guild_id, kind, subject, subject_id, name)
+) STRICT, WITHOUT ROWID;

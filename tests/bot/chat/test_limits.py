@@ -10,6 +10,7 @@ from bot.store.audit import Deed
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import World
+from workshop.rehearsal.bot import png
 
 # ------------------------------------------------------------------ slow mode
 
@@ -131,3 +132,132 @@ async def test_a_night_is_set_shown_and_taken_back(world: World) -> None:
         {"begins": 22, "ends": 6},
     ]
     assert {entry.by_user_id for entry in entries} == {admin.id}
+
+
+# ------------------------------------------------------------------ allow lists
+
+
+async def test_models_and_loras_by_role(start_world: StartWorld) -> None:
+    """Who is not on the list is told what is, is offered nothing else, and draws with what they may; a role adds to it."""
+    world = await start_world(fake=FakeSettings(others=("big", "third")))
+    vip = await world.role("vip")
+    bob, admin, channel = world.person("bob", vip), world.admin, world.channel
+    await admin.slash(channel, "limits allow", kind="model", names="Third")
+    listed = await admin.slash(channel, "limits allow", kind="model", names="big", role=vip)
+    await admin.slash(channel, "limits allow", kind="lora", names="none")
+    await admin.slash(channel, "limits allow", kind="lora", names="pixel", role=vip)
+    refused = [await world.imagine(model="big"), await world.imagine(prompt="a cat <lora:pixel:0.5>")]
+    offered = [
+        [choice["value"] for choice in await who.autocomplete(channel, "imagine", "model", "")]
+        for who in (world.alice, bob)
+    ]
+    loras = [
+        [choice["value"] for choice in await who.autocomplete(channel, "imagine", "lora", "")]
+        for who in (world.alice, bob)
+    ]
+    await world.imagined(1)
+    await world.imagined(2, who=bob, model="big", lora="pixel")
+    others = await world.imagine(bob, model="fake")
+    reroll = await world.alice.click(world.message(2), "Reroll")
+    shown = (await admin.slash(channel, "limits show")).text
+
+    assert f"**<@&{vip.id}>** may draw with these models: big" in listed.text
+    assert [answer.ephemeral_text for answer in refused] == [
+        "The model big is not for you on this server: use third.",
+        "LoRAs are not for you on this server: ask without them.",
+    ]
+    assert offered == [["third"], ["big", "third"]]
+    assert loras == [[], ["pixel"]]
+    assert (await world.job(1)).request.model == "third"
+    assert others.ephemeral_text == "The model fake is not for you on this server: use big, third."
+    assert reroll.ephemeral_text == "The model big is not for you on this server: use third."
+    assert "**Everyone** may draw with these models: third" in shown
+    assert "**Everyone** may draw with these LoRAs: none at all" in shown
+
+
+async def test_features_that_are_not_for_everybody(start_world: StartWorld) -> None:
+    """Buttons stand and say why not, before a form is opened, after a restart too; a member's own list adds to everyone's."""
+    world = await start_world(fake=FakeSettings(step_s=0.0))
+    message = await world.imagined()
+    await world.admin.slash(world.channel, "limits allow", kind="feature", names="reroll, several")
+    refused = {
+        label: (await world.alice.click(message, label)).ephemeral_text
+        for label in ("Vary (Subtle)", "2×", "Remix", "Edit")
+    }
+    attached = await world.imagine(image=("a.png", png(64, 64)))
+    reroll = await world.alice.click(message, "Reroll")
+    await world.reaches(2, JobState.DELIVERED)
+    await world.restart()
+    await world.admin.slash(world.channel, "limits allow", kind="feature", names="remix", member=world.alice)
+    form = await world.alice.click(message, "Remix")
+    still = await world.alice.click(message, "Edit")
+    await world.admin.slash(world.channel, "limits disallow", kind="feature", names="all")
+    again = await world.alice.click(message, "Edit")
+
+    only = "Only its admins can change that."
+    assert refused == {
+        "Vary (Subtle)": f"This is not for you on this server: vary. {only}",
+        "2×": f"This is not for you on this server: upscale. {only}",
+        "Remix": f"This is not for you on this server: remix. {only}",
+        "Edit": f"This is not for you on this server: edit with words. {only}",
+    }
+    assert attached.ephemeral_text == f"This is not for you on this server: pictures to start from. {only}"
+    assert not reroll.ephemeral
+    assert form.modal is not None
+    assert still.ephemeral_text == refused["Edit"]
+    assert again.modal is not None
+
+
+async def test_channels_in_which_pictures_are_asked_for(world: World) -> None:
+    """Threads are part of theirs; elsewhere one is told where, also by who wants it private."""
+    elsewhere = await world.place("chat")
+    await world.admin.slash(elsewhere, "limits allow", kind="channel", names=f"<#{world.channel.id}>")
+    refused = await world.alice.slash(elsewhere, "imagine", prompt="a red circle")
+    await world.imagined(1)
+    thread = world.discord.add_thread(world.channel)
+    answer = await world.alice.slash(thread, "imagine", prompt="a red circle")
+    await world.in_line(answer)
+    await world.alice.slash(world.channel, "settings", deliver="private")
+    private = await world.alice.slash(elsewhere, "imagine", prompt="a red circle")
+    await world.until(lambda: "Pictures are not made in this channel" in private.text)
+
+    assert refused.ephemeral_text == f"Pictures are not made in this channel: ask in <#{world.channel.id}>."
+    assert not answer.ephemeral
+    assert await world.jobs_stored() == 2
+
+
+async def test_what_admins_list_is_checked_and_logged(world: World) -> None:
+    """What there is not is refused with a sentence; what is gone can be taken off; each real change is one line of the log."""
+    admin, channel = world.admin, world.channel
+    wrong = [
+        await admin.slash(channel, "limits allow", kind=kind, names=name)
+        for kind, name in (("model", "dall-e"), ("lora", "ink"), ("feature", "fly"), ("channel", "nowhere"))
+    ]
+    alone = await admin.slash(channel, "limits allow", kind="feature", names="vary", member=world.alice)
+    await admin.slash(channel, "limits allow", kind="model", names="fake")
+    again = await admin.slash(channel, "limits allow", kind="model", names="Fake")
+    await world.store.database.write("UPDATE permit SET name = 'gone' WHERE name = 'fake'", {})
+    await world.restart()
+    suggested = await admin.autocomplete(channel, "limits disallow", "names", "", kind="model")
+    unlisted = await admin.slash(channel, "limits disallow", kind="model", names="fake")
+    closed = await world.imagine()
+    await admin.slash(channel, "limits disallow", kind="model", names="gone")
+    entries, _ = await world.store.audit.page(world.guild.id, offset=0, count=9, deed=Deed.PERMITS)
+
+    assert [answer.ephemeral_text for answer in wrong] == [
+        "There is no model “dall-e” here: use fake.",
+        "There is no model, LoRA or embedding “ink” here: `/models` lists them.",
+        "There is no feature “fly”: use images, several, reroll, vary, upscale, remix, edit.",
+        "There is no channel “nowhere” here: pick one from the list.",
+    ]
+    assert "As long as no feature is listed for everyone, everybody may use all of them." in alone.text
+    assert "Nothing changed" in again.text
+    assert [choice["value"] for choice in suggested] == ["all", "gone"]
+    assert unlisted.ephemeral_text == "“fake” is not on that list."
+    assert closed.ephemeral_text == "The model fake is not for you on this server: use gone."
+    assert not (await world.imagine()).ephemeral
+    assert [(entry.details["allowed"], entry.details["names"]) for entry in entries] == [
+        (False, ["gone"]),
+        (True, ["fake"]),
+        (True, ["vary"]),
+    ]

@@ -32,9 +32,10 @@ from bot.core.held_up import (
 )
 from bot.core.ports import Progress
 from bot.job import JobState, Reason, ReasonCode
-from bot.limits import Limits, Period, Subject, Usage
+from bot.limits import Limits, Period, PermitKind, Subject, Usage
 from bot.store.server_settings import LimitChange
 from bot.texts import (
+    allow_lists,
     allowances,
     amounts,
     commands,
@@ -59,6 +60,7 @@ from tests.bot.chat.look.test_job_view import labels as labels_of
 
 ROOT = Path(__file__).parents[3]
 MODULES: list[ModuleType] = [
+    allow_lists,
     allowances,
     amounts,
     engine_ends,
@@ -178,6 +180,11 @@ REFUSED: list[refused.Refused] = [
     refused.Blocked(),
     refused.NothingAtNight(until=5.0),
     refused.ForbiddenByRules(entry=None),
+    *(
+        refused.NotPermitted(kind=kind, name=name, allowed=allowed)
+        for kind, name in zip(PermitKind, ("m", "l", "reroll", "5"), strict=True)
+        for allowed in ((), ("7", "8"))
+    ),
     refused.ForbiddenByRules(entry="nud*"),
     refused.DiskFull(),
     refused.InputGone(),

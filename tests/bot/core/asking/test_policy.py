@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -21,16 +22,33 @@ from bot.core.asking.policy import (
     foresee,
     judge,
     limits_for,
+    not_permitted,
+    permits_for,
+    uses_of,
     window_of,
 )
 from bot.core.asking.price import cost_of
-from bot.core.asking.refused import CreditsSpent, NothingAtNight, TooDear
+from bot.core.asking.refused import CreditsSpent, NothingAtNight, NotPermitted, TooDear
 from bot.core.line.estimates import work_of
-from bot.job import Asker, Refusal
-from bot.limits import PAUSES, LimitEntry, Limits, Night, Period, Subject, Usage
+from bot.job import Action, Asker, Refusal
+from bot.limits import (
+    NOTHING,
+    PAUSES,
+    LimitEntry,
+    Limits,
+    Night,
+    Period,
+    PermitEntry,
+    PermitKind,
+    Subject,
+    Usage,
+    Use,
+)
 from bot.texts.amounts import credit
 from bot.texts.language import ENGLISH
-from engine.contract import SAMPLERS, GenerationRequest
+from engine.contract import SAMPLERS, GenerationRequest, Lora
+from engine.contract.recipes import Recipe
+from engine.fake import MODEL as MODEL_INFO
 from tests.kit import said
 from tests.kit.books import GUILD, request
 
@@ -55,6 +73,7 @@ CEILINGS = Limits(
 )
 PERSON = Asker(user_id=1, guild_id=GUILD, role_ids=(5, 6))
 EVERYONE, ROLE, MEMBER = Subject.EVERYONE, Subject.ROLE, Subject.MEMBER
+MODEL, LORA, FEATURE, CHANNEL = PermitKind
 
 
 def held(*entries: LimitEntry, asker: Asker = PERSON) -> Limits:
@@ -63,6 +82,10 @@ def held(*entries: LimitEntry, asker: Asker = PERSON) -> Limits:
 
 def entry(subject: Subject, subject_id: int = 0, **values: int) -> LimitEntry:
     return LimitEntry.of(subject, subject_id, values)
+
+
+def permit(kind: PermitKind, subject: Subject, name: str, subject_id: int = 0) -> PermitEntry:
+    return PermitEntry(kind=kind, subject=subject, subject_id=subject_id, name=name)
 
 
 def enlarged(times: int, side: int) -> GenerationRequest:
@@ -376,6 +399,79 @@ def assert_day(now: float, name: str) -> Window:
     assert window_of(window.end, zone).start == window.end, name
     assert window_of(window.start - 1, zone).end == window.start, name
     return window
+
+
+LISTS = [
+    permit(MODEL, EVERYONE, "fake"),
+    permit(MODEL, ROLE, "big", 5),
+    permit(MODEL, ROLE, "vast", 99),
+    permit(MODEL, MEMBER, "own", 1),
+    permit(LORA, ROLE, "ink", 5),
+    permit(FEATURE, EVERYONE, "reroll"),
+    permit(CHANNEL, EVERYONE, "7"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "action", "places", "kept"),
+    [
+        ({}, Action.IMAGINE, (7,), None),
+        ({"model": "big"}, Action.IMAGINE, (7,), None),
+        ({"model": "own"}, Action.REROLL, (7,), None),
+        ({"model": "vast"}, Action.IMAGINE, (7,), (MODEL, "vast", ("big", "fake", "own"))),
+        ({"loras": (Lora(name="any"),)}, Action.IMAGINE, (7,), None),
+        ({}, Action.VARY_STRONG, (7,), (FEATURE, "vary", ("reroll",))),
+        ({}, Action.REDRAW, (7,), None),
+        ({}, Action.IMAGINE, (8, 7), None),
+        ({}, Action.IMAGINE, (8, 9), (CHANNEL, "9", ("7",))),
+        ({}, Action.IMAGINE, (), None),
+        ({"model": "vast"}, Action.EDIT, (9,), (CHANNEL, "9", ("7",))),
+    ],
+)
+def test_what_is_permitted(
+    wanted: dict[str, Any],
+    action: Action,
+    places: tuple[int, ...],
+    kept: tuple[PermitKind, str, tuple[str, ...]] | None,
+) -> None:
+    """Everyone's list, with what roles and members have besides; a kind that has none for everyone is open to all."""
+    asker = replace(PERSON, channel_ids=places)
+    asked = request(**wanted)
+    uses = uses_of(asked, action, is_one_of_several=False)
+    refused = not_permitted(asked, permits_for(asker, LISTS), asker, None, uses)
+    told = None if refused is None else (refused.kind, refused.name, refused.allowed)
+    assert told == kept
+
+
+@pytest.mark.parametrize(
+    ("wanted", "action", "uses"),
+    [
+        ({}, Action.IMAGINE, set[Use]()),
+        ({"image": "a" * 64, "strength": 0.5}, Action.IMAGINE, {Use.IMAGES}),
+        ({"image": "a" * 64, "strength": 0.5}, Action.REMIX, {Use.REMIX}),
+        ({"image": "a" * 64, "strength": 0.5}, Action.VARY_SUBTLE, {Use.VARY}),
+        ({"image": "a" * 64, "strength": 0.5, "upscale": 2}, Action.REROLL, {Use.REROLL, Use.UPSCALE}),
+        ({"image": "a" * 64, "strength": 0.5, "upscale": 2}, Action.UPSCALE_2, {Use.UPSCALE}),
+        ({}, Action.EDIT, {Use.EDIT}),
+        ({}, Action.REDRAW, set[Use]()),
+    ],
+)
+def test_what_is_done_besides_drawing_from_words(
+    wanted: dict[str, Any], action: Action, uses: set[Use]
+) -> None:
+    """By the request and what asked for it; enlarging is that wherever it comes from."""
+    assert {*uses_of(request(**wanted), action, is_one_of_several=False)} == uses
+    assert {*uses_of(request(**wanted), action, is_one_of_several=True)} == uses | {Use.SEVERAL}
+
+
+def test_a_recipes_own_lora_comes_with_its_model() -> None:
+    """Where a quick picture takes a few-step LoRA by itself, nobody has to list that; who adds it, does."""
+    own = Lora(name="lightning")
+    model = replace(MODEL_INFO, quick=Recipe(steps=4, sampler="Euler", lora=own))
+    permits = permits_for(PERSON, [permit(LORA, EVERYONE, NOTHING)])
+    quick, other = request(loras=(own,)), request(loras=(Lora(name="ink"),))
+    assert not_permitted(quick, permits, PERSON, model, ()) is None
+    assert not_permitted(other, permits, PERSON, model, ()) == NotPermitted(kind=LORA, name="ink", allowed=())
 
 
 NIGHTS = st.tuples(st.integers(0, 23), st.integers(0, 23)).filter(lambda hours: hours[0] != hours[1])
