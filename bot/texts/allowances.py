@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bot.core.asking.admission import Allowance
+from bot.core.asking.policy import Ruling
 from bot.core.asking.refused import Blocked
 from bot.limits import Limits, Night, Period, Subject
 from bot.store.server_settings import LimitChange
@@ -134,6 +135,37 @@ def _pause(allowance: Allowance, to: Language) -> list[str]:
 
 def defaults(limits: Limits, to: Language) -> str:
     return to.gettext("**Default** {limits}", limits=values(_all(limits), to))
+
+
+def of_one(user_id: int, rulings: Iterable[Ruling], to: Language) -> list[str]:
+    """Each limit of a person, and which rule says so."""
+    head = to.gettext("**What {who} may use, and why**", who=mention(user_id))
+    return [
+        head,
+        *(
+            to.gettext("{limit}: {why}", limit=_labelled(each.name, each.value, to), why=_why(each, to))
+            for each in rulings
+        ),
+    ]
+
+
+def _why(ruling: Ruling, to: Language) -> str:
+    match ruling.subject:
+        case None:
+            why = to.gettext("the default, since nothing is set")
+        case Subject.EVERYONE:
+            why = to.gettext("set for everyone")
+        case Subject.ROLE if ruling.is_one_of_several:
+            role = who(Subject.ROLE, ruling.subject_id, to)
+            why = to.gettext("set for {role}, the most generous of their roles", role=role)
+        case Subject.ROLE:
+            why = to.gettext("set for {role}", role=who(Subject.ROLE, ruling.subject_id, to))
+        case Subject.MEMBER:
+            why = to.gettext("set for them, which comes before all else")
+    if ruling.value == ruling.said:
+        return why
+    number = _number(ruling.name, ruling.said, to)
+    return to.gettext("{why}; the owner's ceiling, in place of {number}", why=why, number=number)
 
 
 def entry(subject: Subject, subject_id: int, limits: Mapping[str, int], to: Language) -> str:

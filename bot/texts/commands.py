@@ -183,6 +183,7 @@ EDIT_WITH_WORDS = noted("Edit with words")
 
 LIMITS = noted("What people may use on this server")
 LIMITS_SHOW = noted("Show the limits of this server and who changed them")
+LIMITS_SHOW_OPTIONS = {"member": noted("Whose limits, and which rule each comes from")}
 LIMITS_SET = noted("Set limits for everyone, a role or a member")
 LIMITS_SET_OPTIONS = {
     "role": noted("Set them for this role (nobody named: for everyone)"),

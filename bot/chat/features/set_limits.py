@@ -15,6 +15,8 @@ from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import fitting
 from bot.chat.router import IN_SERVERS, Feature
+from bot.core.asking.policy import permitting, rulings_for
+from bot.job import Asker
 from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, LimitEntry, Limits, Night, Subject, strictest
 from bot.store.audit import Deed
 from bot.store.server_settings import LimitChange
@@ -35,8 +37,12 @@ group = app_commands.Group(
 
 
 @group.command(description=commands.LIMITS_SHOW)
-async def show(interaction: discord.Interaction[EaselClient]) -> None:
+@app_commands.describe(**commands.LIMITS_SHOW_OPTIONS)
+async def show(interaction: discord.Interaction[EaselClient], member: discord.Member | None = None) -> None:
     guild_id = order.managed(interaction)
+    if member is not None:
+        await _show_of(interaction, guild_id, member)
+        return
     services = interaction.client.services
     days = await services.store.settings.days(guild_id)
     zone = days.time_zone or services.settings.server.time_zone
@@ -55,6 +61,21 @@ async def show(interaction: discord.Interaction[EaselClient]) -> None:
         *(allowances.changed_by(change, defaults, to) for change in changes),
     ]
     await interaction.response.send_message(fitting(lines, to, ends=ends), ephemeral=True)
+
+
+async def _show_of(interaction: Interaction, guild_id: int, member: discord.Member) -> None:
+    """Which rule holds for a member, limit by limit, and what they may draw with, do and where."""
+    services, to = interaction.client.services, language_of(interaction)
+    asker = Asker(user_id=member.id, guild_id=guild_id, role_ids=tuple(role.id for role in member.roles))
+    rulings = rulings_for(
+        asker,
+        await services.store.settings.limits(guild_id),
+        defaults=services.settings.limits.to_limits(),
+        ceilings=services.settings.ceilings.to_limits(),
+    )
+    permits = permitting(asker, await services.store.permits.of(guild_id))
+    lines = [*allowances.of_one(member.id, rulings, to), *allow_lists.lists(permits, to)]
+    await interaction.response.send_message(fitting(lines, to), ephemeral=True)
 
 
 @group.command(name="set", description=commands.LIMITS_SET)

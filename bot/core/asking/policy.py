@@ -84,7 +84,24 @@ def window_of(now: float, zone: ZoneInfo, night: Night | None = None) -> Window:
     return Window(start=before, end=after, period=Period.DAYTIME)
 
 
-def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits) -> Limits:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What one limit of a person is, and which entry says so."""
+
+    name: str
+    value: int
+    said: int
+    """What the entry has; `value` is the owner's ceiling where that is stricter."""
+    subject: Subject | None
+    """Whom the entry is for; None: it is the configuration's default."""
+    subject_id: int = 0
+    is_one_of_several: bool = False
+    """Several of their roles say something, and this is the most generous."""
+
+
+def rulings_for(
+    asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits
+) -> tuple[Ruling, ...]:
     """The limits that hold for one person, field by field.
 
     The member's own entry beats the most generous of their roles, which beats the entry for
@@ -92,30 +109,52 @@ def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits,
     """
     relevant = [entry for entry in entries if _concerns(entry, asker)]
 
-    def value(name: str) -> int:
+    def ruling(name: str) -> Ruling:
+        ceiling = int(getattr(ceilings, name))
         for subject in (Subject.MEMBER, Subject.ROLE, Subject.EVERYONE):
-            found = [
-                entry.values[name] for entry in relevant if entry.subject is subject and name in entry.values
-            ]
+            found = {
+                entry.subject_id: entry.values[name]
+                for entry in sorted(relevant, key=lambda entry: entry.subject_id)
+                if entry.subject is subject and name in entry.values
+            }
             if found:
-                return most_generous(name, *found)
-        return int(getattr(defaults, name))
+                said = most_generous(name, *found.values())
+                return Ruling(
+                    name=name,
+                    value=strictest(name, said, ceiling),
+                    said=said,
+                    subject=subject,
+                    subject_id=next(number for number, value in found.items() if value == said),
+                    is_one_of_several=len(found) > 1,
+                )
+        said = int(getattr(defaults, name))
+        return Ruling(name=name, value=strictest(name, said, ceiling), said=said, subject=None)
 
-    return Limits(
-        **{name: strictest(name, value(name), int(getattr(ceilings, name))) for name in Limits.names()}
-    )
+    return tuple(ruling(name) for name in Limits.names())
 
 
-def permits_for(asker: Asker, entries: Iterable[PermitEntry]) -> Permits:
-    """What is listed for everyone and, besides that, for the person's roles and for themselves.
+def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits) -> Limits:
+    rulings = rulings_for(asker, entries, defaults=defaults, ceilings=ceilings)
+    return Limits(**{ruling.name: ruling.value for ruling in rulings})
 
-    Where nothing of a kind is listed for everyone, all of it is allowed to all.
+
+def permitting(asker: Asker, entries: Iterable[PermitEntry]) -> list[PermitEntry]:
+    """What is listed for everyone and, besides that, for the person's roles and for themselves, of kinds that count: those of
+    which something is listed for everyone.
     """
     known = tuple(entries)
     listed = {entry.kind for entry in known if entry.subject is Subject.EVERYONE}
-    mine = [entry for entry in known if entry.kind in listed and _concerns(entry, asker)]
+    return [entry for entry in known if entry.kind in listed and _concerns(entry, asker)]
+
+
+def permits_for(asker: Asker, entries: Iterable[PermitEntry]) -> Permits:
+    """Where nothing of a kind is listed for everyone, all of it is allowed to all."""
+    mine = permitting(asker, entries)
     return Permits(
-        names={kind: frozenset(entry.name for entry in mine if entry.kind is kind) for kind in listed}
+        names={
+            kind: frozenset(entry.name for entry in mine if entry.kind is kind)
+            for kind in {entry.kind for entry in mine}
+        }
     )
 
 

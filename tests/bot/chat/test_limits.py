@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from bot.job import JobState
+from bot.limits import LimitEntry, Subject
 from bot.store.audit import Deed
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
@@ -261,3 +262,45 @@ async def test_what_admins_list_is_checked_and_logged(world: World) -> None:
         (True, ["fake"]),
         (True, ["vary"]),
     ]
+
+
+# ------------------------------------------------------------------ which rule holds
+
+
+async def test_admins_see_which_rule_holds_for_a_member(start_world: StartWorld) -> None:
+    """Of each limit the value and where it comes from, and the lists that count for them."""
+    world = await start_world(ceilings={"max_images": 5})
+    vip, artist = await world.role("vip"), await world.role("artist")
+    bob, admin, channel = world.person("bob", vip, artist), world.admin, world.channel
+    for who, values in (
+        ({}, {"max_steps": 20, "credits": 1}),
+        ({"role": vip}, {"credits": 5, "weight": 2, "slowmode": 60}),
+        ({"role": artist}, {"credits": 50, "slowmode": 90}),
+        ({"member": bob}, {"pending": 9}),
+    ):
+        await admin.slash(channel, "limits set", **who, **values)
+    entry = LimitEntry.of(Subject.EVERYONE, 0, {"max_images": 9})  # from before the owner said less
+    await world.store.settings.set_limits(world.guild.id, entry, by_user_id=admin.id, now=0.0)
+    await admin.slash(channel, "limits allow", kind="feature", names="vary")
+    await admin.slash(channel, "limits allow", kind="feature", names="edit", role=vip)
+    await admin.slash(channel, "limits allow", kind="model", names="fake", member=bob)
+    shown = await admin.slash(channel, "limits show", member=bob)
+    other = (await admin.slash(channel, "limits show", member=world.alice)).text
+
+    assert shown.ephemeral
+    assert shown.text.splitlines() == [
+        f"**What <@{bob.id}> may use, and why**",
+        f"50 credits per day: set for <@&{artist.id}>, the most generous of their roles",
+        "100 credits per night: the default, since nothing is set",
+        "9 pending requests: set for them, which comes before all else",
+        "1024×1024 per image: the default, since nothing is set",
+        "20 steps: set for everyone",
+        "5 images per request: set for everyone; the owner's ceiling, in place of 9",
+        f"weight 2 in the line: set for <@&{vip.id}>",
+        f"60 seconds between requests: set for <@&{vip.id}>, the most generous of their roles",
+        "**Everyone** may use these features: vary",
+        f"**<@&{vip.id}>** may use these features: edit with words",
+    ]
+    assert "1 credits per day: set for everyone" in other
+    assert "weight 1 in the line: the default, since nothing is set" in other
+    assert "edit with words" not in other

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bot.core.asking.policy import (
     Admitted,
+    Ruling,
     Window,
     affordable,
     barred,
@@ -24,6 +25,7 @@ from bot.core.asking.policy import (
     limits_for,
     not_permitted,
     permits_for,
+    rulings_for,
     uses_of,
     window_of,
 )
@@ -132,6 +134,35 @@ def test_without_entries_the_configuration_holds() -> None:
 def test_the_narrower_entry_holds(entries: list[LimitEntry], pending: int) -> None:
     """A member's own entry beats the most generous role, that beats everyone's, that beats the default."""
     assert held(*entries) == replace(DEFAULTS, pending=pending)
+
+
+@pytest.mark.parametrize(
+    ("entries", "ruling"),
+    [
+        ([], {"subject": None, "said": 3, "value": 3}),
+        ([entry(EVERYONE, pending=7)], {"subject": EVERYONE, "said": 7, "value": 7}),
+        ([entry(EVERYONE, pending=70)], {"subject": EVERYONE, "said": 70, "value": 50}),
+        (
+            [entry(EVERYONE, pending=7), entry(ROLE, 5, pending=2)],
+            {"subject": ROLE, "subject_id": 5, "said": 2, "value": 2},
+        ),
+        (
+            [entry(ROLE, 5, pending=2), entry(ROLE, 6, pending=99), entry(ROLE, 9, pending=100)],
+            {"subject": ROLE, "subject_id": 6, "said": 99, "value": 50, "is_one_of_several": True},
+        ),
+        (
+            [entry(ROLE, 6, pending=9), entry(MEMBER, 1, pending=1), entry(MEMBER, 2, pending=8)],
+            {"subject": MEMBER, "subject_id": 1, "said": 1, "value": 1},
+        ),
+        ([entry(MEMBER, 1, max_steps=5)], {"subject": None, "said": 3, "value": 3}),
+    ],
+)
+def test_which_rule_holds(entries: list[LimitEntry], ruling: dict[str, Any]) -> None:
+    """With whom it is for, what it says and what the owner's ceiling leaves of that; in any order of the entries."""
+    for several in (entries, entries[::-1]):
+        rulings = rulings_for(PERSON, several, defaults=DEFAULTS, ceilings=CEILINGS)
+        assert [each.name for each in rulings] == [*Limits.names()]
+        assert next(each for each in rulings if each.name == "pending") == Ruling(name="pending", **ruling)
 
 
 def test_precedence_is_per_field() -> None:
