@@ -124,6 +124,8 @@ class Asker:
     user_id: int
     guild_id: int
     role_ids: tuple[int, ...] = ()
+    channel_ids: tuple[int, ...] = ()
+    """Where they ask: of a thread also the channel that it belongs to. Empty in direct messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,8 @@ class Job:
     locale: str | None = None
     """The language in which its person had their Discord."""
     cost: int
+    weight: int = 1
+    """In the line, of its person as they were when they asked for it."""
     charged: int
     created_at: float
     queued_at: float | None = None
@@ -323,6 +327,8 @@ class NewJob:
     wish: Options | None = None
     cost: int
     limits: Limits
+    credits: int
+    """Of its person in the window, used ones too."""
     window_start: float
     queue_max: int
 
@@ -334,6 +340,8 @@ class Refusal(StrEnum):
     BUTTON = "button"
     PENDING = "pending"
     CREDITS = "credits"
+    PAUSE = "pause"
+    """Too soon after the one before."""
     QUEUE = "queue"
     BLOCKED = "blocked"
     PLAN = "plan"

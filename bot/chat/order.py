@@ -41,6 +41,7 @@ from bot.core.asking.refused import Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import DIRECT, Action, Asker, Job, Origin
+from bot.limits import Use
 from bot.store.audit import AuditEntry, Deed
 from bot.store.preferences import DELIVER, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import memory, problems
@@ -57,7 +58,13 @@ def asker_of(interaction: Interaction) -> Asker:
     """Who asks; raises UserError where that is in no server's name. In direct messages their roles are not known."""
     user, server_id = interaction.user, where.server_of(interaction)
     roles = user.roles if isinstance(user, discord.Member) else []
-    return Asker(user_id=user.id, guild_id=server_id, role_ids=tuple(role.id for role in roles))
+    places = where.channels(interaction) if interaction.guild_id is not None else []
+    return Asker(
+        user_id=user.id,
+        guild_id=server_id,
+        role_ids=tuple(role.id for role in roles),
+        channel_ids=tuple(places),
+    )
 
 
 async def _standing(interaction: Interaction) -> Asker:
@@ -140,8 +147,15 @@ async def check(interaction: Interaction) -> Asker:
     return asker
 
 
-async def preferred(interaction: Interaction, wish: Wish) -> Wish:
-    """What was left out as the channel, else its person, else the server has it."""
+async def check_use(interaction: Interaction, use: Use) -> None:
+    """Raises UserError where the server's admins keep that from who asks."""
+    refused = await interaction.client.services.admission.keeps_from(await _standing(interaction), use)
+    if refused is not None:
+        raise UserError.of(refused)
+
+
+async def preferred(interaction: Interaction, asker: Asker, wish: Wish) -> Wish:
+    """What was left out as the channel, else its person, else the server has it; of models one that is allowed to them."""
     services, taste = interaction.client.services, interaction.client.services.store.taste
     scopes = [
         *((Scope.CHANNEL, place) for place in where.channels(interaction)),
@@ -149,7 +163,13 @@ async def preferred(interaction: Interaction, wish: Wish) -> Wish:
         (Scope.SERVER, where.server_of(interaction)),
     ]
     chosen = [await taste.of(scope, number) for scope, number in scopes]
-    return styles.preferred(wish, chosen, (model.id for model in services.catalogue.models))
+    permits, models = await services.admission.permits(asker), services.catalogue.models
+    allowed = [model.id for model in models if permits.allows_model(model.id, scale=model.scale)]
+    wish = styles.preferred(wish, chosen, allowed)
+    if wish.model is None and wish.upscale is None and models and models[0].id not in allowed:
+        drawing = (model.id for model in models if model.scale == 1 and model.id in allowed)
+        wish = replace(wish, model=next(drawing, None))
+    return wish
 
 
 async def wants_spoilers(interaction: Interaction) -> bool:
@@ -208,7 +228,9 @@ async def place(interaction: Interaction, asker: Asker, order: Order) -> None:
     """Stores, answers and queues a job for who came through `check`; raises UserError with the reason when it is refused."""
     services, request, private = interaction.client.services, order.request, await is_private(interaction)
     if order.files is not None:
-        refused = await services.admission.why_not(request, asker=asker, model=order.model)
+        refused = await services.admission.why_not(
+            request, asker=asker, model=order.model, action=order.action
+        )
         if refused is not None:
             raise UserError.of(refused)
     is_deferred = private or order.files is not None

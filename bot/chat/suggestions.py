@@ -19,6 +19,17 @@ CHOICE_CHARS_MAX = 100
 
 
 async def models(interaction: Interaction, current: str) -> list[Choice[str]]:
+    """Those that who types may draw with."""
+    permits = await interaction.client.services.admission.permits(asker_of(interaction))
+    offered = (
+        offer
+        for offer in interaction.client.services.catalogue.offers
+        if offer.model is not None and permits.allows_model(offer.name, scale=offer.model.scale)
+    )
+    return _choices(offered, current, language_of(interaction))
+
+
+async def every_model(interaction: Interaction, current: str) -> list[Choice[str]]:
     offered = (offer for offer in interaction.client.services.catalogue.offers if offer.kind is Kind.MODEL)
     return _choices(offered, current, language_of(interaction))
 

@@ -15,6 +15,7 @@ from bot.chat.features import (
     admin_log,
     admin_models,
     admin_queue,
+    allow,
     blocking,
     edit,
     ending,
@@ -80,6 +81,7 @@ FEATURES = (
     blocking,
     reporting,
     set_limits,
+    allow,
     style,
     taste,
 )

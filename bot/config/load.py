@@ -29,7 +29,7 @@ from bot.config.settings import (
     own_folder,
 )
 from bot.config.wrong_settings import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
-from bot.limits import Limits
+from bot.limits import PAUSES, Limits, strictest
 from bot.redaction import cleaned, holds_token
 from engine.contract import STARTER
 
@@ -215,8 +215,9 @@ def _over_ceiling(sections: Mapping[str, Section | None]) -> Iterator[str]:
         return
     for key in Limits.names():
         found, highest = getattr(limits, key), getattr(ceilings, key)
-        if found > highest:
-            yield f"limits.{key}: found {found}; allowed: at most {highest}, which is ceilings.{key}."
+        if strictest(key, found, highest) != found:
+            bound = "least" if key in PAUSES else "most"
+            yield f"limits.{key}: found {found}; allowed: at {bound} {highest}, which is ceilings.{key}."
 
 
 def _computed_by_torch(engine: Section | None) -> Iterator[str]:

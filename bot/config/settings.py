@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 
-from bot.limits import Limits
+from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, Limits
 from bot.redaction import cleaned, holds_token
 from engine.contract import (
     IMAGES_MAX,
@@ -177,23 +177,28 @@ class LimitsSection(Section):
     """What everyone may use until an admin sets something else; the names are those of `bot.job.Limits`."""
 
     credits_per_day: int = Field(default=100, ge=0, le=CREDITS_MAX)
+    credits_per_night: int = Field(default=100, ge=0, le=CREDITS_MAX)
     pending: int = Field(default=3, ge=1, le=1000)
     max_pixels: int = Field(default=1024 * 1024, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=60, ge=1, le=150)
     max_images: int = Field(default=4, ge=1, le=IMAGES_MAX)
+    weight: int = Field(default=1, ge=1, le=WEIGHT_MAX)
+    seconds_between: int = Field(default=0, ge=0, le=PAUSE_MAX_S)
 
     def to_limits(self) -> Limits:
         return Limits(**self.model_dump())
 
 
 class CeilingsSection(LimitsSection):
-    """What no admin of a server can exceed: it is the owner's GPU."""
+    """What no admin of a server can exceed: it is the owner's GPU. A pause can't be shorter."""
 
     credits_per_day: int = Field(default=10_000, ge=0, le=CREDITS_MAX)
+    credits_per_night: int = Field(default=10_000, ge=0, le=CREDITS_MAX)
     pending: int = Field(default=50, ge=1, le=1000)
     max_pixels: int = Field(default=SIDE_MAX**2, ge=SIDE_MIN**2, le=UPSCALED_SIDE_MAX**2)
     max_steps: int = Field(default=150, ge=1, le=150)
     max_images: int = Field(default=10, ge=1, le=IMAGES_MAX)
+    weight: int = Field(default=WEIGHT_MAX, ge=1, le=WEIGHT_MAX)
 
 
 class QueueSection(Section):

@@ -15,6 +15,7 @@ from bot.store.db import BUSY_TIMEOUT_S, Database
 from bot.store.finished import History
 from bot.store.halts import Halts
 from bot.store.jobs import Jobs
+from bot.store.permits import PermitLists
 from bot.store.plans import Plans
 from bot.store.preferences import Taste
 from bot.store.reports import Reports
@@ -35,6 +36,7 @@ class Store:
     plans: Plans
     favourites: Favourites
     rule_words: RuleWords
+    permits: PermitLists
     audit: Audit
     counts: Counts
     halts: Halts
@@ -65,6 +67,7 @@ class Store:
             plans=Plans(database),
             favourites=Favourites(database),
             rule_words=RuleWords(database),
+            permits=PermitLists(database),
             audit=Audit(database),
             counts=Counts(database),
             halts=Halts(database),

@@ -17,6 +17,9 @@ from bot.store.db import Database, Params
 class Deed(StrEnum):
     LIMITS = "limits"
     TIME_ZONE = "time_zone"
+    NIGHT = "night"
+    PERMITS = "permits"
+    """Lists of what people may draw with, do and where."""
     WORDS = "words"
     """The lists of what a server's rules forbid and allow."""
     PREFERENCES = "preferences"

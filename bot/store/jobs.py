@@ -32,16 +32,23 @@ _WAITING = f"""(SELECT COUNT(*) FROM job INDEXED BY job_live
                WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)})"""
 
 _BLOCKED = BLOCKED.format(guild=":guild_id", user=":user_id")
+_ASKED_BEFORE = """job WHERE guild_id = :guild_id AND user_id = :user_id AND created_at <= :now
+               AND state <> 'failed' AND (message_id IS NOT NULL OR state = 'accepted')
+               AND interaction_id IS NOT :interaction_id"""
+"""Requests that a pause follows: not what was refunded since it could not be drawn, nor what nobody was told of. A clock that
+was set back forgets what lies before it."""
 
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
-                 part, parts, application_id, token, locale, spoiler, private, cost, charged,
-                 created_at)
+                 part, parts, application_id, token, locale, spoiler, private, cost, weight,
+                 charged, created_at)
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
-       :part, :parts, :application_id, :token, :locale, :spoiler, :private, :cost, :cost,
-       :now
-WHERE {_USED} + :cost <= :credits_per_day
+       :part, :parts, :application_id, :token, :locale, :spoiler, :private, :cost, :weight,
+       :cost, :now
+WHERE {_USED} + :cost <= :credits
   AND {_PENDING} < :pending
+  AND (:seconds_between = 0
+       OR NOT EXISTS (SELECT 1 FROM {_ASKED_BEFORE} AND created_at > :now - :seconds_between))
   AND {_WAITING} < :queue_max
   AND NOT EXISTS {_BLOCKED}
 ON CONFLICT DO NOTHING
@@ -115,6 +122,9 @@ class Jobs:
         (row,) = await self._db.read(f"SELECT {_PENDING} AS pending, {_WAITING} AS waiting", params)
         if row["pending"] >= new.limits.pending:
             return Refusal.PENDING
+        soon = f"SELECT 1 FROM {_ASKED_BEFORE} AND created_at > :now - :seconds_between LIMIT 1"
+        if new.limits.seconds_between and await self._db.read(soon, params):
+            return Refusal.PAUSE
         if row["waiting"] + new.origin.parts > new.queue_max:
             return Refusal.QUEUE
         return Refusal.CREDITS
@@ -219,27 +229,25 @@ class Jobs:
                   WHERE state IN {_in(LIVE)} AND guild_id = :guild_id RETURNING *"""
         return _in_order(await self._db.write(sql, {"guild_id": guild_id, "now": now, **_stored(reason)}))
 
-    async def fetched(
-        self, job: Job, *, charged: int, day: tuple[float, float], credits_per_day: int
-    ) -> Job | None:
+    async def fetched(self, job: Job, *, charged: int, window: tuple[float, float], most: int) -> Job | None:
         """failed -> delivered for pictures that nobody would take: their person pays for them, once, and has them.
 
-        None where somebody was faster, or the credits of the day on which they were asked for do not suffice.
+        None where somebody was faster, or the credits of the window in which they were asked for do not suffice.
         """
         sql = """UPDATE job SET state = 'delivered', charged = :charged
                  WHERE id = :id AND state = 'failed' AND deleted_at IS NULL
                    AND :charged + (SELECT COALESCE(SUM(charged), 0) FROM job
                                    WHERE guild_id = :guild_id AND user_id = :user_id
-                                     AND created_at >= :first AND created_at < :last) <= :credits_per_day
+                                     AND created_at >= :first AND created_at < :last) <= :most
                  RETURNING *"""
         params = {
             "id": job.id,
             "charged": charged,
             "guild_id": job.guild_id,
             "user_id": job.user_id,
-            "first": day[0],
-            "last": day[1],
-            "credits_per_day": credits_per_day,
+            "first": window[0],
+            "last": window[1],
+            "most": most,
         }
         rows = await self._db.write(sql, params)
         return job_of(rows[0]) if rows else None
@@ -357,6 +365,13 @@ class Jobs:
         (row,) = await self._db.read(sql, params)
         return Usage(used=row["used"], pending=row["pending"])
 
+    async def last_asked(self, *, guild_id: int, user_id: int, now: float) -> float | None:
+        """When they last asked for what a pause follows."""
+        sql = f"SELECT created_at FROM {_ASKED_BEFORE} ORDER BY created_at DESC LIMIT 1"
+        params = {"guild_id": guild_id, "user_id": user_id, "now": now, "interaction_id": None}
+        rows = await self._db.read(sql, params)
+        return float(rows[0]["created_at"]) if rows else None
+
 
 def _spooled(row: sqlite3.Row) -> Spooled:
     paths = [image["path"] for image in json.loads(row["images"]) if row["deleted_at"] is None]
@@ -385,10 +400,12 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "spoiler": int(new.origin.spoiler),
         "private": int(new.origin.private),
         "cost": new.cost,
+        "weight": new.limits.weight,
         "now": now,
         "window_start": new.window_start,
-        "credits_per_day": new.limits.credits_per_day,
+        "credits": new.credits,
         "pending": new.limits.pending,
+        "seconds_between": new.limits.seconds_between,
         "queue_max": new.queue_max,
     }
 

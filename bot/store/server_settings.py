@@ -1,4 +1,4 @@
-"""What admins set and the bot remembers: limits with their log, a guild's time zone, small notes."""
+"""What admins set and the bot remembers: limits with their log, a guild's time zone and night, small notes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.limits import LimitEntry, Subject
+from bot.limits import LimitEntry, Night, Subject
 from bot.store.audit import Audit, AuditEntry, Deed, record, write_recorded
 from bot.store.db import Database
 
@@ -22,6 +22,14 @@ class LimitChange:
     field: str
     old_value: int | None
     new_value: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Days:
+    """What a guild's days are like; None where nobody said so."""
+
+    time_zone: str | None
+    night: Night | None
 
 
 class ServerSettings:
@@ -102,14 +110,28 @@ class ServerSettings:
 
     # -------------------------------------------------------------- guilds and notes
 
-    async def time_zone(self, guild_id: int) -> str | None:
-        rows = await self._db.read("SELECT time_zone FROM guild WHERE id = :id", {"id": guild_id})
-        return str(rows[0]["time_zone"]) if rows else None
+    async def days(self, guild_id: int) -> Days:
+        sql = """SELECT time_zone, begins, ends FROM (SELECT :id AS id)
+                 LEFT JOIN guild USING (id) LEFT JOIN night ON guild_id = id"""
+        (row,) = await self._db.read(sql, {"id": guild_id})
+        night = None if row["begins"] is None else Night(begins=row["begins"], ends=row["ends"])
+        return Days(time_zone=row["time_zone"], night=night)
 
     async def set_time_zone(self, guild_id: int, time_zone: str, entry: AuditEntry | None = None) -> None:
         sql = """INSERT INTO guild VALUES (:id, :zone)
                  ON CONFLICT DO UPDATE SET time_zone = excluded.time_zone RETURNING id"""
         await write_recorded(self._db, sql, {"id": guild_id, "zone": time_zone}, entry)
+
+    async def set_night(self, guild_id: int, night: Night | None, entry: AuditEntry | None = None) -> None:
+        """None: the server has none, and credits are counted from midnight to midnight."""
+        params: dict[str, int] = {"id": guild_id}
+        if night is None:
+            sql = "DELETE FROM night WHERE guild_id = :id RETURNING guild_id"
+        else:
+            params |= {"begins": night.begins, "ends": night.ends}
+            sql = """INSERT INTO night VALUES (:id, :begins, :ends)
+                     ON CONFLICT DO UPDATE SET begins = excluded.begins, ends = excluded.ends RETURNING guild_id"""
+        await write_recorded(self._db, sql, params, entry)
 
     async def note(self, key: str) -> str | None:
         rows = await self._db.read("SELECT value FROM note WHERE key = :key", {"key": key})

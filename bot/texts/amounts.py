@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bot.limits import Subject
 from bot.texts.language import Language
 from engine.contract import Listed, choice_of
 
@@ -63,6 +64,16 @@ def seconds(value: float, to: Language, *, digits: int = 1) -> str:
 
 def mention(user_id: int) -> str:
     return f"<@{user_id}>"
+
+
+def who(subject: Subject, subject_id: int, to: Language) -> str:
+    match subject:
+        case Subject.EVERYONE:
+            return to.gettext("Everyone")
+        case Subject.ROLE:
+            return f"<@&{subject_id}>"
+        case Subject.MEMBER:
+            return mention(subject_id)
 
 
 def moment(at: float) -> str:

@@ -48,6 +48,13 @@ OPTION_NAMES = (
     noted_in("option", "max_pixels"),
     noted_in("option", "max_steps"),
     noted_in("option", "max_images"),
+    noted_in("option", "credits_at_night"),
+    noted_in("option", "begins"),
+    noted_in("option", "ends"),
+    noted_in("option", "weight"),
+    noted_in("option", "kind"),
+    noted_in("option", "names"),
+    noted_in("option", "slowmode"),
     noted_in("option", "zone"),
     noted_in("option", "allowed"),
     noted_in("option", "file"),
@@ -66,6 +73,10 @@ CHOICE_NAMES = (
     noted_in("choice", "off"),
     noted_in("choice", "front"),
     noted_in("choice", "back"),
+    noted_in("choice", "model"),
+    noted_in("choice", "lora"),
+    noted_in("choice", "feature"),
+    noted_in("choice", "channel"),
 )
 """Those that are their own values. Other choices, such as 3:2, are the same everywhere."""
 
@@ -248,15 +259,19 @@ REPORT = noted("Report")
 
 LIMITS = noted("What people may use on this server")
 LIMITS_SHOW = noted("Show the limits of this server and who changed them")
+LIMITS_SHOW_OPTIONS = {"member": noted("Whose limits, and which rule each comes from")}
 LIMITS_SET = noted("Set limits for everyone, a role or a member")
 LIMITS_SET_OPTIONS = {
     "role": noted("Set them for this role (nobody named: for everyone)"),
     "member": noted("Set them for this member"),
     "credits": noted("Credits per day; one is a 512×512 image of up to 30 steps"),
+    "credits_at_night": noted("Credits per night, where this server has one (/limits night)"),
     "pending": noted("Requests one person may have waiting or running"),
     "max_pixels": noted("Largest picture, width × height, such as 262144 for 512x512"),
     "max_steps": noted("Most steps of a request"),
     "max_images": noted("Most images of a request"),
+    "weight": noted("Turns in the line: with 2 they are served twice as much as with 1"),
+    "slowmode": noted("Seconds from one request of a person to their next; 0: none"),
 }
 LIMITS_RESET = noted("Remove the limits set for everyone, a role or a member")
 LIMITS_RESET_OPTIONS = {
@@ -265,3 +280,24 @@ LIMITS_RESET_OPTIONS = {
 }
 LIMITS_TIMEZONE = noted("Set when this server's day begins")
 LIMITS_TIMEZONE_OPTIONS = {"zone": noted("A time zone such as Europe/Berlin")}
+LIMITS_NIGHT = noted("Set a night with credits of its own; alone: no night")
+LIMITS_NIGHT_OPTIONS = {
+    "begins": noted("Hour at which it begins, such as 22; by this server's time zone"),
+    "ends": noted("Hour at which it ends, such as 6"),
+}
+_KIND = noted("Of what")
+_NAMED = noted("One, or several with commas between them")
+_FOR = {
+    "role": noted("For this role (nobody named: for everyone)"),
+    "member": noted("For this member"),
+}
+LIMITS_ALLOW = noted(
+    "List what people may draw with, do, or where they may ask: nothing else is allowed then"
+)
+LIMITS_ALLOW_OPTIONS = {"kind": _KIND, "names": _NAMED, **_FOR}
+LIMITS_DISALLOW = noted("Take names off a list; without any for everyone all is allowed again")
+LIMITS_DISALLOW_OPTIONS = {
+    "kind": _KIND,
+    "names": noted("As they stand on the list, with commas; all: every one"),
+    **_FOR,
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bot.core.asking.refused import (
     Blocked,
     CreditsSpent,
@@ -13,6 +15,8 @@ from bot.core.asking.refused import (
     NoSizeOfModel,
     NoSuchModel,
     NoSuchStyle,
+    NothingAtNight,
+    NotPermitted,
     OneOfSeveral,
     PlanGone,
     PressedBefore,
@@ -31,9 +35,12 @@ from bot.core.asking.refused import (
     TooManySteps,
     TooManyTogether,
     TooManyWaiting,
+    TooSoon,
 )
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts, Halted
 from bot.core.ports import Irremovable
+from bot.limits import Period
+from bot.texts.allow_lists import not_permitted
 from bot.texts.amounts import choice, credit, moment
 from bot.texts.inside_prompt import prompt_problem
 from bot.texts.language import Language
@@ -58,12 +65,12 @@ def refusal(refused: Refused, to: Language) -> str:
             | TooDear()
         ):
             return _of_the_picture(refused, to)
-        case TooManyWaiting() | LineFull() | CreditsSpent() | DaySpent():
+        case TooManyWaiting() | TooSoon() | LineFull() | CreditsSpent() | DaySpent() | NothingAtNight():
             return _of_what_was_used(refused, to)
         case Blocked():
             return _blocked(refused, to)
-        case ForbiddenByRules(entry=entry):
-            return _by_rules(entry, to)
+        case ForbiddenByRules() | NotPermitted():
+            return _by_admins(refused, to)
         case DiskFull():
             return to.gettext(
                 "Easel's disk is almost full, so nothing new is taken: please ask an admin to make room."
@@ -96,6 +103,12 @@ def _blocked(refused: Blocked, to: Language) -> str:
         )
     reason = to.gettext("Reason: {reason}", reason=refused.reason) if refused.reason else ""
     return "\n".join(line for line in (told, reason, refused.appeal) if line)
+
+
+def _by_admins(refused: ForbiddenByRules | NotPermitted, to: Language) -> str:
+    if isinstance(refused, NotPermitted):
+        return not_permitted(refused, to)
+    return _by_rules(refused.entry, to)
 
 
 def _by_rules(entry: str | None, to: Language) -> str:
@@ -211,15 +224,23 @@ def _of_the_picture(
                 images,
                 most=most,
             )
-        case TooDear(cost=cost, per_day=per_day):
+        case TooDear(cost=cost, most=most, period=Period.NIGHT):
+            return to.gettext(
+                "This costs {cost} and your night has {most}: ask for fewer images, fewer steps or a smaller size.",
+                cost=credit(cost, to),
+                most=credit(most, to),
+            )
+        case TooDear(cost=cost, most=most):
             return to.gettext(
                 "This costs {cost} and your day has {per_day}: ask for fewer images, fewer steps or a smaller size.",
                 cost=credit(cost, to),
-                per_day=credit(per_day, to),
+                per_day=credit(most, to),
             )
 
 
-def _of_what_was_used(refused: TooManyWaiting | LineFull | CreditsSpent | DaySpent, to: Language) -> str:
+def _of_what_was_used(
+    refused: TooManyWaiting | TooSoon | LineFull | CreditsSpent | DaySpent | NothingAtNight, to: Language
+) -> str:
     match refused:
         case TooManyWaiting(waiting=waiting, most=most) if waiting > most:  # it was lowered since
             return to.ngettext(
@@ -234,20 +255,56 @@ def _of_what_was_used(refused: TooManyWaiting | LineFull | CreditsSpent | DaySpe
                 waiting=waiting,
                 most=most,
             )
+        case TooSoon(again_at=again_at):
+            return to.gettext(
+                "Here everybody waits a while between two requests: ask again {when}.",
+                when=moment(math.ceil(again_at)),
+            )
+        case NothingAtNight(until=until):
+            return to.gettext(
+                "At night nothing is drawn for you on this server: ask again {when}.",
+                when=moment(math.ceil(until)),
+            )
         case LineFull():
             return to.gettext("The line is full for everybody: try again in a few minutes.")
-        case CreditsSpent(cost=cost, left=left, per_day=per_day, renew_at=renew_at):
-            return to.gettext(
-                "This costs {cost} and you have {left} of {per_day} left today; they renew {when}.",
-                cost=credit(cost, to),
-                left=left,
-                per_day=per_day,
-                when=moment(renew_at),
-            )
+        case CreditsSpent():
+            return _spent(refused, to)
         case DaySpent(price=price):
             return to.gettext(
                 "It costs {price}, and those of the day you asked for it are used up: ask for a new one with /imagine.",
                 price=credit(price, to),
+            )
+
+
+def _spent(refused: CreditsSpent, to: Language) -> str:
+    cost, left, most = credit(refused.cost, to), refused.left, refused.most
+    when = moment(refused.ends_at)
+    match refused.period:
+        case Period.DAY:
+            return to.gettext(
+                "This costs {cost} and you have {left} of {per_day} left today; they renew {when}.",
+                cost=cost,
+                left=left,
+                per_day=most,
+                when=when,
+            )
+        case Period.DAYTIME:
+            return to.gettext(
+                "This costs {cost} and you have {left} of {most} left today; the night, which has credits of its own, "
+                "begins {when}.",
+                cost=cost,
+                left=left,
+                most=most,
+                when=when,
+            )
+        case Period.NIGHT:
+            return to.gettext(
+                "This costs {cost} and you have {left} of {most} left tonight; the day, which has credits of its own, "
+                "begins {when}.",
+                cost=cost,
+                left=left,
+                most=most,
+                when=when,
             )
 
 

@@ -13,15 +13,15 @@ may_not_cancel = fixed("Only the person who asked for these images or a moderato
 may_not_delete = fixed("Only the person who asked for these images or a moderator may delete them.")
 
 
-def question(images: int, cost: int, left: int, per_day: int, to: Language) -> str:
+def question(images: int, cost: int, left: int, most: int, to: Language) -> str:
     """Above the list of what would be drawn."""
     return to.ngettext(
-        "**Draw {count} image for {cost}?** You have {left} of {per_day} left today.",
-        "**Draw {count} images for {cost}?** You have {left} of {per_day} left today.",
+        "**Draw {count} image for {cost}?** You have {left} of {most} left.",
+        "**Draw {count} images for {cost}?** You have {left} of {most} left.",
         images,
         cost=credit(cost, to),
         left=left,
-        per_day=per_day,
+        most=most,
     )
 
 

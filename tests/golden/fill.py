@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bot.core.asking.price import cost_of
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
-from bot.limits import LimitEntry, Limits, Subject
+from bot.limits import LimitEntry, Limits, Night, PermitEntry, PermitKind, Subject
 from bot.store import Store
+from bot.store.audit import AuditEntry, Deed
 from bot.store.blocks import Block
 from bot.store.finished import Search
 from bot.store.halts import Halt
@@ -26,7 +28,14 @@ from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, sure
 
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
-ROOMY = Limits(credits_per_day=1000, pending=1000, max_pixels=2048 * 2048, max_steps=150, max_images=10)
+ROOMY = Limits(
+    credits_per_day=1000,
+    credits_per_night=1000,
+    pending=1000,
+    max_pixels=2048 * 2048,
+    max_steps=150,
+    max_images=10,
+)
 
 
 def request(**values: Any) -> GenerationRequest:
@@ -62,6 +71,7 @@ class Book:
         parent: int | None = None,
         image: int | None = None,
         part: int = 0,
+        weight: int = 1,
         **values: Any,
     ) -> Job:
         self.count += 1
@@ -82,7 +92,8 @@ class Book:
             parent_id=parent,
             parent_image=image,
             cost=cost_of(wanted),
-            limits=ROOMY,
+            limits=replace(ROOMY, weight=weight),
+            credits=ROOMY.credits_per_day,
             window_start=0.0,
             queue_max=1000,
         )
@@ -123,7 +134,7 @@ async def fill(file: Path) -> None:
     await _ends(book)
     await book.accepted()
     await book.accepted(part=1)
-    await book.queued(user=BEN, sampler="DDIM")
+    await book.queued(user=BEN, sampler="DDIM", weight=2)
     sure(await jobs.running(sure(await jobs.requeued(await book.running(), faults=1)), now=book.now + 3))
     await book.rendered(user=BEN)
     await jobs.mark_deleted((await book.delivered(user=BEN)).id, now=book.now + 6, by_user_id=1)
@@ -135,6 +146,16 @@ async def fill(file: Path) -> None:
     ):
         await store.settings.set_limits(GUILD, entry, by_user_id=ADA, now=NOON)
     await store.settings.set_time_zone(GUILD, "Europe/Rome")
+    for subject, name in ((Subject.EVERYONE, "fake"), (Subject.MEMBER, "other")):
+        permit = PermitEntry(
+            kind=PermitKind.MODEL,
+            subject=subject,
+            subject_id=0 if subject is Subject.EVERYONE else BEN,
+            name=name,
+        )
+        deed = AuditEntry(at=NOON, guild_id=GUILD, by_user_id=ADA, deed=Deed.PERMITS)
+        await store.permits.add(GUILD, [permit], deed)
+    await store.settings.set_night(GUILD, Night(begins=22, ends=6))
     await store.settings.set_note("commands", "digest-of-commands")
     await _kept(store, first, again)
     await store.close()
@@ -188,7 +209,7 @@ async def _ends(book: Book) -> None:
     paid = await jobs.failed(
         await book.rendered(), reason=Reason.of(ReasonCode.THREAD_ARCHIVED), now=book.now + 6
     )
-    assert await jobs.fetched(sure(paid), charged=1, day=(0, 2 * NOON), credits_per_day=999)
+    assert await jobs.fetched(sure(paid), charged=1, window=(0, 2 * NOON), most=999)
     await jobs.failed(await book.queued(), reason=Reason.of(ReasonCode.DIED_TWICE), now=book.now + 6)
 
 

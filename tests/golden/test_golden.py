@@ -21,12 +21,13 @@ import pytest
 from bot.chat import ids
 from bot.chat.tree import FEATURES
 from bot.job import Job, JobState
-from bot.limits import Subject
+from bot.limits import Night, Subject
 from bot.store import Store, checks, db, schema
 from bot.store.backup import backups
 from bot.store.db import Database, Unusable
 from bot.store.finished import Search
 from bot.store.rule_words import WordKind
+from bot.store.server_settings import Days
 from engine.contract import GenerationRequest
 from tests.kit import new_databases, said
 from tests.kit.books import NOON, admission
@@ -152,7 +153,7 @@ def facts(job: Job) -> dict[str, Any]:
     return json.loads(json.dumps({**asdict(job), "reason": said.why(job.reason) if job.reason else None}))
 
 
-async def test_an_old_database_lives_on(store: Store) -> None:
+async def test_an_old_database_lives_on(store: Store, version: int) -> None:
     """Limits and zone hold, no number is given twice, history shows what it showed, and only what was owed is owed."""
     limits = await store.settings.limits(GUILD)
     assert {(entry.subject, tuple(entry.values.items())) for entry in limits} == {
@@ -160,7 +161,11 @@ async def test_an_old_database_lives_on(store: Store) -> None:
         (Subject.ROLE, (("credits_per_day", 50),)),
         (Subject.MEMBER, (("credits_per_day", 0),)),
     }
-    assert await store.settings.time_zone(GUILD) == "Europe/Rome"
+    night = Night(begins=22, ends=6) if version >= 7 else None
+    assert await store.settings.days(GUILD) == Days(time_zone="Europe/Rome", night=night)
+    permits = {(entry.kind, entry.subject, entry.name) for entry in await store.permits.of(GUILD)}
+    of_seven = {("model", "everyone", "fake"), ("model", "member", "other")}
+    assert permits == (of_seven if version >= 7 else set())
     assert await store.settings.note("commands") == "digest-of-commands"
     assert {job.state for job in await store.jobs.live()} == {
         JobState.ACCEPTED,
@@ -236,7 +241,7 @@ REBUILT = (
     .replace(
         "removed_at     REAL,",
         "removed_at     REAL,\n  spoiler INTEGER NOT NULL DEFAULT 0, parts INTEGER NOT NULL DEFAULT 1,"
-        " private INTEGER NOT NULL DEFAULT 0,",
+        " private INTEGER NOT NULL DEFAULT 0, weight INTEGER NOT NULL DEFAULT 1,",
     )
 )
 TRIGGERS = "".join(

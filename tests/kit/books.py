@@ -15,7 +15,14 @@ from engine.contract import GenerationRequest, SpooledImage
 NOON = 1_700_000_000.0
 """Any moment would do."""
 GUILD = 7
-ROOMY = Limits(credits_per_day=1000, pending=1000, max_pixels=2048 * 2048, max_steps=150, max_images=10)
+ROOMY = Limits(
+    credits_per_day=1000,
+    credits_per_night=1000,
+    pending=1000,
+    max_pixels=2048 * 2048,
+    max_steps=150,
+    max_images=10,
+)
 _interactions = itertools.count(1)
 
 
@@ -46,6 +53,7 @@ def admission(
     interaction: int | None = None,
     credits_per_day: int = 1000,
     pending: int = 1000,
+    seconds_between: int = 0,
     queue_max: int = 1000,
     window_start: float = 0.0,
 ) -> NewJob:
@@ -63,8 +71,15 @@ def admission(
         parent_image=image,
         cost=cost_of(wish),
         limits=Limits(
-            credits_per_day=credits_per_day, pending=pending, max_pixels=2**22, max_steps=150, max_images=10
+            credits_per_day=credits_per_day,
+            credits_per_night=credits_per_day,
+            pending=pending,
+            max_pixels=2**22,
+            max_steps=150,
+            max_images=10,
+            seconds_between=seconds_between,
         ),
+        credits=credits_per_day,
         window_start=window_start,
         queue_max=queue_max,
     )

@@ -200,7 +200,15 @@ def _admission(number: int) -> NewJob:
         action=Action.IMAGINE,
         parent_id=None,
         cost=1,
-        limits=Limits(credits_per_day=1000, pending=1000, max_pixels=1, max_steps=1, max_images=1),
+        limits=Limits(
+            credits_per_day=1000,
+            credits_per_night=1000,
+            pending=1000,
+            max_pixels=1,
+            max_steps=1,
+            max_images=1,
+        ),
+        credits=1000,
         window_start=time.time() - 86_400,
         queue_max=10_000,
     )

@@ -26,12 +26,14 @@ from bot.core.asking import wildcards
 from bot.core.asking.derived import edited
 from bot.core.asking.wish import Picture, Wish
 from bot.job import Action, Job
+from bot.limits import Use
 from bot.texts import commands, forms, problems
 from engine.contract import PROMPT_CHARS_MAX, SEEDS, ModelInfo
 
 
 async def open_form(interaction: Interaction, job: Job, image: int | None) -> None:
     picture_of(interaction, job, image)
+    await order.check_use(interaction, Use.EDIT)
     custom_id = OfJob(verb=Verb.EDIT, job=job.id, image=image).custom_id
     prompt = wildcards.literal(job.request.prompt)
     await interaction.response.send_modal(form(interaction, custom_id, prompt))

@@ -27,6 +27,7 @@ from bot.core.asking.derived import STRONG
 from bot.core.asking.typed import typed
 from bot.core.asking.wish import Wish
 from bot.job import Action, Job
+from bot.limits import Use
 from bot.texts import commands, forms, pictures, problems
 
 
@@ -94,6 +95,7 @@ async def edit_it(interaction: discord.Interaction[EaselClient], message: discor
         await edit.open_form(interaction, *_one_of(*ours))
         return
     _picture(interaction, message)
+    await order.check_use(interaction, Use.EDIT)
     custom_id = OfJob(verb=Verb.EDIT_POSTED, job=message.id).custom_id
     await interaction.response.send_modal(edit.form(interaction, custom_id, ""))
 

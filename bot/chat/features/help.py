@@ -45,7 +45,7 @@ async def draw(interaction: Interaction, number: int) -> None:
     asker = await order.check(interaction)
     model = _model_for(interaction, number)
     (typed,) = parse(Wish(prompt=EXAMPLES[number].prompt, model=model.id), most=1).wishes
-    wish = await order.preferred(interaction, typed)
+    wish = await order.preferred(interaction, asker, typed)
     await order.draw(interaction, asker, wish, model)
 
 

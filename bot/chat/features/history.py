@@ -84,7 +84,7 @@ def _model_id(interaction: Interaction, typed: str | None) -> str | None:
     return next(named, typed)
 
 
-history.autocomplete("model")(suggestions.models)
+history.autocomplete("model")(suggestions.every_model)
 
 
 # ------------------------------------------------------------------ a page

@@ -24,6 +24,7 @@ from bot.core.asking.asked import parse
 from bot.core.asking.refused import Unmet
 from bot.core.asking.wish import Quality, Wish
 from bot.job import STYLE_NAME_CHARS_MAX
+from bot.limits import PermitKind
 from bot.texts import commands
 from engine.contract import (
     AGAINST,
@@ -109,7 +110,7 @@ async def _ask_for(
     files = Attached(image=image, mask=mask) if image is not None else None
 
     async def resolved(told: Wish) -> Order:
-        wish = await order.preferred(interaction, told)
+        wish = await order.preferred(interaction, asker, told)
         chosen = services.catalogue.model(wish.model, upscale=wish.upscale or 1)
         check_files(image, mask, wish, times=wish.times(chosen), max_mb=services.settings.images_in.max_mb)
         request = await order.requested(interaction, wish, chosen)
@@ -117,7 +118,7 @@ async def _ask_for(
 
     asked = parse(typed)
     if asked.needs_confirmation:
-        usual = await order.preferred(interaction, typed)
+        usual = await order.preferred(interaction, asker, typed)
         asked = parse(typed, images=usual.images or 1)  # by which seeds of repeats are apart
         await permute.ask(interaction, asker, asked.wishes, resolved, files)
     else:
@@ -148,7 +149,10 @@ imagine.autocomplete("style")(suggestions.styles)
 async def _suggest_lora(interaction: Interaction, current: str) -> list[Choice[str]]:
     """What may follow the last comma, with its trigger words; what stands before it stays."""
     model = _filled_in(interaction)
-    return lora_choices(model.loras, current) if model is not None else []
+    if model is None:
+        return []
+    permits = await interaction.client.services.admission.permits(order.asker_of(interaction))
+    return lora_choices([info for info in model.loras if permits.allows(PermitKind.LORA, info.name)], current)
 
 
 def lora_choices(offered: Sequence[AdapterInfo], current: str) -> list[Choice[str]]:

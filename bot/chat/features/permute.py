@@ -69,13 +69,12 @@ async def ask(
         requests = await services.intake.complete_all([each.request for each in orders], files)
         orders = [replace(each, request=request) for each, request in zip(orders, requests, strict=True)]
     plan_id = await _keep(interaction, asker, orders)
-    limits, usage = quote.allowance.limits, quote.allowance.usage
     view = plan_view.view(
         [each.request for each in orders],
         plan_id,
         cost=quote.cost,
-        left=max(0, limits.credits_per_day - usage.used),
-        per_day=limits.credits_per_day,
+        left=max(0, quote.allowance.credits - quote.allowance.usage.used),
+        most=quote.allowance.credits,
         to=language_of(interaction),
     )
     if files is None:

@@ -16,6 +16,7 @@ from bot.core.asking.asked import said_over, written
 from bot.core.asking.derived import wish_of
 from bot.core.asking.wish import Quality, Wish, worded
 from bot.job import Action, Job
+from bot.limits import Use
 from bot.texts import forms, problems
 from engine.contract import InvalidRequest, ModelInfo
 
@@ -37,6 +38,7 @@ SIZE_CHARS_MAX = 20
 async def open_form(interaction: Interaction, job: Job, image: int | None) -> None:
     if job.deleted_at is not None:
         raise UserError(problems.deleted_before)
+    await order.check_use(interaction, Use.REMIX)
     models = interaction.client.services.catalogue.models
     to, wish = language_of(interaction), _in_words(wish_of(job), job, models)
     titles = {model.id: model.title for model in models if model.scale == 1 and len(model.id) <= ID_CHARS_MAX}

@@ -21,15 +21,15 @@ MARK = MARKED | 1
 
 
 def view(
-    requests: Sequence[GenerationRequest], plan_id: int, *, cost: int, left: int, per_day: int, to: Language
+    requests: Sequence[GenerationRequest], plan_id: int, *, cost: int, left: int, most: int, to: Language
 ) -> ui.LayoutView:
-    """`left` of `per_day`: credits of its person today."""
+    """`left` of `most`: credits of its person today, or this night."""
     images = sum(request.images for request in requests)
     listed = [f"- {_entry(request, to)}" for request in requests[:LISTED]]
     if len(requests) > LISTED:
         listed.append(progress.left_out(len(requests) - LISTED, to))
     container = ui.Container[ui.LayoutView](
-        ui.TextDisplay(together.question(images, cost, left, per_day, to)),
+        ui.TextDisplay(together.question(images, cost, left, most, to)),
         ui.TextDisplay("\n".join(listed)),
         ui.ActionRow[Any](*(button(verb, plan_id, to=to) for verb in (Verb.DRAW_PLAN, Verb.DROP_PLAN))),
         accent_colour=BLURPLE,

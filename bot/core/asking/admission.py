@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -15,11 +15,16 @@ from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.policy import (
     Admitted,
     Window,
-    day_of,
+    affordable,
+    at_night,
     explain,
     foresee,
     judge,
     limits_for,
+    not_permitted,
+    permits_for,
+    uses_of,
+    window_of,
 )
 from bot.core.asking.price import price_of
 from bot.core.asking.refused import (
@@ -28,6 +33,8 @@ from bot.core.asking.refused import (
     DiskFull,
     ForbiddenByRules,
     InputGone,
+    NothingAtNight,
+    NotPermitted,
     OneOfSeveral,
     Refused,
     TooDear,
@@ -40,7 +47,7 @@ from bot.core.moderation.rules import Rules
 from bot.core.ports import Clock
 from bot.core.spool import hold_inputs
 from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Planned, Refusal
-from bot.limits import Limits, Usage
+from bot.limits import Limits, PermitKind, Permits, Usage, Use
 from bot.store import Store
 from bot.store.preferences import APPEAL, Scope
 from engine.contract import GenerationRequest, ModelInfo
@@ -50,14 +57,26 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """What a person may use and has used."""
+class Terms:
+    """What a person may use, and when."""
 
     limits: Limits
-    usage: Usage
     window: Window
-    blocked: Blocked | None = None
-    """Why it is nothing at all."""
+    permits: Permits = field(default_factory=Permits)
+    barred: Blocked | NothingAtNight | None = None
+    """Why it is nothing at all now."""
+
+    @property
+    def credits(self) -> int:
+        """For the window, used ones too."""
+        return self.limits.credits_in(self.window.period)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance(Terms):
+    """With what they have used."""
+
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +117,12 @@ class Admission:
         self.rules = Rules(store.rule_words, store.taste)
 
     async def why_not(
-        self, request: GenerationRequest, *, asker: Asker, model: ModelInfo | None = None
+        self,
+        request: GenerationRequest,
+        *,
+        asker: Asker,
+        model: ModelInfo | None = None,
+        action: Action = Action.IMAGINE,
     ) -> Refused | None:
         """Why `admit` would refuse now: for a request that is costly to complete, such as by a download.
 
@@ -107,13 +131,13 @@ class Admission:
         if (closed := self._closed(asker)) is not None:
             return closed
         allowance = await self.allowance(asker)
-        if allowance.blocked is not None:
-            return allowance.blocked
-        verdict = await self._judge(request, asker, allowance.limits, model)
+        if allowance.barred is not None:
+            return allowance.barred
+        uses = uses_of(request, action, is_one_of_several=False)
+        verdict = await self._judge(request, asker, allowance, model, uses)
         if isinstance(verdict, Refused):
             return verdict
-        refusal = foresee(verdict.cost, allowance.limits, allowance.usage)
-        return _explained(refusal, verdict, allowance) if refusal is not None else None
+        return self._foreseen(verdict, allowance)
 
     async def turned_away(self, asker: Asker) -> Refused | None:
         """Why a person could ask for nothing at all now, whatever it were."""
@@ -165,10 +189,11 @@ class Admission:
         """
         if (closed := self._closed(asker)) is not None:
             return closed
-        limits, window = await self._terms(asker)
-        if (blocked := await self._blocked(asker, limits)) is not None:
-            return blocked
-        verdict = await self._judge(request, asker, limits, model)
+        terms = await self._terms(asker)
+        if terms.barred is not None:
+            return terms.barred
+        uses = uses_of(request, action, is_one_of_several=False)
+        verdict = await self._judge(request, asker, terms, model, uses)
         if isinstance(verdict, Refused):
             return verdict
         if not hold_inputs(self._settings.inputs, request):
@@ -182,13 +207,14 @@ class Admission:
             parent_image=parent_image,
             wish=None if wish is None else wish.options(),
             cost=verdict.cost,
-            limits=limits,
-            window_start=window.start,
+            limits=terms.limits,
+            credits=terms.credits,
+            window_start=terms.window.start,
             queue_max=self._settings.queue.max,
         )
         admitted = await self._store.jobs.admit(new, self._clock.now())
         if isinstance(admitted, Refusal):
-            return _explained(admitted, verdict, await self.allowance(asker))
+            return self._explained(admitted, verdict, await self.allowance(asker))
         reach(Failpoint.ADMITTED)
         self._tell(JobAccepted(job=admitted))
         return admitted
@@ -203,8 +229,7 @@ class Admission:
         quote = await self._judged(requests, asker=asker, models=models)
         if not isinstance(quote, Quote):
             return quote
-        refusal = foresee(quote.cost, quote.allowance.limits, quote.allowance.usage)
-        return _explained(refusal, quote.verdict, quote.allowance) if refusal is not None else quote
+        return self._foreseen(quote.verdict, quote.allowance) or quote
 
     async def _judged(
         self, requests: Sequence[GenerationRequest], *, asker: Asker, models: Sequence[ModelInfo]
@@ -212,28 +237,34 @@ class Admission:
         if (closed := self._closed(asker)) is not None:
             return closed
         allowance = await self.allowance(asker)
-        limits = allowance.limits
-        if allowance.blocked is not None:
-            return allowance.blocked
+        if allowance.barred is not None:
+            return allowance.barred
         costs: list[int] = []
         for request, model in zip(requests, models, strict=True):
-            verdict = await self._judge(request, asker, limits, model)
+            uses = uses_of(request, Action.IMAGINE, is_one_of_several=len(requests) > 1)
+            verdict = await self._judge(request, asker, allowance, model, uses)
             if isinstance(verdict, Refused):
                 return OneOfSeveral(prompt=request.prompt, refused=verdict)
             costs.append(verdict.cost)
         quote = Quote(costs=tuple(costs), allowance=allowance)
-        if quote.cost > limits.credits_per_day:
-            return TooDear(cost=quote.cost, per_day=limits.credits_per_day)
-        return quote
+        whole = affordable(quote.cost, allowance.limits, allowance.window.period)
+        return whole if isinstance(whole, TooDear) else quote
 
     async def _judge(
-        self, request: GenerationRequest, asker: Asker, limits: Limits, model: ModelInfo | None
+        self,
+        request: GenerationRequest,
+        asker: Asker,
+        terms: Terms,
+        model: ModelInfo | None,
+        uses: Iterable[Use],
     ) -> Admitted | Refused:
-        """Whether this person may have this picture: by the server's rules first."""
+        """Whether this person may have this picture: by the server's lists and rules first."""
+        if (kept := not_permitted(request, terms.permits, asker, model, uses)) is not None:
+            return kept
         if (met := await self.rules.forbids(asker.guild_id, request)) is not None:
             log.info("forbidden_by_rules", guild=asker.guild_id, user=asker.user_id, entry=met.entry)
             return ForbiddenByRules(entry=met.entry if met.is_told else None)
-        return judge(request, limits, model=model)
+        return judge(request, terms.limits, model=model, period=terms.window.period)
 
     async def admit_all(
         self,
@@ -260,6 +291,7 @@ class Admission:
                 wish=each.wish,
                 cost=cost,
                 limits=quote.allowance.limits,
+                credits=quote.allowance.credits,
                 window_start=quote.allowance.window.start,
                 queue_max=self._settings.queue.max,
             )
@@ -267,24 +299,22 @@ class Admission:
         ]
         admitted = await self._store.jobs.admit_all(news, plan_id=plan_id, now=self._clock.now())
         if isinstance(admitted, Refusal):
-            return _explained(admitted, quote.verdict, await self.allowance(asker))
+            return self._explained(admitted, quote.verdict, await self.allowance(asker))
         reach(Failpoint.ADMITTED)
         for job in admitted:
             self._tell(JobAccepted(job=job))
         return admitted
 
     async def settle_fetch(self, job: Job, *, asker: Asker) -> Job | Refused:
-        """The job whose person now gets what could not be posted, paid for by the day on which it was asked for.
+        """The job whose person now gets what could not be posted, paid for by the day or night in which it was asked for.
 
         What was delivered is paid for, and so is what was fetched before.
         """
         if job.state is JobState.DELIVERED:
             return job
-        limits, zone = await self._limits(asker), await self.zone(asker.guild_id)
-        day, price = day_of(job.created_at, zone), price_of(job.cost, job.images)
-        paid = await self._store.jobs.fetched(
-            job, charged=price, day=(day.start, day.end), credits_per_day=limits.credits_per_day
-        )
+        terms, price = await self._terms(asker, job.created_at), price_of(job.cost, job.images)
+        window = terms.window.start, terms.window.end
+        paid = await self._store.jobs.fetched(job, charged=price, window=window, most=terms.credits)
         if paid is not None:
             self._tell(JobFetched(job=paid))
         now = paid or await self._store.jobs.get(job.id)
@@ -293,22 +323,48 @@ class Admission:
         return DaySpent(price=price)
 
     async def allowance(self, asker: Asker) -> Allowance:
-        """The limits that hold for a person now, and what they used of them today."""
-        limits, window = await self._terms(asker)
-        usage = await self._store.jobs.usage(
-            guild_id=asker.guild_id, user_id=asker.user_id, window_start=window.start
+        """The limits that hold for a person now, and what they used of them today, or this night."""
+        terms = await self._terms(asker)
+        jobs, person = self._store.jobs, {"guild_id": asker.guild_id, "user_id": asker.user_id}
+        usage = await jobs.usage(**person, window_start=terms.window.start)
+        if terms.limits.seconds_between:
+            last = await jobs.last_asked(**person, now=self._clock.now())
+            usage = replace(usage, again_at=None if last is None else last + terms.limits.seconds_between)
+        return Allowance(
+            limits=terms.limits,
+            window=terms.window,
+            permits=terms.permits,
+            barred=terms.barred,
+            usage=usage,
         )
-        blocked = await self._blocked(asker, limits)
-        return Allowance(limits=limits, usage=usage, window=window, blocked=blocked)
 
-    async def _terms(self, asker: Asker) -> tuple[Limits, Window]:
-        """The limits that hold for a person now, and for which day."""
-        limits, zone = await asyncio.gather(self._limits(asker), self.zone(asker.guild_id))
-        return limits, day_of(self._clock.now(), zone)
+    async def _terms(self, asker: Asker, at: float | None = None) -> Terms:
+        """The limits that hold for a person, and for which day or night: now, or the one around `at`."""
+        limits, days, permits = await asyncio.gather(
+            self._limits(asker), self._store.settings.days(asker.guild_id), self.permits(asker)
+        )
+        zone = self._zone(asker.guild_id, days.time_zone)
+        window = window_of(self._clock.now() if at is None else at, zone, days.night)
+        kept = await self._blocked(asker, limits) or at_night(limits, window)
+        return Terms(limits=limits, window=window, permits=permits, barred=kept)
+
+    async def permits(self, asker: Asker) -> Permits:
+        """What a person may draw with, do and where."""
+        return permits_for(asker, await self._store.permits.of(asker.guild_id))
+
+    async def keeps_from(self, asker: Asker, use: Use) -> Refused | None:
+        """Why a person may not do that at all here: said before a form asks them for more."""
+        permits = await self.permits(asker)
+        if permits.allows(PermitKind.FEATURE, use):
+            return None
+        return NotPermitted(kind=PermitKind.FEATURE, name=use, allowed=permits.listed(PermitKind.FEATURE))
 
     async def zone(self, guild_id: int) -> ZoneInfo:
-        """In which its days are: the guild's own where it is still known: one of another machine's list may be gone."""
-        name = await self._store.settings.time_zone(guild_id)
+        """In which its days are."""
+        return self._zone(guild_id, (await self._store.settings.days(guild_id)).time_zone)
+
+    def _zone(self, guild_id: int, name: str | None) -> ZoneInfo:
+        """The guild's own where it is still known: one of another machine's list may be gone."""
         try:
             return ZoneInfo(name or self._settings.server.time_zone)
         except (KeyError, ValueError, OSError) as error:
@@ -323,15 +379,26 @@ class Admission:
             ceilings=self._settings.ceilings.to_limits(),
         )
 
+    def _foreseen(self, verdict: Admitted, allowance: Allowance) -> Refused | None:
+        """Why these would not be stored now."""
+        refusal = foresee(
+            verdict.cost,
+            allowance.limits,
+            allowance.usage,
+            period=allowance.window.period,
+            now=self._clock.now(),
+        )
+        return None if refusal is None else self._explained(refusal, verdict, allowance)
 
-def _explained(refusal: Refusal, verdict: Admitted, allowance: Allowance) -> Refused:
-    return explain(
-        refusal,
-        cost=verdict.cost,
-        limits=allowance.limits,
-        usage=allowance.usage,
-        window=allowance.window,
-    )
+    def _explained(self, refusal: Refusal, verdict: Admitted, allowance: Allowance) -> Refused:
+        return explain(
+            refusal,
+            cost=verdict.cost,
+            limits=allowance.limits,
+            usage=allowance.usage,
+            window=allowance.window,
+            now=self._clock.now(),
+        )
 
 
 def free_mb(settings: Settings) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -14,6 +14,8 @@ from bot.core.asking.refused import (
     CreditsSpent,
     LineFull,
     NoSizeOfModel,
+    NothingAtNight,
+    NotPermitted,
     PlanGone,
     PressedBefore,
     Refused,
@@ -24,9 +26,23 @@ from bot.core.asking.refused import (
     TooManyPixels,
     TooManySteps,
     TooManyWaiting,
+    TooSoon,
 )
-from bot.job import Asker, Refusal
-from bot.limits import LimitEntry, Limits, Subject, Usage
+from bot.job import Action, Asker, Refusal
+from bot.limits import (
+    LimitEntry,
+    Limits,
+    Night,
+    Period,
+    PermitEntry,
+    PermitKind,
+    Permits,
+    Subject,
+    Usage,
+    Use,
+    most_generous,
+    strictest,
+)
 from engine.contract import SIDE_MIN, SIDE_MULTIPLE, GenerationRequest, ModelInfo
 
 
@@ -37,21 +53,55 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The calendar day in which credits are counted, as seconds since 1970."""
+    """In which credits are counted, as seconds since 1970."""
 
     start: float
     end: float
+    period: Period = Period.DAY
 
 
-def day_of(now: float, zone: ZoneInfo) -> Window:
-    """The local calendar day around `now`; days of 23 and 25 hours included."""
+def window_of(now: float, zone: ZoneInfo, night: Night | None = None) -> Window:
+    """What holds `now`: without a night the local calendar day, days of 23 and 25 hours included; else the night, or the time
+    from one night to the next.
+
+    Windows follow one another without a gap. A night that clocks leave out is none, and one in which they are set has its
+    hours more or fewer.
+    """
     today = datetime.fromtimestamp(now, zone).date()
-    start = datetime.combine(today, time.min, zone).timestamp()
-    end = datetime.combine(today + timedelta(days=1), time.min, zone).timestamp()
-    return Window(start=start, end=end)
+
+    def moment(days: int, hour: int = 0) -> float:
+        return datetime.combine(today + timedelta(days=days), time(hour), zone).timestamp()
+
+    if night is None:
+        return Window(start=moment(0), end=moment(1))
+    over_midnight = night.ends <= night.begins
+    nights = [(moment(day, night.begins), moment(day + over_midnight, night.ends)) for day in range(-2, 3)]
+    real = [(start, end) for start, end in nights if start < end]
+    for start, end in real:
+        if start <= now < end:
+            return Window(start=start, end=end, period=Period.NIGHT)
+    before, after = max(end for _, end in real if end <= now), min(start for start, _ in real if start > now)
+    return Window(start=before, end=after, period=Period.DAYTIME)
 
 
-def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits) -> Limits:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What one limit of a person is, and which entry says so."""
+
+    name: str
+    value: int
+    said: int
+    """What the entry has; `value` is the owner's ceiling where that is stricter."""
+    subject: Subject | None
+    """Whom the entry is for; None: it is the configuration's default."""
+    subject_id: int = 0
+    is_one_of_several: bool = False
+    """Several of their roles say something, and this is the most generous."""
+
+
+def rulings_for(
+    asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits
+) -> tuple[Ruling, ...]:
     """The limits that hold for one person, field by field.
 
     The member's own entry beats the most generous of their roles, which beats the entry for
@@ -59,19 +109,99 @@ def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits,
     """
     relevant = [entry for entry in entries if _concerns(entry, asker)]
 
-    def value(name: str) -> int:
+    def ruling(name: str) -> Ruling:
+        ceiling = int(getattr(ceilings, name))
         for subject in (Subject.MEMBER, Subject.ROLE, Subject.EVERYONE):
-            found = [
-                entry.values[name] for entry in relevant if entry.subject is subject and name in entry.values
-            ]
+            found = {
+                entry.subject_id: entry.values[name]
+                for entry in sorted(relevant, key=lambda entry: entry.subject_id)
+                if entry.subject is subject and name in entry.values
+            }
             if found:
-                return max(found)
-        return int(getattr(defaults, name))
+                said = most_generous(name, *found.values())
+                return Ruling(
+                    name=name,
+                    value=strictest(name, said, ceiling),
+                    said=said,
+                    subject=subject,
+                    subject_id=next(number for number, value in found.items() if value == said),
+                    is_one_of_several=len(found) > 1,
+                )
+        said = int(getattr(defaults, name))
+        return Ruling(name=name, value=strictest(name, said, ceiling), said=said, subject=None)
 
-    return Limits(**{name: min(value(name), int(getattr(ceilings, name))) for name in Limits.names()})
+    return tuple(ruling(name) for name in Limits.names())
 
 
-def _concerns(entry: LimitEntry, asker: Asker) -> bool:
+def limits_for(asker: Asker, entries: Iterable[LimitEntry], *, defaults: Limits, ceilings: Limits) -> Limits:
+    rulings = rulings_for(asker, entries, defaults=defaults, ceilings=ceilings)
+    return Limits(**{ruling.name: ruling.value for ruling in rulings})
+
+
+def permitting(asker: Asker, entries: Iterable[PermitEntry]) -> list[PermitEntry]:
+    """What is listed for everyone and, besides that, for the person's roles and for themselves, of kinds that count: those of
+    which something is listed for everyone.
+    """
+    known = tuple(entries)
+    listed = {entry.kind for entry in known if entry.subject is Subject.EVERYONE}
+    return [entry for entry in known if entry.kind in listed and _concerns(entry, asker)]
+
+
+def permits_for(asker: Asker, entries: Iterable[PermitEntry]) -> Permits:
+    """Where nothing of a kind is listed for everyone, all of it is allowed to all."""
+    mine = permitting(asker, entries)
+    return Permits(
+        names={
+            kind: frozenset(entry.name for entry in mine if entry.kind is kind)
+            for kind in {entry.kind for entry in mine}
+        }
+    )
+
+
+def uses_of(request: GenerationRequest, action: Action, *, is_one_of_several: bool) -> Iterator[Use]:
+    """What is done with a request besides drawing from words."""
+    if is_one_of_several:
+        yield Use.SEVERAL
+    if request.upscale > 1:
+        yield Use.UPSCALE
+    match action:
+        case Action.IMAGINE if request.image is not None or request.references:
+            yield Use.IMAGES
+        case Action.REROLL:
+            yield Use.REROLL
+        case Action.VARY_SUBTLE | Action.VARY_STRONG:
+            yield Use.VARY
+        case Action.REMIX:
+            yield Use.REMIX
+        case Action.EDIT:
+            yield Use.EDIT
+        case _:
+            pass
+
+
+def not_permitted(
+    request: GenerationRequest, permits: Permits, asker: Asker, model: ModelInfo | None, uses: Iterable[Use]
+) -> NotPermitted | None:
+    """What of it admins keep from this person, if anything; a recipe's own LoRA comes with its model."""
+    if asker.channel_ids and not permits.allows(PermitKind.CHANNEL, *map(str, asker.channel_ids)):
+        return _refusing(permits, PermitKind.CHANNEL, str(asker.channel_ids[-1]))
+    for use in uses:
+        if not permits.allows(PermitKind.FEATURE, use):
+            return _refusing(permits, PermitKind.FEATURE, use)
+    if not permits.allows_model(request.model, scale=1 if model is None else model.scale):
+        return _refusing(permits, PermitKind.MODEL, request.model)
+    quick = None if model is None or model.quick is None else model.quick.lora
+    for lora in request.loras:
+        if lora != quick and not permits.allows(PermitKind.LORA, lora.name):
+            return _refusing(permits, PermitKind.LORA, lora.name)
+    return None
+
+
+def _refusing(permits: Permits, kind: PermitKind, name: str) -> NotPermitted:
+    return NotPermitted(kind=kind, name=name, allowed=permits.listed(kind))
+
+
+def _concerns(entry: LimitEntry | PermitEntry, asker: Asker) -> bool:
     match entry.subject:
         case Subject.EVERYONE:
             return True
@@ -82,7 +212,11 @@ def _concerns(entry: LimitEntry, asker: Asker) -> bool:
 
 
 def judge(
-    request: GenerationRequest, limits: Limits, *, model: ModelInfo | None = None
+    request: GenerationRequest,
+    limits: Limits,
+    *,
+    model: ModelInfo | None = None,
+    period: Period = Period.DAY,
 ) -> Admitted | Refused:
     """Whether the picture itself is allowed. Limits that count rows are the admitting statement's.
 
@@ -95,9 +229,18 @@ def judge(
     if request.images > limits.max_images:
         return TooManyImages(images=request.images, most=limits.max_images)
     cost = cost_of(request)
-    if cost > limits.credits_per_day:
-        return TooDear(cost=cost, per_day=limits.credits_per_day)
-    return Admitted(cost=cost)
+    return affordable(cost, limits, period)
+
+
+def affordable(cost: int, limits: Limits, period: Period) -> Admitted | TooDear:
+    """Whether a whole period's credits would pay for it."""
+    most = limits.credits_in(period)
+    return Admitted(cost=cost) if cost <= most else TooDear(cost=cost, most=most, period=period)
+
+
+def at_night(limits: Limits, window: Window) -> NothingAtNight | None:
+    """Why nothing at all is drawn now for a person who is not blocked, whatever it were."""
+    return NothingAtNight(until=window.end) if limits.credits_in(window.period) == 0 else None
 
 
 def _too_many_pixels(
@@ -126,30 +269,40 @@ def _times_allowed(request: GenerationRequest, most: int) -> int | None:
     return next((times for times in range(request.upscale - 1, 1, -1) if pixels(times) <= most), None)
 
 
-def foresee(cost: int, limits: Limits, usage: Usage) -> Refusal | None:
+def foresee(cost: int, limits: Limits, usage: Usage, *, period: Period, now: float) -> Refusal | None:
     """What the admitting statement would refuse, as far as a person's own rows tell."""
     if usage.pending >= limits.pending:
         return Refusal.PENDING
-    return Refusal.CREDITS if usage.used + cost > limits.credits_per_day else None
+    if usage.again_at is not None and usage.again_at > now:
+        return Refusal.PAUSE
+    return Refusal.CREDITS if usage.used + cost > limits.credits_in(period) else None
 
 
-def explain(refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window: Window) -> Refused:
+def explain(
+    refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window: Window, now: float
+) -> Refused:
     """What the admitting statement's refusal means for the person."""
     match refusal:
         case Refusal.DUPLICATE:
             return Repeated()
         case Refusal.BUTTON:
             return PressedBefore()
-        case Refusal.PENDING | Refusal.CREDITS if limits.is_blocked:  # in this moment
-            return Blocked()
-        case Refusal.BLOCKED:  # in this moment
+        case _ if limits.is_blocked or refusal is Refusal.BLOCKED:  # in this moment
             return Blocked()
         case Refusal.PENDING:
             return TooManyWaiting(waiting=usage.pending, most=limits.pending)
+        case Refusal.PAUSE:
+            return TooSoon(again_at=usage.again_at or now)
         case Refusal.QUEUE:
             return LineFull()
         case Refusal.PLAN:
             return PlanGone()
         case Refusal.CREDITS:
-            left = max(0, limits.credits_per_day - usage.used)
-            return CreditsSpent(cost=cost, left=left, per_day=limits.credits_per_day, renew_at=window.end)
+            most = limits.credits_in(window.period)
+            return CreditsSpent(
+                cost=cost,
+                left=max(0, most - usage.used),
+                most=most,
+                ends_at=window.end,
+                period=window.period,
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.core.held_up import Closing, Halted, NotOffered
+from bot.limits import Period, PermitKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +21,29 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NothingAtNight:
+    """An admin lets them make nothing as long as it is night."""
+
+    until: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForbiddenByRules:
     """The server's admins forbid something in its words."""
 
     entry: str | None
     """Of their list; None where nobody is to be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotPermitted:
+    """The server's admins keep a list of what is allowed, and this is not on it for this person."""
+
+    kind: PermitKind
+    name: str
+    allowed: tuple[str, ...]
+    """What is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,10 +253,11 @@ class TooManyImages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooDear:
-    """A whole day's credits would not pay for it."""
+    """All credits of the period would not pay for it."""
 
     cost: int
-    per_day: int
+    most: int
+    period: Period
 
 
 # ------------------------------------------------------------------ what else is there
@@ -260,6 +280,14 @@ class TooManyWaiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TooSoon:
+    """After what they asked for before."""
+
+    again_at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineFull:
     """For everybody."""
 
@@ -268,9 +296,10 @@ class LineFull:
 class CreditsSpent:
     cost: int
     left: int
-    per_day: int
-    renew_at: float
-    """Seconds since 1970."""
+    most: int
+    period: Period
+    ends_at: float
+    """When others hold, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +311,9 @@ class DaySpent:
 
 Refused = (
     Blocked
+    | NothingAtNight
     | ForbiddenByRules
+    | NotPermitted
     | DiskFull
     | InputGone
     | NoSuchModel
@@ -302,6 +333,7 @@ Refused = (
     | Repeated
     | PressedBefore
     | TooManyWaiting
+    | TooSoon
     | LineFull
     | CreditsSpent
     | DaySpent

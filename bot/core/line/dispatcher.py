@@ -173,7 +173,7 @@ class Dispatcher:
         if job.attempt:  # it was aboard when the bot ended, or came back from an engine that had died before
             self.fleet.suspect(job.id)
         self._waiting[job.id] = job
-        self._line.add(job.id, user_id=job.user_id, cost=job.cost)
+        self._line.add(job.id, user_id=job.user_id, cost=job.cost, weight=job.weight)
 
     # -------------------------------------------------------------- what people may ask
 

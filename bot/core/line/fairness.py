@@ -1,25 +1,33 @@
-"""Whose turn is it: start-time fair queueing over people, by cost. Plain data; knows no clock and no engine.
+"""Whose turn is it: start-time fair queueing over people, by cost and weight. Plain data; knows no clock and no engine.
 
 Goyal, Vin, Cheng: "Start-time Fair Queueing" (SIGCOMM 1996). A job's start tag is the later of the
-virtual time and its owner's last finish tag; the smallest tag goes next; the virtual time is the start
-tag of the job served last. Somebody who joins therefore starts at the current virtual time: another's
-backlog delays their first image by at most one job per person, and past use is forgotten.
+virtual time and its owner's last finish tag, its finish tag lies cost / weight behind that; the smallest
+start tag goes next; the virtual time is the start tag of the job served last. Somebody who joins therefore
+starts at the current virtual time: another's backlog delays their first image by at most one job per
+person, whatever anybody weighs, and past use is forgotten.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+
+from bot.limits import WEIGHT_MAX
+
+UNIT = math.lcm(*range(1, WEIGHT_MAX + 1))
+"""Of tags, for one credit: whole numbers for every weight, so that what is given back is what was taken."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Entry:
-    start: float
+    start: int
     rank: int
     """Of equal tags: a job's own number, or that of the one whose place it was moved to."""
     job_id: int = field(compare=False)
     user_id: int = field(compare=False)
-    cost: int = field(compare=False)
+    length: int = field(compare=False)
+    """From its start tag to its finish tag."""
 
 
 class FairQueue:
@@ -28,8 +36,8 @@ class FairQueue:
     def __init__(self) -> None:
         self._waiting: dict[int, _Entry] = {}
         self._served: dict[int, _Entry] = {}
-        self._finish: dict[int, float] = {}
-        self._virtual = 0.0
+        self._finish: dict[int, int] = {}
+        self._virtual = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -37,10 +45,11 @@ class FairQueue:
     def __contains__(self, job_id: int) -> bool:
         return job_id in self._waiting
 
-    def add(self, job_id: int, *, user_id: int, cost: int) -> None:
-        start = self._start_of(user_id)
-        self._finish[user_id] = start + cost
-        self._waiting[job_id] = _Entry(start, job_id, job_id, user_id, cost)
+    def add(self, job_id: int, *, user_id: int, cost: int, weight: int = 1) -> None:
+        """Under backlog a person of twice the weight is served twice as much."""
+        start, length = self._start_of(user_id), cost * UNIT // weight
+        self._finish[user_id] = start + length
+        self._waiting[job_id] = _Entry(start, job_id, job_id, user_id, length)
 
     def next(self, is_held: Callable[[int], bool] = lambda _job_id: False) -> int | None:
         """Takes the job whose turn it is out of the line; those that are held let others pass."""
@@ -75,11 +84,11 @@ class FairQueue:
         for entry in sorted(self._waiting[job_id] for job_id in job_ids if job_id in self._waiting):
             mine.setdefault(entry.user_id, []).append(entry)
         for user_id, entries in mine.items():
-            later = max(0.0, self._virtual - entries[0].start)
+            later = max(0, self._virtual - entries[0].start)
             for entry in entries:
                 self._waiting[entry.job_id] = replace(entry, start=entry.start + later)
-            end = entries[-1].start + later + entries[-1].cost
-            self._finish[user_id] = max(end, self._finish.get(user_id, 0.0))
+            end = entries[-1].start + later + entries[-1].length
+            self._finish[user_id] = max(end, self._finish.get(user_id, 0))
 
     def ended(self, job_id: int) -> None:
         """The job is over, wherever it was; unknown ids are fine."""
@@ -98,8 +107,8 @@ class FairQueue:
         start = self._start_of(user_id)
         return 1 + sum(entry.start <= start for entry in self._waiting.values())
 
-    def _start_of(self, user_id: int) -> float:
-        return max(self._virtual, self._finish.get(user_id, 0.0))
+    def _start_of(self, user_id: int) -> int:
+        return max(self._virtual, self._finish.get(user_id, 0))
 
     def _withdraw(self, gone: _Entry) -> None:
         """What a cancelled job would have used is given back to its owner's later jobs, which keep their distances."""
@@ -108,8 +117,8 @@ class FairQueue:
         for entry in sorted(later):
             moved = replace(entry, start=min(entry.start, end))
             self._waiting[entry.job_id] = moved
-            end = moved.start + moved.cost
-        self._finish[gone.user_id] = max(end, self._finish.get(gone.user_id, 0.0) - gone.cost)
+            end = moved.start + moved.length
+        self._finish[gone.user_id] = max(end, self._finish.get(gone.user_id, 0) - gone.length)
 
     def _forget(self) -> None:
         """A tag that the virtual time has passed says nothing more, and an empty line starts afresh: bounded memory."""

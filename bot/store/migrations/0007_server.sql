@@ -72,3 +72,25 @@ CREATE TABLE report (
   PRIMARY KEY (job_id, user_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX report_by_user ON report (guild_id, user_id, at);
+
+-- What its person weighs in the line, as it was when they asked for it: roles are not known after a restart.
+ALTER TABLE job ADD COLUMN weight INTEGER NOT NULL DEFAULT 1 CONSTRAINT job_weighs_something CHECK (weight > 0);
+
+-- A server's night, in which credits of its own are counted: full hours of its clock.
+CREATE TABLE night (
+  guild_id INTEGER PRIMARY KEY,
+  begins   INTEGER NOT NULL,
+  ends     INTEGER NOT NULL,
+  CONSTRAINT night_has_two_hours CHECK (begins BETWEEN 0 AND 23 AND ends BETWEEN 0 AND 23 AND begins <> ends)
+) STRICT;
+
+-- What people may draw with, do and where: a kind of which nothing is listed for everyone is open to all.
+CREATE TABLE permit (
+  guild_id   INTEGER NOT NULL,
+  kind       TEXT NOT NULL,
+  subject    TEXT NOT NULL CONSTRAINT permit_subject_is_known CHECK (subject IN ('everyone', 'role', 'member')),
+  subject_id INTEGER NOT NULL,
+  -- Empty: nothing, so that there is a list.
+  name       TEXT NOT NULL,
+  PRIMARY KEY (guild_id, kind, subject, subject_id, name)
+) STRICT, WITHOUT ROWID;

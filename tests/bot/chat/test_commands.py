@@ -142,6 +142,9 @@ async def test_a_member_without_permission_is_refused_by_the_handler(world: Worl
         "limits set": {"credits": 99},
         "limits reset": {},
         "limits timezone": {"zone": "Europe/Berlin"},
+        "limits night": {"begins": 22, "ends": 6},
+        "limits allow": {"kind": "feature", "names": "reroll"},
+        "limits disallow": {"kind": "feature", "names": "reroll"},
     }
     for command, options in every.items():
         result = await world.alice.slash(world.channel, command, despite_permissions=True, **options)

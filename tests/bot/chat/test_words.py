@@ -27,7 +27,9 @@ from tests.kit import said
 from tests.kit.world import World
 
 BLOCKED = said.refusal(Blocked())
-LIMITS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
+LIMITS = Limits(
+    credits_per_day=100, credits_per_night=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4
+)
 WINDOW = Window(start=0, end=86_400)
 
 
@@ -67,7 +69,12 @@ async def test_a_blocked_role_and_everybody_read_it_too(world: World) -> None:
 def test_blocked_in_the_moment_of_admission(refusal: Refusal, blocked: dict[str, int]) -> None:
     """Also where the statement refuses, not what was foreseen."""
     told = explain(
-        refusal, cost=1, limits=replace(LIMITS, **blocked), usage=Usage(used=14, pending=1), window=WINDOW
+        refusal,
+        cost=1,
+        limits=replace(LIMITS, **blocked),
+        usage=Usage(used=14, pending=1),
+        window=WINDOW,
+        now=0.0,
     )
     assert told == Blocked()
 
@@ -80,7 +87,7 @@ def test_a_limit_that_was_lowered_is_no_riddle() -> None:
     assert "of 10" not in told
     assert "of at most 3" not in told
     assert "Used today: **14**; the limit is 10 by now, so nothing is left; renews" in told
-    refused = explain(Refusal.PENDING, cost=1, limits=limits, usage=allowance.usage, window=WINDOW)
+    refused = explain(Refusal.PENDING, cost=1, limits=limits, usage=allowance.usage, window=WINDOW, now=0.0)
     assert said.refusal(refused).startswith("You have 5 requests waiting, and may have 3: ")
 
 

@@ -41,10 +41,21 @@ def test_no_file_means_defaults() -> None:
     assert settings == Settings()
     assert settings.engine.model == STARTER
     assert settings.limits.to_limits() == Limits(
-        credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4
+        credits_per_day=100,
+        credits_per_night=100,
+        pending=3,
+        max_pixels=1024 * 1024,
+        max_steps=60,
+        max_images=4,
     )
     assert settings.ceilings.to_limits() == Limits(
-        credits_per_day=10_000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10
+        credits_per_day=10_000,
+        credits_per_night=10_000,
+        pending=50,
+        max_pixels=2048 * 2048,
+        max_steps=150,
+        max_images=10,
+        weight=10,
     )
 
 
@@ -188,11 +199,17 @@ def test_a_near_time_zone_is_offered(tmp_path: Path) -> None:
 
 def test_limits_stay_under_the_ceilings(tmp_path: Path) -> None:
     """A default limit over the owner's ceiling is told for each key, with the ceiling."""
-    found = problems(write(tmp_path, "[limits]\npending = 60\nmax_images = 5\n[ceilings]\nmax_images = 3\n"))
+    found = problems(
+        write(
+            tmp_path,
+            "[limits]\npending = 60\nmax_images = 5\n[ceilings]\nmax_images = 3\nseconds_between = 9\n",
+        )
+    )
 
     assert found == (
         "limits.pending: found 60; allowed: at most 50, which is ceilings.pending.",
         "limits.max_images: found 5; allowed: at most 3, which is ceilings.max_images.",
+        "limits.seconds_between: found 0; allowed: at least 9, which is ceilings.seconds_between.",
     )
 
 

@@ -64,6 +64,42 @@ async def test_two_hundred_people_at_once_against_the_length_of_the_line(store: 
     assert Counter(a for a in answers if isinstance(a, Refusal)) == {Refusal.QUEUE: CROWD - 12}
 
 
+async def test_two_hundred_at_once_against_a_pause(store: Store) -> None:
+    """Between two requests of one person so many seconds pass, to the second; other people and servers don't wait for them."""
+    jobs, refusals = await ask_at_once(store, seconds_between=30)
+    assert len(jobs) == 1
+    assert refusals == {Refusal.PAUSE: CROWD - 1}
+    assert await store.jobs.last_asked(guild_id=GUILD, user_id=1, now=NOON) == NOON
+    for other in (admission(user=2, seconds_between=30), admission(guild=8, seconds_between=30)):
+        assert isinstance(await store.jobs.admit(other, NOON), Job)
+    assert await store.jobs.admit(admission(seconds_between=30), NOON + 29.9) is Refusal.PAUSE
+    assert isinstance(await store.jobs.admit(admission(seconds_between=30), NOON + 30), Job)
+
+
+async def test_parts_of_one_request_know_no_pause(store: Store) -> None:
+    """All that one interaction asks for is one request; the next one waits."""
+    for part in range(3):
+        assert isinstance(
+            await store.jobs.admit(admission(interaction=5, part=part, seconds_between=30), NOON), Job
+        )
+    assert await store.jobs.admit(admission(seconds_between=30), NOON + 1) is Refusal.PAUSE
+
+
+async def test_a_pause_follows_what_was_asked_for(store: Store) -> None:
+    """Not what failed and was refunded, nor what nobody was told of, nor what lies before us since a clock was set back."""
+    asked = admission(seconds_between=30)
+    failed = await queued(store)
+    sure(await store.jobs.failed(failed, reason=Reason.told("no"), now=NOON))
+    unseen = await admitted(store)
+    sure(await store.jobs.unanswered(unseen, reason=Reason.told("no"), now=NOON))
+    await admitted(store, now=NOON + 3600)
+    assert await store.jobs.last_asked(guild_id=GUILD, user_id=1, now=NOON + 1) is None
+    assert isinstance(await store.jobs.admit(asked, NOON + 1), Job)
+    cancelled = await queued(store, user=2)
+    sure(await store.jobs.cancelled(cancelled, reason=Reason.told("no"), charged=0, now=NOON))
+    assert await store.jobs.admit(admission(user=2, seconds_between=30), NOON + 1) is Refusal.PAUSE
+
+
 async def test_one_interaction_is_one_job(store: Store) -> None:
     """The same interaction, handed in twenty times at once, is stored once; the others are told DUPLICATE."""
     answers = await asyncio.gather(*(store.jobs.admit(admission(interaction=77), NOON) for _ in range(20)))

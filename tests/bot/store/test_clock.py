@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.asking.policy import day_of
+from bot.core.asking.policy import window_of
 from bot.job import Job, Reason, Refusal
 from bot.store import Store
 from tests.bot.core.asking.test_policy import MOMENTS, ZONES, changes_of
@@ -35,7 +35,7 @@ class Person:
         """Credits by the local day, told by its start."""
 
     async def ask(self, now: float) -> bool:
-        window = day_of(now, self.zone)
+        window = window_of(now, self.zone)
         answer = await self.store.jobs.admit(admission(credits_per_day=DAILY, window_start=window.start), now)
         assert isinstance(answer, Job) or answer is Refusal.CREDITS
         if isinstance(answer, Job):
@@ -43,7 +43,7 @@ class Person:
         return isinstance(answer, Job)
 
     async def used(self, now: float) -> int:
-        start = day_of(now, self.zone).start
+        start = window_of(now, self.zone).start
         return (await self.store.jobs.usage(guild_id=GUILD, user_id=1, window_start=start)).used
 
 
@@ -61,7 +61,7 @@ async def _walk(folder: Path, zone: str, begin: float, jumps: list[tuple[int, in
             latest = max(latest, now)
         assert max(person.given.values()) <= DAILY
         # a day that nobody has seen yet is a whole one, neither longer nor shorter for what was before it
-        fresh = day_of(latest, person.zone).end
+        fresh = window_of(latest, person.zone).end
         assert [await person.ask(fresh) for _ in range(DAILY + 1)] == [True] * DAILY + [False]
     finally:
         await store.close()
@@ -85,7 +85,7 @@ def test_no_day_gives_more_than_its_credits_however_the_clock_jumps(
 async def test_a_clock_set_back_over_midnight_gives_nothing_twice(store: Store) -> None:
     """All credits spent just after midnight: an hour back, before it, nothing is left, and nothing is at midnight again."""
     person = Person(store, "Europe/Berlin")
-    midnight = day_of(NOON, person.zone).end
+    midnight = window_of(NOON, person.zone).end
     assert [await person.ask(midnight + 60) for _ in range(DAILY)] == [True] * DAILY
     assert not await person.ask(midnight - 3540)
     assert not await person.ask(midnight)
@@ -95,7 +95,7 @@ async def test_a_clock_set_back_over_midnight_gives_nothing_twice(store: Store) 
 async def test_what_a_job_costs_stays_on_the_day_it_was_asked_for(store: Store) -> None:
     """A job of yesterday that fails today gives its credits back to yesterday: today's neither grow nor shrink."""
     person = Person(store, "America/New_York")
-    today = day_of(NOON, person.zone).start
+    today = window_of(NOON, person.zone).start
     job = await admitted(store, now=today - 60)
     assert await person.ask(today + 60)
     assert await store.jobs.cancelled(job, reason=Reason.told("No."), charged=0, now=today + 120)

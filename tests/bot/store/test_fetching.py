@@ -19,7 +19,7 @@ async def refunded(store: Store, **values: int) -> Job:
 
 async def fetch(store: Store, job: Job, *, allowed: int = 10, day: tuple[float, float] = DAY) -> Job | None:
     price = price_of(job.cost, job.images)
-    return await store.jobs.fetched(job, charged=price, day=day, credits_per_day=allowed)
+    return await store.jobs.fetched(job, charged=price, window=day, most=allowed)
 
 
 async def used(store: Store) -> int:

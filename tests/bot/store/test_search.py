@@ -185,7 +185,7 @@ async def test_the_index_follows_the_row(store: Store) -> None:
     sure(await store.jobs.failed(withheld, reason=Reason.told("no"), now=NOON))
     assert await ids(store, "circle") == [unpaid.id]
     assert await ids(store, "circle", everybody=True) == []
-    await store.jobs.fetched(unpaid, charged=1, day=(0, 2 * NOON), credits_per_day=9)
+    await store.jobs.fetched(unpaid, charged=1, window=(0, 2 * NOON), most=9)
     assert (await ids(store, "circle"), await ids(store, "circle", everybody=True)) == ([unpaid.id], [])
     await store.database.write("DELETE FROM job WHERE id = :id", {"id": unpaid.id})
     assert await ids(store, "circle") == []

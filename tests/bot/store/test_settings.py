@@ -9,7 +9,7 @@ import pytest
 
 from bot.limits import LimitEntry, Subject
 from bot.store import Store
-from bot.store.server_settings import LimitChange
+from bot.store.server_settings import Days, LimitChange
 from tests.kit.books import GUILD, NOON
 
 ADMIN = 99
@@ -26,7 +26,7 @@ async def test_nothing_is_set_at_first(store: Store) -> None:
     """A fresh guild has no entries, no log and no time zone of its own."""
     assert await store.settings.limits(GUILD) == []
     assert await store.settings.limits_log(GUILD, count=10) == []
-    assert await store.settings.time_zone(GUILD) is None
+    assert await store.settings.days(GUILD) == Days(time_zone=None, night=None)
 
 
 async def test_entries_are_kept_per_subject(store: Store) -> None:
@@ -127,8 +127,8 @@ async def test_time_zone_of_a_guild(store: Store) -> None:
     """A guild's time zone can be set and set again, for itself alone."""
     await store.settings.set_time_zone(GUILD, "Europe/Berlin")
     await store.settings.set_time_zone(GUILD, "Asia/Tokyo")
-    assert await store.settings.time_zone(GUILD) == "Asia/Tokyo"
-    assert await store.settings.time_zone(GUILD + 1) is None
+    assert (await store.settings.days(GUILD)).time_zone == "Asia/Tokyo"
+    assert (await store.settings.days(GUILD + 1)).time_zone is None
 
 
 async def test_notes_survive_the_process(file, store: Store) -> None:

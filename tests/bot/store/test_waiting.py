@@ -22,7 +22,7 @@ PATIENCE_S = 10.0
 async def first_answer(store: Store) -> None:
     """All that an admission reads and writes."""
     await store.settings.limits(GUILD)
-    await store.settings.time_zone(GUILD)
+    await store.settings.days(GUILD)
     await store.jobs.usage(guild_id=GUILD, user_id=1, window_start=0)
     assert isinstance(await store.jobs.admit(admission(), NOON), Job)
 
@@ -109,7 +109,7 @@ async def a_day(store: Store) -> None:
         await jobs.admit(admission(parent=parent.id, **refused), NOON)  # pyright: ignore[reportArgumentType]
     lost = await rendered(store)
     failed = sure(await jobs.failed(lost, reason=Reason.told("It is gone."), now=NOON))
-    await jobs.fetched(failed, charged=1, day=(0, NOON + 1), credits_per_day=9)
+    await jobs.fetched(failed, charged=1, window=(0, NOON + 1), most=9)
     await jobs.requeued(await running(store), faults=1)
     cancelled = sure(
         await jobs.cancelled(await queued(store), reason=Reason.told("No."), charged=0, now=NOON)
@@ -132,7 +132,7 @@ async def a_day(store: Store) -> None:
     await history.prompts(guild_id=GUILD, user_id=1, count=8)
     await store.settings.limits(GUILD)
     await store.settings.limits_log(GUILD, count=8)
-    await store.settings.time_zone(GUILD)
+    await store.settings.days(GUILD)
     await store.settings.note("x")
 
 

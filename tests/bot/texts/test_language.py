@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -32,9 +33,10 @@ from bot.core.held_up import (
 )
 from bot.core.ports import Progress
 from bot.job import JobState, Reason, ReasonCode
-from bot.limits import Limits, Subject, Usage
+from bot.limits import Limits, Period, PermitKind, Subject, Usage
 from bot.store.server_settings import LimitChange
 from bot.texts import (
+    allow_lists,
     allowances,
     amounts,
     commands,
@@ -61,6 +63,7 @@ from tests.bot.chat.look.test_job_view import labels as labels_of
 
 ROOT = Path(__file__).parents[3]
 MODULES: list[ModuleType] = [
+    allow_lists,
     allowances,
     amounts,
     engine_ends,
@@ -77,7 +80,9 @@ MODULES: list[ModuleType] = [
     refusals,
     request,
 ]
-LIMITS = Limits(credits_per_day=100, pending=3, max_pixels=1_000_003, max_steps=60, max_images=4)
+LIMITS = Limits(
+    credits_per_day=100, credits_per_night=100, pending=3, max_pixels=1_000_003, max_steps=60, max_images=4
+)
 
 
 @pytest.fixture(scope="session")
@@ -180,7 +185,13 @@ REFUSED: list[refused.Refused] = [
     refused.Blocked(),
     refused.Blocked(until=5.0),
     refused.Blocked(reason="spam"),
+    refused.NothingAtNight(until=5.0),
     refused.ForbiddenByRules(entry=None),
+    *(
+        refused.NotPermitted(kind=kind, name=name, allowed=allowed)
+        for kind, name in zip(PermitKind, ("m", "l", "reroll", "5"), strict=True)
+        for allowed in ((), ("7", "8"))
+    ),
     refused.ForbiddenByRules(entry="nud*"),
     refused.DiskFull(),
     refused.InputGone(),
@@ -213,16 +224,17 @@ REFUSED: list[refused.Refused] = [
     refused.TooFarUpscaled(size="8x8", most=512, times=2),
     refused.TooManySteps(steps=61, most=60),
     refused.TooManyImages(images=5, most=4),
-    refused.TooDear(cost=9, per_day=5),
+    *(refused.TooDear(cost=9, most=5, period=period) for period in (Period.DAY, Period.NIGHT)),
     refused.Repeated(),
     refused.PressedBefore(),
     refused.TooManyWaiting(waiting=3, most=3),
     refused.TooManyWaiting(waiting=4, most=3),
+    refused.TooSoon(again_at=5.5),
     refused.LineFull(),
     refused.TooManyTogether(images=12, most=10),
     refused.OneOfSeveral(prompt="a cat", refused=refused.DiskFull()),
     refused.PlanGone(),
-    refused.CreditsSpent(cost=2, left=1, per_day=9, renew_at=5.0),
+    *(refused.CreditsSpent(cost=2, left=1, most=9, ends_at=5.0, period=period) for period in Period),
     refused.DaySpent(price=2),
     Closing(),
     *(
@@ -388,9 +400,15 @@ def test_what_is_wrong_with_a_request_is_looked_up(polish: Language) -> None:
 
 def test_limits_and_quota_are_looked_up(polish: Language) -> None:
     """Every line of both, and the names of limits within."""
-    allowance = Allowance(limits=LIMITS, usage=Usage(used=1, pending=1), window=Window(start=0, end=9))
-    for line in allowances.quota(allowance, polish):
-        assert line[0] + line[-1] == "⟦⟧"
+    for period, used in itertools.product(Period, (1, 101)):
+        window = Window(start=0, end=9, period=period)
+        allowance = Allowance(
+            limits=replace(LIMITS, seconds_between=9),
+            usage=Usage(used=used, pending=1, again_at=9.0),
+            window=window,
+        )
+        for line in allowances.quota(allowance, polish):
+            assert line[0] + line[-1] == "⟦⟧"
     change = LimitChange(
         at=0.0,
         by_user_id=5,
@@ -403,4 +421,6 @@ def test_limits_and_quota_are_looked_up(polish: Language) -> None:
     told = allowances.changed_by(change, LIMITS, polish)
     assert "⟦Everyone⟧ now has ⟦images of up to " in told
     assert "⟦1\u00a0000\u00a0003 pixels (about 1000×1000)⟧ before⟧" in told
-    assert "100 ⟦credits per day⟧⟦, ⟧3 ⟦pending requests⟧" in allowances.defaults(LIMITS, polish)
+    assert "100 ⟦credits per day⟧⟦, ⟧100 ⟦credits per night⟧⟦, ⟧3 ⟦pending requests⟧" in allowances.defaults(
+        LIMITS, polish
+    )

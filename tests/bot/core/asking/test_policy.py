@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -14,27 +15,67 @@ from hypothesis import strategies as st
 
 from bot.core.asking.policy import (
     Admitted,
+    Ruling,
     Window,
-    day_of,
+    affordable,
+    at_night,
     explain,
     foresee,
     judge,
     limits_for,
+    not_permitted,
+    permits_for,
+    rulings_for,
+    uses_of,
+    window_of,
 )
 from bot.core.asking.price import cost_of
+from bot.core.asking.refused import CreditsSpent, NothingAtNight, NotPermitted, TooDear
 from bot.core.line.estimates import work_of
-from bot.job import Asker, Refusal
-from bot.limits import LimitEntry, Limits, Subject, Usage
+from bot.job import Action, Asker, Refusal
+from bot.limits import (
+    NOTHING,
+    PAUSES,
+    LimitEntry,
+    Limits,
+    Night,
+    Period,
+    PermitEntry,
+    PermitKind,
+    Subject,
+    Usage,
+    Use,
+)
 from bot.texts.amounts import credit
 from bot.texts.language import ENGLISH
-from engine.contract import SAMPLERS, GenerationRequest
+from engine.contract import SAMPLERS, GenerationRequest, Lora
+from engine.contract.recipes import Recipe
+from engine.fake import MODEL as MODEL_INFO
 from tests.kit import said
 from tests.kit.books import GUILD, request
 
-DEFAULTS = Limits(credits_per_day=100, pending=3, max_pixels=1024 * 1024, max_steps=60, max_images=4)
-CEILINGS = Limits(credits_per_day=1000, pending=50, max_pixels=2048 * 2048, max_steps=150, max_images=10)
+DEFAULTS = Limits(
+    credits_per_day=100,
+    credits_per_night=100,
+    pending=3,
+    max_pixels=1024 * 1024,
+    max_steps=60,
+    max_images=4,
+    seconds_between=5,
+)
+CEILINGS = Limits(
+    credits_per_day=1000,
+    credits_per_night=1000,
+    pending=50,
+    max_pixels=2048 * 2048,
+    max_steps=150,
+    max_images=10,
+    weight=10,
+    seconds_between=5,
+)
 PERSON = Asker(user_id=1, guild_id=GUILD, role_ids=(5, 6))
 EVERYONE, ROLE, MEMBER = Subject.EVERYONE, Subject.ROLE, Subject.MEMBER
+MODEL, LORA, FEATURE, CHANNEL = PermitKind
 
 
 def held(*entries: LimitEntry, asker: Asker = PERSON) -> Limits:
@@ -43,6 +84,10 @@ def held(*entries: LimitEntry, asker: Asker = PERSON) -> Limits:
 
 def entry(subject: Subject, subject_id: int = 0, **values: int) -> LimitEntry:
     return LimitEntry.of(subject, subject_id, values)
+
+
+def permit(kind: PermitKind, subject: Subject, name: str, subject_id: int = 0) -> PermitEntry:
+    return PermitEntry(kind=kind, subject=subject, subject_id=subject_id, name=name)
 
 
 def enlarged(times: int, side: int) -> GenerationRequest:
@@ -91,6 +136,35 @@ def test_the_narrower_entry_holds(entries: list[LimitEntry], pending: int) -> No
     assert held(*entries) == replace(DEFAULTS, pending=pending)
 
 
+@pytest.mark.parametrize(
+    ("entries", "ruling"),
+    [
+        ([], {"subject": None, "said": 3, "value": 3}),
+        ([entry(EVERYONE, pending=7)], {"subject": EVERYONE, "said": 7, "value": 7}),
+        ([entry(EVERYONE, pending=70)], {"subject": EVERYONE, "said": 70, "value": 50}),
+        (
+            [entry(EVERYONE, pending=7), entry(ROLE, 5, pending=2)],
+            {"subject": ROLE, "subject_id": 5, "said": 2, "value": 2},
+        ),
+        (
+            [entry(ROLE, 5, pending=2), entry(ROLE, 6, pending=99), entry(ROLE, 9, pending=100)],
+            {"subject": ROLE, "subject_id": 6, "said": 99, "value": 50, "is_one_of_several": True},
+        ),
+        (
+            [entry(ROLE, 6, pending=9), entry(MEMBER, 1, pending=1), entry(MEMBER, 2, pending=8)],
+            {"subject": MEMBER, "subject_id": 1, "said": 1, "value": 1},
+        ),
+        ([entry(MEMBER, 1, max_steps=5)], {"subject": None, "said": 3, "value": 3}),
+    ],
+)
+def test_which_rule_holds(entries: list[LimitEntry], ruling: dict[str, Any]) -> None:
+    """With whom it is for, what it says and what the owner's ceiling leaves of that; in any order of the entries."""
+    for several in (entries, entries[::-1]):
+        rulings = rulings_for(PERSON, several, defaults=DEFAULTS, ceilings=CEILINGS)
+        assert [each.name for each in rulings] == [*Limits.names()]
+        assert next(each for each in rulings if each.name == "pending") == Ruling(name="pending", **ruling)
+
+
 def test_precedence_is_per_field() -> None:
     """Each field is looked up on its own: a member's entry for one field leaves the roles' for another."""
     limits = held(
@@ -100,16 +174,30 @@ def test_precedence_is_per_field() -> None:
         entry(EVERYONE, credits_per_day=11, max_images=1),
     )
     assert limits == Limits(
-        credits_per_day=11, pending=1, max_pixels=DEFAULTS.max_pixels, max_steps=20, max_images=8
+        credits_per_day=11,
+        credits_per_night=100,
+        pending=1,
+        max_pixels=DEFAULTS.max_pixels,
+        max_steps=20,
+        max_images=8,
+        seconds_between=5,
     )
 
 
 @pytest.mark.parametrize("subject", list(Subject))
 @pytest.mark.parametrize("name", Limits.names())
 def test_nothing_exceeds_the_owners_ceilings(subject: Subject, name: str) -> None:
-    """It is the owner's GPU: whatever an admin sets for whomever, a ceiling caps it."""
+    """It is the owner's GPU: whatever an admin sets for whomever, a ceiling caps it, and a pause is no shorter."""
     subject_id = {EVERYONE: 0, ROLE: 5, MEMBER: 1}[subject]
-    assert getattr(held(entry(subject, subject_id, **{name: 10**9})), name) == getattr(CEILINGS, name)
+    generous = 0 if name in PAUSES else 10**9
+    assert getattr(held(entry(subject, subject_id, **{name: generous})), name) == getattr(CEILINGS, name)
+
+
+def test_of_several_roles_the_shortest_pause_holds() -> None:
+    """The most generous of a person's roles, and less of a pause is more."""
+    roles = entry(ROLE, 5, seconds_between=30), entry(ROLE, 6, seconds_between=60)
+    assert held(*roles, entry(EVERYONE, seconds_between=90)).seconds_between == 30
+    assert held(entry(EVERYONE, seconds_between=90)).seconds_between == 90
 
 
 def test_a_ceiling_caps_the_default_too() -> None:
@@ -178,7 +266,7 @@ def test_the_size_that_a_refusal_proposes_is_allowed(max_pixels: int) -> None:
 
 def told(refusal: Refusal) -> str:
     usage, window = Usage(used=98, pending=3), Window(start=0.0, end=86_400.5)
-    return said.refusal(explain(refusal, cost=4, limits=DEFAULTS, usage=usage, window=window))
+    return said.refusal(explain(refusal, cost=4, limits=DEFAULTS, usage=usage, window=window, now=0.0))
 
 
 def test_every_refusal_has_a_sentence_of_its_own() -> None:
@@ -212,7 +300,11 @@ def test_what_the_admitting_statement_would_refuse(
     cost: int, used: int, pending: int, refusal: Refusal | None
 ) -> None:
     """A person's own rows tell beforehand, in the statement's order and up to its very bounds."""
-    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending)) is refusal
+    assert (
+        foresee(cost, DEFAULTS, Usage(used=used, pending=pending, again_at=0.0), period=Period.DAY, now=0.0)
+        is refusal
+    )
+    assert foresee(cost, DEFAULTS, Usage(used=used, pending=pending), period=Period.DAY, now=0.0) is refusal
 
 
 def test_credits_left_are_never_negative() -> None:
@@ -223,6 +315,7 @@ def test_credits_left_are_never_negative() -> None:
         limits=replace(DEFAULTS, credits_per_day=5),
         usage=Usage(used=9, pending=0),
         window=Window(start=0, end=1),
+        now=0.0,
     )
     assert "0 of 5" in said.refusal(spent)
 
@@ -329,14 +422,165 @@ def changes_of(name: str) -> tuple[int, ...]:
 def assert_day(now: float, name: str) -> Window:
     """The window around a moment holds it, is one date long, and joins the days before and after without a gap."""
     zone = ZoneInfo(name)
-    window = day_of(now, zone)
+    window = window_of(now, zone)
     date = datetime.fromtimestamp(now, zone).date()
     assert window.start <= now < window.end, name
     assert datetime.fromtimestamp(window.start, zone).date() == date, name
     assert datetime.fromtimestamp(window.end - 1, zone).date() == date, name
-    assert day_of(window.end, zone).start == window.end, name
-    assert day_of(window.start - 1, zone).end == window.start, name
+    assert window_of(window.end, zone).start == window.end, name
+    assert window_of(window.start - 1, zone).end == window.start, name
     return window
+
+
+LISTS = [
+    permit(MODEL, EVERYONE, "fake"),
+    permit(MODEL, ROLE, "big", 5),
+    permit(MODEL, ROLE, "vast", 99),
+    permit(MODEL, MEMBER, "own", 1),
+    permit(LORA, ROLE, "ink", 5),
+    permit(FEATURE, EVERYONE, "reroll"),
+    permit(CHANNEL, EVERYONE, "7"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "action", "places", "kept"),
+    [
+        ({}, Action.IMAGINE, (7,), None),
+        ({"model": "big"}, Action.IMAGINE, (7,), None),
+        ({"model": "own"}, Action.REROLL, (7,), None),
+        ({"model": "vast"}, Action.IMAGINE, (7,), (MODEL, "vast", ("big", "fake", "own"))),
+        ({"loras": (Lora(name="any"),)}, Action.IMAGINE, (7,), None),
+        ({}, Action.VARY_STRONG, (7,), (FEATURE, "vary", ("reroll",))),
+        ({}, Action.REDRAW, (7,), None),
+        ({}, Action.IMAGINE, (8, 7), None),
+        ({}, Action.IMAGINE, (8, 9), (CHANNEL, "9", ("7",))),
+        ({}, Action.IMAGINE, (), None),
+        ({"model": "vast"}, Action.EDIT, (9,), (CHANNEL, "9", ("7",))),
+    ],
+)
+def test_what_is_permitted(
+    wanted: dict[str, Any],
+    action: Action,
+    places: tuple[int, ...],
+    kept: tuple[PermitKind, str, tuple[str, ...]] | None,
+) -> None:
+    """Everyone's list, with what roles and members have besides; a kind that has none for everyone is open to all."""
+    asker = replace(PERSON, channel_ids=places)
+    asked = request(**wanted)
+    uses = uses_of(asked, action, is_one_of_several=False)
+    refused = not_permitted(asked, permits_for(asker, LISTS), asker, None, uses)
+    told = None if refused is None else (refused.kind, refused.name, refused.allowed)
+    assert told == kept
+
+
+@pytest.mark.parametrize(
+    ("wanted", "action", "uses"),
+    [
+        ({}, Action.IMAGINE, set[Use]()),
+        ({"image": "a" * 64, "strength": 0.5}, Action.IMAGINE, {Use.IMAGES}),
+        ({"image": "a" * 64, "strength": 0.5}, Action.REMIX, {Use.REMIX}),
+        ({"image": "a" * 64, "strength": 0.5}, Action.VARY_SUBTLE, {Use.VARY}),
+        ({"image": "a" * 64, "strength": 0.5, "upscale": 2}, Action.REROLL, {Use.REROLL, Use.UPSCALE}),
+        ({"image": "a" * 64, "strength": 0.5, "upscale": 2}, Action.UPSCALE_2, {Use.UPSCALE}),
+        ({}, Action.EDIT, {Use.EDIT}),
+        ({}, Action.REDRAW, set[Use]()),
+    ],
+)
+def test_what_is_done_besides_drawing_from_words(
+    wanted: dict[str, Any], action: Action, uses: set[Use]
+) -> None:
+    """By the request and what asked for it; enlarging is that wherever it comes from."""
+    assert {*uses_of(request(**wanted), action, is_one_of_several=False)} == uses
+    assert {*uses_of(request(**wanted), action, is_one_of_several=True)} == uses | {Use.SEVERAL}
+
+
+def test_a_recipes_own_lora_comes_with_its_model() -> None:
+    """Where a quick picture takes a few-step LoRA by itself, nobody has to list that; who adds it, does."""
+    own = Lora(name="lightning")
+    model = replace(MODEL_INFO, quick=Recipe(steps=4, sampler="Euler", lora=own))
+    permits = permits_for(PERSON, [permit(LORA, EVERYONE, NOTHING)])
+    quick, other = request(loras=(own,)), request(loras=(Lora(name="ink"),))
+    assert not_permitted(quick, permits, PERSON, model, ()) is None
+    assert not_permitted(other, permits, PERSON, model, ()) == NotPermitted(kind=LORA, name="ink", allowed=())
+
+
+NIGHTS = st.tuples(st.integers(0, 23), st.integers(0, 23)).filter(lambda hours: hours[0] != hours[1])
+
+
+def assert_night(now: float, name: str, begins: int, ends: int) -> Window:
+    """The window around a moment holds it, joins those before and after, and begins or ends where a night does."""
+    zone, night = ZoneInfo(name), Night(begins=begins, ends=ends)
+    window = window_of(now, zone, night)
+    assert window.start <= now < window.end, name
+    assert window_of(window.start, zone, night) == window_of(window.end - 1, zone, night) == window
+    before, after = window_of(window.start - 1, zone, night), window_of(window.end, zone, night)
+    assert (before.end, after.start) == (window.start, window.end)
+    assert window.end - window.start <= 49 * 3600
+    return window
+
+
+@given(MOMENTS, st.sampled_from(ZONES), NIGHTS)
+def test_nights_and_days_follow_one_another(now: int, name: str, hours: tuple[int, int]) -> None:
+    """In every zone and at every moment, over midnight or not: a night by the hours of its clock, else the time in between."""
+    window = assert_night(now, name, *hours)
+    is_usual = (
+        len(
+            {
+                datetime.fromtimestamp(now + away, ZoneInfo(name)).utcoffset()
+                for away in range(-86_400, 86_401, 3600)
+            }
+        )
+        == 1
+    )
+    if is_usual:
+        hour, (begins, ends) = datetime.fromtimestamp(now, ZoneInfo(name)).hour, hours
+        is_night = begins <= hour < ends if begins < ends else hour >= begins or hour < ends
+        assert window.period is (Period.NIGHT if is_night else Period.DAYTIME)
+        first = datetime.fromtimestamp(window.start, ZoneInfo(name))
+        assert (first.hour, first.minute) == (begins if is_night else ends, 0)
+
+
+@given(st.data(), st.sampled_from(ZONES), st.integers(-90_000, 90_000), NIGHTS)
+def test_nights_in_which_clocks_are_set(
+    data: st.DataObject, name: str, away: int, hours: tuple[int, int]
+) -> None:
+    """Around every change of a zone's clocks nights and days still hold their moments and join each other."""
+    if changes := changes_of(name):
+        assert_night(data.draw(st.sampled_from(changes)) + away, name, *hours)
+
+
+@pytest.mark.parametrize(
+    ("moment", "hours", "length"),
+    [
+        (datetime(2024, 3, 31, 0, tzinfo=UTC), (22, 6), 7),
+        (datetime(2024, 10, 27, 0, tzinfo=UTC), (22, 6), 9),
+        (datetime(2024, 6, 1, 0, tzinfo=UTC), (22, 6), 8),
+        (datetime(2024, 6, 1, 12, tzinfo=UTC), (22, 6), 16),
+        (datetime(2024, 6, 1, 12, tzinfo=UTC), (1, 3), 22),
+        (datetime(2024, 3, 31, 0, tzinfo=UTC), (2, 3), 46),
+    ],
+)
+def test_how_long_nights_are(moment: datetime, hours: tuple[int, int], length: int) -> None:
+    """In Berlin: eight hours, seven and nine when its clocks are set; days in between; a night that the clocks leave out is none."""
+    window = assert_night(moment.timestamp(), "Europe/Berlin", *hours)
+    assert window.end - window.start == length * 3600
+
+
+@pytest.mark.parametrize(("period", "most"), [(Period.DAY, 100), (Period.DAYTIME, 100), (Period.NIGHT, 7)])
+def test_nights_have_credits_of_their_own(period: Period, most: int) -> None:
+    """What a picture may cost, what is left and why nothing is drawn go by what holds then."""
+    limits = replace(DEFAULTS, credits_per_night=7)
+    assert isinstance(affordable(most, limits, period), Admitted)
+    assert affordable(most + 1, limits, period) == TooDear(cost=most + 1, most=most, period=period)
+    usage, window = Usage(used=most - 1, pending=0), Window(start=0, end=9, period=period)
+    assert foresee(1, limits, usage, period=period, now=0.0) is None
+    assert foresee(2, limits, usage, period=period, now=0.0) is Refusal.CREDITS
+    assert explain(
+        Refusal.CREDITS, cost=2, limits=limits, usage=usage, window=window, now=0.0
+    ) == CreditsSpent(cost=2, left=1, most=most, period=period, ends_at=9)
+    nothing = at_night(replace(limits, credits_per_night=0), window)
+    assert nothing == (NothingAtNight(until=9) if period is Period.NIGHT else None)
 
 
 @given(MOMENTS, st.sampled_from(ZONES))
@@ -383,6 +627,6 @@ def test_a_year_of_days_is_a_year() -> None:
 
 def _starts(now: float, zone: ZoneInfo):
     while True:
-        window = day_of(now, zone)
+        window = window_of(now, zone)
         yield window.start
         now = window.end

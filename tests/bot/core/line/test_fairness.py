@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bot.core.line.fairness import FairQueue
+from bot.limits import WEIGHT_MAX
 
 PEOPLE = st.integers(1, 5)
 COSTS = st.integers(1, 20)
+WEIGHTS = st.integers(1, WEIGHT_MAX)
+NONE = st.just(0)
 NEWCOMER = 99
 
 
@@ -26,10 +30,10 @@ class Day:
     """Given out by `next` and not over."""
     put_back: set[int] = field(default_factory=set[int])
 
-    def add(self, user: int, cost: int = 1) -> int:
+    def add(self, user: int, cost: int = 1, weight: int = 1) -> int:
         job_id = len(self.owners) + 1
         self.owners[job_id] = user
-        self.line.add(job_id, user_id=user, cost=cost)
+        self.line.add(job_id, user_id=user, cost=cost, weight=weight)
         return job_id
 
     def serve(self) -> int | None:
@@ -63,19 +67,19 @@ class Day:
 
 
 ACTS = st.one_of(
-    st.tuples(st.just("add"), PEOPLE, COSTS),
-    st.tuples(st.just("add"), PEOPLE, COSTS),
-    st.tuples(st.just("serve"), st.just(0), st.just(0)),
-    st.tuples(st.just("end"), st.integers(0, 30), st.just(0)),
-    st.tuples(st.just("put_back"), st.integers(0, 30), st.just(0)),
+    st.tuples(st.just("add"), PEOPLE, COSTS, WEIGHTS),
+    st.tuples(st.just("add"), PEOPLE, COSTS, WEIGHTS),
+    st.tuples(st.just("serve"), NONE, NONE, NONE),
+    st.tuples(st.just("end"), st.integers(0, 30), NONE, NONE),
+    st.tuples(st.just("put_back"), st.integers(0, 30), NONE, NONE),
 )
 HISTORIES = st.lists(ACTS, max_size=40)
 
 
-def act(day: Day, what: str, first: int, second: int) -> None:
+def act(day: Day, what: str, first: int, second: int, third: int) -> None:
     match what:
         case "add":
-            day.add(first, second)
+            day.add(first, second, third)
         case "serve":
             day.serve()
         case "end":
@@ -84,7 +88,7 @@ def act(day: Day, what: str, first: int, second: int) -> None:
             day.return_one(first)
 
 
-def lived(history: list[tuple[str, int, int]]) -> Day:
+def lived(history: list[tuple[str, int, int, int]]) -> Day:
     day = Day()
     for step in history:
         act(day, *step)
@@ -94,11 +98,11 @@ def lived(history: list[tuple[str, int, int]]) -> Day:
 # ------------------------------------------------------------------ the promise
 
 
-@given(HISTORIES, st.lists(st.tuples(PEOPLE, COSTS), max_size=20))
+@given(HISTORIES, st.lists(st.tuples(PEOPLE, COSTS, WEIGHTS), max_size=20))
 def test_a_newcomer_waits_for_one_job_of_each_other_person(
-    history: list[tuple[str, int, int]], later: list[tuple[int, int]]
+    history: list[tuple[str, int, int, int]], later: list[tuple[int, int, int]]
 ) -> None:
-    """Whatever happened before and whoever comes later, at most one job of each other person goes first.
+    """Whatever happened before and whoever comes later, however they weigh, at most one job of each other person goes first.
 
     Jobs that were in the engine's hands already and came back after a crash keep their place, so they don't count.
     """
@@ -146,6 +150,55 @@ def test_turns_are_shared_by_cost() -> None:
     assert Counter(first_eight) == {1: 2, 2: 6}
 
 
+@given(st.lists(st.tuples(COSTS, COSTS), min_size=20, max_size=60), WEIGHTS, WEIGHTS)
+def test_service_is_shared_by_weight(
+    costs: list[tuple[int, int]], one_weighs: int, other_weighs: int
+) -> None:
+    """While both have something in line, what each got by its weight differs by less than one job of each: the paper's theorem."""
+    day, got = Day(), Counter[int]()
+    weights, largest = {1: one_weighs, 2: other_weighs}, {1: 0, 2: 0}
+    cost_of: dict[int, int] = {}
+    for pair in costs:
+        for user, cost in zip((1, 2), pair, strict=True):
+            cost_of[day.add(user, cost, weights[user])] = cost
+            largest[user] = max(largest[user], cost)
+    within = sum(Fraction(largest[user], weights[user]) for user in weights)
+    while {day.owners[job_id] for job_id in day.line.order()} == {1, 2}:
+        job_id = day.serve()
+        assert job_id is not None
+        got[day.owners[job_id]] += cost_of[job_id]
+        assert abs(Fraction(got[1], one_weighs) - Fraction(got[2], other_weighs)) <= within
+
+
+def test_twice_the_weight_is_twice_the_service() -> None:
+    """Of thirty turns under backlog somebody of weight 2 gets twenty."""
+    day = Day()
+    for _ in range(30):
+        day.add(1, 3, 1)
+        day.add(2, 3, 2)
+    assert Counter(day.owners[job_id] for job_id in day.line.order()[:30]) == {1: 10, 2: 20}
+
+
+@given(COSTS, COSTS, st.integers(1, 8))
+def test_no_weight_makes_anybody_starve(mine: int, theirs: int, count: int) -> None:
+    """Each of one's jobs is drawn, though somebody of the greatest weight always has another one."""
+    day = Day()
+    for _ in range(2):
+        day.add(2, theirs, WEIGHT_MAX)
+    waiting = {day.add(1, mine) for _ in range(count)}
+    passed = 0
+    while waiting:
+        job_id = day.serve()
+        assert job_id is not None
+        if job_id in waiting:
+            waiting.remove(job_id)
+        else:
+            passed += theirs
+            day.add(2, theirs, WEIGHT_MAX)
+        day.end(job_id)
+        assert passed <= WEIGHT_MAX * mine * count + theirs
+
+
 def test_use_of_an_hour_ago_is_forgotten() -> None:
     """Who drew much while nobody else was there starts level with a newcomer's backlog once the line was empty."""
     day = Day()
@@ -178,7 +231,7 @@ def test_one_job_at_a_time_is_no_way_to_jump_the_line() -> None:
 
 
 @given(HISTORIES)
-def test_ones_own_jobs_keep_their_order(history: list[tuple[str, int, int]]) -> None:
+def test_ones_own_jobs_keep_their_order(history: list[tuple[str, int, int, int]]) -> None:
     """A person's waiting jobs run in the order in which they were asked for, whatever is cancelled or comes back."""
     day = lived(history)
     order = day.line.order()
@@ -188,7 +241,7 @@ def test_ones_own_jobs_keep_their_order(history: list[tuple[str, int, int]]) -> 
 
 
 @given(HISTORIES)
-def test_order_is_what_next_gives(history: list[tuple[str, int, int]]) -> None:
+def test_order_is_what_next_gives(history: list[tuple[str, int, int, int]]) -> None:
     """The line that is shown is the line that is served."""
     day = lived(history)
     shown = day.line.order()
@@ -198,7 +251,9 @@ def test_order_is_what_next_gives(history: list[tuple[str, int, int]]) -> None:
 
 
 @given(HISTORIES, PEOPLE, COSTS)
-def test_the_place_told_is_the_place_got(history: list[tuple[str, int, int]], user: int, cost: int) -> None:
+def test_the_place_told_is_the_place_got(
+    history: list[tuple[str, int, int, int]], user: int, cost: int
+) -> None:
     """The place announced to somebody is the one their job has when it joins."""
     day = lived(history)
     told = day.line.place_for(user)
@@ -207,7 +262,7 @@ def test_the_place_told_is_the_place_got(history: list[tuple[str, int, int]], us
 
 
 @given(HISTORIES, st.integers(0, 10))
-def test_put_back_keeps_the_place(history: list[tuple[str, int, int]], count: int) -> None:
+def test_put_back_keeps_the_place(history: list[tuple[str, int, int, int]], count: int) -> None:
     """Jobs that an engine's death gives back stand where they stood, in the same order, before all others."""
     day = lived(history)
     before = day.line.order()
@@ -218,15 +273,15 @@ def test_put_back_keeps_the_place(history: list[tuple[str, int, int]], count: in
     assert before[: len(taken)] == taken
 
 
-@given(st.lists(st.tuples(PEOPLE, COSTS), min_size=1, max_size=20), st.data())
-def test_a_cancelled_job_leaves_no_trace(jobs: list[tuple[int, int]], data: st.DataObject) -> None:
+@given(st.lists(st.tuples(PEOPLE, COSTS, WEIGHTS), min_size=1, max_size=20), st.data())
+def test_a_cancelled_job_leaves_no_trace(jobs: list[tuple[int, int, int]], data: st.DataObject) -> None:
     """The line after a cancel is the one in which the cancelled jobs had never been."""
     cancelled = data.draw(st.sets(st.integers(1, len(jobs))))
     day, without = Day(), FairQueue()
-    for user, cost in jobs:
-        job_id = day.add(user, cost)
+    for user, cost, weight in jobs:
+        job_id = day.add(user, cost, weight)
         if job_id not in cancelled:
-            without.add(job_id, user_id=user, cost=cost)
+            without.add(job_id, user_id=user, cost=cost, weight=weight)
     for job_id in cancelled:
         day.end(job_id)
     assert day.line.order() == without.order()
@@ -235,7 +290,7 @@ def test_a_cancelled_job_leaves_no_trace(jobs: list[tuple[int, int]], data: st.D
 
 
 @given(HISTORIES, st.integers(0, 30))
-def test_cancelling_sends_nobodys_other_job_back(history: list[tuple[str, int, int]], pick: int) -> None:
+def test_cancelling_sends_nobodys_other_job_back(history: list[tuple[str, int, int, int]], pick: int) -> None:
     """Whoever cancels one job moves their other jobs forward or not at all, never behind somebody else's."""
     day = lived(history)
     before = day.line.order()
@@ -310,7 +365,7 @@ def test_memory_is_bounded_by_the_people_in_line(together: bool) -> None:
 
 
 @given(HISTORIES)
-def test_only_people_who_count_have_a_tag(history: list[tuple[str, int, int]]) -> None:
+def test_only_people_who_count_have_a_tag(history: list[tuple[str, int, int, int]]) -> None:
     """A tag at or below the virtual time says nothing, so none is kept for it."""
     line = lived(history).line
     assert all(tag > line._virtual for tag in line._finish.values())
@@ -335,7 +390,7 @@ def test_what_was_held_neither_goes_nor_stands_in_anybodys_way(backlog: int, oth
 
 @given(history=HISTORIES, pick=st.integers(0), to_front=st.booleans(), data=st.data())
 def test_who_is_moved_changes_nobody_elses_place(
-    history: list[tuple[str, int, int]], pick: int, to_front: bool, data: st.DataObject
+    history: list[tuple[str, int, int, int]], pick: int, to_front: bool, data: st.DataObject
 ) -> None:
     """Among those that are named it is the first or the last; they keep their order, and all others their places."""
     day = lived(history)

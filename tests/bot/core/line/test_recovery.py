@@ -9,8 +9,10 @@ import pytest
 
 from bot.core.engines.status import Phase
 from bot.job import TOKEN_LIFE_S, Job, JobState
+from bot.limits import LimitEntry, Subject
 from engine.contract import FakeSettings
 from tests.kit.rig import QUICK, SLOW, MakeRig, Rig, eventually
+from workshop.rehearsal.props import GUILD
 
 HELD = FakeSettings(load_s=60.0)
 """An engine that never gets ready while a test lasts."""
@@ -35,6 +37,20 @@ async def test_queued_jobs_wait_again_in_the_same_order(rig_of: MakeRig) -> None
     assert {row.state for row in rows} == {JobState.DELIVERED}
     assert {(row.attempt, row.faults) for row in rows} == {(1, 0)}
     await rig.assert_books()
+
+
+async def test_weights_hold_after_a_restart(rig_of: MakeRig) -> None:
+    """Somebody of weight 2 gets two turns for one of others, by what they weighed when they asked for it."""
+    rig = await rig_of(fake=HELD, ready=False)
+    entry = LimitEntry.of(Subject.MEMBER, 2, {"weight": 2})
+    await rig.store.settings.set_limits(GUILD, entry, by_user_id=9, now=0.0)
+    for user in (1, 1, 2, 2, 2, 2):
+        await rig.imagine(user=user)
+    order = [job.user_id for job in rig.dispatcher.line()]
+    assert order == [1, 2, 2, 1, 2, 2]
+    await rig.store.settings.reset_limits(GUILD, Subject.MEMBER, 2, by_user_id=9, now=0.0)
+    await rig.restart(fake=HELD, ready=False)
+    assert [job.user_id for job in rig.dispatcher.line()] == order
 
 
 async def test_a_running_job_is_drawn_again_without_a_fault(rig_of: MakeRig) -> None:
