@@ -282,12 +282,14 @@ def explain(
     refusal: Refusal, *, cost: int, limits: Limits, usage: Usage, window: Window, now: float
 ) -> Refused:
     """What the admitting statement's refusal means for the person."""
+    if limits.is_blocked and refusal in (Refusal.PENDING, Refusal.CREDITS):  # in this moment
+        refusal = Refusal.BLOCKED
     match refusal:
         case Refusal.DUPLICATE:
             return Repeated()
         case Refusal.BUTTON:
             return PressedBefore()
-        case _ if limits.is_blocked or refusal is Refusal.BLOCKED:  # in this moment
+        case Refusal.BLOCKED:  # in this moment
             return Blocked()
         case Refusal.PENDING:
             return TooManyWaiting(waiting=usage.pending, most=limits.pending)
