@@ -46,11 +46,9 @@ class Recovery:
 
     async def take_up(self) -> None:
         """All that is alive, and what was settled but not told. Raises DatabaseError."""
-        jobs = self._store.jobs
-        await jobs.purge_tokens(before=self._clock.now() - TOKEN_LIFE_S)
-        for guild_id, user_id in await jobs.blocked(
-            now=self._clock.now()
-        ):  # the bot was killed while they were
+        jobs, now = self._store.jobs, self._clock.now()
+        await jobs.purge_tokens(before=now - TOKEN_LIFE_S)
+        for guild_id, user_id in await jobs.blocked(now=now):  # the bot was killed while they were
             await self._line.withdraw(guild_id=guild_id, user_id=user_id)
         for job in await jobs.live():
             await self._recover(job)
