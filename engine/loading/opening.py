@@ -108,14 +108,14 @@ class Opener:
     def open(self, model_id: str) -> Generator[None, None, Loaded]:
         """Raises BrokenModel whatever is wrong with it, after some pauses, too; DeviceLost where the device is."""
         source, info = self._offered[model_id].source, self._offered[model_id].info
-        place, settings = self._choice.place(info.family), self._settings_for(source)
+        place = self._choice.place(info.family)
         with _broken_alone(model_id):
             if source.kind is SourceKind.UPSCALER:
                 return (yield from _open_upscaler(source, info, place))
             found = self._look(model_id).found
             del self._known[model_id]  # when it is wanted again, its files may be others
-            yield from _warmed(found, settings)
-            opened = yield from opening(settings, self._offered[model_id], place, found=found)
+            yield from _warmed(found, self._settings)
+            opened = yield from opening(self._settings, self._offered[model_id], place, found=found)
             return opened.loaded
 
     def size_of(self, model_id: str) -> int:
@@ -135,13 +135,8 @@ class Opener:
             offered = self._offered[model_id]
             place = self._choice.place(offered.info.family)
             with _broken_alone(model_id):
-                self._known[model_id] = _looked_at(offered, self._settings_for(offered.source), place)
+                self._known[model_id] = _looked_at(offered, self._settings, place)
         return self._known[model_id]
-
-    def _settings_for(self, source: Source) -> EngineSettings:
-        """What the hub gave once is drawn with to the engine's end, whatever it has by now: same seed, same picture."""
-        is_hubs = source.kind is SourceKind.HUB
-        return replace(self._settings, hub_offline=True) if is_hubs else self._settings
 
     def reclaim(self) -> int | None:
         """Gives back what is left over. Bytes that are then free on the device, None where nobody can tell."""

@@ -338,24 +338,3 @@ def test_ids() -> None:
         "fp16",
     )
     assert hub.current_id("runwayml/stable-diffusion-v1-5") == "stable-diffusion-v1-5/stable-diffusion-v1-5"
-
-
-def test_what_came_once_is_loaded_again_without_the_hub(
-    hub_server: tuple[str, list[str]], tmp_path: Path
-) -> None:
-    """A model that gave its memory back needs no network to come back, and is what it was, whatever the hub has by then."""
-    address, _ = hub_server
-    fetch = "from engine.checkpoints import hub; hub.fetch('org/tiny', offline=False, prefer_fp16=False, progress=print)"
-    in_new_process(fetch, tmp_path / "hub", address)
-    code = (
-        "from dataclasses import replace\n"
-        "from engine.checkpoints import describe\n"
-        "from engine.checkpoints.source import Source\n"
-        "from engine.contract import EngineSettings\n"
-        "from engine.loading import load, opening\n"
-        "settings, source = EngineSettings(model='org/tiny', spool='/nowhere', device='cpu'), Source.of('org/tiny')\n"
-        "info = describe.describe(source, replace(settings, hub_offline=True))\n"
-        "opener = opening.Opener(settings, {info.id: opening.Offered(source=source, info=info)})\n"
-        "print(load.wholly(opener.open(info.id)).info.id)\n"
-    )
-    assert in_new_process(code, tmp_path / "hub", "http://127.0.0.1:9") == "org/tiny"
