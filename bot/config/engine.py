@@ -32,6 +32,8 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         fused_qkv=settings.engine.fused_qkv,
         dtype=settings.engine.dtype,
         profile=settings.engine.profile,
+        checker=settings.engine.checker,
+        flagged_from=settings.engine.flagged_from,
         metadata=settings.posting.metadata,
     )
 

@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 from bot.limits import Limits
 from bot.redaction import cleaned, holds_token
 from engine.contract import (
+    FLAGGED_FROM,
     IMAGES_MAX,
+    OPENNSFW,
     SIDE_MAX,
     SIDE_MIN,
     STARTER,
@@ -150,6 +152,12 @@ class EngineSection(Section):
     channels_last: Switch = "auto"
     fused_qkv: Switch = "auto"
     profile: Literal["auto", "full", "balanced", "low"] = "auto"
+    checker: str | None = Field(
+        default=None,
+        min_length=1,
+        description=f'a model id of the hub, a local folder, an .onnx file, or "{OPENNSFW}"',
+    )
+    flagged_from: float = Field(default=FLAGGED_FROM, gt=0, le=1, strict=False)
     offline: bool = False
 
 

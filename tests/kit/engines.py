@@ -37,7 +37,7 @@ from engine.contract import (
 from engine.device.choice import Place
 from engine.device.fingerprint import digest
 from engine.device.layout import Settled
-from engine.families.base import Family
+from engine.families.base import Checker, Family
 from engine.loading import load
 from engine.loading.opening import Offered
 from engine.loop.finishing import Finishing
@@ -73,6 +73,7 @@ class Bench:
         tell_every_s: float = TELL_EVERY_S,
         mode: Mode = "exact",
         rows: int = 2,
+        checker: Checker | None = None,
     ) -> None:
         self.controls: queue.Queue[Control] = queue.Queue()
         self.events: list[Event] = []
@@ -91,6 +92,7 @@ class Bench:
             emit=self.events.append,
             preview_every=preview_every,
             tell_every_s=tell_every_s,
+            checker=checker,
         )
 
     def submit(self, job_id: int, request: GenerationRequest, attempt: int = 1) -> None:
