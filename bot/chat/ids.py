@@ -120,6 +120,9 @@ class Verb(StrEnum):
     """A menu of jobs, those that it cancels; it is about no one of them."""
     EXAMPLE = "example"
     """Draws an example of that number."""
+    SHOW_HELD = "show_held"
+    """A moderator lets a job's flagged pictures be shown; and the contrary."""
+    DROP_HELD = "drop_held"
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
 
@@ -146,6 +149,8 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.DRAW_PLAN: (labels.draw_plan, "✅", discord.ButtonStyle.success),
     Verb.DROP_PLAN: (labels.drop_plan, "✖️", _GRAY),
     Verb.EXAMPLE: (labels.draw, "🎨", discord.ButtonStyle.primary),
+    Verb.SHOW_HELD: (labels.approve, "✅", discord.ButtonStyle.success),
+    Verb.DROP_HELD: (labels.remove, "🚫", discord.ButtonStyle.danger),
     Verb.FETCH: (labels.show, "📥", _GRAY),
 }
 """One family of emoji, none of them in the blue or grey of a button."""

@@ -157,7 +157,7 @@ class EngineSection(Section):
         min_length=1,
         description=f'a model id of the hub, a local folder, an .onnx file, or "{OPENNSFW}"',
     )
-    flagged_from: float = Field(default=FLAGGED_FROM, gt=0, le=1, strict=False)
+    flagged_from: float = Field(default=FLAGGED_FROM, ge=0.01, le=1.0)
     offline: bool = False
 
 
@@ -219,6 +219,7 @@ class ServerSection(Section):
 class DataSection(Section):
     dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
     retention_days: int = Field(default=30, ge=0, le=36_500)
+    withheld_days: int = Field(default=7, ge=1, le=36_500)
     free_mb: int = Field(default=512, ge=0, le=1_000_000)
 
 
@@ -249,6 +250,10 @@ class PostingSection(Section):
     metadata: Metadata = "full"
 
 
+class ModerationSection(Section):
+    pictures: Literal["post", "spoiler", "hold", "withhold"] = "withhold"
+
+
 class StylesSection(Section):
     file: Path | None = Field(default=None, strict=False, description="the path of a file")
 
@@ -275,6 +280,7 @@ class Settings(Section):
     progress: ProgressSection = ProgressSection()
     preview: PreviewSection = PreviewSection()
     posting: PostingSection = PostingSection()
+    moderation: ModerationSection = ModerationSection()
     styles: StylesSection = StylesSection()
     log: LogSection = LogSection()
 

@@ -73,6 +73,20 @@ class JobRendered:
     """From the engine's first work on it to its last."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobHeld:
+    """Moderators were asked about its flagged images."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReviewed:
+    """What becomes of those is decided."""
+
+    job: Job
+
+
 # ------------------------------------------------------------------ its end
 
 
@@ -181,6 +195,8 @@ Happening = (
     | JobBegun
     | JobRequeued
     | JobRendered
+    | JobHeld
+    | JobReviewed
     | JobDelivered
     | JobUndeliverable
     | JobFailed

@@ -22,6 +22,9 @@ class Deed(StrEnum):
     PREFERENCES = "preferences"
     """Of a channel, or of a server."""
     STYLES = "styles"
+    APPROVED = "approved"
+    """Pictures that a safety checker had flagged; and the contrary."""
+    WITHHELD = "withheld"
     CANCELLED = "cancelled"
     DELETED = "deleted"
 

@@ -6,6 +6,7 @@ from bot.core.news import (
     CommandsNotPushed,
     DatabaseContradicts,
     DatabaseDamaged,
+    EngineCantWork,
     GpuPaused,
     ModelSetAside,
     News,
@@ -27,6 +28,8 @@ def news(told: News, to: Language) -> str:
     match told:
         case GpuPaused():
             return _gpu_paused(told, to)
+        case EngineCantWork(reason=reason):
+            return to.gettext("Easel can't draw until you have mended this: {reason}", reason=reason)
         case ModelSetAside(model=model):
             return to.gettext(
                 "Easel has set the model {model} aside: its image engine died twice while loading it. Requests for it "

@@ -18,3 +18,10 @@ INSERT INTO audit (at, guild_id, by_user_id, deed, user_id, details)
 DROP TABLE limits_log;
 CREATE INDEX audit_by_guild ON audit (guild_id, id);
 CREATE INDEX audit_by_deed ON audit (guild_id, deed, id);
+
+-- What becomes of pictures that a safety checker flags, as it was settled when the job was asked for; and where
+-- moderators are asked about them, how far they are and where.
+ALTER TABLE job ADD COLUMN flagged TEXT NOT NULL DEFAULT 'withhold';
+ALTER TABLE job ADD COLUMN review TEXT
+  CONSTRAINT only_drawn_jobs_are_reviewed CHECK (review IS NULL OR state IN ('rendered', 'delivered', 'failed'));
+ALTER TABLE job ADD COLUMN review_message_id INTEGER;
