@@ -205,6 +205,7 @@ class App:
             clock=self._clock,
             tell_operator=tell_operator,
             rounds=self._timings.rounds,
+            end_reviews=lambda before: client.services.dispatcher.reviews.expire(before=before),
         )
         self._begin(chores)
         if self._supervised:

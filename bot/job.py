@@ -61,6 +61,29 @@ class Action(StrEnum):
     """From its seed, since the picture itself is kept no more."""
 
 
+class Flagged(StrEnum):
+    """What becomes of a picture that a safety checker flagged."""
+
+    POST = "post"
+    SPOILER = "spoiler"
+    """Posted, covered until somebody looks."""
+    HOLD = "hold"
+    """Kept until a moderator approves it."""
+    WITHHOLD = "withhold"
+
+
+class Review(StrEnum):
+    """How far moderators are with a job's flagged pictures."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REMOVED = "removed"
+    UNASKED = "unasked"
+    """There was no channel in which to ask."""
+    EXPIRED = "expired"
+    """Nobody answered for days."""
+
+
 class ReasonCode(StrEnum):
     """Why a job failed or was cancelled; `bot.texts.reasons` has the sentence for each, made when it is shown."""
 
@@ -144,6 +167,8 @@ class Origin:
     """The language in which the person has their Discord, such as "en-GB"."""
     spoiler: bool = False
     """Whether pictures are covered there until somebody looks."""
+    flagged: str = Flagged.WITHHOLD
+    """What becomes there of pictures that a safety checker flags."""
     private: bool = False
     """For the person's eyes only: the channel is that of their direct messages, and the interaction's answer is not the
     job's message."""
@@ -208,6 +233,26 @@ class Job:
     """Its pictures are covered until somebody looks: its channel wants that."""
     private: bool = False
     """Nobody but its person sees it: its message stands in their direct messages, where the bot sent it."""
+    flagged: str = Flagged.WITHHOLD
+    """What becomes of its pictures that a safety checker flags: a word of `Flagged`, or of another version."""
+    review: str | None = None
+    """A word of `Review`, or of another version; None where nobody was to be asked."""
+    review_message_id: int | None = None
+    """Where moderators are asked."""
+
+    @property
+    def is_in_review(self) -> bool:
+        """Whether it is drawn, and shown to nobody before a moderator has decided."""
+        return self.state is JobState.RENDERED and self.review == Review.WAITING
+
+    def covers(self, image: SpooledImage) -> bool:
+        """Whether this picture of its is covered until somebody looks."""
+        return self.spoiler or (image.flagged and self.flagged == Flagged.SPOILER)
+
+    @property
+    def covered(self) -> tuple[bool, ...]:
+        """The same of each of its images that may be posted."""
+        return tuple(map(self.covers, self.shown_images))
 
     @property
     def shown_images(self) -> tuple[SpooledImage, ...]:

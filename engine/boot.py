@@ -30,7 +30,7 @@ from engine.contract import (
 from engine.device import fingerprint
 from engine.device.choice import choose
 from engine.errors import BrokenModel, DeviceLost, Unreachable
-from engine.loading import load, upscalers
+from engine.loading import checkers, load, upscalers
 from engine.loading.opening import Offered, Opened, Opener, opening
 from engine.loop.shelf import Shelf
 from engine.loop.worker import Worker
@@ -103,7 +103,7 @@ class _Offer:
             if info.id in self.by_id
         )
         fresh = {
-            info.id: Offered(source=source, info=info)
+            info.id: Offered(source=source, info=describe.as_checked(info, settings))
             for info, source in found.models
             if info.id not in self.by_id
         }
@@ -193,6 +193,12 @@ def _start(
     offer = offer.with_upscalers(settings, emit, go_on)
     go_on()
     choice = choose(settings)
+    if settings.checker is not None:
+        emit(Loading(stage="loading the safety checker", models=offer.models))
+    checker = _patiently(
+        lambda: checkers.load(settings, choice), controls, emit, offer.models, hub=settings.hub
+    )
+    go_on()
     place = choice.place(offer.first.info.family)
 
     def tell(stage: str, share: float | None = None) -> None:
@@ -210,7 +216,7 @@ def _start(
         limit=settings.models_bytes,
         unload_after_s=settings.unload_after_s,
     )
-    worker = Worker.of(shelf, settings, controls, emit)
+    worker = Worker.of(shelf, settings, controls, emit, checker)
     return worker, _announcement(settings, shelf, opened, place, offer.warnings)
 
 

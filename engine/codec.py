@@ -153,9 +153,12 @@ def _is_image(image: SpooledImage, place: Path) -> bool:
     """Whether it lies where it has to, itself and not by a link, and is of a size that is drawn here."""
     if not 0 <= image.seed < SEEDS:
         return False
-    if image.path is None:
+    lies = image.aside if image.path is None else image.path
+    if lies is None:
         return True
-    good = image.path == str(place) and not place.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", image.sha256)
+    if image.path is not None and image.aside is not None:
+        return False
+    good = lies == str(place) and not place.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", image.sha256)
     drawn = all(0 < side <= UPSCALED_SIDE_MAX for side in (image.width, image.height))
     return bool(good) and drawn and image.size_bytes > 0
 

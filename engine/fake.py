@@ -78,6 +78,7 @@ FINGERPRINT = {"engine": "fake"}
 _FIT = adapters.Fit(family="sd", width=768, text_widths=(768,))
 _HANGING_S = 0.01
 _LOADING_S = 0.05
+FLAGGED = "flagged"
 
 
 class Refused(Exception):
@@ -231,8 +232,20 @@ class FakeForwards:
         return (rows,)
 
 
+class FakeChecker:
+    """Flags what was painted to be flagged."""
+
+    def score(self, image: Image.Image) -> float:
+        return float(FLAGGED in image.info)
+
+    def flags(self, score: float) -> bool:
+        return score > 0
+
+
 class FakeFamily:
     """Draws ovals; obeys the fault words of FakeSettings."""
+
+    checker = FakeChecker()
 
     def __init__(self, fake: FakeSettings) -> None:
         self._fake = fake
@@ -276,10 +289,14 @@ class FakeFamily:
             raise DeviceLost(str(error)) from error
         return isinstance(error, MemoryError)
 
-    def decode(self, canvas: FakeCanvas, *, sparing: bool = False) -> Image.Image | None:
+    def decode(self, canvas: FakeCanvas, *, sparing: bool = False) -> Image.Image:
         del sparing
         time.sleep(self._fake.decode_s)
-        return None if self._fake.flag_word in canvas.request.prompt else _paint(canvas)
+        image = _paint(canvas)
+        prompt, is_first = canvas.request.prompt, canvas.seed == canvas.request.seed
+        if self._fake.flag_word in prompt or (self._fake.flag_first_word in prompt and is_first):
+            image.info[FLAGGED] = True
+        return image
 
     def explain(self, error: Exception, request: GenerationRequest) -> str:
         if isinstance(error, Refused):

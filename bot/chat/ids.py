@@ -120,6 +120,9 @@ class Verb(StrEnum):
     """A menu of jobs, those that it cancels; it is about no one of them."""
     EXAMPLE = "example"
     """Draws an example of that number."""
+    SHOW_HELD = "show_held"
+    """A moderator lets a job's flagged pictures be shown; and the contrary."""
+    DROP_HELD = "drop_held"
     FETCH = "fetch"
     """Shows its person the images of a job that could not be posted."""
     REPORT = "report"
@@ -153,9 +156,11 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.DRAW_PLAN: (labels.draw_plan, "✅", discord.ButtonStyle.success),
     Verb.DROP_PLAN: (labels.drop_plan, "✖️", _GRAY),
     Verb.EXAMPLE: (labels.draw, "🎨", discord.ButtonStyle.primary),
+    Verb.SHOW_HELD: (labels.approve, "✅", discord.ButtonStyle.success),
+    Verb.DROP_HELD: (labels.remove, "🚫", discord.ButtonStyle.danger),
     Verb.FETCH: (labels.show, "📥", _GRAY),
     Verb.REPORT: (labels.report, "🚩", _GRAY),
-    Verb.APPROVE: (labels.approve, "✅", discord.ButtonStyle.success),
+    Verb.APPROVE: (labels.let_stay, "✅", discord.ButtonStyle.success),
     Verb.REMOVE: (labels.remove, "🗑️", discord.ButtonStyle.danger),
     Verb.BLOCK: (labels.block, "⛔", _GRAY),
 }

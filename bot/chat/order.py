@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,10 +40,10 @@ from bot.core.asking import styles
 from bot.core.asking.refused import Refused, Repeated
 from bot.core.asking.wish import Wish, resolve
 from bot.core.line.dispatcher import Dispatcher
-from bot.job import DIRECT, Action, Asker, Job, Origin
+from bot.job import DIRECT, Action, Asker, Flagged, Job, Origin
 from bot.limits import Use
 from bot.store.audit import AuditEntry, Deed
-from bot.store.preferences import DELIVER, ON, PRIVATELY, SPOILER, Scope
+from bot.store.preferences import DELIVER, FLAGGED, FLAGGED_ADULT, ON, PRIVATELY, SPOILER, Scope
 from bot.texts import memory, problems
 from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
@@ -172,15 +172,29 @@ async def preferred(interaction: Interaction, asker: Asker, wish: Wish) -> Wish:
     return wish
 
 
-async def wants_spoilers(interaction: Interaction) -> bool:
-    """Whether pictures are covered where this was asked for, until somebody looks."""
+async def set_here(interaction: Interaction) -> list[Mapping[str, str]]:
+    """What holds for everybody where this was asked for, the nearest first."""
     taste = interaction.client.services.store.taste
     scopes = [
         *((Scope.CHANNEL, place) for place in where.channels(interaction)),
         (Scope.SERVER, where.server_of(interaction)),
     ]
-    set_here = [(await taste.of(scope, number)).get(SPOILER) for scope, number in scopes]
-    return next((value == ON for value in set_here if value is not None), False)
+    return [await taste.of(scope, number) for scope, number in scopes]
+
+
+def wants_spoilers(set_here: Sequence[Mapping[str, str]]) -> bool:
+    """Whether pictures are covered there until somebody looks."""
+    told = [values[SPOILER] for values in set_here if SPOILER in values]
+    return bool(told) and told[0] == ON
+
+
+def of_flagged(interaction: Interaction, set_here: Sequence[Mapping[str, str]], *, private: bool) -> str:
+    """What becomes of flagged pictures that are asked for here. Moderators are shown nothing that is private."""
+    names = (FLAGGED_ADULT, FLAGGED) if where.is_age_restricted(interaction) else (FLAGGED,)
+    told = [values[name] for values in set_here for name in names if name in values]
+    rule = told[0] if told else interaction.client.services.settings.moderation.pictures
+    nobody_asked = private or where.server_of(interaction) == DIRECT
+    return Flagged.WITHHOLD if rule == Flagged.HOLD and nobody_asked else rule
 
 
 async def requested(interaction: Interaction, wish: Wish, model: ModelInfo) -> GenerationRequest:
@@ -370,12 +384,14 @@ async def origin_of(interaction: Interaction, *, private: bool) -> Origin:
         except discord.Forbidden as error:
             raise UserError(problems.direct_messages_closed) from error
     assert channel_id is not None
+    here = await set_here(interaction)
     return Origin(
         interaction_id=interaction.id,
         application_id=interaction.application_id,
         token=interaction.token,
         channel_id=channel_id,
         locale=str(interaction.locale.value),
-        spoiler=not private and await wants_spoilers(interaction),
+        spoiler=not private and wants_spoilers(here),
+        flagged=of_flagged(interaction, here, private=private),
         private=private,
     )

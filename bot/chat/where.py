@@ -10,6 +10,8 @@ from bot.job import DIRECT, Job
 from bot.texts import problems
 
 VOCAL = (discord.VoiceChannel, discord.StageChannel)
+_AGE_RESTRICTED = (discord.TextChannel, discord.Thread, *VOCAL)
+"""What can be."""
 _ABOUT = "about"
 """The job that an interaction is about, among its `extras`."""
 
@@ -80,6 +82,12 @@ def _is_shut_out(interaction: Interaction, place: discord.Thread) -> bool:
     if not place.is_private() or guild is None or guild.unavailable:
         return False
     return place.me is None and guild.get_thread(place.id) is None
+
+
+def is_age_restricted(interaction: Interaction) -> bool:
+    """A thread is as the channel that it belongs to."""
+    place = interaction.channel
+    return isinstance(place, _AGE_RESTRICTED) and place.is_nsfw()
 
 
 def is_post(interaction: Interaction) -> bool:

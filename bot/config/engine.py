@@ -33,6 +33,8 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         dtype=settings.engine.dtype,
         profile=settings.engine.profile,
         unload_after_s=settings.engine.unload_after_s,
+        checker=settings.engine.checker,
+        flagged_from=settings.engine.flagged_from,
         metadata=settings.posting.metadata,
     )
 

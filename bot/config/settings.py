@@ -19,7 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, Limits
 from bot.redaction import cleaned, holds_token
 from engine.contract import (
+    FLAGGED_FROM,
     IMAGES_MAX,
+    OPENNSFW,
     SIDE_MAX,
     SIDE_MIN,
     STARTER,
@@ -153,6 +155,12 @@ class EngineSection(Section):
     channels_last: Switch = "auto"
     fused_qkv: Switch = "auto"
     profile: Literal["auto", "full", "balanced", "low"] = "auto"
+    checker: str | None = Field(
+        default=None,
+        min_length=1,
+        description=f'a model id of the hub, a local folder, an .onnx file, or "{OPENNSFW}"',
+    )
+    flagged_from: float = Field(default=FLAGGED_FROM, ge=0.01, le=1.0)
     offline: bool = False
     unload_after_s: int = Field(default=0, ge=0, le=604_800)
 
@@ -223,6 +231,7 @@ class ServerSection(Section):
 class DataSection(Section):
     dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
     retention_days: int = Field(default=30, ge=0, le=36_500)
+    withheld_days: int = Field(default=7, ge=1, le=36_500)
     free_mb: int = Field(default=512, ge=0, le=1_000_000)
 
 
@@ -251,6 +260,10 @@ class PreviewSection(Section):
 
 class PostingSection(Section):
     metadata: Metadata = "full"
+
+
+class ModerationSection(Section):
+    pictures: Literal["post", "spoiler", "hold", "withhold"] = "withhold"
 
 
 class StylesSection(Section):
@@ -321,6 +334,7 @@ class Settings(Section):
     progress: ProgressSection = ProgressSection()
     preview: PreviewSection = PreviewSection()
     posting: PostingSection = PostingSection()
+    moderation: ModerationSection = ModerationSection()
     styles: StylesSection = StylesSection()
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()

@@ -87,6 +87,20 @@ class RequestRefused:
     why: Refused | InvalidRequest
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobHeld:
+    """Moderators were asked about its flagged images."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReviewed:
+    """What becomes of those is decided."""
+
+    job: Job
+
+
 # ------------------------------------------------------------------ its end
 
 
@@ -203,6 +217,8 @@ Happening = (
     | JobBegun
     | JobRequeued
     | JobRendered
+    | JobHeld
+    | JobReviewed
     | JobDelivered
     | JobUndeliverable
     | JobFailed

@@ -54,10 +54,20 @@ class Chore:
 
 
 async def keep_house(
-    store: Store, settings: Settings, *, clock: Clock, tell_operator: Tell, rounds: Rounds
+    store: Store,
+    settings: Settings,
+    *,
+    clock: Clock,
+    tell_operator: Tell,
+    rounds: Rounds,
+    end_reviews: Callable[[float], Awaitable[None]] | None = None,
 ) -> None:
-    """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_operator` takes what a person must mend."""
-    chores = (
+    """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_operator` takes what a person must mend.
+
+    `end_reviews` ends those that began before the moment that it is given.
+    """
+    kept_s = settings.data.withheld_days * DAY_S
+    chores = [
         Chore(
             every=1,
             do=lambda: store.jobs.purge_tokens(before=clock.now() - TOKEN_LIFE_S),
@@ -82,7 +92,16 @@ async def keep_house(
         ),
         Chore(every=rounds.sweeps, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
         Chore(every=rounds.audits, do=lambda: _audit(store, tell_operator), failure="audit_failed"),
-    )
+    ]
+    if end_reviews is not None:
+        chores.insert(
+            0,
+            Chore(
+                every=rounds.sweeps,
+                do=lambda: end_reviews(clock.now() - kept_s),
+                failure="reviews_not_ended",
+            ),
+        )
     turn = 0
     while True:
         for chore in chores:
@@ -141,7 +160,11 @@ async def back_up_when_due(store: Store, settings: Settings, now: float) -> None
 async def _sweep(store: Store, settings: Settings, now: float) -> None:
     """What is too old, what nobody asks for any more, and what programs that were killed have left behind."""
     days = settings.data.retention_days
-    age = _Age(before=now - days * DAY_S if days else None, partial_before=now - HOUR_S)
+    age = _Age(
+        before=now - days * DAY_S if days else None,
+        withheld_before=now - settings.data.withheld_days * DAY_S,
+        partial_before=now - HOUR_S,
+    )
     # files first, then the rows: a file seen here belongs to a job that is alive, and read below, or has ended
     made, given = await unawaited(lambda: (files_in(settings.spool), files_in(settings.inputs)))
     live = await store.jobs.live()
@@ -166,11 +189,14 @@ def _remove(made: Iterable[Path], given: Iterable[Path], age: _Age) -> int:
 class _Age:
     before: float | None
     """Images last written before this are not kept any more; None keeps them for ever."""
+    withheld_before: float
+    """The same of those that nobody is shown."""
     partial_before: float
     """A half-written file is renamed within seconds: an older one was left behind, unless the clock has jumped."""
 
-    def is_over(self, path: Path) -> bool:
-        limit = self.partial_before if path.suffix == ".part" else self.before
+    def is_over(self, path: Path, *, withheld: bool = False) -> bool:
+        limit = self.withheld_before if withheld else self.before
+        limit = self.partial_before if path.suffix == ".part" else limit
         try:
             return limit is not None and path.stat().st_mtime < limit
         except FileNotFoundError:  # renamed or removed in this moment
@@ -190,8 +216,8 @@ def _can_go(
     known = wanted.get(parts[0]) if parts else None
     if parts is None or known is None:  # none of this database's
         return age.is_over(path)
-    if path.name in known.names:
-        return parts[0] not in live and age.is_over(path)
+    if path.name in known.names | known.withheld:
+        return parts[0] not in live and age.is_over(path, withheld=path.name in known.withheld)
     return parts[1] != known.attempt
 
 

@@ -20,6 +20,14 @@ class GpuPaused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCantWork:
+    """Nothing is drawn before they have mended it."""
+
+    reason: str
+    """The engine's own sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSetAside:
     """It kills engines."""
 
@@ -86,6 +94,7 @@ class RivalFound:
 
 News = (
     GpuPaused
+    | EngineCantWork
     | ModelSetAside
     | ModelNotLoaded
     | DatabaseDamaged

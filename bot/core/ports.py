@@ -62,6 +62,13 @@ class Delivery(Protocol):
         """
         ...
 
+    async def ask_moderators(self, job: Job, channel_id: int) -> int | None:
+        """Shows them a job's flagged images, with two buttons to decide; the message's id, also where it stood there before.
+
+        Waits for outages. None where that channel takes nothing.
+        """
+        ...
+
     async def find_answer(self, job: Job) -> int | None:
         """The id of the job's first message, if there is one; a deferred answer becomes one, a private one is sent."""
         ...

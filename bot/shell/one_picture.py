@@ -384,9 +384,7 @@ def _deliver(finished: Finished, line: CommandLine, console: Console) -> int:
     written = 0
     for number, image in enumerate(finished.images):
         if image.path is None:
-            console.print(
-                f"Image {number + 1} (seed {image.seed}) was withheld by the model's safety checker."
-            )
+            console.print(f"Image {number + 1} (seed {image.seed}) was withheld by a safety checker.")
             continue
         target = line.target(number, image.seed)
         _move(image, Path(image.path), target)

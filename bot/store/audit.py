@@ -25,6 +25,9 @@ class Deed(StrEnum):
     PREFERENCES = "preferences"
     """Of a channel, or of a server."""
     STYLES = "styles"
+    APPROVED = "approved"
+    """Pictures that were reported, or that a safety checker had flagged; and the contrary of the latter."""
+    WITHHELD = "withheld"
     CANCELLED = "cancelled"
     DELETED = "deleted"
     PAUSED = "paused"
@@ -43,8 +46,6 @@ class Deed(StrEnum):
     """For a time or for ever; with a job, for what was reported."""
     UNBLOCKED = "unblocked"
     REPORTED = "reported"
-    APPROVED = "approved"
-    """What was reported may stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal
+from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal, Review
 from bot.limits import Usage
 from bot.store.audit import AuditEntry, Deed, record, write_recorded
 from bot.store.blocks import BLOCKED
@@ -40,10 +40,10 @@ was set back forgets what lies before it."""
 
 _ADMIT = f"""
 INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id, guild_id, channel_id, interaction_id,
-                 part, parts, application_id, token, locale, spoiler, private, cost, weight,
+                 part, parts, application_id, token, locale, spoiler, private, flagged, cost, weight,
                  charged, created_at)
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
-       :part, :parts, :application_id, :token, :locale, :spoiler, :private, :cost, :weight,
+       :part, :parts, :application_id, :token, :locale, :spoiler, :private, :flagged, :cost, :weight,
        :cost, :now
 WHERE {_USED} + :cost <= :credits
   AND {_PENDING} < :pending
@@ -56,6 +56,7 @@ RETURNING *
 """
 
 
+_IN_REVIEW = "id = :id AND state = 'rendered' AND attempt = :attempt AND review = 'waiting'"
 _THESE = "id IN (SELECT value FROM json_each(:ids))"
 
 
@@ -68,6 +69,8 @@ class Spooled:
     """What of a job's files in the spool is still wanted."""
 
     names: frozenset[str]
+    withheld: frozenset[str]
+    """Those that nobody may be shown, and that go sooner."""
     attempt: int | None
     """The one that is under way, whose files the row does not name yet."""
 
@@ -148,6 +151,8 @@ class Jobs:
             charged=job.cost,
             started_at=None,
             images="[]",
+            review=None,
+            review_message_id=None,
             render_seconds=None,
             engine_seconds=None,
         )
@@ -161,16 +166,39 @@ class Jobs:
         engine_seconds: float | None = None,
         notes: tuple[str, ...],
         charged: int,
+        review: Review | None = None,
     ) -> Job | None:
+        """`review`: whether moderators look at it before it is delivered."""
         return await self._move(
             job,
             JobState.RENDERED,
-            images=json.dumps([asdict(image) for image in images]),
+            review=review,
+            images=_images(images),
             render_seconds=seconds,
             engine_seconds=engine_seconds,
             notes=json.dumps(notes),
             charged=charged,
         )
+
+    async def asked(self, job: Job, *, message_id: int) -> None:
+        """Moderators see it in that message."""
+        sql = f"UPDATE job SET review_message_id = :message_id WHERE {_IN_REVIEW}"
+        await self._db.write(sql, {**_review_guard(job), "message_id": message_id})
+
+    async def reviewed(
+        self,
+        job: Job,
+        *,
+        review: Review,
+        images: tuple[SpooledImage, ...],
+        charged: int,
+        entry: AuditEntry | None = None,
+    ) -> Job | None:
+        """What becomes of what waits for a moderator's word is decided, once."""
+        sql = f"UPDATE job SET review = :review, images = :images, charged = :charged WHERE {_IN_REVIEW} RETURNING *"
+        params = {**_review_guard(job), "review": review, "images": _images(images), "charged": charged}
+        rows = await write_recorded(self._db, sql, params, entry)
+        return job_of(rows[0]) if rows else None
 
     async def delivered(self, job: Job, *, message_id: int, now: float) -> Job | None:
         return await self._move(job, JobState.DELIVERED, message_id=message_id, finished_at=now, shown_at=now)
@@ -374,11 +402,24 @@ class Jobs:
 
 
 def _spooled(row: sqlite3.Row) -> Spooled:
-    paths = [image["path"] for image in json.loads(row["images"]) if row["deleted_at"] is None]
+    images: list[Mapping[str, Any]] = json.loads(row["images"]) if row["deleted_at"] is None else []
+
+    def names(key: str) -> frozenset[str]:
+        return frozenset(Path(image[key]).name for image in images if image.get(key) is not None)
+
     return Spooled(
-        names=frozenset(Path(path).name for path in paths if path is not None),
+        names=names("path"),
+        withheld=names("aside"),
         attempt=row["attempt"] if row["state"] == JobState.RUNNING else None,
     )
+
+
+def _review_guard(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "attempt": job.attempt}
+
+
+def _images(images: Sequence[SpooledImage]) -> str:
+    return json.dumps([asdict(image) for image in images])
 
 
 def _params_of(new: NewJob, now: float) -> dict[str, Any]:
@@ -399,6 +440,7 @@ def _params_of(new: NewJob, now: float) -> dict[str, Any]:
         "locale": new.origin.locale,
         "spoiler": int(new.origin.spoiler),
         "private": int(new.origin.private),
+        "flagged": new.origin.flagged,
         "cost": new.cost,
         "weight": new.limits.weight,
         "now": now,

@@ -14,11 +14,13 @@ SPOILER, ON, OFF = "spoiler", "on", "off"
 """Whether pictures are covered until somebody looks; a channel's alone."""
 DELIVER, HERE, BY_MAIL_TOO, PRIVATELY = "deliver", "here", "mail", "private"
 """Where a person's finished pictures go; a person's alone."""
+FLAGGED, FLAGGED_ADULT = "flagged", "flagged_age_restricted"
+"""What becomes of pictures that a safety checker flags, and in age-restricted channels; a channel's or a server's."""
 GALLERY, SHARING, TELL_WORD = "gallery", "sharing", "tell_word"
 """A server's: the channel for starred pictures, whether people may look through everybody's, and whether they are told which
 word of theirs its rules forbid."""
 MODERATORS, APPEAL = "moderators", "appeal"
-"""A server's: the channel where moderators read reports, and what blocked people read besides the reason."""
+"""A server's: the channel where moderators read reports and decide on what is held, and what blocked people read besides the reason."""
 
 
 class Scope(StrEnum):

@@ -36,6 +36,9 @@ OPTION_NAMES = (
     noted_in("option", "deliver"),
     noted_in("option", "reset"),
     noted_in("option", "spoiler"),
+    noted_in("option", "action"),
+    noted_in("option", "age_restricted"),
+    noted_in("option", "here"),
     noted_in("option", "everywhere"),
     noted_in("option", "favourites"),
     noted_in("option", "server"),
@@ -240,6 +243,19 @@ BLOCK_DURATIONS = {
     0: noted_in("choice", "For ever"),
 }
 """By seconds."""
+MOD_PICTURES = noted("What becomes of pictures that a safety checker flags (admins); alone: show it")
+FLAGGED_NAMES = (
+    noted_in("choice", "Post them like any other"),
+    noted_in("choice", "Cover them until somebody looks"),
+    noted_in("choice", "Hold them until a moderator approves"),
+    noted_in("choice", "Withhold them"),
+)
+MOD_PICTURES_OPTIONS = {
+    "action": noted("What is done with them"),
+    "age_restricted": noted("What is done with them in age-restricted channels"),
+    "here": noted("For this channel alone, whatever the server says"),
+    "reset": noted("Forget what was set first"),
+}
 MODELS = noted("What can be drawn with here: models, LoRAs and embeddings")
 MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger words and how to ask for it")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")

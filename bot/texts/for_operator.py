@@ -7,6 +7,7 @@ from bot.core.news import (
     DatabaseContradicts,
     DatabaseDamaged,
     Drained,
+    EngineCantWork,
     GpuPaused,
     ModelNotLoaded,
     ModelSetAside,
@@ -27,17 +28,8 @@ rival = fixed(
 
 def news(told: News, to: Language) -> str:
     match told:
-        case GpuPaused():
-            return _gpu_paused(told, to)
-        case ModelSetAside(model=model):
-            return to.gettext(
-                "Easel has set the model {model} aside: its image engine died twice while loading it. Requests for it "
-                "were refunded, and the other models draw on. Check its files or remove it; it is tried again when Easel "
-                "is restarted.",
-                model=model,
-            )
-        case ModelNotLoaded(model=model, reason=reason):
-            return to.gettext("Easel could not load the model {model}: {reason}", model=model, reason=reason)
+        case GpuPaused() | EngineCantWork() | ModelSetAside() | ModelNotLoaded():
+            return _of_engines(told, to)
         case DatabaseDamaged(problem=problem, is_tried_on=True):
             return to.gettext("Easel needs you: {problem}, again and again.", problem=problem)
         case DatabaseDamaged(problem=problem):
@@ -63,6 +55,23 @@ def news(told: News, to: Language) -> str:
             )
         case RivalFound():
             return rival(to)
+
+
+def _of_engines(told: GpuPaused | EngineCantWork | ModelSetAside | ModelNotLoaded, to: Language) -> str:
+    match told:
+        case GpuPaused():
+            return _gpu_paused(told, to)
+        case EngineCantWork(reason=reason):
+            return to.gettext("Easel can't draw until you have mended this: {reason}", reason=reason)
+        case ModelSetAside(model=model):
+            return to.gettext(
+                "Easel has set the model {model} aside: its image engine died twice while loading it. Requests for it "
+                "were refunded, and the other models draw on. Check its files or remove it; it is tried again when Easel "
+                "is restarted.",
+                model=model,
+            )
+        case ModelNotLoaded(model=model, reason=reason):
+            return to.gettext("Easel could not load the model {model}: {reason}", model=model, reason=reason)
 
 
 def _drained(told: Drained, to: Language) -> str:

@@ -23,6 +23,9 @@ def waiting(progress: Progress, to: Language) -> str:
     return "\n".join(filter(None, [f"⏳ {turn(progress, to)}", hint(progress, to)]))
 
 
+in_review = fixed("It is drawn, and a moderator looks at it before anybody else does.")
+
+
 def turn(progress: Progress, to: Language) -> str:
     """Place and time left."""
     place = _place(progress.place, to)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from bot.job import Action, Job, JobState
+from bot.job import Action, Job, JobState, Review
 from bot.texts import amounts
 from bot.texts.commands import OPTION
 from bot.texts.contract import misread
@@ -160,19 +160,29 @@ def tiled(facts: RequestFacts, to: Language) -> str:
     return to.gettext("tiled") if facts.is_tiled else ""
 
 
+_reviewed: dict[str, Say] = {
+    Review.REMOVED: fixed("A moderator looked at it."),
+    Review.UNASKED: fixed("No moderator could be asked: there is no channel for that here."),
+    Review.EXPIRED: fixed("No moderator has looked at it in time."),
+}
+
+
 def withheld(job: Job, to: Language) -> str:
-    """What the safety checker kept back; empty where nothing."""
-    count, of = sum(image.flagged for image in job.images), len(job.images)
+    """What a safety checker kept back; empty where nothing."""
+    count, of = sum(image.flagged and image.path is None for image in job.images), len(job.images)
     if not count:
         return ""
     if of == 1:
-        return to.gettext("The image was withheld by the model's safety checker and not charged.")
-    return to.ngettext(
-        "{count} of {of} images were withheld by the model's safety checker and not charged.",
-        "{count} of {of} images were withheld by the model's safety checker and not charged.",
-        count,
-        of=of,
-    )
+        told = to.gettext("The image was withheld by the safety checker and not charged.")
+    else:
+        told = to.ngettext(
+            "{count} of {of} images were withheld by the safety checker and not charged.",
+            "{count} of {of} images were withheld by the safety checker and not charged.",
+            count,
+            of=of,
+        )
+    why = _reviewed.get(job.review or "")
+    return told if why is None else f"{told} {why(to)}"
 
 
 def asked_in(header: str, channel: str, to: Language) -> str:

@@ -19,9 +19,11 @@ from bot.core.happenings import (
     JobDelivered,
     JobFailed,
     JobFetched,
+    JobHeld,
     JobQueued,
     JobRendered,
     JobRequeued,
+    JobReviewed,
     JobUnanswered,
     JobUndeliverable,
     JobWithdrawn,
@@ -57,6 +59,10 @@ def write(happening: Happening) -> None:
             _end(happening)
         case JobUnanswered() | JobWithdrawn() | JobFetched() | DeletionAsked() | JobDeleted():
             _after(happening)
+        case JobHeld(job=job):
+            log.info("job_held", job=job.id)
+        case JobReviewed(job=job):
+            log.info("job_reviewed", job=job.id, review=job.review)
         case JobAccepted() | JobQueued() | JobBegun() | JobRequeued() | JobRendered():
             _way(happening)
 

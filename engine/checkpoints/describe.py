@@ -25,7 +25,7 @@ _NATIVE = 1024
 
 def describe(source: Source, settings: EngineSettings) -> ModelInfo:
     """What a model offers. Loads no weights and no torch; raises BrokenModel."""
-    info = _describe(source, settings)
+    info = as_checked(_describe(source, settings), settings)
     vae_approx.check(source, info, settings.models)
     if source.kind is SourceKind.FOLDER and source.path is not None:
         info = _shown(info, source.path, {})
@@ -34,6 +34,11 @@ def describe(source: Source, settings: EngineSettings) -> ModelInfo:
     found = adapters.offered(settings.models, source.on_disk, info.family, source.folder)
     info = replace(info, **found)
     return replace(info, quick=few_steps.recipe_for(info))
+
+
+def as_checked(info: ModelInfo, settings: EngineSettings) -> ModelInfo:
+    """With what every picture is looked at here, whoever draws it."""
+    return replace(info, safety_checker=info.safety_checker or settings.checker is not None)
 
 
 def _describe(source: Source, settings: EngineSettings) -> ModelInfo:

@@ -85,6 +85,13 @@ def fetch_configs(model: str, *, offline: bool, tokenizers: bool = False, into: 
     return _fetch(model, patterns, offline=offline, progress=lambda _: None, into=into)
 
 
+def fetch_checker(model: str, *, offline: bool) -> Path:
+    """A safety checker alone, and what prepares pictures for it; of a model that has one, no more of that."""
+    parts = ("safety_checker/config.json", "safety_checker/model.safetensors", "feature_extractor/*.json")
+    alone = ("config.json", "preprocessor_config.json", "model.safetensors")
+    return _fetch(model, [*parts, *alone], offline=offline, progress=lambda _: None)
+
+
 def fetch(
     model: str,
     *,

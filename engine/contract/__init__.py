@@ -56,6 +56,8 @@ from engine.contract.recipes import Recipe
 from engine.contract.requests import SEEDS, GenerationRequest, Start
 from engine.contract.samplers import EVERY_SAMPLER, LANCZOS, OWN_SAMPLER, SAMPLERS, SCHEDULES, Sampler
 from engine.contract.settings import (
+    FLAGGED_FROM,
+    OPENNSFW,
     ROWS,
     WIDE_ROWS,
     EngineSettings,
@@ -75,11 +77,13 @@ __all__ = [
     "EXIT_BROKEN",
     "EXIT_DEVICE_LOST",
     "EXIT_OK",
+    "FLAGGED_FROM",
     "FULL",
     "GUIDANCE_MAX",
     "GUIDANCE_MIN",
     "IMAGES_MAX",
     "LANCZOS",
+    "OPENNSFW",
     "OWN_SAMPLER",
     "PROMPT_CHARS_MAX",
     "REFERENCES_MAX",

@@ -47,3 +47,5 @@ class FakeSettings:
     """Such a request ends as Failed."""
     flag_word: str = "NSFW"
     """Such a request's images are flagged by the (pretended) safety checker."""
+    flag_first_word: str = "RISQUE"
+    """Of such a request's images only the first is flagged."""

@@ -143,10 +143,15 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledImage:
-    """A finished image in the spool; `path` is None where the safety checker withheld it (nothing was written)."""
+    """A finished image in the spool. Only one that has a `path` may be shown to anybody."""
 
     seed: int
     path: str | None
+    """None where a safety checker flagged it."""
+    aside: str | None = None
+    """Where a flagged one lies, until somebody decides what becomes of it."""
+    unsafe: float | None = None
+    """What the checkers made of it: 0, safe, to 1; None where nobody looked."""
     sha256: str = ""
     size_bytes: int = 0
     width: int = 0

@@ -72,6 +72,7 @@ class ModelInfo:
     decoder: Decoder = FULL
     """What makes pictures of its latents."""
     safety_checker: bool = False
+    """Whether its pictures are looked at before anybody sees them, by its own checker or one that is lent to it."""
     takes_images: bool = False
     """Whether it can start from an image, and draw within a mask."""
     needs_mask: bool = False

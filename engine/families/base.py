@@ -55,12 +55,29 @@ class Sharing(Protocol):
         ...
 
 
+class Checker(Protocol):
+    """Looks at finished pictures. Whatever it raises, such a picture is shown to nobody."""
+
+    def score(self, image: Image.Image) -> float:
+        """From 0, safe, to 1."""
+        ...
+
+    def flags(self, score: float) -> bool:
+        """Whether a picture with this score is to be kept from people until somebody decides."""
+        ...
+
+
 class Family(Protocol):
     """How one model draws. A canvas that it is given is always one that it prepared."""
 
     @property
     def forwards(self) -> Sharing | None:
         """None where its pictures share none: each has forwards of its own."""
+        ...
+
+    @property
+    def checker(self) -> Checker | None:
+        """The model's own."""
         ...
 
     def prepare(self, request: GenerationRequest, seed: int, inputs: Inputs | None = None) -> Canvas:
@@ -82,8 +99,8 @@ class Family(Protocol):
         """What makes a small JPEG of the picture as far as it is, on another thread; None where there is nothing."""
         ...
 
-    def decode(self, canvas: Any, *, sparing: bool) -> Image.Image | None:
-        """The picture; None where the safety checker withholds it. `sparing` takes less memory and more time."""
+    def decode(self, canvas: Any, *, sparing: bool) -> Image.Image:
+        """The picture. `sparing` takes less memory and more time."""
         ...
 
     def is_out_of_memory(self, error: Exception) -> bool:

@@ -141,6 +141,7 @@ class AnyFamily(Explaining):
     """A pipeline of `checkpoint.FAMILIES` that has no family of its own here. Its pictures share no forward."""
 
     forwards = None
+    checker = None
     words: Set[str] = frozenset()
 
     def __init__(

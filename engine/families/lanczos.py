@@ -46,6 +46,7 @@ class PlainFamily:
     """No network, and no memory but the processor's."""
 
     forwards = None
+    checker = None
 
     def __init__(self, info: ModelInfo) -> None:
         """`info` is the model that was to draw it."""
@@ -82,8 +83,9 @@ class PlainFamily:
     def sketch(self, canvas: PlainCanvas) -> Callable[[], bytes] | None:
         del canvas
 
-    def decode(self, canvas: PlainCanvas, *, sparing: bool) -> Image.Image | None:
+    def decode(self, canvas: PlainCanvas, *, sparing: bool) -> Image.Image:
         del sparing
+        assert canvas.image is not None  # it has taken its step
         return canvas.image
 
     def is_out_of_memory(self, error: Exception) -> bool:

@@ -20,6 +20,7 @@ from engine.contract import SIDE_MIN, GenerationRequest, Lora
 from engine.contract.requests import guided
 from engine.device.layout import Layout, as_it_lies
 from engine.families import embeddings, seamless, vae
+from engine.families.checkers import ClipChecker
 from engine.families.explaining import Explaining, check_finite
 from engine.families.first_latents import Beginning, Blend, Starting, beside
 from engine.families.forwards import FAILED, Forwards, Runtime
@@ -146,6 +147,8 @@ class SdFamily(Explaining):
         self._embeddings = embeddings.load(pipeline, models)
         self._prompts = Prompts(pipeline, self._loras, self._embeddings, self._layout)
         self.forwards = Forwards(pipeline, self._device, self._prompts, self._loras)
+        own = getattr(pipeline, "safety_checker", None)
+        self.checker = own and ClipChecker(own, pipeline.feature_extractor, self._layout.aside)
 
     @property
     def words(self) -> Set[str]:
@@ -232,8 +235,8 @@ class SdFamily(Explaining):
         return partial(self._sketcher.jpeg, guess.to("cpu", torch.float32))
 
     @torch.inference_mode()
-    def decode(self, canvas: SdCanvas, *, sparing: bool = False) -> Image | None:
-        """What follows part 7. None where the safety checker flags the picture."""
+    def decode(self, canvas: SdCanvas, *, sparing: bool = False) -> Image:
+        """What follows part 7, but for the safety checker, which looks at what comes of it."""
         check_finite(canvas.latents)
         decoder = self._decoder
         latents = vae.unscaled(decoder, canvas.latents)
@@ -249,10 +252,8 @@ class SdFamily(Explaining):
         with vae.smaller(decoder, cut, width, height) if sparing else vae.as_planned(decoder, cut, size):
             return self._finished(self._pixels(latents, canvas))
 
-    def _finished(self, pixels: Tensor) -> Image | None:
+    def _finished(self, pixels: Tensor) -> Image:
         check_finite(pixels)
-        if self._is_flagged(pixels):
-            return None
         return self._pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=[True])[0]
 
     @torch.inference_mode()
@@ -270,13 +271,6 @@ class SdFamily(Explaining):
         if canvas.tile:
             return seamless.decode(self._decoder, latents, canvas.generator)
         return self._decoder.decode(latents, return_dict=False, generator=canvas.generator)[0]
-
-    def _is_flagged(self, pixels: Tensor) -> bool:
-        checker = getattr(self._pipe, "safety_checker", None)
-        if checker is None:
-            return False
-        flags = self._pipe.run_safety_checker(pixels, self._layout.aside, checker.dtype)[1]
-        return flags is not None and any(flags)
 
     def _guidance_input(self, request: GenerationRequest, dtype: torch.dtype) -> Tensor | None:
         """For models distilled to take the guidance scale as an input instead of a second row (LCM)."""

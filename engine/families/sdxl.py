@@ -1,8 +1,8 @@
 """Draws with a StableDiffusionXLPipeline's own parts, equal to calling the pipeline; knows no queue and no job.
 
 It differs from Stable Diffusion in what a prompt becomes (two encoders side by side, and one vector for the whole text),
-in the sizes that the UNet is told, and at the end: there is no safety checker. Sizes are told as `pipe()` does when it
-is given width and height alone: nothing was cropped, and the original was as large as the picture.
+and in the sizes that the UNet is told: as `pipe()` does when it is given width and height alone, nothing was cropped, and
+the original was as large as the picture.
 """
 
 from __future__ import annotations

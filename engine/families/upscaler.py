@@ -73,6 +73,7 @@ class UpscaleFamily(Explaining):
     """One upscaler, as spandrel loads it."""
 
     forwards = None
+    checker = None
 
     def __init__(self, network: Any) -> None:
         self._network = network

@@ -48,8 +48,8 @@ class Finishing:
     def is_sketching(self, picture: Picture) -> bool:
         return picture in self._sketches.values()
 
-    def save(self, picture: Picture, image: Image.Image | None) -> None:
-        """Has its file written; None stands for a picture that is withheld."""
+    def save(self, picture: Picture, image: Image.Image) -> None:
+        """Has its file written."""
         self._saves[self._saver.submit(_saved, self._folder, picture, image, self._told)] = picture
 
     @property
@@ -88,12 +88,9 @@ def _taken(pending: dict[Future[_Made], Picture]) -> Iterator[tuple[Picture, _Ma
         yield picture, error if isinstance(error, Exception) else future.result()
 
 
-def _saved(folder: Path, picture: Picture, image: Image.Image | None, told: Metadata) -> SpooledImage:
+def _saved(folder: Path, picture: Picture, image: Image.Image, told: Metadata) -> SpooledImage:
     """Encodes and writes it. Raises OSError."""
     job, index = picture.job, picture.index
-    seed = job.request.seed_of(index)
-    if image is None:
-        return SpooledImage(seed=seed, path=None, flagged=True)
     png = metadata.encode_png(
         image,
         request=job.request,
@@ -105,8 +102,11 @@ def _saved(folder: Path, picture: Picture, image: Image.Image | None, told: Meta
     path, sha256 = spool.write(folder, spool.file_name(*job.key, index), png)
     reach(Failpoint.SPOOLED)
     return SpooledImage(
-        seed=seed,
-        path=str(path),
+        seed=job.request.seed_of(index),
+        path=None if picture.flagged else str(path),
+        aside=str(path) if picture.flagged else None,
+        unsafe=picture.unsafe,
+        flagged=picture.flagged,
         sha256=sha256,
         size_bytes=len(png),
         width=image.width,

@@ -69,8 +69,7 @@ class Job:
         if self.inputs is not None:
             self.inputs.cancel()
         for image in self.spooled.values():
-            if image.path is not None:
-                spool.discard(image.path)
+            discard(image)
 
     @property
     def begun(self) -> Inputs | None:
@@ -117,6 +116,9 @@ class Picture:
     """The modes that its forwards ran in."""
     made_with: Mapping[str, str] = field(default_factory=dict[str, str])
     """What its canvas said when it was decoded."""
+    unsafe: float | None = None
+    """The highest score that a checker gave it; None where there is none."""
+    flagged: bool = False
 
     @property
     def shape(self) -> Hashable:
@@ -167,6 +169,12 @@ class Picture:
         if self.modes <= {self.by.widths.mode}:
             return tiles
         return {"mode": " and ".join(sorted(self.modes)), "width": "1 image", **tiles}
+
+
+def discard(image: SpooledImage) -> None:
+    """Takes a picture's file away that nobody will ask for."""
+    if (path := image.path or image.aside) is not None:
+        spool.discard(path)
 
 
 def plain(info: ModelInfo) -> Loaded:

@@ -38,10 +38,11 @@ from engine.contract import (
     Unload,
 )
 from engine.contract.failpoints import Failpoint, reach
-from engine.errors import BrokenModel, DeviceLost
+from engine.errors import BrokenModel, DeviceLost, check_device
+from engine.families.base import Checker
 from engine.loop.batcher import Batcher
 from engine.loop.finishing import Finishing
-from engine.loop.job import SHORT, Job, Loaded, Picture, plain
+from engine.loop.job import SHORT, Job, Loaded, Picture, discard, plain
 from engine.loop.progress import TELL_EVERY_S, Progress
 from engine.loop.shelf import Shelf
 from engine.pictures import spool
@@ -52,12 +53,13 @@ IDLE_S = 1.0
 READING_S = 5.0
 """Between two signs of life while an image is read that takes long."""
 SAVING_S = 0.02
+UNCHECKED = "The safety checker could not look at this picture, so it is shown to nobody: try again, or tell the bot's owner."
 
 
 class Worker:
     """Advances all active pictures together or by turns, one UNet forward per tick."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of an engine
         self,
         *,
         shelf: Shelf,
@@ -68,9 +70,11 @@ class Worker:
         preview_every: int = 0,
         tell_every_s: float = TELL_EVERY_S,
         keep_on: Callable[[], bool] = lambda: True,
+        checker: Checker | None = None,
     ) -> None:
         """At most `slots` pictures are under way at the same time, with `preview_every` UNet calls of one between two
-        previews (0: none). `keep_on` is asked in every tick: False ends the engine.
+        previews (0: none). `keep_on` is asked in every tick: False ends the engine. `checker` looks at every finished picture,
+        besides its model's own.
         """
         self._shelf = shelf
         self._resident = frozenset(shelf.loaded)
@@ -85,6 +89,7 @@ class Worker:
         self._controls = controls
         self._emit = emit
         self._keep_on = keep_on
+        self._checker = checker
         self._batcher: Batcher[Picture] = Batcher(slots)
         self._progress = Progress(self._batcher, emit, every_s=tell_every_s)
         self._finishing = finishing
@@ -93,7 +98,12 @@ class Worker:
 
     @classmethod
     def of(
-        cls, shelf: Shelf, settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]
+        cls,
+        shelf: Shelf,
+        settings: EngineSettings,
+        controls: Controls,
+        emit: Callable[[Event], None],
+        checker: Checker | None = None,
     ) -> Self:
         """The one of an engine's process, which ends with whoever started that."""
         return cls(
@@ -104,6 +114,7 @@ class Worker:
             emit=emit,
             preview_every=settings.preview_every,
             keep_on=parent_alive,
+            checker=checker,
         )
 
     def run(self) -> None:
@@ -438,10 +449,25 @@ class Worker:
         reach(Failpoint.DECODED)
         self._progress.decode_took(picture, time.monotonic() - begin)
         picture.made_with, picture.canvas = picture.canvas.made_with, None  # frees its latents
+        self._check(picture, image)
         self._finishing.save(picture, image)
         self._progress.tell(picture.job, "saving")
 
-    def _decoded(self, picture: Picture) -> Image.Image | None:
+    def _check(self, picture: Picture, image: Image.Image) -> None:
+        """Lets the checkers look at it. Raises InvalidRequest where one can't: then nobody may see it."""
+        for checker in (picture.by.family.checker, self._checker):
+            if checker is None:
+                continue
+            try:
+                score = checker.score(image)
+            except Exception as error:
+                check_device(error)
+                _log.exception("a picture could not be checked")
+                raise InvalidRequest(UNCHECKED) from error
+            picture.unsafe = max(score, picture.unsafe or 0.0)
+            picture.flagged |= checker.flags(score)
+
+    def _decoded(self, picture: Picture) -> Image.Image:
         assert picture.canvas is not None
         family = picture.by.family
         try:
@@ -477,8 +503,7 @@ class Worker:
             return
         job.spooled[picture.index] = image
         if job.is_over:
-            if image.path is not None:
-                spool.discard(image.path)
+            discard(image)
         elif len(job.spooled) == job.request.images:
             self._finish(job)
 

@@ -80,3 +80,26 @@ class Network:
         given = {place: tensor.detach().contiguous().float().numpy() for place, tensor in enumerate(tensors)}
         found = self._request.infer(given, share_inputs=True, share_outputs=True)
         return torch.as_tensor(found[0]).clone().to(tensors[0].dtype)
+
+
+class Scorer:
+    """A network from an ONNX file that makes a few numbers of a picture, computed on the processor."""
+
+    def __init__(self, file: Path, *, given: tuple[int, ...], made: tuple[int, ...]) -> None:
+        """Raises BrokenModel for one of other shapes, and what OpenVINO raises for files that are no good."""
+        core = package().Core()
+        model = core.read_model(str(file))
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise BrokenModel("it takes or makes more than one thing")
+        model.reshape([*given])
+        shape = model.outputs[0].partial_shape
+        if shape.is_dynamic or tuple(shape.to_shape()) != made:
+            raise BrokenModel(f"it makes {shape} of a picture, and not {[*made]}")
+        compiled = core.compile_model(
+            model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        )
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, picture: Any) -> Any:
+        """Raises RuntimeError."""
+        return self._request.infer([picture])[0].copy()

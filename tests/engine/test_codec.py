@@ -52,10 +52,12 @@ def models() -> st.SearchStrategy[ModelInfo]:
 
 def finished() -> st.SearchStrategy[Finished]:
     def image(job: int, attempt: int, index: int, seed: int, withheld: bool) -> SpooledImage:
-        if withheld:
-            return SpooledImage(seed=seed, path=None, flagged=True)
         path = str(FOLDER / spool.file_name(job, attempt, index))
-        return SpooledImage(seed=seed, path=path, sha256="a" * 64, size_bytes=9, width=64, height=64)
+        shown, aside = (None, path) if withheld else (path, None)
+        return SpooledImage(
+            seed=seed, path=shown, aside=aside, unsafe=0.5, flagged=withheld, sha256="a" * 64, size_bytes=9,
+            width=64, height=64,
+        )  # fmt: skip
 
     def build(job: int, attempt: int, seeds: list[tuple[int, bool]], spent: float, notes: Any) -> Finished:
         images = tuple(image(job, attempt, index, *each) for index, each in enumerate(seeds))
@@ -266,8 +268,17 @@ def told(folder: Path, **changes: Any) -> bytes:
 def test_pictures_lie_where_they_have_to(tmp_path: Path, path: str) -> None:
     """A finished picture is its job's own file in the spool, by its very name."""
     assert isinstance(codec.decode(told(tmp_path), tmp_path), Finished)
+    for place in ({"path": path.format(tmp_path)}, {"path": None, "aside": path.format(tmp_path)}):
+        with pytest.raises(ValueError, match="Finished"):
+            codec.decode(told(tmp_path, **place), tmp_path)
+
+
+def test_a_flagged_picture_is_not_also_one_to_show(tmp_path: Path) -> None:
+    """It lies aside, or where it may be shown."""
+    place = str(tmp_path / "1-2-0.png")
+    assert isinstance(codec.decode(told(tmp_path, path=None, aside=place), tmp_path), Finished)
     with pytest.raises(ValueError, match="Finished"):
-        codec.decode(told(tmp_path, path=path.format(tmp_path)), tmp_path)
+        codec.decode(told(tmp_path, path=place, aside=place), tmp_path)
 
 
 def test_a_picture_is_no_link(tmp_path: Path) -> None:

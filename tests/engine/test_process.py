@@ -316,13 +316,13 @@ def test_hang_word(start: Start) -> None:
 
 
 def test_flag_word(start: Start, tmp_path: Path) -> None:
-    """A flagged picture is told without a path, and nothing is written."""
+    """A flagged picture is told without a path: it lies aside."""
     engine = ready(start)
     engine.send(Submit(job_id=1, attempt=1, request=MODEL.request(prompt="NSFW", seed=1)))
     endings, _ = recv_endings(engine, 1)
     (image,) = endings[1].images  # type: ignore[union-attr]
     assert (image.flagged, image.path) == (True, None)
-    assert not list((tmp_path / "spool").iterdir())
+    assert [str(file) for file in (tmp_path / "spool").iterdir()] == [image.aside]
 
 
 def test_pace(start: Start) -> None:

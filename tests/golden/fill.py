@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.core.asking.price import cost_of
-from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode
+from bot.core.moderation.pictures import released
+from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode, Review
 from bot.limits import LimitEntry, Limits, Night, PermitEntry, PermitKind, Subject
 from bot.store import Store
 from bot.store.audit import AuditEntry, Deed
@@ -124,6 +125,27 @@ class Book:
         return sure(await self.jobs.delivered(job, message_id=job.message_id, now=self.now + 5))
 
 
+async def _flagged(book: Book) -> None:
+    """One that moderators are asked about, and one that they have approved."""
+    for approved in (False, True):
+        job = await book.running(user=BEN)
+        aside = f"/data/spool/{job.id}-1-0.png"
+        image = SpooledImage(seed=42, path=None, aside=aside, unsafe=0.93, flagged=True, sha256="ab" * 32)
+        rendered = sure(
+            await book.jobs.rendered(
+                job, images=(image,), seconds=2.5, notes=(), charged=job.cost, review=Review.WAITING
+            )
+        )
+        await book.jobs.asked(rendered, message_id=880000000000000000 + job.id)
+        if approved:
+            images = released(rendered.images)
+            held = sure(
+                await book.jobs.reviewed(rendered, review=Review.APPROVED, images=images, charged=job.cost)
+            )
+            assert held.message_id is not None
+            sure(await book.jobs.delivered(held, message_id=held.message_id, now=book.now + 5))
+
+
 async def fill(file: Path) -> None:
     store = await Store.open(file)
     jobs, book = store.jobs, Book(store)
@@ -137,6 +159,7 @@ async def fill(file: Path) -> None:
     await book.queued(user=BEN, sampler="DDIM", weight=2)
     sure(await jobs.running(sure(await jobs.requeued(await book.running(), faults=1)), now=book.now + 3))
     await book.rendered(user=BEN)
+    await _flagged(book)
     await jobs.mark_deleted((await book.delivered(user=BEN)).id, now=book.now + 6, by_user_id=1)
     await jobs.purge_tokens(before=NOON + 300)
     for entry in (

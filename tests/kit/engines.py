@@ -37,7 +37,7 @@ from engine.contract import (
 from engine.device.choice import Place
 from engine.device.fingerprint import digest
 from engine.device.layout import Settled
-from engine.families.base import Family
+from engine.families.base import Checker, Family
 from engine.loading import load
 from engine.loading.opening import Offered
 from engine.loop.finishing import Finishing
@@ -74,6 +74,7 @@ class Bench:
         mode: Mode = "exact",
         rows: int = 2,
         unload_after_s: float = 0.0,
+        checker: Checker | None = None,
     ) -> None:
         self.controls: queue.Queue[Control] = queue.Queue()
         self.events: list[Event] = []
@@ -92,6 +93,7 @@ class Bench:
             emit=self.events.append,
             preview_every=preview_every,
             tell_every_s=tell_every_s,
+            checker=checker,
         )
 
     def submit(self, job_id: int, request: GenerationRequest, attempt: int = 1) -> None:

@@ -29,7 +29,7 @@ from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Progress, Undeliverable
 from bot.core.spool import Spool
-from bot.job import Action, Asker, Claim, Copy, Job, JobState, Origin, Reason
+from bot.job import Action, Asker, Claim, Copy, Flagged, Job, JobState, Origin, Reason
 from bot.store import Store
 from bot.vitals import journal
 from engine.contract import EngineSettings, FakeSettings
@@ -69,6 +69,8 @@ class RecordingDelivery:
     shown: list[Showing] = field(default_factory=list[Showing])
     finished: list[Job] = field(default_factory=list[Job])
     removed: list[int] = field(default_factory=list[int])
+    asked: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """(job, channel) of what moderators were asked about."""
     told: list[str] = field(default_factory=list[str])
     """What the operator was told."""
     answers: dict[int, int] = field(default_factory=dict[int, int])
@@ -89,6 +91,10 @@ class RecordingDelivery:
         if self.undeliverable is not None:
             raise Undeliverable(Reason.told(self.undeliverable))
         return job.message_id or 0
+
+    async def ask_moderators(self, job: Job, channel_id: int) -> int | None:
+        self.asked.append((job.id, channel_id))
+        return 1000 + job.id
 
     async def find_answer(self, job: Job) -> int | None:
         return self.answers.get(job.interaction_id)
@@ -217,13 +223,20 @@ class Rig:
         user: int = 1,
         roles: tuple[int, ...] = (),
         parent_id: int | None = None,
+        flagged: Flagged = Flagged.WITHHOLD,
         **values: Any,
     ) -> Job | Refused:
         number = next(_interactions)
         return await self.admission.admit(
             picture(prompt, **values),
             asker=Asker(user_id=user, guild_id=GUILD, role_ids=roles),
-            origin=Origin(interaction_id=number, application_id=9, token=f"token-{number}", channel_id=5),
+            origin=Origin(
+                interaction_id=number,
+                application_id=9,
+                token=f"token-{number}",
+                channel_id=5,
+                flagged=flagged,
+            ),
             action=Action.IMAGINE if parent_id is None else Action.REROLL,
             parent_id=parent_id,
         )

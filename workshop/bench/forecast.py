@@ -105,7 +105,7 @@ def draw(
             output = (value - low) / (high - low)
         for canvas, prediction in zip(canvases, output.split(1), strict=True):
             family.advance(canvas, prediction, look=False)
-    return [picture for canvas in canvases if (picture := family.decode(canvas)) is not None]
+    return [family.decode(canvas) for canvas in canvases]
 
 
 def shorten(canvas: SdCanvas, calls: Sequence[int]) -> None:

@@ -108,7 +108,9 @@ class Album:
         told = (
             _told_of(part)
             for part in parts
-            if part.state in gathered.OVER and (part not in shown or part.id in files)
+            if part.state in gathered.OVER
+            and not part.is_in_review
+            and (part not in shown or part.id in files)
         )
         return _Look(view=view, files=files, told=frozenset(told))
 
@@ -156,4 +158,5 @@ def _told_of(job: Job) -> _Told:
 
 
 def _has_pictures(part: Job) -> bool:
-    return part.state in gathered.SHOWN and part.deleted_at is None and bool(part.shown_images)
+    is_there = part.state in gathered.SHOWN and not part.is_in_review
+    return is_there and part.deleted_at is None and bool(part.shown_images)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import discord
 import structlog
 
-from bot.chat.delivery import gallery, mailbox
+from bot.chat.delivery import gallery, mailbox, moderators
 from bot.chat.delivery.album import Album, Edit, Parts
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
@@ -31,6 +31,7 @@ from bot.chat.delivery.poster import (
     webhook_of,
 )
 from bot.chat.delivery.previews import PreviewSlot, may_be_about_the_file, stamp
+from bot.chat.delivery.uploads import ImageTooLarge
 from bot.chat.errors import LOST, is_blocked
 from bot.chat.look import gathered, job_view
 from bot.chat.look.keepsake_view import link
@@ -385,6 +386,13 @@ class DiscordDelivery:
     async def remove_copy(self, copy: Copy) -> None:
         place = self._client.get_partial_messageable(copy.channel_id, guild_id=copy.guild_id)
         await self._remove(place.get_partial_message(copy.message_id))
+
+    async def ask_moderators(self, job: Job, channel_id: int) -> int | None:
+        try:
+            return await self._lasting(lambda: moderators.ask(self._client, job, channel_id))
+        except (Irremovable, OSError, ImageTooLarge) as error:
+            log.warning("moderators_not_asked", job=job.id, error=repr(error))
+        return None
 
     async def find_claimed(self, claim: Claim) -> int | None:
         return await self._lasting(lambda: gallery.find(self._client, claim))

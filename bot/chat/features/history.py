@@ -213,7 +213,7 @@ def _entries(
             items.append(ui.TextDisplay("\n".join(lines)))
             lines = []
         picture = ui.Thumbnail[Any](
-            f"attachment://{_name(job.id)}", description=alt_text(job.request), spoiler=job.spoiler
+            f"attachment://{_name(job.id)}", description=alt_text(job.request), spoiler=any(job.covered)
         )
         items.append(ui.Section[Any](ui.TextDisplay(text), accessory=picture))
     return [*items, *([ui.TextDisplay("\n".join(lines))] if lines else [])]

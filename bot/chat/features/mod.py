@@ -1,4 +1,4 @@
-"""/mod and its words: what a server's rules forbid. Permissions are checked here, not only hinted at."""
+"""/mod, its words and pictures: what a server's rules forbid, and what becomes of flagged pictures. Permissions are checked here."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Sequence
 
 import discord
 from discord import app_commands
-from discord.app_commands import Range
+from discord.app_commands import Choice, Range
 
-from bot.chat import order
+from bot.chat import order, where
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.look.safe import plain
 from bot.chat.router import IN_SERVERS, Feature
 from bot.core.moderation.word_list import ENTRIES_MAX, parse
+from bot.job import Flagged
+from bot.store.audit import Deed
+from bot.store.preferences import FLAGGED, FLAGGED_ADULT, MODERATORS, Scope
 from bot.store.rule_words import WordKind
-from bot.texts import commands, forbidden_words
+from bot.texts import commands, flagged_pictures, forbidden_words
 
 LIST_KB_MAX = 512
 TYPED_CHARS_MAX = 4000
@@ -130,6 +133,62 @@ async def tell(interaction: discord.Interaction[EaselClient], on: bool) -> None:
 
 def _kind(allowed: bool) -> WordKind:
     return WordKind.ALLOWED if allowed else WordKind.FORBIDDEN
+
+
+# ------------------------------------------------------------------ pictures that a safety checker flagged
+
+_ACTIONS = [
+    Choice(name=name, value=value.value)
+    for name, value in zip(
+        commands.FLAGGED_NAMES, (Flagged.POST, Flagged.SPOILER, Flagged.HOLD, Flagged.WITHHOLD), strict=True
+    )
+]
+
+
+@group.command(description=commands.MOD_PICTURES)
+@app_commands.describe(**commands.MOD_PICTURES_OPTIONS)
+@app_commands.choices(action=_ACTIONS, age_restricted=_ACTIONS)
+async def pictures(
+    interaction: discord.Interaction[EaselClient],
+    action: str | None = None,
+    age_restricted: str | None = None,
+    here: bool = False,
+    reset: bool = False,
+) -> None:
+    """What becomes of flagged pictures, on the server or `here`, in this channel."""
+    guild_id, taste = order.managed(interaction), interaction.client.services.store.taste
+    channels = where.channels(interaction)
+    if here and not channels:
+        raise UserError(flagged_pictures.not_in_posts)
+    scope, number = (Scope.CHANNEL, channels[0]) if here else (Scope.SERVER, guild_id)
+    place = {"channel": number} if here else {}
+    given = {FLAGGED: action, FLAGGED_ADULT: age_restricted}
+    values = {name: value for name, value in given.items() if value is not None}
+    if reset:
+        entry = order.deed(interaction, guild_id, Deed.PREFERENCES, **place)
+        await taste.reset(scope, number, given, entry)
+    if values:
+        entry = order.deed(interaction, guild_id, Deed.PREFERENCES, **place, **values)
+        await taste.put(scope, number, values, entry)
+    await say_done(interaction, await _told_of_pictures(interaction, scope, number, guild_id))
+
+
+async def _told_of_pictures(interaction: Interaction, scope: Scope, number: int, guild_id: int) -> str:
+    services, to = interaction.client.services, language_of(interaction)
+    taste = services.store.taste
+    ours, server = await taste.of(scope, number), await taste.of(Scope.SERVER, guild_id)
+    rule, adult = ours.get(FLAGGED), ours.get(FLAGGED_ADULT)
+    if scope is Scope.CHANNEL:
+        lines = [flagged_pictures.of_channel(rule, adult, to)]
+    else:
+        lines = [flagged_pictures.of_server(rule or services.settings.moderation.pictures, adult, to)]
+    holds = Flagged.HOLD in (rule or services.settings.moderation.pictures, adult)
+    if holds and not server.get(MODERATORS):
+        lines.append(flagged_pictures.no_moderators(to))
+    await services.catalogue.described()
+    if not any(model.safety_checker for model in services.catalogue.models):
+        lines.append(flagged_pictures.nothing_checked(to))
+    return "\n".join(lines)
 
 
 FEATURE = Feature(commands=(group,))

@@ -132,6 +132,8 @@ def _line(part: Job, numbers: str, progress: Progress, to: Language, *, quoting:
             return cut(f"✘ {prompt} · {reasons.failed(_reason(part, to), part, to)}", LINE_MAX)
         case JobState.CANCELLED:
             return cut(f"✖ {prompt} · {reasons.cancelled(_reason(part, to), part, to)}", LINE_MAX)
+        case JobState.RENDERED if part.is_in_review:
+            return f"👁️ {prompt} · {texts.in_review(to)}"
         case JobState.RENDERED | JobState.DELIVERED:
             return cut("\n".join([_drawn(part, numbers, prompt, to), *_remarks(part, to)]), LINE_MAX)
 
@@ -160,10 +162,10 @@ def _gallery(parts: Sequence[Job], files: Files, *, quoting: bool) -> ui.MediaGa
             discord.MediaGalleryItem(
                 f"attachment://{name}",
                 description=alt_text(part.request) if quoting else None,
-                spoiler=part.spoiler,
+                spoiler=is_covered,
             )
             for part in parts
-            for name in files.get(part.id, ())
+            for name, is_covered in zip(files.get(part.id, ()), part.covered, strict=False)
         )
     )
 

@@ -31,9 +31,11 @@ PREVIEW = "preview.jpg"
 def live_view(job: Job, progress: Progress) -> ui.LayoutView:
     """A waiting or running job: place in line or progress with the newest preview, and a way to cancel."""
     running, to = job.state is JobState.RUNNING, language(job.locale)
+    if job.is_in_review:
+        return layout(job, GRAY, [header(job), f"👁️ {texts.in_review(to)}"])
     status = running_line(progress, to) if running else texts.waiting(progress, to)
-    alt, spoiler = preview_alt_text(job), job.spoiler
-    shown = None if progress.preview is None else _gallery([PREVIEW], alt, spoiler=spoiler)
+    alt, covered = preview_alt_text(job), [job.spoiler]
+    shown = None if progress.preview is None else _gallery([PREVIEW], alt, covered)
     return layout(
         job,
         BLURPLE if running else GRAY,
@@ -188,12 +190,14 @@ def settings_line(job: Job, to: Language) -> str:
 
 
 def gallery(job: Job, files: Sequence[str]) -> ui.MediaGallery[ui.LayoutView] | None:
-    return _gallery(files, alt_text(job.request), spoiler=job.spoiler) if files else None
+    return _gallery(files, alt_text(job.request), job.covered) if files else None
 
 
-def _gallery(files: Sequence[str], alt: str, *, spoiler: bool) -> ui.MediaGallery[ui.LayoutView]:
+def _gallery(files: Sequence[str], alt: str, covered: Sequence[bool]) -> ui.MediaGallery[ui.LayoutView]:
+    """`covered`: which of the files are, in their order."""
     items = [
-        discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler) for name in files
+        discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=is_covered)
+        for name, is_covered in zip(files, covered, strict=False)
     ]
     return ui.MediaGallery[ui.LayoutView](*items)
 

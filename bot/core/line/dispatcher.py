@@ -42,11 +42,13 @@ from bot.core.line.estimates import Pace, work_of
 from bot.core.line.fairness import FairQueue
 from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
+from bot.core.line.reviews import Reviews
 from bot.core.line.told import LineTold
-from bot.core.news import GpuPaused, ModelNotLoaded, ModelSetAside
+from bot.core.moderation.pictures import review_of, settled
+from bot.core.news import EngineCantWork, GpuPaused, ModelNotLoaded, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool
-from bot.job import TRANSITIONS, Job, JobState, Reason, ReasonCode
+from bot.job import TRANSITIONS, Flagged, Job, JobState, Reason, ReasonCode
 from bot.store import Store
 from bot.store.db import DatabaseError, Unusable
 from bot.store.halts import EVERYWHERE
@@ -108,8 +110,17 @@ class Dispatcher:
             errands=self.errands,
             tell=tell,
         )
+        self.reviews = Reviews(
+            store=store,
+            delivery=delivery,
+            retries=self._retries,
+            errands=self.errands,
+            endings=self.endings,
+            tell=tell,
+        )
         self._recovery = Recovery(
             self,
+            reviews=self.reviews,
             store=store,
             delivery=delivery,
             clock=clock,
@@ -412,8 +423,11 @@ class Dispatcher:
 
     async def _handle(self, event: Told) -> None:
         match event:
-            case Loading() | Broken():
+            case Loading():
                 self._show_line()
+            case Broken(reason=reason):
+                self._show_line()
+                self.errands.begin(self._delivery.tell_operator(EngineCantWork(reason=reason)))
             case Ready():
                 self._inbox.append(None)
             case Resident():
@@ -455,7 +469,9 @@ class Dispatcher:
                     self._last_step_at = now
                 if event.stage == "loading" and not aboard.is_loading:
                     self._tell(ModelWanted(model=aboard.job.request.model))
-                aboard.step, aboard.preview = event, event.preview or aboard.preview
+                aboard.step = event
+                if event.preview is not None and self._may_look_in(aboard.job):
+                    aboard.preview = event.preview
                 aboard.told_at = now
                 self._show(aboard.job)
                 self._show_overtaken(now)
@@ -472,16 +488,24 @@ class Dispatcher:
                 else:
                     await self._fail(aboard.job, Reason.of(ReasonCode.GIVEN_UP))
 
+    def _may_look_in(self, job: Job) -> bool:
+        """Whether people see it while it is drawn: not where it is looked at first, and they may never see it then."""
+        known = {model.id: model.safety_checker for model in self.fleet.status.models}
+        return job.flagged == Flagged.POST or not known.get(job.request.model, True)
+
     async def _finished(self, aboard: Aboard, event: Finished) -> None:
         reach(Failpoint.FINISHED)
         job = aboard.job
+        images = settled(event.images, job.flagged)
+        review = review_of(images, job.flagged)
         rendered = await self._store.jobs.rendered(
             job,
-            images=event.images,
+            images=images,
             seconds=event.seconds,
             engine_seconds=aboard.engine_s,
             notes=event.notes,
-            charged=price_of(job.cost, event.images),
+            charged=job.cost if review else price_of(job.cost, images),
+            review=review,
         )
         reach(Failpoint.RENDERED)
         self._pace.observe(work_of(job.request), aboard.engine_s)
@@ -492,7 +516,10 @@ class Dispatcher:
         if rendered is not None:
             counts = {"forwards": event.forwards, "rows": event.rows}
             self._tell(JobRendered(job=rendered, seconds=event.seconds, **counts))
-            self.errands.begin(self.endings.deliver(rendered))
+            if rendered.is_in_review:
+                self.reviews.begin(rendered)
+            else:
+                self.errands.begin(self.endings.deliver(rendered))
 
     async def _fail(self, job: Job, reason: Reason) -> None:
         failed = await self._store.jobs.failed(job, reason=reason, now=self._clock.now())

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from bot.core.line.endings import Endings
 from bot.core.line.errands import Errands
+from bot.core.line.reviews import Reviews
+from bot.core.moderation.pictures import released
 from bot.core.ports import Clock, Delivery
 from bot.core.spool import Spool
 from bot.job import TOKEN_LIFE_S, Job, JobState, Reason, ReasonCode
@@ -35,7 +37,9 @@ class Recovery:
         spool: Spool,
         endings: Endings,
         errands: Errands,
+        reviews: Reviews,
     ) -> None:
+        self._reviews = reviews
         self._line = line
         self._store = store
         self._delivery = delivery
@@ -64,10 +68,12 @@ class Recovery:
             case JobState.RUNNING:  # a restart of the bot is nobody's fault
                 await self._line.back_in_line(job, faults=job.faults)
             case JobState.RENDERED:
-                if await self._spool.are_intact(job.images):
-                    self._errands.begin(self._endings.deliver(job))
-                else:
+                if not await self._spool.are_intact(released(job.images) if job.is_in_review else job.images):
                     await self._line.back_in_line(job, faults=job.faults)
+                elif job.is_in_review:
+                    self._reviews.begin(job)
+                else:
+                    self._errands.begin(self._endings.deliver(job))
             case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
                 pass
 

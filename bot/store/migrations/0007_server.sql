@@ -94,3 +94,10 @@ CREATE TABLE permit (
   name       TEXT NOT NULL,
   PRIMARY KEY (guild_id, kind, subject, subject_id, name)
 ) STRICT, WITHOUT ROWID;
+
+-- What becomes of pictures that a safety checker flags, as it was settled when the job was asked for; and where
+-- moderators are asked about them, how far they are and where.
+ALTER TABLE job ADD COLUMN flagged TEXT NOT NULL DEFAULT 'withhold';
+ALTER TABLE job ADD COLUMN review TEXT
+  CONSTRAINT only_drawn_jobs_are_reviewed CHECK (review IS NULL OR state IN ('rendered', 'delivered', 'failed'));
+ALTER TABLE job ADD COLUMN review_message_id INTEGER;

@@ -95,7 +95,8 @@ def test_every_name_is_noted_for_translators(router: Router) -> None:
     options = [option for command in every for option in command.parameters]
     choices = {choice.name for option in options for choice in option.choices}
     assert {option.name for option in options} == set(commands.OPTION_NAMES)
-    told = {*commands.CHOICE_NAMES, *commands.DELIVER_NAMES, *SCHEDULES}  # those are names everywhere
+    words = *commands.CHOICE_NAMES, *commands.DELIVER_NAMES, *commands.FLAGGED_NAMES
+    told = {*words, *SCHEDULES}  # those are names everywhere
     durations = {*commands.BLOCK_DURATIONS.values()}
     assert {name for name in choices - durations if name[0].isalpha()} == told
     assert durations <= choices

@@ -26,8 +26,12 @@ FIRST, SECOND = b"a first jpeg", b"a second jpeg"
 
 @pytest.fixture
 async def studio(start_world: StartWorld) -> World:
-    """A world in which job 1 is being drawn, at no pace of its own."""
-    world = await start_world(fake=FakeSettings())
+    """A world in which job 1 is being drawn, at no pace of its own, and flagged pictures are posted like any other."""
+    return await _studio(start_world, "post")
+
+
+async def _studio(start_world: StartWorld, rule: str) -> World:
+    world = await start_world(fake=FakeSettings(), moderation={"pictures": rule})
     await world.imagine(prompt="HANG")
     await world.until(lambda: world.messages() and "reading the prompt" in world.message(1).text)
     return world
@@ -70,6 +74,15 @@ async def test_a_preview_is_shown_kept_and_replaced(studio: World) -> None:
     (second,) = newer.attachments
     assert second.bytes == SECOND
     assert shown(newer) == [second.id] != [first.id]
+
+
+@pytest.mark.parametrize("rule", ["withhold", "spoiler", "hold"])
+async def test_none_of_what_may_never_be_seen(start_world: StartWorld, rule: str) -> None:
+    """Where its pictures are looked at first, nothing is seen of one while it is drawn."""
+    world = await _studio(start_world, rule)
+    await step(world, 2, FIRST)
+    message = await step(world, 3, SECOND)
+    assert (names(message), shown(message)) == ([], [])
 
 
 async def test_a_new_preview_alone_is_worth_an_edit(studio: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -275,9 +275,14 @@ def test_every_key_has_its_variable(tmp_path: Path) -> None:
     """No two keys share a variable, and each one's variable reaches it."""
     assert len(config.VARIABLES) == len(config.KEYS)
     for variable, key in config.VARIABLES.items():
-        found = {"time_zone": "Mars", "dir": "x", "token_file": "x", "model": "x", "file": "x"}.get(
-            key.partition(".")[2], "?"
-        )
+        found = {
+            "time_zone": "Mars",
+            "dir": "x",
+            "checker": "x",
+            "token_file": "x",
+            "model": "x",
+            "file": "x",
+        }.get(key.partition(".")[2], "?")
         if found == "x":
             assert load(None, {variable: str(tmp_path / "x")}) != Settings()
         else:

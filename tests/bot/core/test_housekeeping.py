@@ -16,12 +16,13 @@ from structlog.testing import capture_logs
 
 from bot.config import Settings
 from bot.core.housekeeping import Rounds, keep_house
-from bot.job import JobState
+from bot.job import Flagged, JobState
 from bot.store.backup import backups, name_for
 from bot.store.checks import verify
 from bot.store.db import DatabaseError
+from bot.store.preferences import MODERATORS, Scope
 from engine.contract import FakeSettings
-from tests.kit.rig import SLOW, MakeRig, Rig, eventually
+from tests.kit.rig import GUILD, SLOW, MakeRig, Rig, eventually
 
 HELD = FakeSettings(load_s=60.0)
 DAY_S = 86_400.0
@@ -74,6 +75,29 @@ async def test_old_images_go_and_young_ones_stay(rig_of: MakeRig) -> None:
     async with kept(rig, with_days(rig, 1)):
         await eventually(lambda: not old.exists())
     assert young.exists()
+
+
+async def test_what_is_withheld_goes_sooner(rig_of: MakeRig) -> None:
+    """After days of its own, though images are kept for ever; not while moderators may still look at it."""
+    rig = await rig_of()
+    withheld = await rig.ended(await rig.imagine("NSFW"))
+    await rig.store.taste.put(Scope.SERVER, GUILD, {MODERATORS: "77"})
+    held = await rig.until(
+        await rig.imagine("NSFW", flagged=Flagged.HOLD),
+        JobState.RENDERED,
+        also=lambda job: job.review_message_id is not None,
+    )
+    assert rig.delivery.asked == [(held.id, 77)]
+    gone, kept_file = (Path(str(job.images[0].aside)) for job in (withheld, held))
+    for days, is_there in ((6, True), (8, False)):
+        probe = file_of(rig.spool, f"90{days}-1-0.png.part", age_s=2 * DAY_S, now=rig.clock.now())
+        for path in (gone, kept_file):
+            stamp = rig.clock.now() - days * DAY_S
+            os.utime(path, (stamp, stamp))
+        async with kept(rig, with_days(rig, 0)):
+            await eventually(lambda probe=probe: not probe.exists())
+        assert gone.exists() == is_there
+        assert kept_file.exists()
 
 
 async def test_half_written_files_of_dead_engines_go_after_an_hour(rig_of: MakeRig) -> None:

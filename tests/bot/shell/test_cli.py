@@ -630,7 +630,7 @@ def test_what_this_model_cannot_draw_exits_2(fake: FakeSettings, tmp_path: Path)
     [
         ("FAIL", "asked to fail"),
         ("CRASH", "ended unexpectedly"),
-        ("NSFW", "withheld by the model's safety checker"),
+        ("NSFW", "withheld by a safety checker"),
     ],
 )
 def test_no_picture_exits_1(fake: FakeSettings, tmp_path: Path, prompt: str, sentence: str) -> None:

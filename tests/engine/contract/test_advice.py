@@ -27,7 +27,14 @@ from engine.contract import (
 from tests.kit import said
 
 IMAGE = "0" * 64
-LIMITS = Limits(credits_per_day=10**6, pending=9, max_pixels=10**9, max_steps=10**6, max_images=10)
+LIMITS = Limits(
+    credits_per_day=10**6,
+    credits_per_night=10**6,
+    pending=9,
+    max_pixels=10**9,
+    max_steps=10**6,
+    max_images=10,
+)
 
 
 @st.composite

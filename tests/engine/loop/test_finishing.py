@@ -35,20 +35,24 @@ def done(finishing: Finishing) -> None:
 
 
 def test_a_file_comes_back_with_its_picture(tmp_path: Path) -> None:
-    """Once, with what it was made with in it; one that is withheld comes back without a file."""
+    """Once, with what it was made with in it; what was flagged lies aside."""
     finishing = Finishing(tmp_path)
-    seen, withheld = a_picture(), a_picture(1)
+    seen, flagged = a_picture(), a_picture(1)
+    flagged.flagged, flagged.unsafe = True, 0.9
     finishing.save(seen, Image.new("RGB", (64, 72)))
-    finishing.save(withheld, None)
+    finishing.save(flagged, Image.new("RGB", (64, 72)))
     assert finishing.is_saving
-    assert set(finishing.pictures) == {seen, withheld}
+    assert set(finishing.pictures) == {seen, flagged}
     done(finishing)
     found = dict(finishing.saved())
     assert not finishing.is_saving
     assert list(finishing.saved()) == []
-    assert found[withheld] == SpooledImage(seed=6, path=None, flagged=True)
-    image = found[seen]
+    kept, image = found[flagged], found[seen]
+    assert isinstance(kept, SpooledImage)
     assert isinstance(image, SpooledImage)
+    assert (kept.seed, kept.path, kept.unsafe, kept.flagged) == (6, None, 0.9, True)
+    assert Path(str(kept.aside)).is_file()
+    assert (image.aside, image.unsafe, image.flagged) == (None, None, False)
     assert (image.seed, image.width, image.height) == (5, 64, 72)
     file = metadata.read(str(image.path))
     assert file is not None

@@ -612,7 +612,7 @@ def test_prompts_are_encoded_once(
 
 @pytest.mark.parametrize(("safety", "flagged"), [("flags", True), ("passes", False)])
 def test_the_safety_checker_decides(tmp_path: Path, load_pipe: Any, safety: Any, flagged: bool) -> None:
-    """A flagged picture is reported as such and never written; a passed one equals pipe's."""
+    """A flagged picture is reported as such and lies aside; a passed one may be shown."""
     from engine.contract import EngineSettings
     from tests.kit.tiny import build
 
@@ -626,4 +626,5 @@ def test_the_safety_checker_decides(tmp_path: Path, load_pipe: Any, safety: Any,
     images = bench.finished(1).images
     assert [image.flagged for image in images] == [flagged, flagged]
     assert [image.path is None for image in images] == [flagged, flagged]
-    assert len(list(spool.iterdir())) == (0 if flagged else 2)
+    assert [image.aside is None for image in images] == [not flagged, not flagged]
+    assert len(list(spool.iterdir())) == 2

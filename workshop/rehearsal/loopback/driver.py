@@ -160,9 +160,10 @@ class LoopbackDiscord(People):
         *,
         kind: Kind = Kind.TEXT,
         app_permissions: int = MEMBER_DEFAULT,
+        nsfw: bool = False,
     ) -> Channel:
         channel = self.state.add_channel(guild, name, app_permissions, None)
-        channel.kind = kind
+        channel.kind, channel.nsfw = kind, nsfw
         return channel
 
     def add_thread(self, channel: Channel, name: str = "thread") -> Channel:

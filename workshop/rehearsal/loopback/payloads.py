@@ -82,7 +82,7 @@ def channel(item: Channel, bot: User) -> Json:
         "position": item.guild.channels.index(item) if item in item.guild.channels else 0,
         "permission_overwrites": [_bot_overwrite(item, item.guild, bot), *_member_overwrites(item)],
         "topic": None,
-        "nsfw": False,
+        "nsfw": item.nsfw,
         "parent_id": None,
         "rate_limit_per_user": 0,
         "last_message_id": None,

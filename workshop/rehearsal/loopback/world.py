@@ -147,6 +147,8 @@ class Channel:
     """Whether the bot is a member of the thread; it gets commands from others too."""
     archived: bool = False
     locked: bool = False
+    nsfw: bool = False
+    """Age-restricted; a thread is as its parent."""
 
     @property
     def is_thread(self) -> bool:

@@ -159,6 +159,9 @@ class SimDelivery:
         await self._life.goes_on()
         return job.message_id
 
+    async def ask_moderators(self, job: Job, channel_id: int) -> int | None:
+        raise NotImplementedError("nothing is flagged here")
+
     async def find_answer(self, job: Job) -> int | None:
         await self._world.pause(5.0)
         await self._life.goes_on()

@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import signal
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bot.core.engines.status import EngineStatus, Phase
 from bot.core.line.dispatcher import PLACES_SHOWN
 from bot.core.line.estimates import work_of
 from bot.core.ports import Progress
-from bot.job import Asker, Job, JobState
+from bot.job import Asker, Flagged, Job, JobState
 from bot.limits import LimitEntry, Subject
 from engine.contract import (
     Cancelled,
@@ -31,6 +32,7 @@ from engine.contract import (
     Started,
     Stepped,
 )
+from engine.fake import MODEL
 from tests.kit import said
 from tests.kit.rig import ADA, SLOW, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import GUILD, picture
@@ -127,13 +129,13 @@ async def test_a_failed_request_is_refunded_with_its_reason(rig_of: MakeRig) -> 
 
 
 async def test_flagged_images_are_neither_posted_nor_charged(rig_of: MakeRig) -> None:
-    """What the safety checker withholds has no file, is not shown and costs nothing; the job is delivered all the same."""
+    """What the safety checker flagged is not shown and costs nothing; the job is delivered all the same. Its files stay for days."""
     rig = await rig_of()
     row = await rig.ended(await rig.imagine("NSFW", images=3))
     assert (row.state, row.charged, row.cost) == (JobState.DELIVERED, 0, 3)
     assert [image.flagged for image in row.images] == [True] * 3
     assert row.shown_images == ()
-    assert list(rig.spool.glob("*.png")) == []
+    assert sorted(map(str, rig.spool.glob("*.png"))) == [image.aside for image in row.images]
     await rig.assert_books()
 
 
@@ -176,9 +178,9 @@ async def test_deleting_removes_files_and_message_and_refunds_nothing(rig_of: Ma
 # ------------------------------------------------------------------ what the engine tells meanwhile
 
 
-async def hanging(rig: Rig) -> Job:
+async def hanging(rig: Rig, **options: Any) -> Job:
     """A job that is aboard and tells nothing any more, so that a test can speak for it."""
-    job = await rig.imagine("HANG")
+    job = await rig.imagine("HANG", **options)
     row = await rig.until(job, JobState.RUNNING)
     # Its own last word before it hangs is that it encodes.
     await eventually(lambda: any(showing.progress.step for showing in rig.delivery.of(job)))
@@ -200,13 +202,24 @@ async def tell(rig: Rig, *events: Event) -> None:
 async def test_the_newest_preview_is_kept_until_a_newer_one_comes(rig_of: MakeRig) -> None:
     """Most steps bring no preview: the last one stays what is shown, and a newer one takes its place."""
     rig = await rig_of()
-    job = await hanging(rig)
+    job = await hanging(rig, flagged=Flagged.POST)
     assert rig.dispatcher.progress_of(job).preview is None
     previews = (b"first", None, None, b"second", None)
     await tell(rig, *(stepped(job, step=step, preview=preview) for step, preview in enumerate(previews, 1)))
     shown = [showing.progress.preview for showing in rig.delivery.of(job)]
     assert shown == [b"first", b"first", b"first", b"second", b"second"]
     assert rig.dispatcher.progress_of(job).preview == b"second"
+
+
+async def test_what_is_looked_at_first_has_no_preview(rig_of: MakeRig) -> None:
+    """Where flagged pictures are not simply posted none is kept of a model that is looked at, or that nobody knows any more."""
+    for model, is_seen in ((MODEL, False), (replace(MODEL, safety_checker=False), True), (None, False)):
+        rig = await rig_of()
+        job = await hanging(rig)
+        models = () if model is None else (model,)
+        rig.engine.status = replace(rig.engine.status, models=models)
+        await tell(rig, stepped(job, preview=b"first"))
+        assert rig.dispatcher.progress_of(job).preview == (b"first" if is_seen else None)
 
 
 async def test_a_job_back_in_line_has_no_preview(rig_of: MakeRig) -> None:
