@@ -112,19 +112,15 @@ def rulings_for(
     def ruling(name: str) -> Ruling:
         ceiling = int(getattr(ceilings, name))
         for subject in (Subject.MEMBER, Subject.ROLE, Subject.EVERYONE):
-            found = {
-                entry.subject_id: entry.values[name]
-                for entry in sorted(relevant, key=lambda entry: entry.subject_id)
-                if entry.subject is subject and name in entry.values
-            }
+            found = [entry for entry in relevant if entry.subject is subject and name in entry.values]
             if found:
-                said = most_generous(name, *found.values())
+                said = most_generous(name, *(entry.values[name] for entry in found))
                 return Ruling(
                     name=name,
                     value=strictest(name, said, ceiling),
                     said=said,
                     subject=subject,
-                    subject_id=next(number for number, value in found.items() if value == said),
+                    subject_id=min(entry.subject_id for entry in found if entry.values[name] == said),
                     is_one_of_several=len(found) > 1,
                 )
         said = int(getattr(defaults, name))
