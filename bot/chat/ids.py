@@ -116,6 +116,9 @@ class Verb(StrEnum):
     DRAW_PLAN = "draw_plan"
     """About the number of a plan, like the next."""
     DROP_PLAN = "drop_plan"
+    ERASE = "erase"
+    """About the number of a person, like the next: all that is kept of them goes."""
+    ERASE_NOT = "erase_not"
     CANCEL_ONE = "cancel_one"
     """A menu of jobs, those that it cancels; it is about no one of them."""
     EXAMPLE = "example"
@@ -145,6 +148,8 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.DELETE_ALL: (labels.delete, "🗑️", _GRAY),
     Verb.DRAW_PLAN: (labels.draw_plan, "✅", discord.ButtonStyle.success),
     Verb.DROP_PLAN: (labels.drop_plan, "✖️", _GRAY),
+    Verb.ERASE: (labels.erase, "🗑️", discord.ButtonStyle.danger),
+    Verb.ERASE_NOT: (labels.drop_plan, "✖️", _GRAY),
     Verb.EXAMPLE: (labels.draw, "🎨", discord.ButtonStyle.primary),
     Verb.FETCH: (labels.show, "📥", _GRAY),
 }

@@ -23,6 +23,7 @@ from bot.chat.features import (
     mod,
     models,
     permute,
+    privacy,
     queue,
     quota,
     remix,
@@ -68,6 +69,7 @@ FEATURES = (
     set_limits,
     style,
     taste,
+    privacy,
 )
 
 

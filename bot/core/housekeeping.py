@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from bot.config import Settings
 from bot.core.asking.admission import free_mb
 from bot.core.news import DatabaseContradicts, DatabaseDamaged, News, NoRoom, NotBackedUp
 from bot.core.ports import Clock
+from bot.core.spool import IMAGE
 from bot.job import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune, sweep
@@ -24,7 +24,6 @@ from bot.store.threads import unawaited
 log = structlog.get_logger(__name__)
 
 DAY_S, HOUR_S = 86_400.0, 3600.0
-_IMAGE = re.compile(r"\.?(\d{1,18})-(\d{1,18})-\d+\.png")
 
 Tell = Callable[[News], Awaitable[None]]
 
@@ -67,6 +66,11 @@ async def keep_house(
             every=1,
             do=lambda: store.plans.forget(now=clock.now()),
             failure="plans_not_forgotten",
+        ),
+        Chore(
+            every=rounds.sweeps,
+            do=lambda: store.erasures.forget_names(now=clock.now()),
+            failure="names_not_forgotten",
         ),
         Chore(
             every=rounds.backup_looks,
@@ -200,6 +204,6 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _parts_of(path: Path) -> tuple[int, int] | None:
-    """Job and attempt of an image, as the engine names it: JOB-ATTEMPT-IMAGE.png, half-written after a dot."""
-    match = _IMAGE.match(path.name)
+    """Job and attempt."""
+    match = IMAGE.match(path.name)
     return (int(match[1]), int(match[2])) if match else None

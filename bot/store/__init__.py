@@ -10,8 +10,10 @@ from bot.store.audit import Audit
 from bot.store.backup import back_up
 from bot.store.copies import Copies
 from bot.store.db import BUSY_TIMEOUT_S, Database
+from bot.store.erasures import Erasures
 from bot.store.finished import History
 from bot.store.jobs import Jobs
+from bot.store.personal import Personal
 from bot.store.plans import Plans
 from bot.store.preferences import Taste
 from bot.store.rule_words import RuleWords
@@ -32,6 +34,8 @@ class Store:
     favourites: Favourites
     rule_words: RuleWords
     audit: Audit
+    personal: Personal
+    erasures: Erasures
 
     @classmethod
     async def open(
@@ -58,6 +62,8 @@ class Store:
             favourites=Favourites(database),
             rule_words=RuleWords(database),
             audit=Audit(database),
+            personal=Personal(database),
+            erasures=Erasures(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -23,6 +23,8 @@ from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, sure
 
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
+CLEO = 820000000000000003
+"""Wants all of hers to be gone: by now nothing of it can be read."""
 ROOMY = Limits(credits_per_day=1000, pending=1000, max_pixels=2048 * 2048, max_steps=150, max_images=10)
 
 
@@ -134,6 +136,9 @@ async def fill(file: Path) -> None:
     await store.settings.set_time_zone(GUILD, "Europe/Rome")
     await store.settings.set_note("commands", "digest-of-commands")
     await _kept(store, first, again)
+    hers = await book.delivered(user=CLEO, images=2)
+    await store.erasures.ask(CLEO, now=book.now + 6)
+    await store.erasures.empty([hers.id], now=book.now + 7)
     await store.close()
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("UPDATE sqlite_sequence SET seq = 500 WHERE name = 'job'")  # as after a restore

@@ -35,6 +35,7 @@ GOLDEN = Path(__file__).parent
 VERSIONS = sorted(int(path.stem.removeprefix("schema-")) for path in GOLDEN.glob("schema-*.sqlite3"))
 NEWEST = schema.newest()
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
+CLEO = 820000000000000003
 
 
 @pytest.fixture(autouse=True)
@@ -236,7 +237,7 @@ REBUILT = (
     .replace(
         "removed_at     REAL,",
         "removed_at     REAL,\n  spoiler INTEGER NOT NULL DEFAULT 0, parts INTEGER NOT NULL DEFAULT 1,"
-        " private INTEGER NOT NULL DEFAULT 0,",
+        " private INTEGER NOT NULL DEFAULT 0, erased_at REAL,",
     )
 )
 TRIGGERS = "".join(
@@ -312,3 +313,10 @@ async def test_old_rules_forbid(store: Store, version: int) -> None:
     """The words of each schema's lists are read as they were meant."""
     forbidden = (await store.rule_words.of(GUILD))[WordKind.FORBIDDEN]
     assert forbidden == (("nud*",) if version >= 6 else ())
+
+
+async def test_a_person_who_wanted_all_of_it_gone_is_not_forgotten(store: Store, version: int) -> None:
+    """What a bot of that schema was told is done by one of this: the rows say what is left of it."""
+    asked = [erasure.user_id for erasure in await store.erasures.under_way()]
+    assert asked == ([CLEO] if version >= 7 else [])
+    assert [job.id for job in await store.erasures.unremoved(count=9)] == ([33] if version >= 7 else [])

@@ -18,3 +18,15 @@ INSERT INTO audit (at, guild_id, by_user_id, deed, user_id, details)
 DROP TABLE limits_log;
 CREATE INDEX audit_by_guild ON audit (guild_id, id);
 CREATE INDEX audit_by_deed ON audit (guild_id, deed, id);
+
+-- Who wants all of theirs to be gone: the row is there before anything else happens, and goes when nothing is left under
+-- their number. `emptied_at`: nothing of theirs can be read any more, but for messages that are still being removed.
+CREATE TABLE erasure (
+  user_id    INTEGER PRIMARY KEY,
+  asked_at   REAL NOT NULL,
+  emptied_at REAL
+) STRICT;
+-- Its words are gone; what the books count is kept.
+ALTER TABLE job ADD COLUMN erased_at REAL;
+CREATE INDEX job_erased ON job (user_id, removed_at, id)
+  WHERE erased_at IS NOT NULL AND deleted_at IS NOT NULL AND user_id <> 0;
