@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from bot.chat.ids import Verb, button
 from bot.core import exports
 from bot.job import JobState
+from bot.store import checks
+from bot.store.erasures import Erasures
 from tests.bot.chat.conftest import StartWorld
-from tests.kit.world import Person, World
+from tests.kit.world import POLL_S, WITHIN_S, Person, World
 from workshop.rehearsal.bot import png
 from workshop.rehearsal.loopback.driver import Channel, Message
 
@@ -180,3 +189,174 @@ def _full(**_options: Any) -> Any:
 
 def said(world: World) -> str:
     return "\n".join(message.text for message in world.discord.messages(world.channel) if message.ephemeral)
+
+
+# ------------------------------------------------------------------ deleted
+
+WORDS = ("Zanzibarfox", "Quokkablur", "Marmotlike", "Lemursearch", "Ibexstyle", "Tapirphoto", "Okapiplan")
+"""They stand nowhere but in what one person brought."""
+
+
+def traces(world: World, logs: str = "") -> set[str]:
+    """Which of them can still be read: in the database and its log, in whatever lies in the data folder, in what was logged."""
+    files = [
+        path for path in world.settings.data_dir.rglob("*") if path.is_file() and "backups" not in path.parts
+    ]
+    assert {"easel.sqlite3", "easel.sqlite3-wal"} <= {path.name for path in files}
+    text = b"".join([*(path.read_bytes() for path in files), logs.encode()]).lower()
+    return {word for word in WORDS if word.lower().encode() in text}
+
+
+async def gone(world: World, who: Person) -> None:
+    """Once nothing of theirs can be read any more, and no message stands there."""
+    await none_left(world, "SELECT 1 FROM erasure WHERE user_id = :id AND emptied_at IS NULL", id=who.id)
+    await none_left(world, "SELECT 1 FROM job WHERE erased_at IS NOT NULL AND removed_at IS NULL")
+
+
+async def none_left(world: World, sql: str, **values: int) -> None:
+    """Once this finds nothing any more."""
+    deadline = time.monotonic() + WITHIN_S
+    while await world.store.database.read(sql, values):
+        assert time.monotonic() < deadline, sql
+        await asyncio.sleep(POLL_S)
+
+
+def photo() -> bytes:
+    """Which says something of itself."""
+    said, file = PngInfo(), io.BytesIO()
+    said.add_text("Comment", "Tapirphoto")
+    Image.new("RGB", (64, 64)).save(file, "PNG", pnginfo=said)
+    return file.getvalue()
+
+
+async def draws(world: World, who: Person) -> None:
+    """Eleven pictures, and words of every kind that is kept."""
+    place = world.channel
+    await who.slash(place, "style add", name="Marmotlike", prompt="{prompt} in Ibexstyle")
+    await world.imagined(
+        1, who=who, prompt="a Zanzibarfox --style Marmotlike", image=("me.png", photo()), images=2, seed=7
+    )
+    taken = await who.click(world.message(1), "U2")
+    await world.until(lambda: taken.message and taken.message.attachments)
+    await who.slash(place, "imagine", prompt="FAIL Zanzibarfox")
+    await world.reaches(2, JobState.FAILED)
+    for number in range(3, 12):
+        await world.imagined(
+            number, who=who, prompt=f"a fox {number}", negative_prompt="Quokkablur Lemursearch"
+        )
+    await who.slash(place, "settings", style="Marmotlike")
+    assert "of 9" in (await who.slash(place, "history", words="Lemursearch")).text
+    await who.slash(place, "imagine", prompt="a {red, blue} Okapiplan")
+
+
+async def confirms(who: Person, world: World) -> str:
+    """What they read once they have said yes."""
+    asked = await who.slash(world.channel, "privacy delete")
+    assert "**Delete all that is kept about you?**" in asked.text
+    await who.click(asked.message, "Delete all of it")
+    return asked.text
+
+
+DELETING = "It is being deleted, and that goes on whatever happens"
+
+
+async def test_no_byte_of_it_is_left(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """In database, its log, spool and logs; with its messages, copies and stars, while one is drawn. Others' and the books stay."""
+    her = world.admin  # who may add styles
+    await draws(world, her)
+    await world.imagined(12, prompt="a red circle")
+    await her.click(world.message(12), "Favourite")
+    await world.alice.click(world.message(3), "Favourite")
+    await world.imagine(her, prompt="HANG Zanzibarfox")
+    await world.reaches(13, JobState.RUNNING)
+    assert traces(world) == {*WORDS}
+    usage = await world.store.jobs.usage(guild_id=world.guild.id, user_id=her.id, window_start=0)
+    assert (await confirms(her, world)).startswith(DELETING)
+    await gone(world, her)
+    assert traces(world, capsys.readouterr().out) == set()
+    assert [message.id for message in world.messages()] == [world.message(12).id]
+    running = await world.job(13)
+    assert (running.state, running.charged) == (JobState.CANCELLED, 0)
+    after = await world.store.jobs.usage(guild_id=world.guild.id, user_id=her.id, window_start=0)
+    assert after.used == usage.used - running.cost > 0
+    assert await world.store.history.audit() == []
+    assert checks.damage(world.settings.database, thorough=True) == []
+    stars = await world.store.database.read("SELECT user_id, job_id FROM favourite", {})
+    assert [tuple(row) for row in stars] == []
+    assert "a red circle" in (await world.alice.slash(world.channel, "history", words="circle")).text
+    for words in ("fox", "Zanzibarfox"):
+        assert "No picture was found" in (await her.slash(world.channel, "history", words=words)).text
+    assert (await her.slash(world.channel, "privacy export")).ephemeral_text == NOTHING_KEPT
+    log = (await her.slash(world.channel, "admin log")).text
+    assert "the style “–” is gone" in log
+    assert "Marmot" not in log
+
+
+@pytest.mark.parametrize("step", ["empty", "unstar", "leave_nameless", "emptied", "unremoved"])
+async def test_a_bot_that_is_killed_goes_on(world: World, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it was about to do: the next one does it, and what was asked for afterwards is kept."""
+    await draws(world, world.admin)
+    is_there = asyncio.Event()
+
+    async def stops(*_given: Any, **_values: Any) -> None:
+        is_there.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Erasures, step, stops)
+        await confirms(world.admin, world)
+        await asyncio.wait_for(is_there.wait(), WITHIN_S)
+        await world.imagined(12, who=world.admin, prompt="a new one")
+        await world._go()
+    await world._come()
+    await gone(world, world.admin)
+    assert traces(world) == set()
+    assert [message.id for message in world.messages()] == [world.message(12).id]
+    assert "1–1 of 1" in (await world.admin.slash(world.channel, "history")).text
+    assert await world.store.history.audit() == []
+
+
+async def test_whose_it_was_is_forgotten_after_two_days(world: World) -> None:
+    """Not before, since a day's credits are counted by it; what was asked for and cost still adds up."""
+    await world.imagined(1, images=2)
+    await world.imagined(2)
+    await confirms(world.alice, world)
+    await gone(world, world.alice)
+    of_all = "SELECT SUM(charged) AS charged, COUNT(*) AS n FROM job"
+    before = [tuple(row) for row in await world.store.database.read(of_all, {})]
+    world.advance(86_400)
+    await world.store.erasures.forget_names(now=world.clock.now())
+    usage = await world.store.jobs.usage(guild_id=world.guild.id, user_id=world.alice.id, window_start=0)
+    assert usage.used == 3
+    world.advance(86_401)
+    await world.restart()  # its first look comes at once
+    await none_left(world, "SELECT 1 FROM erasure")
+    assert [tuple(row) for row in await world.store.database.read(of_all, {})] == before == [(3, 2)]
+    assert await world.store.history.audit() == []
+    text = b"".join(path.read_bytes() for path in world.settings.data_dir.glob("easel.sqlite3*"))
+    assert str(world.alice.id).encode() not in text
+
+
+async def test_only_who_asked_may_say_yes_and_a_no_changes_nothing(world: World) -> None:
+    """Asked again while it goes on, it says so; the buttons of a bot before a restart still work."""
+    await world.imagined(1)
+    asked = await world.alice.slash(world.channel, "privacy delete")
+    assert "Backups of the database forget it within 7 days." in asked.text
+    await world.restart()
+    await world.alice.click(asked.message, "Never mind")
+    assert asked.text == "Nothing was deleted."
+    message = await world.post(button(Verb.ERASE, world.alice.id), button(Verb.ERASE_NOT, world.alice.id))
+    for label in ("Delete all of it", "Never mind"):
+        refused = await world.admin.click(message, label)
+        assert refused.ephemeral_text == "Only the person who asked for this may answer it."
+    assert await world.store.erasures.under_way() == []
+    hold = world.discord.hold_next("DELETE", "/messages/")
+    await confirms(world.alice, world)
+    await world.until(lambda: hold.entered)
+    await world.store.database.write("UPDATE erasure SET emptied_at = NULL", {})
+    again = await world.alice.slash(world.channel, "privacy delete")
+    await world.alice.click(again.message, "Delete all of it")
+    assert again.text == "It is being deleted already."
+    hold.release()
+    await gone(world, world.alice)
+    assert [each.id for each in world.messages()] == [message.id]
