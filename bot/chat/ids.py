@@ -127,6 +127,22 @@ class Verb(StrEnum):
     """Shows its person the images of a job that could not be posted."""
 
 
+NEED_WORDS = frozenset(
+    (
+        *(
+            Verb.REROLL,
+            Verb.VARY_SUBTLE,
+            Verb.VARY_STRONG,
+            Verb.UPSCALE_2,
+            Verb.UPSCALE_4,
+            Verb.REMIX,
+            Verb.EDIT,
+        ),
+        *(Verb.INFO, Verb.INFO_ALL, Verb.USE),
+    )
+)
+"""Of the job that they are about: they can do nothing once those are not kept any more."""
+
 _GRAY = discord.ButtonStyle.secondary
 _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.REROLL: (labels.reroll, "🔄", _GRAY),

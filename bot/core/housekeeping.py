@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.config import Settings
+from bot.config import DataSection, Settings
 from bot.core.asking.admission import free_mb
 from bot.core.news import DatabaseContradicts, DatabaseDamaged, News, NoRoom, NotBackedUp
 from bot.core.ports import Clock
@@ -84,6 +84,11 @@ async def keep_house(
             failure="disk_full",
             news=lambda problem: NoRoom(problem=problem),
         ),
+        Chore(
+            every=rounds.sweeps,
+            do=lambda: _forget(store, settings.data, clock.now()),
+            failure="old_data_not_forgotten",
+        ),
         Chore(every=rounds.sweeps, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
         Chore(every=rounds.audits, do=lambda: _audit(store, tell_operator), failure="audit_failed"),
     )
@@ -94,6 +99,19 @@ async def keep_house(
                 await _try(chore, tell_operator)
         turn += 1
         await asyncio.sleep(rounds.every_s)
+
+
+async def _forget(store: Store, data: DataSection, now: float) -> None:
+    """What rows tell, after the days that whoever runs the bot wants."""
+    if data.searches_days:
+        await store.history.forget_searches(before=now - data.searches_days * DAY_S)
+    if data.audit_days and (lines := await store.audit.forget(before=now - data.audit_days * DAY_S)):
+        log.info("old_log_forgotten", lines=lines)
+    if not data.prompts_days:
+        return
+    if jobs := await store.erasures.forget_words(before=now - data.prompts_days * DAY_S, now=now):
+        await store.database.clean()
+        log.info("old_words_forgotten", jobs=jobs)
 
 
 async def _look_for_room(settings: Settings) -> None:

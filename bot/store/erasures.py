@@ -23,6 +23,8 @@ NAMED_FOR_S = 48 * 3600.0
 """So long a row says whose it was: a day's credits are counted by that, wherever its day begins."""
 ROWS = 100
 """Changed in one transaction."""
+LOOKED_AT_ONCE = 10_000
+"""Rows, so that no long look keeps the log from being moved into the file."""
 NAMELESS = "–"
 """In the log, for the name of a style that went."""
 _KEPT = (
@@ -84,6 +86,20 @@ class Erasures:
         """Those of which something can still be read, the oldest first."""
         sql = "SELECT user_id, asked_at FROM erasure WHERE emptied_at IS NULL ORDER BY asked_at"
         return [Erasure(**dict(row)) for row in await self._db.read(sql, {})]
+
+    async def forget_words(self, *, before: float, now: float) -> int:
+        """Of everybody's requests that are older; their pictures and messages stay. How many there were."""
+        (newest,) = await self._db.read("SELECT COALESCE(MAX(id), 0) AS id FROM job", {})
+        old = f"""SELECT id FROM job WHERE id > :after AND id <= :after + :span AND created_at < :before
+                  AND {_IS_OVER} AND erased_at IS NULL"""
+        gone = 0
+        for after in range(0, newest["id"], LOOKED_AT_ONCE):
+            params = {"after": after, "span": LOOKED_AT_ONCE, "before": before}
+            ids = [row["id"] for row in await self._db.read_at_leisure(old, params)]
+            for first in range(0, len(ids), ROWS):
+                await self._db.write(_OLD, {"ids": json.dumps(ids[first : first + ROWS]), "now": now})
+            gone += len(ids)
+        return gone
 
     # -------------------------------------------------------------- one step after the other
 

@@ -43,17 +43,16 @@ def backups(days: int, to: Language) -> str:
     )
 
 
-def shown(kept: Kept, to: Language, *, retention_days: int) -> str:
-    """How much of each kind, and for how long."""
+def shown(kept: Kept, to: Language, *, retention_days: int, prompts_days: int, searches_days: int) -> str:
+    """How much of each kind, and for how long; 0 days are for ever."""
     lines = [
         to.gettext("**What is kept about you**, from all servers and direct messages with me:"),
         _jobs(kept.jobs, to),
+        *([words(prompts_days, to)] if prompts_days else []),
         pictures(retention_days, to),
         to.ngettext("- {count} favourite", "- {count} favourites", kept.favourites),
         to.ngettext("- {count} of your /settings", "- {count} of your /settings", kept.settings),
-        to.ngettext(
-            "- {count} search, for thirty days", "- {count} searches, each for thirty days", kept.searches
-        ),
+        _searches(kept.searches, searches_days, to),
         to.ngettext(
             "- {count} style that you added to a server",
             "- {count} styles that you added to servers",
@@ -84,6 +83,21 @@ def _jobs(count: int, to: Language) -> str:
         "- {count} requests: their words, settings and times, what they cost, where they stand",
         count,
     )
+
+
+def words(days: int, to: Language) -> str:
+    return to.ngettext(
+        "- of each request, after {count} day, no words any more",
+        "- of each request, after {count} days, no words any more",
+        days,
+    )
+
+
+def _searches(count: int, days: int, to: Language) -> str:
+    told = to.ngettext("- {count} search of /history", "- {count} searches of /history", count)
+    if not days:
+        return told
+    return to.ngettext("{what}, for {count} day", "{what}, for {count} days", days, what=told)
 
 
 def pictures(days: int, to: Language) -> str:

@@ -32,7 +32,14 @@ group = app_commands.Group(name="privacy", description=commands.PRIVACY)
 async def show(interaction: discord.Interaction[EaselClient]) -> None:
     services, to = interaction.client.services, language_of(interaction)
     kept = await services.store.personal.kept(interaction.user.id)
-    text = own_data.shown(kept, to, retention_days=services.settings.data.retention_days)
+    data = services.settings.data
+    text = own_data.shown(
+        kept,
+        to,
+        retention_days=data.retention_days,
+        prompts_days=data.prompts_days,
+        searches_days=data.searches_days,
+    )
     await interaction.response.send_message(text, ephemeral=True)
 
 
