@@ -16,7 +16,6 @@ from bot.core.happenings import Actor
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Clock
 from bot.core.spool import by_job, remove
-from bot.job import Job
 from bot.store import Store
 from bot.store.database_errors import DatabaseError, Unusable
 from bot.store.erasures import ROWS, Erasure
@@ -97,16 +96,14 @@ class Erasing:
 
     async def _empty_some(self, numbers: Sequence[int], files: Mapping[int, Sequence[Path]]) -> None:
         """Files first: afterwards no row says which they were."""
-        jobs = await self._store.erasures.of(numbers)
+        jobs = await self._store.erasures.settled(numbers)
         if not jobs:
             return
-        needed = {digest for job in await self._store.jobs.live() for digest in job.request.inputs}
-        gone = [path for job in jobs for path in (*files.get(job.id, ()), *_named(job))]
-        gone += [self._inputs / digest for job in jobs for digest in {*job.request.inputs} - needed]
-        await unawaited(lambda: remove(gone))
+        gone = {path for job in jobs for path in files.get(job.id, ())}
+        if given := {digest for job in jobs for digest in job.inputs}:
+            live = await self._store.jobs.live()
+            given -= {digest for job in live for digest in job.request.inputs}  # others wait for these
+            gone |= {self._inputs / digest for digest in given}
+        if gone:
+            await unawaited(lambda: remove(gone))
         await self._store.erasures.empty([job.id for job in jobs], now=self._clock.now())
-
-
-def _named(job: Job) -> list[Path]:
-    """What its row says was drawn."""
-    return [Path(str(image.path)) for image in job.shown_images]

@@ -7,6 +7,7 @@ depend on it, whose it was, go.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,8 @@ from bot.store.preferences import Scope
 
 NAMED_FOR_S = 48 * 3600.0
 """So long a row says whose it was: a day's credits are counted by that, wherever its day begins."""
-ROWS = 100
-"""Changed in one transaction."""
+ROWS = 50
+"""Changed in one transaction: some ten milliseconds, for which who asks for a picture may have to wait."""
 LOOKED_AT_ONCE = 10_000
 """Rows, so that no long look keeps the log from being moved into the file."""
 NAMELESS = "–"
@@ -59,6 +60,15 @@ class Erasure:
     user_id: int
     asked_at: float
     """What was asked for later is none of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A job of theirs that can be emptied."""
+
+    id: int
+    inputs: tuple[str, ...]
+    """Digests of what was attached to it."""
 
 
 class Erasures:
@@ -116,10 +126,12 @@ class Erasures:
                   WHERE created_at <= :asked_at AND erased_at IS NULL"""
         return [row["id"] for row in await self._db.read_at_leisure(sql, _of(erasure))]
 
-    async def of(self, ids: Collection[int]) -> list[Job]:
+    async def settled(self, ids: Collection[int]) -> list[Settled]:
         """Those of these that are over, and whose messages say so."""
-        sql = f"SELECT * FROM job WHERE {_THESE} AND {_IS_OVER} AND erased_at IS NULL"
-        return [job_of(row) for row in await self._db.read_at_leisure(sql, {"ids": json.dumps([*ids])})]
+        sql = f"""SELECT id, request ->> '$.image' AS image, request ->> '$.mask' AS mask,
+                         COALESCE(request -> '$.references', '[]') AS refs
+                  FROM job WHERE {_THESE} AND {_IS_OVER} AND erased_at IS NULL"""
+        return [_settled(row) for row in await self._db.read_at_leisure(sql, {"ids": json.dumps([*ids])})]
 
     async def empty(self, ids: Sequence[int], *, now: float) -> None:
         """Nobody reads or finds anything of these any more; others' stars on them go."""
@@ -226,6 +238,11 @@ async def _without_styles(connection: aiosqlite.Connection, params: Params) -> N
         )
         await record(connection, entry)
     await connection.execute_fetchall(_STYLE_LINES, {**params, "nameless": NAMELESS})
+
+
+def _settled(row: sqlite3.Row) -> Settled:
+    digests = (row["image"], row["mask"], *json.loads(row["refs"]))
+    return Settled(id=row["id"], inputs=tuple(digest for digest in digests if isinstance(digest, str)))
 
 
 def _of(erasure: Erasure) -> dict[str, float]:
