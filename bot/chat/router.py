@@ -149,6 +149,6 @@ async def _job_here(interaction: Interaction, job_id: int, verb: str) -> Job:
     job = await interaction.client.services.store.jobs.get(job_id)
     if job is None or not where.takes(interaction, job):
         raise UserError(problems.unknown_image)
-    if job.erased_at is not None and job.deleted_at is None and verb in ids.NEED_WORDS:
-        raise UserError(problems.words_forgotten)
+    if job.erased_at is not None and verb in ids.NEED_WORDS:
+        raise UserError(problems.words_forgotten if job.deleted_at is None else problems.deleted)
     return job

@@ -78,6 +78,7 @@ class Erasing:
         """Whether nothing of theirs can be read any more; else something is still under way, such as a picture that is posted."""
         erasures = self._store.erasures
         by = Actor(user_id=erasure.user_id, name=f"<@{erasure.user_id}>")
+        await erasures.take_little(erasure)
         for number in await erasures.live(erasure):
             await self._dispatcher.cancel(number, by=by)
         files = await unawaited(lambda: by_job(self._spool))

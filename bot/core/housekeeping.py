@@ -69,7 +69,9 @@ async def keep_house(
         ),
         Chore(
             every=rounds.sweeps,
-            do=lambda: store.erasures.forget_names(now=clock.now()),
+            do=lambda: store.erasures.forget_names(
+                now=clock.now(), backed_up_s=settings.backup.every_hours * settings.backup.keep * HOUR_S
+            ),
             failure="names_not_forgotten",
         ),
         Chore(

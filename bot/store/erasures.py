@@ -15,7 +15,7 @@ import aiosqlite
 
 from bot.job import Job
 from bot.store.audit import AuditEntry, Deed, record
-from bot.store.db import Database, Params
+from bot.store.db import Database
 from bot.store.jobs import job_of
 from bot.store.personal import OF_PERSON, SERVERS
 from bot.store.preferences import Scope
@@ -76,8 +76,8 @@ class Erasures:
         self._db = database
 
     async def ask(self, user_id: int, *, now: float) -> bool:
-        """Writes it down, and takes away at once what is little; False where it is under way already."""
-        params = {"user_id": user_id, "now": now, "person": Scope.PERSON, "hint": f"hinted {user_id}"}
+        """Writes it down; False where it is under way already."""
+        params = {"user_id": user_id, "now": now}
         async with self._db.tx() as connection:
             under_way = await connection.execute_fetchall(
                 "SELECT 1 FROM erasure WHERE user_id = :user_id AND emptied_at IS NULL", params
@@ -87,9 +87,6 @@ class Erasures:
                    ON CONFLICT DO UPDATE SET asked_at = excluded.asked_at, emptied_at = NULL""",
                 params,
             )
-            for sql in _LITTLE:
-                await connection.execute_fetchall(sql, params)
-            await _without_styles(connection, params)
         return not list(under_way)
 
     async def under_way(self) -> list[Erasure]:
@@ -112,6 +109,14 @@ class Erasures:
         return gone
 
     # -------------------------------------------------------------- one step after the other
+
+    async def take_little(self, erasure: Erasure) -> None:
+        """All that is no picture: settings, searches, plans, styles, the note that they were greeted."""
+        params = {**_of(erasure), "person": Scope.PERSON, "hint": f"hinted {erasure.user_id}"}
+        async with self._db.tx() as connection:
+            for sql in _LITTLE:
+                await connection.execute_fetchall(sql, params)
+            await _without_styles(connection, erasure)
 
     async def live(self, erasure: Erasure) -> list[int]:
         """Numbers of what of theirs can still be cancelled."""
@@ -183,23 +188,24 @@ class Erasures:
                  ORDER BY asked_at, id LIMIT :count"""
         return [job_of(row) for row in await self._db.read(sql, {"count": count})]
 
-    async def forget_names(self, *, now: float) -> None:
-        """Whose a row was is forgotten once no day's credits depend on it, and who wanted that when none is left."""
-        before = {"before": now - NAMED_FOR_S, "rows": ROWS}
+    async def forget_names(self, *, now: float, backed_up_s: float = 0) -> None:
+        """Whose a row was is forgotten once no day's credits depend on it, and who wanted that when none is left.
+
+        `backed_up_s`: so long a backup may still be put back, which has all of it: `restore` takes along who wanted it gone.
+        """
+        before = {"before": now - NAMED_FOR_S, "forgotten": now - max(NAMED_FOR_S, backed_up_s), "rows": ROWS}
         for row in await self._db.read("SELECT user_id FROM erasure", {}):
             while await self._db.write(_NAMELESS, {**before, "user_id": row["user_id"]}):
                 pass
         left = """SELECT 1 FROM job INDEXED BY job_erased
                   WHERE user_id = erasure.user_id AND erased_at IS NOT NULL AND deleted_at IS NOT NULL AND user_id <> 0"""
-        sql = (
-            f"DELETE FROM erasure WHERE emptied_at IS NOT NULL AND asked_at < :before AND NOT EXISTS ({left})"
-        )
+        sql = f"DELETE FROM erasure WHERE emptied_at IS NOT NULL AND asked_at < :forgotten AND NOT EXISTS ({left})"
         await self._db.write(sql, before)
 
 
 _LITTLE = (
     "DELETE FROM preference WHERE scope = :person AND scope_id = :user_id",
-    "DELETE FROM search WHERE user_id = :user_id",
+    "DELETE FROM search WHERE user_id = :user_id AND at <= :asked_at",
     "DELETE FROM plan WHERE user_id = :user_id",
     "DELETE FROM note WHERE key = :hint",
     "UPDATE rule_word SET by_user_id = 0 WHERE by_user_id = :user_id",
@@ -222,22 +228,20 @@ RETURNING id"""
 """Direct messages are one person's, and so is the number of their channel."""
 
 
-async def _without_styles(connection: aiosqlite.Connection, params: Params) -> None:
+async def _without_styles(connection: aiosqlite.Connection, erasure: Erasure) -> None:
     """The log of each server says that some went, and not what they were called."""
-    gone = await connection.execute_fetchall(
-        "DELETE FROM style WHERE by_user_id = :user_id RETURNING guild_id", params
-    )
-    for (guild_id,) in gone:
-        details = {"name": NAMELESS, "is_there": False}
+    params = {**_of(erasure), "nameless": NAMELESS}
+    sql = "DELETE FROM style WHERE by_user_id = :user_id AND at <= :asked_at RETURNING guild_id"
+    for (guild_id,) in await connection.execute_fetchall(sql, params):
         entry = AuditEntry(
-            at=params["now"],
+            at=erasure.asked_at,
             guild_id=guild_id,
-            by_user_id=params["user_id"],
+            by_user_id=erasure.user_id,
             deed=Deed.STYLES,
-            details=details,
+            details={"name": NAMELESS, "is_there": False},
         )
         await record(connection, entry)
-    await connection.execute_fetchall(_STYLE_LINES, {**params, "nameless": NAMELESS})
+    await connection.execute_fetchall(_STYLE_LINES, params)
 
 
 def _settled(row: sqlite3.Row) -> Settled:

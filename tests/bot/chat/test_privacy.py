@@ -19,6 +19,7 @@ from bot.chat.ids import Verb, button
 from bot.core import exports
 from bot.job import JobState
 from bot.store import checks
+from bot.store.backup import name_for, restore
 from bot.store.erasures import Erasures
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import POLL_S, WITHIN_S, Person, World
@@ -323,8 +324,9 @@ async def test_a_bot_that_is_killed_goes_on(world: World, step: str, monkeypatch
     assert await world.store.history.audit() == []
 
 
-async def test_whose_it_was_is_forgotten_after_two_days(world: World) -> None:
-    """Not before, since a day's credits are counted by it; what was asked for and cost still adds up."""
+async def test_whose_it_was_is_forgotten_after_two_days(start_world: StartWorld) -> None:
+    """Not before, since a day's credits are counted by it, nor while a backup may be put back; all still adds up."""
+    world = await start_world(backup={"every_hours": 1, "keep": 1})
     await world.imagined(1, images=2)
     await world.imagined(2)
     await confirms(world.alice, world)
@@ -404,3 +406,21 @@ async def test_each_kind_goes_after_its_days(start_world: StartWorld, tmp_path: 
     assert await world.store.history.audit() == []
     await world.admin.click(message, "easel:1:delete:3")
     await world.until(lambda: message.deleted)
+
+
+async def test_a_backup_that_is_put_back_does_not_bring_it_back(world: World) -> None:
+    """Who wanted theirs gone is taken along, and it goes again at the next start."""
+    await draws(world, world.admin)
+    backup = world.settings.backups / name_for(world.clock.now())
+    await world.store.back_up(backup)
+    await confirms(world.admin, world)
+    await gone(world, world.admin)
+    await world._go()
+    assert restore(world.settings.database, backup, now=world.clock.now()) is not None
+    for path in world.settings.data_dir.glob("replaced-*"):
+        path.unlink()
+    assert b"Zanzibarfox" in world.settings.database.read_bytes()
+    await world._come()
+    await gone(world, world.admin)
+    assert traces(world) == set()
+    assert await world.store.history.audit() == []
