@@ -160,20 +160,8 @@ class App:
                 bytes_max=self.settings.images_in.bytes_max,
             ),
             wildcards=Wildcards(self.settings.wildcards_dir),
-            exports=Exports(
-                store,
-                data=self.settings.data_dir,
-                spool=self.settings.spool,
-                inputs=self.settings.inputs,
-                link=link,
-            ),
-            erasing=Erasing(
-                store=store,
-                dispatcher=dispatcher,
-                clock=self._clock,
-                spool=self.settings.spool,
-                inputs=self.settings.inputs,
-            ),
+            exports=Exports(store, self.settings, link=link),
+            erasing=Erasing(store, self.settings, dispatcher=dispatcher, clock=self._clock),
             own_styles=self._own_styles,
         )
         await dispatcher.start()

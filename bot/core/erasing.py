@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from bot.config import Settings
 from bot.core.happenings import Actor
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Clock
@@ -30,14 +31,11 @@ REMOVED_AT_ONCE = 20
 
 
 class Erasing:
-    def __init__(
-        self, *, store: Store, dispatcher: Dispatcher, clock: Clock, spool: Path, inputs: Path
-    ) -> None:
+    def __init__(self, store: Store, settings: Settings, *, dispatcher: Dispatcher, clock: Clock) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
-        self._spool = spool
-        self._inputs = inputs
+        self._settings = settings
         self._wanted = asyncio.Event()
 
     async def ask(self, user_id: int) -> bool:
@@ -81,7 +79,7 @@ class Erasing:
         await erasures.take_little(erasure)
         for number in await erasures.live(erasure):
             await self._dispatcher.cancel(number, by=by)
-        files = await unawaited(lambda: by_job(self._spool))
+        files = await unawaited(lambda: by_job(self._settings.spool))
         numbers = await erasures.jobs(erasure)
         for first in range(0, len(numbers), ROWS):
             await self._empty_some(numbers[first : first + ROWS], files)
@@ -104,7 +102,7 @@ class Erasing:
         if given := {digest for job in jobs for digest in job.inputs}:
             live = await self._store.jobs.live()
             given -= {digest for job in live for digest in job.request.inputs}  # others wait for these
-            gone |= {self._inputs / digest for digest in given}
+            gone |= {self._settings.inputs / digest for digest in given}
         if gone:
             await unawaited(lambda: remove(gone))
         await self._store.erasures.empty([job.id for job in jobs], now=self._clock.now())

@@ -22,6 +22,7 @@ from typing import cast
 import structlog
 
 from bot.chat.look.keepsake_view import link
+from bot.config import DataSection, Settings
 from bot.core.doors import Doors
 from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
@@ -117,9 +118,11 @@ def erasing_of(store: Store, folder: Path) -> Erasing:
         doors=Doors(),
         tell=happenings.tell,
     )
-    return Erasing(
-        store=store, dispatcher=dispatcher, clock=TestClock(), spool=spool, inputs=spool / "inputs"
-    )
+    return Erasing(store, settings_of(folder), dispatcher=dispatcher, clock=TestClock())
+
+
+def settings_of(folder: Path) -> Settings:
+    return Settings(data=DataSection(dir=folder))
 
 
 async def measure(rows: int, jobs: int, folder: Path) -> None:
@@ -131,7 +134,7 @@ async def measure(rows: int, jobs: int, folder: Path) -> None:
         bench, spool = Bench(store, folder), folder / "spool"
         tell_load()
         tell("admissions alone", [await bench.ask(2 * number) for number in range(ALONE)], ANSWER_MS)
-        exports = Exports(store, data=folder, spool=spool, inputs=spool / "inputs", link=link)
+        exports = Exports(store, settings_of(folder), link=link)
         await meanwhile(bench, "put together", exported(exports), 10_000)
         tell_load()
         erasing = erasing_of(store, folder)
