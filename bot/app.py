@@ -18,6 +18,7 @@ from bot.chat.delivery.desk import ModeratorsDesk
 from bot.chat.delivery.mail import MailToo
 from bot.chat.delivery.pauses import Pauses
 from bot.chat.delivery.writer import DiscordDelivery
+from bot.chat.look.keepsake_view import link
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
@@ -30,6 +31,8 @@ from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import FleetOfOne
 from bot.core.engines.restarts import Patience
 from bot.core.engines.watch import Deadlines
+from bot.core.erasing import Erasing
+from bot.core.exports import Exports
 from bot.core.happenings import Happening, Happenings, StoreDamaged
 from bot.core.housekeeping import Rounds, Tell, keep_house
 from bot.core.line.dispatcher import Dispatcher
@@ -182,6 +185,8 @@ class App:
                 bytes_max=self.settings.images_in.bytes_max,
             ),
             wildcards=Wildcards(self.settings.wildcards_dir),
+            exports=Exports(store, self.settings, link=link),
+            erasing=Erasing(store, self.settings, dispatcher=dispatcher, clock=self._clock),
             own_styles=self._own_styles,
             tell=self._happenings.tell,
             charts=Charts(self.settings.data_dir / "matplotlib"),
@@ -208,6 +213,7 @@ class App:
             end_reviews=lambda before: client.services.dispatcher.reviews.expire(before=before),
         )
         self._begin(chores)
+        self._begin(client.services.erasing.run())
         if self._supervised:
             signs = Signs(gateway=lambda: client.is_connected, store=lambda: store.settings.note("health"))
             self._begin(Health(self.settings.data_dir, signs, vigilance=self._timings.vigilance).watch())

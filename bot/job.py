@@ -228,6 +228,8 @@ class Job:
     """When somebody asked to take its pictures away: nobody is shown them from then on."""
     removed_at: float | None = None
     """When its message and files were gone."""
+    erased_at: float | None = None
+    """When its words were emptied: nobody reads any more what it was."""
     images: tuple[SpooledImage, ...] = ()
     spoiler: bool = False
     """Its pictures are covered until somebody looks: its channel wants that."""

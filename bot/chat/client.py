@@ -23,6 +23,8 @@ from bot.config import Settings
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.wildcards import Wildcards
+from bot.core.erasing import Erasing
+from bot.core.exports import Exports
 from bot.core.happenings import Listener
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.line.halting import Halting
@@ -66,6 +68,8 @@ class Services:
     clock: Clock
     intake: Intake
     wildcards: Wildcards
+    exports: Exports
+    erasing: Erasing
     own_styles: tuple[Style, ...]
     """Those of whoever runs the bot."""
     tell: Listener

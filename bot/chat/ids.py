@@ -116,6 +116,9 @@ class Verb(StrEnum):
     DRAW_PLAN = "draw_plan"
     """About the number of a plan, like the next."""
     DROP_PLAN = "drop_plan"
+    ERASE = "erase"
+    """About the number of a person, like the next: all that is kept of them goes."""
+    ERASE_NOT = "erase_not"
     CANCEL_ONE = "cancel_one"
     """A menu of jobs, those that it cancels; it is about no one of them."""
     EXAMPLE = "example"
@@ -133,6 +136,22 @@ class Verb(StrEnum):
     BLOCK = "block"
     """Its person may make nothing for a time."""
 
+
+NEED_WORDS = frozenset(
+    (
+        *(
+            Verb.REROLL,
+            Verb.VARY_SUBTLE,
+            Verb.VARY_STRONG,
+            Verb.UPSCALE_2,
+            Verb.UPSCALE_4,
+            Verb.REMIX,
+            Verb.EDIT,
+        ),
+        *(Verb.INFO, Verb.INFO_ALL, Verb.USE),
+    )
+)
+"""Of the job that they are about: they can do nothing once those are not kept any more."""
 
 _GRAY = discord.ButtonStyle.secondary
 _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
@@ -155,6 +174,8 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.DELETE_ALL: (labels.delete, "🗑️", _GRAY),
     Verb.DRAW_PLAN: (labels.draw_plan, "✅", discord.ButtonStyle.success),
     Verb.DROP_PLAN: (labels.drop_plan, "✖️", _GRAY),
+    Verb.ERASE: (labels.erase, "🗑️", discord.ButtonStyle.danger),
+    Verb.ERASE_NOT: (labels.drop_plan, "✖️", _GRAY),
     Verb.EXAMPLE: (labels.draw, "🎨", discord.ButtonStyle.primary),
     Verb.SHOW_HELD: (labels.approve, "✅", discord.ButtonStyle.success),
     Verb.DROP_HELD: (labels.remove, "🚫", discord.ButtonStyle.danger),

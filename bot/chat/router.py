@@ -123,10 +123,10 @@ class Router(app_commands.CommandTree[EaselClient]):
             case OfJob(verb=verb, job=number) if is_form and verb in self._number_forms:
                 await self._number_forms[verb](interaction, number, _filled_in(interaction))
             case OfJob(verb=verb, job=number, image=image) if is_form and verb in self._forms:
-                job = await _job_here(interaction, number)
+                job = await _job_here(interaction, number, verb)
                 await self._forms[verb](interaction, job, image, _filled_in(interaction))
             case OfJob(verb=verb, job=number, image=image) if not is_form and verb in self._presses:
-                await self._presses[verb](interaction, await _job_here(interaction, number), image)
+                await self._presses[verb](interaction, await _job_here(interaction, number, verb), image)
             case OfJob(verb=verb, job=number) if not is_form and verb in self._numbers:
                 await self._numbers[verb](interaction, number)
             case OfPage(pages=pages) as place if not is_form and pages in self._pages:
@@ -152,8 +152,10 @@ def _filled_in(interaction: Interaction) -> Mapping[str, Any]:
     return found
 
 
-async def _job_here(interaction: Interaction, job_id: int) -> Job:
+async def _job_here(interaction: Interaction, job_id: int, verb: str) -> Job:
     job = await interaction.client.services.store.jobs.get(job_id)
     if job is None or not where.takes(interaction, job):
         raise UserError(problems.unknown_image)
+    if job.erased_at is not None and verb in ids.NEED_WORDS:
+        raise UserError(problems.words_forgotten if job.deleted_at is None else problems.deleted)
     return job

@@ -29,6 +29,7 @@ from bot.chat.features import (
     mod,
     models,
     permute,
+    privacy,
     queue,
     quota,
     remix,
@@ -86,6 +87,7 @@ FEATURES = (
     allow,
     style,
     taste,
+    privacy,
 )
 
 

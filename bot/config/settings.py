@@ -232,6 +232,9 @@ class DataSection(Section):
     dir: Path | None = Field(default=None, strict=False, description="the path of a folder")
     retention_days: int = Field(default=30, ge=0, le=36_500)
     withheld_days: int = Field(default=7, ge=1, le=36_500)
+    prompts_days: int = Field(default=0, ge=0, le=36_500)
+    searches_days: int = Field(default=30, ge=0, le=36_500)
+    audit_days: int = Field(default=0, ge=0, le=36_500)
     free_mb: int = Field(default=512, ge=0, le=1_000_000)
 
 

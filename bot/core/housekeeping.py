@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from bot.config import Settings
+from bot.config import DataSection, Settings
 from bot.core.asking.admission import free_mb
 from bot.core.news import DatabaseContradicts, DatabaseDamaged, News, NoRoom, NotBackedUp
 from bot.core.ports import Clock
+from bot.core.spool import IMAGE
 from bot.job import TOKEN_LIFE_S
 from bot.store import Store
 from bot.store.backup import backups, name_for, prune, sweep
@@ -24,7 +24,6 @@ from bot.store.threads import unawaited
 log = structlog.get_logger(__name__)
 
 DAY_S, HOUR_S = 86_400.0, 3600.0
-_IMAGE = re.compile(r"\.?(\d{1,18})-(\d{1,18})-\d+\.png")
 
 Tell = Callable[[News], Awaitable[None]]
 
@@ -79,6 +78,13 @@ async def keep_house(
             failure="plans_not_forgotten",
         ),
         Chore(
+            every=rounds.sweeps,
+            do=lambda: store.erasures.forget_names(
+                now=clock.now(), backed_up_s=settings.backup.every_hours * settings.backup.keep * HOUR_S
+            ),
+            failure="names_not_forgotten",
+        ),
+        Chore(
             every=rounds.backup_looks,
             do=lambda: back_up_when_due(store, settings, clock.now()),
             failure="backup_failed",
@@ -89,6 +95,11 @@ async def keep_house(
             do=lambda: _look_for_room(settings),
             failure="disk_full",
             news=lambda problem: NoRoom(problem=problem),
+        ),
+        Chore(
+            every=rounds.sweeps,
+            do=lambda: _forget(store, settings.data, clock.now()),
+            failure="old_data_not_forgotten",
         ),
         Chore(every=rounds.sweeps, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
         Chore(every=rounds.audits, do=lambda: _audit(store, tell_operator), failure="audit_failed"),
@@ -109,6 +120,19 @@ async def keep_house(
                 await _try(chore, tell_operator)
         turn += 1
         await asyncio.sleep(rounds.every_s)
+
+
+async def _forget(store: Store, data: DataSection, now: float) -> None:
+    """What rows tell, after the days that whoever runs the bot wants."""
+    if data.searches_days:
+        await store.history.forget_searches(before=now - data.searches_days * DAY_S)
+    if data.audit_days and (lines := await store.audit.forget(before=now - data.audit_days * DAY_S)):
+        log.info("old_log_forgotten", lines=lines)
+    if not data.prompts_days:
+        return
+    if jobs := await store.erasures.forget_words(before=now - data.prompts_days * DAY_S, now=now):
+        await store.database.clean()
+        log.info("old_words_forgotten", jobs=jobs)
 
 
 async def _look_for_room(settings: Settings) -> None:
@@ -226,6 +250,6 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _parts_of(path: Path) -> tuple[int, int] | None:
-    """Job and attempt of an image, as the engine names it: JOB-ATTEMPT-IMAGE.png, half-written after a dot."""
-    match = _IMAGE.match(path.name)
+    """Job and attempt."""
+    match = IMAGE.match(path.name)
     return (int(match[1]), int(match[2])) if match else None

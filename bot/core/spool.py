@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bot.job import Job
 from bot.store.threads import unawaited
 from engine.contract import GenerationRequest, SpooledImage
+
+IMAGE = re.compile(r"\.?(\d{1,18})-(\d{1,18})-\d+\.png")
+"""Job and attempt of an image, as the engine names it: JOB-ATTEMPT-IMAGE.png, half-written after a dot."""
 
 
 class Spool:
@@ -32,6 +36,21 @@ class Spool:
         folder = self._folder
         for path in [*images, *folder.glob(f"{job.id}-*"), *folder.glob(f".{job.id}-*.part")]:
             path.unlink(missing_ok=True)
+
+
+def by_job(folder: Path) -> dict[int, list[Path]]:
+    """All that was drawn, half-written files too, in one look: with many jobs one for each takes too long. Blocking."""
+    found: dict[int, list[Path]] = {}
+    for path in folder.glob("*.png*"):
+        if (match := IMAGE.match(path.name)) is not None:
+            found.setdefault(int(match[1]), []).append(path)
+    return found
+
+
+def remove(files: Iterable[Path]) -> None:
+    """Blocking; raises OSError, but not for what is gone."""
+    for path in files:
+        path.unlink(missing_ok=True)
 
 
 def hold_inputs(folder: Path, request: GenerationRequest) -> bool:

@@ -12,10 +12,12 @@ from bot.store.blocks import Blocks
 from bot.store.copies import Copies
 from bot.store.counted import Counts
 from bot.store.db import BUSY_TIMEOUT_S, Database
+from bot.store.erasures import Erasures
 from bot.store.finished import History
 from bot.store.halts import Halts
 from bot.store.jobs import Jobs
 from bot.store.permits import PermitLists
+from bot.store.personal import Personal
 from bot.store.plans import Plans
 from bot.store.preferences import Taste
 from bot.store.reports import Reports
@@ -42,6 +44,8 @@ class Store:
     halts: Halts
     blocks: Blocks
     reports: Reports
+    personal: Personal
+    erasures: Erasures
 
     @classmethod
     async def open(
@@ -73,6 +77,8 @@ class Store:
             halts=Halts(database),
             blocks=Blocks(database),
             reports=Reports(database),
+            personal=Personal(database),
+            erasures=Erasures(database),
         )
 
     async def back_up(self, target: Path) -> None:

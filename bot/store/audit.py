@@ -13,6 +13,8 @@ import aiosqlite
 
 from bot.store.db import Database, Params
 
+FORGOTTEN_AT_ONCE = 500
+
 
 class Deed(StrEnum):
     LIMITS = "limits"
@@ -113,6 +115,14 @@ class Audit:
         )
         (total,) = await self._db.read_at_leisure(f"SELECT COUNT(*) FROM audit WHERE {where}", params)
         return [entry_of(row) for row in rows], int(total[0])
+
+    async def forget(self, *, before: float) -> int:
+        """How many lines went; a piece at a time, the oldest first."""
+        sql = """DELETE FROM audit WHERE at < :before AND id IN (SELECT id FROM audit ORDER BY id LIMIT :rows) RETURNING id"""
+        gone = 0
+        while rows := await self._db.write(sql, {"before": before, "rows": FORGOTTEN_AT_ONCE}):
+            gone += len(rows)
+        return gone
 
 
 def entry_of(row: sqlite3.Row) -> AuditEntry:

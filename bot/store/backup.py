@@ -10,12 +10,12 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.store import checks
+from bot.store import checks, schema
 from bot.store.database_errors import DatabaseError, Unusable
 
 PATIENCE_S = 30.0
@@ -233,6 +233,7 @@ def restore(database: Path, source: Path, *, now: float) -> Path | None:
                 raise DatabaseError(f"{source} can't be used: {'; '.join(problems[:3])}.")
             was_interrupted = _arriving(database).exists()
             _skip_ids(partial, last_used=None if was_interrupted else _last_id(database))
+            _carry_erasures(partial, [] if was_interrupted else _erasures(database))
             replaced = _keep(database, now)
             arriving = partial.replace(_arriving(database))
         sync_folder(database.parent)  # from here on there is no way but to the end
@@ -271,6 +272,27 @@ def _last_id(database: Path) -> int | None:
             return int(row[0] or 0)
     except sqlite3.Error:
         return None
+
+
+def _erasures(database: Path) -> list[tuple[int, float]]:
+    """(person, when) of those who wanted all of theirs to be gone; none where it can't be read any more, or is older."""
+    try:
+        with checks.look(database) as connection:
+            return connection.execute("SELECT user_id, asked_at FROM erasure").fetchall()
+    except sqlite3.Error:
+        return []
+
+
+def _carry_erasures(copy: Path, erasures: Sequence[tuple[int, float]]) -> None:
+    """What they had deleted stands in the backup: the next start deletes it again. One of an older schema can't be told so."""
+    if not erasures or checks.version(copy) < schema.newest():
+        return
+    with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.executemany(
+            """INSERT INTO erasure (user_id, asked_at) VALUES (?, ?)
+               ON CONFLICT DO UPDATE SET asked_at = excluded.asked_at, emptied_at = NULL""",
+            erasures,
+        )
 
 
 def _skip_ids(copy: Path, *, last_used: int | None) -> None:

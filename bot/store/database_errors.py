@@ -61,6 +61,11 @@ def _primary(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", -1) & 0xFF
 
 
+def busy() -> DatabaseError:
+    """Where SQLite says so without an error."""
+    return DatabaseError(_WORDS[sqlite3.SQLITE_BUSY])
+
+
 @contextmanager
 def plain_errors() -> Generator[None]:
     """What a stranger's lock, a full disk or a damaged file does to us, as a sentence; anything else is a bug and passes."""

@@ -23,6 +23,9 @@ __all__ = ["Database", "DatabaseError", "Unusable"]
 BUSY_TIMEOUT_S = 1.5
 """Answers to Discord are due within 3 s, so a stranger's lock must not hold us longer."""
 
+OVERWRITTEN = "secure_delete=ON"
+"""What is deleted is overwritten with zeros, whichever way this SQLite was built (Debian's does so of itself)."""
+
 Params = Mapping[str, Any]
 
 
@@ -67,7 +70,7 @@ class Database:
             writer = await _connect(path, isolation_level=None, timeout=busy_timeout_s)
             opened.append(writer)
             log = f"wal_autocheckpoint={LOG_PAGES_MAX}"
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", log):
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", OVERWRITTEN, log):
                 await writer.execute_fetchall(f"PRAGMA {pragma}")
             writer.row_factory = sqlite3.Row
             await schema.migrate(writer)
@@ -80,7 +83,8 @@ class Database:
                 await reader.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 0")  # reads the schema now
             upkeep = await _connect(path, isolation_level=None, timeout=0)
             opened.append(upkeep)
-            await upkeep.execute_fetchall("PRAGMA wal_autocheckpoint=0")
+            for pragma in ("wal_autocheckpoint=0", OVERWRITTEN):
+                await upkeep.execute_fetchall(f"PRAGMA {pragma}")
         except BaseException as error:
             for connection in opened:  # their threads would keep a process alive that was told to stop
                 await connection.close()
@@ -139,6 +143,11 @@ class Database:
         self._check_open()
         with plain_errors():
             return list(await self._leisurely.execute_fetchall(sql, params))
+
+    async def clean(self) -> None:
+        """What was deleted before stands in no file any more; takes long, and holds up nobody. Raises DatabaseError: try again."""
+        self._check_open()
+        await self._upkeep.clean()
 
 
 async def _connect(database: Path | str, **options: Any) -> aiosqlite.Connection:

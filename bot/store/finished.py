@@ -18,8 +18,6 @@ from bot.store.words import as_indexed, beginnings_of, match_of, parts_of
 
 FOUND_MAX = 1000
 """So many of the newest are found; more are not counted."""
-SEARCH_KEPT_S = 30 * 86_400.0
-"""How long the buttons of a searched page know what it was searched by."""
 _OF_PERSON = """FROM job INDEXED BY job_by_person_and_day
                 WHERE guild_id = :guild_id AND user_id = :user_id AND deleted_at IS NULL
                   AND (state = 'delivered' OR state = 'failed' AND EXISTS (
@@ -90,6 +88,7 @@ class History:
         """(number, prompt) of their newest delivered jobs: quick enough for every letter that they type."""
         sql = """SELECT id, json_extract(request, '$.prompt') AS prompt FROM job INDEXED BY job_by_person_and_day
                  WHERE guild_id = :guild_id AND user_id = :user_id AND state = 'delivered' AND deleted_at IS NULL
+                   AND erased_at IS NULL
                  ORDER BY created_at DESC, id DESC LIMIT :count"""
         params = {"guild_id": guild_id, "user_id": user_id, "count": count}
         return [(row["id"], str(row["prompt"])) for row in await self._db.read(sql, params)]
@@ -151,22 +150,21 @@ class History:
         return {row["job_id"]: row["image"] for row in rows if row["image"] != ALL}
 
     async def remember(self, search: Search, *, guild_id: int, user_id: int, now: float) -> int:
-        """Its number, for the buttons of its pages: the same for the same search. Older ones are forgotten."""
+        """Its number, for the buttons of its pages: the same for the same search."""
         params = {
             "guild_id": guild_id,
             "user_id": user_id,
             "query": json.dumps(asdict(search)),
             "now": now,
-            "before": now - SEARCH_KEPT_S,
         }
-        async with self._db.tx() as connection:
-            await connection.execute_fetchall("DELETE FROM search WHERE at < :before", params)
-            (row,) = await connection.execute_fetchall(
-                """INSERT INTO search (guild_id, user_id, query, at) VALUES (:guild_id, :user_id, :query, :now)
-                   ON CONFLICT DO UPDATE SET at = excluded.at RETURNING id""",
-                params,
-            )
-        return int(row[0])
+        sql = """INSERT INTO search (guild_id, user_id, query, at) VALUES (:guild_id, :user_id, :query, :now)
+                 ON CONFLICT DO UPDATE SET at = excluded.at RETURNING id"""
+        (row,) = await self._db.write(sql, params)
+        return int(row["id"])
+
+    async def forget_searches(self, *, before: float) -> None:
+        """The buttons of their pages say that they are not known any more."""
+        await self._db.write("DELETE FROM search WHERE at < :before", {"before": before})
 
     async def remembered(self, search_id: int, *, guild_id: int, user_id: int) -> Search | None:
         """None where it is forgotten, or another person's."""

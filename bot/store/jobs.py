@@ -359,9 +359,10 @@ class Jobs:
         return [job_of(row) for row in await self._db.read(sql, {})]
 
     async def removals_owed(self) -> list[Job]:
-        """Deleted jobs whose message or files may still be there."""
+        """Deleted jobs whose message or files may still be there; not those of a person whom `erasures` takes out."""
         sql = """SELECT * FROM job INDEXED BY job_to_remove
-                 WHERE deleted_at IS NOT NULL AND removed_at IS NULL ORDER BY id"""
+                 WHERE deleted_at IS NOT NULL AND removed_at IS NULL
+                   AND NOT (erased_at IS NOT NULL AND user_id IN (SELECT user_id FROM erasure)) ORDER BY id"""
         return [job_of(row) for row in await self._db.read(sql, {})]
 
     async def blocked(self, *, now: float) -> list[tuple[int, int]]:

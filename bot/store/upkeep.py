@@ -8,6 +8,8 @@ import sqlite3
 
 import aiosqlite
 
+from bot.store.database_errors import busy, plain_errors
+
 DUE_AFTER = 100
 """Changes. SQLite by itself has one of them wait for all of this, and whoever asked for it."""
 LOG_PAGES_MAX = 20_000
@@ -16,6 +18,8 @@ LOG_PAGES_MAX = 20_000
 PAGES = 8
 """So many are written in one piece of a merge, which may keep one change waiting: about a millisecond, but for a word that
 stands in so many rows that it fills more of them, which can't be cut."""
+PAGES_CLEANED = 32
+"""The same where all of the index is merged at once: fewer pieces, each of which is synced to the disk."""
 PIECES_MAX = 32
 """In a row; what is left is for the next time."""
 _MERGE = "INSERT INTO job_words (job_words, rank) VALUES ('merge', :pages)"
@@ -52,9 +56,25 @@ class Upkeep:
         with contextlib.suppress(sqlite3.Error, ValueError):
             await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
 
-    async def _merge_a_piece(self) -> bool:
+    async def clean(self) -> None:
+        """What was deleted before stands in no file any more. Raises DatabaseError where somebody is in the way.
+
+        The index keeps words of rows that it has forgotten until its last two parts are merged; then the log is emptied, which
+        takes those who write as long as what was written in between, since all else is moved before.
+        """
+        with plain_errors():
+            pages = -PAGES_CLEANED  # from all parts one; then what was begun goes on
+            while await self._merge_a_piece(pages):
+                pages = PAGES_CLEANED
+            await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+            async with self._turns:
+                ((is_busy, *_),) = await self._connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        if is_busy:
+            raise busy()  # somebody still reads what was deleted
+
+    async def _merge_a_piece(self, pages: int = PAGES) -> bool:
         """False where nothing was left to merge: then nothing has changed but for the statement itself."""
         async with self._turns:
             before = self._connection.total_changes
-            await self._connection.execute_fetchall(_MERGE, {"pages": PAGES})
+            await self._connection.execute_fetchall(_MERGE, {"pages": pages})
             return self._connection.total_changes - before > 1

@@ -256,6 +256,10 @@ MOD_PICTURES_OPTIONS = {
     "here": noted("For this channel alone, whatever the server says"),
     "reset": noted("Forget what was set first"),
 }
+PRIVACY = noted("What is kept about you: look at it, have it sent to you, have it deleted")
+PRIVACY_SHOW = noted("Show what is kept about you, and for how long")
+PRIVACY_EXPORT = noted("Have all of it sent to you as files: requests, settings, favourites, pictures")
+PRIVACY_DELETE = noted("Delete all of it, everywhere; asks first")
 MODELS = noted("What can be drawn with here: models, LoRAs and embeddings")
 MODELS_OPTIONS = {"name": noted("Show one of them with its picture, trigger words and how to ask for it")}
 HELP = noted("What draws here, what you may use, what else there is, and examples to press")

@@ -74,6 +74,10 @@ def blocked_order(to: Language) -> str:
     return to.gettext("{why} Nothing was charged.", why=why(Reason.of(ReasonCode.BLOCKED), to))
 
 
+words_forgotten = fixed(
+    "The words of this picture are not kept here any more, so nothing new is made from it: attach it to /imagine or /edit."
+)
+
 # ------------------------------------------------------------------ what is asked for
 
 upscaling_needs_image = fixed("Upscaling needs an image: attach the picture to enlarge.")

@@ -29,6 +29,8 @@ from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, sure
 
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
+CLEO = 820000000000000003
+"""Wants all of hers to be gone: by now nothing of it can be read."""
 ROOMY = Limits(
     credits_per_day=1000,
     credits_per_night=1000,
@@ -181,6 +183,9 @@ async def fill(file: Path) -> None:
     await store.settings.set_night(GUILD, Night(begins=22, ends=6))
     await store.settings.set_note("commands", "digest-of-commands")
     await _kept(store, first, again)
+    hers = await book.delivered(user=CLEO, images=2)
+    await store.erasures.ask(CLEO, now=book.now + 6)
+    await store.erasures.empty([hers.id], now=book.now + 7)
     await store.close()
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("UPDATE sqlite_sequence SET seq = 500 WHERE name = 'job'")  # as after a restore

@@ -36,6 +36,7 @@ GOLDEN = Path(__file__).parent
 VERSIONS = sorted(int(path.stem.removeprefix("schema-")) for path in GOLDEN.glob("schema-*.sqlite3"))
 NEWEST = schema.newest()
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
+CLEO = 820000000000000003
 
 
 @pytest.fixture(autouse=True)
@@ -244,7 +245,8 @@ REBUILT = (
         "removed_at     REAL,",
         "removed_at     REAL,\n  spoiler INTEGER NOT NULL DEFAULT 0, parts INTEGER NOT NULL DEFAULT 1,"
         " private INTEGER NOT NULL DEFAULT 0, weight INTEGER NOT NULL DEFAULT 1,"
-        " flagged TEXT NOT NULL DEFAULT 'withhold', review TEXT, review_message_id INTEGER,",
+        " flagged TEXT NOT NULL DEFAULT 'withhold', review TEXT, review_message_id INTEGER,"
+        " erased_at REAL,",
     )
 )
 TRIGGERS = "".join(
@@ -338,3 +340,10 @@ async def test_what_was_paused_is_paused(store: Store, version: int) -> None:
     """In the server in which an admin did it, with their reason."""
     halts = [(halt.guild_id, halt.reason, halt.is_draining) for halt in await store.halts.all()]
     assert halts == ([(GUILD, "maintenance", False)] if version >= 7 else [])
+
+
+async def test_a_person_who_wanted_all_of_it_gone_is_not_forgotten(store: Store, version: int) -> None:
+    """What a bot of that schema was told is done by one of this: the rows say what is left of it."""
+    asked = [erasure.user_id for erasure in await store.erasures.under_way()]
+    assert asked == ([CLEO] if version >= 7 else [])
+    assert [job.id for job in await store.erasures.unremoved(count=9)] == ([33] if version >= 7 else [])

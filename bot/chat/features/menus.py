@@ -56,14 +56,15 @@ async def image_info(interaction: discord.Interaction[EaselClient], message: dis
 async def job_of(interaction: Interaction, message: discord.Message) -> tuple[Job, int | None] | None:
     """The job that a message of our own shows, and which of its images or None for all of it, as its buttons tell.
 
-    None for everybody else's messages, and for one that gathers several jobs.
+    None for everybody else's messages, for one that gathers several jobs, and where the row has no words any more: there the
+    pictures themselves tell.
     """
     about = _about(interaction, message)
     gathers = any(found.verb == Verb.INFO_ALL for found in about)
     if gathers or len({found.job for found in about}) != 1:
         return None
     job = await interaction.client.services.store.jobs.get(about[0].job)
-    if job is None or not where.takes(interaction, job):
+    if job is None or job.erased_at is not None or not where.takes(interaction, job):
         return None
     return job, next((found.image for found in about if found.verb == Verb.INFO), None)
 

@@ -29,8 +29,8 @@ def shown(text: str) -> str:
 
 
 def code(text: str, limit: int) -> str:
-    """Text in code marks, in which neither markdown nor mentions mean anything."""
-    inside = cut(shown(text), limit).replace("`", "ˋ")
+    """Text in code marks, in which neither markdown nor mentions mean anything; where there is none, a dash."""
+    inside = cut(shown(text), limit).replace("`", "ˋ") or "–"
     return f"`{inside}`"
 
 

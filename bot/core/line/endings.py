@@ -155,20 +155,30 @@ class Endings:
 
     async def _remove(self, job: Job) -> None:
         """What was promised goes, even if its message has to stay."""
+        await self._take_away(job)
+        await self._clear(job)
+
+    async def _take_away(self, job: Job) -> None:
         try:
             await self._delivery.remove(job)
         except Irremovable as problem:
             log.warning("message_not_removed", job=job.id, reason=str(problem))
-        await self._clear(job)
 
     async def delete_copy(self, copy: Copy) -> None:
         """Takes that message alone away. Raises Irremovable."""
         await self._delivery.remove_copy(copy)
         await self._store.copies.forget(copy.message_id)
 
+    async def remove_emptied(self, job: Job) -> None:
+        """The messages of one whose words and files are gone already."""
+        await self._take_away(job)
+        await self._settle_removal(job)
+
     async def _clear(self, job: Job) -> None:
-        if not await self._discard(job):  # the next start tries again
-            return
+        if await self._discard(job):  # else the next start tries again
+            await self._settle_removal(job)
+
+    async def _settle_removal(self, job: Job) -> None:
         await self.clear_copies(job.id)
         async for attempt in self._retries.persistent():
             with attempt:

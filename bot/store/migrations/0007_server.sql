@@ -101,3 +101,15 @@ ALTER TABLE job ADD COLUMN flagged TEXT NOT NULL DEFAULT 'withhold';
 ALTER TABLE job ADD COLUMN review TEXT
   CONSTRAINT only_drawn_jobs_are_reviewed CHECK (review IS NULL OR state IN ('rendered', 'delivered', 'failed'));
 ALTER TABLE job ADD COLUMN review_message_id INTEGER;
+
+-- Who wants all of theirs to be gone: the row is there before anything else happens, and goes when nothing is left under
+-- their number. `emptied_at`: nothing of theirs can be read any more, but for messages that are still being removed.
+CREATE TABLE erasure (
+  user_id    INTEGER PRIMARY KEY,
+  asked_at   REAL NOT NULL,
+  emptied_at REAL
+) STRICT;
+-- Its words are gone; what the books count is kept.
+ALTER TABLE job ADD COLUMN erased_at REAL;
+CREATE INDEX job_erased ON job (user_id, removed_at, id)
+  WHERE erased_at IS NOT NULL AND deleted_at IS NOT NULL AND user_id <> 0;

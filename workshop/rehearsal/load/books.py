@@ -78,8 +78,8 @@ def prompts() -> Iterator[str]:
         yield f"{told}, masterpiece, best quality" if number % 4 < 2 else told
 
 
-def fill(path: Path, rows: int) -> None:
-    """Pictures of a year, before they could be searched: every second one a single person's, every hundredth one that nobody took."""
+def fill(path: Path, rows: int, *, of_one: int = 2) -> None:
+    """Pictures of a year, before they could be searched: every `of_one`-th a single person's, every hundredth one that nobody took."""
     requests = (
         json.dumps(
             {**picture().to_dict(), "prompt": prompt, "negative_prompt": "blurry", "model": MODELS[n % 3]}
@@ -105,7 +105,7 @@ def fill(path: Path, rows: int) -> None:
                 (
                     "delivered" if n % 100 else "failed",
                     next(requests),
-                    ONE if n % 2 else n % CROWD,
+                    ONE if n % of_one == 1 else n % CROWD,
                     GUILD,
                     n,
                     int(n % 100 > 0),
