@@ -150,6 +150,22 @@ class App:
         self._happenings.listen(self._mail.hear)
         desk = ModeratorsDesk(client)
         self._happenings.listen(desk.hear)
+        services = client.services = self._services(client, store, delivery, desk)
+        dispatcher = services.dispatcher
+        await services.halting.take_up()
+        services.catalogue.prefer(await store.settings.note(DEFAULT_MODEL))
+        await dispatcher.start()
+        await self._sync(client, store, tell_operator=delivery.tell_operator)
+        self._begin(desk.take_up())
+        self._look_after(client, store, tell_operator=delivery.tell_operator)
+        self._count(dispatcher)
+        # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
+        notify("READY=1")
+
+    def _services(
+        self, client: EaselClient, store: Store, delivery: DiscordDelivery, desk: ModeratorsDesk
+    ) -> Services:
+        """All that commands and buttons ask."""
         doors, catalogue = Doors(), Catalogue(self._fleet)
         admission = Admission(
             store=store,
@@ -171,7 +187,7 @@ class App:
         )
         halting = Halting(dispatcher, store=store, doors=doors, delivery=delivery, clock=self._clock)
         self._happenings.listen(halting.hear)
-        client.services = Services(
+        return Services(
             catalogue=catalogue,
             admission=admission,
             dispatcher=dispatcher,
@@ -186,21 +202,18 @@ class App:
             ),
             wildcards=Wildcards(self.settings.wildcards_dir),
             exports=Exports(store, self.settings, link=link),
-            erasing=Erasing(store, self.settings, dispatcher=dispatcher, clock=self._clock),
+            erasing=Erasing(
+                store,
+                self.settings,
+                dispatcher=dispatcher,
+                clock=self._clock,
+                tell_moderators=desk.catch_up,
+            ),
             own_styles=self._own_styles,
             tell=self._happenings.tell,
             charts=Charts(self.settings.data_dir / "matplotlib"),
             tell_moderators=desk.catch_up,
         )
-        await halting.take_up()
-        catalogue.prefer(await store.settings.note(DEFAULT_MODEL))
-        await dispatcher.start()
-        await self._sync(client, store, tell_operator=delivery.tell_operator)
-        self._begin(desk.take_up())
-        self._look_after(client, store, tell_operator=delivery.tell_operator)
-        self._count(dispatcher)
-        # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
-        notify("READY=1")
 
     def _look_after(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
         """What goes on for as long as the bot runs."""

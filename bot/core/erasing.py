@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -31,7 +32,17 @@ REMOVED_AT_ONCE = 20
 
 
 class Erasing:
-    def __init__(self, store: Store, settings: Settings, *, dispatcher: Dispatcher, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        tell_moderators: Callable[[int], Coroutine[Any, Any, None]],
+    ) -> None:
+        """`tell_moderators` brings what is read in a server about reports up to date."""
+        self._tell_moderators = tell_moderators
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
@@ -79,6 +90,8 @@ class Erasing:
         await erasures.take_little(erasure)
         for number in await erasures.live(erasure):
             await self._dispatcher.cancel(number, by=by)
+        for job in await erasures.held(erasure):
+            await self._dispatcher.reviews.withdraw(job)
         files = await unawaited(lambda: by_job(self._settings.spool))
         numbers = await erasures.jobs(erasure)
         for first in range(0, len(numbers), ROWS):
@@ -88,6 +101,8 @@ class Erasing:
         await erasures.leave_nameless(erasure)
         if await erasures.jobs(erasure):
             return False
+        for guild_id in await self._store.reports.guilds_owed():
+            self._dispatcher.errands.begin(self._tell_moderators(guild_id))
         await self._store.database.clean()
         await erasures.emptied(erasure, now=self._clock.now())
         log.info("erased", user=erasure.user_id, jobs=len(numbers))

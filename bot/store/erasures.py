@@ -19,6 +19,7 @@ from bot.store.db import Database
 from bot.store.jobs import job_of
 from bot.store.personal import OF_PERSON, SERVERS
 from bot.store.preferences import Scope
+from bot.store.reports import SHOW_ANEW
 
 NAMED_FOR_S = 48 * 3600.0
 """So long a row says whose it was: a day's credits are counted by that, wherever its day begins."""
@@ -111,7 +112,7 @@ class Erasures:
     # -------------------------------------------------------------- one step after the other
 
     async def take_little(self, erasure: Erasure) -> None:
-        """All that is no picture: settings, searches, plans, styles, the note that they were greeted."""
+        """All that is no picture: settings, searches, plans, styles, reports, the note that they were greeted."""
         params = {**_of(erasure), "person": Scope.PERSON, "hint": f"hinted {erasure.user_id}"}
         async with self._db.tx() as connection:
             for sql in _LITTLE:
@@ -124,6 +125,13 @@ class Erasures:
                  WHERE state IN ('accepted', 'queued', 'running', 'rendered') AND state <> 'rendered'
                    AND user_id = :user_id AND created_at <= :asked_at ORDER BY id"""
         return [row["id"] for row in await self._db.read(sql, _of(erasure))]
+
+    async def held(self, erasure: Erasure) -> list[Job]:
+        """Those that wait for a moderator's word."""
+        sql = """SELECT * FROM job INDEXED BY job_live
+                 WHERE state IN ('accepted', 'queued', 'running', 'rendered') AND state = 'rendered'
+                   AND review = 'waiting' AND user_id = :user_id AND created_at <= :asked_at ORDER BY id"""
+        return [job_of(row) for row in await self._db.read(sql, _of(erasure))]
 
     async def jobs(self, erasure: Erasure) -> list[int]:
         """Numbers of all that still says something."""
@@ -145,6 +153,9 @@ class Erasures:
             self._db.tx() as connection
         ):  # a star that goes first would have the index learn the row anew
             await connection.execute_fetchall(_HERS, params)
+            await connection.execute_fetchall(
+                f"{SHOW_ANEW}, {_GONE} WHERE job_id IN (SELECT value FROM json_each(:ids))", params
+            )
             await connection.execute_fetchall(
                 """DELETE FROM favourite WHERE job_id IN (SELECT id FROM job
                    WHERE id IN (SELECT value FROM json_each(:ids)) AND erased_at IS NOT NULL)""",
@@ -203,7 +214,12 @@ class Erasures:
         await self._db.write(sql, before)
 
 
+_GONE = "verdict = 'removed', decided_at = COALESCE(decided_at, :now), decided_by = COALESCE(decided_by, 0)"
+"""What was reported went without a moderator's doing."""
+_REPORTED_BY_THEM = "SELECT job_id FROM report WHERE user_id = :user_id AND at <= :asked_at"
 _LITTLE = (
+    f"{SHOW_ANEW} WHERE job_id IN ({_REPORTED_BY_THEM})",
+    "DELETE FROM report WHERE user_id = :user_id AND at <= :asked_at",
     "DELETE FROM preference WHERE scope = :person AND scope_id = :user_id",
     "DELETE FROM search WHERE user_id = :user_id AND at <= :asked_at",
     "DELETE FROM plan WHERE user_id = :user_id",

@@ -180,10 +180,19 @@ class Jobs:
             charged=charged,
         )
 
-    async def asked(self, job: Job, *, message_id: int) -> None:
-        """Moderators see it in that message."""
-        sql = f"UPDATE job SET review_message_id = :message_id WHERE {_IN_REVIEW}"
-        await self._db.write(sql, {**_review_guard(job), "message_id": message_id})
+    async def asked(self, job: Job, *, message_id: int, channel_id: int) -> None:
+        """Moderators see it in that message, which goes with the job."""
+        params = {**_review_guard(job), "message_id": message_id, "channel_id": channel_id}
+        params |= {"guild_id": job.guild_id, "at": job.created_at}
+        async with self._db.tx() as connection:
+            await connection.execute_fetchall(
+                f"UPDATE job SET review_message_id = :message_id WHERE {_IN_REVIEW}", params
+            )
+            await connection.execute_fetchall(
+                """INSERT INTO copy (message_id, channel_id, guild_id, job_id, user_id, at)
+                   VALUES (:message_id, :channel_id, :guild_id, :id, 0, :at) ON CONFLICT DO NOTHING""",
+                params,
+            )
 
     async def reviewed(
         self,

@@ -34,6 +34,11 @@ _REST = {
     "plans": "SELECT guild_id AS server, requests, expires_at FROM plan WHERE user_id = :user_id",
     "limits": """SELECT guild_id AS server, field, value FROM limits
                  WHERE subject = 'member' AND subject_id = :user_id""",
+    "permits": """SELECT guild_id AS server, kind, name FROM permit
+                  WHERE subject = 'member' AND subject_id = :user_id""",
+    "blocks": "SELECT guild_id AS server, reason, at, until FROM block WHERE user_id = :user_id",
+    "reports": """SELECT guild_id AS server, job_id AS number, reason, at FROM report
+                  WHERE user_id = :user_id ORDER BY at DESC""",
     "log": """SELECT at, guild_id AS server, deed, job_id AS number, by_user_id = :user_id AS by_you, details FROM audit
               WHERE by_user_id = :user_id OR user_id = :user_id ORDER BY id DESC""",
 }
@@ -51,6 +56,9 @@ class Kept:
     styles: int
     plans: int
     limits: int
+    permits: int
+    blocks: int
+    reports: int
     log: int
     asked_at: float | None = None
     """When they wanted all of it to be gone, while that goes on."""

@@ -19,11 +19,11 @@ cut_off = fixed(
 )
 question = fixed(
     "**Delete all that is kept about you?** On every server, and in direct messages with me: your requests with their words, "
-    "your pictures and their messages, what you attached, your favourites, settings, searches, and styles that you added. "
+    "your pictures and their messages, what you attached, your favourites, settings, searches, reports, and styles that you added. "
     "What still waits or is drawn is cancelled. It can't be undone: /privacy export sends you all of it before."
 )
 stays = fixed(
-    "What stays: limits that admins set for you; the log of what was done on a server; what others made from your pictures; "
+    "What stays: limits and blocks that admins set for you; the log of what was done on a server; what others made from your pictures; "
     "what you had me send you by direct message, and what Discord or others kept. That you asked for something, when, and what "
     "it cost, is counted without your name after two days."
 )
@@ -61,8 +61,10 @@ def shown(kept: Kept, to: Language, *, retention_days: int, prompts_days: int, s
         to.ngettext(
             "- {count} limit that an admin set for you",
             "- {count} limits that admins set for you",
-            kept.limits,
+            kept.limits + kept.permits,
         ),
+        to.ngettext("- {count} block from a server", "- {count} blocks from servers", kept.blocks),
+        to.ngettext("- {count} report of a picture", "- {count} reports of pictures", kept.reports),
         to.ngettext(
             "- {count} line in the log of a server, about what you did or what was done about yours",
             "- {count} lines in the logs of servers, about what you did or what was done about yours",

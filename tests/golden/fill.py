@@ -138,7 +138,7 @@ async def _flagged(book: Book) -> None:
                 job, images=(image,), seconds=2.5, notes=(), charged=job.cost, review=Review.WAITING
             )
         )
-        await book.jobs.asked(rendered, message_id=880000000000000000 + job.id)
+        await book.jobs.asked(rendered, message_id=880000000000000000 + job.id, channel_id=830000000000000008)
         if approved:
             images = released(rendered.images)
             held = sure(

@@ -46,13 +46,13 @@ class Reviews:
             return
         channel_id = await self._channel_of(job.guild_id)
         asked = None if channel_id is None else await self._delivery.ask_moderators(job, channel_id)
-        if asked is None:
+        if channel_id is None or asked is None:
             await self._settle(job, Review.UNASKED)
             return
         self._tell(JobHeld(job=job))
         async for attempt in self._retries.persistent():
             with attempt:
-                await self._store.jobs.asked(job, message_id=asked)
+                await self._store.jobs.asked(job, message_id=asked, channel_id=channel_id)
 
     async def _channel_of(self, guild_id: int) -> int | None:
         """Where moderators are; None where nobody has said."""
@@ -78,7 +78,12 @@ class Reviews:
         """Nobody has answered about those that began before that moment: they are withheld. Raises DatabaseError."""
         for job in await self._store.jobs.live():
             if job.is_in_review and (job.started_at or 0.0) < before:
-                await self._settle(job, Review.EXPIRED)
+                await self.withdraw(job)
+
+    async def withdraw(self, job: Job) -> None:
+        """Nobody is to answer about it any more: it is withheld, and its question goes."""
+        await self._settle(job, Review.EXPIRED)
+        self._errands.begin(self._endings.clear_copies(job.id))
 
     async def _settle(self, job: Job, review: Review) -> None:
         """Withholds what was flagged without anybody's word."""

@@ -118,7 +118,17 @@ def erasing_of(store: Store, folder: Path) -> Erasing:
         doors=Doors(),
         tell=happenings.tell,
     )
-    return Erasing(store, settings_of(folder), dispatcher=dispatcher, clock=TestClock())
+
+    async def nobody_reads(_guild_id: int) -> None:
+        """Nothing was reported."""
+
+    return Erasing(
+        store,
+        settings_of(folder),
+        dispatcher=dispatcher,
+        clock=TestClock(),
+        tell_moderators=nobody_reads,
+    )
 
 
 def settings_of(folder: Path) -> Settings:
