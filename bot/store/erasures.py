@@ -46,14 +46,15 @@ _KEPT = (
 """Of a request: no words, and no picture that it started from."""
 _THESE = "id IN (SELECT value FROM json_each(:ids))"
 _IS_OVER = "state IN ('delivered', 'failed', 'cancelled') AND shown_at IS NOT NULL"
-_EMPTY = f"""
+_EMPTIED = f"""
+UPDATE job SET
   request = json_object('prompt', '', 'negative_prompt', '', {", ".join(f"'{n}', request -> '$.{n}'" for n in _KEPT)}),
   wish = NULL, notes = '[]', token = NULL, locale = NULL,
   reason_values = iif(reason_code IS NULL, NULL, '{{}}'), erased_at = :now"""
-_HERS = f"""UPDATE job SET {_EMPTY}, deleted_at = COALESCE(deleted_at, :now),
-              images = (SELECT json_group_array(json_set(value, '$.sha256', '')) FROM json_each(images))
+_OLD = f"{_EMPTIED} WHERE {_THESE} AND {_IS_OVER} AND erased_at IS NULL"
+_HERS = f"""{_EMPTIED}, images = (SELECT json_group_array(json_set(value, '$.sha256', '')) FROM json_each(images)),
+                        deleted_at = COALESCE(deleted_at, :now)
             WHERE {_THESE} AND {_IS_OVER} AND erased_at IS NULL"""
-_OLD = f"UPDATE job SET {_EMPTY} WHERE {_THESE} AND {_IS_OVER} AND erased_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,6 @@ LOG_PAGES_MAX = 20_000
 PAGES = 8
 """So many are written in one piece of a merge, which may keep one change waiting: about a millisecond, but for a word that
 stands in so many rows that it fills more of them, which can't be cut."""
-PAGES_CLEANED = 32
-"""The same where all of the index is merged at once: fewer pieces, each of which is synced to the disk."""
 PIECES_MAX = 32
 """In a row; what is left is for the next time."""
 _MERGE = "INSERT INTO job_words (job_words, rank) VALUES ('merge', :pages)"
@@ -63,9 +61,9 @@ class Upkeep:
         takes those who write as long as what was written in between, since all else is moved before.
         """
         with plain_errors():
-            pages = -PAGES_CLEANED  # from all parts one; then what was begun goes on
+            pages = -PAGES  # from all parts one; then what was begun goes on
             while await self._merge_a_piece(pages):
-                pages = PAGES_CLEANED
+                pages = PAGES
             await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
             async with self._turns:
                 ((is_busy, *_),) = await self._connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
