@@ -227,6 +227,8 @@ _LITTLE = (
     "DELETE FROM note WHERE key = :hint",
     "UPDATE rule_word SET by_user_id = 0 WHERE by_user_id = :user_id",
 )
+_REPORT_LINES = """
+UPDATE audit SET details = '{}' WHERE deed = 'reported' AND by_user_id = :user_id"""
 _STYLE_LINES = """
 WITH RECURSIVE server (id) AS (
   SELECT MIN(guild_id) FROM audit
@@ -259,6 +261,7 @@ async def _without_styles(connection: aiosqlite.Connection, erasure: Erasure) ->
         )
         await record(connection, entry)
     await connection.execute_fetchall(_STYLE_LINES, params)
+    await connection.execute_fetchall(_REPORT_LINES, params)
 
 
 def _settled(row: sqlite3.Row) -> Settled:

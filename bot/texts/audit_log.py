@@ -116,6 +116,77 @@ def _deleted(told: _Told) -> str:
     return told.to.gettext("deleted picture {number} of {whose}", number=told.entry.job_id, whose=told.whose)
 
 
+def _halted(told: _Told) -> str:
+    if told.entry.deed == Deed.DRAINED:
+        return told.to.gettext(
+            "takes nothing new, and draws what waits: {reason}", reason=told.text("reason")
+        )
+    return told.to.gettext("paused requests: {reason}", reason=told.text("reason"))
+
+
+def _models(told: _Told) -> str:
+    model = told.text("model")
+    match told.entry.deed:
+        case Deed.MODEL_LOADED:
+            return told.to.gettext("loaded the model {model}", model=model)
+        case Deed.MODEL_UNLOADED:
+            return told.to.gettext("took the model {model} out of memory", model=model)
+        case _:
+            return told.to.gettext("{model} is used where no model is named", model=model)
+
+
+def _moved(told: _Told) -> str:
+    number, whose = told.entry.job_id, told.whose
+    if told.entry.details.get("place") == "front":
+        return told.to.gettext("moved request {number} of {whose} to the front", number=number, whose=whose)
+    return told.to.gettext("moved request {number} of {whose} to the back", number=number, whose=whose)
+
+
+def _announced(told: _Told) -> str:
+    channel = told.entry.details.get("channel")
+    if channel is None:
+        return told.to.gettext("announced on all servers: {words}", words=told.text("text"))
+    return told.to.gettext(
+        "announced in {channel}: {words}", channel=f"<#{channel}>", words=told.text("text")
+    )
+
+
+def _blocked(told: _Told) -> str:
+    until, reason = told.entry.details.get("until"), told.text("reason") or "–"
+    if until is None:
+        return told.to.gettext("blocked {whose} for ever: {reason}", whose=told.whose, reason=reason)
+    when = moment(float(until))
+    return told.to.gettext(
+        "blocked {whose}, which ends {when}: {reason}", whose=told.whose, when=when, reason=reason
+    )
+
+
+def _pictures(told: _Told) -> str:
+    number, reason = told.entry.job_id, told.text("reason") or "–"
+    match told.entry.deed:
+        case Deed.REPORTED:
+            return told.to.gettext("reported picture {number}: {reason}", number=number, reason=reason)
+        case Deed.APPROVED:
+            return told.to.gettext("approved of picture {number}", number=number)
+        case _:
+            return told.to.gettext("withheld picture {number}", number=number)
+
+
+def _night(told: _Told) -> str:
+    begins, ends = told.entry.details.get("begins"), told.entry.details.get("ends")
+    if begins is None:
+        return told.to.gettext("the night has no credits of its own any more")
+    return told.to.gettext("the night is from {begins}:00 to {ends}:00", begins=begins, ends=ends)
+
+
+def _permits(told: _Told) -> str:
+    values = told.entry.details.items()
+    names = told.shown(", ".join(f"{name} = {value}" for name, value in values if name != "allowed"))
+    if told.entry.details.get("allowed"):
+        return told.to.gettext("put on the list of what is allowed: {names}", names=names[:ENTRY_CHARS_MAX])
+    return told.to.gettext("took off the list of what is allowed: {names}", names=names[:ENTRY_CHARS_MAX])
+
+
 def _of_another_version(told: _Told) -> str:
     """Its own word, and whom and what it was about."""
     entry = told.entry
@@ -131,4 +202,20 @@ _SAYINGS: dict[str, Callable[[_Told], str]] = {
     Deed.STYLES: _styles,
     Deed.CANCELLED: _cancelled,
     Deed.DELETED: _deleted,
+    Deed.PAUSED: _halted,
+    Deed.DRAINED: _halted,
+    Deed.RESUMED: lambda told: told.to.gettext("takes requests again"),
+    Deed.FREED: lambda told: told.to.gettext("gave the models' memory back"),
+    Deed.MODEL_LOADED: _models,
+    Deed.MODEL_UNLOADED: _models,
+    Deed.DEFAULT_MODEL: _models,
+    Deed.MOVED: _moved,
+    Deed.ANNOUNCED: _announced,
+    Deed.BLOCKED: _blocked,
+    Deed.UNBLOCKED: lambda told: told.to.gettext("let {whose} make pictures again", whose=told.whose),
+    Deed.REPORTED: _pictures,
+    Deed.APPROVED: _pictures,
+    Deed.WITHHELD: _pictures,
+    Deed.NIGHT: _night,
+    Deed.PERMITS: _permits,
 }

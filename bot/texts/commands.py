@@ -160,7 +160,6 @@ CHANNEL_OPTIONS = {
     "everywhere": noted("For the whole server, where neither channel nor person says anything"),
 }
 ADMIN_LOG = noted("Who changed, cancelled and deleted what, and when")
-ADMIN_LOG_OPTIONS = {"file": noted("The whole log as a table (CSV)")}
 MOD = noted("What is forbidden here, who is blocked, and what people report (admins)")
 MOD_WORDS = noted("Words that no prompt may hold")
 MOD_WORDS_SHOW = noted("Show both lists")
@@ -180,6 +179,7 @@ MOD_WORDS_LOAD_OPTIONS = {"file": noted("A text file (UTF-8)"), "allowed": _ALLO
 MOD_WORDS_TELL_OPTIONS = {"on": noted("On: the answer names it; off: it says that something is forbidden")}
 ADMIN = noted("Run the bot: requests of this server (admins), or all of them (whoever runs the bot)")
 _EVERYWHERE = noted("For the whole bot, not this server alone (whoever runs the bot)")
+ADMIN_LOG_OPTIONS = {"file": noted("The whole log as a table (CSV)"), "everywhere": _EVERYWHERE}
 ADMIN_PAUSE = noted("Take no new requests and begin none that wait; their places are kept")
 ADMIN_PAUSE_OPTIONS = {"reason": noted("Why: whoever asks reads it"), "everywhere": _EVERYWHERE}
 ADMIN_DRAIN = noted(

@@ -13,18 +13,18 @@ from typing import Any
 import discord
 from discord import app_commands, ui
 
-from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
-from bot.chat.features.admin import group
+from bot.chat.features.admin import concerned, group
 from bot.chat.ids import OfPage
 from bot.chat.look.safe import fitting, plain
 from bot.chat.router import Feature
 from bot.store.audit import AuditEntry
+from bot.store.halts import EVERYWHERE
 from bot.texts import audit_log, commands, labels
 
-PAGES = "audit"
-"""What the ids of the log's pages say."""
+PAGES, PAGES_EVERYWHERE = "audit", "audit_everywhere"
+"""What the ids of the log's pages say: of a server's, and of that about the whole bot."""
 PAGE = 10
 FILE_ROWS_MAX = 50_000
 """The newest are exported: some 6 MB."""
@@ -32,8 +32,10 @@ FILE_ROWS_MAX = 50_000
 
 @group.command(name="log", description=commands.ADMIN_LOG)
 @app_commands.describe(**commands.ADMIN_LOG_OPTIONS)
-async def show_log(interaction: discord.Interaction[EaselClient], file: bool = False) -> None:
-    guild_id, to = order.managed(interaction), language_of(interaction)
+async def show_log(
+    interaction: discord.Interaction[EaselClient], file: bool = False, everywhere: bool = False
+) -> None:
+    guild_id, to = concerned(interaction, everywhere=everywhere), language_of(interaction)
     if not file:
         await interaction.response.send_message(view=await _page(interaction, guild_id, 0), ephemeral=True)
         return
@@ -49,7 +51,7 @@ async def show_log(interaction: discord.Interaction[EaselClient], file: bool = F
 
 
 async def turn(interaction: Interaction, place: OfPage) -> None:
-    guild_id = order.managed(interaction)
+    guild_id = concerned(interaction, everywhere=place.pages == PAGES_EVERYWHERE)
     await interaction.response.edit_message(view=await _page(interaction, guild_id, place.offset))
 
 
@@ -65,16 +67,17 @@ async def _page(interaction: Interaction, guild_id: int, offset: int) -> ui.Layo
     view.add_item(ui.TextDisplay(fitting([head, *lines], to)))
     view.add_item(
         ui.ActionRow[Any](
-            _button(labels.newer(to), "newer", offset - PAGE, is_off=offset == 0),
-            _button(labels.older(to), "older", offset + PAGE, is_off=offset + PAGE >= total),
+            _button(labels.newer(to), guild_id, "newer", offset - PAGE, is_off=offset == 0),
+            _button(labels.older(to), guild_id, "older", offset + PAGE, is_off=offset + PAGE >= total),
         )
     )
     view.stop()  # its buttons are known by their ids
     return view
 
 
-def _button(label: str, way: str, offset: int, *, is_off: bool) -> ui.Button[Any]:
-    custom_id = OfPage(pages=PAGES, way=way, offset=max(0, offset)).custom_id
+def _button(label: str, guild_id: int, way: str, offset: int, *, is_off: bool) -> ui.Button[Any]:
+    pages = PAGES_EVERYWHERE if guild_id == EVERYWHERE else PAGES
+    custom_id = OfPage(pages=pages, way=way, offset=max(0, offset)).custom_id
     return ui.Button[Any](label=label, custom_id=custom_id, disabled=is_off)
 
 
@@ -92,4 +95,4 @@ def _csv(entries: Sequence[AuditEntry]) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-FEATURE = Feature(pages={PAGES: turn})
+FEATURE = Feature(pages={PAGES: turn, PAGES_EVERYWHERE: turn})
