@@ -65,8 +65,28 @@ async def keep_house(
 
     `end_reviews` ends those that began before the moment that it is given.
     """
-    kept_s = settings.data.withheld_days * DAY_S
-    chores = [
+    chores = _chores(store, settings, clock=clock, tell_operator=tell_operator, rounds=rounds)
+    if end_reviews is not None:
+        kept_s = settings.data.withheld_days * DAY_S
+        act = Chore(
+            every=rounds.sweeps,
+            do=lambda: end_reviews(clock.now() - kept_s),
+            failure="reviews_not_ended",
+        )
+        chores.insert(0, act)
+    turn = 0
+    while True:
+        for chore in chores:
+            if turn % chore.every == 0:
+                await _try(chore, tell_operator)
+        turn += 1
+        await asyncio.sleep(rounds.every_s)
+
+
+def _chores(
+    store: Store, settings: Settings, *, clock: Clock, tell_operator: Tell, rounds: Rounds
+) -> list[Chore]:
+    return [
         Chore(
             every=1,
             do=lambda: store.jobs.purge_tokens(before=clock.now() - TOKEN_LIFE_S),
@@ -104,22 +124,6 @@ async def keep_house(
         Chore(every=rounds.sweeps, do=lambda: _sweep(store, settings, clock.now()), failure="sweep_failed"),
         Chore(every=rounds.audits, do=lambda: _audit(store, tell_operator), failure="audit_failed"),
     ]
-    if end_reviews is not None:
-        chores.insert(
-            0,
-            Chore(
-                every=rounds.sweeps,
-                do=lambda: end_reviews(clock.now() - kept_s),
-                failure="reviews_not_ended",
-            ),
-        )
-    turn = 0
-    while True:
-        for chore in chores:
-            if turn % chore.every == 0:
-                await _try(chore, tell_operator)
-        turn += 1
-        await asyncio.sleep(rounds.every_s)
 
 
 async def _forget(store: Store, data: DataSection, now: float) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bot.store import schema
-from bot.store.database_errors import is_damage
+from bot.store.database_errors import is_damage, readable_errors
 
 BUSY_TIMEOUT_S = 1.5
 
@@ -45,7 +45,8 @@ def look(path: Path) -> Generator[sqlite3.Connection]:
     uri = f"{path.absolute().as_uri()}?mode=ro" + ("&immutable=1" if idle else "")
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)
     try:
-        yield connection
+        with readable_errors():
+            yield connection
     finally:
         connection.close()
 

@@ -67,10 +67,22 @@ def busy() -> DatabaseError:
 
 
 @contextmanager
+def readable_errors() -> Generator[None]:
+    """What SQLite says of a damaged schema quotes it, and need be no text: Python then has no error but that it can't read this."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        damage = sqlite3.DatabaseError("its schema can't be read")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage from error
+
+
+@contextmanager
 def plain_errors() -> Generator[None]:
     """What a stranger's lock, a full disk or a damaged file does to us, as a sentence; anything else is a bug and passes."""
     try:
-        yield
+        with readable_errors():
+            yield
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise Unusable(

@@ -14,7 +14,7 @@ from typing import Any, Self
 import aiosqlite
 
 from bot.store import backup, checks, schema
-from bot.store.database_errors import DatabaseError, Unusable, plain_errors
+from bot.store.database_errors import DatabaseError, Unusable, plain_errors, readable_errors
 from bot.store.threads import unawaited
 from bot.store.upkeep import LOG_PAGES_MAX, Upkeep
 
@@ -63,28 +63,31 @@ class Database:
         """
         opened: list[aiosqlite.Connection] = []
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if path.is_dir():
-                raise Unusable("a folder of that name is in its place")
-            await unawaited(lambda: _prepare(path, backups or path.parent / "backups"))
-            writer = await _connect(path, isolation_level=None, timeout=busy_timeout_s)
-            opened.append(writer)
-            log = f"wal_autocheckpoint={LOG_PAGES_MAX}"
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", OVERWRITTEN, log):
-                await writer.execute_fetchall(f"PRAGMA {pragma}")
-            writer.row_factory = sqlite3.Row
-            await schema.migrate(writer)
-            for _ in range(2):
-                reader = await _connect(
-                    f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=busy_timeout_s
-                )
-                opened.append(reader)
-                reader.row_factory = sqlite3.Row
-                await reader.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 0")  # reads the schema now
-            upkeep = await _connect(path, isolation_level=None, timeout=0)
-            opened.append(upkeep)
-            for pragma in ("wal_autocheckpoint=0", OVERWRITTEN):
-                await upkeep.execute_fetchall(f"PRAGMA {pragma}")
+            with readable_errors():
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                if path.is_dir():
+                    raise Unusable("a folder of that name is in its place")
+                await unawaited(lambda: _prepare(path, backups or path.parent / "backups"))
+                writer = await _connect(path, isolation_level=None, timeout=busy_timeout_s)
+                opened.append(writer)
+                log = f"wal_autocheckpoint={LOG_PAGES_MAX}"
+                for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", OVERWRITTEN, log):
+                    await writer.execute_fetchall(f"PRAGMA {pragma}")
+                writer.row_factory = sqlite3.Row
+                await schema.migrate(writer)
+                for _ in range(2):
+                    reader = await _connect(
+                        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=busy_timeout_s
+                    )
+                    opened.append(reader)
+                    reader.row_factory = sqlite3.Row
+                    await reader.execute_fetchall(
+                        "SELECT 1 FROM sqlite_master LIMIT 0"
+                    )  # reads the schema now
+                upkeep = await _connect(path, isolation_level=None, timeout=0)
+                opened.append(upkeep)
+                for pragma in ("wal_autocheckpoint=0", OVERWRITTEN):
+                    await upkeep.execute_fetchall(f"PRAGMA {pragma}")
         except BaseException as error:
             for connection in opened:  # their threads would keep a process alive that was told to stop
                 await connection.close()

@@ -111,8 +111,9 @@ class ServerSettings:
     # -------------------------------------------------------------- guilds and notes
 
     async def days(self, guild_id: int) -> Days:
-        sql = """SELECT time_zone, begins, ends FROM (SELECT :id AS id)
-                 LEFT JOIN guild USING (id) LEFT JOIN night ON guild_id = id"""
+        sql = """SELECT (SELECT time_zone FROM guild WHERE id = :id) AS time_zone,
+                        (SELECT begins FROM night WHERE guild_id = :id) AS begins,
+                        (SELECT ends FROM night WHERE guild_id = :id) AS ends"""
         (row,) = await self._db.read(sql, {"id": guild_id})
         night = None if row["begins"] is None else Night(begins=row["begins"], ends=row["ends"])
         return Days(time_zone=row["time_zone"], night=night)

@@ -131,6 +131,9 @@ def decided_before(by_user_id: int) -> Say:
     return lambda to: to.gettext("{who} decided that before.", who=mention(by_user_id))
 
 
+nobody_any_more = fixed("🚩 Reported by somebody who has left")
+
+
 def reported_by(count: int, to: Language) -> str:
     return to.ngettext("🚩 Reported by {count} person", "🚩 Reported by {count} people", count)
 

@@ -35,9 +35,9 @@ def view(
     """
     asked = header(job) if quoting else f"<@{job.user_id}>"
     lines = [
-        f"{moderators.reported_by(len(case.reports), to)}\n{asked}",
+        f"{moderators.reported_by(len(case.reports), to) if case.reports else moderators.nobody_any_more(to)}\n{asked}",
         *([] if files or job.deleted_at is not None or not quoting else [moderators.not_kept(to)]),
-        _said(case, to, quoting=quoting),
+        *([_said(case, to, quoting=quoting)] if case.reports else []),
         *([] if job.deleted_at is not None else [f"-# [{memory.original(to)}]({link(job)})"]),
         *_decided(case, to),
     ]

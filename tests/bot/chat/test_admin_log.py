@@ -6,7 +6,7 @@ import csv
 import io
 
 from tests.bot.chat.conftest import StartWorld
-from tests.kit.world import World
+from tests.kit.world import Person, World
 
 
 async def log(world: World) -> list[str]:
@@ -79,3 +79,25 @@ async def test_the_log_is_leafed_through_and_exported(start_world: StartWorld) -
     assert (rows[0]["deed"], rows[0]["by_user_id"]) == ("styles", str(world.admin.id))
     assert rows[0]["at"].endswith("+00:00")
     assert rows[0]["details"] == '{"name": "=1+1", "is_there": true}'
+
+
+async def test_the_operator_reads_what_concerns_the_whole_bot(start_world: StartWorld) -> None:
+    """Which is nobody else's, and not in a server's own log."""
+    world = await start_world()
+    operator = Person(world.discord, world.discord.owner)
+    for number in range(11):
+        await operator.slash(
+            world.channel, "admin pause", despite_permissions=True, everywhere=True, reason=f"no. {number}"
+        )
+    refused = await world.admin.slash(world.channel, "admin log", everywhere=True)
+    assert (
+        refused.ephemeral_text
+        == "Only whoever runs this bot can do that: the application's owner or its team."
+    )
+    page = await operator.slash(world.channel, "admin log", despite_permissions=True, everywhere=True)
+    assert "paused requests: no. 10" in page.text
+    await operator.click(page.message, "Older ▶")
+    assert "paused requests: no. 0" in page.text
+    assert "Nothing is in the log yet" in (
+        (await world.admin.slash(world.channel, "admin log")).ephemeral_text or ""
+    )
