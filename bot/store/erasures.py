@@ -207,16 +207,18 @@ class Erasures:
         """
         before = {"before": now - NAMED_FOR_S, "forgotten": now - max(NAMED_FOR_S, backed_up_s), "rows": ROWS}
         for row in await self._db.read("SELECT user_id FROM erasure", {}):
-            while await self._db.write(_NAMELESS, {**before, "user_id": row["user_id"]}):
-                pass
+            while gone := await self._db.write(_NAMELESS, {**before, "user_id": row["user_id"]}):
+                ids = json.dumps([each["id"] for each in gone])
+                await self._db.write(_UNDECIDED, {"user_id": row["user_id"], "ids": ids})
         left = """SELECT 1 FROM job INDEXED BY job_erased
                   WHERE user_id = erasure.user_id AND erased_at IS NOT NULL AND deleted_at IS NOT NULL AND user_id <> 0"""
         sql = f"DELETE FROM erasure WHERE emptied_at IS NOT NULL AND asked_at < :forgotten AND NOT EXISTS ({left})"
         await self._db.write(sql, before)
 
 
-_GONE = "verdict = 'removed', decided_at = COALESCE(decided_at, :now), decided_by = COALESCE(decided_by, 0)"
-"""What was reported went without a moderator's doing."""
+_GONE = """verdict = 'removed', decided_at = COALESCE(decided_at, :now),
+           decided_by = COALESCE(decided_by, (SELECT user_id FROM job WHERE job.id = job_id))"""
+"""What was reported went by its own person's doing."""
 _REPORTED_BY_THEM = "SELECT job_id FROM report WHERE user_id = :user_id AND at <= :asked_at"
 _LITTLE = (
     f"{SHOW_ANEW} WHERE job_id IN ({_REPORTED_BY_THEM})",
@@ -237,6 +239,8 @@ WITH RECURSIVE server (id) AS (
 UPDATE audit SET details = json_set(details, '$.name', :nameless)
 WHERE id IN (SELECT audit.id FROM server JOIN audit INDEXED BY audit_by_deed ON guild_id = server.id AND deed = 'styles'
              WHERE by_user_id = :user_id)"""
+_UNDECIDED = """UPDATE reported_job SET decided_by = 0
+                WHERE decided_by = :user_id AND job_id IN (SELECT value FROM json_each(:ids))"""
 _NAMELESS = """
 UPDATE job SET user_id = 0, interaction_id = -interaction_id, message_id = iif(message_id IS NULL, NULL, 0),
                channel_id = iif(private OR guild_id = 0, 0, channel_id)

@@ -29,7 +29,11 @@ async def test_what_moderators_read_goes_too(world: World) -> None:
 
     await world.until(lambda: not len(world.dispatcher.errands))
     first, second = await reported(world, channel, 2)
-    assert (first.attachments, "a red circle" in first.text, "Removed" in first.text) == ([], False, True)
+    assert (first.attachments, "a red circle" in first.text, f"<@{her.id}> removed it" in first.text) == (
+        [],
+        False,
+        True,
+    )
     assert (f"<@{her.id}>" in second.text, "Zanzibarfox" in second.text, len(second.attachments)) == (
         False,
         False,

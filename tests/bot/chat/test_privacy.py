@@ -54,6 +54,8 @@ async def test_each_kind_is_counted(start_world: StartWorld, tmp_path: Path) -> 
         "- 0 searches of /history, for 30 days",
         "- 0 styles that you added to servers",
         "- 2 limits that admins set for you",
+        "- 0 blocks from servers",
+        "- 0 reports of pictures",
         "- 2 lines in the logs of servers, about what you did or what was done about yours",
         "/privacy export sends it to you, /privacy delete has it deleted.",
     ]
