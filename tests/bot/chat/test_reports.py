@@ -397,3 +397,17 @@ async def test_a_copy_in_direct_messages_is_reported_to_its_server(start_world: 
     assert (await report(world, bob, copy)).text == THANKS
     (told,) = await reported(world, channel)
     assert f"<@{bob.id}>" in told.text
+
+
+async def test_a_single_picture_is_reported_from_its_info(world: World) -> None:
+    """By whoever did not ask for it; their own Info has no such button."""
+    bob, channel = world.person("bob"), await den(world)
+    message = await world.imagined(1, prompt="a red circle")
+    own = await world.alice.click(message, "Info")
+    assert own.message is not None
+    assert "Report" not in labels(own.message)
+    info = await bob.click(message, "Info")
+    form = await bob.click(info.message, "Report")
+    assert (await bob.submit(form, reason="")).ephemeral_text == THANKS
+    (told,) = await reported(world, channel)
+    assert f"<@{bob.id}>" in told.text
