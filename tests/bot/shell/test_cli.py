@@ -999,7 +999,7 @@ def test_info_asks_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         },
     )
     assert mine is not None
-    assert mine.pop("size") == "128x128"
+    assert (mine.pop("size"), mine.pop("quick")) == ("128x128", "four-steps:1")
     assert "lora gone" not in mine
     file = tmp_path / "a.png"
     file.write_bytes(
