@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import io
+import os
 import queue
 import random
 import struct
@@ -12,6 +13,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from PIL import Image, ImageDraw
 
@@ -174,7 +176,8 @@ def announced(settings: EngineSettings) -> list[Event]:
         if isinstance(event, Ready):
             controls.put(Shutdown())
 
-    assert boot.run(settings, controls, note) == contract.EXIT_OK
+    with patch.dict(os.environ):  # an engine has a process of its own, and changes what that inherits
+        assert boot.run(settings, controls, note) == contract.EXIT_OK
     return events
 
 

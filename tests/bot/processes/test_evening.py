@@ -46,7 +46,9 @@ def shown(evening: Evening, place: Any = None) -> list[Any]:
 
 async def test_a_whole_evening(tmp_path: Path) -> None:
     """Login, sync, /imagine, progress, previews that come and go, image, button, restart, and the old button again."""
-    async with easel_evening(tmp_path, fake={"step_s": 0.2}, toml="[preview]\nevery = 1\n") as evening:
+    async with easel_evening(
+        tmp_path, fake={"step_s": 0.2}, toml='[preview]\nevery = 1\n[moderation]\npictures = "post"\n'
+    ) as evening:
         discord, bot = evening.discord, evening.bot
         await start(evening)
         answer = await evening.imagine(prompt="a red circle", seed=42)

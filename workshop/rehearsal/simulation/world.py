@@ -104,6 +104,16 @@ class Life:
             await asyncio.get_running_loop().create_future()
 
 
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Statements of one transaction, between which nothing else happens."""
+
+    connection: sqlite3.Connection
+
+    async def execute_fetchall(self, sql: str, params: dict[str, Any]) -> list[sqlite3.Row]:
+        return self.connection.execute(sql, params).fetchall()
+
+
 class SimDatabase:
     """Stands in for `bot.store.db.Database`: the real statements on the real schema, in memory, with pauses."""
 
@@ -120,8 +130,17 @@ class SimDatabase:
 
     @asynccontextmanager
     async def tx(self) -> AsyncGenerator[Any]:
-        raise NotImplementedError("no dispatcher needs more than one statement at once")
-        yield
+        async with self._lock:
+            await self._before()
+            connection = self._world.connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield _Together(connection)
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.execute("COMMIT")
+        await self._after()
 
     async def read(self, sql: str, params: dict[str, Any]) -> list[sqlite3.Row]:
         await self._after()
