@@ -131,6 +131,7 @@ class SimGeneration(ABC):
         for task in self._aboard.values():
             task.cancel()
         self._aboard.clear()
+        self._attempts.clear()  # a cancellation may still be on its way
         self.later(self._be_lost(Lost(exitcode=exitcode, hung=hung)))
 
     async def _be_lost(self, lost: Lost) -> None:
