@@ -205,6 +205,29 @@ def button(
     return ui.Button[Any](label=own(to) + suffix, emoji=emoji, style=style, custom_id=custom_id)
 
 
+def leafing(
+    pages: str,
+    offset: int,
+    size: int,
+    total: int,
+    to: Language,
+    *,
+    search: int | None = None,
+    names: tuple[Say, Say] = (labels.newer, labels.older),
+) -> ui.ActionRow[Any]:
+    """Two buttons under a page of `size` entries, which begins at `offset` of so many: to the page before, and to the next."""
+
+    def turning(name: Say, way: str, at: int, *, is_off: bool) -> ui.Button[Any]:
+        custom_id = OfPage(pages=pages, way=way, offset=max(0, at), search=search).custom_id
+        return ui.Button[Any](label=name(to), custom_id=custom_id, disabled=is_off)
+
+    before, after = names
+    return ui.ActionRow[Any](
+        turning(before, "newer", offset - size, is_off=offset == 0),
+        turning(after, "older", offset + size, is_off=offset + size >= total),
+    )
+
+
 def menu(
     verb: Verb, job_id: int, image: int | None, options: Mapping[str, str], placeholder: str
 ) -> ui.Select[Any]:

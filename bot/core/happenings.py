@@ -209,6 +209,10 @@ class StoreDamaged:
     problem: str
 
 
+JobEnded = (
+    JobDelivered | JobUndeliverable | JobFailed | JobCancelled | JobUnanswered | JobWithdrawn | JobAbandoned
+)
+"""It is over, one way or another."""
 Happening = (
     JobAccepted
     | JobUnanswered

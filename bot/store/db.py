@@ -81,9 +81,8 @@ class Database:
                     )
                     opened.append(reader)
                     reader.row_factory = sqlite3.Row
-                    await reader.execute_fetchall(
-                        "SELECT 1 FROM sqlite_master LIMIT 0"
-                    )  # reads the schema now
+                    # reads the schema now
+                    await reader.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 0")
                 upkeep = await _connect(path, isolation_level=None, timeout=0)
                 opened.append(upkeep)
                 for pragma in ("wal_autocheckpoint=0", OVERWRITTEN):

@@ -30,18 +30,19 @@ LOOKED_AT_ONCE = 10_000
 NAMELESS = "–"
 """In the log, for the name of a style that went."""
 _KEPT = (
-    *(
-        "width",
-        "height",
-        "steps",
-        "guidance_scale",
-        "sampler",
-        "schedule",
-        "guidance_until",
-        "seed",
-        "images",
-    ),
-    *("model", "loras", "upscale", "tile"),
+    "width",
+    "height",
+    "steps",
+    "guidance_scale",
+    "sampler",
+    "schedule",
+    "guidance_until",
+    "seed",
+    "images",
+    "model",
+    "loras",
+    "upscale",
+    "tile",
 )
 """Of a request: no words, and no picture that it started from."""
 _THESE = "id IN (SELECT value FROM json_each(:ids))"
@@ -118,7 +119,7 @@ class Erasures:
         async with self._db.tx() as connection:
             for sql in _LITTLE:
                 await connection.execute_fetchall(sql, params)
-            await _without_styles(connection, erasure)
+            await _without_words(connection, erasure)
 
     async def live(self, erasure: Erasure) -> list[int]:
         """Numbers of what of theirs can still be cancelled."""
@@ -229,16 +230,15 @@ _LITTLE = (
     "DELETE FROM note WHERE key = :hint",
     "UPDATE rule_word SET by_user_id = 0 WHERE by_user_id = :user_id",
 )
-_REPORT_LINES = """
-UPDATE audit SET details = '{}' WHERE deed = 'reported' AND by_user_id = :user_id"""
-_STYLE_LINES = """
+_LINES = """
 WITH RECURSIVE server (id) AS (
   SELECT MIN(guild_id) FROM audit
   UNION ALL
   SELECT (SELECT MIN(guild_id) FROM audit WHERE guild_id > server.id) FROM server WHERE server.id IS NOT NULL)
-UPDATE audit SET details = json_set(details, '$.name', :nameless)
-WHERE id IN (SELECT audit.id FROM server JOIN audit INDEXED BY audit_by_deed ON guild_id = server.id AND deed = 'styles'
+UPDATE audit SET details = {told}
+WHERE id IN (SELECT audit.id FROM server JOIN audit INDEXED BY audit_by_deed ON guild_id = server.id AND deed = :deed
              WHERE by_user_id = :user_id)"""
+"""Of the log, that tell of a person's own words: by the index, whose first column is the server."""
 _UNDECIDED = """UPDATE reported_job SET decided_by = 0
                 WHERE decided_by = :user_id AND job_id IN (SELECT value FROM json_each(:ids))"""
 _NAMELESS = """
@@ -251,8 +251,8 @@ RETURNING id"""
 """Direct messages are one person's, and so is the number of their channel."""
 
 
-async def _without_styles(connection: aiosqlite.Connection, erasure: Erasure) -> None:
-    """The log of each server says that some went, and not what they were called."""
+async def _without_words(connection: aiosqlite.Connection, erasure: Erasure) -> None:
+    """Styles that they added go. The log says that they went, and neither what they were called nor what was written in a report."""
     params = {**_of(erasure), "nameless": NAMELESS}
     sql = "DELETE FROM style WHERE by_user_id = :user_id AND at <= :asked_at RETURNING guild_id"
     for (guild_id,) in await connection.execute_fetchall(sql, params):
@@ -264,8 +264,11 @@ async def _without_styles(connection: aiosqlite.Connection, erasure: Erasure) ->
             details={"name": NAMELESS, "is_there": False},
         )
         await record(connection, entry)
-    await connection.execute_fetchall(_STYLE_LINES, params)
-    await connection.execute_fetchall(_REPORT_LINES, params)
+    for deed, told in (
+        (Deed.STYLES, "json_set(details, '$.name', :nameless)"),
+        (Deed.REPORTED, "json_remove(details, '$.reason')"),
+    ):
+        await connection.execute_fetchall(_LINES.format(told=told), {**params, "deed": deed})
 
 
 def _settled(row: sqlite3.Row) -> Settled:

@@ -39,6 +39,7 @@ from bot.core.happenings import (
     JobBegun,
     JobCancelled,
     JobDelivered,
+    JobEnded,
     JobFailed,
     JobRendered,
     JobRequeued,
@@ -56,10 +57,7 @@ LATE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 LOOK_EVERY_S = 1.0
 _EDIT = re.compile(r"/messages/[^/]+$")
 _ANSWER = re.compile(r"/interactions/\d+/[^/]+/callback$")
-_Ended = (
-    JobDelivered | JobUndeliverable | JobFailed | JobCancelled | JobUnanswered | JobWithdrawn | JobAbandoned
-)
-_ENDS: dict[type[_Ended], str] = {
+_ENDS: dict[type[JobEnded], str] = {
     JobDelivered: "delivered",
     JobUndeliverable: "undeliverable",
     JobFailed: "failed",
@@ -148,7 +146,7 @@ class Metrics:
             case EngineRests():
                 self._pauses.inc()
             case _:
-                if isinstance(happening, _Ended):
+                if isinstance(happening, JobEnded):
                     self._ended(happening)
 
     def _refused(self, refused: RequestRefused) -> None:
@@ -167,7 +165,7 @@ class Metrics:
         self._forwards.inc(rendered.forwards)
         self._rows.inc(rendered.rows)
 
-    def _ended(self, ended: _Ended) -> None:
+    def _ended(self, ended: JobEnded) -> None:
         self._ends.labels(_ENDS[type(ended)]).inc()
         rendered_at = self._rendered.pop(ended.job.id, None)
         if isinstance(ended, JobDelivered):

@@ -16,7 +16,7 @@ from typing import Any
 from bot.core.asking.price import cost_of
 from bot.core.moderation.pictures import released
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode, Review
-from bot.limits import LimitEntry, Limits, Night, PermitEntry, PermitKind, Subject
+from bot.limits import LimitEntry, Night, PermitEntry, PermitKind, Subject
 from bot.store import Store
 from bot.store.audit import AuditEntry, Deed
 from bot.store.blocks import Block
@@ -26,19 +26,11 @@ from bot.store.preferences import GALLERY, Scope
 from bot.store.reports import Report
 from bot.store.rule_words import WordKind
 from engine.contract import GenerationRequest, SpooledImage
-from tests.kit.books import NOON, sure
+from tests.kit.books import NOON, ROOMY, sure
 
 GUILD, ADA, BEN = 810000000000000007, 820000000000000001, 820000000000000002
 CLEO = 820000000000000003
 """Wants all of hers to be gone: by now nothing of it can be read."""
-ROOMY = Limits(
-    credits_per_day=1000,
-    credits_per_night=1000,
-    pending=1000,
-    max_pixels=2048 * 2048,
-    max_steps=150,
-    max_images=10,
-)
 
 
 def request(**values: Any) -> GenerationRequest:

@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import discord
 from discord import app_commands, ui
@@ -16,12 +15,12 @@ from discord import app_commands, ui
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
 from bot.chat.features.admin import concerned, group
-from bot.chat.ids import OfPage
+from bot.chat.ids import OfPage, leafing
 from bot.chat.look.safe import fitting, plain
 from bot.chat.router import Feature
 from bot.store.audit import AuditEntry
 from bot.store.halts import EVERYWHERE
-from bot.texts import audit_log, commands, labels
+from bot.texts import audit_log, commands
 
 PAGES, PAGES_EVERYWHERE = "audit", "audit_everywhere"
 """What the ids of the log's pages say: of a server's, and of that about the whole bot."""
@@ -65,20 +64,10 @@ async def _page(interaction: Interaction, guild_id: int, offset: int) -> ui.Layo
     view = ui.LayoutView(timeout=None)
     head = audit_log.title(offset + 1, offset + len(entries), total, to)
     view.add_item(ui.TextDisplay(fitting([head, *lines], to)))
-    view.add_item(
-        ui.ActionRow[Any](
-            _button(labels.newer(to), guild_id, "newer", offset - PAGE, is_off=offset == 0),
-            _button(labels.older(to), guild_id, "older", offset + PAGE, is_off=offset + PAGE >= total),
-        )
-    )
+    pages = PAGES_EVERYWHERE if guild_id == EVERYWHERE else PAGES
+    view.add_item(leafing(pages, offset, PAGE, total, to))
     view.stop()  # its buttons are known by their ids
     return view
-
-
-def _button(label: str, guild_id: int, way: str, offset: int, *, is_off: bool) -> ui.Button[Any]:
-    pages = PAGES_EVERYWHERE if guild_id == EVERYWHERE else PAGES
-    custom_id = OfPage(pages=pages, way=way, offset=max(0, offset)).custom_id
-    return ui.Button[Any](label=label, custom_id=custom_id, disabled=is_off)
 
 
 def _csv(entries: Sequence[AuditEntry]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import discord
 from discord import app_commands, ui
@@ -13,7 +13,7 @@ from bot.chat import order, pressed
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.features.admin import concerned, group
-from bot.chat.ids import OfPage
+from bot.chat.ids import OfPage, leafing
 from bot.chat.look.safe import code, plain
 from bot.chat.router import Feature
 from bot.core.line.dispatcher import Dispatcher
@@ -121,7 +121,8 @@ def _view(interaction: Interaction, place: int, offset: int) -> ui.LayoutView:
     view = ui.LayoutView(timeout=None)
     view.add_item(ui.TextDisplay("\n".join(lines)))
     if len(live) > PAGE:
-        view.add_item(_leafing(offset, len(live), place, to))
+        search, names = OF_ALL if place == EVERYWHERE else None, (labels.ahead, labels.behind)
+        view.add_item(leafing(PAGES, offset, PAGE, len(live), to, search=search, names=names))
     view.stop()  # its buttons are known by their ids
     return view
 
@@ -147,18 +148,6 @@ def _server(interaction: Interaction, job: Job, to: Language) -> str:
         return operations.by_direct_message(to)
     guild = interaction.client.get_guild(job.guild_id)
     return "" if guild is None else plain(guild.name)
-
-
-def _leafing(offset: int, total: int, place: int, to: Language) -> ui.ActionRow[Any]:
-    def button(label: str, way: str, at: int, *, disabled: bool) -> ui.Button[Any]:
-        search = OF_ALL if place == EVERYWHERE else None
-        custom_id = OfPage(pages=PAGES, way=way, offset=max(0, at), search=search).custom_id
-        return ui.Button[Any](label=label, custom_id=custom_id, disabled=disabled)
-
-    return ui.ActionRow[Any](
-        button(labels.ahead(to), "newer", offset - PAGE, disabled=offset == 0),
-        button(labels.behind(to), "older", offset + PAGE, disabled=offset + PAGE >= total),
-    )
 
 
 FEATURE = Feature(pages={PAGES: turn})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import discord
 import structlog
 from discord import app_commands, ui
@@ -13,13 +11,13 @@ from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.features.mod import group
-from bot.chat.ids import OfPage
+from bot.chat.ids import OfPage, leafing
 from bot.chat.look.safe import cut, plain, shown
 from bot.chat.router import Feature
 from bot.store.audit import Deed
 from bot.store.blocks import Block
 from bot.store.preferences import APPEAL, Scope
-from bot.texts import allowances, commands, labels, moderators, problems
+from bot.texts import allowances, commands, moderators, problems
 from bot.texts.language import Language
 
 log = structlog.get_logger(__name__)
@@ -127,12 +125,7 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
     view = ui.LayoutView(timeout=None)
     view.add_item(ui.TextDisplay("\n".join([title, *(_line(each, to) for each in found)])))
     if total > PAGE:
-        view.add_item(
-            ui.ActionRow[Any](
-                _page_button(labels.newer(to), "newer", offset - PAGE, disabled=offset == 0),
-                _page_button(labels.older(to), "older", offset + PAGE, disabled=offset + PAGE >= total),
-            )
-        )
+        view.add_item(leafing(PAGES, offset, PAGE, total, to))
     view.stop()  # its buttons are known by their ids
     return view
 
@@ -140,11 +133,6 @@ async def _page(interaction: Interaction, offset: int) -> ui.LayoutView:
 def _line(each: Block, to: Language) -> str:
     reason = cut(plain(each.reason), REASON_CHARS_MAX)
     return moderators.block_line(each.user_id, each.until, each.by_user_id, reason, to)
-
-
-def _page_button(label: str, way: str, offset: int, *, disabled: bool) -> ui.Button[Any]:
-    custom_id = OfPage(pages=PAGES, way=way, offset=max(0, offset)).custom_id
-    return ui.Button[Any](label=label, custom_id=custom_id, disabled=disabled)
 
 
 # ------------------------------------------------------------------ what they read

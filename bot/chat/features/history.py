@@ -17,7 +17,7 @@ from bot.chat import suggestions
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.delivery.thumbnails import thumbnails
 from bot.chat.errors import UserError, language_of
-from bot.chat.ids import OfPage, Verb, button
+from bot.chat.ids import OfPage, Verb, button, leafing
 from bot.chat.look.job_view import alt_text
 from bot.chat.look.keepsake_view import link
 from bot.chat.look.safe import code, plain
@@ -27,7 +27,7 @@ from bot.core.asking.price import price_of
 from bot.job import DIRECT, Asker, Job, JobState
 from bot.store.finished import Found, Search
 from bot.store.preferences import ON, SHARING, Scope
-from bot.texts import commands, labels, memory, problems
+from bot.texts import commands, memory, problems
 from bot.texts import request as texts
 from bot.texts.language import Language, Say
 
@@ -226,14 +226,7 @@ def _name(job_id: int) -> str:
 def _rows(
     found: Found, offset: int, search: int | None, asker: Asker, to: Language
 ) -> list[ui.ActionRow[Any]]:
-    rows = [
-        ui.ActionRow[Any](
-            _page_button(labels.newer(to), "newer", offset - PAGE, search, disabled=offset == 0),
-            _page_button(
-                labels.older(to), "older", offset + PAGE, search, disabled=offset + PAGE >= found.total
-            ),
-        )
-    ]
+    rows = [leafing(PAGES, offset, PAGE, found.total, to, search=search)]
     kept = [job for job in found.jobs if _was_never_posted(job) and job.user_id == asker.user_id]
     for start in range(0, len(kept), ROW):
         buttons = (
@@ -241,11 +234,6 @@ def _rows(
         )
         rows.append(ui.ActionRow[Any](*buttons))
     return rows
-
-
-def _page_button(label: str, way: str, offset: int, search: int | None, *, disabled: bool) -> ui.Button[Any]:
-    custom_id = OfPage(pages=PAGES, way=way, offset=max(0, offset), search=search).custom_id
-    return ui.Button[Any](label=label, custom_id=custom_id, disabled=disabled)
 
 
 def _was_never_posted(job: Job) -> bool:

@@ -11,16 +11,7 @@ from typing import Protocol
 import structlog
 
 from bot.core.doors import Doors
-from bot.core.happenings import (
-    Happening,
-    JobAbandoned,
-    JobCancelled,
-    JobDelivered,
-    JobFailed,
-    JobUnanswered,
-    JobUndeliverable,
-    JobWithdrawn,
-)
+from bot.core.happenings import Happening, JobEnded
 from bot.core.line.errands import Errands
 from bot.core.news import Drained
 from bot.core.ports import Clock, Delivery
@@ -87,19 +78,8 @@ class Halting:
     # -------------------------------------------------------------- drained
 
     def hear(self, happening: Happening) -> None:
-        match happening:
-            case (
-                JobDelivered()
-                | JobUndeliverable()
-                | JobFailed()
-                | JobCancelled()
-                | JobWithdrawn()
-                | JobAbandoned()
-                | JobUnanswered()
-            ):
-                self._look()
-            case _:
-                pass
+        if isinstance(happening, JobEnded):
+            self._look()
 
     def _look(self) -> None:
         halt = self._doors.halts.get(EVERYWHERE)

@@ -105,7 +105,7 @@ def fill(path: Path, rows: int, *, of_one: int = 2) -> None:
                 (
                     "delivered" if n % 100 else "failed",
                     next(requests),
-                    ONE if n % of_one == 1 else n % CROWD,
+                    ONE if n % of_one == 1 % of_one else n % CROWD,
                     GUILD,
                     n,
                     int(n % 100 > 0),

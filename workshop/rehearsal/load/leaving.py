@@ -137,7 +137,7 @@ def settings_of(folder: Path) -> Settings:
 
 async def measure(rows: int, jobs: int, folder: Path) -> None:
     path = folder / "easel.sqlite3"
-    await asyncio.to_thread(fill, path, rows, of_one=rows // jobs)
+    await asyncio.to_thread(fill, path, rows, of_one=max(1, rows // jobs))
     await asyncio.to_thread(lay_out, folder / "spool", path)
     store = await Store.open(path)
     try:
