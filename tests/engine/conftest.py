@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
@@ -17,6 +19,13 @@ from tests.kit.engines import Bench, House, described
 if TYPE_CHECKING:
     from engine.families.sd import SdFamily
     from engine.families.sdxl import SdxlFamily
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """An engine has a process of its own, and changes what that inherits: in this one it is as it was afterwards."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -223,10 +223,10 @@ async def test_an_engine_that_is_not_there_frees_nothing(start_world: StartWorld
 
 async def test_an_admin_moves_and_cancels_in_their_own_server(start_world: StartWorld) -> None:
     """Other servers' requests are neither seen nor touched by an admin, and keep their places; the operator has all."""
-    world = await start_world(fake=FakeSettings(step_s=0.3, slots=1))
+    world = await start_world(fake=FakeSettings(slots=1))
     operator, elsewhere = operator_of(world), await other_server(world)
     people = [world.person(name) for name in ("bob", "carl", "dora")]
-    await world.imagine(prompt="a fox")
+    await world.imagine(prompt="HANG")
     await world.until(lambda: world.dispatcher.running())
     await world.imagine(people[0], prompt="a boat")
     await world.in_line(await people[1].slash(elsewhere, "imagine", prompt="a secret"))
@@ -234,7 +234,7 @@ async def test_an_admin_moves_and_cancels_in_their_own_server(start_world: Start
     shown = (await world.admin.slash(world.channel, "admin queue show")).text.splitlines()
     assert shown[0] == "**The line**, 1–3 of 3"
     assert [line.split(" · ")[:4] for line in shown[1:]] == [
-        ["**1**", "🎨", f"<@{world.alice.id}>", "`a fox`"],
+        ["**1**", "🎨", f"<@{world.alice.id}>", "`HANG`"],
         ["**2**", "⏳ 1st", f"<@{people[0].id}>", "`a boat`"],
         ["**4**", "⏳ 3rd", f"<@{people[2].id}>", "`a house`"],
     ]
@@ -260,10 +260,10 @@ async def test_an_admin_moves_and_cancels_in_their_own_server(start_world: Start
 
 async def test_what_can_be_neither_moved_nor_cancelled(start_world: StartWorld) -> None:
     """One of another server, one that never was, that is drawn or over; a member; each one sentence, and nothing moves."""
-    world = await start_world(fake=FakeSettings(step_s=0.3, slots=1))
+    world = await start_world(fake=FakeSettings(slots=1))
     operator, elsewhere = operator_of(world), await other_server(world)
     await world.imagined(1, steps=1)
-    await world.imagine(prompt="a fox")
+    await world.imagine(prompt="HANG")
     await world.until(lambda: world.dispatcher.running())
     await world.in_line(await world.alice.slash(elsewhere, "imagine", prompt="a secret"))
     unknown = "No request of that number is known here: /admin queue show lists those that wait."

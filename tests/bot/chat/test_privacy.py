@@ -344,6 +344,7 @@ async def test_whose_it_was_is_forgotten_after_two_days(start_world: StartWorld)
     await none_left(world, "SELECT 1 FROM erasure")
     assert [tuple(row) for row in await world.store.database.read(of_all, {})] == before == [(3, 2)]
     assert await world.store.history.audit() == []
+    await none_left(world, "SELECT 1 FROM job WHERE user_id = :id", id=world.alice.id)
     text = b"".join(path.read_bytes() for path in world.settings.data_dir.glob("easel.sqlite3*"))
     assert str(world.alice.id).encode() not in text
 

@@ -95,8 +95,9 @@ async def test_what_is_withheld_goes_sooner(rig_of: MakeRig) -> None:
             stamp = rig.clock.now() - days * DAY_S
             os.utime(path, (stamp, stamp))
         async with kept(rig, with_days(rig, 0)):
-            await eventually(lambda probe=probe: not probe.exists())
-        assert gone.exists() == is_there
+            await eventually(
+                lambda probe=probe, is_there=is_there: not probe.exists() and gone.exists() == is_there
+            )
         assert kept_file.exists()
 
 

@@ -191,7 +191,14 @@ def test_a_real_terminal_does_not_show_the_token(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     name = os.ttyname(theirs)
     shown = b""
-    code = "import os, sys; os.open(sys.argv.pop(1), os.O_RDWR); import bot.shell.cli as c; c.main()"
+    code = """
+import os, sys
+os.open(sys.argv.pop(1), os.O_RDWR)
+import bot.shell.doctor.online as online
+online.API = "http://127.0.0.1:9"
+import bot.shell.cli as cli
+cli.main()
+"""
     process = subprocess.Popen(
         [sys.executable, "-c", code, name, "init"],
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
