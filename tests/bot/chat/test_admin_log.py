@@ -51,7 +51,7 @@ async def test_who_did_what_is_in_one_log(start_world: StartWorld) -> None:
         f"{by}: forbidden words: 0 new, 1 gone (ink).",
         f"{by}: forbidden words: 2 new, 0 gone (nud\\*, ink).",
         f"{by}: the day begins by the clock of Europe/Rome.",
-        f"{by}: Everyone now has 5 credits a day (100 credits a day before).",
+        f"{by}: Everyone now has 5 credits a day (100 before).",
     ]
 
 
