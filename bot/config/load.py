@@ -31,7 +31,7 @@ from bot.config.settings import (
 from bot.config.wrong_settings import allowed, did_you_mean, kinds, shown, unknown_key, unknown_section
 from bot.limits import PAUSES, Limits, strictest
 from bot.redaction import cleaned, holds_token
-from engine.contract import STARTER
+from engine.contract import OPENNSFW, STARTER
 
 FILE_NAME = "easel.toml"
 OTHER_VARIABLES = frozenset({"EASEL_CONFIG", "EASEL_CI"})
@@ -247,10 +247,13 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
     model = engine.model
     if model != STARTER and (place := absolute("engine.model", Path(model))):
         model = _at(place, model, is_typed=origins.get("engine.model") == "--model")
+    checker = engine.checker
+    if checker not in (None, OPENNSFW) and (place := absolute("engine.checker", Path(checker))):
+        checker = _at(place, checker, is_typed=False)
     return settings.model_copy(
         update={
             "discord": discord.model_copy(update={"token_file": token_file}),
-            "engine": engine.model_copy(update={"model": model}),
+            "engine": engine.model_copy(update={"model": model, "checker": checker}),
             "models": models.model_copy(update={"dir": absolute("models.dir", models.dir)}),
             "wildcards": wildcards.model_copy(update={"dir": absolute("wildcards.dir", wildcards.dir)}),
             "styles": styles.model_copy(update={"file": absolute("styles.file", styles.file)}),
@@ -264,7 +267,7 @@ def _anchored(settings: Settings, folder: Path, origins: Mapping[str, str]) -> S
 def _at(place: Path, model: str, *, is_typed: bool) -> str:
     """What a model's name means where `place` is the path it would be: that path, or an id of the hub."""
     # "owner/name" is a hub id unless such a folder or file lies here
-    is_path = model.startswith((".", "~")) or model.endswith(".safetensors") or place.exists()
+    is_path = model.startswith((".", "~")) or model.endswith((".safetensors", ".onnx")) or place.exists()
     if is_typed and not place.exists():
         _check_named(model, place, is_path=is_path)
     # a file keeps its own name, since what it links to may have another (the hub's cache does that)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import asdict
 
 from bot.config import Settings
 from bot.config.engine import engine_settings
+from bot.shell.child import environment
 
 
 def tend(settings: Settings, action: str, name: str | None = None) -> int:
@@ -24,8 +24,7 @@ def tend(settings: Settings, action: str, name: str | None = None) -> int:
         told,
         *([] if name is None else ["--", name]),
     ]
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("DISCORD_TOKEN")}
-    child = subprocess.Popen(words, env=environ)
+    child = subprocess.Popen(words, env=environment())
     while True:
         try:
             return child.wait()

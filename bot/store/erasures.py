@@ -15,11 +15,11 @@ import aiosqlite
 
 from bot.job import Job
 from bot.store.audit import AuditEntry, Deed, record
-from bot.store.db import Database
+from bot.store.db import Database, Params
 from bot.store.jobs import job_of
-from bot.store.personal import OF_PERSON, SERVERS
+from bot.store.personal import OF_PERSON, SERVERS, STILL_THERE
 from bot.store.preferences import Scope
-from bot.store.reports import SHOW_ANEW
+from bot.store.reports import CLOSED, SHOW_ANEW
 
 NAMED_FOR_S = 48 * 3600.0
 """So long a row says whose it was: a day's credits are counted by that, wherever its day begins."""
@@ -51,11 +51,11 @@ _EMPTIED = f"""
 UPDATE job SET
   request = json_object('prompt', '', 'negative_prompt', '', {", ".join(f"'{n}', request -> '$.{n}'" for n in _KEPT)}),
   wish = NULL, notes = '[]', token = NULL, locale = NULL,
-  reason_values = iif(reason_code IS NULL, NULL, '{{}}'), erased_at = :now"""
+  reason_values = iif(reason_code IS NULL, NULL, '{{}}'), erased_at = COALESCE(erased_at, :now)"""
 _OLD = f"{_EMPTIED} WHERE {_THESE} AND {_IS_OVER} AND erased_at IS NULL"
 _HERS = f"""{_EMPTIED}, images = (SELECT json_group_array(json_set(value, '$.sha256', '')) FROM json_each(images)),
                         deleted_at = COALESCE(deleted_at, :now)
-            WHERE {_THESE} AND {_IS_OVER} AND erased_at IS NULL"""
+            WHERE {_THESE} AND {_IS_OVER} AND {STILL_THERE}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,25 +138,24 @@ class Erasures:
     async def jobs(self, erasure: Erasure) -> list[int]:
         """Numbers of all that still says something."""
         sql = f"""{SERVERS} SELECT job.id FROM server JOIN {OF_PERSON}
-                  WHERE created_at <= :asked_at AND erased_at IS NULL"""
+                  WHERE created_at <= :asked_at AND {STILL_THERE}"""
         return [row["id"] for row in await self._db.read_at_leisure(sql, _of(erasure))]
 
     async def settled(self, ids: Collection[int]) -> list[Settled]:
         """Those of these that are over, and whose messages say so."""
         sql = f"""SELECT id, request ->> '$.image' AS image, request ->> '$.mask' AS mask,
                          COALESCE(request -> '$.references', '[]') AS refs
-                  FROM job WHERE {_THESE} AND {_IS_OVER} AND erased_at IS NULL"""
+                  FROM job WHERE {_THESE} AND {_IS_OVER} AND {STILL_THERE}"""
         return [_settled(row) for row in await self._db.read_at_leisure(sql, {"ids": json.dumps([*ids])})]
 
     async def empty(self, ids: Sequence[int], *, now: float) -> None:
         """Nobody reads or finds anything of these any more; others' stars on them go."""
         params = {"ids": json.dumps(ids), "now": now}
-        async with (
-            self._db.tx() as connection
-        ):  # a star that goes first would have the index learn the row anew
+        # a star that goes first would have the index learn the row anew
+        async with self._db.tx() as connection:
             await connection.execute_fetchall(_HERS, params)
             await connection.execute_fetchall(
-                f"{SHOW_ANEW}, {_GONE} WHERE job_id IN (SELECT value FROM json_each(:ids))", params
+                f"{_GONE} WHERE job_id IN (SELECT value FROM json_each(:ids))", params
             )
             await connection.execute_fetchall(
                 """DELETE FROM favourite WHERE job_id IN (SELECT id FROM job
@@ -208,17 +207,22 @@ class Erasures:
         """
         before = {"before": now - NAMED_FOR_S, "forgotten": now - max(NAMED_FOR_S, backed_up_s), "rows": ROWS}
         for row in await self._db.read("SELECT user_id FROM erasure", {}):
-            while gone := await self._db.write(_NAMELESS, {**before, "user_id": row["user_id"]}):
-                ids = json.dumps([each["id"] for each in gone])
-                await self._db.write(_UNDECIDED, {"user_id": row["user_id"], "ids": ids})
+            while await self._without_name({**before, "user_id": row["user_id"]}):
+                pass
         left = """SELECT 1 FROM job INDEXED BY job_erased
                   WHERE user_id = erasure.user_id AND erased_at IS NOT NULL AND deleted_at IS NOT NULL AND user_id <> 0"""
         sql = f"DELETE FROM erasure WHERE emptied_at IS NOT NULL AND asked_at < :forgotten AND NOT EXISTS ({left})"
         await self._db.write(sql, before)
 
+    async def _without_name(self, params: Params) -> bool:
+        """Some rows; False where none was left."""
+        async with self._db.tx() as connection:
+            ids = [row[0] for row in await connection.execute_fetchall(_NAMELESS, params)]
+            await connection.execute_fetchall(_UNDECIDED, {**params, "ids": json.dumps(ids)})
+        return bool(ids)
 
-_GONE = """verdict = 'removed', decided_at = COALESCE(decided_at, :now),
-           decided_by = COALESCE(decided_by, (SELECT user_id FROM job WHERE job.id = job_id))"""
+
+_GONE = CLOSED.format(by="(SELECT user_id FROM job WHERE job.id = job_id)")
 """What was reported went by its own person's doing."""
 _REPORTED_BY_THEM = "SELECT job_id FROM report WHERE user_id = :user_id AND at <= :asked_at"
 _LITTLE = (

@@ -23,6 +23,8 @@ SERVERS = """WITH RECURSIVE server (id) AS (
   UNION ALL
   SELECT (SELECT MIN(guild_id) FROM job WHERE guild_id > server.id) FROM server WHERE server.id IS NOT NULL)"""
 """Every server that has jobs: the index by person begins with it, and so a person's rows are found without any others."""
+STILL_THERE = "(erased_at IS NULL OR deleted_at IS NULL)"
+"""Of a person's job: words that are too old go alone, its pictures and whose it was stay."""
 OF_PERSON = "job INDEXED BY job_by_person_and_day ON guild_id = server.id AND user_id = :user_id"
 _REST = {
     "settings": "SELECT name, value FROM preference WHERE scope = :person AND scope_id = :user_id",
@@ -65,7 +67,9 @@ class Kept:
 
     @property
     def can_be_exported(self) -> bool:
-        return any((self.jobs, self.settings, self.favourites, self.searches, self.styles, self.plans))
+        """The log of a server stays when all else is gone, and is sent with that."""
+        told = self.jobs, self.settings, self.favourites, self.searches, self.styles, self.plans
+        return any((*told, self.limits, self.permits, self.blocks, self.reports))
 
 
 class Personal:
@@ -74,7 +78,7 @@ class Personal:
 
     async def kept(self, user_id: int) -> Kept:
         params = {"user_id": user_id, "person": Scope.PERSON}
-        jobs = f"{SERVERS} SELECT COUNT(*) AS n FROM server JOIN {OF_PERSON} WHERE erased_at IS NULL"
+        jobs = f"{SERVERS} SELECT COUNT(*) AS n FROM server JOIN {OF_PERSON} WHERE {STILL_THERE}"
         (row,) = await self._db.read_at_leisure(jobs, params)
         counts = {"jobs": int(row["n"])}
         for name, sql in _REST.items():
@@ -100,7 +104,7 @@ class Reading:
         self._user_id = user_id
 
     def jobs(self) -> Iterator[list[Job]]:
-        """Pages of all that was asked for, of each server the newest first; what was emptied is left out."""
+        """Pages of all that was asked for, of each server the newest first; what they had deleted is left out."""
         servers = f"{SERVERS} SELECT id FROM server WHERE id IS NOT NULL"
         page = """SELECT * FROM job INDEXED BY job_by_person_and_day
                   WHERE guild_id = ? AND user_id = ? AND (created_at, id) < (?, ?)
@@ -109,7 +113,7 @@ class Reading:
             last = (float("inf"), 0)
             while rows := self._connection.execute(page, (server, self._user_id, *last, PAGE)).fetchall():
                 last = (rows[-1]["created_at"], rows[-1]["id"])
-                yield [job_of(row) for row in rows if row["erased_at"] is None]
+                yield [job_of(row) for row in rows if row["erased_at"] is None or row["deleted_at"] is None]
 
     def rest(self) -> dict[str, list[dict[str, Any]]]:
         """By kind."""

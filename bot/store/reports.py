@@ -16,6 +16,9 @@ from bot.store.db import Database
 
 SHOW_ANEW = "UPDATE reported_job SET version = version + 1"
 """Their messages have to tell something more."""
+CLOSED = f"""{SHOW_ANEW}, verdict = COALESCE(verdict, 'removed'), decided_at = COALESCE(decided_at, :now),
+                          decided_by = COALESCE(decided_by, {{by}})"""
+"""What was reported is gone; what a moderator had decided before stands."""
 DAY_S = 24 * 3600.0
 
 
@@ -201,7 +204,7 @@ async def _why_not(connection: aiosqlite.Connection, given: dict[str, Any], most
 async def close(connection: aiosqlite.Connection, job_id: int, *, by_user_id: int, now: float) -> None:
     """Inside the transaction that deletes the job: what was reported is gone."""
     await connection.execute_fetchall(
-        f"{SHOW_ANEW}, verdict = 'removed', decided_at = :now, decided_by = :by WHERE job_id = :job_id",
+        f"{CLOSED.format(by=':by')} WHERE job_id = :job_id",
         {"job_id": job_id, "by": by_user_id, "now": now},
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.limits import Limits
+from bot.limits import Limits, PermitKind
 from bot.store.audit import AuditEntry, Deed
 from bot.store.rule_words import WordKind
 from bot.store.server_settings import change_of
@@ -180,11 +180,13 @@ def _night(told: _Told) -> str:
 
 
 def _permits(told: _Told) -> str:
-    values = told.entry.details.items()
-    names = told.shown(", ".join(f"{name} = {value}" for name, value in values if name != "allowed"))
-    if told.entry.details.get("allowed"):
-        return told.to.gettext("put on the list of what is allowed: {names}", names=names[:ENTRY_CHARS_MAX])
-    return told.to.gettext("took off the list of what is allowed: {names}", names=names[:ENTRY_CHARS_MAX])
+    details = told.entry.details
+    mark = "<#{}>" if details.get("kind") == PermitKind.CHANNEL else "{}"
+    listed = [mark.format(name) if name else "–" for name in details.get("names", ())]
+    names = told.shown(", ".join(listed)[:ENTRY_CHARS_MAX])
+    if details.get("allowed"):
+        return told.to.gettext("put on the list of what is allowed: {names}", names=names)
+    return told.to.gettext("took off the list of what is allowed: {names}", names=names)
 
 
 def _of_another_version(told: _Told) -> str:

@@ -77,7 +77,8 @@ class Taught:
     @property
     def runtime(self) -> Runtime | None:
         if not self.is_made:
-            self.made, self.is_made = self.make(), True
+            self.is_made = True  # whatever becomes of it: a second try would end as the first
+            self.made = self.make()
         return self.made
 
 

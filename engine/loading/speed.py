@@ -5,6 +5,7 @@ Each is decided first and done afterwards. What takes long to find out is kept f
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from engine.device.choice import Place
     from engine.families.forwards import Forwards
 
+_log = logging.getLogger("easel.engine")
 EXACT_ROWS = 2
 """That a forward has at most where a picture has one of its own."""
 CONVERTING = "The model is converted for OpenVINO behind the first pictures; the next ones are drawn faster."
@@ -215,9 +217,14 @@ def hasten(subject: Subject, forwards: Forwards, pipeline: Any, wanted: Wanted |
         return runtime
 
     def with_lora(lora: Lora) -> OpenVino | None:
-        taught = subject.taught(lora, forwards.digests(lora))
-        hastened = hastening(taught, 4 * _numbers(pipeline.unet))
-        return made(hastened.wanted, forwards.unet_with(lora)) if hastened.wanted is not None else None
+        hastened = hastening(subject.taught(lora, forwards.digests(lora)), 4 * _numbers(pipeline.unet))
+        if hastened.wanted is None:
+            return None
+        try:
+            return made(hastened.wanted, forwards.unet_with(lora))
+        except (MemoryError, RuntimeError) as error:  # torch's out of memory is one
+            _log.warning("OpenVINO is left out with the LoRA “%s”, and torch draws on: %s", lora.name, error)
+            return None
 
     forwards.runtime = made(wanted, pipeline.unet)
     quick = subject.info.quick

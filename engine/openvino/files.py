@@ -23,7 +23,7 @@ from engine.openvino import networks
 from engine.unet.costs import HOLDS_S, NOISY_HOLDS_S, Costs, key_of
 
 FOLDER = "openvino"
-KEPT = 4
+KEPT = 8
 """Of them, at most: the longest unused are deleted."""
 CPUINFO = Path("/proc/cpuinfo")
 _KEY = "[0-9a-f]" * 16

@@ -181,6 +181,10 @@ class OpenVino:
         """Notes for later starts that it did not come to be used."""
         files.give_up(self._wanted.folder, why)
 
+    def let_go(self) -> None:
+        """Torch's networks are not compared with any more; what a LoRA made of one takes memory of its own."""
+        del self._unet, self._vae
+
     def _network(self, name: str, threads: int) -> Network:
         is_half = self._like.latents.dtype is torch.bfloat16
         return Network(self._wanted.folder / f"{name}.xml", threads=threads, bfloat16=is_half)
@@ -244,6 +248,9 @@ def _work(runtime: weakref.ref[OpenVino]) -> None:
         _log.warning("OpenVINO can't compute this model, and torch draws on: %s", why)
         if (one := runtime()) is not None:
             one.give_up(why)
+    finally:
+        if (one := runtime()) is not None:
+            one.let_go()
 
 
 def _first_line(error: Exception) -> str:

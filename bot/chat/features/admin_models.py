@@ -93,8 +93,8 @@ async def _write(interaction: Interaction, what: Deed, model: ModelInfo) -> None
     await interaction.client.services.store.audit.write(entry)
 
 
-load.autocomplete("name")(suggestions.models)
-unload.autocomplete("name")(suggestions.models)
-default.autocomplete("name")(suggestions.models)
+load.autocomplete("name")(suggestions.every_model)
+unload.autocomplete("name")(suggestions.every_model)
+default.autocomplete("name")(suggestions.every_model)
 
 FEATURE = Feature()

@@ -130,7 +130,7 @@ def _view(interaction: Interaction, place: int, offset: int) -> ui.LayoutView:
 def _entry(interaction: Interaction, dispatcher: Dispatcher, job: Job, place: int, to: Language) -> str:
     """Of what is private, others read no prompt."""
     at = dispatcher.progress_of(job).place
-    is_hidden = job.private and job.user_id != interaction.user.id
+    is_hidden = job.is_direct and job.user_id != interaction.user.id
     return operations.entry(
         job.id,
         [

@@ -73,7 +73,7 @@ async def disallow(
     permits = interaction.client.services.store.permits
     here = PermitEntry(kind=chosen, subject=subject, subject_id=subject_id, name=NOTHING)
     listed = {_shown(entry.name): entry for entry in await permits.of(guild_id) if _is_with(entry, here)}
-    entries = _named(interaction, listed, _typed(names))
+    entries = _named(interaction, chosen, listed, _typed(names))
     changed = False
     if entries:
         deed = order.deed(interaction, guild_id, Deed.PERMITS, allowed=False, **_told(entries))
@@ -82,7 +82,7 @@ async def disallow(
 
 
 def _named(
-    interaction: Interaction, listed: dict[str, PermitEntry], names: Sequence[str]
+    interaction: Interaction, kind: PermitKind, listed: dict[str, PermitEntry], names: Sequence[str]
 ) -> list[PermitEntry]:
     """Also of what is gone by now; raises UserError for what is not on the list."""
     if [name.casefold() for name in names] == [ALL]:
@@ -90,7 +90,8 @@ def _named(
     by_name = {name.casefold(): entry for name, entry in listed.items()}
     found: list[PermitEntry] = []
     for name in names:
-        key = _channel_id(interaction, name) or name.casefold()
+        place = _channel_id(interaction, name) if kind is PermitKind.CHANNEL else None
+        key = place or name.casefold()
         if key not in by_name:
             raise UserError(allow_lists.not_listed(name))
         found.append(by_name[key])

@@ -143,7 +143,7 @@ class Admission:
         """Why a person could ask for nothing at all now, whatever it were."""
         if (closed := self._closed(asker)) is not None:
             return closed
-        return await self.blocked(asker)
+        return (await self._terms(asker)).barred
 
     async def blocked(self, asker: Asker) -> Blocked | None:
         """Why this person may make nothing: said first, since nothing they change would help."""

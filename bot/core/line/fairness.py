@@ -74,6 +74,7 @@ class FairQueue:
         order = [moved, *others] if to_front else [*others, moved]
         for entry, place in zip(order, places, strict=True):
             self._waiting[entry.job_id] = replace(entry, start=place.start, rank=place.rank)
+            self._finish[entry.user_id] = max(self._finish.get(entry.user_id, 0), place.start + entry.length)
 
     def released(self, job_ids: Iterable[int]) -> None:
         """These were held and are no more: nobody who drew meanwhile now waits behind all that they have saved up.

@@ -88,7 +88,10 @@ class Halting:
 
     async def _tell_drained(self) -> None:
         """Once nothing is left that may be drawn."""
-        live = await self._store.jobs.live()
-        if not self._is_told and all(self._doors.held(job.guild_id) is not None for job in live):
+        live = [job for job in await self._store.jobs.live() if not job.is_in_review]
+        halt = self._doors.halts.get(EVERYWHERE)
+        if halt is None or not halt.is_draining or self._is_told:  # by now
+            return
+        if all(self._doors.held(job.guild_id) is not None for job in live):
             self._is_told = True
             await self._delivery.tell_operator(Drained(at=self._clock.now(), waiting=len(live)))

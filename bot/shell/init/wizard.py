@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bot.config import FILE_NAME, ConfigError, Settings, WrongOption, load, make_private, typed_model
 from bot.config.settings import CREDITS_MAX, DiscordSection
-from bot.shell.child import ask_engine
+from bot.shell.child import ask_engine, environment
 from bot.shell.doctor import online, report
 from bot.shell.exit_codes import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from bot.shell.exits import explained
@@ -104,9 +104,8 @@ def _set_up(said: Said) -> int:
 
 def _look_over(said: Said) -> int:
     """By the file alone, as the bot will be started."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
     try:
-        return report.run(load(said.config, environ), said.config)
+        return report.run(load(said.config, environment()), said.config)
     except ConfigError as problem:  # of the environment, since what was written is right
         print(problem, file=sys.stderr)
         return EXIT_CONFIG

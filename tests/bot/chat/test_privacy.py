@@ -165,11 +165,14 @@ async def test_large_ones_come_in_parts_and_by_direct_message_once_the_answer_is
 
 
 async def test_nothing_is_sent_where_nothing_is_kept(world: World) -> None:
-    """One sentence; limits that admins set are shown, and are no reason for a file."""
-    await world.admin.slash(world.channel, "limits set", member=world.alice, credits=50)
+    """One sentence; what admins set for a person alone is kept about them, and is sent."""
     told = await world.alice.slash(world.channel, "privacy export")
     assert told.ephemeral_text == NOTHING_KEPT
     assert not any(archives(message) for message in world.discord.messages(world.channel))
+    await world.admin.slash(world.channel, "limits set", member=world.alice, credits=50)
+    await world.alice.slash(world.channel, "privacy export")
+    told = json.loads(unpacked(await sent(world, world.alice))["easel.json"])
+    assert told["limits"] == [{"server": world.guild.id, "field": "credits_per_day", "value": 50}]
 
 
 async def test_a_full_disk_and_closed_direct_messages_get_a_sentence(world: World, monkeypatch: Any) -> None:
@@ -409,6 +412,23 @@ async def test_each_kind_goes_after_its_days(start_world: StartWorld, tmp_path: 
     assert await world.store.history.audit() == []
     await world.admin.click(message, "easel:1:delete:3")
     await world.until(lambda: message.deleted)
+
+
+async def test_what_had_lost_its_words_before_goes_too(start_world: StartWorld, tmp_path: Path) -> None:
+    """Pictures, message and whose it was are still there after `prompts_days`, and are shown, sent and deleted like others."""
+    world = await start_world(data={"dir": str(tmp_path), "prompts_days": 2})
+    message = await world.imagined(1, prompt="a red circle")
+    file = Path(str((await world.job(1)).images[0].path))
+    world.advance(2.1 * 86_400)
+    await world.restart()
+    await none_left(world, "SELECT 1 FROM job WHERE erased_at IS NULL")
+    told = (await world.alice.slash(world.channel, "privacy show")).ephemeral_text or ""
+    assert "- 1 request: its words" in told
+    assert file.is_file()
+    await confirms(world.alice, world)
+    await gone(world, world.alice)
+    assert (message.deleted, file.exists()) == (True, False)
+    assert (await world.alice.slash(world.channel, "privacy export")).ephemeral_text == NOTHING_KEPT
 
 
 async def test_a_backup_that_is_put_back_does_not_bring_it_back(world: World) -> None:

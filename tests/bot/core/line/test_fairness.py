@@ -388,6 +388,19 @@ def test_what_was_held_neither_goes_nor_stands_in_anybodys_way(backlog: int, oth
     assert order.index(newcomer) == 1
 
 
+def test_a_moved_place_counts_for_what_its_person_asks_later() -> None:
+    """Who was put behind others is not overtaken by a later request of their own."""
+    line = FairQueue()
+    for number in range(1, 7):
+        line.add(number, user_id=1, cost=10)
+    line.add(7, user_id=2, cost=1)
+    line.move(6, [7, *range(1, 6)], to_front=True)
+    line.add(8, user_id=2, cost=1)
+    order = line.order()
+    assert order[0] == 6
+    assert order.index(7) < order.index(8)
+
+
 @given(history=HISTORIES, pick=st.integers(0), to_front=st.booleans(), data=st.data())
 def test_who_is_moved_changes_nobody_elses_place(
     history: list[tuple[str, int, int, int]], pick: int, to_front: bool, data: st.DataObject
