@@ -1,4 +1,4 @@
-"""docs/features.md names a test for each promise, and each of them exists."""
+"""docs/develop/features.md names a test for each promise, and each of them exists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_test_that_is_named_exists() -> None:
     """A promise whose test is gone or renamed is noticed here."""
-    text = (ROOT / "docs" / "features.md").read_text("utf-8")
+    text = (ROOT / "docs" / "develop" / "features.md").read_text("utf-8")
     named = set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text))
     assert len(named) > 30
     missing = [

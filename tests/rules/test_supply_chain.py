@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 ALL, WITHOUT_TORCH = "requirements.lock", "requirements-without-torch.lock"
-LICENCES = ROOT / "docs" / "licences.md"
+LICENCES = ROOT / "docs" / "develop" / "licences.md"
 EXTRAS = ("demo", "bench", "rehearsal")
 """What people install beside Easel itself; developers' tools are not handed on."""
 ALLOWED = {
@@ -165,7 +165,7 @@ def test_pip_takes_the_lock_where_all_of_it_is_installed() -> None:
 
 
 def test_every_licence_is_listed() -> None:
-    """docs/licences.md names each package that is installed with Easel and its extras, on whatever machine, and no other."""
+    """docs/develop/licences.md names each package that is installed with Easel and its extras, on whatever machine, and no other."""
     needed = installed_with("easel", EXTRAS) | pins(ALL).keys() | pins(WITHOUT_TORCH).keys()
 
     assert sorted(listed()) == sorted(needed)

@@ -24,7 +24,7 @@ from tests.kit.world import settings_for
 
 __all__ = ["start_world"]
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs" / "run"
 MAY_LACK = {"easel_engine_process_open_fds", "easel_engine_process_max_fds"}
 """What one process is told of another as root alone."""
 Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
@@ -176,7 +176,7 @@ def family_of(name: str) -> str:
 
 
 async def test_dashboard_and_page_know_what_there_is(start_world: StartWorld, listen: str) -> None:
-    """No query of the dashboard names a number that is not told; docs/metrics.md names each one and no other."""
+    """No query of the dashboard names a number that is not told; docs/run/metrics.md names each one and no other."""
     world = await start_world(metrics={"listen": listen})
     await world.imagined(1)
     told = {

@@ -1,4 +1,4 @@
-"""The forecasts whose figures docs/benchmarks.md gives: their arithmetic, and which UNet calls are made."""
+"""The forecasts whose figures docs/how/benchmarks.md gives: their arithmetic, and which UNet calls are made."""
 
 from __future__ import annotations
 
