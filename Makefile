@@ -2,6 +2,7 @@
 #
 #   make demo                 chat page with the bot in a simulated Discord (PORT=8642)
 #   make test                 lint, types, import contracts and all tests
+#   make check                lint, types and tests of what differs from main, in under a minute
 #   make chaos                easel chaos: kills, stops and ends bot and engine while people ask for pictures (JOBS=200 KILLS=20 SEED=1 STORMS=1)
 #   make simulation           seeded lives of the dispatcher (SEEDS=20000)
 #   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
@@ -17,7 +18,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos simulation load soak venv lint rules format lock catalogues clean
+.PHONY: help demo test check chaos simulation load soak venv lint rules format lock catalogues clean
 
 PORT ?= 8642
 JOBS ?= 200
@@ -51,6 +52,9 @@ test: rules
 	@(nice -n 10 $(TYPES)) & types=$$!; \
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_FLAGS); failed=$$?; \
 	wait $$types || failed=1; exit $$failed
+
+check: $(STAMP)
+	@$(BIN)/python -m workshop.check
 
 chaos: $(STAMP)
 	@$(BIN)/easel chaos --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) --storms $(STORMS)
