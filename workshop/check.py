@@ -173,10 +173,9 @@ def check(changed: Sequence[str], root: Path = ROOT) -> int:
         if types.returncode:
             print(told.decode())
             failed = True
-    print(
-        f"{'Something is wrong' if failed else 'All well'} after {time.monotonic() - begun:.0f} s"
-        f"{'' if finished else ', and not every test had its turn'}. `make test` is the whole."
-    )
+    verdict = "Something is wrong" if failed else "All well" if finished else "Nothing wrong so far"
+    unfinished = "" if finished else ", but not every test had its turn"
+    print(f"{verdict}, {time.monotonic() - begun:.0f} s{unfinished}. `make test` is the whole.")
     return int(failed)
 
 

@@ -116,7 +116,7 @@ def test_a_change_is_looked_at(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert check.check(["bot/queue.py"], tmp_path) == 0
     told = capfd.readouterr().out
     assert told.startswith("1 changed: bot/queue.py\nTests: tests/bot/test_queue.py\n")
-    assert "All well after" in told
+    assert "All well, " in told
     assert "`make test` is the whole." in told
 
 
