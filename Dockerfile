@@ -1,6 +1,6 @@
 # Easel in a container, for a machine without a card or with NVIDIA's:
 #   docker build --target cpu --tag easel:cpu .          docker build --target cuda --tag easel:cuda .
-# compose.yaml and docs/start/install.md say how it is run. The torch of the target cuda brings its own CUDA libraries; the host
+# compose.yaml and docs/start/docker.md say how it is run. The torch of the target cuda brings its own CUDA libraries; the host
 # needs only the driver and the NVIDIA container toolkit. No compiler is in here, and none is needed.
 
 FROM python:3.13-slim-trixie AS packages

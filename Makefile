@@ -8,6 +8,7 @@
 #   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
 #   make venv                 only set up .venv
 #   make lint / make format / make clean
+#   make docs                 the documentation as a site, in site/: open site/index.html
 #   make lock                 requirements.lock is made anew from constraints.txt, with hashes (asks PyPI)
 #   make catalogues           translations are brought up to date with the sentences in the code, and what they lack is listed
 #
@@ -18,7 +19,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos simulation load soak venv lint rules format lock catalogues clean
+.PHONY: help demo test check chaos simulation load soak venv lint rules format docs lock catalogues clean
 
 PORT ?= 8642
 JOBS ?= 200
@@ -82,6 +83,10 @@ format: $(STAMP)
 	@$(BIN)/ruff check --quiet --fix-only bot engine workshop tests
 	@$(BIN)/ruff format --quiet bot engine workshop tests
 
+docs: $(STAMP)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+	@echo "The documentation is in site/: open site/index.html."
+
 lock: $(STAMP)
 	@$(PIP) install -c constraints.txt uv
 	@.ci/lock $(BIN)/uv
@@ -120,5 +125,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache easel.egg-info build dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache easel.egg-info build dist site
 	find bot engine workshop tests -name __pycache__ -type d -prune -exec rm -rf {} +

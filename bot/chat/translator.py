@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 
 from discord import Locale, app_commands
 from discord.app_commands import TranslationContextLocation as Place
@@ -22,14 +24,19 @@ NAME = re.compile(rf"[-_'\w]{{1,{NAME_CHARS_MAX}}}")
 
 
 class CommandTranslator(app_commands.Translator):
+    def __init__(self) -> None:
+        self._languages: Mapping[Locale, Language] = {}
+
     async def load(self) -> None:
         """Reads every catalogue, so that nobody's first press has to wait for that."""
-        await asyncio.to_thread(lambda: [language(locale.value) for locale in Locale])
+        self._languages = await asyncio.to_thread(
+            lambda: {locale: language(locale.value) for locale in Locale}
+        )
 
     async def translate(
         self, string: locale_str, locale: Locale, context: TranslationContextTypes
     ) -> str | None:
-        to, text = language(locale.value), string.message
+        to, text = self._languages[locale], string.message
         if to is ENGLISH:
             return None
         match context.location, context.data:
@@ -54,6 +61,13 @@ def _option_name(option: app_commands.Parameter, to: Language) -> str | None:
     found = to.translated(option.name, OPTION)
     if found is None or not NAME.fullmatch(found) or found != found.lower():
         return None
-    others = [each.name for each in option.command.parameters if each.name != option.name]
-    taken = {*others, *(to.translated(name, OPTION) for name in others)}
-    return None if found in taken else found
+    names = tuple(each.name for each in option.command.parameters)
+    own, theirs = names.index(option.name), _names(names, to)
+    others = *names[:own], *names[own + 1 :], *theirs[:own], *theirs[own + 1 :]
+    return None if found in others else found
+
+
+@lru_cache(maxsize=1024)
+def _names(names: tuple[str, ...], to: Language) -> tuple[str | None, ...]:
+    """Of all options of a command there."""
+    return tuple(to.translated(name, OPTION) for name in names)

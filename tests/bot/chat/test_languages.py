@@ -51,7 +51,9 @@ def router() -> Router:
 
 
 async def payload(router: Router) -> list[dict[str, Any]]:
-    return [await each.get_translated_payload(router, CommandTranslator()) for each in router.get_commands()]
+    translator = CommandTranslator()
+    await translator.load()
+    return [await each.get_translated_payload(router, translator) for each in router.get_commands()]
 
 
 def described(item: dict[str, Any]) -> Iterator[dict[str, Any]]:

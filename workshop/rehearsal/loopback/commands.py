@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,8 +37,18 @@ class CannotDo(AssertionError):
     """A person could not do this in Discord's client: no such command, option, button, or not allowed."""
 
 
+_fine: list[Json] = []
+"""The last ones that were: one bot after the other sends the same, and they are many."""
+
+
 def check_sync(commands: list[Json]) -> None:
     """Raise what Discord answers to a bad bulk overwrite, or return."""
+    if commands != _fine:
+        _check(commands)
+        _fine[:] = copy.deepcopy(commands)
+
+
+def _check(commands: list[Json]) -> None:
     for kind in MOST:
         localized.check_unique([c for c in commands if c.get("type", CHAT_INPUT) == kind], "name")
     keys = [(c.get("type", CHAT_INPUT), c["name"]) for c in commands]
