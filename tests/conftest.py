@@ -63,10 +63,6 @@ def copied_databases() -> Iterator[None]:
         yield
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--short-ones", action="store_true", help="leave out what is given more time than usual")
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is given more time than usual starts first: at the end a worker would be alone with it."""
@@ -78,10 +74,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return given is None or given.args[0] <= USUAL_S
 
     items.sort(key=is_short)
-    if config.getoption("--short-ones"):
-        long = [item for item in items if not is_short(item)]
-        config.hook.pytest_deselected(items=long)
-        items[:] = items[len(long) :]
 
 
 def pytest_collection_finish() -> None:

@@ -11,7 +11,6 @@ import pytest
 from workshop import check
 from workshop.check import Checkout
 
-CONFTEST = 'def pytest_addoption(parser):\n    parser.addoption("--short-ones", action="store_true")\n'
 CHECKOUT = Checkout(
     tests={
         "tests/bot/test_verbs.py": "from bot.app import create_app",
@@ -106,7 +105,6 @@ def test_a_change_is_looked_at(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     source, test = tmp_path / "bot" / "queue.py", tmp_path / "tests" / "bot" / "test_queue.py"
     for file in (source, test):
         file.parent.mkdir(parents=True)
-    (tmp_path / "tests" / "conftest.py").write_text(CONFTEST)
     test.write_text("def test_a() -> None:\n    assert True\n")
     source.write_text("import os\n")
     assert check.check(["bot/queue.py"], tmp_path) == 1
@@ -121,10 +119,13 @@ def test_a_change_is_looked_at(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 
 
 def test_a_failure_and_an_end_of_time_are_told_apart(tmp_path: Path) -> None:
-    """Whoever has had no turn when the minute is over is not counted as well."""
-    (tmp_path / "conftest.py").write_text(CONFTEST)
+    """Whoever has had no turn when the minute is over is not counted as well; what is given long is left out."""
     (tmp_path / "test_wrong.py").write_text("def test_a() -> None:\n    assert False\n")
-    (tmp_path / "test_long.py").write_text("import time\n\ndef test_a() -> None:\n    time.sleep(60)\n")
+    (tmp_path / "test_two.py").write_text(
+        "def test_a() -> None: ...\n\ndef test_b() -> None:\n    assert False\n"
+    )
+    long = "import pytest\n\n@pytest.mark.timeout(400)\ndef test_a() -> None:\n    assert False\n"
+    (tmp_path / "test_long.py").write_text(long)
 
     assert check._tested(["test_wrong.py"], tmp_path, time.monotonic() + 60) == (True, True)
-    assert check._tested(["test_long.py"], tmp_path, time.monotonic()) == (False, False)
+    assert check._tested(["test_long.py", "test_two.py"], tmp_path, time.monotonic()) == (False, False)
