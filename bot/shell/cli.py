@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bot import __version__
+from bot import DISTRIBUTION, __version__
 from bot.shell import streams
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _programs() -> EntryPoints:
     )
 
     try:
-        return distribution("easel").entry_points.select(group=PROGRAMS)
+        return distribution(DISTRIBUTION).entry_points.select(group=PROGRAMS)
     except PackageNotFoundError:  # run from a folder, not installed
         return EntryPoints()
 
@@ -463,7 +463,7 @@ def brought_by(extra: str) -> Generator[None]:
         yield
     except ModuleNotFoundError as missing:
         print(
-            f"This command needs {missing.name}: install it with pip install 'easel[{extra}]'.",
+            f"This command needs {missing.name}: install it with pip install '{DISTRIBUTION}[{extra}]'.",
             file=sys.stderr,
         )
         raise typer.Exit(1) from None
