@@ -96,8 +96,10 @@ def pip(*words: str, told: Told) -> None:
     """`pip install` of that."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-color"]
     flags = os.environ.get("PIP_FLAGS", "").split()
+    # What is used is compiled when it is first imported, unless Python is told to keep nothing then.
+    later = () if os.environ.get("PYTHONDONTWRITEBYTECODE") else ("--no-compile",)
     process = subprocess.Popen(
-        [*command, *flags, "install", "--no-compile", *words],
+        [*command, *flags, "install", *later, *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()

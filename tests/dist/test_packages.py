@@ -41,7 +41,12 @@ class Installed:
         ours = {
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")
         }
-        return {**ours, "EASEL_DATA_DIR": str(self.folder / "data"), "PYTHONUNBUFFERED": "1"}
+        own = {
+            "EASEL_DATA_DIR": str(self.folder / "data"),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        return {**ours, **own}
 
     def run(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
