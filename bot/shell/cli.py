@@ -406,12 +406,11 @@ def info(
 ) -> None:
     """Print the settings that a picture carries; with --check, whether this machine would draw it again."""
 
-    def body(settings: Settings) -> int:
-        from bot.shell.carried_settings import show_info
+    from bot.shell.carried_settings import show_info
 
-        return show_info(image, settings, check=check)
-
-    with_settings(config, body)
+    if check or config is not None:
+        with_settings(config, lambda settings: show_info(image, settings if check else None))
+    raise typer.Exit(show_info(image, None))
 
 
 collection = typer.Typer(help="List, add and verify the models that Easel may load.", no_args_is_help=True)
