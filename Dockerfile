@@ -12,7 +12,7 @@ COPY requirements.lock requirements-without-torch.lock constraints.txt ./
 RUN pip install --no-deps --require-hashes --only-binary :all: -r requirements-without-torch.lock
 
 FROM packages AS wheel
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE easel.py ./
 COPY bot bot
 COPY engine engine
 COPY workshop workshop

@@ -9,17 +9,18 @@
 #   make venv                 only set up .venv
 #   make lint / make format / make clean
 #   make docs                 the documentation as a site, in site/: open site/index.html
+#   make dist                 dist/: wheel and sdist, checked
 #   make lock                 requirements.lock is made anew from constraints.txt, with hashes (asks PyPI)
 #   make catalogues           translations are brought up to date with the sentences in the code, and what they lack is listed
 #
 #   PYTHON=python3.12         which Python makes .venv
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu
-#                             where torch comes from: this one is the small CPU build for machines without an NVIDIA card
+#                             where torch comes from: this one is the small CPU build, which Linux without an NVIDIA card gets by itself
 #   PIP_FLAGS=…  PYTEST_FLAGS=…  passed on
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos simulation load soak venv lint rules format docs lock catalogues clean
+.PHONY: help demo test check chaos simulation load soak venv lint rules format docs dist lock catalogues clean
 
 PORT ?= 8642
 JOBS ?= 200
@@ -35,7 +36,10 @@ PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+SOURCES := bot engine workshop easel.py tests .ci
 STAMP := $(VENV)/.easel-installed
+DEMO_STAMP := $(VENV)/.easel-demo
+comma := ,
 # pip 22 and newer understand everything here; the environment's own settings (proxies, mirrors) stay in force.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq $(PIP_FLAGS)
 TYPES = sh -c '$(BIN)/pyright --warnings >$(VENV)/pyright.log 2>&1 || { cat $(VENV)/pyright.log; exit 1; }'
@@ -43,7 +47,7 @@ TYPES = sh -c '$(BIN)/pyright --warnings >$(VENV)/pyright.log 2>&1 || { cat $(VE
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
-demo: $(STAMP)
+demo: $(DEMO_STAMP)
 	@$(BIN)/easel demo --port $(PORT)
 
 # Types take most of a minute of one core, which the tests leave free now and then while they wait.
@@ -75,13 +79,17 @@ lint: rules
 
 rules: $(STAMP)
 	@echo "Lint, import contracts …"
-	@$(BIN)/ruff check --quiet bot engine workshop tests
-	@$(BIN)/ruff format --quiet --check bot engine workshop tests || { echo "Run: make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/ruff format --quiet --check $(SOURCES) || { echo "Run: make format" >&2; exit 1; }
 	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
 
 format: $(STAMP)
-	@$(BIN)/ruff check --quiet --fix-only bot engine workshop tests
-	@$(BIN)/ruff format --quiet bot engine workshop tests
+	@$(BIN)/ruff check --quiet --fix-only $(SOURCES)
+	@$(BIN)/ruff format --quiet $(SOURCES)
+
+# Wheel and sdist, the same bytes from the same commit.
+dist: $(STAMP)
+	@$(BIN)/python .ci/dist.py
 
 docs: $(STAMP)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
@@ -101,8 +109,8 @@ catalogues: $(STAMP)
 venv: $(STAMP)
 	@echo "Easel is set up in $(VENV): try $(BIN)/easel --help, or make demo."
 
-# A second run installs nothing, because nothing is newer than the stamp.
-$(STAMP): pyproject.toml constraints.txt
+# A second run installs nothing, because nothing is newer than the stamp. What developers need holds what the demo needs.
+$(STAMP) $(DEMO_STAMP): pyproject.toml constraints.txt
 	@set -e; \
 	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	    python=$$(PYTHON='$(PYTHON)' sh .ci/find-python); \
@@ -110,20 +118,9 @@ $(STAMP): pyproject.toml constraints.txt
 	    rm -rf $(VENV); \
 	    "$$python" -m venv $(VENV) || { echo "Easel could not make $(VENV) with $$python: see the lines above." >&2; exit 1; }; \
 	fi
-# Without its dependencies: such an index holds torch, but not our versions of everything torch needs.
-	@if [ -n "$(TORCH_INDEX)" ]; then \
-	    echo "Installing torch from $(TORCH_INDEX) …"; \
-	    $(PIP) install --no-deps -c constraints.txt --index-url "$(TORCH_INDEX)" torch \
-	        || { echo "Easel could not install torch from $(TORCH_INDEX): see pip's lines above." >&2; exit 1; }; \
-	fi
-	@echo "Installing Easel's packages into $(VENV): some minutes the first time …"
-	@$(PIP) install -c constraints.txt -e '.[dev,demo]' \
-	    || { echo "Easel could not install its packages: see pip's lines above, then run make again." >&2; exit 1; }
-# Without its dependencies: it asks for torchvision, whose build on PyPI does not load beside a CPU build of torch.
-	@$(PIP) install --no-deps -c constraints.txt spandrel \
-	    || { echo "Easel could not install spandrel: see pip's lines above, then run make again." >&2; exit 1; }
-	@touch $@
+	@TORCH_INDEX='$(TORCH_INDEX)' PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python .ci/install.py $(if $(filter $@,$(STAMP)),dev$(comma)demo,demo)
+	@touch $(DEMO_STAMP) $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache easel.egg-info build dist site
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build dist site
 	find bot engine workshop tests -name __pycache__ -type d -prune -exec rm -rf {} +

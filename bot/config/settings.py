@@ -128,10 +128,15 @@ class DiscordSection(Section):
 
 
 def _sendable(token: str, place: str) -> str:
-    """The token, which goes out as a header; raises ConfigError where that takes no such letters."""
+    """The token, which goes out as a header; raises ConfigError where that takes no such letters, or Discord has no such tokens."""
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
             f"{place} holds white space or letters that no token has: copy it again, the bot's token alone."
+        )
+    if token.count(".") != 2:
+        raise ConfigError(
+            f"{place} holds no bot's token, which has three parts with dots between: copy it anew from "
+            "https://discord.com/developers/applications, Bot, Reset Token."
         )
     return token
 

@@ -8,22 +8,25 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bot.config import EngineSection, Settings
 from bot.shell.child import ask_engine
 from bot.texts.request import RequestFacts
 from engine.contract import ROWS, STARTER, GenerationRequest, misread, parse_loras
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo
 
+if TYPE_CHECKING:
+    from bot.config import EngineSection, Settings
+
 TEXTS_TOLD, TEXT_CHARS_TOLD = 20, 300
 """Of what a file says that means nothing to us."""
 
 
-def show_info(image: Path, settings: Settings, *, check: bool = True) -> int:
-    """Prints what the file says and, to `check`, whether this machine would draw the same bits; the exit code.
+def show_info(image: Path, settings: Settings | None) -> int:
+    """Prints what the file says and, by these settings, whether this machine would draw the same bits; the exit code.
 
-    To tell that, this machine's own fingerprint is taken, which loads torch in a child: seconds instead of an instant.
+    To tell the latter, this machine's own fingerprint is taken, which loads torch in a child: seconds instead of an instant.
     """
     name = safe(str(image))
     try:
@@ -39,7 +42,11 @@ def show_info(image: Path, settings: Settings, *, check: bool = True) -> int:
         _print(_texts(found))
         return 1
     _print(lines(found, encoding=_encoding()))
-    if check and found.fingerprint and not (found.request is not None and found.request.is_seedless):
+    if (
+        settings is not None
+        and found.fingerprint
+        and not (found.request is not None and found.request.is_seedless)
+    ):
         _print([safe(_judged(found, settings))])
     return 0
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bot import __version__
+from bot import DISTRIBUTION, __version__
 from bot.shell import streams
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _programs() -> EntryPoints:
     )
 
     try:
-        return distribution("easel").entry_points.select(group=PROGRAMS)
+        return distribution(DISTRIBUTION).entry_points.select(group=PROGRAMS)
     except PackageNotFoundError:  # run from a folder, not installed
         return EntryPoints()
 
@@ -406,12 +406,11 @@ def info(
 ) -> None:
     """Print the settings that a picture carries; with --check, whether this machine would draw it again."""
 
-    def body(settings: Settings) -> int:
-        from bot.shell.carried_settings import show_info
+    from bot.shell.carried_settings import show_info
 
-        return show_info(image, settings, check=check)
-
-    with_settings(config, body)
+    if check or config is not None:
+        with_settings(config, lambda settings: show_info(image, settings if check else None))
+    raise typer.Exit(show_info(image, None))
 
 
 collection = typer.Typer(help="List, add and verify the models that Easel may load.", no_args_is_help=True)
@@ -463,7 +462,7 @@ def brought_by(extra: str) -> Generator[None]:
         yield
     except ModuleNotFoundError as missing:
         print(
-            f"This command needs {missing.name}: install it with pip install 'easel[{extra}]'.",
+            f"This command needs {missing.name}: install it with pip install '{DISTRIBUTION}[{extra}]'.",
             file=sys.stderr,
         )
         raise typer.Exit(1) from None

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import discord
@@ -53,6 +54,8 @@ GREETING_OF_OTHERS = (
 LOOK_S = 0.4
 """How often the engine is asked whether it is ready."""
 PROGRESS_INTERVAL_S = 0.3
+RESTART: int | None = getattr(signal, "SIGUSR1", None)
+"""Asks for another start of the bot; Windows has no such signal."""
 RESTARTED = "The bot has been restarted."
 PREVIEW_EVERY = 15
 """Steps, at least: a browser that gets the next preview before it has loaded the last one shows none."""
@@ -89,16 +92,29 @@ def _settings_for(settings: Settings, folder: Path) -> Settings:
     )
 
 
+def _hear(number: int, act: Callable[[], None]) -> None:
+    """`act` is called in the running loop when that signal comes."""
+    loop = asyncio.get_running_loop()
+
+    def heard(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+
+    try:
+        loop.add_signal_handler(number, act)
+    except NotImplementedError:  # on Windows
+        signal.signal(number, heard)
+
+
 class _Signals:
     """What whoever runs the demo asks of it: an end, or another start of the bot."""
 
     def __init__(self) -> None:
         self.over = asyncio.Event()
         self._came = asyncio.Event()
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._end)
-        loop.add_signal_handler(signal.SIGUSR1, self._came.set)
+            _hear(number, self._end)
+        if RESTART is not None:
+            _hear(RESTART, self._came.set)
 
     def _end(self) -> None:
         self.over.set()
@@ -150,10 +166,8 @@ async def _go_on(
     page: LivePage, url: str, client: EaselClient, bot: Callable[[], EaselClient], signals: _Signals
 ) -> int:
     """Keeps a bot on the page until the demo is over, or until it is known that nothing can be drawn."""
-    ready = (
-        f"\nThe chat page is ready: {url}\n"
-        f"Type /imagine there. Ctrl-C ends the demo; `kill -USR1 {os.getpid()}` restarts the bot in it."
-    )
+    restart = f"; `kill -USR1 {os.getpid()}` restarts the bot in it" if RESTART is not None else ""
+    ready = f"\nThe chat page is ready: {url}\nType /imagine there. Ctrl-C ends the demo{restart}."
     while True:
         if trouble := await _until_ready(client, signals.over):
             print(f"Easel can't draw: {trouble}", file=sys.stderr, flush=True)

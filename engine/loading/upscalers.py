@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FOLDER = "upscalers"
 """Of the folder for models."""
+MISSING = "To enlarge with such files Easel needs spandrel: run “pip install --no-deps spandrel” in its environment."
 _PICKLES = (*header.PICKLES, ".onnx")
 _TENSORS_MAX = 20_000
 SPARE_NUMBERS = 200_000
@@ -248,8 +249,13 @@ def _registry() -> Any:
 
 @cache
 def _spandrel() -> Any:
-    with _some_torchvision():
-        return import_module("spandrel")
+    try:
+        with _some_torchvision():
+            return import_module("spandrel")
+    except ModuleNotFoundError as missing:
+        if missing.name != "spandrel":
+            raise
+        raise BrokenModel(MISSING) from None
 
 
 @contextmanager

@@ -138,7 +138,7 @@ def _start(request: GenerationRequest) -> dict[str, object]:
 @cache
 def easel_version() -> str:
     try:
-        return version("easel")
+        return version("easel-imagine")
     except PackageNotFoundError:
         return "development"
 

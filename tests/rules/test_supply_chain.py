@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from bot import DISTRIBUTION
+
 ROOT = Path(__file__).parents[2]
 ALL, WITHOUT_TORCH = "requirements.lock", "requirements-without-torch.lock"
 LICENCES = ROOT / "docs" / "develop" / "licences.md"
@@ -64,7 +66,7 @@ def installed_with(name: str, extras: tuple[str, ...] = ()) -> set[str]:
                 needed.marker.evaluate({"extra": extra}) for extra in ("", *wish.extras)
             )
             is_new = normal(needed.name) not in found or needed.extras
-            if applies and is_new and normal(needed.name) not in {"easel", "torchvision"}:
+            if applies and is_new and normal(needed.name) not in {normal(DISTRIBUTION), "torchvision"}:
                 found.add(normal(needed.name))
                 waiting.append(needed)
     return found
@@ -134,7 +136,7 @@ def test_the_locks_have_the_versions_of_the_constraints() -> None:
 
 def test_the_locks_hold_all_that_runs_easel() -> None:
     """Whatever Easel needs on this machine is in them, spandrel included, and of the tools of developers none."""
-    needed = installed_with("easel") | {"spandrel"} | installed_with("spandrel")
+    needed = installed_with(DISTRIBUTION) | {"spandrel"} | installed_with("spandrel")
     locked = pins(ALL) | pins(WITHOUT_TORCH)
 
     assert needed - locked.keys() == set()
@@ -166,7 +168,7 @@ def test_pip_takes_the_lock_where_all_of_it_is_installed() -> None:
 
 def test_every_licence_is_listed() -> None:
     """docs/develop/licences.md names each package that is installed with Easel and its extras, on whatever machine, and no other."""
-    needed = installed_with("easel", EXTRAS) | pins(ALL).keys() | pins(WITHOUT_TORCH).keys()
+    needed = installed_with(DISTRIBUTION, EXTRAS) | pins(ALL).keys() | pins(WITHOUT_TORCH).keys()
 
     assert sorted(listed()) == sorted(needed)
 

@@ -11,7 +11,7 @@ from typing import Any
 from workshop.bench.figures import Figures, Part
 from workshop.bench.results import Results
 
-MISSING = "A plot needs matplotlib: install it with pip install 'easel[bench]', or leave --plot out."
+MISSING = "A plot needs matplotlib: install it with pip install 'easel-imagine[bench]', or leave --plot out."
 
 
 def can_plot() -> bool:

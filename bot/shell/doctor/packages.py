@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from bot import DISTRIBUTION, __version__
 from bot.config import Settings
 from bot.shell.doctor.finding import Finding, bad, ok, warn
 from bot.store import checks
@@ -20,7 +21,11 @@ CONSTRAINTS = Path(__file__).resolve().parents[3] / "constraints.txt"
 PIP = f"{shlex.quote(sys.executable)} -m pip install"
 
 
-INSTALL = f"{PIP} -c {shlex.quote(str(CONSTRAINTS))} -e {shlex.quote(str(CONSTRAINTS.parent))}"
+INSTALL = (
+    f"{PIP} -c {shlex.quote(str(CONSTRAINTS))} -e {shlex.quote(str(CONSTRAINTS.parent))}"
+    if CONSTRAINTS.is_file()
+    else f"{PIP} --force-reinstall {DISTRIBUTION}=={__version__}"
+)
 
 
 def check_python(_settings: Settings) -> Iterator[Finding]:
@@ -48,7 +53,7 @@ def check_packages(_settings: Settings) -> Iterator[Finding]:
 def _required() -> tuple[str, ...]:
     """Names of the packages that Easel itself asks for, extras left out."""
     try:
-        wishes = metadata.requires("easel") or []
+        wishes = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:  # run from a checkout that was never installed
         return ("discord.py", "aiosqlite", "pydantic", "torch", "diffusers", "transformers")
     plain = [wish for wish in wishes if "extra ==" not in wish]

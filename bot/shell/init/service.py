@@ -44,7 +44,11 @@ def program() -> Path:
 
 
 def user() -> str | None:
-    """Who the service is to be; None for root, who gets a user made for it."""
+    """Who the service is to be; None for root, who gets a user made for it. Raises CannotServe where there are no services."""
+    if sys.platform == "win32":
+        raise CannotServe(
+            "easel.service is for systemd, which Windows does not have: leave --service out, or set Easel up in WSL 2."
+        )
     number = os.geteuid()
     try:
         return pwd.getpwuid(number).pw_name if number else None

@@ -349,15 +349,15 @@ def test_the_token_does_not_belong_in_the_file(tmp_path: Path) -> None:
 def test_the_token_is_found_in_order(tmp_path: Path) -> None:
     """DISCORD_TOKEN beats DISCORD_TOKEN_FILE, which beats token_file; white space around it is dropped."""
     named, configured = tmp_path / "named", tmp_path / "configured"
-    named.write_text("from-named\n")
-    configured.write_text("from-configured\n")
+    named.write_text("from.na.med\n")
+    configured.write_text("from.confi.gured\n")
     file = write(tmp_path, '[discord]\ntoken_file = "configured"')
 
-    everything = {"DISCORD_TOKEN": " direct ", "DISCORD_TOKEN_FILE": str(named)}
-    assert load(file, everything).discord.read_token() == "direct"
+    everything = {"DISCORD_TOKEN": " di.re.ct ", "DISCORD_TOKEN_FILE": str(named)}
+    assert load(file, everything).discord.read_token() == "di.re.ct"
     assert load(file, everything).discord.token_path is None
-    assert load(file, {"DISCORD_TOKEN_FILE": str(named)}).discord.read_token() == "from-named"
-    assert load(file, {"DISCORD_TOKEN": ""}).discord.read_token() == "from-configured"
+    assert load(file, {"DISCORD_TOKEN_FILE": str(named)}).discord.read_token() == "from.na.med"
+    assert load(file, {"DISCORD_TOKEN": ""}).discord.read_token() == "from.confi.gured"
 
 
 def test_a_missing_token_is_told_late_and_clearly(tmp_path: Path) -> None:

@@ -102,8 +102,9 @@ def test_the_entry_is_light() -> None:
 
 
 def test_a_command_without_the_bot_loads_no_database() -> None:
-    """Looking at a picture's settings takes a fraction of a second: neither the store nor Discord is loaded for it."""
+    """Looking at a picture's settings takes a fraction of a second: neither store, settings nor Discord is loaded for it."""
     asked = "CliRunner().invoke(app, ['info', 'gone.png'])"
+    asked += "; import sys; assert 'bot.config' not in sys.modules"
     found = loaded_by(f"from typer.testing import CliRunner; from bot.shell.cli import app; {asked}")
 
     assert "PIL" in found, "the command has run"

@@ -189,7 +189,7 @@ def test_the_token_is_never_printed(tmp_path: Path) -> None:
     for token in (TOKEN, "misshapen-token"):
         finding = only(data.check_token(settings_in(tmp_path, DISCORD_TOKEN=token)))
         assert token not in finding.text + finding.fix
-        assert finding.status is (Status.OK if token == TOKEN else Status.WARN)
+        assert finding.status is (Status.OK if token == TOKEN else Status.BAD)
 
 
 def test_a_data_folder_that_is_a_file_is_red(tmp_path: Path) -> None:

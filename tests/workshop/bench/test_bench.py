@@ -385,7 +385,7 @@ def test_without_matplotlib_a_sentence_says_what_to_install(
     monkeypatch.setattr(plot, "can_plot", lambda: False)
 
     assert program.main(["--plot", "x.png"]) == 2
-    assert "pip install 'easel[bench]'" in capsys.readouterr().err.replace("\n", " ")
+    assert "pip install 'easel-imagine[bench]'" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_missing_model_is_one_sentence(

@@ -116,7 +116,10 @@ def test_a_missing_extra_is_told(tmp_path: Path, command: str, package: str, ext
     done = in_process(tmp_path, code, command)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"This command needs {package}: install it with pip install 'easel[{extra}]'.\n"
+    assert (
+        done.stderr
+        == f"This command needs {package}: install it with pip install 'easel-imagine[{extra}]'.\n"
+    )
 
 
 # ------------------------------------------------------------------ what is printed when it goes wrong
