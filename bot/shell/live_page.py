@@ -13,18 +13,20 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.resources import files
 from time import monotonic as real_monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from zlib import crc32
 
 import discord
 import simcord
 from aiohttp import web
 from simcord import components as wire
+from simcord.actors import MemberActor
 from simcord.preview import _media as media  # pyright: ignore[reportPrivateUsage]
 from simcord.preview._server import PreviewServer
 
 from bot.shell.live_languages import Languages
 
+T = TypeVar("T")
 ANSWER_S = 1.0
 """A click is answered with what the bot has made of it by then; what comes later is published when it comes."""
 DETACH_S = 30.0
@@ -103,7 +105,9 @@ class LivePage:
     """Publishes on a preview's pages what the bot did on its own whenever a browser asks; clicks and that take turns."""
 
     def __init__(self, env: LiveEnv, preview: simcord.Preview, *, title: str) -> None:
-        self._env = env
+        self.env = env
+        self.visited = asyncio.Event()
+        """Set once a browser has asked for the page."""
         self._preview: Any = preview
         self._turns = asyncio.Lock()
         self._act: Callable[..., Any] = self._preview._action
@@ -124,18 +128,37 @@ class LivePage:
             if "published_revision" in body:
                 body["published_revision"] = self._preview._get_page(context_id).revision
             if "bot_generation" in body:
-                body["bot_generation"] = self._env.generation
+                body["bot_generation"] = self.env.generation
             return await self._act(context_id, body)
+
+    async def take_turn(self, deed: Callable[[], Awaitable[T]]) -> T:
+        """What somebody does who sits at no browser."""
+        async with self._turns:
+            done = await deed()
+            self._publish_all()
+        return done
+
+    async def look_as(self, viewer: MemberActor) -> None:
+        """Shows the channel to every browser as that person sees it."""
+        async with self._turns:
+            for page in self._preview._pages.values():
+                if page.viewer is not viewer:
+                    page.viewer = viewer
+                    page.generation += 1
+                    page.modal = page.modal_handle = None
+                    self._preview._reset_queries(page)
+            self._publish_all()
 
     async def restart(self, bot: discord.Client) -> None:
         """Closes the bot and starts another one, as a new session of the gateway; all that is written stays."""
         async with self._turns:
-            await self._env.bot.close()
-            await self._env.restart_bot(bot)
+            await self.env.bot.close()
+            await self.env.restart_bot(bot)
             self._publish_all()
 
     async def publish(self) -> None:
         """Shows everything as it is now, if anything changed since the last time."""
+        self.visited.set()
         if not self._has_news():
             return
         async with self._turns:
@@ -149,7 +172,7 @@ class LivePage:
 
     def _has_news(self) -> bool:
         """Whether the bot edited or deleted something. What answers a click or a command is published by its action."""
-        requests = self._env.backend.http_requests
+        requests = self.env.backend.http_requests
         news = any(request.method != "POST" for request in requests)
         requests.clear()  # SimCord would keep them, with their pictures, for assertions
         return news
