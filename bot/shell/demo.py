@@ -29,6 +29,7 @@ from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
 from bot.core.engines.status import Phase
 from bot.shell.exit_codes import EXIT_FAILED, EXIT_OK
 from bot.shell.live_page import LiveEnv, LivePage
+from bot.shell.portraits import portray
 from bot.shell.scripts import EMPTY, GRETA, KOFI, MONA, SCRIPTS, THEO, WELCOME, Script
 from bot.shell.stage import CutShort, Stage
 from bot.texts.engine_ends import how_it_ended
@@ -132,8 +133,9 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int, script: 
     try:
         example = EXAMPLES[numbers_for(STARTER if is_starter(settings) else "")[0]].prompt
         channel, people = _people(env, example)
-        greeting = await _greet(env, client, channel, example)
-        preview = env.preview(channel, viewers=people, layout="channel", port=port)
+        greeting = await _greet(env, client, channel, people[THEO], example)
+        portray(env)
+        preview = env.preview(channel, viewers=[*people.values()], layout="channel", port=port)
         page = LivePage(env, preview, title="Easel demo")
 
         async def restart() -> None:
@@ -162,19 +164,19 @@ async def _play(stage: Stage, script: Script, client: EaselClient) -> None:
         print(f"The script ends here: {why}", file=sys.stderr, flush=True)
 
 
-def _people(env: LiveEnv, example: str) -> tuple[ChannelHandle, list[MemberActor]]:
+def _people(env: LiveEnv, example: str) -> tuple[ChannelHandle, dict[str, MemberActor]]:
     """A channel, and who may look at it: the first one at first."""
     guild = env.create_guild("Easel demo")
     admins = guild.create_role(
         "admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True)
     )
     channel = guild.create_text_channel("imagine", topic=TOPIC.format(example=example))
-    mona, greta, theo, kofi = (
-        guild.add_member(env.create_user(name), roles=[admins] if name == THEO else [])
+    people = {
+        name: guild.add_member(env.create_user(name), roles=[admins] if name == THEO else [])
         for name in (MONA, GRETA, THEO, KOFI)
-    )
-    env.languages.speak(greta.id, "de")
-    return channel, [mona, greta, theo, kofi]
+    }
+    env.languages.speak(people[GRETA].id, "de")
+    return channel, people
 
 
 async def _go_on(
@@ -198,7 +200,9 @@ async def _go_on(
         await page.restart(client)
 
 
-async def _greet(env: LiveEnv, client: EaselClient, channel: ChannelHandle, example: str) -> discord.Message:
+async def _greet(
+    env: LiveEnv, client: EaselClient, channel: ChannelHandle, admin: MemberActor, example: str
+) -> discord.Message:
     """The first thing on the page, pinned: what to do there, with an example that works."""
     with env.time_context():
         if client.user is not None:
@@ -206,8 +210,8 @@ async def _greet(env: LiveEnv, client: EaselClient, channel: ChannelHandle, exam
         place = client.get_channel(channel.id)
         assert isinstance(place, discord.TextChannel)
         greeting = await place.send(GREETING.format(example=example))
-        await greeting.pin()
-        return greeting
+    await admin.set_pinned(greeting, pinned=True)
+    return greeting
 
 
 async def _until_ready(client: EaselClient, over: asyncio.Event) -> str:

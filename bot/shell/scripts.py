@@ -73,7 +73,12 @@ _WELCOME: tuple[Act, ...] = (
     Types(
         who=KOFI,
         command="imagine",
-        options={"prompt": "a large orange fish on a blue background", "images": 4, "seed": 4},
+        options={
+            "prompt": "a large orange fish on a blue background",
+            "images": 4,
+            "seed": 4,
+            "quality": "quick",
+        },
     ),
     Types(
         who=GRETA,

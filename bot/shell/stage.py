@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import discord
@@ -36,14 +36,14 @@ class Stage:
         self,
         page: LivePage,
         channel: ChannelHandle,
-        people: Iterable[MemberActor],
+        people: Mapping[str, MemberActor],
         *,
         greeting: discord.Message,
         restart: Callable[[], Awaitable[None]],
     ) -> None:
         self._page = page
         self._channel = channel
-        self._people: Mapping[str, MemberActor] = {person.name: person for person in people}
+        self._people = people
         self._greeting = greeting
         self._restart = restart
         self._answers: list[InteractionResult] = []
