@@ -29,6 +29,8 @@ from bot.shell.live_languages import Languages
 T = TypeVar("T")
 ANSWER_S = 1.0
 """A click is answered with what the bot has made of it by then; what comes later is published when it comes."""
+AT_ONCE_S = 0.05
+"""The same of what somebody does who sits at no browser and looks for what comes of it themselves."""
 DETACH_S = 30.0
 MEDIA_BYTES_MAX = 1 << 30
 """Of all pictures that a page shows."""
@@ -78,6 +80,7 @@ class LiveEnv(simcord.Env):
         super().__init__(bot, settle_timeout=DETACH_S)
         self.backend.clock = LiveClock()  # pyright: ignore[reportAttributeAccessIssue]
         self.languages = Languages(self.backend)
+        self.answer_s = ANSWER_S
 
     @property
     def generation(self) -> int:
@@ -96,9 +99,9 @@ class LiveEnv(simcord.Env):
         record.real_handle = self._runtime.call_at(at, fire, context=schedule_context)
 
     async def _settle_internal(self, *, dispatch: str | None = None, **_limits: Any) -> None:
-        """Waits until the bot is quiet, or for ANSWER_S: it may well be busy for as long as somebody draws."""
+        """Waits until the bot is quiet, or for `answer_s`: it may well be busy for as long as somebody draws."""
         with contextlib.suppress(TimeoutError):
-            await super()._settle_internal(timeout=ANSWER_S, idle=0.02, dispatch=dispatch)
+            await super()._settle_internal(timeout=self.answer_s, idle=0.02, dispatch=dispatch)
 
 
 class LivePage:
@@ -134,9 +137,12 @@ class LivePage:
     async def take_turn(self, deed: Callable[[], Awaitable[T]]) -> T:
         """What somebody does who sits at no browser."""
         async with self._turns:
-            done = await deed()
-            self._publish_all()
-        return done
+            self.env.answer_s = AT_ONCE_S
+            try:
+                return await deed()
+            finally:
+                self.env.answer_s = ANSWER_S
+                self._publish_all()
 
     async def look_as(self, viewer: MemberActor) -> None:
         """Shows the channel to every browser as that person sees it."""

@@ -118,7 +118,7 @@ _EVENING: tuple[Act, ...] = (
     Types(who=MONA, command="history", options={"words": "yellow heart"}, tells="Your images 1–"),
     Restarts(),
     Presses(who=MONA, label="Reroll", pictures=4),
-    Types(who=GRETA, command="help", tells="zeichnet einfache Dinge in klaren Farben"),
+    Types(who=GRETA, command="help", tells="erneuert sich"),
     Types(who=GRETA, command="imagine", options={"prompt": "a red circle", **SLOW_IN_GERMAN}),
     Presses(who=GRETA, label="Abbrechen", tells="Abgebrochen von @greta"),
     Types(
