@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.resources import files
@@ -20,9 +20,11 @@ import discord
 import simcord
 from aiohttp import web
 from simcord import components as wire
-from simcord.actors import MemberActor
+from simcord.actors import MemberActor, _slash_resolved  # pyright: ignore[reportPrivateUsage]
+from simcord.builders import ChannelHandle
 from simcord.preview import _media as media  # pyright: ignore[reportPrivateUsage]
 from simcord.preview._server import PreviewServer
+from simcord.results import InteractionResult
 
 from bot.shell.live_languages import Languages
 
@@ -86,6 +88,14 @@ class LiveEnv(simcord.Env):
     def generation(self) -> int:
         """Which bot it is, counted from 1."""
         return self._generation
+
+    async def slash(
+        self, person: MemberActor, channel: ChannelHandle, command: str, options: Mapping[str, str | int]
+    ) -> InteractionResult:
+        """A command whose options are named as that person's Discord names them."""
+        known = self.backend.visible_commands(user_id=person.id, channel_id=channel.id)
+        root = next((each for each in known if each["name"] == command.split(maxsplit=1)[0]), None)
+        return await _slash_resolved(person, channel, command, dict(options), root)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
 
     def _schedule_timer(self, record: Any, callback: Any, args: Any, schedule_context: Any) -> None:  # noqa: ARG002
         """A timer of the bot's fires when its time has come, as without SimCord."""

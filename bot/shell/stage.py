@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import discord
 from simcord.actors import MemberActor
@@ -76,13 +76,15 @@ class Stage:
     async def _ask(self, act: Types | Presses) -> InteractionResult:
         person = self._people[act.who]
         if isinstance(act, Types):
-            return await self._page.take_turn(lambda: person.slash(self._channel, act.command, **act.options))
+            return await self._page.take_turn(
+                lambda: self._page.env.slash(person, self._channel, act.command, act.options)
+            )
         message = await self._until(act, lambda: self._pressable(act.label))
         answer = await self._page.take_turn(lambda: person.click(message, label=act.label))
         if not isinstance(act, FillsIn):
             return answer
-        await self._until(act, lambda: _form(answer))
-        return await self._page.take_turn(lambda: person.submit_modal(answer, dict(act.fields)))
+        form = await self._until(act, lambda: _form(answer))
+        return await self._page.take_turn(lambda: person.submit_modal(answer, form | dict(act.fields)))
 
     async def _until(self, act: Asks, look: Callable[[], Awaitable[T | None]]) -> T:
         deadline = time.monotonic() + WITHIN_S
@@ -121,12 +123,21 @@ class Stage:
         return all(job.message_id != message.id for job in drawn)
 
     def _words(self, message: ResponseMessage) -> str:
-        """All of it, with people's names as they are shown."""
+        """All of it as it is shown: with people's names, without the stars of what is bold."""
         parts = walk_components(message.components)
         words = "\n".join([message.content, *(part.get("content", "") for part in parts)])
         names = {str(person.id): name for name, person in self._people.items()}
-        return re.sub(r"<@(\d+)>", lambda found: f"@{names.get(found[1], found[1])}", words)
+        return re.sub(r"<@(\d+)>", lambda found: f"@{names.get(found[1], found[1])}", words.replace("**", ""))
 
 
-async def _form(answer: InteractionResult) -> bool:
-    return answer.modal is not None
+async def _form(answer: InteractionResult) -> dict[str, Any] | None:
+    """The fields of the form that was opened, as the bot filled them in."""
+    if answer.modal is None:
+        return None
+    return {
+        part["custom_id"]: [each["value"] for each in part["options"] if each.get("default")]
+        if "options" in part
+        else part.get("value", "")
+        for part in walk_components(answer.modal["components"])
+        if "custom_id" in part
+    }

@@ -17,6 +17,15 @@ from bot.shell.scripts import EVENING, MONA, SCRIPTS, FillsIn, Presses, Restarts
 from tests.page.test_chat_page import IMAGE_MS, pictures
 from workshop.rehearsal.load.chat_page import FINISHED, MESSAGES, become, running_demo, taken, type_command
 
+ALSO_READ = {
+    "help": (
+        "zeichnet einfache Dinge in klaren Farben",
+        re.compile(r"erneuert sich in \d+ (Sekunde|Minute|Stunde)"),
+    ),
+    "Remix": ("192×128 · 20 Schritte",),
+}
+"""With the starter model, in a browser."""
+
 
 def button(page: Page, label: str) -> Locator:
     """The newest one with this label, before which an emoji may stand."""
@@ -87,11 +96,10 @@ async def test_a_whole_evening(page: Page, tmp_path: Path) -> None:
                 await become(page, viewer)
             await more(page, act.pictures, perform(page, act))
             await expect(newest(page)).to_contain_text(act.tells, timeout=20_000)
-            if isinstance(act, Types) and act.command == "help":
-                await expect(newest(page)).to_contain_text("zeichnet einfache Dinge in klaren Farben")
-                renews = re.compile(r"erneuert sich in \d+ (Sekunde|Minute|Stunde)")
-                await expect(newest(page)).to_contain_text(renews)
-            if isinstance(act, Presses) and act.label == "U2":
+            asked = act.command if isinstance(act, Types) else act.label
+            for words in ALSO_READ.get(asked, ()):
+                await expect(newest(page)).to_contain_text(words)
+            if asked == "U2":
                 await shot(page, "chat-page")
         edited = newest(page).get_by_text("a red house on a blue background").last
         await expect(edited).to_be_visible()

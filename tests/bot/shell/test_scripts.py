@@ -90,7 +90,9 @@ async def test_the_demo_is_lived_in(scene: Scene) -> None:
     assert {job.user_id for job in jobs} == {scene.people[name].id for name in (KOFI, GRETA, THEO)}
     assert sum(job.request.images for job in jobs) <= 8
     greeting, pinning, *talk = scene.written()
-    assert EXAMPLE in scene.env.backend.get_channel(scene.channel.id).topic
+    topic = scene.env.backend.get_channel(scene.channel.id).topic
+    assert topic is not None
+    assert EXAMPLE in topic
     assert greeting.pinned
     assert EXAMPLE in greeting.content
     assert pinning.author_id == scene.people[THEO].id
