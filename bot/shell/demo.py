@@ -158,8 +158,12 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int, script: 
 
 async def _play(stage: Stage, script: Script, client: EaselClient) -> None:
     await client.services.dispatcher.fleet.described.wait()
+    if script.is_watched:
+        print("The script begins when the page is opened.", flush=True)
     try:
         await stage.play(script)
+        if script.is_watched:
+            print("The script is over; the page goes on.", flush=True)
     except CutShort as why:
         print(f"The script ends here: {why}", file=sys.stderr, flush=True)
 

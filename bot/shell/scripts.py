@@ -71,6 +71,11 @@ Act = Says | Types | Presses | Restarts
 
 _WELCOME: tuple[Act, ...] = (
     Types(
+        who=GRETA,
+        command="imagine",
+        options={"prompt": "a yellow moon above a white cloud on a purple background", "seed": 11},
+    ),
+    Types(
         who=KOFI,
         command="imagine",
         options={
@@ -79,23 +84,18 @@ _WELCOME: tuple[Act, ...] = (
             "seed": 4,
             "quality": "quick",
         },
+        pictures=4,
     ),
-    Types(
-        who=GRETA,
-        command="imagine",
-        options={"prompt": "a yellow moon above a white cloud on a purple background", "seed": 11},
-        pictures=1,
-    ),
-    Says(who=MONA, text="Four fish at once! The third one is mine."),
-    Presses(who=MONA, label="U3", pictures=1),
-    Says(who=GRETA, text="Und ein Mond über den Wolken 🌙"),
-    Presses(who=GRETA, label="Favorit"),
+    Says(who=GRETA, text="Ein Mond über den Wolken 🌙"),
+    Presses(who=KOFI, label="U3", pictures=1),
+    Says(who=MONA, text="Four fish at once! That one is my favourite, too."),
     Types(
         who=THEO,
         command="imagine",
         options={"prompt": "a red house left of a green tree on a yellow background", "seed": 3},
         pictures=1,
     ),
+    Presses(who=THEO, label="Favourite"),
     Presses(who=THEO, label="Vary (Subtle)", pictures=1),
     Says(
         who=THEO,
