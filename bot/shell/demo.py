@@ -41,7 +41,7 @@ from engine.pictures import inputs, metadata
 
 TOPIC = "Type /imagine, then: {example} · Simulated: nothing leaves your machine."
 GREETING = (
-    "**Welcome! Your first minute:**\n"
+    "**Welcome! I draw what you type, in a simulated Discord: nothing here leaves your machine. Your first minute:**\n"
     "1. Type `/imagine` below, press Enter, write `{example}`, and press Enter again.\n"
     "2. Press a button under your picture: **Vary (Strong)** draws four like it, **Edit** changes it by words.\n"
     "3. Look around: `/history` has all that is yours, `/help` the rest; “Viewing as”, above, makes you somebody else: "

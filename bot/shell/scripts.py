@@ -76,6 +76,15 @@ _WELCOME: tuple[Act, ...] = (
         options={"prompt": "a yellow moon above a white cloud on a purple background", "seed": 11},
     ),
     Types(
+        who=THEO,
+        command="imagine",
+        options={"prompt": "a red house left of a green tree on a yellow background", "seed": 3},
+        pictures=1,
+    ),
+    Says(who=GRETA, text="Ein Mond über den Wolken 🌙"),
+    Presses(who=THEO, label="Favourite"),
+    Presses(who=THEO, label="Vary (Subtle)", pictures=1),
+    Types(
         who=KOFI,
         command="imagine",
         options={
@@ -86,17 +95,7 @@ _WELCOME: tuple[Act, ...] = (
         },
         pictures=4,
     ),
-    Says(who=GRETA, text="Ein Mond über den Wolken 🌙"),
-    Presses(who=KOFI, label="U3", pictures=1),
-    Says(who=MONA, text="Four fish at once! That one is my favourite, too."),
-    Types(
-        who=THEO,
-        command="imagine",
-        options={"prompt": "a red house left of a green tree on a yellow background", "seed": 3},
-        pictures=1,
-    ),
-    Presses(who=THEO, label="Favourite"),
-    Presses(who=THEO, label="Vary (Subtle)", pictures=1),
+    Says(who=MONA, text="Four fish at once! I'd take the first one."),
     Says(
         who=THEO,
         text=f"Your turn! Type `/imagine`, press Enter, and write `{HEART_AND_STAR}`.",
