@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import discord
 from simcord.actors import MemberActor
-from simcord.backend.errors import SetupError
+from simcord.backend.errors import BackendError, SetupError
 from simcord.builders import ChannelHandle
 from simcord.components import walk_components
 from simcord.results import InteractionResult, ResponseMessage
@@ -58,7 +58,7 @@ class Stage:
                 await self._page.look_as(self._people[act.who])
             try:
                 await self._perform(act)
-            except SetupError as error:
+            except (SetupError, BackendError) as error:
                 raise CutShort(str(error)) from error
 
     async def _perform(self, act: Act) -> None:
