@@ -21,8 +21,9 @@ from bot.shell.scripts import Act, Asks, FillsIn, Presses, Restarts, Says, Scrip
 
 T = TypeVar("T")
 LOOK_S = 0.1
-WITHIN_S = 120.0
-"""What an act waits for has come by then, or the script ends: somebody on the page may have made it impossible."""
+WITHIN_S = 600.0
+"""What an act waits for has come by then, a model that loads slowly too, or the script ends: somebody on the page may have
+made it impossible."""
 
 
 class CutShort(Exception):
