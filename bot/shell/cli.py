@@ -230,6 +230,12 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the chat page, 0 for any free one.")
     ] = 8642,
+    script: Annotated[
+        str,
+        typer.Option(
+            help="What people do there by themselves: welcome (a few pictures), evening (a replay to record), empty."
+        ),
+    ] = "welcome",
     model: ModelOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -241,7 +247,7 @@ def demo(
     def body(settings: Settings) -> int:
         with brought_by("demo"):
             from bot.shell import demo as bot_demo
-        return bot_demo.run(settings, port)
+        return bot_demo.run(settings, port, script)
 
     with_settings(config, body, model=model)
 

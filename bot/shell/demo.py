@@ -25,30 +25,28 @@ from simcord.builders import ChannelHandle
 from bot.app import create_app
 from bot.chat.client import EaselClient
 from bot.chat.sources import Fetch
-from bot.config import Settings
+from bot.config import Settings, WrongOption
 from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
 from bot.core.engines.status import Phase
 from bot.shell.exit_codes import EXIT_FAILED, EXIT_OK
 from bot.shell.live_page import LiveEnv, LivePage
+from bot.shell.portraits import portray
+from bot.shell.scripts import EMPTY, GRETA, KOFI, MONA, SCRIPTS, THEO, WELCOME, Script
+from bot.shell.stage import CutShort, Stage
 from bot.texts.engine_ends import how_it_ended
+from bot.texts.examples import EXAMPLES, numbers_for
 from bot.texts.language import ENGLISH
 from bot.vitals import logs
-from engine.contract import EngineSettings
+from engine.contract import STARTER, EngineSettings
 from engine.pictures import inputs, metadata
 
-VIEWERS = "“Viewing as”, above: theo-admin may set `/limits`, and greta has her Discord in German."
+TOPIC = "Type /imagine, then: {example} · Simulated: nothing leaves your machine."
 GREETING = (
-    "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and, say, "
-    "`a yellow heart left of a purple star on a white background`.\n"
-    "I know circles, squares, triangles, stars, hearts, diamonds, rings, crosses, moons, clouds, trees, houses, flowers, "
-    "fish, boats and suns in twelve colours. The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest. "
-    f"{VIEWERS}"
-)
-GREETING_OF_OTHERS = (
-    "Hello! I draw in a simulated Discord: nothing here leaves your machine. Type `/imagine` below and what you would like "
-    "to see, such as `a lighthouse at dawn, oil painting`.\n"
-    "The buttons under a picture vary, enlarge, remix and edit it; `/history`, `/queue` and `/help` show the rest. "
-    f"{VIEWERS}"
+    "**Welcome! I draw what you type, in a simulated Discord: nothing here leaves your machine. Your first minute:**\n"
+    "1. Type `/imagine` below, press Enter, write `{example}`, and press Enter again.\n"
+    "2. Press a button under your picture: **Vary (Strong)** draws four like it, **Edit** changes it by words.\n"
+    "3. Look around: `/history` has all that is yours, `/help` the rest; “Viewing as”, above, makes you somebody else: "
+    "theo-admin may set `/limits`, and greta has her Discord in German."
 )
 
 LOOK_S = 0.4
@@ -61,8 +59,9 @@ PREVIEW_EVERY = 15
 """Steps, at least: a browser that gets the next preview before it has loaded the last one shows none."""
 
 
-def run(settings: Settings, port: int) -> int:
+def run(settings: Settings, port: int, script: str) -> int:
     """`easel demo`: serves the chat page on 127.0.0.1 until it is interrupted."""
+    played = _script(script, settings)
     if not _is_free(port):
         print(
             f"Port {port} is taken: stop what uses it, or choose another one with "
@@ -76,7 +75,18 @@ def run(settings: Settings, port: int) -> int:
     with tempfile.TemporaryDirectory(prefix="easel-demo-") as folder:
         own = _settings_for(settings, Path(folder))
         engine = replace(engine_settings(own), data=None)  # what was measured would be forgotten too
-        return asyncio.run(_serve(own, engine, port))
+        return asyncio.run(_serve(own, engine, port, played))
+
+
+def _script(name: str, settings: Settings) -> Script:
+    """Raises WrongOption."""
+    if name not in SCRIPTS:
+        raise WrongOption("--script", f"There is no script {name!r}, only {', '.join(SCRIPTS)}.")
+    if is_starter(settings) or not SCRIPTS[name].acts:
+        return SCRIPTS[name]
+    if name == WELCOME:  # another model would be busy with it for minutes
+        return SCRIPTS[EMPTY]
+    raise WrongOption("--script", f"{name!r} is played with the starter model: add --model starter.")
 
 
 def _settings_for(settings: Settings, folder: Path) -> Settings:
@@ -126,7 +136,7 @@ class _Signals:
         self._came.clear()
 
 
-async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
+async def _serve(settings: Settings, engine: EngineSettings, port: int, script: Script) -> int:
     signals = _Signals()
 
     def bot() -> EaselClient:
@@ -137,29 +147,56 @@ async def _serve(settings: Settings, engine: EngineSettings, port: int) -> int:
     measure_images(env)
     await env.start()
     try:
-        channel, viewers = _people(env)
-        await _greet(env, client, channel.id, settings)
-        preview = env.preview(channel, viewers=viewers, layout="channel", port=port)
+        example = EXAMPLES[numbers_for(STARTER if is_starter(settings) else "")[0]].prompt
+        channel, people = _people(env, example)
+        greeting = await _greet(env, client, channel, people[THEO], example)
+        portray(env)
+        preview = env.preview(channel, viewers=[*people.values()], layout="channel", port=port)
         page = LivePage(env, preview, title="Easel demo")
+
+        async def restart() -> None:
+            another = bot()
+            await page.restart(another)
+            await another.services.dispatcher.fleet.described.wait()
+
+        stage = Stage(page, channel, people, greeting=greeting, restart=restart)
         async with preview:
-            return await _go_on(page, preview.url, client, bot, signals)
+            playing = asyncio.create_task(_play(stage, script, client))
+            try:
+                return await _go_on(page, preview.url, client, bot, signals)
+            finally:
+                playing.cancel()
+                await asyncio.wait([playing])
     finally:
         await env.bot.close()
         await env.shutdown()
 
 
-def _people(env: LiveEnv) -> tuple[ChannelHandle, list[MemberActor]]:
+async def _play(stage: Stage, script: Script, client: EaselClient) -> None:
+    await client.services.dispatcher.fleet.described.wait()
+    if script.is_watched:
+        print("The script begins when the page is opened.", flush=True)
+    try:
+        await stage.play(script)
+        if script.is_watched:
+            print("The script is over; the page goes on.", flush=True)
+    except CutShort as why:
+        print(f"The script ends here: {why}", file=sys.stderr, flush=True)
+
+
+def _people(env: LiveEnv, example: str) -> tuple[ChannelHandle, dict[str, MemberActor]]:
     """A channel, and who may look at it: the first one at first."""
     guild = env.create_guild("Easel demo")
-    admins = guild.create_role("admins", permissions=discord.Permissions(manage_guild=True))
-    channel = guild.create_text_channel(
-        "imagine", topic="A simulated Discord: nothing here leaves your machine."
+    admins = guild.create_role(
+        "admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True)
     )
-    member = guild.add_member(env.create_user("mona"))
-    german = guild.add_member(env.create_user("greta"))
-    admin = guild.add_member(env.create_user("theo-admin"), roles=[admins])
-    env.languages.speak(german.id, "de")
-    return channel, [member, german, admin]
+    channel = guild.create_text_channel("imagine", topic=TOPIC.format(example=example))
+    people = {
+        name: guild.add_member(env.create_user(name), roles=[admins] if name == THEO else [])
+        for name in (MONA, GRETA, THEO, KOFI)
+    }
+    env.languages.speak(people[GRETA].id, "de")
+    return channel, people
 
 
 async def _go_on(
@@ -181,14 +218,18 @@ async def _go_on(
         await page.restart(client)
 
 
-async def _greet(env: LiveEnv, client: EaselClient, channel_id: int, settings: Settings) -> None:
-    """The first thing on the page: what to do there, with an example that works."""
+async def _greet(
+    env: LiveEnv, client: EaselClient, channel: ChannelHandle, admin: MemberActor, example: str
+) -> discord.Message:
+    """The first thing on the page, pinned: what to do there, with an example that works."""
     with env.time_context():
         if client.user is not None:
             await client.user.edit(username="Easel")
-        channel = client.get_channel(channel_id)
-        assert isinstance(channel, discord.TextChannel)
-        await channel.send(GREETING if is_starter(settings) else GREETING_OF_OTHERS)
+        place = client.get_channel(channel.id)
+        assert isinstance(place, discord.TextChannel)
+        greeting = await place.send(GREETING.format(example=example))
+    await admin.set_pinned(greeting, pinned=True)
+    return greeting
 
 
 async def _until_ready(client: EaselClient, over: asyncio.Event) -> str:

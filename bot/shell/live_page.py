@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.resources import files
 from time import monotonic as real_monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from zlib import crc32
 
 import discord
 import simcord
 from aiohttp import web
 from simcord import components as wire
+from simcord.actors import MemberActor, _slash_resolved  # pyright: ignore[reportPrivateUsage]
+from simcord.builders import ChannelHandle
 from simcord.preview import _media as media  # pyright: ignore[reportPrivateUsage]
 from simcord.preview._server import PreviewServer
+from simcord.results import InteractionResult
 
 from bot.shell.live_languages import Languages
 
+T = TypeVar("T")
 ANSWER_S = 1.0
 """A click is answered with what the bot has made of it by then; what comes later is published when it comes."""
+AT_ONCE_S = 0.05
+"""The same of what somebody does who sits at no browser and looks for what comes of it themselves."""
 DETACH_S = 30.0
 MEDIA_BYTES_MAX = 1 << 30
 """Of all pictures that a page shows."""
@@ -76,11 +82,20 @@ class LiveEnv(simcord.Env):
         super().__init__(bot, settle_timeout=DETACH_S)
         self.backend.clock = LiveClock()  # pyright: ignore[reportAttributeAccessIssue]
         self.languages = Languages(self.backend)
+        self.answer_s = ANSWER_S
 
     @property
     def generation(self) -> int:
         """Which bot it is, counted from 1."""
         return self._generation
+
+    async def slash(
+        self, person: MemberActor, channel: ChannelHandle, command: str, options: Mapping[str, str | int]
+    ) -> InteractionResult:
+        """A command whose options are named as that person's Discord names them."""
+        known = self.backend.visible_commands(user_id=person.id, channel_id=channel.id)
+        root = next((each for each in known if each["name"] == command.split(maxsplit=1)[0]), None)
+        return await _slash_resolved(person, channel, command, dict(options), root)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
 
     def _schedule_timer(self, record: Any, callback: Any, args: Any, schedule_context: Any) -> None:  # noqa: ARG002
         """A timer of the bot's fires when its time has come, as without SimCord."""
@@ -94,16 +109,18 @@ class LiveEnv(simcord.Env):
         record.real_handle = self._runtime.call_at(at, fire, context=schedule_context)
 
     async def _settle_internal(self, *, dispatch: str | None = None, **_limits: Any) -> None:
-        """Waits until the bot is quiet, or for ANSWER_S: it may well be busy for as long as somebody draws."""
+        """Waits until the bot is quiet, or for `answer_s`: it may well be busy for as long as somebody draws."""
         with contextlib.suppress(TimeoutError):
-            await super()._settle_internal(timeout=ANSWER_S, idle=0.02, dispatch=dispatch)
+            await super()._settle_internal(timeout=self.answer_s, idle=0.02, dispatch=dispatch)
 
 
 class LivePage:
     """Publishes on a preview's pages what the bot did on its own whenever a browser asks; clicks and that take turns."""
 
     def __init__(self, env: LiveEnv, preview: simcord.Preview, *, title: str) -> None:
-        self._env = env
+        self.env = env
+        self.visited = asyncio.Event()
+        """Set once a browser has asked for the page."""
         self._preview: Any = preview
         self._turns = asyncio.Lock()
         self._act: Callable[..., Any] = self._preview._action
@@ -124,18 +141,40 @@ class LivePage:
             if "published_revision" in body:
                 body["published_revision"] = self._preview._get_page(context_id).revision
             if "bot_generation" in body:
-                body["bot_generation"] = self._env.generation
+                body["bot_generation"] = self.env.generation
             return await self._act(context_id, body)
+
+    async def take_turn(self, deed: Callable[[], Awaitable[T]]) -> T:
+        """What somebody does who sits at no browser."""
+        async with self._turns:
+            self.env.answer_s = AT_ONCE_S
+            try:
+                return await deed()
+            finally:
+                self.env.answer_s = ANSWER_S
+                self._publish_all()
+
+    async def look_as(self, viewer: MemberActor) -> None:
+        """Shows the channel to every browser as that person sees it."""
+        async with self._turns:
+            for page in self._preview._pages.values():
+                if page.viewer is not viewer:
+                    page.viewer = viewer
+                    page.generation += 1
+                    page.modal = page.modal_handle = None
+                    self._preview._reset_queries(page)
+            self._publish_all()
 
     async def restart(self, bot: discord.Client) -> None:
         """Closes the bot and starts another one, as a new session of the gateway; all that is written stays."""
         async with self._turns:
-            await self._env.bot.close()
-            await self._env.restart_bot(bot)
+            await self.env.bot.close()
+            await self.env.restart_bot(bot)
             self._publish_all()
 
     async def publish(self) -> None:
         """Shows everything as it is now, if anything changed since the last time."""
+        self.visited.set()
         if not self._has_news():
             return
         async with self._turns:
@@ -149,7 +188,7 @@ class LivePage:
 
     def _has_news(self) -> bool:
         """Whether the bot edited or deleted something. What answers a click or a command is published by its action."""
-        requests = self._env.backend.http_requests
+        requests = self.env.backend.http_requests
         news = any(request.method != "POST" for request in requests)
         requests.clear()  # SimCord would keep them, with their pictures, for assertions
         return news

@@ -19,6 +19,7 @@ from playwright.async_api import Page, expect
 
 from bot.config import Settings
 from bot.shell import demo
+from bot.shell.scripts import HEART_AND_STAR, SCRIPTS, WELCOME, Asks
 from workshop.rehearsal.load.chat_page import (
     FINISHED,
     MESSAGES,
@@ -44,6 +45,21 @@ async def press(page: Page, button: str) -> None:
 async def pictures(page: Page, count: int) -> None:
     """Waits until that many finished images are really drawn on the page."""
     await page.wait_for_function(f"count => ({FINISHED})() >= count", arg=count, timeout=IMAGE_MS)
+
+
+@pytest.mark.timeout(240)
+async def test_a_lived_in_server(page: Page, tmp_path: Path) -> None:
+    """Nobody types anything, and there is a conversation with pictures, whose buttons work, and the last message says
+    what to type."""
+    async with running_demo(tmp_path, script=WELCOME) as demo:
+        await page.goto(demo.url)
+        await expect(page.locator(MESSAGES)).to_contain_text("Your turn!", timeout=IMAGE_MS)
+        await expect(page.locator("#channel-topic")).to_contain_text(HEART_AND_STAR)
+        await expect(page.locator(MESSAGES)).to_contain_text("pinned a message")
+        drawn = sum(act.pictures for act in SCRIPTS[WELCOME].acts if isinstance(act, Asks))
+        await pictures(page, drawn)
+        await press(page, "Reroll")
+        await pictures(page, drawn + 1)
 
 
 @pytest.mark.timeout(240)

@@ -1,21 +1,30 @@
-"""A whole evening in a real browser: every verb under a picture, one after the other, with the starter model."""
+"""A whole evening in a real browser: every verb under a picture, one after the other, with the starter model.
+
+The acts are those that `easel demo --script evening` plays by itself.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from bot.shell.scripts import EVENING, MONA, SCRIPTS, FillsIn, Presses, Restarts, Says, Types
 from tests.page.test_chat_page import IMAGE_MS, pictures
 from workshop.rehearsal.load.chat_page import FINISHED, MESSAGES, become, running_demo, taken, type_command
 
-PROMPT = "a yellow heart left of a purple star on a white background"
-LANGSAM = {"bilder": "4", "schritte": "60", "größe": "256x256", "sampler": "Heun"}
-"""Takes long enough to be cancelled."""
+ALSO_READ = {
+    "help": (
+        "zeichnet einfache Dinge in klaren Farben",
+        re.compile(r"erneuert sich in \d+ (Sekunde|Minute|Stunde)"),
+    ),
+    "Remix": ("192×128 · 20 Schritte",),
+}
+"""With the starter model, in a browser."""
 
 
 def button(page: Page, label: str) -> Locator:
@@ -24,10 +33,11 @@ def button(page: Page, label: str) -> Locator:
 
 
 async def last(page: Page, label: str) -> None:
+    await button(page, label).wait_for(timeout=IMAGE_MS)
     await taken(page, button(page, label).click)
 
 
-async def form(page: Page, **fields: str) -> None:
+async def form(page: Page, fields: Mapping[str, str]) -> None:
     """Fills the open form in and sends it."""
     dialog = page.get_by_role("dialog")
     await dialog.wait_for(timeout=IMAGE_MS)
@@ -47,6 +57,20 @@ async def more(page: Page, count: int, act: Awaitable[None]) -> None:
     await pictures(page, before + count)
 
 
+async def perform(page: Page, act: Types | Presses) -> None:
+    """As a person does it: types, presses, fills the form in that opens."""
+    if isinstance(act, Types):
+        await type_command(page, act.command, **{name: str(value) for name, value in act.options.items()})
+        return
+    await last(page, act.label)
+    if isinstance(act, FillsIn):
+        if act.label == "Remix":
+            await expect(page.get_by_role("dialog")).to_contain_text(
+                "Was nicht ins Bild soll", timeout=IMAGE_MS
+            )
+        await form(page, act.fields)
+
+
 async def shot(page: Page, name: str) -> None:
     """For README and docs, where CHAT_PAGE_SHOTS says into which folder."""
     if folder := os.environ.get("CHAT_PAGE_SHOTS"):
@@ -56,47 +80,28 @@ async def shot(page: Page, name: str) -> None:
 @pytest.mark.timeout(480)
 async def test_a_whole_evening(page: Page, tmp_path: Path) -> None:
     """Four, one of them taken out, varied, enlarged, kept, found again; the bot is restarted, and rerolls what it drew
-    before. Then somebody whose Discord is German: one cancelled, another remixed in another size and edited."""
+    before. Then somebody whose Discord is German: one cancelled, another remixed in another size and edited.
+
+    Options are named, messages, buttons and forms written, and times told in their language."""
     async with running_demo(tmp_path) as demo:
         await page.goto(demo.url)
-        await mona_draws(page)
-        await demo.restart()
-        await more(page, 4, last(page, "Reroll"))
-        await become(page, "greta")
-        await greta_draws(page)
+        viewer = MONA
+        for act in SCRIPTS[EVENING].acts:
+            assert not isinstance(act, Says)
+            if isinstance(act, Restarts):
+                await demo.restart()
+                continue
+            if act.who != viewer:
+                viewer = act.who
+                await become(page, viewer)
+            await more(page, act.pictures, perform(page, act))
+            await expect(newest(page)).to_contain_text(act.tells, timeout=20_000)
+            asked = act.command if isinstance(act, Types) else act.label
+            for words in ALSO_READ.get(asked, ()):
+                await expect(newest(page)).to_contain_text(words)
+            if asked == "U2":
+                await shot(page, "chat-page")
+        edited = newest(page).get_by_text("a red house on a blue background").last
+        await expect(edited).to_be_visible()
+        await shot(page, "chat-page-german")
         assert await page.locator(".media-unavailable").count() == 0
-
-
-async def mona_draws(page: Page) -> None:
-    await more(page, 4, type_command(page, "imagine", prompt=PROMPT, images="4", seed="7"))
-    await more(page, 1, last(page, "U2"))
-    await shot(page, "chat-page")
-    await more(page, 4, last(page, "Vary (Strong)"))
-    await expect(newest(page)).to_contain_text("from an image at 0.75")
-    await more(page, 1, taken(page, page.get_by_role("button", name="2×").first.click))
-    await expect(newest(page)).to_contain_text("upscaled 2×")
-    await last(page, "Favourite")
-    await type_command(page, "history", words="yellow heart")
-    await expect(newest(page)).to_contain_text("Your images 1–", timeout=20_000)
-
-
-async def greta_draws(page: Page) -> None:
-    """Options are named, messages, buttons and forms written, and times told in her language."""
-    await type_command(page, "help")
-    await expect(newest(page)).to_contain_text("zeichnet einfache Dinge in klaren Farben", timeout=20_000)
-    await expect(newest(page)).to_contain_text(re.compile(r"erneuert sich in \d+ (Sekunde|Minute|Stunde)"))
-    await type_command(page, "imagine", prompt="a red circle", **LANGSAM)
-    await button(page, "Abbrechen").wait_for(timeout=IMAGE_MS)
-    await last(page, "Abbrechen")
-    await expect(newest(page)).to_contain_text("Abgebrochen von @greta", timeout=20_000)
-    await more(page, 1, type_command(page, "imagine", prompt="a yellow star on a blue background"))
-    await last(page, "Remix")
-    await expect(page.get_by_role("dialog")).to_contain_text("Was nicht ins Bild soll", timeout=IMAGE_MS)
-    await more(page, 1, form(page, prompt="a green house on a blue background", size="192x128"))
-    await expect(newest(page)).to_contain_text("192×128 · 20 Schritte")
-    await last(page, "Bearbeiten")
-    await more(page, 1, form(page, words="a red house on a blue background"))
-    edited = newest(page).get_by_text("a red house on a blue background").last
-    await expect(edited).to_be_visible()
-    await expect(newest(page)).to_contain_text("aus einem Bild mit 0.75")
-    await shot(page, "chat-page-german")

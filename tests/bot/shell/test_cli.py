@@ -26,6 +26,7 @@ from bot.core.asking.wish import Wish
 from bot.shell import carried_settings, demo, one_picture, own_models
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
+from bot.shell.scripts import WELCOME, Script
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo, encode_png
@@ -763,15 +764,15 @@ def test_the_demo_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the demo would measure it would forget with its folder: it starts sooner without, and has previews if wanted."""
     told: list[EngineSettings] = []
 
-    async def serve(_settings: Settings, engine: EngineSettings, _port: int) -> int:
+    async def serve(_settings: Settings, engine: EngineSettings, _port: int, _script: Script) -> int:
         told.append(engine)
         return 0
 
     monkeypatch.setattr(demo, "_serve", serve)
     monkeypatch.setattr(demo.logs, "configure", lambda *_: None)
 
-    assert demo.run(Settings(), 0) == 0
-    assert demo.run(Settings.model_validate({"preview": {"every": 0}}), 0) == 0
+    assert demo.run(Settings(), 0, WELCOME) == 0
+    assert demo.run(Settings.model_validate({"preview": {"every": 0}}), 0, WELCOME) == 0
     assert [(each.data, each.preview_every) for each in told] == [(None, demo.PREVIEW_EVERY), (None, 0)]
 
 

@@ -20,6 +20,7 @@ from playwright.async_api import Page, Request, expect
 from playwright.async_api import TimeoutError as TooLate
 
 from bot.shell.demo import RESTARTED
+from bot.shell.scripts import EMPTY
 
 MESSAGES = "#channel-message-list"
 FINISHED = """() => [...document.querySelectorAll("#channel-message-list img")]
@@ -158,10 +159,12 @@ class Demo:
 
 
 @asynccontextmanager
-async def running_demo(folder: Path, *arguments: str, **variables: str) -> AsyncGenerator[Demo]:
+async def running_demo(
+    folder: Path, *arguments: str, script: str = EMPTY, **variables: str
+) -> AsyncGenerator[Demo]:
     """`easel demo` on a free port, ended by SIGINT as a person would end it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "demo", "--port", "0", *arguments),
+        *(sys.executable, "-m", "bot", "demo", "--port", "0", "--script", script, *arguments),
         env={**os.environ, "EASEL_DATA_DIR": str(folder), **variables},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
