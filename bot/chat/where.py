@@ -68,12 +68,18 @@ def check_place(interaction: Interaction) -> None:
 def _needed(place: object) -> tuple[str, ...]:
     """Permissions by discord.py's names.
 
-    Without the one to send, that to attach counts for nothing, though Discord goes on granting it; which of the two counts,
-    the place decides. Who may not connect to a voice or stage channel does not see its text either.
+    Without the one to send, that to attach counts for nothing, though Discord goes on granting it.
+    """
+    return (*needed_to_write(place), "attach_files")
+
+
+def needed_to_write(place: object) -> tuple[str, ...]:
+    """Which permission to send counts, the place decides. Who may not connect to a voice or stage channel does not see its text
+    either.
     """
     send = "send_messages_in_threads" if isinstance(place, discord.Thread) else "send_messages"
     connect = ("connect",) if isinstance(place, VOCAL) else ()
-    return ("view_channel", *connect, send, "attach_files")
+    return ("view_channel", *connect, send)
 
 
 def _is_shut_out(interaction: Interaction, place: discord.Thread) -> bool:

@@ -308,7 +308,8 @@ class Jobs:
             rows = await connection.execute_fetchall(sql, {"ids": json.dumps(job_ids), "now": now})
             gone = [job_of(row) for row in rows]
             for job in gone:
-                await record(connection, _deed(Deed.DELETED, job, by_user_id, now))
+                if (entry := _deed(Deed.DELETED, job, by_user_id, now)) is not None:
+                    await record(connection, entry)
                 await close(connection, job.id, by_user_id=by_user_id, now=now)
         return bool(gone)
 
@@ -487,7 +488,10 @@ def _stored(reason: Reason) -> dict[str, str]:
     return {"reason_code": reason.code, "reason_values": json.dumps(dict(reason.values))}
 
 
-def _deed(deed: Deed, job: Job, by_user_id: int, now: float) -> AuditEntry:
+def _deed(deed: Deed, job: Job, by_user_id: int, now: float) -> AuditEntry | None:
+    """What people do about their own in direct messages concerns nobody else: no log has it."""
+    if job.guild_id == DIRECT and by_user_id == job.user_id:
+        return None
     return AuditEntry(
         at=now, guild_id=job.guild_id, by_user_id=by_user_id, deed=deed, user_id=job.user_id, job_id=job.id
     )

@@ -97,7 +97,7 @@ async def submitted(interaction: Interaction, job: Job, image: int | None, given
     problem = desk.why_closed(interaction.client.get_guild(job.guild_id), channel_id)
     said = moderators.reported(to) if problem is None else f"{moderators.kept(to)} {problem(to)}"
     await say_done(interaction, said)
-    _tell_moderators(interaction, job.guild_id)
+    blocking.tell_moderators(interaction, job.guild_id)
 
 
 async def _picked(interaction: Interaction, job: Job, given: Mapping[str, Any]) -> Job:
@@ -133,12 +133,6 @@ def _is_shown(job: Job) -> bool:
     return is_there and bool(job.shown_images)
 
 
-def _tell_moderators(interaction: Interaction, guild_id: int) -> None:
-    """Behind the answer."""
-    services = interaction.client.services
-    services.dispatcher.errands.begin(services.tell_moderators(guild_id))
-
-
 # ------------------------------------------------------------------ who decides
 
 
@@ -148,7 +142,7 @@ async def approve(interaction: Interaction, job: Job, _image: int | None) -> Non
     if not await services.store.reports.approve(case, by_user_id=interaction.user.id, now=now):
         raise UserError(moderators.somebody_decided)
     await say_done(interaction)
-    _tell_moderators(interaction, case.guild_id)
+    blocking.tell_moderators(interaction, case.guild_id)
 
 
 async def remove(interaction: Interaction, job: Job, _image: int | None) -> None:
@@ -159,7 +153,7 @@ async def remove(interaction: Interaction, job: Job, _image: int | None) -> None
         raise UserError(together.not_all_finished)
     await removed(services.dispatcher.endings.delete(*parts, by=actor_of(interaction)))
     await say_done(interaction)
-    _tell_moderators(interaction, case.guild_id)
+    blocking.tell_moderators(interaction, case.guild_id)
 
 
 async def block(interaction: Interaction, job: Job, _image: int | None) -> None:
@@ -190,7 +184,6 @@ async def block_for(interaction: Interaction, job: Job, _image: int | None, give
         str(given.get("reason") or ""),
         job_id=job.id,
     )
-    _tell_moderators(interaction, case.guild_id)
 
 
 async def _check_blockable(interaction: Interaction, guild_id: int, user_id: int) -> None:
@@ -226,7 +219,7 @@ async def _open_case(interaction: Interaction, job: Job) -> Case:
     _check_moderator(interaction)
     case = await _case(interaction, job)
     if case.decided_by is not None:
-        _tell_moderators(interaction, case.guild_id)
+        blocking.tell_moderators(interaction, case.guild_id)
         raise UserError(moderators.decided_before(case.decided_by))
     return case
 
@@ -260,7 +253,7 @@ async def _name_channel(interaction: Interaction, guild_id: int, channel_id: int
     moved = await client.services.store.reports.move(guild_id, channel_id=channel_id)
     await say_done(interaction, moderators.channel_set(channel_id)(language_of(interaction)))
     client.services.dispatcher.errands.begin(_take_away(client, guild_id, moved))
-    _tell_moderators(interaction, guild_id)
+    blocking.tell_moderators(interaction, guild_id)
 
 
 async def _take_away(client: EaselClient, guild_id: int, moved: Sequence[tuple[int, int]]) -> None:
@@ -286,7 +279,7 @@ async def _show_channel(interaction: Interaction, guild_id: int) -> None:
         *([moderators.waiting(count, to)] if count else []),
     ]
     await say_done(interaction, "\n".join(lines))
-    _tell_moderators(interaction, guild_id)
+    blocking.tell_moderators(interaction, guild_id)
 
 
 async def _put_channel(interaction: Interaction, guild_id: int, value: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.chat.client import Interaction
-from bot.chat.errors import UserError
+from bot.chat.errors import UserError, say_done
 from bot.chat.ids import Verb
 from bot.chat.look import review_view
 from bot.chat.router import Feature
@@ -32,7 +32,7 @@ async def _decide(interaction: Interaction, job: Job, *, is_approved: bool) -> N
         raise UserError(flagged_pictures.decided_before)
     to = language(str(interaction.guild_locale))
     view = review_view.decided(job, f"<@{interaction.user.id}>", to, is_approved=is_approved)
-    await interaction.response.edit_message(view=view, attachments=[])
+    await say_done(interaction, view=view)
 
 
 def _entry(interaction: Interaction, job: Job, deed: Deed) -> AuditEntry:

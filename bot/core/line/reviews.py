@@ -45,9 +45,12 @@ class Reviews:
         if job.review_message_id is not None:
             return
         channel_id = await self._channel_of(job.guild_id)
-        asked = None if channel_id is None else await self._delivery.ask_moderators(job, channel_id)
-        if channel_id is None or asked is None:
+        if channel_id is None:
             await self._settle(job, Review.UNASKED)
+            return
+        asked = await self._delivery.ask_moderators(job, channel_id)
+        if asked is None:
+            await self._settle(job, Review.UNREACHED)
             return
         self._tell(JobHeld(job=job))
         async for attempt in self._retries.persistent():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.chat.ids import Verb, button
 from bot.job import Flagged, Job, JobState, Review
@@ -207,8 +208,17 @@ async def test_a_file_that_is_lost_meanwhile_is_drawn_again(world: World) -> Non
     assert Path(str(job.images[0].aside)).is_file()
 
 
-@pytest.mark.parametrize("gone", ["never named", "deleted", "closed"])
-async def test_where_nobody_can_be_asked_it_is_withheld(world: World, gone: str) -> None:
+@pytest.mark.parametrize(
+    ("gone", "review", "why"),
+    [
+        ("never named", Review.UNASKED, "there is no channel for that here"),
+        ("deleted", Review.UNREACHED, "the question did not get into their channel"),
+        ("closed", Review.UNREACHED, "the question did not get into their channel"),
+    ],
+)
+async def test_where_nobody_can_be_asked_it_is_withheld(
+    world: World, gone: str, review: Review, why: str
+) -> None:
     """A moderators' channel that nobody named, that vanished, or that takes nothing from us: a sentence, and no charge."""
     channel = await moderators(world)
     match gone:
@@ -221,8 +231,23 @@ async def test_where_nobody_can_be_asked_it_is_withheld(world: World, gone: str)
             await world.discord.set_app_permissions(channel, int(Permission.VIEW_CHANNEL))
     await world.imagine(prompt="NSFW")
     job = await paid(world)
-    assert (job.charged, job.review) == (0, Review.UNASKED)
-    assert "No moderator could be asked" in world.message(1).text
+    assert (job.charged, job.review) == (0, review)
+    assert f"No moderator could be asked: {why}." in world.message(1).text
+
+
+async def test_a_question_that_vanishes_while_it_is_decided(world: World) -> None:
+    """Its message or its channel goes in the moment of the press: what was decided holds, and nothing is taken for a fault of ours."""
+    channel = await moderators(world)
+    await world.imagine(prompt="NSFW")
+    message = await asked(world, channel)
+    world.discord.fail_next("POST", "/callback", status=404, code=10008)
+    with capture_logs() as logs:
+        answer = asyncio.create_task(world.admin.click(message, "Approve"))
+        job = await paid(world)
+        await world.until(lambda: any(each["event"] == "done_but_not_told" for each in logs))
+    answer.cancel()
+    assert (job.charged, job.review) == (job.cost, Review.APPROVED)
+    assert not [each for each in logs if each["log_level"] == "error"]
 
 
 async def test_nobody_answers_for_days(world: World) -> None:
