@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal, Review
+from bot.job import DIRECT, LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal, Review
 from bot.limits import Usage
 from bot.store.audit import AuditEntry, Deed, record, write_recorded
 from bot.store.blocks import BLOCKED

@@ -236,6 +236,7 @@ async def test_what_admins_list_is_checked_and_logged(world: World) -> None:
         for kind, name in (("model", "dall-e"), ("lora", "ink"), ("feature", "fly"), ("channel", "nowhere"))
     ]
     alone = await admin.slash(channel, "limits allow", kind="feature", names="vary", member=world.alice)
+    await admin.slash(channel, "limits allow", kind="feature", names="edit, vary", member=world.alice)
     await admin.slash(channel, "limits allow", kind="model", names="fake")
     again = await admin.slash(channel, "limits allow", kind="model", names="Fake")
     await world.store.database.write("UPDATE permit SET name = 'gone' WHERE name = 'fake'", {})
@@ -261,13 +262,14 @@ async def test_what_admins_list_is_checked_and_logged(world: World) -> None:
     assert [(entry.details["allowed"], entry.details["names"]) for entry in entries] == [
         (False, ["gone"]),
         (True, ["fake"]),
+        (True, ["edit"]),
         (True, ["vary"]),
     ]
 
 
 async def test_a_list_with_more_than_a_message_holds(world: World) -> None:
     """As many names as there is room for, and how many there are besides: in the answer, and beside other lists."""
-    names = [f"a model with a rather long name, number {number:03}" for number in range(100)]
+    names = [f"a model with a rather long name and number {number:03}" for number in range(100)]
     entries = [
         PermitEntry(kind=PermitKind.MODEL, subject=Subject.EVERYONE, subject_id=0, name=name)
         for name in names
