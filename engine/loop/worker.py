@@ -254,7 +254,7 @@ class Worker:
         self._entered = None
         try:
             if self._shelf.fetch(wanted, in_use=self._in_use) is not None:
-                self._wanted, self._resident = None, frozenset()  # told even where it was there already
+                self._wanted, self._resident = None, frozenset[str]()  # told even where it was there already
         except BrokenModel as error:
             self._wanted = None
             self._emit(NotLoaded(model=wanted, reason=str(error)))

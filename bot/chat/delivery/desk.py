@@ -23,7 +23,7 @@ from bot.chat.outages import told
 from bot.core.happenings import DeletionAsked, Happening
 from bot.job import Job
 from bot.store.blocks import Block
-from bot.store.preferences import MODERATORS, Scope
+from bot.store.preferences import MODERATORS
 from bot.store.reports import Case
 from bot.texts import memory, moderators
 from bot.texts.language import Say, language
@@ -32,12 +32,6 @@ log = structlog.get_logger(__name__)
 
 WITHIN_S = 120.0
 """In which Discord takes or refuses one message, pictures and all."""
-
-
-async def channel_of(client: EaselClient, guild_id: int) -> int | None:
-    """The one that admins named."""
-    value = (await client.services.store.taste.of(Scope.SERVER, guild_id)).get(MODERATORS)
-    return int(value) if value else None
 
 
 def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
@@ -95,7 +89,7 @@ class ModeratorsDesk:
         if case.verdict is not None:  # nobody needs it any more
             await store.reports.told(case, channel_id=None, message_id=None)
             return
-        channel_id = await channel_of(self._client, case.guild_id)
+        channel_id = await store.taste.channel_of(case.guild_id, MODERATORS)
         guild = self._client.get_guild(case.guild_id)
         if channel_id is None or guild is None or why_closed(guild, channel_id) is not None:
             return

@@ -22,7 +22,7 @@ from bot.chat.look.buttons import under_pictures
 from bot.chat.look.keepsake_view import keepsake_view, one_of
 from bot.chat.outages import is_weather, told
 from bot.job import Claim, Job
-from bot.store.preferences import GALLERY, Scope
+from bot.store.preferences import GALLERY
 from bot.store.stars import CLAIM_S
 from bot.texts import memory
 from bot.texts.language import Language, Say, language
@@ -40,12 +40,6 @@ class NotKept(Exception):
     """Neither the spool nor the job's message has the picture any more."""
 
 
-async def gallery_of(client: EaselClient, guild_id: int) -> int | None:
-    """The channel that admins named."""
-    value = (await client.services.store.taste.of(Scope.SERVER, guild_id)).get(GALLERY)
-    return int(value) if value else None
-
-
 def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     """What keeps us from posting there, as far as Discord has told us."""
     if guild is None or guild.unavailable:  # nothing is known of its channels
@@ -61,7 +55,7 @@ async def wanted_in(client: EaselClient, job: Job) -> int | None:
     """The channel that a star on it puts a copy into. Nothing that is private is ever shown there."""
     if job.is_direct:
         return None
-    channel_id = await gallery_of(client, job.guild_id)
+    channel_id = await client.services.store.taste.channel_of(job.guild_id, GALLERY)
     return None if channel_id == job.channel_id else channel_id
 
 

@@ -239,9 +239,7 @@ async def _report(interaction: Interaction, guild_id: int, here: PermitEntry, *,
     is_open = not any(entry.kind is here.kind and entry.subject is Subject.EVERYONE for entry in entries)
     head = [] if changed else [allowances.nothing_changed(to)]
     end = [allow_lists.is_open(here.kind, to)] if is_open else []
-    told = permit_lists.lists(
-        [entry for entry in entries if _is_with(entry, here)], to, beside=[*head, *end]
-    )
+    told = permit_lists.lists([entry for entry in entries if _is_with(entry, here)], to, beside=[*head, *end])
     if changed:
         log.info("permits_changed", guild=guild_id, by=interaction.user.id, kind=here.kind)
     await say_done(interaction, "\n".join([*head, *told, *end]))

@@ -121,7 +121,7 @@ async def _check(interaction: Interaction, job: Job) -> int:
         raise UserError(moderators.nothing_to_report)
     if job.user_id == interaction.user.id:
         raise UserError(moderators.your_own)
-    channel_id = await desk.channel_of(interaction.client, job.guild_id)
+    channel_id = await interaction.client.services.store.taste.channel_of(job.guild_id, MODERATORS)
     if channel_id is None:
         raise UserError(moderators.nobody_reads)
     return channel_id
@@ -158,7 +158,7 @@ async def remove(interaction: Interaction, job: Job, _image: int | None) -> None
 
 async def block(interaction: Interaction, job: Job, _image: int | None) -> None:
     """A form for how long, and why."""
-    _check_moderator(interaction)
+    order.check_moderator(interaction)
     await _case(interaction, job)
     to = language_of(interaction)
     lengths = moderators.durations(to)
@@ -172,7 +172,7 @@ async def block(interaction: Interaction, job: Job, _image: int | None) -> None:
 
 
 async def block_for(interaction: Interaction, job: Job, _image: int | None, given: Mapping[str, Any]) -> None:
-    _check_moderator(interaction)
+    order.check_moderator(interaction)
     case = await _case(interaction, job)
     await _check_blockable(interaction, case.guild_id, job.user_id)
     chosen = given.get("duration") or [""]
@@ -201,12 +201,6 @@ async def _check_blockable(interaction: Interaction, guild_id: int, user_id: int
     blocking.check_blockable(interaction, member)
 
 
-def _check_moderator(interaction: Interaction) -> None:
-    may = interaction.permissions
-    if not (may.manage_messages or may.manage_guild):
-        raise UserError(moderators.not_a_moderator)
-
-
 async def _case(interaction: Interaction, job: Job) -> Case:
     case = await interaction.client.services.store.reports.case(job.id)
     if case is None:
@@ -216,7 +210,7 @@ async def _case(interaction: Interaction, job: Job) -> Case:
 
 async def _open_case(interaction: Interaction, job: Job) -> Case:
     """Raises UserError for who may not decide, and where it was decided before: then its message says so from now on."""
-    _check_moderator(interaction)
+    order.check_moderator(interaction)
     case = await _case(interaction, job)
     if case.decided_by is not None:
         blocking.tell_moderators(interaction, case.guild_id)
@@ -269,7 +263,7 @@ async def _take_away(client: EaselClient, guild_id: int, moved: Sequence[tuple[i
 async def _show_channel(interaction: Interaction, guild_id: int) -> None:
     """Where it is, what keeps us from posting there, and how much waits for that."""
     to, client = language_of(interaction), interaction.client
-    channel_id = await desk.channel_of(client, guild_id)
+    channel_id = await client.services.store.taste.channel_of(guild_id, MODERATORS)
     if channel_id is None:
         raise UserError(moderators.no_channel)
     problem = desk.why_closed(client.get_guild(guild_id), channel_id)

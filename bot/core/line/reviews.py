@@ -15,7 +15,7 @@ from bot.core.ports import Delivery, Progress
 from bot.job import Job, Review
 from bot.store import Store
 from bot.store.audit import AuditEntry
-from bot.store.preferences import MODERATORS, Scope
+from bot.store.preferences import MODERATORS
 
 
 class Reviews:
@@ -59,11 +59,11 @@ class Reviews:
 
     async def _channel_of(self, guild_id: int) -> int | None:
         """Where moderators are; None where nobody has said."""
-        chosen = ""
+        chosen: int | None = None
         async for attempt in self._retries.persistent():
             with attempt:
-                chosen = (await self._store.taste.of(Scope.SERVER, guild_id)).get(MODERATORS, "")
-        return int(chosen) if chosen.isdecimal() else None
+                chosen = await self._store.taste.channel_of(guild_id, MODERATORS)
+        return chosen
 
     async def decide(self, job: Job, entry: AuditEntry, *, approved: bool) -> bool:
         """What a moderator wants done with it; `entry` is written with it. False where it was decided before."""

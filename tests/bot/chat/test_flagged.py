@@ -18,7 +18,7 @@ from bot.job import Flagged, Job, JobState, Review
 from bot.store.preferences import MODERATORS, Scope
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
-from tests.kit.world import POLL_S, WITHIN_S, World, labels
+from tests.kit.world import World, labels
 from workshop.rehearsal.loopback.driver import Channel, Message, Permission
 
 BEFORE = "a moderator looks at it"
@@ -51,12 +51,7 @@ async def asked(world: World, channel: Channel, number: int = 1) -> Message:
 
 async def until(world: World, number: int, condition: Callable[[Job], bool]) -> Job:
     """The row once it is so."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            job = await world.job(number)
-            if condition(job):
-                return job
-            await asyncio.sleep(POLL_S)
+    return await world.finds(lambda: world.job(number), condition)
 
 
 async def paid(world: World, number: int = 1) -> Job:
@@ -142,7 +137,7 @@ async def test_a_moderator_approves(world: World) -> None:
     assert not any(each.attachments for each in world.messages())
     assert labels(message) == ["Approve", "Remove"]
     refused = await world.alice.click(message, "Approve")
-    assert "Only moderators" in (refused.ephemeral_text or "")
+    assert "Only people who may manage messages" in (refused.ephemeral_text or "")
     await world.admin.click(message, "Approve")
     job = await paid(world)
     assert (job.charged, job.review) == (job.cost, Review.APPROVED)

@@ -249,10 +249,7 @@ async def gone(world: World, who: Person) -> None:
 
 async def none_left(world: World, sql: str, **values: int) -> None:
     """Once this finds nothing any more."""
-    deadline = time.monotonic() + WITHIN_S
-    while await world.store.database.read(sql, values):
-        assert time.monotonic() < deadline, sql
-        await asyncio.sleep(POLL_S)
+    await world.finds(lambda: world.store.database.read(sql, values), lambda rows: not rows)
 
 
 def photo() -> bytes:

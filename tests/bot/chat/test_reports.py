@@ -16,7 +16,7 @@ from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.bot.chat.test_blocks import deeds
 from tests.bot.chat.test_favourites import press
-from tests.kit.world import POLL_S, WITHIN_S, Person, World, labels
+from tests.kit.world import Person, World, labels
 from workshop.rehearsal.loopback.driver import Answer, Channel, Message, Permission
 from workshop.rehearsal.loopback.world import MEMBER_DEFAULT
 
@@ -47,9 +47,7 @@ async def report(world: World, who: Person, message: Message, reason: str = "", 
 
 async def reported(world: World, channel: Channel, count: int = 1) -> list[Message]:
     """What stands in the moderators' channel once nothing is owed there."""
-    async with asyncio.timeout(WITHIN_S):
-        while await world.store.reports.owed(world.guild.id):
-            await asyncio.sleep(POLL_S)
+    await world.finds(lambda: world.store.reports.owed(world.guild.id), lambda owed: not owed)
     messages = world.messages(channel)
     assert len(messages) == count, [message.text for message in messages]
     return messages
