@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bot.job import DIRECT, LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal, Review
+from bot.job import DIRECT, LIVE, TRANSITIONS, WAITING, Copy, Job, JobState, NewJob, Reason, Refusal, Review
 from bot.limits import Usage
+from bot.store import copies
 from bot.store.audit import AuditEntry, Deed, record, write_recorded
 from bot.store.blocks import BLOCKED
 from bot.store.db import Database
@@ -182,17 +183,15 @@ class Jobs:
 
     async def asked(self, job: Job, *, message_id: int, channel_id: int) -> None:
         """Moderators see it in that message, which goes with the job."""
-        params = {**_review_guard(job), "message_id": message_id, "channel_id": channel_id}
-        params |= {"guild_id": job.guild_id, "at": job.created_at}
+        params = {**_review_guard(job), "message_id": message_id}
+        copy = Copy(
+            message_id=message_id, channel_id=channel_id, guild_id=job.guild_id, job_id=job.id, user_id=0
+        )
         async with self._db.tx() as connection:
             await connection.execute_fetchall(
                 f"UPDATE job SET review_message_id = :message_id WHERE {_IN_REVIEW}", params
             )
-            await connection.execute_fetchall(
-                """INSERT INTO copy (message_id, channel_id, guild_id, job_id, user_id, at)
-                   VALUES (:message_id, :channel_id, :guild_id, :id, 0, :at) ON CONFLICT DO NOTHING""",
-                params,
-            )
+            await copies.note(connection, copy, now=job.created_at)
 
     async def reviewed(
         self,

@@ -293,7 +293,7 @@ def _choices() -> Iterator[tuple[str, str]]:
     )
     usual = Settings()
     folder = str(usual.models_dir.absolute()) if usual.has_data_dir else None
-    facts, complaint = ask_engine("suitable", model=STARTER, models=folder, device="auto")
+    facts, complaint = ask_engine("suitable", models=folder)
     if facts is None:
         print(f"What fits is not known: {complaint}")
         yield starter
