@@ -13,6 +13,7 @@ from dataclasses import replace
 import discord
 import structlog
 
+from bot.chat import where
 from bot.chat.client import EaselClient
 from bot.chat.delivery import uploads
 from bot.chat.delivery.gallery import LOOK_BACK, NotKept, pictures
@@ -25,7 +26,7 @@ from bot.job import Job
 from bot.store.blocks import Block
 from bot.store.preferences import MODERATORS
 from bot.store.reports import Case
-from bot.texts import memory, moderators
+from bot.texts import moderators
 from bot.texts.language import Say, language
 
 log = structlog.get_logger(__name__)
@@ -36,13 +37,13 @@ WITHIN_S = 120.0
 
 def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     """What keeps us from posting there, as far as Discord has told us."""
-    if guild is None or guild.unavailable:
-        return moderators.not_reached
-    if (channel := guild.get_channel(channel_id)) is None:
-        return moderators.channel_gone
-    allowed = channel.permissions_for(guild.me)
-    missing = [name for name in memory.GALLERY_NEEDS if not getattr(allowed, name)]
-    return moderators.channel_closed(channel_id, missing) if missing else None
+    return where.why_closed(
+        guild,
+        channel_id,
+        unknown=moderators.not_reached,
+        gone=moderators.channel_gone,
+        closed=moderators.channel_closed,
+    )
 
 
 class ModeratorsDesk:

@@ -14,6 +14,7 @@ from pathlib import Path
 import discord
 import structlog
 
+from bot.chat import where
 from bot.chat.client import EaselClient
 from bot.chat.delivery import uploads
 from bot.chat.delivery.room import Room
@@ -42,13 +43,13 @@ class NotKept(Exception):
 
 def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     """What keeps us from posting there, as far as Discord has told us."""
-    if guild is None or guild.unavailable:  # nothing is known of its channels
-        return memory.copy_not_taken
-    if (channel := guild.get_channel(channel_id)) is None:
-        return memory.gallery_gone
-    allowed = channel.permissions_for(guild.me)
-    missing = [name for name in memory.GALLERY_NEEDS if not getattr(allowed, name)]
-    return memory.gallery_closed(channel_id, missing) if missing else None
+    return where.why_closed(
+        guild,
+        channel_id,
+        unknown=memory.copy_not_taken,
+        gone=memory.gallery_gone,
+        closed=memory.gallery_closed,
+    )
 
 
 async def wanted_in(client: EaselClient, job: Job) -> int | None:
