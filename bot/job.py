@@ -80,6 +80,8 @@ class Review(StrEnum):
     REMOVED = "removed"
     UNASKED = "unasked"
     """There was no channel in which to ask."""
+    UNREACHED = "unreached"
+    """The channel took no question."""
     EXPIRED = "expired"
     """Nobody answered for days."""
 

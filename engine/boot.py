@@ -193,10 +193,12 @@ def _start(
     offer = offer.with_upscalers(settings, emit, go_on)
     go_on()
     choice = choose(settings)
-    if settings.checker is not None:
-        emit(Loading(stage="loading the safety checker", models=offer.models))
+
+    def tell_checker(stage: str, share: float | None) -> None:
+        emit(Loading(stage=stage, fraction=share, models=offer.models))
+
     checker = _patiently(
-        lambda: checkers.load(settings, choice), controls, emit, offer.models, hub=settings.hub
+        lambda: checkers.load(settings, choice, tell_checker), controls, emit, offer.models, hub=settings.hub
     )
     go_on()
     place = choice.place(offer.first.info.family)

@@ -39,7 +39,7 @@ from engine.contract import (
     failpoints,
 )
 from engine.errors import DeviceLost
-from engine.families.base import Sharing
+from engine.families.base import Checker, Sharing
 from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
 from engine.loop.widths import Widths
@@ -240,6 +240,9 @@ class FakeChecker:
 
     def flags(self, score: float) -> bool:
         return score > 0
+
+    def is_like(self, other: Checker) -> bool:
+        return isinstance(other, FakeChecker)
 
 
 class FakeFamily:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from engine.checkpoints import adapters, describe, folder, header, known_models
 from engine.checkpoints.folder import Checkpoint
 from engine.checkpoints.source import Source, SourceKind, sources
-from engine.contract import ROWS, EngineSettings, ModeOrAuto, Runtime
+from engine.contract import ROWS, STARTER, EngineSettings, ModeOrAuto, Runtime
 from engine.device import choice, fingerprint, fitting, memory, profiles
 from engine.device.memory import Needs
 from engine.device.profiles import Weights
@@ -87,11 +87,11 @@ def models(*, model: str, models: str) -> Answer:
     return {"problems": problems, "sound": len(found) - len(problems)}
 
 
-def suitable(*, model: str, models: str | None, device: str) -> Answer:
+def suitable(*, models: str | None) -> Answer:
     """Where an engine would compute, and what it could draw with: in that folder, and of the hub what is well known."""
     from engine.collection import listing
 
-    settings = EngineSettings(model=model, spool="", device=device, models=models, hub_offline=True)
+    settings = EngineSettings(model=STARTER, spool="", models=models, hub_offline=True)
     place = choice.choose_place(settings)
     free = memory.reclaim(place.device)
     own = [entry for entry in listing.entries(settings) if entry.kind == "checkpoint" and not entry.problem]

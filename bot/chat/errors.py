@@ -151,11 +151,11 @@ async def say_done(
 ) -> None:
     """Answers for something that is done, without a text as a mere press: that the answer got lost undoes nothing.
 
-    `view`: what the message shows from now on in which it was pressed.
+    `view`: what the message shows from now on in which it was pressed; its files go.
     """
     try:
         if view is not None:
-            await interaction.response.edit_message(view=view)
+            await interaction.response.edit_message(view=view, attachments=[])
         elif text is None:
             await interaction.response.defer()
         elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:

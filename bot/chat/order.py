@@ -44,7 +44,7 @@ from bot.job import DIRECT, Action, Asker, Flagged, Job, Origin
 from bot.limits import Use
 from bot.store.audit import AuditEntry, Deed
 from bot.store.preferences import DELIVER, FLAGGED, FLAGGED_ADULT, ON, PRIVATELY, SPOILER, Scope
-from bot.texts import memory, problems
+from bot.texts import memory, moderators, problems
 from engine.contract import SEEDS, GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
 
@@ -109,6 +109,19 @@ def deed(interaction: Interaction, guild_id: int, what: Deed, **details: Any) ->
         deed=what,
         details=details,
     )
+
+
+def deed_about(interaction: Interaction, job: Job, what: Deed, **details: Any) -> AuditEntry:
+    """To somebody's request; where that is from, its admins read of it."""
+    entry = deed(interaction, job.guild_id, what, **details)
+    return replace(entry, user_id=job.user_id, job_id=job.id)
+
+
+def check_moderator(interaction: Interaction) -> None:
+    """Raises UserError for who may not decide what becomes of others' pictures here."""
+    may = interaction.permissions
+    if not (may.manage_messages or may.manage_guild):
+        raise UserError(moderators.not_a_moderator)
 
 
 def managed(interaction: Interaction) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import discord
 
 from bot.chat.client import Interaction
 from bot.chat.errors import UserError
 from bot.job import DIRECT, Job
-from bot.texts import problems
+from bot.texts import memory, problems
+from bot.texts.language import Say
 
 VOCAL = (discord.VoiceChannel, discord.StageChannel)
 _AGE_RESTRICTED = (discord.TextChannel, discord.Thread, *VOCAL)
@@ -68,12 +71,36 @@ def check_place(interaction: Interaction) -> None:
 def _needed(place: object) -> tuple[str, ...]:
     """Permissions by discord.py's names.
 
-    Without the one to send, that to attach counts for nothing, though Discord goes on granting it; which of the two counts,
-    the place decides. Who may not connect to a voice or stage channel does not see its text either.
+    Without the one to send, that to attach counts for nothing, though Discord goes on granting it.
+    """
+    return (*needed_to_write(place), "attach_files")
+
+
+def why_closed(
+    guild: discord.Guild | None,
+    channel_id: int,
+    *,
+    unknown: Say,
+    gone: Say,
+    closed: Callable[[int, Sequence[str]], Say],
+) -> Say | None:
+    """Which of these keeps us from posting pictures there and finding them again, as far as Discord has told us."""
+    if guild is None or guild.unavailable:  # nothing is known of its channels
+        return unknown
+    if (channel := guild.get_channel(channel_id)) is None:
+        return gone
+    allowed = channel.permissions_for(guild.me)
+    missing = [name for name in memory.GALLERY_NEEDS if not getattr(allowed, name)]
+    return closed(channel_id, missing) if missing else None
+
+
+def needed_to_write(place: object) -> tuple[str, ...]:
+    """Which permission to send counts, the place decides. Who may not connect to a voice or stage channel does not see its text
+    either.
     """
     send = "send_messages_in_threads" if isinstance(place, discord.Thread) else "send_messages"
     connect = ("connect",) if isinstance(place, VOCAL) else ()
-    return ("view_channel", *connect, send, "attach_files")
+    return ("view_channel", *connect, send)
 
 
 def _is_shut_out(interaction: Interaction, place: discord.Thread) -> bool:

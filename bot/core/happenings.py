@@ -179,7 +179,7 @@ class EngineGotReady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelWanted:
-    """A picture's turn has come whose model is not loaded: the engine reads it now."""
+    """The engine reads a model that is not loaded: a picture's turn has come, or an admin wants it to be ready."""
 
     model: str
 

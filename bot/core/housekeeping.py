@@ -59,21 +59,20 @@ async def keep_house(
     clock: Clock,
     tell_operator: Tell,
     rounds: Rounds,
-    end_reviews: Callable[[float], Awaitable[None]] | None = None,
+    end_reviews: Callable[[float], Awaitable[None]],
 ) -> None:
     """Runs until cancelled; one chore that fails costs nobody else's turn. `tell_operator` takes what a person must mend.
 
     `end_reviews` ends those that began before the moment that it is given.
     """
-    chores = _chores(store, settings, clock=clock, tell_operator=tell_operator, rounds=rounds)
-    if end_reviews is not None:
-        kept_s = settings.data.withheld_days * DAY_S
-        act = Chore(
-            every=rounds.sweeps,
-            do=lambda: end_reviews(clock.now() - kept_s),
-            failure="reviews_not_ended",
-        )
-        chores.insert(0, act)
+    kept_s = settings.data.withheld_days * DAY_S
+    reviews = Chore(
+        every=rounds.sweeps, do=lambda: end_reviews(clock.now() - kept_s), failure="reviews_not_ended"
+    )
+    chores = [
+        reviews,
+        *_chores(store, settings, clock=clock, tell_operator=tell_operator, rounds=rounds),
+    ]
     turn = 0
     while True:
         for chore in chores:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import asdict, dataclass
 
-from bot.store.audit import AuditEntry, Deed, record, write_recorded
+from bot.store.audit import AuditEntry, Deed, record
 from bot.store.db import Database
 from bot.store.reports import SHOW_ANEW
 
@@ -13,6 +13,9 @@ _HOLDS = "(until IS NULL OR until > :now)"
 BLOCKED = f"""(SELECT 1 FROM block
                WHERE block.guild_id = {{guild}} AND block.user_id = {{user}} AND {_HOLDS})"""
 """Of the person and the server that are filled in, at `:now`."""
+_TOLD = f"""{SHOW_ANEW} WHERE guild_id = :guild_id AND message_id IS NOT NULL AND verdict IS NOT 'approved'
+              AND (SELECT user_id FROM job WHERE job.id = reported_job.job_id) = :user_id"""
+"""What moderators read of a person's reported pictures says whether they are blocked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +57,22 @@ class Blocks:
                                              at = excluded.at, until = excluded.until""",
                 given,
             )
-            await connection.execute_fetchall(f"{SHOW_ANEW} WHERE job_id = :id", {"id": job_id})
+            await connection.execute_fetchall(_TOLD, given)
             await record(connection, entry)
 
     async def lift(self, guild_id: int, user_id: int, *, by_user_id: int, now: float) -> bool:
         """False where none holds."""
-        sql = f"""DELETE FROM block WHERE guild_id = :guild_id AND user_id = :user_id AND {_HOLDS}
-                  RETURNING user_id"""
+        sql = f"DELETE FROM block WHERE guild_id = :guild_id AND user_id = :user_id AND {_HOLDS} RETURNING user_id"
         entry = AuditEntry(
             at=now, guild_id=guild_id, by_user_id=by_user_id, deed=Deed.UNBLOCKED, user_id=user_id
         )
         given = {"guild_id": guild_id, "user_id": user_id, "now": now}
-        return bool(await write_recorded(self._db, sql, given, entry))
+        async with self._db.tx() as connection:
+            if not await connection.execute_fetchall(sql, given):
+                return False
+            await connection.execute_fetchall(_TOLD, given)
+            await record(connection, entry)
+        return True
 
     async def of(self, guild_id: int, user_id: int, *, now: float) -> Block | None:
         """The one that holds."""

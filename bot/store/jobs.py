@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bot.job import LIVE, TRANSITIONS, WAITING, Job, JobState, NewJob, Reason, Refusal, Review
+from bot.job import DIRECT, LIVE, TRANSITIONS, WAITING, Copy, Job, JobState, NewJob, Reason, Refusal, Review
 from bot.limits import Usage
+from bot.store import copies
 from bot.store.audit import AuditEntry, Deed, record, write_recorded
 from bot.store.blocks import BLOCKED
 from bot.store.db import Database
@@ -182,17 +183,15 @@ class Jobs:
 
     async def asked(self, job: Job, *, message_id: int, channel_id: int) -> None:
         """Moderators see it in that message, which goes with the job."""
-        params = {**_review_guard(job), "message_id": message_id, "channel_id": channel_id}
-        params |= {"guild_id": job.guild_id, "at": job.created_at}
+        params = {**_review_guard(job), "message_id": message_id}
+        copy = Copy(
+            message_id=message_id, channel_id=channel_id, guild_id=job.guild_id, job_id=job.id, user_id=0
+        )
         async with self._db.tx() as connection:
             await connection.execute_fetchall(
                 f"UPDATE job SET review_message_id = :message_id WHERE {_IN_REVIEW}", params
             )
-            await connection.execute_fetchall(
-                """INSERT INTO copy (message_id, channel_id, guild_id, job_id, user_id, at)
-                   VALUES (:message_id, :channel_id, :guild_id, :id, 0, :at) ON CONFLICT DO NOTHING""",
-                params,
-            )
+            await copies.note(connection, copy, now=job.created_at)
 
     async def reviewed(
         self,
@@ -308,7 +307,8 @@ class Jobs:
             rows = await connection.execute_fetchall(sql, {"ids": json.dumps(job_ids), "now": now})
             gone = [job_of(row) for row in rows]
             for job in gone:
-                await record(connection, _deed(Deed.DELETED, job, by_user_id, now))
+                if (entry := _deed(Deed.DELETED, job, by_user_id, now)) is not None:
+                    await record(connection, entry)
                 await close(connection, job.id, by_user_id=by_user_id, now=now)
         return bool(gone)
 
@@ -487,7 +487,10 @@ def _stored(reason: Reason) -> dict[str, str]:
     return {"reason_code": reason.code, "reason_values": json.dumps(dict(reason.values))}
 
 
-def _deed(deed: Deed, job: Job, by_user_id: int, now: float) -> AuditEntry:
+def _deed(deed: Deed, job: Job, by_user_id: int, now: float) -> AuditEntry | None:
+    """What people do about their own in direct messages concerns nobody else: no log has it."""
+    if job.guild_id == DIRECT and by_user_id == job.user_id:
+        return None
     return AuditEntry(
         at=now, guild_id=job.guild_id, by_user_id=by_user_id, deed=deed, user_id=job.user_id, job_id=job.id
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bot.limits import PermitEntry, PermitKind, Subject
 from bot.store.audit import AuditEntry, record
@@ -40,7 +41,7 @@ class PermitLists:
         return entries
 
     async def add(self, guild_id: int, entries: Sequence[PermitEntry], entry: AuditEntry) -> bool:
-        """False where all of them were there, and nothing is done."""
+        """False where all of them were there, and nothing is done. The log names those that were not."""
         sql = """INSERT INTO permit VALUES (:guild, :kind, :subject, :subject_id, :name)
                  ON CONFLICT DO NOTHING RETURNING name"""
         return await self._change(sql, guild_id, entries, entry)
@@ -54,7 +55,7 @@ class PermitLists:
     async def _change(
         self, sql: str, guild_id: int, entries: Sequence[PermitEntry], entry: AuditEntry
     ) -> bool:
-        changed = False
+        changed: list[str] = []
         async with self._db.tx() as connection:
             for each in entries:
                 params = {
@@ -64,9 +65,9 @@ class PermitLists:
                     "subject_id": each.subject_id,
                     "name": each.name,
                 }
-                changed |= bool([*await connection.execute_fetchall(sql, params)])
+                changed += [row[0] for row in await connection.execute_fetchall(sql, params)]
             if changed:
-                await record(connection, entry)
+                await record(connection, replace(entry, details={**entry.details, "names": changed}))
         self._changes += 1
         self._kept.pop(guild_id, None)
-        return changed
+        return bool(changed)

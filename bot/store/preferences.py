@@ -40,6 +40,11 @@ class Taste:
         sql = "SELECT name, value FROM preference WHERE scope = :scope AND scope_id = :id"
         return {row["name"]: row["value"] for row in await self._db.read(sql, {"scope": scope, "id": number})}
 
+    async def channel_of(self, guild_id: int, name: str) -> int | None:
+        """The channel that a server's admins named for this; None where they named none."""
+        value = (await self.of(Scope.SERVER, guild_id)).get(name, "")
+        return int(value) if value.isdecimal() else None
+
     async def put(
         self, scope: Scope, number: int, values: Mapping[str, str], entry: AuditEntry | None = None
     ) -> None:

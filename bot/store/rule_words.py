@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
@@ -48,32 +49,32 @@ class RuleWords:
             "kind": kind,
             "by": by_user_id,
             "now": now,
-            "entries": json.dumps(names := [*entries]),
+            "entries": json.dumps([*entries]),
         }
         count = "SELECT COUNT(*) FROM rule_word WHERE guild_id = :guild AND kind = :kind"
-        new = """SELECT COUNT(DISTINCT value) FROM json_each(:entries) WHERE value NOT IN
+        new = """SELECT DISTINCT value FROM json_each(:entries) WHERE value NOT IN
                    (SELECT entry FROM rule_word WHERE guild_id = :guild AND kind = :kind)"""
         async with self._db.tx() as connection:
             ((there,),) = await connection.execute_fetchall(count, given)
-            ((added,),) = await connection.execute_fetchall(new, given)
-            if added > most or (not instead and there + added > most):
+            added = _names(await connection.execute_fetchall(new, given))
+            if len(added) > most or (not instead and there + len(added) > most):
                 return None
-            gone = 0
+            gone: tuple[str, ...] = ()
             if instead:
                 others = "AND entry NOT IN (SELECT value FROM json_each(:entries)) RETURNING entry"
-                rows = await connection.execute_fetchall(
-                    f"DELETE FROM rule_word WHERE guild_id = :guild AND kind = :kind {others}", given
+                gone = _names(
+                    await connection.execute_fetchall(
+                        f"DELETE FROM rule_word WHERE guild_id = :guild AND kind = :kind {others}", given
+                    )
                 )
-                gone = len([*rows])
             await connection.execute_fetchall(
                 """INSERT INTO rule_word SELECT :guild, :kind, value, :by, :now FROM json_each(:entries)
                    WHERE true ON CONFLICT DO NOTHING""",
                 given,
             )
             if added or gone:
-                entry = _changed(guild_id, kind, by_user_id, now, added=added, removed=gone, names=names)
-                await record(connection, entry)
-        return int(added)
+                await record(connection, _changed(guild_id, kind, by_user_id, now, added=added, gone=gone))
+        return len(added)
 
     async def remove(
         self,
@@ -91,14 +92,14 @@ class RuleWords:
             sql += " AND entry IN (SELECT value FROM json_each(:entries))"
             given["entries"] = json.dumps([*entries])
         async with self._db.tx() as connection:
-            rows = await connection.execute_fetchall(f"{sql} RETURNING entry", given)
-            gone = tuple(str(row[0]) for row in rows)
+            gone = _names(await connection.execute_fetchall(f"{sql} RETURNING entry", given))
             if gone:
-                await record(
-                    connection,
-                    _changed(guild_id, kind, by_user_id, now, added=0, removed=len(gone), names=gone),
-                )
+                await record(connection, _changed(guild_id, kind, by_user_id, now, added=(), gone=gone))
         return gone
+
+
+def _names(rows: Iterable[sqlite3.Row]) -> tuple[str, ...]:
+    return tuple(str(row[0]) for row in rows)
 
 
 def _changed(
@@ -107,14 +108,15 @@ def _changed(
     by_user_id: int,
     now: float,
     *,
-    added: int,
-    removed: int,
-    names: Sequence[str],
+    added: Sequence[str],
+    gone: Sequence[str],
 ) -> AuditEntry:
+    """Names what changed alone, not what had been there."""
+    named = [*added, *gone][:NAMED_MAX]
     return AuditEntry(
         at=now,
         guild_id=guild_id,
         by_user_id=by_user_id,
         deed=Deed.WORDS,
-        details={"kind": kind, "added": added, "removed": removed, "entries": [*names[:NAMED_MAX]]},
+        details={"kind": kind, "added": len(added), "removed": len(gone), "entries": named},
     )

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from bot.job import Claim
+from bot.job import Claim, Copy
+from bot.store import copies
 from bot.store.db import Database
 
 ALL = -1
@@ -60,19 +61,20 @@ class Favourites:
     async def posted(self, claim: Claim, *, channel_id: int, message_id: int, now: float) -> bool:
         """The copy stands there and goes with its job; False where that was deleted meanwhile: it has to go again."""
         params = {**_key(claim), "channel_id": channel_id, "message_id": message_id}
-        params |= {"guild_id": claim.guild_id, "user_id": claim.user_id, "now": now}
+        copy = Copy(
+            message_id=message_id,
+            channel_id=channel_id,
+            guild_id=claim.guild_id,
+            job_id=claim.job_id,
+            user_id=claim.user_id,
+        )
         async with self._db.tx() as connection:
             await connection.execute_fetchall(
                 """UPDATE gallery_claim SET channel_id = :channel_id, message_id = :message_id
                    WHERE job_id = :job_id AND image = :image""",
                 params,
             )
-            await connection.execute_fetchall(
-                """INSERT INTO copy (message_id, channel_id, guild_id, job_id, user_id, at)
-                   VALUES (:message_id, :channel_id, :guild_id, :job_id, :user_id, :now)
-                   ON CONFLICT DO NOTHING""",
-                params,
-            )
+            await copies.note(connection, copy, now=now)
             (row,) = await connection.execute_fetchall(
                 "SELECT deleted_at IS NULL FROM job WHERE id = :job_id", params
             )

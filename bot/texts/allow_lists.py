@@ -7,8 +7,9 @@ from itertools import groupby
 
 from bot.core.asking.refused import NotPermitted
 from bot.limits import NOTHING, PermitEntry, PermitKind, Subject, Use
-from bot.texts.amounts import choice, who
+from bot.texts.amounts import choice, listed, who
 from bot.texts.language import Language, Say, fixed
+from engine.contract import Listed
 
 _USES: dict[str, Say] = {
     Use.IMAGES: fixed("pictures to start from"),
@@ -72,37 +73,40 @@ def not_permitted(refused: NotPermitted, to: Language) -> str:
             )
 
 
-def entry(kind: PermitKind, subject: Subject, subject_id: int, names: Iterable[str], to: Language) -> str:
-    """A line of a list."""
-    told = [name for name in names if name != NOTHING]
-    person = who(subject, subject_id, to)
+def line(entries: Sequence[PermitEntry], to: Language, *, more: int = 0) -> str:
+    """One list, of which `more` entries are left out."""
+    kind, person = entries[0].kind, who(entries[0].subject, entries[0].subject_id, to)
+    names = [_name(entry, to) for entry in entries if entry.name != NOTHING]
+    said = listed(Listed(names=tuple(names), more=more), to) if names else nothing(to)
     match kind:
         case PermitKind.MODEL:
-            said = to.listed(told) or nothing(to)
             return to.gettext("**{who}** may draw with these models: {names}", who=person, names=said)
         case PermitKind.LORA:
-            said = to.listed(told) or nothing(to)
             return to.gettext("**{who}** may draw with these LoRAs: {names}", who=person, names=said)
         case PermitKind.FEATURE:
-            said = to.listed(use(name, to) for name in told) or nothing(to)
             return to.gettext("**{who}** may use these features: {names}", who=person, names=said)
         case PermitKind.CHANNEL:
-            said = _places(told, to) or nothing(to)
             return to.gettext("**{who}** may ask in these channels: {names}", who=person, names=said)
 
 
-def lists(entries: Sequence[PermitEntry], to: Language) -> list[str]:
-    """A line for each kind and whom it is for."""
+def _name(entry: PermitEntry, to: Language) -> str:
+    match entry.kind:
+        case PermitKind.FEATURE:
+            return use(entry.name, to)
+        case PermitKind.CHANNEL:
+            return f"<#{entry.name}>"
+        case _:
+            return entry.name
+
+
+def grouped(entries: Sequence[PermitEntry]) -> list[list[PermitEntry]]:
+    """The lists, one for each kind and whom it is for."""
 
     def which(entry: PermitEntry) -> tuple[str, int, int]:
         return entry.kind, [*Subject].index(entry.subject), entry.subject_id
 
     ordered = sorted(entries, key=lambda each: (*which(each), each.name))
-    found = [[*of_one] for _, of_one in groupby(ordered, which)]
-    return [
-        entry(one[0].kind, one[0].subject, one[0].subject_id, [each.name for each in one], to)
-        for one in found
-    ]
+    return [[*of_one] for _, of_one in groupby(ordered, which)]
 
 
 def is_open(kind: PermitKind, to: Language) -> str:

@@ -49,13 +49,13 @@ buttons = fixed(
 commands = fixed(
     "`/models` what can be drawn with · `/history` finds pictures, by words too · `/queue` who waits, and cancels yours · `/quota` what is left · `/edit` changes a "
     "picture of yours by words · `/show` posts one again · `/settings` what your pictures have where you say nothing, and whether you "
-    "alone see them.\n"
+    "alone see them · `/stats` what was drawn, and when · `/privacy` what is kept about you, to be sent or deleted.\n"
     "In the menu of any message with a picture, under **Apps**: *Image info*, *Use these settings*, *Vary*, *Upscale*, "
     "*Edit with words*; on mine *Report*, which tells the moderators."
 )
 admins_commands = fixed(
     "Admins, you: `/limits` sets how much who may have, `/channel` what pictures have in a channel, `/style add` adds a style, "
-    "`/admin` pauses and tidies the line."
+    "`/mod` forbids words, blocks people and says where moderators read reports, `/admin` pauses and tidies the line."
 )
 
 

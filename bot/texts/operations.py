@@ -168,6 +168,13 @@ def announced(channel_id: int, to: Language) -> str:
     return to.gettext("Announced in {channel}.", channel=f"<#{channel_id}>")
 
 
+def perhaps_announced(channel_id: int, to: Language) -> str:
+    return to.gettext(
+        "Discord's answer got lost: look into {channel} before you announce it again, since it may stand there.",
+        channel=f"<#{channel_id}>",
+    )
+
+
 def announced_everywhere(posted: int, servers: int, to: Language) -> str:
     return to.ngettext(
         "Announced on {posted} of {count} server; where there is no channel for system messages, or I may not write there, "

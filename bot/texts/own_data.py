@@ -23,9 +23,10 @@ question = fixed(
     "What still waits or is drawn is cancelled. It can't be undone: /privacy export sends you all of it before."
 )
 stays = fixed(
-    "What stays: limits and blocks that admins set for you; the log of what was done on a server; what others made from your pictures; "
-    "what you had me send you by direct message, and what Discord or others kept. That you asked for something, when, and what "
-    "it cost, is counted without your name after two days."
+    "What stays: limits and blocks that admins set for you; the log of what was done on a server; in the moderators' channel, that a "
+    "picture of yours was reported, without it and your words; what others made from your pictures; what you had me send you by "
+    "direct message, and what Discord or others kept. That you asked for something, when, and what it cost, is counted without "
+    "your name after two days."
 )
 deleting = fixed(
     "It is being deleted, and that goes on whatever happens: words, pictures and favourites within minutes, messages one "

@@ -14,7 +14,6 @@ only_in_servers = fixed("Use this in a server, not in a direct message.")
 command_only_in_servers = fixed("Use this command in a server, not in a direct message.")
 not_allowed_here = fixed("You may not use this command here.")
 older_form = fixed("Discord still shows an older form of this command: reload Discord and try again.")
-not_a_moderator = fixed("Only moderators can do that.")
 not_an_admin = fixed("Only people who may manage this server can do that.")
 not_in_thread = fixed("I am not in this private thread: mention me here, so that I am added, and ask again.")
 thread_locked = fixed(

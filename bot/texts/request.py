@@ -163,6 +163,7 @@ def tiled(facts: RequestFacts, to: Language) -> str:
 _reviewed: dict[str, Say] = {
     Review.REMOVED: fixed("A moderator looked at it."),
     Review.UNASKED: fixed("No moderator could be asked: there is no channel for that here."),
+    Review.UNREACHED: fixed("No moderator could be asked: the question did not get into their channel."),
     Review.EXPIRED: fixed("No moderator has looked at it in time."),
 }
 

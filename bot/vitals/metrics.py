@@ -43,6 +43,7 @@ from bot.core.happenings import (
     JobFailed,
     JobRendered,
     JobRequeued,
+    JobReviewed,
     JobUnanswered,
     JobUndeliverable,
     JobWithdrawn,
@@ -83,7 +84,7 @@ class Metrics:
     def __init__(self, database: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._now = monotonic
         self._rendered: dict[int, float] = {}
-        """When each job was drawn whose pictures are not shown yet."""
+        """Since when each job's pictures wait to be shown."""
         disable_created_metrics()  # a second series for each, which says when the process began
         self.registry = registry = CollectorRegistry()
         self._moment = _Moment(database)
@@ -134,6 +135,8 @@ class Metrics:
                 self._waited(job)
             case JobRendered():
                 self._drawn(happening)
+            case JobReviewed(job=job) if job.id in self._rendered:
+                self._rendered[job.id] = self._now()  # till then moderators had it
             case JobRequeued(job=job):
                 self._rendered.pop(job.id, None)
                 self._requeued.inc()

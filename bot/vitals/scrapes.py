@@ -25,10 +25,6 @@ class Scrapes:
                 "or port, or leave it out."
             ) from None
 
-    @property
-    def port(self) -> int:
-        return self._server.server_port
-
     def close(self) -> None:
         """Blocks until it is gone, up to half a second."""
         self._server.shutdown()

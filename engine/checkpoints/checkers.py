@@ -39,8 +39,8 @@ class ScoreFile:
     path: Path
 
 
-def find(settings: EngineSettings) -> ClipFiles | ScoreFile | None:
-    """None where none is asked for. Raises BrokenModel, or Unreachable where the hub is."""
+def find(settings: EngineSettings, progress: hub.Progress) -> ClipFiles | ScoreFile | None:
+    """None where none is asked for. `progress` is told of a download. Raises BrokenModel, or Unreachable where the hub is."""
     named = settings.checker
     if named is None:
         return None
@@ -49,7 +49,9 @@ def find(settings: EngineSettings) -> ClipFiles | ScoreFile | None:
             return ScoreFile(path=_packaged())
         if Path(named).suffix.lower() == SUFFIX:
             return ScoreFile(path=_file(Path(named)))
-        return _clip(_located(named, offline=settings.hub_offline))
+        if hub.is_id(named) and not Path(named).is_dir():
+            return _of_hub(named, settings, progress)
+        return _clip(_folder(named))
     except Unreachable:
         raise
     except BrokenModel as error:
@@ -77,14 +79,24 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _located(named: str, *, offline: bool) -> Path:
-    """Its folder, or that of the model that has it; downloaded if need be."""
+def _folder(named: str) -> Path:
+    """Its own, or that of the model that has it."""
     path = Path(named)
-    if path.is_dir():
-        return path.absolute()
-    if not hub.is_id(named):
+    if not path.is_dir():
         raise BrokenModel(f"There is no folder “{path.name}”: correct checker under [engine].")
-    return hub.fetch_checker(named, offline=offline)
+    return path.absolute()
+
+
+def _of_hub(named: str, settings: EngineSettings, progress: hub.Progress) -> ClipFiles:
+    """From the cache where it is whole there, so that a start needs no hub; downloaded otherwise."""
+    if (snapshot := hub.cached(named)) is not None:
+        try:
+            return _clip(snapshot)
+        except BrokenModel:  # an interrupted download, or a model whose checker nobody wanted so far
+            if settings.hub_offline:
+                raise
+    progress(None)
+    return _clip(hub.fetch_checker(named, offline=settings.hub_offline, progress=progress))
 
 
 def _clip(place: Path) -> ClipFiles:

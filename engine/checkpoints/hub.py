@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,11 +86,16 @@ def fetch_configs(model: str, *, offline: bool, tokenizers: bool = False, into: 
     return _fetch(model, patterns, offline=offline, progress=lambda _: None, into=into)
 
 
-def fetch_checker(model: str, *, offline: bool) -> Path:
+def fetch_checker(model: str, *, offline: bool, progress: Progress) -> Path:
     """A safety checker alone, and what prepares pictures for it; of a model that has one, no more of that."""
     parts = ("safety_checker/config.json", "safety_checker/model.safetensors", "feature_extractor/*.json")
-    alone = ("config.json", "preprocessor_config.json", "model.safetensors")
-    return _fetch(model, [*parts, *alone], offline=offline, progress=lambda _: None)
+    patterns = [*parts, "config.json", "preprocessor_config.json", "model.safetensors"]
+    total = 0
+    if not offline:
+        sizes = _sizes(model)
+        files = [name for name in sizes if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        total = _to_come(sizes, files, cached(model))
+    return _fetch(model, patterns, offline=offline, progress=progress, total=total)
 
 
 def fetch(
@@ -107,11 +113,15 @@ def fetch(
     """
     if offline:
         return _fetch(model, ["*"], offline=True, progress=progress)
-    sizes = {file.rfilename: file.size or 0 for file in _files(model)}
+    sizes = _sizes(model)
     files = wanted(sizes, prefer_fp16=prefer_fp16, weights=weights)
-    here = cached(model) if into is None else into
-    total = sum(sizes[name] for name in files if here is None or not (here / name).exists())
+    total = _to_come(sizes, files, cached(model) if into is None else into)
     return _fetch(model, files, offline=False, progress=progress, into=into, total=total)
+
+
+def _to_come(sizes: Mapping[str, int], files: Iterable[str], here: Path | None) -> int:
+    """Bytes of those that are not here yet."""
+    return sum(sizes[name] for name in files if here is None or not (here / name).exists())
 
 
 def wanted(files: Iterable[str], *, prefer_fp16: bool, weights: Mapping[str, str] = WEIGHTS) -> list[str]:
@@ -138,6 +148,11 @@ def _weights(names: list[str], stem: str, prefer_fp16: bool) -> list[str]:
 def listing(model: str) -> dict[str, str | None]:
     """The names of a model's files on the hub -> their SHA-256, None for those that the hub keeps none of."""
     return {file.rfilename: file.lfs.sha256 if file.lfs else None for file in _files(model)}
+
+
+def _sizes(model: str) -> dict[str, int]:
+    """Bytes of its files, as the hub tells them."""
+    return {file.rfilename: file.size or 0 for file in _files(model)}
 
 
 def _files(model: str) -> list[RepoSibling]:

@@ -89,7 +89,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resident:
-    """Other models are loaded than before."""
+    """Other models are loaded than before, or one that was to be made ready is."""
 
     models: tuple[str, ...]
     """The ids of all that are now."""

@@ -66,6 +66,10 @@ class Checker(Protocol):
         """Whether a picture with this score is to be kept from people until somebody decides."""
         ...
 
+    def is_like(self, other: Checker) -> bool:
+        """Whether both say the same of every picture, so that one of them is enough."""
+        ...
+
 
 class Family(Protocol):
     """How one model draws. A canvas that it is given is always one that it prepared."""

@@ -15,6 +15,7 @@ from PIL import Image
 from engine.families.explaining import check_finite
 
 if TYPE_CHECKING:
+    from engine.families.base import Checker
     from engine.openvino.networks import Scorer
 
 SIDE, CROP = 256, 224
@@ -42,6 +43,18 @@ class ClipChecker:
     def flags(self, score: float) -> bool:
         return score > 0
 
+    def is_like(self, other: Checker) -> bool:
+        if not isinstance(other, ClipChecker) or self._extractor.to_dict() != other._extractor.to_dict():
+            return False
+        own, others = self._network.state_dict(), other._network.state_dict()
+        return own.keys() == others.keys() and all(_is_same(own[name], others[name]) for name in own)
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """As far as the coarser of the two tells."""
+    dtype = min(one.dtype, other.dtype, key=lambda each: each.itemsize)
+    return torch.equal(one.to(other.device, dtype), other.to(dtype))
+
 
 def _check(_module: Any, _given: Any, found: torch.Tensor) -> None:
     check_finite(found)
@@ -61,6 +74,9 @@ class ScoreChecker:
 
     def flags(self, score: float) -> bool:
         return score >= self._flagged_from
+
+    def is_like(self, other: Checker) -> bool:
+        return self is other
 
 
 def seen(image: Image.Image) -> np.ndarray[Any, Any]:

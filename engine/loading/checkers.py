@@ -14,13 +14,15 @@ from engine.contract import EngineSettings
 from engine.device.choice import Choice
 from engine.errors import BrokenModel
 from engine.families.base import Checker
+from engine.loading.load import OnProgress, untold
 
 
-def load(settings: EngineSettings, choice: Choice) -> Checker | None:
+def load(settings: EngineSettings, choice: Choice, on_progress: OnProgress = untold) -> Checker | None:
     """Ready to look, tried out; None where none is asked for. Raises BrokenModel, or Unreachable where the hub is."""
-    found = checkers.find(settings)
+    found = checkers.find(settings, lambda share: on_progress("downloading the safety checker", share))
     if found is None:
         return None
+    on_progress("loading the safety checker", None)
     try:
         checker = (
             _scoring(found, settings.flagged_from) if isinstance(found, ScoreFile) else _clip(found, choice)

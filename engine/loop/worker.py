@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self
+from weakref import WeakKeyDictionary
 
 from PIL import Image
 
@@ -90,6 +91,8 @@ class Worker:
         self._emit = emit
         self._keep_on = keep_on
         self._checker = checker
+        self._have_lent: WeakKeyDictionary[Loaded, bool] = WeakKeyDictionary()
+        """Whether a model's own checker is the one that is lent, of which comparing takes a moment."""
         self._batcher: Batcher[Picture] = Batcher(slots)
         self._progress = Progress(self._batcher, emit, every_s=tell_every_s)
         self._finishing = finishing
@@ -254,7 +257,7 @@ class Worker:
         self._entered = None
         try:
             if self._shelf.fetch(wanted, in_use=self._in_use) is not None:
-                self._wanted = None
+                self._wanted, self._resident = None, frozenset[str]()  # told even where it was there already
         except BrokenModel as error:
             self._wanted = None
             self._emit(NotLoaded(model=wanted, reason=str(error)))
@@ -455,9 +458,7 @@ class Worker:
 
     def _check(self, picture: Picture, image: Image.Image) -> None:
         """Lets the checkers look at it. Raises InvalidRequest where one can't: then nobody may see it."""
-        for checker in (picture.by.family.checker, self._checker):
-            if checker is None:
-                continue
+        for checker in self._checkers_of(picture.by):
             try:
                 score = checker.score(image)
             except Exception as error:
@@ -466,6 +467,15 @@ class Worker:
                 raise InvalidRequest(UNCHECKED) from error
             picture.unsafe = max(score, picture.unsafe or 0.0)
             picture.flagged |= checker.flags(score)
+
+    def _checkers_of(self, model: Loaded) -> list[Checker]:
+        """The model's own and the one that is lent to all; where both are the same, it looks once."""
+        own, lent = model.family.checker, self._checker
+        if own is None or lent is None:
+            return [checker for checker in (own, lent) if checker is not None]
+        if model not in self._have_lent:
+            self._have_lent[model] = own.is_like(lent)
+        return [own] if self._have_lent[model] else [own, lent]
 
     def _decoded(self, picture: Picture) -> Image.Image:
         assert picture.canvas is not None

@@ -16,11 +16,11 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from discord import ui
 
@@ -50,6 +50,7 @@ from workshop.rehearsal.loopback.driver import (
 )
 from workshop.rehearsal.loopback.world import walk
 
+T = TypeVar("T")
 WITHIN_S = 20.0
 GALLERY = 12
 POLL_S = 0.02
@@ -268,6 +269,14 @@ class World:
 
     async def until(self, condition: Callable[[], Any], *, timeout_s: float = WITHIN_S) -> None:
         await self.discord.until(condition, timeout_s, self.transcript())
+
+    async def finds(self, look: Callable[[], Awaitable[T]], is_it: Callable[[T], Any]) -> T:
+        """What a look finds, once it is so."""
+        deadline = time.monotonic() + WITHIN_S
+        while not is_it(found := await look()):
+            assert time.monotonic() < deadline, f"{found}\n{self.transcript()}"
+            await asyncio.sleep(POLL_S)
+        return found
 
     async def reaches(self, job_id: int, state: JobState, *, timeout_s: float = WITHIN_S) -> Job:
         """The row once it is in that state, and where that is an end, its message tells it."""

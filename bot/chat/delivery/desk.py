@@ -13,6 +13,7 @@ from dataclasses import replace
 import discord
 import structlog
 
+from bot.chat import where
 from bot.chat.client import EaselClient
 from bot.chat.delivery import uploads
 from bot.chat.delivery.gallery import LOOK_BACK, NotKept, pictures
@@ -23,9 +24,9 @@ from bot.chat.outages import told
 from bot.core.happenings import DeletionAsked, Happening
 from bot.job import Job
 from bot.store.blocks import Block
-from bot.store.preferences import MODERATORS, Scope
+from bot.store.preferences import MODERATORS
 from bot.store.reports import Case
-from bot.texts import memory, moderators
+from bot.texts import moderators
 from bot.texts.language import Say, language
 
 log = structlog.get_logger(__name__)
@@ -34,21 +35,15 @@ WITHIN_S = 120.0
 """In which Discord takes or refuses one message, pictures and all."""
 
 
-async def channel_of(client: EaselClient, guild_id: int) -> int | None:
-    """The one that admins named."""
-    value = (await client.services.store.taste.of(Scope.SERVER, guild_id)).get(MODERATORS)
-    return int(value) if value else None
-
-
 def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     """What keeps us from posting there, as far as Discord has told us."""
-    if guild is None or guild.unavailable:
-        return moderators.not_reached
-    if (channel := guild.get_channel(channel_id)) is None:
-        return moderators.channel_gone
-    allowed = channel.permissions_for(guild.me)
-    missing = [name for name in memory.GALLERY_NEEDS if not getattr(allowed, name)]
-    return moderators.channel_closed(channel_id, missing) if missing else None
+    return where.why_closed(
+        guild,
+        channel_id,
+        unknown=moderators.not_reached,
+        gone=moderators.channel_gone,
+        closed=moderators.channel_closed,
+    )
 
 
 class ModeratorsDesk:
@@ -95,7 +90,7 @@ class ModeratorsDesk:
         if case.verdict is not None:  # nobody needs it any more
             await store.reports.told(case, channel_id=None, message_id=None)
             return
-        channel_id = await channel_of(self._client, case.guild_id)
+        channel_id = await store.taste.channel_of(case.guild_id, MODERATORS)
         guild = self._client.get_guild(case.guild_id)
         if channel_id is None or guild is None or why_closed(guild, channel_id) is not None:
             return

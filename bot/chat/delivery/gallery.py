@@ -14,6 +14,7 @@ from pathlib import Path
 import discord
 import structlog
 
+from bot.chat import where
 from bot.chat.client import EaselClient
 from bot.chat.delivery import uploads
 from bot.chat.delivery.room import Room
@@ -22,7 +23,7 @@ from bot.chat.look.buttons import under_pictures
 from bot.chat.look.keepsake_view import keepsake_view, one_of
 from bot.chat.outages import is_weather, told
 from bot.job import Claim, Job
-from bot.store.preferences import GALLERY, Scope
+from bot.store.preferences import GALLERY
 from bot.store.stars import CLAIM_S
 from bot.texts import memory
 from bot.texts.language import Language, Say, language
@@ -40,28 +41,22 @@ class NotKept(Exception):
     """Neither the spool nor the job's message has the picture any more."""
 
 
-async def gallery_of(client: EaselClient, guild_id: int) -> int | None:
-    """The channel that admins named."""
-    value = (await client.services.store.taste.of(Scope.SERVER, guild_id)).get(GALLERY)
-    return int(value) if value else None
-
-
 def why_closed(guild: discord.Guild | None, channel_id: int) -> Say | None:
     """What keeps us from posting there, as far as Discord has told us."""
-    if guild is None or guild.unavailable:  # nothing is known of its channels
-        return memory.copy_not_taken
-    if (channel := guild.get_channel(channel_id)) is None:
-        return memory.gallery_gone
-    allowed = channel.permissions_for(guild.me)
-    missing = [name for name in memory.GALLERY_NEEDS if not getattr(allowed, name)]
-    return memory.gallery_closed(channel_id, missing) if missing else None
+    return where.why_closed(
+        guild,
+        channel_id,
+        unknown=memory.copy_not_taken,
+        gone=memory.gallery_gone,
+        closed=memory.gallery_closed,
+    )
 
 
 async def wanted_in(client: EaselClient, job: Job) -> int | None:
     """The channel that a star on it puts a copy into. Nothing that is private is ever shown there."""
     if job.is_direct:
         return None
-    channel_id = await gallery_of(client, job.guild_id)
+    channel_id = await client.services.store.taste.channel_of(job.guild_id, GALLERY)
     return None if channel_id == job.channel_id else channel_id
 
 

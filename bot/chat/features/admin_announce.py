@@ -7,11 +7,11 @@ import structlog
 from discord import app_commands
 from discord.app_commands import Range
 
-from bot.chat import order
+from bot.chat import order, where
 from bot.chat.client import EaselClient, Interaction
-from bot.chat.errors import LOST, TEXT_MAX, UserError, language_of, say_done
+from bot.chat.errors import LOST, TEXT_MAX, UserError, is_blocked, language_of, say_done
 from bot.chat.features.admin import concerned, group
-from bot.chat.outages import told
+from bot.chat.outages import is_weather, told
 from bot.chat.router import Feature
 from bot.store.audit import Deed
 from bot.store.halts import EVERYWHERE
@@ -39,10 +39,31 @@ async def announce(
         await _everywhere(interaction, text)
         return
     place = _place(interaction, guild_id, channel)
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    is_known = await _sent(interaction, place, text)
     entry = order.deed(interaction, guild_id, Deed.ANNOUNCED, channel=place.id, text=text)
     await interaction.client.services.store.audit.write(entry)
-    await interaction.client.get_partial_messageable(place.id, guild_id=guild_id).send(text)
-    await say_done(interaction, operations.announced(place.id, language_of(interaction)))
+    say = operations.announced if is_known else operations.perhaps_announced
+    await say_done(interaction, say(place.id, language_of(interaction)))
+
+
+async def _sent(interaction: Interaction, place: Place, text: str) -> bool:
+    """False where Discord's answer got lost, so that it may stand there. Raises UserError where it does not."""
+    channel = interaction.client.get_partial_messageable(place.id, guild_id=place.guild.id)
+    try:
+        await channel.send(text, nonce=f"a-{interaction.id}")  # a try that is repeated posts no second one
+    except discord.HTTPException as error:
+        if is_blocked(error):
+            raise
+        log.warning("announcement_lost", guild=place.guild.id, error=told(error))
+        if is_weather(error):
+            return False
+        gone = isinstance(error, discord.NotFound)
+        raise UserError(operations.channel_unknown if gone else operations.may_not_write(place.id)) from error
+    except LOST as error:
+        log.warning("announcement_lost", guild=place.guild.id, error=told(error))
+        return False
+    return True
 
 
 def _place(interaction: Interaction, guild_id: int, channel: discord.TextChannel | None) -> Place:
@@ -61,15 +82,14 @@ def _place(interaction: Interaction, guild_id: int, channel: discord.TextChannel
 
 def _may_write(place: Place, who: discord.Member) -> bool:
     allowed = place.permissions_for(who)
-    is_thread = isinstance(place, discord.Thread)
-    return allowed.view_channel and (allowed.send_messages_in_threads if is_thread else allowed.send_messages)
+    return all(getattr(allowed, name) for name in where.needed_to_write(place))
 
 
 async def _everywhere(interaction: Interaction, text: str) -> None:
     """Where each server has Discord's own notices posted; a server without such a channel, or where we may not, is left out."""
     client = interaction.client
-    await client.services.store.audit.write(order.deed(interaction, EVERYWHERE, Deed.ANNOUNCED, text=text))
     await interaction.response.defer(ephemeral=True, thinking=True)
+    await client.services.store.audit.write(order.deed(interaction, EVERYWHERE, Deed.ANNOUNCED, text=text))
     posted = 0
     for guild in client.guilds:
         place = guild.system_channel
@@ -82,10 +102,7 @@ async def _everywhere(interaction: Interaction, text: str) -> None:
         else:
             posted += 1
     say = operations.announced_everywhere(posted, len(client.guilds), language_of(interaction))
-    try:
-        await interaction.edit_original_response(content=say)
-    except LOST as error:
-        log.info("done_but_not_told", interaction=interaction.id, error=told(error))
+    await say_done(interaction, say)
 
 
 FEATURE = Feature()

@@ -13,6 +13,7 @@ from bot.chat.features.admin import check_operator, engine_at_hand, group
 from bot.chat.look.safe import fitting, plain
 from bot.chat.router import Feature
 from bot.core.asking.catalogue import DEFAULT_MODEL
+from bot.core.happenings import ModelWanted
 from bot.store.audit import Deed
 from bot.store.halts import EVERYWHERE
 from bot.texts import commands, newcomers, operations
@@ -51,8 +52,10 @@ async def load(interaction: discord.Interaction[EaselClient], name: Range[str, 1
     model, is_loaded = _named(interaction, name)
     if is_loaded:
         raise UserError(operations.loaded_before(plain(model.title)))
+    services = interaction.client.services
     await _write(interaction, Deed.MODEL_LOADED, model)
-    interaction.client.services.dispatcher.fleet.send(Load(model=model.id))
+    services.dispatcher.fleet.send(Load(model=model.id))
+    services.tell(ModelWanted(model=model.id))
     await say_done(interaction, operations.loading(plain(model.title), language_of(interaction)))
 
 

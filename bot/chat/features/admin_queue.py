@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 import discord
@@ -18,7 +17,7 @@ from bot.chat.look.safe import code, plain
 from bot.chat.router import Feature
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import DIRECT, Job, JobState
-from bot.store.audit import AuditEntry, Deed
+from bot.store.audit import Deed
 from bot.store.halts import EVERYWHERE
 from bot.texts import amounts, commands, labels, operations, problems, progress
 from bot.texts.language import Language, Say
@@ -69,7 +68,7 @@ async def move(
     job, to_front = await _job(interaction, server, number), place == "front"
     if not services.dispatcher.move(job.id, guild_id=server, to_front=to_front):
         raise UserError(await _why_not_moved(interaction, job))
-    await services.store.audit.write(_moved(interaction, job, place))
+    await services.store.audit.write(order.deed_about(interaction, job, Deed.MOVED, place=place))
     place_now = services.dispatcher.progress_of(job).place
     await say_done(
         interaction, operations.moved(job.id, place_now, language_of(interaction), to_front=to_front)
@@ -97,12 +96,6 @@ async def _why_not_moved(interaction: Interaction, job: Job) -> Say:
             return problems.finished_before
         case JobState.FAILED | JobState.CANCELLED:
             return problems.over_before
-
-
-def _moved(interaction: Interaction, job: Job, place: str) -> AuditEntry:
-    """Where the job is from, its admins read of it."""
-    entry = order.deed(interaction, job.guild_id, Deed.MOVED, place=place)
-    return replace(entry, user_id=job.user_id, job_id=job.id)
 
 
 # ------------------------------------------------------------------ what is shown

@@ -14,7 +14,8 @@ from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
 from bot.chat.features.set_limits import group, target
-from bot.chat.look.safe import cut, fitting
+from bot.chat.look import permit_lists
+from bot.chat.look.safe import cut
 from bot.chat.router import Feature
 from bot.chat.suggestions import CHOICE_CHARS_MAX, CHOICES_MAX
 from bot.core.asking.offer import Kind
@@ -235,14 +236,13 @@ async def _report(interaction: Interaction, guild_id: int, here: PermitEntry, *,
     """The list as it is now, and whether it counts."""
     to = language_of(interaction)
     entries = await interaction.client.services.store.permits.of(guild_id)
-    told = allow_lists.lists([entry for entry in entries if _is_with(entry, here)], to)
-    if not changed:
-        told.insert(0, allowances.nothing_changed(to))
-    if not any(entry.kind is here.kind and entry.subject is Subject.EVERYONE for entry in entries):
-        told.append(allow_lists.is_open(here.kind, to))
+    is_open = not any(entry.kind is here.kind and entry.subject is Subject.EVERYONE for entry in entries)
+    head = [] if changed else [allowances.nothing_changed(to)]
+    end = [allow_lists.is_open(here.kind, to)] if is_open else []
+    told = permit_lists.lists([entry for entry in entries if _is_with(entry, here)], to, beside=[*head, *end])
     if changed:
         log.info("permits_changed", guild=guild_id, by=interaction.user.id, kind=here.kind)
-    await say_done(interaction, fitting(told, to))
+    await say_done(interaction, "\n".join([*head, *told, *end]))
 
 
 FEATURE = Feature()

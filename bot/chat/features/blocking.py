@@ -83,6 +83,13 @@ async def put_block(
     log.info("blocked", guild=guild_id, user=user_id, by=interaction.user.id, until=until)
     lines = [moderators.blocked(user_id, until, to), *([allowances.cancelled(gone, to)] if gone else [])]
     await say_done(interaction, "\n".join(lines))
+    tell_moderators(interaction, guild_id)
+
+
+def tell_moderators(interaction: Interaction, guild_id: int) -> None:
+    """Behind the answer: what they read of reported pictures."""
+    services = interaction.client.services
+    services.dispatcher.errands.begin(services.tell_moderators(guild_id))
 
 
 @group.command(name="unblock", description=commands.MOD_UNBLOCK)
@@ -96,6 +103,7 @@ async def unblock(interaction: discord.Interaction[EaselClient], member: discord
         raise UserError(moderators.not_blocked(member.id))
     log.info("unblocked", guild=guild_id, user=member.id, by=interaction.user.id)
     await say_done(interaction, moderators.unblocked(member.id, language_of(interaction)))
+    tell_moderators(interaction, guild_id)
 
 
 # ------------------------------------------------------------------ who is blocked

@@ -176,14 +176,14 @@ async def pictures(
 async def _told_of_pictures(interaction: Interaction, scope: Scope, number: int, guild_id: int) -> str:
     services, to = interaction.client.services, language_of(interaction)
     taste = services.store.taste
-    ours, server = await taste.of(scope, number), await taste.of(Scope.SERVER, guild_id)
+    ours = await taste.of(scope, number)
     rule, adult = ours.get(FLAGGED), ours.get(FLAGGED_ADULT)
     if scope is Scope.CHANNEL:
         lines = [flagged_pictures.of_channel(rule, adult, to)]
     else:
         lines = [flagged_pictures.of_server(rule or services.settings.moderation.pictures, adult, to)]
     holds = Flagged.HOLD in (rule or services.settings.moderation.pictures, adult)
-    if holds and not server.get(MODERATORS):
+    if holds and await taste.channel_of(guild_id, MODERATORS) is None:
         lines.append(flagged_pictures.no_moderators(to))
     await services.catalogue.described()
     if not any(model.safety_checker for model in services.catalogue.models):

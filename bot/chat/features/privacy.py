@@ -31,6 +31,7 @@ group = app_commands.Group(name="privacy", description=commands.PRIVACY)
 @group.command(name="show", description=commands.PRIVACY_SHOW)
 async def show(interaction: discord.Interaction[EaselClient]) -> None:
     services, to = interaction.client.services, language_of(interaction)
+    await interaction.response.defer(ephemeral=True, thinking=True)  # years of rows take their time
     kept = await services.store.personal.kept(interaction.user.id)
     data = services.settings.data
     text = own_data.shown(
@@ -40,7 +41,7 @@ async def show(interaction: discord.Interaction[EaselClient]) -> None:
         prompts_days=data.prompts_days,
         searches_days=data.searches_days,
     )
-    await interaction.response.send_message(text, ephemeral=True)
+    await say_done(interaction, text)
 
 
 # ------------------------------------------------------------------ sent to them
@@ -49,12 +50,13 @@ async def show(interaction: discord.Interaction[EaselClient]) -> None:
 @group.command(name="export", description=commands.PRIVACY_EXPORT)
 async def export(interaction: discord.Interaction[EaselClient]) -> None:
     services, person, to = interaction.client.services, interaction.user, language_of(interaction)
+    await interaction.response.defer(ephemeral=True, thinking=True)
     if not (await services.store.personal.kept(person.id)).can_be_exported:
         raise UserError(own_data.nothing_kept)
     if services.exports.is_under_way(person.id):
         raise UserError(own_data.under_way)
     with services.exports.begun(person.id):
-        await interaction.response.send_message(own_data.begun(to), ephemeral=True)
+        await say_done(interaction, own_data.begun(to))
         try:
             async with services.exports.of(person.id) as made:
                 await _send(interaction, made, to)

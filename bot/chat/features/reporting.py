@@ -97,7 +97,7 @@ async def submitted(interaction: Interaction, job: Job, image: int | None, given
     problem = desk.why_closed(interaction.client.get_guild(job.guild_id), channel_id)
     said = moderators.reported(to) if problem is None else f"{moderators.kept(to)} {problem(to)}"
     await say_done(interaction, said)
-    _tell_moderators(interaction, job.guild_id)
+    blocking.tell_moderators(interaction, job.guild_id)
 
 
 async def _picked(interaction: Interaction, job: Job, given: Mapping[str, Any]) -> Job:
@@ -121,7 +121,7 @@ async def _check(interaction: Interaction, job: Job) -> int:
         raise UserError(moderators.nothing_to_report)
     if job.user_id == interaction.user.id:
         raise UserError(moderators.your_own)
-    channel_id = await desk.channel_of(interaction.client, job.guild_id)
+    channel_id = await interaction.client.services.store.taste.channel_of(job.guild_id, MODERATORS)
     if channel_id is None:
         raise UserError(moderators.nobody_reads)
     return channel_id
@@ -133,12 +133,6 @@ def _is_shown(job: Job) -> bool:
     return is_there and bool(job.shown_images)
 
 
-def _tell_moderators(interaction: Interaction, guild_id: int) -> None:
-    """Behind the answer."""
-    services = interaction.client.services
-    services.dispatcher.errands.begin(services.tell_moderators(guild_id))
-
-
 # ------------------------------------------------------------------ who decides
 
 
@@ -148,7 +142,7 @@ async def approve(interaction: Interaction, job: Job, _image: int | None) -> Non
     if not await services.store.reports.approve(case, by_user_id=interaction.user.id, now=now):
         raise UserError(moderators.somebody_decided)
     await say_done(interaction)
-    _tell_moderators(interaction, case.guild_id)
+    blocking.tell_moderators(interaction, case.guild_id)
 
 
 async def remove(interaction: Interaction, job: Job, _image: int | None) -> None:
@@ -159,12 +153,12 @@ async def remove(interaction: Interaction, job: Job, _image: int | None) -> None
         raise UserError(together.not_all_finished)
     await removed(services.dispatcher.endings.delete(*parts, by=actor_of(interaction)))
     await say_done(interaction)
-    _tell_moderators(interaction, case.guild_id)
+    blocking.tell_moderators(interaction, case.guild_id)
 
 
 async def block(interaction: Interaction, job: Job, _image: int | None) -> None:
     """A form for how long, and why."""
-    _check_moderator(interaction)
+    order.check_moderator(interaction)
     await _case(interaction, job)
     to = language_of(interaction)
     lengths = moderators.durations(to)
@@ -178,7 +172,7 @@ async def block(interaction: Interaction, job: Job, _image: int | None) -> None:
 
 
 async def block_for(interaction: Interaction, job: Job, _image: int | None, given: Mapping[str, Any]) -> None:
-    _check_moderator(interaction)
+    order.check_moderator(interaction)
     case = await _case(interaction, job)
     await _check_blockable(interaction, case.guild_id, job.user_id)
     chosen = given.get("duration") or [""]
@@ -190,7 +184,6 @@ async def block_for(interaction: Interaction, job: Job, _image: int | None, give
         str(given.get("reason") or ""),
         job_id=job.id,
     )
-    _tell_moderators(interaction, case.guild_id)
 
 
 async def _check_blockable(interaction: Interaction, guild_id: int, user_id: int) -> None:
@@ -208,12 +201,6 @@ async def _check_blockable(interaction: Interaction, guild_id: int, user_id: int
     blocking.check_blockable(interaction, member)
 
 
-def _check_moderator(interaction: Interaction) -> None:
-    may = interaction.permissions
-    if not (may.manage_messages or may.manage_guild):
-        raise UserError(moderators.not_a_moderator)
-
-
 async def _case(interaction: Interaction, job: Job) -> Case:
     case = await interaction.client.services.store.reports.case(job.id)
     if case is None:
@@ -223,10 +210,10 @@ async def _case(interaction: Interaction, job: Job) -> Case:
 
 async def _open_case(interaction: Interaction, job: Job) -> Case:
     """Raises UserError for who may not decide, and where it was decided before: then its message says so from now on."""
-    _check_moderator(interaction)
+    order.check_moderator(interaction)
     case = await _case(interaction, job)
     if case.decided_by is not None:
-        _tell_moderators(interaction, case.guild_id)
+        blocking.tell_moderators(interaction, case.guild_id)
         raise UserError(moderators.decided_before(case.decided_by))
     return case
 
@@ -260,7 +247,7 @@ async def _name_channel(interaction: Interaction, guild_id: int, channel_id: int
     moved = await client.services.store.reports.move(guild_id, channel_id=channel_id)
     await say_done(interaction, moderators.channel_set(channel_id)(language_of(interaction)))
     client.services.dispatcher.errands.begin(_take_away(client, guild_id, moved))
-    _tell_moderators(interaction, guild_id)
+    blocking.tell_moderators(interaction, guild_id)
 
 
 async def _take_away(client: EaselClient, guild_id: int, moved: Sequence[tuple[int, int]]) -> None:
@@ -276,7 +263,7 @@ async def _take_away(client: EaselClient, guild_id: int, moved: Sequence[tuple[i
 async def _show_channel(interaction: Interaction, guild_id: int) -> None:
     """Where it is, what keeps us from posting there, and how much waits for that."""
     to, client = language_of(interaction), interaction.client
-    channel_id = await desk.channel_of(client, guild_id)
+    channel_id = await client.services.store.taste.channel_of(guild_id, MODERATORS)
     if channel_id is None:
         raise UserError(moderators.no_channel)
     problem = desk.why_closed(client.get_guild(guild_id), channel_id)
@@ -286,7 +273,7 @@ async def _show_channel(interaction: Interaction, guild_id: int) -> None:
         *([moderators.waiting(count, to)] if count else []),
     ]
     await say_done(interaction, "\n".join(lines))
-    _tell_moderators(interaction, guild_id)
+    blocking.tell_moderators(interaction, guild_id)
 
 
 async def _put_channel(interaction: Interaction, guild_id: int, value: str) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from bot.chat import order
 from bot.chat.client import Interaction
-from bot.chat.errors import UserError
+from bot.chat.errors import UserError, say_done
 from bot.chat.ids import Verb
 from bot.chat.look import review_view
 from bot.chat.router import Feature
 from bot.job import Job
-from bot.store.audit import AuditEntry, Deed
-from bot.texts import flagged_pictures, problems
+from bot.store.audit import Deed
+from bot.texts import flagged_pictures
 from bot.texts.language import language
 
 
@@ -23,28 +24,15 @@ async def drop(interaction: Interaction, job: Job, _image: int | None) -> None:
 
 async def _decide(interaction: Interaction, job: Job, *, is_approved: bool) -> None:
     """Once: the message of the moderators says who did, and shows the pictures no longer."""
-    allowed = interaction.permissions
-    if not (allowed.manage_messages or allowed.manage_guild):
-        raise UserError(problems.not_a_moderator)
+    order.check_moderator(interaction)
     reviews = interaction.client.services.dispatcher.reviews
-    entry = _entry(interaction, job, Deed.APPROVED if is_approved else Deed.WITHHELD)
+    deed = Deed.APPROVED if is_approved else Deed.WITHHELD
+    entry = order.deed_about(interaction, job, deed)
     if not job.is_in_review or not await reviews.decide(job, entry, approved=is_approved):
         raise UserError(flagged_pictures.decided_before)
     to = language(str(interaction.guild_locale))
     view = review_view.decided(job, f"<@{interaction.user.id}>", to, is_approved=is_approved)
-    await interaction.response.edit_message(view=view, attachments=[])
-
-
-def _entry(interaction: Interaction, job: Job, deed: Deed) -> AuditEntry:
-    now = interaction.client.services.clock.now()
-    return AuditEntry(
-        at=now,
-        guild_id=job.guild_id,
-        by_user_id=interaction.user.id,
-        deed=deed,
-        user_id=job.user_id,
-        job_id=job.id,
-    )
+    await say_done(interaction, view=view)
 
 
 FEATURE = Feature(presses={Verb.SHOW_HELD: approve, Verb.DROP_HELD: drop})

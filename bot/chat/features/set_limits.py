@@ -13,6 +13,7 @@ from discord.app_commands import Choice, Range
 from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
+from bot.chat.look import permit_lists
 from bot.chat.look.safe import fitting
 from bot.chat.router import IN_SERVERS, Feature
 from bot.core.asking.policy import permitting, rulings_for
@@ -20,7 +21,7 @@ from bot.job import Asker
 from bot.limits import PAUSE_MAX_S, WEIGHT_MAX, LimitEntry, Limits, Night, Subject, strictest
 from bot.store.audit import Deed
 from bot.store.server_settings import LimitChange
-from bot.texts import allow_lists, allowances, commands
+from bot.texts import allowances, commands
 from engine.contract import SIDE_MIN
 
 log = structlog.get_logger(__name__)
@@ -53,14 +54,14 @@ async def show(interaction: discord.Interaction[EaselClient], member: discord.Me
     lines = [
         allowances.defaults(defaults, to),
         *(allowances.entry(entry.subject, entry.subject_id, entry.values, to) for entry in entries),
-        *allow_lists.lists(permits, to),
     ]
     ends = [
         allowances.ceilings(services.settings.ceilings.to_limits(), to),
         allowances.day_begins(zone, to) if days.night is None else allowances.night(days.night, zone, to),
         *(allowances.changed_by(change, defaults, to) for change in changes),
     ]
-    await interaction.response.send_message(fitting(lines, to, ends=ends), ephemeral=True)
+    lists = permit_lists.lists(permits, to, beside=[*lines, *ends])
+    await interaction.response.send_message(fitting([*lines, *lists], to, ends=ends), ephemeral=True)
 
 
 async def _show_of(interaction: Interaction, guild_id: int, member: discord.Member) -> None:
@@ -74,8 +75,9 @@ async def _show_of(interaction: Interaction, guild_id: int, member: discord.Memb
         ceilings=services.settings.ceilings.to_limits(),
     )
     permits = permitting(asker, await services.store.permits.of(guild_id))
-    lines = [*allowances.of_one(member.id, rulings, to), *allow_lists.lists(permits, to)]
-    await interaction.response.send_message(fitting(lines, to), ephemeral=True)
+    lines = allowances.of_one(member.id, rulings, to)
+    lists = permit_lists.lists(permits, to, beside=lines)
+    await interaction.response.send_message(fitting([*lines, *lists], to), ephemeral=True)
 
 
 @group.command(name="set", description=commands.LIMITS_SET)

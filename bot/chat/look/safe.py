@@ -13,6 +13,8 @@ from bot.texts.language import Language
 
 PLAIN_MAX = 2000
 """UTF-16 units of a message's plain text."""
+COUNTED = 40
+"""Of these, for how many lines were left out."""
 
 
 def shown(text: str) -> str:
@@ -63,7 +65,7 @@ def fitting(lines: Sequence[str], to: Language, *, ends: Sequence[str] = (), mor
     `more` were left out already.
     """
     kept = list(lines)
-    while kept and utf16_length("\n".join([*kept, *ends])) > PLAIN_MAX - 40:
+    while kept and utf16_length("\n".join([*kept, *ends])) > PLAIN_MAX - COUNTED:
         kept.pop()
     left_out = more + len(lines) - len(kept)
     return cut("\n".join([*kept, *([progress.left_out(left_out, to)] if left_out else []), *ends]), PLAIN_MAX)

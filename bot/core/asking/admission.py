@@ -49,6 +49,7 @@ from bot.core.spool import hold_inputs
 from bot.job import Action, Asker, Job, JobState, NewJob, Origin, Planned, Refusal
 from bot.limits import Limits, PermitKind, Permits, Usage, Use
 from bot.store import Store
+from bot.store.blocks import Block
 from bot.store.preferences import APPEAL, Scope
 from engine.contract import GenerationRequest, ModelInfo
 from engine.contract.failpoints import Failpoint, reach
@@ -147,11 +148,13 @@ class Admission:
 
     async def blocked(self, asker: Asker) -> Blocked | None:
         """Why this person may make nothing: said first, since nothing they change would help."""
-        return await self._blocked(asker, await self._limits(asker))
+        return await self._blocked(asker, *await asyncio.gather(self._limits(asker), self._block(asker)))
 
-    async def _blocked(self, asker: Asker, limits: Limits) -> Blocked | None:
+    async def _block(self, asker: Asker) -> Block | None:
+        return await self._store.blocks.of(asker.guild_id, asker.user_id, now=self._clock.now())
+
+    async def _blocked(self, asker: Asker, limits: Limits, block: Block | None) -> Blocked | None:
         """By a moderator, else by their limits."""
-        block = await self._store.blocks.of(asker.guild_id, asker.user_id, now=self._clock.now())
         if block is None and not limits.is_blocked:
             return None
         appeal = (await self._store.taste.of(Scope.SERVER, asker.guild_id)).get(APPEAL, "")
@@ -340,12 +343,15 @@ class Admission:
 
     async def _terms(self, asker: Asker, at: float | None = None) -> Terms:
         """The limits that hold for a person, and for which day or night: now, or the one around `at`."""
-        limits, days, permits = await asyncio.gather(
-            self._limits(asker), self._store.settings.days(asker.guild_id), self.permits(asker)
+        limits, block, days, permits = await asyncio.gather(
+            self._limits(asker),
+            self._block(asker),
+            self._store.settings.days(asker.guild_id),
+            self.permits(asker),
         )
         zone = self._zone(asker.guild_id, days.time_zone)
         window = window_of(self._clock.now() if at is None else at, zone, days.night)
-        kept = await self._blocked(asker, limits) or at_night(limits, window)
+        kept = await self._blocked(asker, limits, block) or at_night(limits, window)
         return Terms(limits=limits, window=window, permits=permits, barred=kept)
 
     async def permits(self, asker: Asker) -> Permits:

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from engine.contract import (
     Cancelled,
@@ -20,11 +21,15 @@ from engine.contract import (
     Failed,
     Finished,
     GenerationRequest,
+    Load,
+    NotLoaded,
     Ready,
+    Resident,
     Stage,
     Started,
     Stepped,
     Submit,
+    Unload,
 )
 
 STEPS_REMEMBERED = 200
@@ -64,6 +69,16 @@ class _Watched:
     at: float = 0.0
     """When it last got on."""
 
+    @classmethod
+    def of(cls, request: GenerationRequest, now: float) -> Self:
+        return cls(
+            model=request.model,
+            images=request.images,
+            row_work=_row_work(request),
+            is_tiled=request.is_seedless,
+            at=now,
+        )
+
 
 class Watch:
     """Follows one engine through its generations. May be used from any thread; `now` is time.monotonic()."""
@@ -73,6 +88,8 @@ class Watch:
         self._lock = threading.Lock()
         self._guests: dict[tuple[int, int], _Watched] = {}
         self._ready = False
+        self._wanted: str | None = None
+        """The model that is loaded between the steps of others, for nobody yet."""
         self._since = self._looked = 0.0
         self._paces: dict[str, deque[float]] = {}
         """Of each model, seconds of a step by pixels x rows. Rather too long: others had their turns meanwhile."""
@@ -89,24 +106,22 @@ class Watch:
         """A new generation's process runs."""
         with self._lock:
             self._guests.clear()
-            self._ready = False
+            self._ready, self._wanted = False, None
             self._since = self._looked = now
 
     def sent(self, control: Control, now: float) -> None:
-        if not isinstance(control, Submit):
-            return
         with self._lock:
-            if not self.busy:  # an idle engine may have been silent for long
-                self._since = now
-            request = control.request
-            guest = _Watched(
-                model=request.model,
-                images=request.images,
-                row_work=_row_work(request),
-                is_tiled=request.is_seedless,
-                at=now,
-            )
-            self._guests[control.job_id, control.attempt] = guest
+            match control:
+                case Submit():
+                    if not self.busy:  # an idle engine may have been silent for long
+                        self._since = now
+                    self._guests[control.job_id, control.attempt] = _Watched.of(control.request, now)
+                case Load():
+                    self._wanted = control.model
+                case Unload() if control.model in (None, self._wanted):
+                    self._wanted = None
+                case _:
+                    pass
 
     def told(self, event: Event, now: float) -> None:
         with self._lock:
@@ -122,6 +137,10 @@ class Watch:
                 case Started() | Stepped():
                     if (guest := self._guests.get((event.job_id, event.attempt))) is not None:
                         self._follow(guest, event, now)
+                case Resident() if self._wanted in event.models:
+                    self._wanted = None
+                case NotLoaded() if self._wanted == event.model:
+                    self._wanted = None
                 case _:
                     pass
 
@@ -155,7 +174,8 @@ class Watch:
             return None
         guests = self._guests.values()
         drawn = [guest for guest in guests if guest.stage not in ("waiting", "saving")]
-        return max(self._limit_of(guest) for guest in drawn or guests)
+        limit = max(self._limit_of(guest) for guest in drawn or guests)
+        return limit if self._wanted is None else max(limit, self._deadlines.loading_s)
 
     def _limit_of(self, guest: _Watched) -> float:
         """By what comes next for it. It may be anybody's turn, but a forward is never more than everybody's rows."""

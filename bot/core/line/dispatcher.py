@@ -170,13 +170,16 @@ class Dispatcher:
             with attempt:
                 now = self._clock.now()
                 if message_id is None:
-                    await self._store.jobs.unanswered(job, reason=reason, now=now)
+                    ended = await self._store.jobs.unanswered(job, reason=reason, now=now)
                 else:
                     ended = await self._store.jobs.cancelled(
                         job, reason=reason, charged=0, now=now, message_id=message_id
                     )
-        self._tell(JobUnanswered(job=ended or job))
-        if ended is not None and message_id is not None:
+        if ended is None:  # it was cancelled while its answer was under way
+            await self.endings.show_late(job, message_id)
+            return
+        self._tell(JobUnanswered(job=ended))
+        if message_id is not None:
             self.errands.begin(self.endings.show(ended))
 
     def enqueue(self, job: Job) -> None:

@@ -15,7 +15,7 @@ from bot.core.ports import Delivery, Progress
 from bot.job import Job, Review
 from bot.store import Store
 from bot.store.audit import AuditEntry
-from bot.store.preferences import MODERATORS, Scope
+from bot.store.preferences import MODERATORS
 
 
 class Reviews:
@@ -45,9 +45,12 @@ class Reviews:
         if job.review_message_id is not None:
             return
         channel_id = await self._channel_of(job.guild_id)
-        asked = None if channel_id is None else await self._delivery.ask_moderators(job, channel_id)
-        if channel_id is None or asked is None:
+        if channel_id is None:
             await self._settle(job, Review.UNASKED)
+            return
+        asked = await self._delivery.ask_moderators(job, channel_id)
+        if asked is None:
+            await self._settle(job, Review.UNREACHED)
             return
         self._tell(JobHeld(job=job))
         async for attempt in self._retries.persistent():
@@ -56,11 +59,11 @@ class Reviews:
 
     async def _channel_of(self, guild_id: int) -> int | None:
         """Where moderators are; None where nobody has said."""
-        chosen = ""
+        chosen: int | None = None
         async for attempt in self._retries.persistent():
             with attempt:
-                chosen = (await self._store.taste.of(Scope.SERVER, guild_id)).get(MODERATORS, "")
-        return int(chosen) if chosen.isdecimal() else None
+                chosen = await self._store.taste.channel_of(guild_id, MODERATORS)
+        return chosen
 
     async def decide(self, job: Job, entry: AuditEntry, *, approved: bool) -> bool:
         """What a moderator wants done with it; `entry` is written with it. False where it was decided before."""

@@ -18,11 +18,10 @@ from bot.shell.exit_codes import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, EXI
 from bot.shell.exits import explained
 from bot.shell.init import questions, service
 from bot.shell.init.new_files import NewFile, settings_text, write
-from bot.shell.init.service import COMPOSE, IMAGE_USER, UNIT, CannotServe
+from bot.shell.init.service import COMPOSE, IMAGE_USER, TOKEN, UNIT, CannotServe
 from engine.contract import STARTER
 
 PORTAL = "https://discord.com/developers/applications"
-TOKEN = "token"  # noqa: S105 - a file's name
 STDIN = Path("-")
 
 
@@ -174,7 +173,7 @@ def _service_files(said: Said, settings: Settings) -> Iterator[NewFile]:
                 f"A container does not see {settings.engine.model}: name an id of the hub or the starter, or put "
                 "the model into /data/easel/models/checkpoints of the container's volume."
             )
-        if (text := service.compose_text(folder)) is not None:
+        if (text := service.compose_text(folder, settings)) is not None:
             yield NewFile(path=folder / COMPOSE, text=text)
 
 
@@ -294,7 +293,7 @@ def _choices() -> Iterator[tuple[str, str]]:
     )
     usual = Settings()
     folder = str(usual.models_dir.absolute()) if usual.has_data_dir else None
-    facts, complaint = ask_engine("suitable", model=STARTER, models=folder, device="auto")
+    facts, complaint = ask_engine("suitable", models=folder)
     if facts is None:
         print(f"What fits is not known: {complaint}")
         yield starter
@@ -324,7 +323,8 @@ def _next_steps(said: Said) -> Iterator[str]:
         owner = os.geteuid() if os.name == "posix" else 0
         yield f"To start it in a container, in {folder} (cuda instead of cpu with an NVIDIA card):"
         if owner == 0:  # nobody runs it as root
-            yield f"  chown {IMAGE_USER}:{IMAGE_USER} {TOKEN}"
+            token = service.token_file(folder, load(said.config, {}))
+            yield f"  chown {IMAGE_USER}:{IMAGE_USER} {TOKEN if token == folder / TOKEN else token}"
             yield "  docker compose --profile cpu up --build --detach"
         else:
             yield f"  PUID={owner} PGID={os.getegid()} docker compose --profile cpu up --build --detach"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from discord import ui
 
 from bot.chat.ids import OfPage
@@ -316,9 +317,8 @@ async def test_announced_in_a_channel_and_on_every_server(world: World) -> None:
     operator = operator_of(world)
     hall, shut = await world.place("hall"), await world.place("shut", app_permissions=0)
     text = "@everyone the card is **new**"
-    told = await said(world.admin, world.channel, "announce", text=text, channel=hall)
-    assert told == f"Announced in <#{hall.id}>."
-    await said(world.admin, world.channel, "announce", text="here")
+    assert await announced(world, text=text, channel=hall) == f"Announced in <#{hall.id}>."
+    await announced(world, text="here")
     (posted,), (here,) = world.messages(hall), world.messages()
     assert (posted.text, here.text) == (text, "here")
     assert (posted.allowed_mentions or {})["parse"] == []
@@ -339,6 +339,32 @@ async def test_announced_in_a_channel_and_on_every_server(world: World) -> None:
     told = await said(operator, world.channel, "announce", text="x", channel=hall, everywhere=True)
     assert told.startswith("Name a channel of this server or announce it everywhere")
     assert [deed for deed, _ in await audited(world)] == [Deed.ANNOUNCED, Deed.ANNOUNCED]
+
+
+async def announced(world: World, **options: Any) -> str:
+    """What the admin reads once it stands there, or does not."""
+    answer = await world.admin.slash(world.channel, "admin announce", **options)
+    await world.until(lambda: answer.text)
+    return answer.ephemeral_text or ""
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence", "is_logged"),
+    [
+        ({"status": 404, "code": 10003}, "I don't see that channel", False),
+        ({"status": 403, "code": 50001}, "I may not write in", False),
+        ({"status": 400, "code": 200000}, "Say it in other words.", False),
+        ({"reset": True, "apply": True}, "Discord's answer got lost: look into", True),
+    ],
+)
+async def test_an_announcement_that_discord_does_not_take(
+    world: World, trouble: dict[str, Any], sentence: str, is_logged: bool
+) -> None:
+    """A sentence that says why; the log tells of what stands there, or may."""
+    hall = await world.place("hall")
+    world.discord.fail_next("POST", f"/channels/{hall.id}/messages", **trouble)
+    assert sentence in await announced(world, text="news", channel=hall)
+    assert [deed for deed, _ in await audited(world)] == [Deed.ANNOUNCED] * is_logged
 
 
 async def _announced_everywhere(world: World, sentence: str) -> None:

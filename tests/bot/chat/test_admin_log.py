@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
+from bot.job import JobState
+from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import Person, World
 
@@ -29,6 +31,7 @@ async def test_who_did_what_is_in_one_log(start_world: StartWorld) -> None:
     await admin.slash(world.channel, "limits set", credits=5)
     await admin.slash(world.channel, "limits timezone", zone="Europe/Rome")
     await admin.slash(world.channel, "mod words add", words="nud*, ink")
+    await admin.slash(world.channel, "mod words add", words="nud*, oil")
     await admin.slash(world.channel, "mod words remove", words="ink")
     await admin.slash(world.channel, "mod words remove", words="pen")
     await admin.slash(world.channel, "style add", name="Foggy", prompt="in fog")
@@ -41,7 +44,7 @@ async def test_who_did_what_is_in_one_log(start_world: StartWorld) -> None:
     await world.until(lambda: not len(world.dispatcher.errands))
     by, her = f"<@{admin.id}>", f"<@{world.alice.id}>"
     assert await log(world) == [
-        "**Log** 1–10 of 10",
+        "**Log** 1–10 of 11",
         f"{by}: deleted picture 1 of {her}.",
         f"{by}: <#{world.channel.id}> is as it was at first.",
         f"{by}: set for <#{world.channel.id}>: spoiler = on.",
@@ -49,9 +52,9 @@ async def test_who_did_what_is_in_one_log(start_world: StartWorld) -> None:
         f"{by}: the style “foggy” is gone.",
         f"{by}: the style “Foggy” is new.",
         f"{by}: forbidden words: 0 new, 1 gone (ink).",
+        f"{by}: forbidden words: 1 new, 0 gone (oil).",
         f"{by}: forbidden words: 2 new, 0 gone (nud\\*, ink).",
         f"{by}: the day begins by the clock of Europe/Rome.",
-        f"{by}: Everyone now has 5 credits a day (100 before).",
     ]
 
 
@@ -97,3 +100,21 @@ async def test_the_operator_reads_what_concerns_the_whole_bot(start_world: Start
     assert "Nothing is in the log yet" in (
         (await world.admin.slash(world.channel, "admin log")).ephemeral_text or ""
     )
+
+
+async def test_what_people_do_in_direct_messages_is_in_no_log(start_world: StartWorld) -> None:
+    """Their own pictures there, cancelled or deleted, are nobody else's business, not even the operator's."""
+    world = await start_world(fake=FakeSettings(slots=1), discord={"direct_messages": True})
+    mailbox = world.discord.dm(world.alice.user)
+    await world.in_line(await world.alice.slash(mailbox, "imagine", prompt="a green circle"))
+    job = await world.reaches(1, JobState.DELIVERED)
+    hanging = await world.alice.slash(mailbox, "imagine", prompt="HANG")
+    await world.reaches(2, JobState.RUNNING)
+    await world.alice.click(hanging.message, "Cancel")
+    await world.reaches(2, JobState.CANCELLED)
+    (message,) = [each for each in world.messages(mailbox) if each.id == job.message_id]
+    await world.alice.click(message, "Delete")
+    await world.until(lambda: message.deleted)
+    operator = Person(world.discord, world.discord.owner)
+    told = await operator.slash(world.channel, "admin log", despite_permissions=True, everywhere=True)
+    assert (told.ephemeral_text or "").startswith("Nothing is in the log yet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from bot.chat.ids import OfJob, Verb
 from bot.job import JobState
 from bot.store.stars import CLAIM_S
 from tests.bot.chat.conftest import StartWorld
-from tests.kit.world import POLL_S, Person, World
+from tests.kit.world import Person, World
 from workshop.rehearsal.loopback.driver import Answer, Channel, Message, Permission
 from workshop.rehearsal.loopback.world import MEMBER_DEFAULT
 
@@ -45,11 +44,10 @@ def shown(world: World, channel: Channel) -> list[Message]:
 async def copied(world: World, channel: Channel, count: int) -> list[Message]:
     """The copies in the gallery, once there are so many and the rows know each."""
     await world.until(lambda: len(shown(world, channel)) == count)
-    known = set[int]()
-    while known != {message.id for message in shown(world, channel)}:
-        await asyncio.sleep(POLL_S)
-        rows = await world.store.database.read("SELECT message_id FROM gallery_claim", {})
-        known = {row["message_id"] for row in rows}
+    await world.finds(
+        lambda: world.store.database.read("SELECT message_id FROM gallery_claim", {}),
+        lambda rows: {row["message_id"] for row in rows} == {each.id for each in shown(world, channel)},
+    )
     return shown(world, channel)
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.chat.ids import Verb, button
 from bot.job import Flagged, Job, JobState, Review
 from bot.store.preferences import MODERATORS, Scope
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
-from tests.kit.world import POLL_S, WITHIN_S, World, labels
+from tests.kit.world import World, labels
 from workshop.rehearsal.loopback.driver import Channel, Message, Permission
 
 BEFORE = "a moderator looks at it"
@@ -50,12 +51,7 @@ async def asked(world: World, channel: Channel, number: int = 1) -> Message:
 
 async def until(world: World, number: int, condition: Callable[[Job], bool]) -> Job:
     """The row once it is so."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            job = await world.job(number)
-            if condition(job):
-                return job
-            await asyncio.sleep(POLL_S)
+    return await world.finds(lambda: world.job(number), condition)
 
 
 async def paid(world: World, number: int = 1) -> Job:
@@ -141,7 +137,7 @@ async def test_a_moderator_approves(world: World) -> None:
     assert not any(each.attachments for each in world.messages())
     assert labels(message) == ["Approve", "Remove"]
     refused = await world.alice.click(message, "Approve")
-    assert "Only moderators" in (refused.ephemeral_text or "")
+    assert "Only people who may manage messages" in (refused.ephemeral_text or "")
     await world.admin.click(message, "Approve")
     job = await paid(world)
     assert (job.charged, job.review) == (job.cost, Review.APPROVED)
@@ -207,8 +203,17 @@ async def test_a_file_that_is_lost_meanwhile_is_drawn_again(world: World) -> Non
     assert Path(str(job.images[0].aside)).is_file()
 
 
-@pytest.mark.parametrize("gone", ["never named", "deleted", "closed"])
-async def test_where_nobody_can_be_asked_it_is_withheld(world: World, gone: str) -> None:
+@pytest.mark.parametrize(
+    ("gone", "review", "why"),
+    [
+        ("never named", Review.UNASKED, "there is no channel for that here"),
+        ("deleted", Review.UNREACHED, "the question did not get into their channel"),
+        ("closed", Review.UNREACHED, "the question did not get into their channel"),
+    ],
+)
+async def test_where_nobody_can_be_asked_it_is_withheld(
+    world: World, gone: str, review: Review, why: str
+) -> None:
     """A moderators' channel that nobody named, that vanished, or that takes nothing from us: a sentence, and no charge."""
     channel = await moderators(world)
     match gone:
@@ -221,8 +226,23 @@ async def test_where_nobody_can_be_asked_it_is_withheld(world: World, gone: str)
             await world.discord.set_app_permissions(channel, int(Permission.VIEW_CHANNEL))
     await world.imagine(prompt="NSFW")
     job = await paid(world)
-    assert (job.charged, job.review) == (0, Review.UNASKED)
-    assert "No moderator could be asked" in world.message(1).text
+    assert (job.charged, job.review) == (0, review)
+    assert f"No moderator could be asked: {why}." in world.message(1).text
+
+
+async def test_a_question_that_vanishes_while_it_is_decided(world: World) -> None:
+    """Its message or its channel goes in the moment of the press: what was decided holds, and nothing is taken for a fault of ours."""
+    channel = await moderators(world)
+    await world.imagine(prompt="NSFW")
+    message = await asked(world, channel)
+    world.discord.fail_next("POST", "/callback", status=404, code=10008)
+    with capture_logs() as logs:
+        answer = asyncio.create_task(world.admin.click(message, "Approve"))
+        job = await paid(world)
+        await world.until(lambda: any(each["event"] == "done_but_not_told" for each in logs))
+    answer.cancel()
+    assert (job.charged, job.review) == (job.cost, Review.APPROVED)
+    assert not [each for each in logs if each["log_level"] == "error"]
 
 
 async def test_nobody_answers_for_days(world: World) -> None:

@@ -6,8 +6,8 @@ import math
 from datetime import UTC, datetime
 
 from bot.job import JobState
-from bot.limits import LimitEntry, Subject
-from bot.store.audit import Deed
+from bot.limits import LimitEntry, PermitEntry, PermitKind, Subject
+from bot.store.audit import AuditEntry, Deed
 from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import World
@@ -236,6 +236,7 @@ async def test_what_admins_list_is_checked_and_logged(world: World) -> None:
         for kind, name in (("model", "dall-e"), ("lora", "ink"), ("feature", "fly"), ("channel", "nowhere"))
     ]
     alone = await admin.slash(channel, "limits allow", kind="feature", names="vary", member=world.alice)
+    await admin.slash(channel, "limits allow", kind="feature", names="edit, vary", member=world.alice)
     await admin.slash(channel, "limits allow", kind="model", names="fake")
     again = await admin.slash(channel, "limits allow", kind="model", names="Fake")
     await world.store.database.write("UPDATE permit SET name = 'gone' WHERE name = 'fake'", {})
@@ -261,8 +262,31 @@ async def test_what_admins_list_is_checked_and_logged(world: World) -> None:
     assert [(entry.details["allowed"], entry.details["names"]) for entry in entries] == [
         (False, ["gone"]),
         (True, ["fake"]),
+        (True, ["edit"]),
         (True, ["vary"]),
     ]
+
+
+async def test_a_list_with_more_than_a_message_holds(world: World) -> None:
+    """As many names as there is room for, and how many there are besides: in the answer, and beside other lists."""
+    names = [f"a model with a rather long name and number {number:03}" for number in range(100)]
+    entries = [
+        PermitEntry(kind=PermitKind.MODEL, subject=Subject.EVERYONE, subject_id=0, name=name)
+        for name in names
+    ]
+    entry = AuditEntry(at=0.0, guild_id=world.guild.id, by_user_id=1, deed=Deed.PERMITS)
+    await world.store.permits.add(world.guild.id, entries, entry)
+    await world.admin.slash(world.channel, "limits allow", kind="feature", names="vary")
+    disallowed = await world.admin.slash(world.channel, "limits disallow", kind="model", names=names[-1])
+    shown = await world.admin.slash(world.channel, "limits show")
+    of_one = await world.admin.slash(world.channel, "limits show", member=world.alice)
+    for answer, least in ((disallowed, 35), (shown, 15), (of_one, 10)):
+        (line,) = (each for each in answer.text.splitlines() if "may draw with these models" in each)
+        told = line.count("a model with")
+        assert least <= told < 99
+        assert line.endswith(f"number {told - 1:03} and {99 - told} more")
+    for answer in (shown, of_one):
+        assert "**Everyone** may use these features: vary" in answer.text.splitlines()
 
 
 # ------------------------------------------------------------------ which rule holds

@@ -16,7 +16,7 @@ from engine.contract import FakeSettings
 from tests.bot.chat.conftest import StartWorld
 from tests.bot.chat.test_blocks import deeds
 from tests.bot.chat.test_favourites import press
-from tests.kit.world import POLL_S, Person, World, labels
+from tests.kit.world import Person, World, labels
 from workshop.rehearsal.loopback.driver import Answer, Channel, Message, Permission
 from workshop.rehearsal.loopback.world import MEMBER_DEFAULT
 
@@ -47,10 +47,7 @@ async def report(world: World, who: Person, message: Message, reason: str = "", 
 
 async def reported(world: World, channel: Channel, count: int = 1) -> list[Message]:
     """What stands in the moderators' channel once nothing is owed there."""
-    owed = await world.store.reports.owed(world.guild.id)
-    while owed:
-        await asyncio.sleep(POLL_S)
-        owed = await world.store.reports.owed(world.guild.id)
+    await world.finds(lambda: world.store.reports.owed(world.guild.id), lambda owed: not owed)
     messages = world.messages(channel)
     assert len(messages) == count, [message.text for message in messages]
     return messages
@@ -141,6 +138,12 @@ async def test_moderators_remove_it_and_block_who_asked_for_it(world: World) -> 
     refused = await world.imagine()
     assert refused.text.splitlines()[1] == "Reason: No `circles`."
     assert await deeds(world, Deed.BLOCKED) == [(Deed.BLOCKED, mo.id, world.alice.id, 1)]
+    await world.admin.slash(world.channel, "mod unblock", member=world.alice)
+    (told,) = await reported(world, channel)
+    assert "⛔" not in told.text
+    await world.admin.slash(world.channel, "mod block", member=world.alice, duration=0, reason="Again.")
+    (told,) = await reported(world, channel)
+    assert f"by <@{world.admin.id}> · Again." in told.text
 
 
 async def test_one_of_several_in_a_message_is_chosen(world: World) -> None:

@@ -46,6 +46,7 @@ async def kept(rig: Rig, settings: Settings | None = None, *, rounds: Rounds = U
             clock=rig.clock,
             tell_operator=rig.delivery.tell_operator,
             rounds=rounds,
+            end_reviews=lambda before: rig.dispatcher.reviews.expire(before=before),
         )
     )
     try:

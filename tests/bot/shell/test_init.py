@@ -367,6 +367,7 @@ def test_the_unit_has_this_machines_paths(tmp_path: Path, monkeypatch: pytest.Mo
     assert found["WorkingDirectory"] == "/home/me/a %%b"
     assert (found["User"], "DynamicUser" in found) == ("me", False)
     assert found["ReadWritePaths"] == '"/var/50%% data" /mnt/disk /big/hub'
+    assert found["Environment"] == "HF_HOME=/big/hub"
     assert found["RestartPreventExitStatus"] == "75 78"
 
 
@@ -378,6 +379,29 @@ def test_root_gets_a_user_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["LoadCredential"] == "token:/etc/easel/token"
     with pytest.raises(CannotServe, match="can't look into /root/easel: install Easel in /opt/easel"):
         unit_text(Path("/root/easel"), Settings(), None)
+
+
+def test_a_token_elsewhere_is_where_its_settings_say(
+    secret: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was set up by hand may keep it in any file: root's unit, the compose file and the advice name that one."""
+    Path("made").mkdir()
+    Path("made/easel.toml").write_text('[discord]\ntoken_file = "../secret"\n')
+    monkeypatch.setattr(service, "program", lambda: Path("/opt/easel/.venv/bin/easel"))
+    monkeypatch.setattr(service, "user", lambda: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    done = easel_init("made", "--service", "--compose")
+
+    assert done.exit_code == 0, done.output
+    where = load(Path("made/easel.toml"), {}).discord.token_file
+    assert where is not None
+    assert where.resolve() == secret.resolve()
+    assert unit(Path("made/easel.service").read_text())["LoadCredential"] == f"token:{where}"
+    assert f'secrets:\n  token:\n    file: "{where}"\n' in Path("made/compose.yaml").read_text()
+    assert f"chown 10001:10001 {where}" in done.stdout
+    monkeypatch.setattr(service, "CHECKOUT", Path("made").resolve())
+    refused = easel_init("made", "--compose")
+    assert (refused.exit_code, f"not from {where}" in refused.stderr) == (78, True)
 
 
 def test_a_service_for_what_is_set_up_already(

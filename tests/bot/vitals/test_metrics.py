@@ -17,10 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bot.app import create_app
 from bot.config import ConfigError
+from bot.core.happenings import JobDelivered, JobRendered, JobReviewed
 from bot.job import JobState
+from bot.vitals.metrics import Metrics
 from engine.contract import EngineSettings, FakeSettings
 from tests.bot.chat.conftest import StartWorld, start_world
-from tests.kit.world import settings_for
+from tests.bot.vitals.test_journal import JOB
+from tests.kit.world import Person, settings_for
 
 __all__ = ["start_world"]
 
@@ -103,6 +106,26 @@ async def test_an_evening_is_counted(start_world: StartWorld, listen: str) -> No
     assert of(found, "easel_discord_requests_total", kind="edit", status="429") == 1
     assert of(found, "easel_database_bytes", file="database") > 0
     assert of(found, "easel_jobs_waiting") == of(found, "easel_jobs_running") == 0
+
+
+async def test_moderators_time_is_not_that_of_posting(tmp_path: Path) -> None:
+    """Pictures that are held are posted once they are decided about: what that took is nobody's machine's."""
+    now = 100.0
+    metrics = Metrics(tmp_path / "easel.sqlite3", monotonic=lambda: now)
+    metrics.hear(JobRendered(job=JOB, seconds=1.0))
+    now += 3600
+    metrics.hear(JobReviewed(job=JOB))
+    now += 2
+    metrics.hear(JobDelivered(job=JOB))
+    assert metrics.registry.get_sample_value("easel_stage_seconds_sum", {"stage": "post"}) == 2
+
+
+async def test_a_model_that_an_admin_loads_is_counted(start_world: StartWorld, listen: str) -> None:
+    """As one that a picture waits for."""
+    world = await start_world(fake=FakeSettings(others=("other",)), metrics={"listen": listen})
+    operator = Person(world.discord, world.discord.owner)
+    await operator.slash(world.channel, "admin models load", name="other", despite_permissions=True)
+    assert of(await scraped(listen), "easel_model_loads_total", model="other") == 1
 
 
 async def test_a_scrape_asks_nobody(start_world: StartWorld, listen: str) -> None:

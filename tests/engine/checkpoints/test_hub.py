@@ -19,6 +19,7 @@ import pytest
 from huggingface_hub import errors
 
 from engine.checkpoints import hub
+from tests.kit.tiny import build
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -167,6 +168,27 @@ def test_the_share_that_came_never_gets_smaller(hub_server: tuple[str, list[str]
         "print(told[-1], told == sorted(set(told)))\n"
     )
     assert in_new_process(code, tmp_path / "hub", hub_server[0]) == "1.0 True"
+
+
+def test_a_checker_tells_its_download_and_is_found_again_without_the_hub(tmp_path: Path) -> None:
+    """Signs of life while it comes, so that the engine is not taken for hung; once here a start asks the hub for nothing."""
+    folder = build(tmp_path / "model", safety="passes")
+    code = (
+        "from engine.checkpoints import checkers, hub; hub._PROGRESS_EVERY_S = 0.0; told = []\n"
+        "from engine.contract import EngineSettings\n"
+        "settings = EngineSettings(model='/nowhere', spool='/nowhere', checker='org/tiny')\n"
+        "found = checkers.find(settings, told.append)\n"
+        "assert (found.network / 'model.safetensors').is_file()\n"
+        "print(told[:1], told[-1:])"
+    )
+    with serving(folder) as (address, asked):
+        assert in_new_process(code, tmp_path / "hub", address) == "[None] [1.0]"
+        assert "safety_checker/model.safetensors" in asked
+        assert not [name for name in asked if name.startswith(("unet/", "vae/"))]
+        asked.clear()
+        assert in_new_process(code, tmp_path / "hub", address) == "[] []"
+        assert not asked
+    assert in_new_process(code, tmp_path / "hub", "http://127.0.0.1:9") == "[] []"
 
 
 def test_an_unknown_model_is_described_by_its_small_files(

@@ -149,6 +149,26 @@ def test_the_stricter_of_two_decides(flagging: Path, load_pipe: Any, model: Any,
     assert (image.path, image.unsafe) == (None, 1.0)
 
 
+@pytest.mark.parametrize("lent", ["its own", "another"])
+def test_who_is_lent_what_it_has_is_looked_at_once(
+    lent: str, flagging: Path, passing: Path, load_pipe: Any, model: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The same network twice tells nothing new; with other weights both look."""
+    looks: list[ClipChecker] = []
+    score = ClipChecker.score
+
+    def counted(checker: ClipChecker, image: Image.Image) -> float:
+        looks.append(checker)
+        return score(checker, image)
+
+    checker = loaded(flagging if lent == "its own" else passing)
+    monkeypatch.setattr(ClipChecker, "score", counted)
+    bench = Bench(SdFamily(load_pipe(flagging)), model, tmp_path, checker=checker)
+    bench.submit(1, model.request(prompt="x", seed=1, size=(64, 64), steps=1))
+    (image,) = bench.finished(1).images
+    assert (image.flagged, len(looks)) == (True, 1 if lent == "its own" else 2)
+
+
 @pytest.mark.parametrize("error", [RuntimeError("broken"), "not a number"])
 def test_what_can_not_be_looked_at_is_not_shown(
     passing: Path, tmp_path: Path, error: Any, load_pipe: Any
@@ -177,6 +197,9 @@ class Stubborn:
         raise self._error
 
     def flags(self, score: float) -> bool:
+        return False
+
+    def is_like(self, other: Checker) -> bool:
         return False
 
 

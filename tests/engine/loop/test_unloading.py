@@ -127,6 +127,10 @@ def test_made_ready_before_anybody_asks(tmp_path: Path) -> None:
     assert failed[0].reason == "It is broken."
     assert "There is no model “fourth” here" in failed[1].reason
     assert source.opened == ["second"]
+    before = len(residents(bench))
+    bench.controls.put(Load(model="second"))  # it is there: whoever wanted it is answered all the same
+    bench.tick()
+    assert residents(bench)[before:] == [("first", "second")]
 
 
 def test_the_memory_of_a_real_one_comes_back_and_so_do_its_pictures(tiny: Path, tmp_path: Path) -> None:

@@ -12,12 +12,16 @@ from engine.contract import (
     Event,
     Failed,
     Finished,
+    Load,
     Loading,
+    NotLoaded,
     Ready,
+    Resident,
     Stage,
     Started,
     Stepped,
     Submit,
+    Unload,
 )
 from workshop.rehearsal.props import picture
 
@@ -109,6 +113,30 @@ def test_loading_may_be_silent_between_two_signs() -> None:
     for _ in range(5):
         clock.tell(Loading(stage="loading unet"), after_s=LIMITS.loading_s - 1)
     assert_limit(clock, LIMITS.loading_s)
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        Resident(models=("first", "large")),
+        NotLoaded(model="large", reason="It is broken."),
+        Unload(model="large"),
+        Unload(),
+    ],
+)
+def test_what_an_admin_loads_meanwhile_may_take_long(over: Event | Unload) -> None:
+    """Between the steps of who draws, a part of another model may come from a slow disk; once it is over they are due again."""
+    clock = ready()
+    clock.submit()
+    clock.draw(steps=5, each_s=0.05)
+    clock.send(Load(model="large"))
+    clock.tell(stepped(1, "denoising", 6), after_s=LIMITS.loading_s - 1)
+    clock.tell(stepped(1, "denoising", 7), Resident(models=("first",)), after_s=LIMITS.loading_s - 1)
+    if isinstance(over, Unload):
+        clock.send(over)
+    else:
+        clock.tell(over)
+    assert_limit(clock, LIMITS.step_s)
 
 
 def test_an_idle_engine_is_never_overdue() -> None:

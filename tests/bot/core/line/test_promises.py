@@ -81,16 +81,22 @@ async def test_a_cancel_before_the_answer_is_noted_outlives_a_kill(
     assert await rig.store.jobs.ends_to_find() == []
 
 
-async def test_an_answer_that_fails_after_a_cancel_changes_nothing(rig_of: MakeRig) -> None:
-    """Cancelled, and then Discord says that it never took the answer: still cancelled, free, and shown to nobody."""
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_an_answer_that_fails_after_a_cancel_changes_nothing(rig_of: MakeRig, is_known: bool) -> None:
+    """Cancelled, and then Discord says that it never took the answer: still cancelled, free, and shown to nobody. No end is owed."""
     rig = await rig_of()
     job = await rig.accepted()
     assert await rig.dispatcher.cancel(job.id, by=ADA)
-    rig.dispatcher.answer_unknown(job)
+    if is_known:
+        await rig.dispatcher.unanswered(job)
+    else:
+        rig.dispatcher.answer_unknown(job)
     await eventually(lambda: not rig.dispatcher.errands)
     row = await rig.row(job)
     assert (row.state, row.charged, end_of(row)) == (JobState.CANCELLED, 0, CANCELLED)
+    assert row.shown_at is not None
     assert rig.delivery.ends_of(job) == []
+    assert await rig.store.jobs.ends_to_find() == []
 
 
 async def test_a_picture_that_comes_after_its_cancel_is_neither_shown_nor_kept(rig_of: MakeRig) -> None:
