@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Locator, Page, Request, expect
 from playwright.async_api import TimeoutError as TooLate
 
 from bot.shell.demo import RESTARTED
@@ -54,7 +54,7 @@ async def become(page: Page, name: str) -> None:
     )  # it starts over for them and drops what is typed meanwhile
 
 
-async def type_command(page: Page, command: str, **options: str) -> None:
+async def type_command(page: Page, command: str, **options: str | Path) -> None:
     """As a person does: what stands there still is sent again, what is gone or half written is written again."""
     filled = sent = False
     try:
@@ -104,7 +104,7 @@ async def _press_send(page: Page) -> None:
     await page.locator("#send-message").click(timeout=TYPING_MS)
 
 
-async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
+async def _fill_in(page: Page, command: str, options: dict[str, str | Path]) -> bool:
     """The command's name, Enter, then the options one after the other; whether the page left all of it standing."""
     composer = page.locator("#channel-composer-input")
     with contextlib.suppress(TooLate):
@@ -116,7 +116,7 @@ async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
         await page.locator(".command-popup").get_by_text(f"/{command}").first.wait_for(timeout=TYPING_MS)
         await page.keyboard.press("Enter")
         for name, value in options.items():
-            field = page.locator(f"input.command-option-input[data-option={name}]")
+            field = page.locator(f".command-pill[data-option={name}] input")
             if not await field.count():
                 await page.locator(".command-ghost").first.click(timeout=TYPING_MS)
                 await (
@@ -124,9 +124,20 @@ async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
                     .get_by_text(name, exact=True)
                     .first.click(timeout=TYPING_MS)
                 )
-            await field.fill(value, timeout=TYPING_MS)
+            await _give(page, field, value)
         return not await page.evaluate(GONE)
     return False
+
+
+async def _give(page: Page, field: Locator, value: str | Path) -> None:
+    """A file is attached; `@name` and `#name` are picked among the people and channels that the page suggests."""
+    if isinstance(value, Path):
+        await field.set_input_files(value, timeout=TYPING_MS)
+        return
+    await field.fill(value.lstrip("@#") if value[:1] in ("@", "#") else value, timeout=TYPING_MS)
+    if value[:1] in ("@", "#"):
+        suggested = page.locator(".command-entity-suggestion").filter(has_text=value[1:])
+        await suggested.first.click(timeout=TYPING_MS)
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
