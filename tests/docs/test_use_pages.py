@@ -46,9 +46,7 @@ def test_every_command_is_told_of() -> None:
         for each in commands
         if not any(f"{told} ".startswith(f"{each.qualified_name} ") for told in named)
     ] == []
-    entries = [
-        each.name for each in tree._get_all_commands() if isinstance(each, app_commands.ContextMenu)
-    ]
+    entries = [each.name for each in tree._get_all_commands() if isinstance(each, app_commands.ContextMenu)]
     assert len(entries) == 6
     assert [entry for entry in entries if not re.search(rf"^\|.*\b{entry}\b", TEXT, re.MULTILINE)] == []
 

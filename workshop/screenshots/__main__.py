@@ -14,7 +14,7 @@ import time
 from collections.abc import Container
 from pathlib import Path
 
-from playwright.async_api import async_playwright
+from playwright.async_api import Error, async_playwright
 
 from workshop.rehearsal.load.chat_page import chromium, running_demo
 from workshop.screenshots import admins, drawing, finding
@@ -38,8 +38,8 @@ async def make(folder: Path, only: Container[str]) -> int:
                 name, began = name_of(step), time.monotonic()
                 try:
                     picture = await visit.window.picture(await step(visit))
-                except Exception as error:
-                    whole = folder / f"failed-{name}.png"
+                except (Error, AssertionError, TimeoutError) as error:
+                    whole = Path(tempfile.mkdtemp()) / f"{name}.png"
                     await page.screenshot(path=whole)
                     print(f"{name}: {error}\nThe whole window: {whole}", file=sys.stderr)
                     return 1
@@ -51,7 +51,9 @@ async def make(folder: Path, only: Container[str]) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME")
     told = parser.parse_args()

@@ -25,8 +25,10 @@ async def imagine_typed(visit: Visit) -> Locator:
 
 
 async def imagine_drawing(visit: Visit) -> Locator:
-    await visit.window.page.locator(".command-context-close").click()
-    message = await visit.window.ask("imagine", prompt="a green boat on a light blue background", seed="3", **SLOW)
+    await visit.window.page.keyboard.press("Escape")
+    message = await visit.window.ask(
+        "imagine", prompt="a green boat on a light blue background", seed="3", **SLOW
+    )
     await message.locator("img[alt^=Unfinished]").first.wait_for(timeout=WAIT_MS)
     visit.kept["drawing"] = message
     return message
@@ -70,20 +72,22 @@ async def refusal(visit: Visit) -> Locator:
 
 
 async def set_of_four(visit: Visit) -> Locator:
+    await visit.window.page.locator(".command-context-close").click()
     prompt = "a yellow heart left of a purple star on a white background"
-    message = await visit.window.finished(await visit.window.ask("imagine", prompt=prompt, images="4", seed="7"))
+    message = await visit.window.finished(
+        await visit.window.ask("imagine", prompt=prompt, images="4", seed="7")
+    )
     visit.kept["set"] = message
     return message
 
 
 async def set_menu(visit: Visit) -> Locator:
     message = visit.kept["set"]
-    await visit.window.unfold(message, "More")
+    await visit.window.unfold(message)
     return message
 
 
 async def taken_out(visit: Visit) -> Locator:
-    await visit.window.page.keyboard.press("Escape")
     message = await visit.window.finished(await visit.window.press(visit.kept["set"], "U2"))
     visit.kept["one"] = message
     return message
@@ -177,7 +181,19 @@ def _sketch(folder: Path) -> Path:
 
 
 STEPS: tuple[Step, ...] = (
-    *(imagine_typed, imagine_drawing, cancelled, imagine, flags, together_asked, together, refusal),
-    *(set_of_four, set_menu, taken_out, varied, upscaled, remix_form, remixed, edit_form, edited, info),
+    *(imagine_typed, set_of_four, set_menu, imagine_drawing, cancelled, imagine, flags),
+    *(
+        together_asked,
+        together,
+        refusal,
+        taken_out,
+        varied,
+        upscaled,
+        remix_form,
+        remixed,
+        edit_form,
+        edited,
+        info,
+    ),
     *(from_image, masked, image_upscaled, edit_command),
 )

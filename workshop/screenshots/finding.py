@@ -22,7 +22,7 @@ async def history_words(visit: Visit) -> Locator:
 
 
 async def show(visit: Visit) -> Locator:
-    return await visit.window.finished(await visit.window.ask("show", number="2"))
+    return await visit.window.finished(await visit.window.ask("show", number="1"))
 
 
 async def queue(visit: Visit) -> Locator:
@@ -30,7 +30,7 @@ async def queue(visit: Visit) -> Locator:
     first = await visit.window.ask("imagine", prompt="a red house on a white background", seed="21", **SLOW)
     await visit.window.sit_down("mona")
     second = await visit.window.ask("imagine", prompt="a green fish on a blue background", seed="22", **SLOW)
-    visit.kept |= {"theo's": first, "mona's": second}
+    visit.kept["theo's"], visit.kept["mona's"] = first, second
     return await visit.window.ask("queue")
 
 
@@ -93,7 +93,9 @@ async def privacy_delete(visit: Visit) -> Locator:
 async def german(visit: Visit) -> Locator:
     await visit.window.sit_down("greta")
     return await visit.window.finished(
-        await visit.window.ask("imagine", prompt="a yellow star on a blue background", größe="192x128", seed="41")
+        await visit.window.ask(
+            "imagine", prompt="a yellow star on a blue background", größe="192x128", seed="41"
+        )
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageStat
 from playwright.async_api import Locator, Page, expect
-from playwright.async_api import TimeoutError as TooLate
 
 from workshop.rehearsal.load.chat_page import become, taken, type_command
 
@@ -18,24 +16,34 @@ WIDTH, HEIGHT = 1000, 1600
 SCALE = 1.5
 """Pixels of a picture to one of the page."""
 WAIT_MS = 120_000
-SOON_MS = 3_000
-TRIES = 20
-MARGIN = 12
+MARGIN = 8
 COLOURS = 256
 SEEN_DIFFERENCE = 1.0
 """Of 255, on average: nobody sees that a picture has a palette."""
-STYLE = ".message-context-actions, .timeline-day-divider { display: none !important; }"
+STYLE = """
+.message-context-actions, .timeline-day-divider { display: none !important; }
+button.component-button[aria-disabled=true]:not(:disabled) { opacity: 1; }
+.modal-dialog { max-height: none; }
+.select-list { max-height: none !important; }
+article:has(.select-list:popover-open) ~ article { visibility: hidden; }
+.code-block { white-space: pre-wrap; overflow-wrap: anywhere; }
+.code-block code { min-width: 0; }
+"""
+"""Forms and menus in full and nothing behind them, long lines of code broken as Discord breaks them, and no button gray because the page is busy."""
 NEW = """known => [...document.querySelectorAll("article.channel-message")]
     .map(message => message.dataset.messageId).filter(id => !known.includes(id))[0]"""
 IDS = """() => [...document.querySelectorAll("article.channel-message")].map(message => message.dataset.messageId)"""
-READY = """element => [...element.querySelectorAll("img")].every(image => image.complete && image.naturalWidth > 0)
-    && !element.querySelector("button[aria-disabled=true]:not(:disabled)")"""
-"""Its pictures are loaded, and its buttons are not gray because the page is busy."""
+READY = """element => [...element.querySelectorAll("img")].every(image => image.complete && image.naturalWidth > 0)"""
 SHOWN = """element => {
     const lists = ".command-popup, .select-list", seen = each => each.checkVisibility({ visibilityProperty: true });
     const inside = [...element.querySelectorAll("*")].filter(seen);
-    const written = inside.filter(each => !each.closest(lists) && (each.matches("img, button, svg, .component-container")
-        || [...each.childNodes].some(node => node.nodeType === 3 && node.textContent.trim())));
+    const texts = each => [...each.childNodes].filter(node => node.nodeType === 3 && node.textContent.trim()).map(node => {
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        return range;
+    });
+    const written = inside.filter(each => !each.closest(lists)).flatMap(each => [...texts(each),
+        ...(each.matches("img, button, svg, .component-container, .code-block") ? [each] : [])]);
     const whole = [...(element.matches("article") ? written : [element]), ...inside.filter(each => each.matches(lists))];
     const boxes = whole.map(each => each.getBoundingClientRect()).filter(box => box.width && box.height);
     const left = Math.min(...boxes.map(box => box.left)), top = Math.min(...boxes.map(box => box.top));
@@ -76,25 +84,10 @@ class Window:
         await taken(self.page, button(message, label).click)
         return await self._answer(known)
 
-    async def unfold(self, message: Locator, placeholder: str) -> Locator:
-        """The entries of a menu in a message. The page folds it up whenever it publishes anything."""
-        menu = message.locator(".preview-select").filter(has_text=placeholder)
-        for _ in range(TRIES):
-            if not await menu.locator(".select-list").is_visible():
-                await menu.locator(".select-trigger").click()
-            with contextlib.suppress(TooLate):
-                await menu.locator(".select-list").wait_for(timeout=SOON_MS)
-                break
-        return menu.locator(".select-list [role=option]")
-
-    async def choose(self, message: Locator, placeholder: str, option: str) -> None:
-        """An entry of a menu."""
-
-        async def pick() -> None:
-            entries = await self.unfold(message, placeholder)
-            await entries.filter(has_text=option).click(timeout=SOON_MS)
-
-        await taken(self.page, pick)
+    async def unfold(self, message: Locator) -> None:
+        """The menu of a message. While much stands above it, the page folds it up again at once."""
+        await message.locator(".select-trigger").click()
+        await message.locator(".select-list").wait_for()
 
     async def form(self) -> Locator:
         """The form that a button or a menu has opened."""

@@ -89,7 +89,11 @@ async def _sends(page: Page, act: Callable[[], Awaitable[None]]) -> bool:
 
 
 def _is_an_act(request: Request) -> bool:
-    told: Any = request.post_data_json if request.url.endswith("/api/action") else None
+    if not request.url.endswith("/api/action"):
+        return False
+    if "multipart" in request.headers.get("content-type", ""):
+        return True  # a command or a form with files
+    told: Any = request.post_data_json
     return told is not None and told["kind"] in ACTS
 
 
