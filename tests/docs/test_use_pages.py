@@ -60,8 +60,8 @@ def test_every_button_is_told_of() -> None:
 
 
 def _plain(text: str) -> str:
-    """Without bold, and without what makes an emoji of a sign."""
-    return text.replace("*", "").replace("\N{VARIATION SELECTOR-16}", "")
+    """Without bold and line ends, and without what makes an emoji of a sign."""
+    return " ".join(text.replace("*", "").replace("\N{VARIATION SELECTOR-16}", "").split())
 
 
 def test_pages_show_what_the_script_makes() -> None:

@@ -47,24 +47,25 @@ async def style_add(visit: Visit) -> Locator:
     return await visit.window.ask("style add", name="night", prompt="{prompt} on a black background")
 
 
+async def style_list(visit: Visit) -> Locator:
+    return await visit.window.ask("style list")
+
+
+async def style_preview(visit: Visit) -> Locator:
+    return await visit.window.ask("style preview", name="night", prompt="a red house")
+
+
 async def forbidden_words(visit: Visit) -> Locator:
     await visit.window.ask("limits set", slowmode="0")
     await visit.window.sit_down("mona")
     return await visit.window.ask("imagine", prompt="a $p1der on a white background")
 
 
-async def gallery(visit: Visit) -> Locator:
+async def report_form(visit: Visit) -> Locator:
     prompt = "a red heart on a white background"
     picture = await visit.window.finished(await visit.window.ask("imagine", prompt=prompt, seed="51"))
-    visit.kept["heart"] = picture
-    await visit.window.press(picture, "Favourite")
-    copy = visit.window.page.locator("article.channel-message").filter(has_text="⭐").last
-    return await visit.window.finished(copy)
-
-
-async def report_form(visit: Visit) -> Locator:
     await visit.window.sit_down("theo-admin")
-    await button(await visit.window.press(visit.kept["heart"], "Info"), "Report").click()
+    await button(await visit.window.press(picture, "Info"), "Report").click()
     form = await visit.window.form()
     await form.locator("[name=reason]").fill("This is not what the channel is for")
     return form
@@ -106,6 +107,15 @@ async def admin_log(visit: Visit) -> Locator:
 
 STEPS: tuple[Step, ...] = (
     *(limits_set, limits_show, limits_member, channel, gallery_set, mod_channel, mod_words_add, mod_pictures),
-    *(style_add, forbidden_words, gallery, report_form, report, mod_block, mod_blocked),
+    *(
+        style_add,
+        style_list,
+        style_preview,
+        forbidden_words,
+        report_form,
+        report,
+        mod_block,
+        mod_blocked,
+    ),
     *(admin_pause, paused, admin_announce, admin_log),
 )

@@ -24,6 +24,7 @@ STYLE = """
 .message-context-actions, .timeline-day-divider { display: none !important; }
 button.component-button[aria-disabled=true]:not(:disabled) { opacity: 1; }
 .modal-dialog { max-height: none; }
+.modal-body { overflow: visible; }
 .select-list { max-height: none !important; }
 article:has(.select-list:popover-open) ~ article { visibility: hidden; }
 .code-block { white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -33,7 +34,10 @@ article:has(.select-list:popover-open) ~ article { visibility: hidden; }
 NEW = """known => [...document.querySelectorAll("article.channel-message")]
     .map(message => message.dataset.messageId).filter(id => !known.includes(id))[0]"""
 IDS = """() => [...document.querySelectorAll("article.channel-message")].map(message => message.dataset.messageId)"""
-READY = """element => [...element.querySelectorAll("img")].every(image => image.complete && image.naturalWidth > 0)"""
+READY = """element => [...element.querySelectorAll("img")].every(image => image.complete && image.naturalWidth > 0)
+    && [...element.querySelectorAll("time[data-style=R]")].every(
+        time => Date.parse(time.dateTime) > Date.now() || !time.textContent.startsWith("in "))"""
+"""Its pictures are loaded, and the page has set relative times right, which it does once a second."""
 SHOWN = """element => {
     const lists = ".command-popup, .select-list", seen = each => each.checkVisibility({ visibilityProperty: true });
     const inside = [...element.querySelectorAll("*")].filter(seen);
@@ -43,7 +47,7 @@ SHOWN = """element => {
         return range;
     });
     const written = inside.filter(each => !each.closest(lists)).flatMap(each => [...texts(each),
-        ...(each.matches("img, button, svg, .component-container, .code-block") ? [each] : [])]);
+        ...(each.matches("img, button, svg, .message-avatar, .component-container, .code-block") ? [each] : [])]);
     const whole = [...(element.matches("article") ? written : [element]), ...inside.filter(each => each.matches(lists))];
     const boxes = whole.map(each => each.getBoundingClientRect()).filter(box => box.width && box.height);
     const left = Math.min(...boxes.map(box => box.left)), top = Math.min(...boxes.map(box => box.top));
@@ -83,6 +87,10 @@ class Window:
         known = await self._known()
         await taken(self.page, button(message, label).click)
         return await self._answer(known)
+
+    async def cancel(self, message: Locator) -> None:
+        await taken(self.page, button(message, "Cancel").click)
+        await expect(message).to_contain_text("Cancelled by", timeout=WAIT_MS)
 
     async def unfold(self, message: Locator) -> None:
         """The menu of a message. While much stands above it, the page folds it up again at once."""
