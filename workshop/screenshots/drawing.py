@@ -36,6 +36,7 @@ async def imagine_drawing(visit: Visit) -> Locator:
 
 async def cancelled(visit: Visit) -> Locator:
     await visit.window.cancel(visit.kept["drawing"])
+    await expect(visit.kept["drawing"]).to_contain_text("Cancelled by", timeout=WAIT_MS)
     return visit.kept["drawing"]
 
 
