@@ -6,6 +6,7 @@
 #   make chaos                easel chaos: kills, stops and ends bot and engine while people ask for pictures (JOBS=200 KILLS=20 SEED=1 STORMS=1)
 #   make simulation           seeded lives of the dispatcher (SEEDS=20000)
 #   make load / make soak     people who ask at a steady rate (RATE=20 for MINUTES=5; soak: 2 a second for an hour)
+#   make screenshots          docs/pictures/use: the chat page, photographed command by command (needs Chromium; minutes)
 #   make venv                 only set up .venv
 #   make lint / make format / make clean
 #   make docs                 the documentation as a site, in site/: open site/index.html
@@ -20,7 +21,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos simulation load soak venv lint rules format docs dist lock catalogues clean
+.PHONY: help demo test check chaos simulation load soak screenshots venv lint rules format docs dist lock catalogues clean
 
 PORT ?= 8642
 JOBS ?= 200
@@ -72,6 +73,9 @@ load: $(STAMP)
 
 soak: $(STAMP)
 	@$(BIN)/python -m workshop.rehearsal.load --rate 2 --minutes 60
+
+screenshots: $(STAMP)
+	@$(BIN)/python -m workshop.screenshots docs/pictures/use
 
 lint: rules
 	@echo "Types …"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Locator, Page, Request, expect
 from playwright.async_api import TimeoutError as TooLate
 
 from bot.shell.demo import RESTARTED
@@ -55,7 +55,7 @@ async def become(page: Page, name: str) -> None:
     )  # it starts over for them and drops what is typed meanwhile
 
 
-async def type_command(page: Page, command: str, **options: str) -> None:
+async def type_command(page: Page, command: str, **options: str | Path) -> None:
     """As a person does: what stands there still is sent again, what is gone or half written is written again."""
     filled = sent = False
     try:
@@ -90,7 +90,11 @@ async def _sends(page: Page, act: Callable[[], Awaitable[None]]) -> bool:
 
 
 def _is_an_act(request: Request) -> bool:
-    told: Any = request.post_data_json if request.url.endswith("/api/action") else None
+    if not request.url.endswith("/api/action"):
+        return False
+    if "multipart" in request.headers.get("content-type", ""):
+        return True  # a command or a form with files
+    told: Any = request.post_data_json
     return told is not None and told["kind"] in ACTS
 
 
@@ -105,7 +109,7 @@ async def _press_send(page: Page) -> None:
     await page.locator("#send-message").click(timeout=TYPING_MS)
 
 
-async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
+async def _fill_in(page: Page, command: str, options: dict[str, str | Path]) -> bool:
     """The command's name, Enter, then the options one after the other; whether the page left all of it standing."""
     composer = page.locator("#channel-composer-input")
     with contextlib.suppress(TooLate):
@@ -117,7 +121,7 @@ async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
         await page.locator(".command-popup").get_by_text(f"/{command}").first.wait_for(timeout=TYPING_MS)
         await page.keyboard.press("Enter")
         for name, value in options.items():
-            field = page.locator(f"input.command-option-input[data-option={name}]")
+            field = page.locator(f".command-pill[data-option={name}] input")
             if not await field.count():
                 await page.locator(".command-ghost").first.click(timeout=TYPING_MS)
                 await (
@@ -125,9 +129,20 @@ async def _fill_in(page: Page, command: str, options: dict[str, str]) -> bool:
                     .get_by_text(name, exact=True)
                     .first.click(timeout=TYPING_MS)
                 )
-            await field.fill(value, timeout=TYPING_MS)
+            await _give(page, field, value)
         return not await page.evaluate(GONE)
     return False
+
+
+async def _give(page: Page, field: Locator, value: str | Path) -> None:
+    """A file is attached; `@name` and `#name` are picked among the people and channels that the page suggests."""
+    if isinstance(value, Path):
+        await field.set_input_files(value, timeout=TYPING_MS)
+        return
+    await field.fill(value.lstrip("@#") if value[:1] in ("@", "#") else value, timeout=TYPING_MS)
+    if value[:1] in ("@", "#"):
+        suggested = page.locator(".command-entity-suggestion").filter(has_text=value[1:])
+        await suggested.first.click(timeout=TYPING_MS)
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
