@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bot.limits import Limits, PermitKind
 from bot.store.audit import AuditEntry, Deed
+from bot.store.preferences import GALLERY, MODERATORS
 from bot.store.rule_words import WordKind
 from bot.store.server_settings import change_of
 from bot.texts import allowances
@@ -36,7 +37,7 @@ def line(entry: AuditEntry, defaults: Limits, to: Language, *, shown: Shown) -> 
         "{when} by {who}: {what}.",
         when=moment(entry.at),
         who=mention(entry.by_user_id),
-        what=_what(_Told(entry=entry, to=to, shown=shown), defaults),
+        what=_what(_Told(entry=entry, to=to, shown=shown), defaults).removesuffix("."),
     )
 
 
@@ -85,9 +86,16 @@ def _words(told: _Told) -> str:
     )
 
 
+_CHANNELS = {MODERATORS, GALLERY}
+
+
 def _preferences(told: _Told) -> str:
     to, details = told.to, told.entry.details
-    values = ", ".join(f"{name} = {value or '–'}" for name, value in details.items() if name != "channel")
+    values = ", ".join(
+        f"{name} = {f'<#{value}>' if value and name in _CHANNELS else value or '–'}"
+        for name, value in details.items()
+        if name != "channel"
+    )
     settings, channel = told.shown(values[:ENTRY_CHARS_MAX]), f"<#{details.get('channel')}>"
     match ("channel" in details, bool(settings)):
         case (True, True):

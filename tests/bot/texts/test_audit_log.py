@@ -44,3 +44,25 @@ def test_every_deed_is_told(deed: Deed, tag: str) -> None:
     assert not any(f"{deed} <@3> 4" in line for line in lines)
     assert len({*lines}) == len(lines)
     assert all("<@2>" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("deed", "details", "told"),
+    [
+        (Deed.PREFERENCES, {"moderators": "5", "flagged": "hold"}, "moderators = <#5>, flagged = hold"),
+        (Deed.PREFERENCES, {"gallery": ""}, "gallery = –"),
+        (Deed.PERMITS, {"allowed": True, "kind": "channel", "names": ["7"]}, "what is allowed: <#7>"),
+    ],
+)
+def test_a_channel_is_shown_as_one(deed: Deed, details: dict[str, Any], told: str) -> None:
+    """Not as the number that the row has."""
+    entry = AuditEntry(at=1.0, guild_id=1, by_user_id=2, deed=deed, details=details)
+    assert told in audit_log.line(entry, DEFAULTS, language("en"), shown=str)
+
+
+def test_a_line_ends_once() -> None:
+    """Also where what an admin announced ends with a stop of its own."""
+    entry = AuditEntry(
+        at=1.0, guild_id=1, by_user_id=2, deed=Deed.ANNOUNCED, details={"channel": 5, "text": "Back."}
+    )
+    assert audit_log.line(entry, DEFAULTS, language("en"), shown=str).endswith(": Back.")
