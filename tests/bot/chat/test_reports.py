@@ -274,7 +274,7 @@ async def test_reports_wait_for_a_channel_that_takes_them(world: World, how: str
         assert refused.text == problem
     await world.restart()
     new = await den(world, "another den")
-    told = await reported(world, new, 2)
+    told = sorted(await reported(world, new, 2), key=lambda message: message.shown_files)
     assert [message.shown_files[0].split("-")[1] for message in told] == ["1", "2"]
     await world.until(lambda: open_there.deleted)
     await world.admin.click(told[0], "Let it stay")
