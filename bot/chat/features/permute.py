@@ -149,9 +149,10 @@ async def draw(interaction: Interaction, number: int) -> None:
 
 async def _take_away(interaction: Interaction, plan: Plan) -> None:
     """The question, as long as it can be: later, its buttons say that it is over."""
+    assert interaction.message is not None  # a button's
     webhook = discord.Webhook.partial(interaction.application_id, plan.token, client=interaction.client)
     try:
-        await webhook.delete_message("@original")  # pyright: ignore[reportArgumentType]
+        await webhook.delete_message(interaction.message.id)
     except LOST as error:
         log.info("question_not_removed", interaction=interaction.id, error=told(error))
 
