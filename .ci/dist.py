@@ -1,5 +1,7 @@
 """`make dist`: wheel and sdist of what git knows, the same bytes from the same commit, looked through before they are kept.
 
+Where git knows nothing (an unpacked sdist) they are of all that lies there.
+
 Needs setuptools of this Python's environment and no network. `python .ci/dist.py [FOLDER]` writes to dist/ or that folder.
 """
 
@@ -25,7 +27,8 @@ SOURCES = ("bot", "engine", "workshop", "easel.py", "pyproject.toml", "README.md
 
 
 def main(folder: Path) -> None:
-    os.environ.setdefault("SOURCE_DATE_EPOCH", _git("log", "-1", "--format=%ct").strip())
+    committed = _git("log", "-1", "--format=%ct").strip()
+    os.environ.setdefault("SOURCE_DATE_EPOCH", committed or str(int((ROOT / "LICENSE").stat().st_mtime)))
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="easel-dist-") as name:
         work = Path(name)
@@ -43,13 +46,25 @@ def main(folder: Path) -> None:
 
 
 def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    """What git says; nothing where it knows nothing of this folder. Whose the folder is makes no difference."""
+    command = ["git", "-c", f"safe.directory={ROOT}", *words]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return ""
+
+
+def _names() -> list[str]:
+    known = _git("ls-files", "-z", "--", *SOURCES)
+    if known:
+        return [name for name in known.split("\0") if name]
+    lying = (file for name in SOURCES for file in [ROOT / name, *(ROOT / name).rglob("*")])
+    return [str(file.relative_to(ROOT)) for file in lying if "__pycache__" not in file.parts]
 
 
 def _copy(to: Path) -> None:
     """As it lies in the checkout, for whoever builds, with everybody's rights."""
-    for name in _git("ls-files", "-z", "--", *SOURCES).split("\0"):
-        if name and (ROOT / name).is_file():
+    for name in _names():
+        if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, to / name)
 

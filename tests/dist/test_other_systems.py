@@ -14,7 +14,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_easel_needs_nothing_that_windows_lacks(tmp_path: Path) -> None:
     """All modules load without fcntl, pwd, resource and their like; doctor, lock, signals and a picture work there."""
     done = subprocess.run(

@@ -22,7 +22,7 @@ from PIL import Image
 import bot
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.xdist_group("packages"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("packages"), pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

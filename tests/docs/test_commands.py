@@ -144,7 +144,7 @@ def runs(path: Path) -> list[Command]:
     return [command for command in documented([path]) if command.becomes is Becomes.RUN]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 @pytest.mark.parametrize("page", [page for page in pages() if runs(page)], ids=names)
 async def test_commands_do_what_the_page_says(page: Path, desk: Path) -> None:
     """One after the other, in one folder, with the starter model: each ends well, without a traceback."""

@@ -115,7 +115,7 @@ def test_a_language(here: Path) -> None:
     assert passed(here, command) == 1
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(560)
 def test_a_model_family(here: Path) -> None:
     """A pipeline that the engine does not know draws once the page's lines stand where it says."""
     *steps, command = fences_of(DEVELOP / "family.md")

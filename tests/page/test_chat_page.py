@@ -47,7 +47,7 @@ async def pictures(page: Page, count: int) -> None:
     await page.wait_for_function(f"count => ({FINISHED})() >= count", arg=count, timeout=IMAGE_MS)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_lived_in_server(page: Page, tmp_path: Path) -> None:
     """Nobody types anything, and there is a conversation with pictures, whose buttons work, and the last message says
     what to type."""
@@ -62,7 +62,7 @@ async def test_a_lived_in_server(page: Page, tmp_path: Path) -> None:
         await pictures(page, drawn + 1)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_from_typing_to_the_image_and_another(page: Page, tmp_path: Path) -> None:
     """The page says what to type; /imagine shows progress, then an image with its seed; 🔄 makes another; a limit holds;
     and what is said to be so many hours away is an hour nearer after an hour, without anything being clicked."""
@@ -123,7 +123,7 @@ def busy_cores(count: int) -> Iterator[None]:
             other.wait()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 async def test_nothing_stands_still_while_somebody_draws(page: Page, tmp_path: Path) -> None:
     """On busy cores a finished gallery is whole at once, and for longer than a timer has the bar never stops for 3 s."""
     async with running_demo(tmp_path) as demo:
@@ -164,7 +164,7 @@ async def longest_standstill_s(page: Page, *, until: float) -> float:
     return longest
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_who_sends_a_command_sees_it_and_can_cancel_it(page: Page, tmp_path: Path) -> None:
     """Wherever one had scrolled to, the newest message is in view, its Cancel white on red; pressed while the page is
     redrawn all the time, the job ends, its message says by whom, and its preview goes."""

@@ -77,7 +77,7 @@ async def shot(page: Page, name: str) -> None:
         await page.screenshot(path=f"{folder}/{name}.png")
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 async def test_a_whole_evening(page: Page, tmp_path: Path) -> None:
     """Four, one of them taken out, varied, enlarged, kept, found again; the bot is restarted, and rerolls what it drew
     before. Then somebody whose Discord is German: one cancelled, another remixed in another size and edited.

@@ -159,7 +159,7 @@ QUIET = (
 )
 
 
-START_S = 90.0
+START_S = 180.0
 
 
 @dataclass(slots=True)
