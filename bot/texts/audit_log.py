@@ -86,15 +86,16 @@ def _words(told: _Told) -> str:
     )
 
 
-_CHANNELS = {MODERATORS, GALLERY}
+def _set_to(name: str, value: object) -> str:
+    if not value:
+        return "–"
+    return f"<#{value}>" if name in (MODERATORS, GALLERY) else str(value)
 
 
 def _preferences(told: _Told) -> str:
     to, details = told.to, told.entry.details
     values = ", ".join(
-        f"{name} = {f'<#{value}>' if value and name in _CHANNELS else value or '–'}"
-        for name, value in details.items()
-        if name != "channel"
+        f"{name} = {_set_to(name, value)}" for name, value in details.items() if name != "channel"
     )
     settings, channel = told.shown(values[:ENTRY_CHARS_MAX]), f"<#{details.get('channel')}>"
     match ("channel" in details, bool(settings)):
