@@ -20,8 +20,6 @@ from engine import process
 from tests.kit import forked, new_databases
 
 OWN_VARIABLES = ("DISCORD_TOKEN", "DISCORD_TOKEN_FILE", "EASEL_CONFIG")
-USUAL_S = 120
-"""As in pyproject.toml."""
 IN_CI = bool(os.environ.get("EASEL_CI"))
 
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
@@ -69,9 +67,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if getattr(config.option, "loadgroup", False):
         name_groups(items)
 
+    usual_s = float(config.getini("timeout"))
+
     def is_short(item: pytest.Item) -> bool:
         given = item.get_closest_marker("timeout")
-        return given is None or given.args[0] <= USUAL_S
+        return given is None or given.args[0] <= usual_s
 
     items.sort(key=is_short)
 

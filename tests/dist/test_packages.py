@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -67,6 +68,17 @@ def build(folder: Path) -> tuple[Path, Path]:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
+
+
+def test_they_hold_the_same_where_git_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an unpacked sdist: then all that lies there, but for what Python made of it."""
+    program = runpy.run_path(str(ROOT / ".ci" / "dist.py"))
+    names, known = program["_names"], {*program["_names"]()}
+    monkeypatch.setitem(names.__globals__, "_git", lambda *_: "")
+    lying = {name for name in names() if (ROOT / name).is_file()}
+
+    assert known <= lying
+    assert not [name for name in lying if name.endswith(".pyc")]
 
 
 @pytest.fixture(scope="module")
