@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ async def ends(bot: Bot, *signals: signal.Signals) -> int:
 def ended_quietly(evening: Evening, code: int) -> None:
     assert code == 0, evening.bot.log()
     assert "Traceback" not in evening.bot.log()
-    assert "rror" not in evening.bot.log()
+    assert not re.search(r"\[(error|critical)|Error", evening.bot.log()), evening.bot.log()
 
 
 SIGNALS = {
