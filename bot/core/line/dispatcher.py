@@ -38,7 +38,7 @@ from bot.core.held_up import HeldUp, held_up_by
 from bot.core.line.aboard import Aboard
 from bot.core.line.endings import REMOVED, Endings
 from bot.core.line.errands import Errands
-from bot.core.line.estimates import Pace, work_of
+from bot.core.line.estimates import Pace
 from bot.core.line.fairness import FairQueue
 from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
@@ -205,7 +205,7 @@ class Dispatcher:
                 held_up=held_up,
             )
         ahead = self._ahead_of(job)
-        work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
+        work = sum(self._waiting[other].request.work for other in ahead) + job.request.work
         work += sum(other.work_left for other in self._aboard.values())
         eta = None if held_up else self._pace.seconds_for(work)
         return Progress(place=len(ahead) + 1, eta_s=eta, held_up=held_up)
@@ -511,7 +511,7 @@ class Dispatcher:
             review=review,
         )
         reach(Failpoint.RENDERED)
-        self._pace.observe(work_of(job.request), aboard.engine_s)
+        self._pace.observe(job.request.work, aboard.engine_s)
         if rendered is None and job.id in self._cancelled:
             self._leave(replace(job, images=event.images))
             return
