@@ -17,6 +17,8 @@ class Aboard:
     """A job in an engine's hands."""
 
     job: Job
+    engine: int = 0
+    """The number of that engine."""
     since: float | None = None
     """When the engine told that it had begun."""
     step: Stepped | None = None

@@ -12,11 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 
 from bot.limits import WEIGHT_MAX
 
 UNIT = math.lcm(*range(1, WEIGHT_MAX + 1))
 """Of tags, for one credit: whole numbers for every weight, so that what is given back is what was taken."""
+
+LOOKED_AT_MAX = 50
+"""So many at the front of the line may let others pass, since the engine that suits them is busy."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,9 +55,18 @@ class FairQueue:
         self._finish[user_id] = start + length
         self._waiting[job_id] = _Entry(start, job_id, job_id, user_id, length)
 
-    def next(self, is_held: Callable[[int], bool] = lambda _job_id: False) -> int | None:
-        """Takes the job whose turn it is out of the line; those that are held let others pass."""
-        entry = min((each for each in self._waiting.values() if not is_held(each.job_id)), default=None)
+    def next(
+        self,
+        is_held: Callable[[int], bool] = lambda _job_id: False,
+        is_taken: Callable[[int], bool] = lambda _job_id: True,
+    ) -> int | None:
+        """Takes the job whose turn it is out of the line; those that are held let others pass.
+
+        `is_taken` is asked in the line's order, of so many at most: who is not taken now lets those behind pass as well.
+        """
+        free = (each for each in self._waiting.values() if not is_held(each.job_id))
+        front = nsmallest(LOOKED_AT_MAX, free)
+        entry = next((each for each in front if is_taken(each.job_id)), None)
         if entry is None:
             return None
         del self._waiting[entry.job_id]

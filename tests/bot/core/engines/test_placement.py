@@ -16,7 +16,7 @@ KNOWN: dict[str, Any] = {"paces": {"a": 1.0, "b": 1.0}, "readings": {"a": 30.0, 
 
 def engine(number: int, *loaded: str, aboard: tuple[Wanted, ...] = (), **values: Any) -> Candidate:
     """One that has drawn with both models and has read both; full where it has something aboard, unless told otherwise."""
-    known = KNOWN | {"has_room": not aboard} | values
+    known: dict[str, Any] = {**KNOWN, "has_room": not aboard, **values}
     return Candidate(number=number, loaded=frozenset(loaded), aboard=aboard, **known)
 
 
