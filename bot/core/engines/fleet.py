@@ -316,7 +316,7 @@ class LocalFleet:
                 self._load(control)
             case Unload():
                 for member in self.members:
-                    if member.is_open:
+                    if member.engine.status.is_ready:
                         member.engine.send(control)
 
     def _submit(self, submit: Submit) -> None:

@@ -12,15 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from heapq import nsmallest
+from heapq import heapify, heappop
 
 from bot.limits import WEIGHT_MAX
 
 UNIT = math.lcm(*range(1, WEIGHT_MAX + 1))
 """Of tags, for one credit: whole numbers for every weight, so that what is given back is what was taken."""
-
-LOOKED_AT_MAX = 50
-"""So many at the front of the line may let others pass, since the engine that suits them is busy."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,11 +59,12 @@ class FairQueue:
     ) -> int | None:
         """Takes the job whose turn it is out of the line; those that are held let others pass.
 
-        `is_taken` is asked in the line's order, of so many at most: who is not taken now lets those behind pass as well.
+        `is_taken` is asked in the line's order until one is: who is not taken now lets those behind pass as well.
         """
-        free = (each for each in self._waiting.values() if not is_held(each.job_id))
-        front = nsmallest(LOOKED_AT_MAX, free)
-        entry = next((each for each in front if is_taken(each.job_id)), None)
+        free = [each for each in self._waiting.values() if not is_held(each.job_id)]
+        heapify(free)
+        in_order = (heappop(free) for _ in range(len(free)))
+        entry = next((each for each in in_order if is_taken(each.job_id)), None)
         if entry is None:
             return None
         del self._waiting[entry.job_id]
