@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from typing import Any
 
 import structlog
 
@@ -101,7 +102,7 @@ async def sync_commands(client: EaselClient, router: Router, store: Store, *, fo
     """Pushes the commands when they or a translation changed since the last time (Discord allows 200 creates a day)."""
     translator = CommandTranslator()
     await router.set_translator(translator)
-    payload = [await each.get_translated_payload(router, translator) for each in router.get_commands()]
+    payload = await translated(router, translator)
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True, default=str).encode()).hexdigest()
     key = f"commands of {client.application_id}"
     if not force and await store.settings.note(key) == digest:
@@ -111,6 +112,11 @@ async def sync_commands(client: EaselClient, router: Router, store: Store, *, fo
     await store.settings.set_note(key, digest)
     log.info("commands_synced", count=len(payload))
     return True
+
+
+async def translated(router: Router, translator: CommandTranslator) -> list[dict[str, Any]]:
+    """What Discord is told of every command."""
+    return [await each.get_translated_payload(router, translator) for each in router.get_commands()]
 
 
 async def push_commands(
