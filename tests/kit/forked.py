@@ -147,9 +147,15 @@ def ask(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return _run(_Heavy, list(command[2:]), child.environment())
 
 
-def module(*command: str) -> subprocess.CompletedProcess[str]:
-    """`python -m` with this command, torch and all."""
-    return _run(_Heavy, list(command), os.environ)
+def module(*command: str, draws: bool = True) -> subprocess.CompletedProcess[str]:
+    """`python -m` with this command, torch and all where it `draws`."""
+    return _run(_Heavy if draws else _Light, list(command), os.environ)
+
+
+async def dying_store(file: Path, *told: int | str) -> int:
+    """The exit code of `tests.kit.dying_store`."""
+    words = ("tests.kit.dying_store", str(file), *map(str, told))
+    return (await asyncio.to_thread(module, *words, draws=False)).returncode
 
 
 def _run(
