@@ -142,6 +142,21 @@ def as_a_person() -> None:
     child.launch = lambda command: _run(ForkProcess, list(command[2:]), child.environment())
 
 
+def as_nobody() -> None:
+    """For `before`: as a person without a home and without a name, as in containers."""
+    as_a_person()
+    for name in ("HOME", "USER", "LOGNAME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        os.environ.pop(name, None)
+    if sys.platform != "win32":
+        import pwd
+
+        pwd.getpwuid = pwd.getpwnam = _unknown
+
+
+def _unknown(*_: object) -> None:
+    raise KeyError("uid not found")
+
+
 def ask(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """As `bot.shell.child.launch`: `python -m engine.report …`."""
     return _run(_Heavy, list(command[2:]), child.environment())
