@@ -32,7 +32,6 @@ from bot.core.happenings import (
     JobUnanswered,
     JobWithdrawn,
     Listener,
-    ModelWanted,
 )
 from bot.core.held_up import HeldUp, held_up_by
 from bot.core.line.aboard import Aboard
@@ -470,8 +469,6 @@ class Dispatcher:
                 if event.stage != "waiting":  # till its turn the engine worked for others, or not at all
                     aboard.engine_s += max(0.0, now - self._last_step_at)
                     self._last_step_at = now
-                if event.stage == "loading" and not aboard.is_loading:
-                    self._tell(ModelWanted(model=aboard.job.request.model))
                 aboard.step = event
                 if event.preview is not None and self._may_look_in(aboard.job):
                     aboard.preview = event.preview
