@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.core.asking.price import cost_of
-from bot.core.moderation.pictures import released
+from bot.core.moderation.flagged import released
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode, Review
 from bot.limits import LimitEntry, Night, PermitEntry, PermitKind, Subject
 from bot.store import Store

@@ -43,7 +43,7 @@ from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
 from bot.core.line.reviews import Reviews
 from bot.core.line.told import LineTold
-from bot.core.moderation.pictures import review_of, settled
+from bot.core.moderation.flagged import review_of, settled
 from bot.core.news import EngineCantWork, GpuPaused, ModelNotLoaded, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool
