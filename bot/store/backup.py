@@ -289,6 +289,7 @@ def _carry_erasures(copy: Path, erasures: Sequence[tuple[int, float]]) -> None:
     if not erasures or checks.version(copy) < schema.newest():
         return
     with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA {schema.OVERWRITTEN}")
         for user_id, asked_at in erasures:
             told = connection.execute(
                 """INSERT INTO erasure (user_id, asked_at) VALUES (?, ?)
