@@ -128,8 +128,10 @@ async def test_a_model_counts_as_often_as_it_is_read(start_world: StartWorld, li
     async def say(verb: str) -> None:
         await operator.slash(world.channel, f"admin models {verb}", name="other", despite_permissions=True)
 
+    await world.imagine(model="other")
+    await world.reaches(1, JobState.RUNNING)
     await say("load")
-    await world.imagined(1, model="other")
+    await world.reaches(1, JobState.DELIVERED)
     assert of(await scraped(listen), "easel_model_loads_total", model="other") == 1
     await say("unload")
     await world.until(lambda: "other" not in world.engine.status.loaded)
