@@ -77,9 +77,11 @@ def runtime_of(family: SdFamily, pipe: Any, folder: Path, *, worth: float | None
     return OpenVino(pipe.unet, pipe.vae, family.forwards.blank(2, SIZE), wanted)
 
 
-def hastened(pipe: Any, folder: Path, *, wait: bool = True, worth: float | None = None) -> SdFamily:
-    """A family that is drawn with by what lies in the folder, or will."""
-    family = SdFamily(pipe)
+def hastened(
+    pipe: Any, folder: Path, *, wait: bool = True, worth: float | None = None, own: Path | None = None
+) -> SdFamily:
+    """A family that is drawn with by what lies in the folder, or will. `own`: the model's."""
+    family = SdFamily(pipe, own=own)
     runtime = runtime_of(family, pipe, folder, worth=worth)
     family.forwards.runtime = runtime
     runtime.begin()
