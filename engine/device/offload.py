@@ -50,7 +50,9 @@ class Offload:
             wanted = sum(like.numel() * like.element_size() for like in self._away.values())
             free = memory.reclaim(PROCESSOR)
             if free is not None and free < wanted:
-                raise MemoryError(f"{wanted / 1e9:.1f} GB for torch's weights, of which {free / 1e9:.1f} GB are free")
+                raise MemoryError(
+                    f"{wanted / 1e9:.1f} GB for torch's weights, of which {free / 1e9:.1f} GB are free"
+                )
             found: Mapping[str, Tensor] = self._read().state_dict()
             if any(name not in found or found[name].shape != like.shape for name, like in self._away.items()):
                 raise BrokenModel("The model's weights are others than when it was loaded: restart the bot.")
@@ -75,9 +77,7 @@ class Offload:
     def _weights(self) -> dict[str, Any]:
         """By the names that they have without LoRAs' layers beside them."""
         named = ((name.replace(".base_layer.", "."), each) for name, each in self._network.named_parameters())
-        return {
-            name: each for name, each in named if name.startswith(self._begins) and ".lora_" not in name
-        }
+        return {name: each for name, each in named if name.startswith(self._begins) and ".lora_" not in name}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

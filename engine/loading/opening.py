@@ -239,8 +239,7 @@ def opening(
     tuned = speed.Tuned()
     if (forwards := family.forwards) is not None:
         tuned = speed.tuned(subject, forwards, settled.pipeline, going_on, measures=measures)
-        if forwards.runtime is not None:
-            forwards.offloads = offloads.of(settled.pipeline, source, found, settings, place, tuned.speed.switches)
+        forwards.offloads = offloads.of(settled.pipeline, subject, source, found, tuned.speed.switches)
         yield from _pause(info)
     known, widths = tuned.speed, tuned.widths
     decoder = fingerprint.decoder(source, info, settings.models)

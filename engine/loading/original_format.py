@@ -37,7 +37,9 @@ def loading(
     own = {"unet": unet, "scheduler": scheduler} | {name: None for name in NEVER_THERE if name in index}
     if (encoder := _old_clip(found, base, dtype)) is not None:
         own["text_encoder"] = encoder
-    pipeline = getattr(diffusers, class_name).from_single_file(str(found.path), **own, **_of_base(base, dtype), **options)
+    pipeline = getattr(diffusers, class_name).from_single_file(
+        str(found.path), **own, **_of_base(base, dtype), **options
+    )
     on_progress("starting", None)
     return pipeline
 

@@ -14,12 +14,15 @@ import torch
 from engine.checkpoints.source import Source
 from engine.contract import EngineSettings, Failed, GenerationRequest, Lora, ModelInfo
 from engine.device import choice, memory
+from engine.device.fingerprint import digest
+from engine.device.offload import Offloads
 from engine.families.sd import SdFamily
 from engine.loading import load, offloads
+from engine.loading.speed import Subject
 from engine.openvino.runtime import OpenVino
 from tests.engine.openvino.test_runtime import FOUND, SIZE, bits, hastened, made_with, runtime_in
 from tests.kit.adapters import lora_tensors, write
-from tests.kit.engines import Bench, described
+from tests.kit.engines import Bench, described, settled
 from workshop.bench.peers import original_format
 
 pytestmark = [pytest.mark.xdist_group("openvino"), pytest.mark.timeout(300)]
@@ -65,6 +68,16 @@ class Studio:
         return ending.reason
 
 
+def offloads_of(pipe: Any, settings: EngineSettings, *switches: str) -> Offloads | None:
+    """As the engine makes them for the model of these settings, but without a minute's wait."""
+    source, place = Source.of(settings.model), choice.choose_place(settings)
+    subject = Subject(
+        settings=settings, info=described(settings), place=place, profile="full", weights=digest(source)
+    )
+    found = load.find(source, settings, place)
+    return offloads.of(pipe, subject, source, found, dict.fromkeys(switches, "on"), rest_s=0.0)
+
+
 @pytest.fixture
 def studio(
     copy: Path,
@@ -79,9 +92,7 @@ def studio(
     settings = EngineSettings(model=str(copy), spool=str(tmp_path), mode="wide", device="cpu")
     folder = Path(shutil.copytree(converted, tmp_path / "openvino" / converted.name))
     family = hastened(pipe, folder, own=copy)
-    source, place = Source.of(settings.model), choice.choose_place(settings)
-    found = load.find(source, settings, place)
-    family.forwards.offloads = offloads.of(pipe, source, found, settings, place, {}, rest_s=0.0)
+    family.forwards.offloads = offloads_of(pipe, settings)
     info = described(settings)
     return Studio(copy, pipe, info, family, Bench(family, info, tmp_path, mode="wide", rows=4))
 
@@ -183,16 +194,14 @@ def test_where_memory_is_short_they_stay_away(studio: Studio, monkeypatch: pytes
 
 
 def test_what_is_laid_otherwise_comes_back_so(
-    pipe: Any, tiny: Path, tmp_path: Path, load_pipe: Callable[[Path], Any]
+    tiny: Path, tmp_path: Path, load_pipe: Callable[[Path], Any]
 ) -> None:
     """Channels last, and in the numbers that it had; fused projections are in no file, so that all stays."""
     own = load_pipe(tiny)
     own.unet.to(torch.bfloat16).to(memory_format=torch.channels_last)
     settings = EngineSettings(model=str(tiny), spool=str(tmp_path), device="cpu")
-    source, place = Source.of(settings.model), choice.choose_place(settings)
-    found = load.find(source, settings, place)
     before = {name: (each.clone(), each.stride()) for name, each in own.unet.named_parameters()}
-    made = offloads.of(own, source, found, settings, place, {"channels_last": "on"}, rest_s=0.0)
+    made = offloads_of(own, settings, "channels_last")
     assert made is not None
     made.rest()
     assert all(not each.numel() for each in own.unet.parameters())
@@ -202,7 +211,7 @@ def test_what_is_laid_otherwise_comes_back_so(
         tensor, stride = before[name]
         assert torch.equal(each, tensor)
         assert each.stride() == stride
-    assert offloads.of(own, source, found, settings, place, {"fused_qkv": "on"}) is None
+    assert offloads_of(own, settings, "fused_qkv") is None
 
 
 def test_from_one_file(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,12 +220,14 @@ def test_from_one_file(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     original_format.into_cache(tmp_path / "hub", tiny, "stable-diffusion-v1-5/stable-diffusion-v1-5")
     file = original_format.write(tiny, tmp_path / "mine.safetensors")
     settings = EngineSettings(model=str(file), spool=str(tmp_path), device="cpu", hub_offline=True)
-    source, place = Source.of(settings.model), choice.choose_place(settings)
-    found = load.find(source, settings, place)
-    pipe = load.load(source, settings, place).pipeline
-    made = offloads.of(pipe, source, found, settings, place, {}, rest_s=0.0)
+    pipe = settled(settings, choice.choose_place(settings)).pipeline
+    made = offloads_of(pipe, settings)
     assert made is not None
-    before = {name: each.clone() for part in ("unet", "vae") for name, each in getattr(pipe, part).named_parameters()}
+    before = {
+        name: each.clone()
+        for part in ("unet", "vae")
+        for name, each in getattr(pipe, part).named_parameters()
+    }
     made.rest()
     made.unet.need()
     made.decoder.need()
