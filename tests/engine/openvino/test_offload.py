@@ -50,7 +50,8 @@ class Studio:
         return sum(each.numel() for found in weights for name, each in found.items() if ".lora_" not in name)
 
     def request(self, **changes: Any) -> GenerationRequest:
-        return self.info.request(**{"prompt": "x", "seed": 1, "steps": 2, "size": SIZE, **changes})
+        usual: dict[str, Any] = {"prompt": "x", "seed": 1, "steps": 2, "size": SIZE}
+        return self.info.request(**{**usual, **changes})
 
     def draw(self, **changes: Any) -> tuple[bytes, dict[str, str]]:
         """(pixels, what its file says) of a picture."""
@@ -117,6 +118,20 @@ def test_torchs_weights_leave_and_come_back_to_the_bit(studio: Studio) -> None:
         assert studio.held == 0
     assert "runtime" in plain[1]
     assert studio.draw() == plain
+
+
+def test_a_lora_that_nobody_used_before(
+    studio: Studio, tmp_path: Path, load_pipe: Callable[[Path], Any]
+) -> None:
+    """Its layers come beside those whose weights are away, and draw what they draw beside weights that never left."""
+    studio.bench.tick()
+    assert studio.held == 0
+    pixels, made = studio.draw(loras=(LORA,))
+    family = SdFamily(load_pipe(studio.model), own=studio.model)
+    plain = Bench(family, studio.info, tmp_path, mode="wide", rows=4)
+    plain.submit(1, studio.request(loras=(LORA,)))
+    assert bits(plain.finished(1)) == pixels
+    assert "runtime" not in made
 
 
 def test_nobody_who_is_drawn_by_torch_loses_it(studio: Studio) -> None:
