@@ -111,6 +111,7 @@ class Forwards:
         """The same for those with a recipe's LoRA."""
         self.offloads: Offloads | None = None
         """Torch's networks, where they may leave the memory."""
+        loras.need_unet = self._need_unet
 
     def runtime_for(self, canvas: Shown) -> Runtime | None:
         """What a picture that begins now is drawn with."""
