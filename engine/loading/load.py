@@ -122,6 +122,17 @@ def loading(
     return _assemble(found, parts, place)
 
 
+def part(found: Found, name: str, settings: EngineSettings, place: Place) -> Any:
+    """The "unet" or "vae" alone of what was found, as `loading` reads it. Raises BrokenModel."""
+    if not isinstance(found, SingleFile):
+        return _load_part(found, name, place.dtype)
+    base = single_file.base(found.kind, offline=settings.hub_offline)
+    try:
+        return original_format.part(found, base, name, place.dtype)
+    except Exception as error:
+        raise _broken(found.path, "The file", error) from error
+
+
 def _locate(source: Source, settings: EngineSettings, prefer_fp16: bool, on_progress: OnProgress) -> Path:
     """The model's folder, downloaded if need be."""
     if source.path is not None:
