@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from engine import errors
 from engine.checkpoints import describe
+from engine.checkpoints.architectures import BY_FAMILY
 from engine.checkpoints.source import Source, sources
 from engine.child import Controls, Leave, heed, wait
 from engine.contract import (
@@ -145,6 +146,7 @@ def _get_ready(
         info = _patiently(lambda: describe.describe(source, settings), controls, emit, hub=settings.hub)
         offer = _Offer.of(settings, Offered(source=source, info=info))
         emit(Loading(stage="starting torch", models=offer.models))
+        load.import_packages(BY_FAMILY[info.family])
         return _start(settings, offer, controls, emit)
     except (BrokenModel, DeviceLost, ImportError, Leave):
         raise

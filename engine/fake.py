@@ -236,6 +236,9 @@ class FakeForwards:
         del canvas
         return (rows,)
 
+    def spare(self, canvases: Sequence[FakeCanvas]) -> None:
+        """Nothing of it takes memory."""
+
 
 class FakeChecker:
     """Flags what was painted to be flagged."""

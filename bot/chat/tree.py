@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from typing import Any
 
 import structlog
 
@@ -17,6 +18,7 @@ from bot.chat.features import (
     admin_models,
     admin_queue,
     allow,
+    approving,
     blocking,
     edit,
     ending,
@@ -36,7 +38,6 @@ from bot.chat.features import (
     remix,
     reporting,
     reroll,
-    reviews,
     set_limits,
     show,
     stats,
@@ -60,7 +61,7 @@ FEATURES = (
     imagine,
     permute,
     reroll,
-    reviews,
+    approving,
     vary,
     upscale,
     remix,
@@ -103,7 +104,7 @@ async def sync_commands(client: EaselClient, router: Router, store: Store, *, fo
     """Pushes the commands when they or a translation changed since the last time (Discord allows 200 creates a day)."""
     translator = CommandTranslator()
     await router.set_translator(translator)
-    payload = [await each.get_translated_payload(router, translator) for each in router.get_commands()]
+    payload = await translated(router, translator)
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True, default=str).encode()).hexdigest()
     key = f"commands of {client.application_id}"
     if not force and await store.settings.note(key) == digest:
@@ -113,6 +114,11 @@ async def sync_commands(client: EaselClient, router: Router, store: Store, *, fo
     await store.settings.set_note(key, digest)
     log.info("commands_synced", count=len(payload))
     return True
+
+
+async def translated(router: Router, translator: CommandTranslator) -> list[dict[str, Any]]:
+    """What Discord is told of every command."""
+    return [await each.get_translated_payload(router, translator) for each in router.get_commands()]
 
 
 async def push_commands(

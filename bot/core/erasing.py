@@ -48,7 +48,6 @@ class Erasing:
         self._clock = clock
         self._settings = settings
         self._wanted = asyncio.Event()
-        self._begun: set[Erasure] = set()
 
     async def ask(self, user_id: int) -> bool:
         """From now on it happens, whatever becomes of this process; False where it was under way. Raises DatabaseError."""
@@ -88,9 +87,7 @@ class Erasing:
         """Whether nothing of theirs can be read any more; else something is still under way, such as a picture that is posted."""
         erasures = self._store.erasures
         by = Actor(user_id=erasure.user_id, name=f"<@{erasure.user_id}>")
-        if erasure not in self._begun:  # what they set afterwards is kept
-            await erasures.take_little(erasure)
-            self._begun.add(erasure)
+        await erasures.take_little(erasure)
         for number in await erasures.live(erasure):
             await self._dispatcher.cancel(number, by=by)
         for job in await erasures.held(erasure):
@@ -108,7 +105,6 @@ class Erasing:
             self._dispatcher.errands.begin(self._tell_moderators(guild_id))
         await self._store.database.clean()
         await erasures.emptied(erasure, now=self._clock.now())
-        self._begun.discard(erasure)
         log.info("erased", user=erasure.user_id, jobs=len(numbers))
         return True
 

@@ -180,8 +180,8 @@ class EngineGotReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelWanted:
-    """The engine reads a model that is not loaded: a picture's turn has come, or an admin wants it to be ready."""
+class ModelRead:
+    """The engine has loaded one more: a picture's turn had come, or an admin wanted it to be ready."""
 
     model: str
 
@@ -237,7 +237,7 @@ Happening = (
     | DeletionAsked
     | JobDeleted
     | EngineGotReady
-    | ModelWanted
+    | ModelRead
     | EngineDied
     | EngineRests
     | StoreDamaged

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from bot.core.engines.status import EngineStatus, Phase
-from bot.store.halts import EVERYWHERE, Halt
+
+if TYPE_CHECKING:
+    from bot.store.halts import Halt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Halted:
     def by(cls, halt: Halt) -> Self:
         return cls(
             reason=halt.reason,
-            is_everywhere=halt.guild_id == EVERYWHERE,
+            is_everywhere=halt.is_everywhere,
             is_draining=halt.is_draining,
         )
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.core.asking.request_facts import RequestFacts
 from bot.shell.child import ask_engine
-from bot.texts.request import RequestFacts
 from engine.contract import ROWS, STARTER, GenerationRequest, misread, parse_loras
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo

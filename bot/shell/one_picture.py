@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bot.config import Settings
 from bot.config.engine import STARTER_NOTE, engine_settings, is_starter
-from bot.core.asking.catalogue import for_upscaling
+from bot.core.asking.offer import for_upscaling
 from bot.core.asking.refused import Unmet
 from bot.core.asking.wish import Picture, Wish, resolve, size_of
 from bot.shell.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bot.store import checks, schema
 from bot.store.database_errors import DatabaseError, Unusable
+from bot.store.undated import UNDATED
 
 PATIENCE_S = 30.0
 """How long a copy waits for a stranger who holds the whole file."""
@@ -288,11 +289,16 @@ def _carry_erasures(copy: Path, erasures: Sequence[tuple[int, float]]) -> None:
     if not erasures or checks.version(copy) < schema.newest():
         return
     with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-        connection.executemany(
-            """INSERT INTO erasure (user_id, asked_at) VALUES (?, ?)
-               ON CONFLICT DO UPDATE SET asked_at = excluded.asked_at, emptied_at = NULL""",
-            erasures,
-        )
+        connection.execute(f"PRAGMA {schema.OVERWRITTEN}")
+        for user_id, asked_at in erasures:
+            told = connection.execute(
+                """INSERT INTO erasure (user_id, asked_at) VALUES (?, ?)
+                   ON CONFLICT DO UPDATE SET asked_at = excluded.asked_at, emptied_at = NULL
+                   WHERE asked_at < excluded.asked_at RETURNING user_id""",
+                (user_id, asked_at),
+            ).fetchall()
+            for sql in UNDATED if told else ():  # else the backup was made after they had asked
+                connection.execute(sql, {"user_id": user_id})
 
 
 def _skip_ids(copy: Path, *, last_used: int | None) -> None:

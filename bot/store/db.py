@@ -23,9 +23,6 @@ __all__ = ["Database", "DatabaseError", "Unusable"]
 BUSY_TIMEOUT_S = 1.5
 """Answers to Discord are due within 3 s, so a stranger's lock must not hold us longer."""
 
-OVERWRITTEN = "secure_delete=ON"
-"""What is deleted is overwritten with zeros, whichever way this SQLite was built (Debian's does so of itself)."""
-
 Params = Mapping[str, Any]
 
 
@@ -71,7 +68,13 @@ class Database:
                 writer = await _connect(path, isolation_level=None, timeout=busy_timeout_s)
                 opened.append(writer)
                 log = f"wal_autocheckpoint={LOG_PAGES_MAX}"
-                for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", OVERWRITTEN, log):
+                for pragma in (
+                    "journal_mode=WAL",
+                    "synchronous=FULL",
+                    "foreign_keys=ON",
+                    schema.OVERWRITTEN,
+                    log,
+                ):
                     await writer.execute_fetchall(f"PRAGMA {pragma}")
                 writer.row_factory = sqlite3.Row
                 await schema.migrate(writer)
@@ -85,7 +88,7 @@ class Database:
                     await reader.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 0")
                 upkeep = await _connect(path, isolation_level=None, timeout=0)
                 opened.append(upkeep)
-                for pragma in ("wal_autocheckpoint=0", OVERWRITTEN):
+                for pragma in ("wal_autocheckpoint=0", schema.OVERWRITTEN):
                     await upkeep.execute_fetchall(f"PRAGMA {pragma}")
         except BaseException as error:
             for connection in opened:  # their threads would keep a process alive that was told to stop

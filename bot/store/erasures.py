@@ -18,8 +18,8 @@ from bot.store.audit import AuditEntry, Deed, record
 from bot.store.db import Database, Params
 from bot.store.jobs import job_of
 from bot.store.personal import OF_PERSON, SERVERS, STILL_THERE
-from bot.store.preferences import Scope
 from bot.store.reports import CLOSED, SHOW_ANEW
+from bot.store.undated import UNDATED
 
 NAMED_FOR_S = 48 * 3600.0
 """So long a row says whose it was: a day's credits are counted by that, wherever its day begins."""
@@ -79,7 +79,7 @@ class Erasures:
         self._db = database
 
     async def ask(self, user_id: int, *, now: float) -> bool:
-        """Writes it down; False where it is under way already."""
+        """Writes it down; False where it is under way already. What no row dates goes in the same moment."""
         params = {"user_id": user_id, "now": now}
         async with self._db.tx() as connection:
             under_way = await connection.execute_fetchall(
@@ -90,6 +90,8 @@ class Erasures:
                    ON CONFLICT DO UPDATE SET asked_at = excluded.asked_at, emptied_at = NULL""",
                 params,
             )
+            for sql in UNDATED:
+                await connection.execute_fetchall(sql, params)
         return not list(under_way)
 
     async def under_way(self) -> list[Erasure]:
@@ -114,11 +116,10 @@ class Erasures:
     # -------------------------------------------------------------- one step after the other
 
     async def take_little(self, erasure: Erasure) -> None:
-        """All that is no picture: settings, searches, plans, styles, reports, the note that they were greeted."""
-        params = {**_of(erasure), "person": Scope.PERSON, "hint": f"hinted {erasure.user_id}"}
+        """What is no picture and has a time: searches, styles, reports. Done again, it finds nothing."""
         async with self._db.tx() as connection:
             for sql in _LITTLE:
-                await connection.execute_fetchall(sql, params)
+                await connection.execute_fetchall(sql, _of(erasure))
             await _without_words(connection, erasure)
 
     async def live(self, erasure: Erasure) -> list[int]:
@@ -228,11 +229,8 @@ _REPORTED_BY_THEM = "SELECT job_id FROM report WHERE user_id = :user_id AND at <
 _LITTLE = (
     f"{SHOW_ANEW} WHERE job_id IN ({_REPORTED_BY_THEM})",
     "DELETE FROM report WHERE user_id = :user_id AND at <= :asked_at",
-    "DELETE FROM preference WHERE scope = :person AND scope_id = :user_id",
     "DELETE FROM search WHERE user_id = :user_id AND at <= :asked_at",
-    "DELETE FROM plan WHERE user_id = :user_id",
-    "DELETE FROM note WHERE key = :hint",
-    "UPDATE rule_word SET by_user_id = 0 WHERE by_user_id = :user_id",
+    "UPDATE rule_word SET by_user_id = 0 WHERE by_user_id = :user_id AND at <= :asked_at",
 )
 _LINES = """
 WITH RECURSIVE server (id) AS (
@@ -241,7 +239,7 @@ WITH RECURSIVE server (id) AS (
   SELECT (SELECT MIN(guild_id) FROM audit WHERE guild_id > server.id) FROM server WHERE server.id IS NOT NULL)
 UPDATE audit SET details = {told}
 WHERE id IN (SELECT audit.id FROM server JOIN audit INDEXED BY audit_by_deed ON guild_id = server.id AND deed = :deed
-             WHERE by_user_id = :user_id)"""
+             WHERE by_user_id = :user_id AND at <= :asked_at AND details <> {told})"""
 """Of the log, that tell of a person's own words: by the index, whose first column is the server."""
 _UNDECIDED = """UPDATE reported_job SET decided_by = 0
                 WHERE decided_by = :user_id AND job_id IN (SELECT value FROM json_each(:ids))"""

@@ -24,6 +24,10 @@ class Halt:
     by_user_id: int
     at: float
 
+    @property
+    def is_everywhere(self) -> bool:
+        return self.guild_id == EVERYWHERE
+
 
 class Halts:
     def __init__(self, database: Database) -> None:

@@ -19,6 +19,9 @@ FIRST = 4
 SEARCH = "fts5"
 """The part of SQLite that some builds of it lack."""
 
+OVERWRITTEN = "secure_delete=ON"
+"""What is deleted is overwritten with zeros, whichever way this SQLite was built (Debian's does so of itself)."""
+
 
 def migrations() -> list[tuple[int, str]]:
     """(version, script) of every numbered file, in order."""

@@ -118,12 +118,12 @@ class ServerSettings:
         night = None if row["begins"] is None else Night(begins=row["begins"], ends=row["ends"])
         return Days(time_zone=row["time_zone"], night=night)
 
-    async def set_time_zone(self, guild_id: int, time_zone: str, entry: AuditEntry | None = None) -> None:
+    async def set_time_zone(self, guild_id: int, time_zone: str, entry: AuditEntry) -> None:
         sql = """INSERT INTO guild VALUES (:id, :zone)
                  ON CONFLICT DO UPDATE SET time_zone = excluded.time_zone RETURNING id"""
         await write_recorded(self._db, sql, {"id": guild_id, "zone": time_zone}, entry)
 
-    async def set_night(self, guild_id: int, night: Night | None, entry: AuditEntry | None = None) -> None:
+    async def set_night(self, guild_id: int, night: Night | None, entry: AuditEntry) -> None:
         """None: the server has none, and credits are counted from midnight to midnight."""
         params: dict[str, int] = {"id": guild_id}
         if night is None:

@@ -27,7 +27,7 @@ from bot.core.happenings import (
     JobUnanswered,
     JobUndeliverable,
     JobWithdrawn,
-    ModelWanted,
+    ModelRead,
     RequestRefused,
     StoreDamaged,
 )
@@ -40,8 +40,8 @@ def write(happening: Happening) -> None:
     match happening:
         case EngineGotReady(ready=ready, engine=engine):
             _ready(ready, engine)
-        case ModelWanted():
-            log.info("model_wanted", model=happening.model)
+        case ModelRead():
+            log.info("model_read", model=happening.model)
         case EngineDied():
             log.warning(
                 "engine_died",

@@ -47,7 +47,7 @@ from bot.core.happenings import (
     JobUnanswered,
     JobUndeliverable,
     JobWithdrawn,
-    ModelWanted,
+    ModelRead,
     RequestRefused,
 )
 from bot.job import Job
@@ -143,7 +143,7 @@ class Metrics:
                 self._requeued.inc()
             case EngineGotReady(ready=ready):
                 self._loads.labels(ready.models[0].id).inc()
-            case ModelWanted(model=model):
+            case ModelRead(model=model):
                 self._loads.labels(model).inc()
             case EngineDied(engine=engine):
                 self._deaths.labels(str(engine)).inc()

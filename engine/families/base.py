@@ -54,6 +54,10 @@ class Sharing(Protocol):
         """
         ...
 
+    def spare(self, canvases: Sequence[Any]) -> None:
+        """What none of these, all that are under way, needs may leave the memory. Asked in every tick."""
+        ...
+
 
 class Checker(Protocol):
     """Looks at finished pictures. Whatever it raises, such a picture is shown to nobody."""

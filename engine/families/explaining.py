@@ -8,7 +8,7 @@ import torch
 
 from engine import errors
 from engine.contract import SIDE_MIN, GenerationRequest, InvalidRequest
-from engine.errors import NotFinite
+from engine.errors import BrokenModel, NotFinite
 
 _log = logging.getLogger("easel.engine")
 
@@ -35,7 +35,7 @@ class Explaining:
     _side_min: int
 
     def explain(self, error: Exception, request: GenerationRequest) -> str:
-        if isinstance(error, InvalidRequest):
+        if isinstance(error, InvalidRequest | BrokenModel):
             return str(error)
         if isinstance(error, NotFinite):
             return "The numbers of this picture ran away: try another seed, less guidance or another sampler."

@@ -15,6 +15,7 @@ import torch
 
 from engine import errors
 from engine.contract import Lora
+from engine.device.offload import Offloads
 from engine.families.explaining import is_out_of_memory
 from engine.families.loras import Loras
 from engine.families.prompts import Prompts
@@ -108,6 +109,9 @@ class Forwards:
         """For pictures that begin from now on, as soon as it is in use."""
         self.taught: Taught | None = None
         """The same for those with a recipe's LoRA."""
+        self.offloads: Offloads | None = None
+        """Torch's networks, where they may leave the memory."""
+        loras.need_unet = self._need_unet
 
     def runtime_for(self, canvas: Shown) -> Runtime | None:
         """What a picture that begins now is drawn with."""
@@ -125,6 +129,7 @@ class Forwards:
 
     def unet_with(self, lora: Lora) -> Any:
         """As `Loras.taught`."""
+        self._need_unet()
         return self._loras.taught(lora)
 
     def digests(self, lora: Lora) -> Mapping[str, str]:
@@ -146,15 +151,39 @@ class Forwards:
     @torch.inference_mode()
     def __call__(self, batch: Rows) -> Tensor:
         """The prediction for each row, by torch."""
+        self._need_unet()
         return forward(self._pipe.unet, batch)
 
     def run(self, batch: Rows, like: Shown) -> Tensor:
         """The prediction for rows of pictures like this one."""
         if like.runtime is not None and like.runtime.is_in_use:
             return like.runtime(batch)
+        self._need_unet()
         self._loras.see(like.loras)
         with circular(self._pipe.unet, on=like.tile):
             return forward(self._pipe.unet, batch)
+
+    # -------------------------------------------------------------- torch's own networks
+
+    def spare(self, canvases: Sequence[Shown]) -> None:
+        """Torch's networks leave the memory, if neither these pictures, all that are under way, need them, nor a runtime that is
+        being made: until somebody does again."""
+        made = [self.runtime, self.taught and self.taught.made]
+        if self.offloads is None or self.runtime is None or not self.runtime.is_in_use:
+            return
+        if any(each is not None and each.is_pending for each in made):
+            return
+        if all(canvas.runtime is not None and canvas.runtime.is_in_use for canvas in canvases):
+            self.offloads.rest()
+
+    def need_decoder(self) -> None:
+        """Torch's is there. Raises BrokenModel or MemoryError."""
+        if self.offloads is not None:
+            self.offloads.decoder.need()
+
+    def _need_unet(self) -> None:
+        if self.offloads is not None:
+            self.offloads.unet.need()
 
     # -------------------------------------------------------------- equal widths
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,8 @@ class Loras:
         self._heard: Switched | None = None
         self._seen: Switched | None = None
         """What text encoders and UNet are switched to; None where that is not known for sure."""
+        self.need_unet: Callable[[], None] = lambda: None
+        """Brings the UNet's weights where they may have left the memory: layers are put beside them alone."""
 
     @property
     def is_seen(self) -> bool:
@@ -145,6 +147,7 @@ class Loras:
                 f"The LoRA “{name}” can't be used: this model is drawn layer by layer here, for lack of memory."
             )
         data = self._bytes_of(name)
+        self.need_unet()
         adapter = f"lora{next(_numbers):06}"
         # Layers that get their first weights beside them switch these on; and so may a file that fails half-way.
         self._heard = self._seen = None

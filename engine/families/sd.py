@@ -248,6 +248,8 @@ class SdFamily(Explaining):
             return self._finished(runtime.decode(latents))
         if runtime is not None:
             canvas.made_with["runtime"] = FAILED
+        if not self._is_tiny:
+            self.forwards.need_decoder()
         size = height * width * self._pipe.vae_scale_factor**2
         with vae.smaller(decoder, cut, width, height) if sparing else vae.as_planned(decoder, cut, size):
             return self._finished(self._pixels(latents, canvas))

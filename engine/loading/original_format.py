@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.checkpoints import folder
+from engine.checkpoints.architectures import CLASSES
 from engine.checkpoints.single_file import CLIP, NEVER_THERE, PREDICTION, SingleFile
 
 if TYPE_CHECKING:
@@ -25,11 +26,8 @@ def loading(
     """The file's pipeline of this class, on the CPU, with a pause between its parts; raises whatever diffusers does."""
     diffusers: Any = import_module("diffusers")
     index = dict(folder.components(folder.read_index(base)))
-    from_base = {"config": str(base), "dtype": dtype, "local_files_only": True}
     on_progress("loading unet", 0.0)
-    unet = diffusers.UNet2DConditionModel.from_single_file(
-        str(found.path), subfolder="unet", in_channels=found.channels, **from_base
-    )
+    unet = part(found, base, "unet", dtype)
     yield
     on_progress("loading text encoder and vae", 0.7)
     config = folder.read_json(base, "scheduler/scheduler_config.json")
@@ -39,9 +37,23 @@ def loading(
     own = {"unet": unet, "scheduler": scheduler} | {name: None for name in NEVER_THERE if name in index}
     if (encoder := _old_clip(found, base, dtype)) is not None:
         own["text_encoder"] = encoder
-    pipeline = getattr(diffusers, class_name).from_single_file(str(found.path), **own, **from_base, **options)
+    pipeline = getattr(diffusers, class_name).from_single_file(
+        str(found.path), **own, **_of_base(base, dtype), **options
+    )
     on_progress("starting", None)
     return pipeline
+
+
+def part(found: SingleFile, base: Path, name: str, dtype: torch.dtype) -> Any:
+    """The file's "unet" or "vae" alone; raises whatever diffusers does."""
+    diffusers: Any = import_module("diffusers")
+    more = {"in_channels": found.channels} if name == "unet" else {}
+    kind = getattr(diffusers, CLASSES[name][1])
+    return kind.from_single_file(str(found.path), subfolder=name, **more, **_of_base(base, dtype))
+
+
+def _of_base(base: Path, dtype: torch.dtype) -> dict[str, Any]:
+    return {"config": str(base), "dtype": dtype, "local_files_only": True}
 
 
 def _old_clip(found: SingleFile, base: Path, dtype: torch.dtype) -> Any:

@@ -211,13 +211,15 @@ def hasten(subject: Subject, forwards: Forwards, pipeline: Any, wanted: Wanted |
     from engine.families.forwards import Taught
     from engine.openvino.runtime import OpenVino
 
+    core_bytes = 4 * _numbers(pipeline.unet)
+
     def made(wanted: Wanted, unet: Any) -> OpenVino:
         runtime = OpenVino(unet, pipeline.vae, forwards.blank(2, subject.size), wanted)
         runtime.begin()
         return runtime
 
     def with_lora(lora: Lora) -> OpenVino | None:
-        hastened = hastening(subject.taught(lora, forwards.digests(lora)), 4 * _numbers(pipeline.unet))
+        hastened = hastening(subject.taught(lora, forwards.digests(lora)), core_bytes)
         if hastened.wanted is None:
             return None
         try:

@@ -81,6 +81,11 @@ class Shelf:
         return tuple(self._loaded)
 
     @property
+    def resident(self) -> tuple[Loaded, ...]:
+        """Those that are loaded."""
+        return tuple(self._loaded.values())
+
+    @property
     def is_opening(self) -> bool:
         return self._opening is not None
 

@@ -145,6 +145,7 @@ class Worker:
             self._unload(None)
         if self._leaving:
             self._let_go()
+        self._spare()
         self._admit()
         if (drawn := self._next_drawn()) is not None:
             self._finish_drawing(drawn)
@@ -248,6 +249,12 @@ class Worker:
             self._entered = None
             self._shelf.drop(free)
             self._tell_resident()
+
+    def _spare(self) -> None:
+        """Of what is loaded what no picture under way needs."""
+        for model in self._shelf.resident:
+            if (forwards := model.family.forwards) is not None:
+                forwards.spare([picture.canvas for picture in self._batcher.active if picture.by is model])
 
     def _prefetch(self) -> None:
         """Nobody waits for a model: another part is loaded of the one that is wanted all the same."""

@@ -26,10 +26,13 @@ from engine.openvino import files
 if TYPE_CHECKING:
     import torch
 
+_KILLED = -9
+"""By the system: its exit code."""
 NICE = 19
 LOOK_EVERY_S = 1.0
 LIMIT_S = 3600.0
 """For converting; who takes longer hangs."""
+ENDED = "the system ended what converts it, most often for lack of memory"
 UNET, DECODER = "unet", "decoder"
 _EXAMPLE_ROWS = 2
 
@@ -70,6 +73,8 @@ def convert_apart(order: Order) -> None:
         )
     finally:  # it may have been killed
         files.drop(Path(order.partial))
+    if done.returncode == _KILLED:
+        raise RuntimeError(ENDED)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
 

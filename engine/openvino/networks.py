@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,9 @@ def problem() -> str:
     return ""
 
 
+@cache
 def version() -> str:
+    """Looked up in files, and told with every picture at every step."""
     return importlib.metadata.version(_PACKAGE)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.core.asking.price import cost_of
-from bot.core.moderation.pictures import released
+from bot.core.moderation.flagged import released
 from bot.job import Action, Asker, Job, NewJob, Origin, Reason, ReasonCode, Review
 from bot.limits import LimitEntry, Night, PermitEntry, PermitKind, Subject
 from bot.store import Store
@@ -162,7 +162,9 @@ async def fill(file: Path) -> None:
         LimitEntry.of(Subject.MEMBER, BEN, {"credits_per_day": 0}),
     ):
         await store.settings.set_limits(GUILD, entry, by_user_id=ADA, now=NOON)
-    await store.settings.set_time_zone(GUILD, "Europe/Rome")
+    zone = {"zone": "Europe/Rome"}
+    told = AuditEntry(at=NOON, guild_id=GUILD, by_user_id=ADA, deed=Deed.TIME_ZONE, details=zone)
+    await store.settings.set_time_zone(GUILD, zone["zone"], told)
     for subject, name in ((Subject.EVERYONE, "fake"), (Subject.MEMBER, "other")):
         permit = PermitEntry(
             kind=PermitKind.MODEL,
@@ -172,7 +174,9 @@ async def fill(file: Path) -> None:
         )
         deed = AuditEntry(at=NOON, guild_id=GUILD, by_user_id=ADA, deed=Deed.PERMITS)
         await store.permits.add(GUILD, [permit], deed)
-    await store.settings.set_night(GUILD, Night(begins=22, ends=6))
+    hours = {"begins": 22, "ends": 6}
+    told = AuditEntry(at=NOON, guild_id=GUILD, by_user_id=ADA, deed=Deed.NIGHT, details=hours)
+    await store.settings.set_night(GUILD, Night(**hours), told)
     await store.settings.set_note("commands", "digest-of-commands")
     await _kept(store, first, again)
     hers = await book.delivered(user=CLEO, images=2)

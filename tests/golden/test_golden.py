@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -29,7 +26,7 @@ from bot.store.finished import Search
 from bot.store.rule_words import WordKind
 from bot.store.server_settings import Days
 from engine.contract import GenerationRequest
-from tests.kit import new_databases, said
+from tests.kit import forked, new_databases, said
 from tests.kit.books import NOON, admission
 
 GOLDEN = Path(__file__).parent
@@ -225,9 +222,7 @@ async def test_kill_9_while_an_old_database_is_migrated(file: Path, version: int
     before = table(file, "job")
     script = schema._from_early(version, dict(schema.migrations())[schema.FIRST])
     after = min(after, len(list(schema.statements(script))))
-    command = [sys.executable, "-m", "tests.kit.dying_store", str(file), str(after)]
-    ended = await asyncio.to_thread(subprocess.run, command, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    assert await forked.dying_store(file, after) == -signal.SIGKILL
     assert checks.version(file) == version
     assert table(file, "job") == before
     await (await Store.open(file)).close()

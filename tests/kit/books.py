@@ -10,11 +10,12 @@ from bot.core.asking.price import cost_of
 from bot.job import Action, Asker, Job, NewJob, Origin
 from bot.limits import Limits
 from bot.store import Store
+from bot.store.audit import AuditEntry, Deed
 from engine.contract import GenerationRequest, SpooledImage
 
 NOON = 1_700_000_000.0
 """Any moment would do."""
-GUILD = 7
+GUILD, ADMIN = 7, 99
 ROOMY = Limits(
     credits_per_day=1000,
     credits_per_night=1000,
@@ -24,6 +25,11 @@ ROOMY = Limits(
     max_images=10,
 )
 _interactions = itertools.count(1)
+
+
+def entry(deed: Deed, guild: int = GUILD) -> AuditEntry:
+    """What its admin did."""
+    return AuditEntry(at=NOON, guild_id=guild, by_user_id=ADMIN, deed=deed)
 
 
 def request(**values: Any) -> GenerationRequest:

@@ -142,14 +142,35 @@ def as_a_person() -> None:
     child.launch = lambda command: _run(ForkProcess, list(command[2:]), child.environment())
 
 
+def as_nobody() -> None:
+    """For `before`: as a person without a home and without a name, as in containers."""
+    as_a_person()
+    for name in ("HOME", "USER", "LOGNAME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        os.environ.pop(name, None)
+    if sys.platform != "win32":
+        import pwd
+
+        pwd.getpwuid = pwd.getpwnam = _unknown
+
+
+def _unknown(*_: object) -> None:
+    raise KeyError("uid not found")
+
+
 def ask(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """As `bot.shell.child.launch`: `python -m engine.report …`."""
     return _run(_Heavy, list(command[2:]), child.environment())
 
 
-def module(*command: str) -> subprocess.CompletedProcess[str]:
-    """`python -m` with this command, torch and all."""
-    return _run(_Heavy, list(command), os.environ)
+def module(*command: str, draws: bool = True) -> subprocess.CompletedProcess[str]:
+    """`python -m` with this command, torch and all where it `draws`."""
+    return _run(_Heavy if draws else _Light, list(command), os.environ)
+
+
+async def dying_store(file: Path, *told: int | str) -> int:
+    """The exit code of `tests.kit.dying_store`."""
+    words = ("tests.kit.dying_store", str(file), *map(str, told))
+    return (await asyncio.to_thread(module, *words, draws=False)).returncode
 
 
 def _run(

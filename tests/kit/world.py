@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -21,12 +22,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 from discord import ui
 
 from bot.app import create_app
+from bot.chat import tree
 from bot.chat.client import EaselClient
 from bot.chat.ids import Verb
+from bot.chat.router import Router
+from bot.chat.translator import CommandTranslator
 from bot.config import Settings
 from bot.config.engine import engine_settings
 from bot.core.engines.engine_client import EngineClient
@@ -35,6 +40,7 @@ from bot.core.engines.status import Phase
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import Job, JobState
 from bot.store import Store
+from bot.texts import language
 from engine.contract import EngineSettings, FakeSettings
 from workshop.rehearsal.loopback.driver import (
     Answer,
@@ -64,6 +70,19 @@ class TurnableClock:
 
     def now(self) -> float:
         return time.time() + self.offset_s
+
+
+_translated = tree.translated
+_told: dict[tuple[Path, str], list[dict[str, Any]]] = {}
+"""What Discord was told of the same commands before: their translation takes longer than all else at a start."""
+
+
+async def translated_once(router: Router, translator: CommandTranslator) -> list[dict[str, Any]]:
+    untranslated = json.dumps([each.to_dict(router) for each in router.get_commands()])
+    key = language.LOCALES, untranslated
+    if key not in _told:
+        _told[key] = await _translated(router, translator)
+    return _told[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +182,10 @@ class World:
 
     async def _come(self) -> None:
         """A new process, as far as the bot and Discord can tell."""
+        with mock.patch.object(tree, "translated", translated_once):
+            await self._begin()
+
+    async def _begin(self) -> None:
         engine = engine_settings(self.settings)
         if self.fake is not None:
             engine = EngineSettings(

@@ -111,8 +111,8 @@ def measured(
     (Path(settings.spool)).mkdir(parents=True, exist_ok=True)
     process = start(settings)
     try:
-        model = _ready(process)
-        desk = _Desk(process)
+        model = ready(process)
+        desk = Desk(process)
         _settle(desk, model, settled_s)
         size = model.width, model.height
         images = [inputs.keep(folder, data) for data in workloads.pictures(size)]
@@ -165,7 +165,7 @@ class _Drawn:
     made_by: str
 
 
-class _Desk:
+class Desk:
     """Hands requests to an engine, all at once, and waits for their pictures."""
 
     def __init__(self, process: EngineProcess) -> None:
@@ -187,14 +187,14 @@ class _Desk:
         return [found[number] for number in numbers]
 
 
-def _ready(process: EngineProcess) -> ModelInfo:
+def ready(process: EngineProcess) -> ModelInfo:
     while not isinstance(event := process.events.recv(), Ready):
         if (reason := getattr(event, "reason", None)) is not None:
             raise RuntimeError(str(reason))
     return event.models[0]
 
 
-def _settle(desk: _Desk, model: ModelInfo, settled_s: float) -> None:
+def _settle(desk: Desk, model: ModelInfo, settled_s: float) -> None:
     """Draws until pictures are made in the way that they will be from then on."""
     begin, made_by = time.monotonic(), ""
     for seed in count():
@@ -204,7 +204,7 @@ def _settle(desk: _Desk, model: ModelInfo, settled_s: float) -> None:
     desk.draw([model.request(prompt="a red circle", seed=0, recipe=model.quick)])
 
 
-def _speeds(desk: _Desk, model: ModelInfo, rounds: int) -> tuple[float, float]:
+def _speeds(desk: Desk, model: ModelInfo, rounds: int) -> tuple[float, float]:
     """Images a second of eight usual and of eight quick ones at once: medians of rounds by turns."""
     times: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(rounds):

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import discord
 import structlog
 
-from bot.chat.delivery import gallery, mailbox, moderators
+from bot.chat.delivery import gallery, held, mailbox
 from bot.chat.delivery.album import Album, Edit, Parts
 from bot.chat.delivery.breaker import Breaker, Way, why_shut
 from bot.chat.delivery.pauses import Pauses
@@ -389,7 +389,7 @@ class DiscordDelivery:
 
     async def ask_moderators(self, job: Job, channel_id: int) -> int | None:
         try:
-            return await self._lasting(lambda: moderators.ask(self._client, job, channel_id))
+            return await self._lasting(lambda: held.ask(self._client, job, channel_id))
         except (Irremovable, OSError, ImageTooLarge) as error:
             log.warning("moderators_not_asked", job=job.id, error=repr(error))
         return None

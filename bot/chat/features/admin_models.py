@@ -13,7 +13,6 @@ from bot.chat.features.admin import check_operator, engine_at_hand, group
 from bot.chat.look.safe import fitting, plain
 from bot.chat.router import Feature
 from bot.core.asking.catalogue import DEFAULT_MODEL
-from bot.core.happenings import ModelWanted
 from bot.store.audit import Deed
 from bot.store.halts import EVERYWHERE
 from bot.texts import commands, newcomers, operations
@@ -55,7 +54,6 @@ async def load(interaction: discord.Interaction[EaselClient], name: Range[str, 1
     services = interaction.client.services
     await _write(interaction, Deed.MODEL_LOADED, model)
     services.dispatcher.fleet.send(Load(model=model.id))
-    services.tell(ModelWanted(model=model.id))
     await say_done(interaction, operations.loading(plain(model.title), language_of(interaction)))
 
 

@@ -55,14 +55,15 @@ def _under_a_set(job: Job, shown: Sequence[int], to: Language) -> list[Row]:
 
 
 def _under_one(job: Job, image: int | None, to: Language) -> list[Row]:
-    request = job.request
+    request, keeping = job.request, (Verb.STAR, Verb.MAIL, Verb.INFO, Verb.DELETE)
     if request.upscale > 1:  # it is too large to be drawn from
         again = () if request.is_seedless else (Verb.REROLL,)
-        return [_row(job, image, to, *again, Verb.STAR, Verb.MAIL, Verb.INFO, Verb.DELETE)]
+        return [_row(job, image, to, *again, *keeping)]
     making = (Verb.VARY_SUBTLE, Verb.VARY_STRONG, Verb.UPSCALE_2, Verb.UPSCALE_4, Verb.REROLL)
     return [
         _row(job, image, to, *making),
-        _row(job, image, to, Verb.REMIX, Verb.EDIT, Verb.STAR, Verb.INFO, Verb.DELETE),
+        _row(job, image, to, Verb.REMIX, Verb.EDIT),
+        _row(job, image, to, *keeping),
     ]
 
 

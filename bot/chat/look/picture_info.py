@@ -8,6 +8,7 @@ import unicodedata
 from bot.chat.look.safe import cut, plain, shown, utf16_length
 from bot.core.asking import asked, wildcards
 from bot.core.asking.derived import is_drawn_otherwise
+from bot.core.asking.request_facts import RequestFacts
 from bot.job import Job
 from bot.texts import request as texts
 from bot.texts.language import Language
@@ -16,7 +17,6 @@ from bot.texts.request import (
     ImagesEdited,
     Misread,
     PromptMissing,
-    RequestFacts,
     Uncopied,
     WeightTooLong,
 )

@@ -10,7 +10,7 @@ from discord import ui
 
 from bot.chat.ids import Verb, button
 from bot.chat.look.job_view import GRAY, GREEN, RED, alt_text, header
-from bot.core.moderation.pictures import held
+from bot.core.moderation.flagged import held
 from bot.job import Job
 from bot.texts import flagged_pictures
 from bot.texts.language import Language

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 
-from bot.core.asking.offer import Offer, offers
+from bot.core.asking.offer import Offer, for_upscaling, offers
 from bot.core.asking.refused import NoSuchModel, Unmet
 from bot.core.engines.fleet import Fleet
 from bot.core.engines.status import Phase
@@ -96,10 +95,3 @@ class Catalogue:
         if self._fleet.status.phase in (Phase.BROKEN, Phase.PAUSED):
             return why_nothing_is_offered(self._fleet.status)
         return None
-
-
-def for_upscaling(models: Sequence[ModelInfo], times: int) -> ModelInfo:
-    """Which of the models, of which there is at least one, enlarges where none is named: an upscaler if there is one."""
-    able = (model for model in models if model.scale >= times)
-    drawing = (model for model in models if model.takes_images and not model.needs_mask and model.scale == 1)
-    return next(able, next(drawing, models[0]))

@@ -45,6 +45,13 @@ def offers(models: Sequence[ModelInfo]) -> tuple[Offer, ...]:
     return tuple(found)
 
 
+def for_upscaling(models: Sequence[ModelInfo], times: int) -> ModelInfo:
+    """Which of the models, of which there is at least one, enlarges where none is named: an upscaler if there is one."""
+    able = (model for model in models if model.scale >= times)
+    drawing = (model for model in models if model.takes_images and not model.needs_mask and model.scale == 1)
+    return next(able, next(drawing, models[0]))
+
+
 def called(name: str, offered: Sequence[Offer]) -> list[Offer]:
     """Those of that name or title, one of each kind at most."""
     wanted = name.strip().casefold()

@@ -19,7 +19,7 @@ from bot.core.engines.generation import Generation, Lost, Start
 from bot.core.engines.restarts import Patience, Restarts
 from bot.core.engines.status import EngineStatus, Phase
 from bot.core.engines.watch import Deadlines, Watch
-from bot.core.happenings import EngineDied, EngineGotReady, EngineRests, Listener
+from bot.core.happenings import EngineDied, EngineGotReady, EngineRests, Listener, ModelRead
 from engine.contract import (
     EXIT_DEVICE_LOST,
     Broken,
@@ -180,6 +180,9 @@ class EngineClient:
             case Ready():
                 self._receive_ready(event)
             case Resident():
+                for model in event.models:
+                    if model not in self.status.loaded:
+                        self._tell(ModelRead(model=model))
                 self.status = replace(self.status, loaded=event.models)
             case Broken():
                 self._receive_broken(event)

@@ -29,11 +29,6 @@ class Aboard:
     engine_s: float = 0.0
     """Engine time spent on this job alone."""
 
-    @property
-    def is_loading(self) -> bool:
-        """Its model was being loaded when it was last heard of."""
-        return self.step is not None and self.step.stage == "loading"
-
     def elapsed_s(self, now: float) -> float:
         return 0.0 if self.since is None else max(0.0, now - self.since)
 

@@ -32,7 +32,6 @@ from bot.core.happenings import (
     JobUnanswered,
     JobWithdrawn,
     Listener,
-    ModelWanted,
 )
 from bot.core.held_up import HeldUp, held_up_by
 from bot.core.line.aboard import Aboard
@@ -44,7 +43,7 @@ from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
 from bot.core.line.reviews import Reviews
 from bot.core.line.told import LineTold
-from bot.core.moderation.pictures import review_of, settled
+from bot.core.moderation.flagged import review_of, settled
 from bot.core.news import EngineCantWork, GpuPaused, ModelNotLoaded, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
 from bot.core.spool import Spool
@@ -484,8 +483,6 @@ class Dispatcher:
                 if event.stage != "waiting":  # till its turn the engine worked for others, or not at all
                     aboard.engine_s += max(0.0, now - self._last_step_by_engine.get(aboard.engine, now))
                     self._last_step_by_engine[aboard.engine] = now
-                if event.stage == "loading" and not aboard.is_loading:
-                    self._tell(ModelWanted(model=aboard.job.request.model))
                 aboard.step = event
                 if event.preview is not None and self._may_look_in(aboard.job):
                     aboard.preview = event.preview

@@ -7,7 +7,7 @@ from typing import Protocol
 from bot.core.line.endings import Endings
 from bot.core.line.errands import Errands
 from bot.core.line.reviews import Reviews
-from bot.core.moderation.pictures import released
+from bot.core.moderation.flagged import released
 from bot.core.ports import Clock, Delivery
 from bot.core.spool import Spool
 from bot.job import TOKEN_LIFE_S, Job, JobState, Reason, ReasonCode

@@ -10,7 +10,7 @@ from bot.core.happenings import JobHeld, JobReviewed, Listener
 from bot.core.line.endings import Endings
 from bot.core.line.errands import Errands
 from bot.core.line.retries import Retries
-from bot.core.moderation.pictures import released
+from bot.core.moderation.flagged import released
 from bot.core.ports import Delivery, Progress
 from bot.job import Job, Review
 from bot.store import Store

@@ -8,15 +8,22 @@ function tell(time) {
   if (time.textContent !== text) time.textContent = text;
 }
 
-setInterval(() => document.querySelectorAll('time.discord-timestamp[data-style="R"]').forEach(tell), 1000);
+function tellAll() {
+  document.querySelectorAll('time.discord-timestamp[data-style="R"]').forEach(tell);
+}
+
+setInterval(tellAll, 1000);
 
 // The newest message stays in view until somebody scrolls away, and again once they scroll back or send something.
 const timeline = document.querySelector("#channel-timeline");
 const messages = document.querySelector("#channel-message-list");
 let following = true;
 
+new MutationObserver(tellAll).observe(messages, { childList: true, subtree: true }); // SimCord's own are those of its last publication
+
+// SimCord closes a menu that leaves the view.
 function follow() {
-  if (following) timeline.scrollTo({ top: timeline.scrollHeight });
+  if (following && !document.querySelector(".preview-select.is-open")) timeline.scrollTo({ top: timeline.scrollHeight });
 }
 
 for (const kind of ["wheel", "touchmove"]) timeline.addEventListener(kind, () => { following = false; }, { passive: true });

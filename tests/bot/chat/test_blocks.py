@@ -51,6 +51,7 @@ async def test_who_is_blocked_makes_nothing_until_that_ends(start_world: StartWo
     assert (await world.reaches(2, JobState.CANCELLED)).charged == 0
     message = world.message((await world.reaches(1, JobState.DELIVERED)).id)
 
+    world.fake = FakeSettings()  # of the next engine
     for _ in range(2):
         ways = [
             await world.imagine(),
@@ -196,6 +197,7 @@ async def test_killed_between_a_block_and_what_it_cancels(start_world: StartWorl
                 until=until,
             )
         )
+    world.fake = FakeSettings()  # of the next engine
     await world.restart()
     await world.reaches(2, JobState.CANCELLED)
     for number in (1, 3):

@@ -338,10 +338,16 @@ async def test_a_bot_that_is_killed_goes_on(world: World, step: str, monkeypatch
         await confirms(world.admin, world)
         await asyncio.wait_for(is_there.wait(), WITHIN_S)
         await world.imagined(12, who=world.admin, prompt="a new one")
+        await world.admin.slash(world.channel, "settings", images=3)
+        await world.admin.slash(world.channel, "style add", name="new", prompt="{prompt} in oil")
         await world._go()
     await world._come()
     await gone(world, world.admin)
     assert traces(world) == set()
+    kept = await answered(world, "show", world.admin)
+    assert "- 1 of your /settings" in kept
+    assert "- 1 style that you added" in kept
+    assert "the style “new” is new" in (await world.admin.slash(world.channel, "admin log")).text
     assert [message.id for message in world.messages()] == [world.message(12).id]
     assert "1–1 of 1" in (await world.admin.slash(world.channel, "history")).text
     assert await world.store.history.audit() == []

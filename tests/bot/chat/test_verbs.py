@@ -50,7 +50,8 @@ async def test_one_picture_offers_everything(world: World) -> None:
     one = await world.imagined()
     assert labels(one) == [
         "Vary (Subtle)", "Vary (Strong)", "2×", "4×", "Reroll",
-        "Remix", "Edit", "Favourite", "Info", "Delete",
+        "Remix", "Edit",
+        "Favourite", "Send to me", "Info", "Delete",
     ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from bot.shell import backup_and_restore, lock
 from bot.shell.lock import AlreadyRunning, lock_data
 from bot.store import Store, checks
 from bot.store.backup import backups
+from tests.kit import forked
 from tests.kit.books import admitted, delivered
 
 ROOT = str(Path(bot.__file__).parents[1])
@@ -45,15 +46,8 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 
 def easel(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
-    """A real `easel …` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "bot", *words],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": ROOT, "EASEL_DATA_DIR": str(settings.data_dir)},
-    )
+    """`easel …` in a process of its own."""
+    return forked.run(*words, environ={**os.environ, "EASEL_DATA_DIR": str(settings.data_dir)})
 
 
 def jobs_in(file: Path) -> int:

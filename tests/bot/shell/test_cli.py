@@ -30,7 +30,7 @@ from bot.shell.scripts import WELCOME, Script
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest, ModelInfo, Stage
 from engine.pictures import metadata
 from engine.pictures.metadata import PictureInfo, encode_png
-from tests.kit import tiny
+from tests.kit import forked, tiny
 
 ASKED_HERE: dict[str, Any] = {
     "settings": {"model": "starter", "device": "cpu", "dtype": "auto", "models": "", "data": "/nowhere"},
@@ -251,7 +251,7 @@ def test_a_bot_with_a_wrong_configuration_exits_78(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "sync"])
 def test_no_token_exits_78(tmp_path: Path, command: str) -> None:
     """Starting without a token ends at once, with the sentence that says what to set."""
-    done = easel(command, environ={"EASEL_DATA_DIR": str(tmp_path / "data")})
+    done = forked.run(command, environ={**os.environ, "EASEL_DATA_DIR": str(tmp_path / "data")})
 
     assert done.returncode == 78
     assert "set DISCORD_TOKEN" in done.stderr

@@ -10,18 +10,13 @@ import pytest
 from bot.job import Job, Reason, Style
 from bot.limits import LimitEntry, Subject
 from bot.store import Store
-from bot.store.audit import AuditEntry, Deed
+from bot.store.audit import Deed
 from bot.store.preferences import GALLERY, Scope
 from bot.store.rule_words import WordKind
 from tests.kit import books
-from tests.kit.books import GUILD, NOON
+from tests.kit.books import ADMIN, GUILD, NOON, entry
 
-ADMIN = 99
 Change = Callable[[Store, Job], Awaitable[object]]
-
-
-def entry(deed: Deed) -> AuditEntry:
-    return AuditEntry(at=NOON, guild_id=GUILD, by_user_id=ADMIN, deed=deed)
 
 
 CHANGES: dict[str, Change] = {

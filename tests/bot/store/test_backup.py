@@ -19,6 +19,7 @@ from bot.job import JobState
 from bot.store import Store, backup, checks, schema
 from bot.store.backup import back_up, backups, name_for, prune, restore
 from bot.store.db import Database, DatabaseError, Unusable
+from tests.kit import forked
 from tests.kit.books import NOON, admitted, delivered, rendered, running, sure
 
 NEWEST = schema.newest()
@@ -237,11 +238,11 @@ async def test_without_a_copy_there_is_no_migration(file: Path, monkeypatch: pyt
 async def test_killed_migrations_leave_one_copy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each try makes a copy first; those that hold the same, bit for bit, are one. Others are left to the owner."""
     await filled(file)
-    folder, command = file.parent / "backups", [sys.executable, "-m", "tests.kit.dying_store", str(file)]
+    folder = file.parent / "backups"
     older = back_up(file, folder / name_for(NOON, before_schema=NEWEST + 1))
     await filled(file, jobs=1)
     for number, after in enumerate((0, 1, 3, 2), 1):
-        await asyncio.to_thread(subprocess.run, [*command, str(after), json.dumps(LATER[-1:])], check=False)
+        await forked.dying_store(file, after, json.dumps(LATER[-1:]))
         made = backups(folder)[0].path  # as if it had been some time ago: these all come within a second
         made.rename(folder / name_for(NOON + number, before_schema=NEWEST + 1))
     monkeypatch.setattr(schema, "migrations", lambda: LATER)
@@ -317,9 +318,7 @@ async def test_an_existing_database_survives_kill_9_at_every_statement(
     """Killed after any statement of a migration: the old schema with every row, a good copy, and a next start that works."""
     await filled(file)
     before = ids(file)
-    command = [sys.executable, "-m", "tests.kit.dying_store", str(file), str(after), json.dumps(LATER[-1:])]
-    ended = await asyncio.to_thread(subprocess.run, command, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    assert await forked.dying_store(file, after, json.dumps(LATER[-1:])) == -signal.SIGKILL
     assert checks.version(file) == NEWEST
     assert checks.damage(file, thorough=True) == []
     assert ids(file) == before

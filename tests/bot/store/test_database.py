@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import signal
 import sqlite3
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -25,6 +23,7 @@ from bot.store.checks import check
 from bot.store.db import Database, DatabaseError
 from bot.store.finished import Search
 from bot.store.schema import migrations, statements
+from tests.kit import forked
 from tests.kit.books import GUILD, NOON, admission, admitted, delivered
 
 NEWEST = migrations()[-1][0]
@@ -401,9 +400,7 @@ STATEMENTS = [number for number, script in migrations() for _ in statements(scri
 @pytest.mark.parametrize("after", range(len(STATEMENTS) + 1))
 async def test_kill_in_the_middle_of_a_migration(file: Path, after: int) -> None:
     """Killed by SIGKILL after any statement of it, a migration has happened completely or not at all."""
-    command = [sys.executable, "-m", "tests.kit.dying_store", str(file), str(after)]
-    ended = await asyncio.to_thread(subprocess.run, command, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    assert await forked.dying_store(file, after) == -signal.SIGKILL
     with contextlib.closing(sqlite3.connect(file)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

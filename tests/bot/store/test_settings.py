@@ -9,8 +9,9 @@ import pytest
 
 from bot.limits import LimitEntry, Subject
 from bot.store import Store
+from bot.store.audit import Deed
 from bot.store.server_settings import Days, LimitChange
-from tests.kit.books import GUILD, NOON
+from tests.kit.books import GUILD, NOON, entry
 
 ADMIN = 99
 
@@ -125,8 +126,8 @@ async def test_zero_is_a_value(store: Store) -> None:
 
 async def test_time_zone_of_a_guild(store: Store) -> None:
     """A guild's time zone can be set and set again, for itself alone."""
-    await store.settings.set_time_zone(GUILD, "Europe/Berlin")
-    await store.settings.set_time_zone(GUILD, "Asia/Tokyo")
+    await store.settings.set_time_zone(GUILD, "Europe/Berlin", entry(Deed.TIME_ZONE))
+    await store.settings.set_time_zone(GUILD, "Asia/Tokyo", entry(Deed.TIME_ZONE))
     assert (await store.settings.days(GUILD)).time_zone == "Asia/Tokyo"
     assert (await store.settings.days(GUILD + 1)).time_zone is None
 

@@ -120,12 +120,24 @@ async def test_moderators_time_is_not_that_of_posting(tmp_path: Path) -> None:
     assert metrics.registry.get_sample_value("easel_stage_seconds_sum", {"stage": "post"}) == 2
 
 
-async def test_a_model_that_an_admin_loads_is_counted(start_world: StartWorld, listen: str) -> None:
-    """As one that a picture waits for."""
-    world = await start_world(fake=FakeSettings(others=("other",)), metrics={"listen": listen})
+async def test_a_model_counts_as_often_as_it_is_read(start_world: StartWorld, listen: str) -> None:
+    """Once where an admin and a picture want it at the same time, and again after it was unloaded."""
+    world = await start_world(fake=FakeSettings(load_s=1.0, others=("other",)), metrics={"listen": listen})
     operator = Person(world.discord, world.discord.owner)
-    await operator.slash(world.channel, "admin models load", name="other", despite_permissions=True)
+
+    async def say(verb: str) -> None:
+        await operator.slash(world.channel, f"admin models {verb}", name="other", despite_permissions=True)
+
+    await world.imagine(model="other")
+    await world.reaches(1, JobState.RUNNING)
+    await say("load")
+    await world.reaches(1, JobState.DELIVERED)
     assert of(await scraped(listen), "easel_model_loads_total", model="other") == 1
+    await say("unload")
+    await world.until(lambda: "other" not in world.engine.status.loaded)
+    await say("load")
+    await world.until(lambda: "other" in world.engine.status.loaded)
+    assert of(await scraped(listen), "easel_model_loads_total", model="other") == 2
 
 
 async def test_a_scrape_asks_nobody(start_world: StartWorld, listen: str) -> None:

@@ -189,6 +189,20 @@ def test_pickles_are_never_opened(tmp_path: Path) -> None:
     assert "“4x.pth” in upscalers is not read" in warning
 
 
+def test_without_spandrel_a_file_is_left_out_by_the_command_that_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no dependency of the package, so it may lack."""
+    build(tmp_path / upscalers.FOLDER / "good.safetensors")
+    upscalers._spandrel.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "spandrel", None)
+        found = upscalers.find(str(tmp_path))
+    assert found.models == ()
+    (warning,) = found.warnings
+    assert "run “pip install --no-deps spandrel”" in warning
+
+
 def test_no_torchvision_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in for a torchvision while spandrel is imported is gone afterwards, and what was there is back."""
     name = "torchvision.transforms.functional"

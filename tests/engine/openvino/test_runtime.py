@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,9 +24,10 @@ import torch
 from engine.contract import Finished, ModelInfo
 from engine.families.sd import SdFamily
 from engine.families.sdxl import SdxlFamily
-from engine.openvino import convert, files
+from engine.openvino import convert, files, networks
 from engine.openvino.convert import Order
 from engine.openvino.files import Findings, Wanted
+from engine.openvino.networks import Network
 from engine.openvino.runtime import OpenVino
 from engine.pictures import metadata
 from engine.unet.batch import forward, noise
@@ -77,9 +79,11 @@ def runtime_of(family: SdFamily, pipe: Any, folder: Path, *, worth: float | None
     return OpenVino(pipe.unet, pipe.vae, family.forwards.blank(2, SIZE), wanted)
 
 
-def hastened(pipe: Any, folder: Path, *, wait: bool = True, worth: float | None = None) -> SdFamily:
-    """A family that is drawn with by what lies in the folder, or will."""
-    family = SdFamily(pipe)
+def hastened(
+    pipe: Any, folder: Path, *, wait: bool = True, worth: float | None = None, own: Path | None = None
+) -> SdFamily:
+    """A family that is drawn with by what lies in the folder, or will. `own`: the model's."""
+    family = SdFamily(pipe, own=own)
     runtime = runtime_of(family, pipe, folder, worth=worth)
     family.forwards.runtime = runtime
     runtime.begin()
@@ -158,6 +162,25 @@ def test_sdxl_and_distilled_models(pipe_xl: Any, tmp_path: Path, pipe: Any) -> N
         with torch.inference_mode():
             assert torch.allclose(runtime(batch), forward(made.unet, batch), atol=1e-4)
             assert not torch.allclose(runtime(noise(like, 3).each(torch.zeros_like)), runtime(batch))
+
+
+@pytest.mark.parametrize(("is_half", "numbers"), [(False, "f32"), (True, "bf16")])
+def test_the_numbers_are_told_and_never_left_to_it(
+    monkeypatch: pytest.MonkeyPatch, is_half: bool, numbers: str
+) -> None:
+    """By itself it takes bfloat16 on processors that have it, whatever the model was loaded in."""
+    told: list[dict[str, Any]] = []
+
+    class Core:
+        def compile_model(self, _file: str, _device: str, options: dict[str, Any]) -> Any:
+            told.append(options)
+            return SimpleNamespace(create_infer_request=lambda: None)
+
+    monkeypatch.setattr(networks, "package", lambda: SimpleNamespace(Core=Core))
+    Network(Path("x.xml"), threads=2, bfloat16=is_half)
+    assert [(each["INFERENCE_PRECISION_HINT"], each["INFERENCE_NUM_THREADS"]) for each in told] == [
+        (numbers, 2)
+    ]
 
 
 # ------------------------------------------------------------------ pictures
@@ -242,13 +265,13 @@ def test_when_it_fails_torch_draws_on(
 
     def failing(*tensors: Any) -> Any:
         calls.append(1)
-        if name == "decoder" or len(calls) > 20:
+        if name == "decoder" or len(calls) > 5:
             raise RuntimeError("bad allocation")
         return honest(*tensors)
 
     bench = Bench(family, model, tmp_path, mode=mode, rows=4)
     runtime._networks[name] = failing  # type: ignore[assignment]
-    bench.submit(1, model.request(prompt="x", seed=1, steps=30, size=SIZE))
+    bench.submit(1, model.request(prompt="x", seed=1, steps=10, size=SIZE))
     made = made_with(bench.finished(1))
     assert not runtime.is_in_use
     assert "OpenVINO failed, and torch draws on: bad allocation" in caplog.text
@@ -358,6 +381,51 @@ def test_a_full_disk_is_told_and_does_no_harm(
     assert [each.name for each in (tmp_path / "openvino").iterdir()] == ["x.json"]
 
 
+def python_that(tmp_path: Path, does: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What converts is begun by a shell that does this first."""
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\n{does}\nexec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+
+def test_a_disk_that_gets_full_while_it_is_converted(
+    pipe: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file may grow beyond a few blocks in that process: what it wrote until then is taken away."""
+    python_that(tmp_path, "ulimit -f 100", monkeypatch)
+    folder = tmp_path / "openvino" / f"x-{0:016}"
+    family = hastened(pipe, folder)
+    assert not runtime_in(family).is_in_use
+    assert caplog.text.count("OpenVINO can't compute this model, and torch draws on") == 1
+    assert [each.name for each in folder.parent.iterdir()] == [f"{folder.name}.json"]
+
+
+def test_a_converter_that_the_system_ends_is_told(
+    pipe: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does where memory gets short; by what that most often means. No half folder stays."""
+    python_that(tmp_path, "kill -9 $$", monkeypatch)
+    folder = tmp_path / "openvino" / "x"
+    assert not runtime_in(hastened(pipe, folder)).is_in_use
+    assert "torch draws on: the system ended what converts it, most often for lack of memory" in caplog.text
+    assert [each.name for each in folder.parent.iterdir()] == ["x.json"]
+
+
+def test_where_openvino_fails_to_load_torch_draws(
+    pipe: Any, folder: Path, model: ModelInfo, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is installed, and broken: one sentence; what was converted stays for the day on which it is whole again."""
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    family = hastened(pipe, folder)
+    assert not runtime_in(family).is_in_use
+    assert caplog.text.count("OpenVINO can't be loaded") == 1
+    assert folder.exists()
+    bench = Bench(family, model, tmp_path, mode="wide", rows=4)
+    bench.submit(1, model.request(prompt="x", seed=1, steps=2, size=SIZE))
+    assert "runtime" not in made_with(bench.finished(1))
+
+
 def test_what_cant_be_converted_is_told(pipe: Any, tmp_path: Path, caplog: Any, monkeypatch: Any) -> None:
     """By the last line of the process; no half folder stays."""
     monkeypatch.setattr(
@@ -432,6 +500,15 @@ def test_a_damaged_note_counts_as_none(tmp_path: Path, text: str) -> None:
     assert files.find(folder) == FOUND
     folder.with_name("x.json").write_text(text)
     assert files.find(folder) is None
+
+
+def test_a_note_that_cant_be_written_does_no_harm(tmp_path: Path) -> None:
+    """Nothing half written stays beside it."""
+    (tmp_path / "x.json").mkdir()
+    files.keep(tmp_path / "x", FOUND)
+    files.give_up(tmp_path / "x", "why")
+    files.keep(tmp_path / "nowhere" / "x", FOUND)
+    assert [each.name for each in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_a_model_that_is_let_go_meanwhile_leaves_the_memory(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from engine.device.fingerprint import digest
 from engine.families.sd import SdFamily
 from engine.loading import speed
 from engine.loading.speed import Subject
-from engine.openvino import files
+from engine.openvino import convert, files
+from engine.openvino.convert import Order
 from engine.openvino.runtime import OpenVino
 from engine.unet.batch import forward, noise
 from tests.engine.openvino.test_runtime import FOUND, bits, made_with
@@ -91,6 +93,13 @@ def test_pictures_of_the_recipe_are_converted_behind_the_first(
 ) -> None:
     """The first is torch's, later ones OpenVINO's: the same to the eye, and to the bit in a crowd. Another weight, or another
     LoRA beside it, is torch's. `easel info` knows how it was drawn, and what would draw it again."""
+    is_drawn = threading.Event()
+
+    def convert_after_the_first(order: Order) -> None:
+        assert is_drawn.wait(60)
+        convert._convert(order)
+
+    monkeypatch.setattr(convert, "convert_apart", convert_after_the_first)
     pipe, info = quick
     data, spool = tmp_path / "data", tmp_path / "spool"
     spool.mkdir()
@@ -111,6 +120,7 @@ def test_pictures_of_the_recipe_are_converted_behind_the_first(
     request = info.request(prompt="a fox", seed=1, size=(64, 64), recipe=info.quick)
     bench.submit(1, request)
     early = bench.finished(1)
+    is_drawn.set()
     runtime_in(family).wait()
     assert runtime_in(family).is_in_use
     bench.submit(2, request)

@@ -37,7 +37,7 @@ def test_who_depends_on_others_is_named(
     kinds = [MODEL.request(prompt="x", seed=seed) for seed in range(3)]
     monkeypatch.setattr(crowd, "kinds", lambda *_: kinds)
     if depends:  # the second of the crowd is drawn by another seed
-        draw = crowd._Desk.draw
+        draw = crowd.Desk.draw
 
         def drawn(desk: Any, requests: Sequence[GenerationRequest]) -> Any:
             is_crowd = len(requests) == len(kinds)
@@ -45,7 +45,7 @@ def test_who_depends_on_others_is_named(
                 desk, [replace(each, seed=9) if is_crowd and each.seed == 1 else each for each in requests]
             )
 
-        monkeypatch.setattr(crowd._Desk, "draw", drawn)
+        monkeypatch.setattr(crowd.Desk, "draw", drawn)
     settings = EngineSettings(
         spool=str(tmp_path / "spool"), model="fake", slots=4, fake=FakeSettings(step_s=0.0)
     )

@@ -19,6 +19,7 @@ from bot.core.line.dispatcher import PLACES_SHOWN
 from bot.core.ports import Progress
 from bot.job import Asker, Flagged, Job, JobState
 from bot.limits import LimitEntry, Subject
+from bot.store.audit import Deed
 from engine.contract import (
     Cancelled,
     Event,
@@ -33,6 +34,7 @@ from engine.contract import (
 )
 from engine.fake import MODEL
 from tests.kit import said
+from tests.kit.books import entry
 from tests.kit.rig import ADA, SLOW, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import GUILD, picture
 
@@ -567,7 +569,7 @@ async def test_a_second_press_is_told_so(rig_of: MakeRig) -> None:
 async def test_credits_renew_at_midnight_of_the_guilds_zone(rig_of: MakeRig) -> None:
     """Use is counted in the guild's calendar day; a day later everything is there again."""
     rig = await rig_of(credits_per_day=2)
-    await rig.store.settings.set_time_zone(GUILD, "Pacific/Kiritimati")
+    await rig.store.settings.set_time_zone(GUILD, "Pacific/Kiritimati", entry(Deed.TIME_ZONE, GUILD))
     await rig.ended(await rig.imagine(images=2))
     told = await refused(rig)
     allowance = await rig.admission.allowance(_asker(1))

@@ -13,8 +13,10 @@ from bot.core.happenings import StoreDamaged
 from bot.job import Asker, Job, JobState
 from bot.limits import Subject
 from bot.store import Store
+from bot.store.audit import Deed
 from bot.store.database_errors import DatabaseError, Unusable
 from engine.contract import FakeSettings, GenerationRequest, InvalidRequest, SpooledImage
+from tests.kit.books import entry
 from tests.kit.rig import ADA, QUICK, MakeRig, Rig, end_of, eventually
 from workshop.rehearsal.props import GUILD, picture
 
@@ -186,7 +188,7 @@ async def test_limits_and_zones_of_another_version_leave_the_others_in_force(rig
                                                            'old', NULL, 'new', :value))""",
             values,
         )
-    await rig.store.settings.set_time_zone(GUILD, "Atlantis/Capital")
+    await rig.store.settings.set_time_zone(GUILD, "Atlantis/Capital", entry(Deed.TIME_ZONE, GUILD))
     allowance = await rig.admission.allowance(Asker(user_id=1, guild_id=GUILD))
     assert (allowance.limits.max_images, allowance.limits.credits_per_day) == (2, 3)
     log = await rig.store.settings.limits_log(GUILD, count=9)

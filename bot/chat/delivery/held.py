@@ -8,7 +8,7 @@ from bot.chat.delivery import uploads
 from bot.chat.delivery.poster import posted_before
 from bot.chat.delivery.room import FILE_BYTES_DEFAULT
 from bot.chat.look import review_view
-from bot.core.moderation.pictures import held
+from bot.core.moderation.flagged import held
 from bot.job import Job
 from bot.texts.language import language
 
