@@ -26,7 +26,7 @@ from engine.device.choice import Choice, choose
 from engine.device.fingerprint import digest
 from engine.errors import BrokenModel, DeviceLost
 from engine.families.base import Family
-from engine.loading import load, offloads, speed, tiny_decoder, upscalers
+from engine.loading import load, speed, tiny_decoder, upscalers
 from engine.loading.load import Found, OnProgress
 from engine.loading.speed import EXACT_ROWS, Subject
 from engine.loop.job import Loaded, Picture
@@ -239,6 +239,8 @@ def opening(
     tuned = speed.Tuned()
     if (forwards := family.forwards) is not None:
         tuned = speed.tuned(subject, forwards, settled.pipeline, going_on, measures=measures)
+        from engine.loading import offloads
+
         forwards.offloads = offloads.of(settled.pipeline, subject, source, found, tuned.speed.switches)
         yield from _pause(info)
     known, widths = tuned.speed, tuned.widths
