@@ -168,10 +168,10 @@ class Forwards:
     def spare(self, canvases: Sequence[Shown]) -> None:
         """Torch's networks leave the memory, if neither these pictures, all that are under way, need them, nor a runtime that is
         being made: until somebody does again."""
-        made = [self.runtime, self.taught and self.taught.made]
         if self.offloads is None or self.runtime is None or not self.runtime.is_in_use:
             return
-        if any(each is not None and each.is_pending for each in made):
+        taught = self.taught.made if self.taught is not None else None
+        if self.runtime.is_pending or (taught is not None and taught.is_pending):
             return
         if all(canvas.runtime is not None and canvas.runtime.is_in_use for canvas in canvases):
             self.offloads.rest()

@@ -39,7 +39,7 @@ def untold(stage: str, share: float | None) -> None:
 def import_packages(kind: Architecture) -> None:
     """What loading models of this kind and drawing with them imports, at once, before the first is loaded.
 
-    That is some 400,000 objects that stay. Python would look for garbage among them while they come, a sixth of all the
+    That is some 680,000 objects that stay. Python would look for garbage among them while they come, a fifth of all the
     time that it takes, and ever again while pictures are drawn.
     """
     gc.disable()

@@ -26,7 +26,7 @@ from engine.device.choice import Choice, choose
 from engine.device.fingerprint import digest
 from engine.errors import BrokenModel, DeviceLost
 from engine.families.base import Family
-from engine.loading import load, offloads, speed, tiny_decoder, upscalers
+from engine.loading import load, speed, tiny_decoder, upscalers
 from engine.loading.load import Found, OnProgress
 from engine.loading.speed import EXACT_ROWS, Subject
 from engine.loop.job import Loaded, Picture
@@ -36,6 +36,7 @@ from engine.unet.costs import Costs
 if TYPE_CHECKING:
     from engine.device.choice import Place
     from engine.device.layout import Settled
+    from engine.device.offload import Offloads
     from engine.families.forwards import Forwards
     from engine.families.preview import Sketcher
 
@@ -239,7 +240,7 @@ def opening(
     tuned = speed.Tuned()
     if (forwards := family.forwards) is not None:
         tuned = speed.tuned(subject, forwards, settled.pipeline, going_on, measures=measures)
-        forwards.offloads = offloads.of(settled.pipeline, subject, source, found, tuned.speed.switches)
+        forwards.offloads = _offloads(settled.pipeline, subject, source, found, tuned.speed.switches)
         yield from _pause(info)
     known, widths = tuned.speed, tuned.widths
     decoder = fingerprint.decoder(source, info, settings.models)
@@ -331,6 +332,15 @@ def _sketcher(settled: Settled, settings: EngineSettings, tiny: Any) -> Sketcher
     if settings.preview_model:
         return preview.TinySketcher.of(settings.preview_model, vae.config.latent_channels)
     return preview.LinearSketcher(vae, settled.layout.device)
+
+
+def _offloads(
+    pipeline: Any, subject: Subject, source: Source, found: Found, switches: Mapping[str, str]
+) -> Offloads | None:
+    """What may leave its memory once OpenVINO draws."""
+    from engine.loading import offloads
+
+    return offloads.of(pipeline, subject, source, found, switches)
 
 
 def _fitted(info: ModelInfo, settled: Settled, settings: EngineSettings, mode: Mode) -> ModelInfo:

@@ -150,14 +150,18 @@ def _watched(pid: int) -> Generator[Callable[[], int]]:
     """What says how many bytes this process and its children held together at most since then."""
     done, most = threading.Event(), [0]
 
+    def look() -> int:
+        most[0] = max(most[0], sum(_bytes(each, "VmRSS") for each in (pid, *_children(pid))))
+        return most[0]
+
     def watch() -> None:
         while not done.wait(LOOK_EVERY_S):
-            most[0] = max(most[0], sum(_bytes(each, "VmRSS") for each in (pid, *_children(pid))))
+            look()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield lambda: most[0]
+        yield look
     finally:
         done.set()
         thread.join()

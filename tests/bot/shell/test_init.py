@@ -214,7 +214,7 @@ cli.main()
         until(b"Token: ")
         os.write(ours, f"{TOKEN}\n".encode())
         until(b"Which draws?")
-        os.write(ours, b"\x03")
+        os.write(ours, b"\x03\n")  # the end of the line wakes a read that began right after the signal
         until(b"Nothing was written")
         assert process.wait(60) == 130
     finally:

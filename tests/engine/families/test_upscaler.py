@@ -513,6 +513,8 @@ def test_what_is_too_large_to_be_drawn_is_enlarged_all_the_same(
 class NotAsked:
     """A model that is not to be asked for anything."""
 
+    forwards = None
+
 
 def test_an_image_of_another_size_is_not_enlarged_plainly(model: ModelInfo, tmp_path: Path) -> None:
     """The engine goes by the file itself, as for upscalers; the one on its side stands up."""
