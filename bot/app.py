@@ -22,13 +22,14 @@ from bot.chat.look.keepsake_view import link
 from bot.chat.sources import Fetch, Intake, from_discord
 from bot.chat.tree import make_tree, push_commands
 from bot.config import Settings, make_private
+from bot.config.engine import each_placed
 from bot.config.own_styles import load_styles
 from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import DEFAULT_MODEL, Catalogue
 from bot.core.asking.wildcards import Wildcards
 from bot.core.doors import Doors
 from bot.core.engines.engine_client import EngineClient
-from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.fleet import HELD_ENGINES, LocalFleet, numbers_in
 from bot.core.engines.restarts import Patience
 from bot.core.engines.watch import Deadlines
 from bot.core.erasing import Erasing
@@ -81,11 +82,13 @@ class App:
         settings: Settings,
         engine: EngineSettings,
         *,
+        engines: int = 1,
         clock: Clock | None = None,
         supervised: bool = True,
         fetch: Fetch | None = None,
         timings: Timings | None = None,
     ) -> None:
+        """`engines`: so many are started with the settings `engine`, each in its place."""
         self.settings = settings
         self._own_styles = load_styles(settings)  # what is wrong with them is told now, not to who names one
         self._timings = timings = timings or Timings()
@@ -95,13 +98,17 @@ class App:
             self._metrics = Metrics(settings.database)
             self._happenings.listen(self._metrics.hear)
         self._scrapes: Scrapes | None = None
-        self._fleet = FleetOfOne(
-            EngineClient(
-                engine,
-                deadlines=timings.deadlines,
-                patience=timings.patience,
-                tell=self._happenings.tell,
-            )
+        self._fleet = LocalFleet(
+            [
+                EngineClient(
+                    each,
+                    number=number,
+                    deadlines=timings.deadlines,
+                    patience=timings.patience,
+                    tell=self._happenings.tell,
+                )
+                for number, each in enumerate(each_placed(engine, engines), 1)
+            ]
         )
         self._clock = clock or SystemClock()
         self._supervised = supervised
@@ -154,6 +161,7 @@ class App:
         dispatcher = services.dispatcher
         await services.halting.take_up()
         services.catalogue.prefer(await store.settings.note(DEFAULT_MODEL))
+        self._fleet.hold(numbers_in(await store.settings.note(HELD_ENGINES)))
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
         self._begin(desk.take_up())
@@ -239,7 +247,7 @@ class App:
             Gauges(
                 lengths=lambda: dispatcher.lengths,
                 engine=lambda: self._fleet.status,
-                engine_pid=lambda: self._fleet.engine.pid,
+                engines=lambda: self._fleet.engines,
             )
         )
         self._begin(self._metrics.look_at_loop())
@@ -313,18 +321,27 @@ def create_app(
     settings: Settings,
     engine: EngineSettings,
     *,
+    engines: int = 1,
     clock: Clock | None = None,
     supervised: bool = True,
     fetch: Fetch | None = None,
     timings: Timings | None = None,
     **client_options: Any,
 ) -> EaselClient:
-    """The bot as a client that has not logged in yet; `client_options` go to discord.Client.
+    """The bot with so many engines, as a client that has not logged in yet; `client_options` go to discord.Client.
 
     `supervised` False where nobody asks for its health: a simulated Discord waits for whatever wakes too often.
     `fetch` is for one whose attachments lie nowhere on the net.
     """
-    app = App(settings, engine, clock=clock, supervised=supervised, fetch=fetch, timings=timings)
+    app = App(
+        settings,
+        engine,
+        engines=engines,
+        clock=clock,
+        supervised=supervised,
+        fetch=fetch,
+        timings=timings,
+    )
     return EaselClient(
         on_open=app.open,
         on_setup=app.setup,

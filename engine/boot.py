@@ -233,6 +233,7 @@ def _announcement(
         models=shelf.models,
         slots=settings.slots,
         fingerprint=opened.loaded.fingerprint,
+        together=opened.loaded.widths.together,
         warnings=(*place.warnings, *_idle_rows(settings), *left_out),
         notes=(
             *opened.notes,

@@ -89,6 +89,10 @@ class Sticky(Exception):
     """The fault that `sticky_word` asks for."""
 
 
+def fingerprint_of(fake: FakeSettings) -> dict[str, str]:
+    return {**FINGERPRINT, **({"device": fake.card} if fake.card else {})}
+
+
 def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], None]) -> int:
     """The engine's life in its process; returns the exit code."""
     fake = settings.fake or FakeSettings()
@@ -114,6 +118,7 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
             models=shelf.models,
             slots=fake.slots,
             fingerprint=opened.fingerprint,
+            together=opened.widths.together,
         )
     )
     try:
@@ -135,7 +140,7 @@ class _Opener:
             info=info,
             family=FakeFamily(self._fake),
             widths=Widths(self._mode, self._settings.rows_by_torch),
-            fingerprint={**FINGERPRINT, "mode": self._mode},
+            fingerprint={**fingerprint_of(self._fake), "mode": self._mode},
         )
 
     def open(self, model_id: str) -> Generator[None, None, Loaded]:

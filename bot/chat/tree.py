@@ -13,6 +13,7 @@ from bot.chat.client import EaselClient
 from bot.chat.features import (
     admin,
     admin_announce,
+    admin_engines,
     admin_log,
     admin_models,
     admin_queue,
@@ -79,6 +80,7 @@ FEATURES = (
     admin,
     admin_announce,
     admin_log,
+    admin_engines,
     admin_models,
     admin_queue,
     mod,

@@ -1,12 +1,19 @@
-"""Which model an engine is told to load, and what is said where it is the starter. Never imports torch."""
+"""What engines are told at their start, how many there are, and what is said where the model is the starter. Never imports torch."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bot.config import Settings
 from engine.contract import STARTER, EngineSettings
 
+LISTED_WITHIN_S = 20.0
+"""A driver that wakes its cards may take seconds."""
 STARTER_NOTE = "The starter model draws plain coloured shapes only: name a real one, --model."
 
 
@@ -37,6 +44,56 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         flagged_from=settings.engine.flagged_from,
         metadata=settings.posting.metadata,
     )
+
+
+def engines_of(settings: Settings) -> int:
+    """How many there are to be: as configured, else one for each graphics card where cards may be used."""
+    told = settings.engine.engines
+    if told != "auto":
+        return told
+    return max(1, count_cards()) if settings.engine.device in ("auto", "cuda") else 1
+
+
+def count_cards(environ: Mapping[str, str] = os.environ) -> int:
+    """NVIDIA's that an engine would see, 0 where there is no driver that tells: those of other makers are not counted.
+
+    Only an engine may load torch, so its driver's program is asked, and CUDA_VISIBLE_DEVICES, by which torch goes.
+    """
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
+    try:
+        listed = subprocess.run(
+            (program, "-L"), capture_output=True, text=True, check=True, timeout=LISTED_WITHIN_S
+        ).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    there = sum(line.startswith("GPU ") for line in listed)  # the parts that a card is cut into are indented
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return there
+    named = [name.strip() for name in visible.split(",")]
+    ends = next((number for number, name in enumerate(named) if name in ("", "-1")), len(named))
+    return min(there, ends)
+
+
+def each_placed(engine: EngineSettings, engines: int) -> tuple[EngineSettings, ...]:
+    """The settings of each of so many engines: a graphics card of its own, or, where none is used, a seat on the same device."""
+    if engines == 1:
+        return (engine,)
+    if engine.device == "cuda" or (engine.device == "auto" and count_cards()):
+        return tuple(replace(engine, device=f"cuda:{number}") for number in range(engines))
+    return tuple(replace(engine, seat=number) for number in range(engines))
+
+
+def engines_here(settings: Settings) -> tuple[EngineSettings, ...]:
+    """What each engine of a bot with these settings is told."""
+    return each_placed(engine_settings(settings), engines_of(settings))
+
+
+def devices_here(settings: Settings) -> tuple[str, ...]:
+    """The devices of those engines, each once."""
+    return tuple(dict.fromkeys(each.device for each in engines_here(settings)))
 
 
 def is_starter(settings: Settings) -> bool:

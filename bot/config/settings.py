@@ -152,6 +152,10 @@ class EngineSection(Section):
         pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
         description='"auto", "cpu", "cuda", "cuda:0", "cuda:1", … or "mps"',
     )
+    fleet: Literal["local"] = "local"
+    engines: Literal["auto", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16] = Field(
+        default="auto", description='"auto", or a whole number from 1 to 16'
+    )
     slots: int = Field(default=4, ge=1, le=64)
     mode: ModeOrAuto = "auto"
     rows: Literal["auto", 2, 4, 8, 16] = "auto"

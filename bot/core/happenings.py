@@ -175,6 +175,8 @@ class JobDeleted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineGotReady:
     ready: Ready
+    engine: int = 1
+    """Its number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +192,7 @@ class EngineDied:
     """None for a process that not even SIGKILL has ended so far."""
     reading: str | None
     """The id of the model that it was reading before it got ready."""
+    engine: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +203,7 @@ class EngineRests:
     """How it ended the last time."""
     deaths: int
     for_s: float
+    engine: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

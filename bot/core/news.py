@@ -17,14 +17,18 @@ class GpuPaused:
     within_s: float
     again_s: float
     waiting: int
+    engine: int | None = None
+    """Its number, where there are others, which draw on; None where it is the only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCantWork:
-    """Nothing is drawn before they have mended it."""
+    """Nothing is drawn there before they have mended it."""
 
     reason: str
     """The engine's own sentence."""
+    engine: int | None = None
+    """Its number, where there are others; None where it is the only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

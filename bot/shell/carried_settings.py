@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,10 @@ TEXTS_TOLD, TEXT_CHARS_TOLD = 20, 300
 """Of what a file says that means nothing to us."""
 
 
-def show_info(image: Path, settings: Settings | None) -> int:
+def show_info(image: Path, settings: Settings | None, devices: Sequence[str] = ()) -> int:
     """Prints what the file says and, by these settings, whether this machine would draw the same bits; the exit code.
+
+    `devices`: those of its engines, where several have one each.
 
     To tell the latter, this machine's own fingerprint is taken, which loads torch in a child: seconds instead of an instant.
     """
@@ -47,7 +49,7 @@ def show_info(image: Path, settings: Settings | None) -> int:
         and found.fingerprint
         and not (found.request is not None and found.request.is_seedless)
     ):
-        _print([safe(_judged(found, settings))])
+        _print([safe(_judged(found, settings, devices or [settings.engine.device]))])
     return 0
 
 
@@ -81,13 +83,32 @@ def safe(line: str) -> str:
 _JOINERS = "\u200c\u200d"
 
 
-def _judged(found: PictureInfo, settings: Settings) -> str:
+def _judged(found: PictureInfo, settings: Settings, devices: Sequence[str]) -> str:
+    """By the first of this machine's engines that runs on a card of the picture's kind, else by the first of all."""
+    number = 0
+    if len(devices) > 1:
+        cards, _ = ask_engine("torch")
+        names: list[str] = [] if cards is None else cards["cuda"]
+        number = next(
+            (at for at, name in enumerate(names[: len(devices)]) if name == found.fingerprint.get("device")),
+            0,
+        )
+    told = _judged_by(found, settings, devices[number])
+    return (
+        f"Engine {number + 1} of {len(devices)} ({devices[number]}), the nearest to it: {told}"
+        if len(devices) > 1
+        else told
+    )
+
+
+def _judged_by(found: PictureInfo, settings: Settings, device: str) -> str:
     engine = settings.engine
     model = found.request.model if found.request is not None else ""
     here, complaint = ask_engine(
         "here",
         settings={
             **engine.model_dump(include=_ASKED),
+            "device": device,
             "models": str(settings.models_dir.absolute()),
             "data": str(settings.data_dir.absolute()),
         },

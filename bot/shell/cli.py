@@ -415,7 +415,14 @@ def info(
     from bot.shell.carried_settings import show_info
 
     if check or config is not None:
-        with_settings(config, lambda settings: show_info(image, settings if check else None))
+        from bot.config.engine import devices_here
+
+        with_settings(
+            config,
+            lambda settings: show_info(
+                image, settings if check else None, devices_here(settings) if check else ()
+            ),
+        )
     raise typer.Exit(show_info(image, None))
 
 

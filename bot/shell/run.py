@@ -18,7 +18,7 @@ from bot.chat.client import EaselClient
 from bot.chat.outages import NOT_LET_IN, TROUBLES, Outage, is_weather, outage_of, pauses
 from bot.chat.tree import make_tree, sync_commands
 from bot.config import Settings
-from bot.config.engine import engine_settings
+from bot.config.engine import engine_settings, engines_of
 from bot.shell.exit_codes import EXIT_ALREADY_RUNNING, EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from bot.shell.exits import explained
 from bot.shell.lock import lock_data
@@ -65,8 +65,15 @@ def run(
         gc.freeze()  # what is loaded stays: looking through it for garbage would have somebody wait for 50 ms now and then
         with lock_data(settings):
             chosen = engine or engine_settings(settings)
+            engines = engines_of(settings)
             return asyncio.run(
-                _serve(lambda: create_app(settings, chosen, timings=timings, **client_options()), token, stop)
+                _serve(
+                    lambda: create_app(
+                        settings, chosen, engines=engines, timings=timings, **client_options()
+                    ),
+                    token,
+                    stop,
+                )
             )
 
     return _explained(serve)

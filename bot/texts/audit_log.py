@@ -144,6 +144,12 @@ def _models(told: _Told) -> str:
             return told.to.gettext("{model} is used where no model is named", model=model)
 
 
+def _restarted(told: _Told) -> str:
+    if (number := told.text("engine")) == "0":
+        return told.to.gettext("had all engines started anew")
+    return told.to.gettext("had engine {number} started anew", number=number)
+
+
 def _moved(told: _Told) -> str:
     number, whose = told.entry.job_id, told.whose
     if told.entry.details.get("place") == "front":
@@ -220,6 +226,9 @@ _SAYINGS: dict[str, Callable[[_Told], str]] = {
     Deed.MODEL_LOADED: _models,
     Deed.MODEL_UNLOADED: _models,
     Deed.DEFAULT_MODEL: _models,
+    Deed.ENGINE_PAUSED: lambda told: told.to.gettext("paused engine {number}", number=told.text("engine")),
+    Deed.ENGINE_RESUMED: lambda told: told.to.gettext("resumed engine {number}", number=told.text("engine")),
+    Deed.ENGINES_RESTARTED: _restarted,
     Deed.MOVED: _moved,
     Deed.ANNOUNCED: _announced,
     Deed.BLOCKED: _blocked,

@@ -195,6 +195,16 @@ ADMIN_MODELS_LOAD = noted("Load a model before anybody asks for it")
 ADMIN_MODELS_UNLOAD = noted("Give a model's memory back until somebody asks for it")
 ADMIN_MODELS_DEFAULT = noted("Choose the model that is used where none is named")
 ADMIN_MODELS_OPTIONS = {"name": noted("Which model")}
+ADMIN_ENGINE = noted("Which engines draw, and starting them anew (whoever runs the bot)")
+ADMIN_ENGINE_SHOW = noted(
+    "Show every engine: what it does, what it has loaded, which ones draw the same pixels"
+)
+ADMIN_ENGINE_PAUSE = noted("Give an engine nothing more; what it draws is finished")
+ADMIN_ENGINE_RESUME = noted("Give a paused engine requests again")
+_ENGINE = noted("The engine's number, from /admin engine show")
+ADMIN_ENGINE_OPTIONS = {"number": _ENGINE}
+ADMIN_ENGINE_RESTART = noted("Start engines anew, one after the other, each once what it draws is finished")
+ADMIN_ENGINE_RESTART_OPTIONS = {"number": noted("The engine's number; all of them if left out")}
 ADMIN_QUEUE = noted("Who waits: see, move, cancel")
 ADMIN_QUEUE_SHOW = noted("Show what is being drawn and what waits, with the numbers of the requests")
 ADMIN_QUEUE_SHOW_OPTIONS = {"everywhere": _EVERYWHERE}

@@ -61,6 +61,12 @@ def _of_engines(told: GpuPaused | EngineCantWork | ModelSetAside | ModelNotLoade
     match told:
         case GpuPaused():
             return _gpu_paused(told, to)
+        case EngineCantWork(reason=reason, engine=int(number)):
+            return to.gettext(
+                "Easel's engine {number} can't draw until you have mended this: {reason} The other engines draw on.",
+                number=number,
+                reason=reason,
+            )
         case EngineCantWork(reason=reason):
             return to.gettext("Easel can't draw until you have mended this: {reason}", reason=reason)
         case ModelSetAside(model=model):
@@ -92,6 +98,17 @@ def _drained(told: Drained, to: Language) -> str:
 
 
 def _gpu_paused(told: GpuPaused, to: Language) -> str:
+    if told.engine is not None:
+        return to.gettext(
+            "Easel's engine {number} is paused: it died {deaths} times within {within}. The last time: {reason} The other "
+            "engines draw on. It is tried again every {pause} and when Easel is restarted; the log and `easel doctor` say "
+            "more.",
+            number=told.engine,
+            deaths=told.deaths,
+            within=minutes(told.within_s, to),
+            reason=how_it_ended(told.end, to),
+            pause=minutes(told.again_s, to),
+        )
     return to.ngettext(
         "Easel's GPU is paused: its image engine died {deaths} times within {within}. The last time: {reason} {count} "
         "request keeps its place in line. The engine is tried again every {pause} and when Easel is restarted; the log "

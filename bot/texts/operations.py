@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from bot.core.engines.status import EngineView, Phase
 from bot.texts.language import Language, Say, fixed
 
 only_the_operator = fixed("Only whoever runs this bot can do that: the application's owner or its team.")
@@ -107,6 +108,103 @@ def default_now(title: str, to: Language) -> str:
     return to.gettext(
         "{model} is used from now on where none is named; what servers, channels and people set comes before it.",
         model=title,
+    )
+
+
+# ------------------------------------------------------------------ engines
+
+engine_head = fixed("**Engines**")
+_phases: Mapping[Phase, Say] = {
+    Phase.READY: fixed("draws"),
+    Phase.LOADING: fixed("is loading"),
+    Phase.STARTING: fixed("is starting"),
+    Phase.RESTARTING: fixed("is started anew after a crash"),
+    Phase.PAUSED: fixed("died too often, and is tried again later"),
+    Phase.BROKEN: fixed("can't work"),
+    Phase.STOPPED: fixed("has ended"),
+}
+
+
+def engine_line(number: int, facts: Sequence[str]) -> str:
+    """A line of the list."""
+    return " · ".join([f"**{number}**", *facts])
+
+
+def engine_state(engine: EngineView, to: Language) -> str:
+    if engine.is_held:
+        return to.gettext("paused by an admin")
+    if engine.is_leaving:
+        return to.gettext("is started anew once what it draws is finished")
+    told = _phases[engine.status.phase](to)
+    return f"{told}: {engine.status.reason}" if engine.status.reason else told
+
+
+def engine_draws(jobs: int, to: Language) -> str:
+    return to.ngettext("{count} request in its hands", "{count} requests in its hands", jobs)
+
+
+def engine_has_loaded(models: Sequence[str], to: Language) -> str:
+    return to.gettext("loaded: {models}", models=to.listed(models))
+
+
+def engine_lacks(models: Sequence[str], to: Language) -> str:
+    return to.gettext("does not offer {models}", models=to.listed(models))
+
+
+def engine_equals(numbers: Sequence[int], to: Language) -> str:
+    if not numbers:
+        return to.gettext("draws other last bits than the others")
+    return to.gettext("draws the same pixels as {numbers}", numbers=to.listed(map(str, numbers)))
+
+
+def no_such_engine(number: int, count: int) -> Say:
+    return lambda to: to.ngettext(
+        "There is no engine {number}: {count} is there, see /admin engine show.",
+        "There is no engine {number}: {count} are there, see /admin engine show.",
+        count,
+        number=number,
+    )
+
+
+def engine_paused_before(number: int) -> Say:
+    return lambda to: to.gettext("Engine {number} is paused already.", number=number)
+
+
+def engine_not_paused(number: int) -> Say:
+    return lambda to: to.gettext("Engine {number} is not paused.", number=number)
+
+
+engine_the_last_one = fixed(
+    "No other engine draws right now: /admin pause with everywhere keeps everybody waiting, and says why."
+)
+
+
+def engine_paused(number: int, jobs: int, to: Language) -> str:
+    if not jobs:
+        return to.gettext(
+            "Engine {number} is given nothing more until /admin engine resume; the others draw on.",
+            number=number,
+        )
+    return to.ngettext(
+        "Engine {number} is given nothing more until /admin engine resume; {count} request in its hands is finished, and the "
+        "others draw on.",
+        "Engine {number} is given nothing more until /admin engine resume; {count} requests in its hands are finished, and the "
+        "others draw on.",
+        jobs,
+        number=number,
+    )
+
+
+def engine_resumed(number: int, to: Language) -> str:
+    return to.gettext("Engine {number} is given requests again.", number=number)
+
+
+def engine_restarting(count: int, to: Language) -> str:
+    return to.ngettext(
+        "{count} engine is started anew once what it draws is finished; requests are taken all the time.",
+        "{count} engines are started anew one after the other, each once what it draws is finished; requests are taken all "
+        "the time.",
+        count,
     )
 
 

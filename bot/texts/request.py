@@ -182,6 +182,12 @@ def seeds(job: Job, to: Language) -> str:
     return to.gettext("Seeds: {seeds}", seeds=to.listed(map(str, told)))
 
 
+drawn_otherwise = fixed(
+    "Drawn by another kind of engine than the picture with this seed that it repeats, since none of that kind was up: it may "
+    "differ in details."
+)
+
+
 def parent(job: Job, to: Language) -> str:
     """What it was made from, and how."""
     how = _ACTIONS.get(job.action)

@@ -38,15 +38,21 @@ log = structlog.get_logger(__name__)
 
 def write(happening: Happening) -> None:
     match happening:
-        case EngineGotReady(ready=ready):
-            _ready(ready)
+        case EngineGotReady(ready=ready, engine=engine):
+            _ready(ready, engine)
         case ModelRead():
             log.info("model_read", model=happening.model)
         case EngineDied():
-            log.warning("engine_died", exitcode=happening.exitcode, reading=happening.reading)
+            log.warning(
+                "engine_died",
+                engine=happening.engine,
+                exitcode=happening.exitcode,
+                reading=happening.reading,
+            )
         case EngineRests():
             log.error(
                 "engine_paused",
+                engine=happening.engine,
                 deaths=happening.deaths,
                 for_s=happening.for_s,
                 **_end_of_engine(happening.end),
@@ -122,9 +128,16 @@ def _end_of_engine(end: EngineEnd) -> dict[str, object]:
             return {"end": "said_why", "reason": end.reason}
 
 
-def _ready(ready: Ready) -> None:
+def _ready(ready: Ready, engine: int) -> None:
     models = ", ".join(model.id for model in ready.models)
-    log.info("engine_ready", device=ready.device, dtype=ready.dtype, models=models, slots=ready.slots)
+    log.info(
+        "engine_ready",
+        engine=engine,
+        device=ready.device,
+        dtype=ready.dtype,
+        models=models,
+        slots=ready.slots,
+    )
     for note in ready.notes:
         log.info("engine_note", text=note)
     for warning in ready.warnings:

@@ -10,7 +10,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 
 from bot import __version__
 from bot.core.asking.refused import OneOfSeveral
-from bot.core.engines.status import EngineStatus
+from bot.core.engines.status import EngineStatus, EngineView
 from bot.core.happenings import (
     EngineDied,
     EngineGotReady,
@@ -76,8 +76,8 @@ class Gauges:
     lengths: Callable[[], tuple[int, int]]
     """(how many wait, how many are in an engine's hands)."""
     engine: Callable[[], EngineStatus]
-    engine_pid: Callable[[], int | None]
-    """None where it has no process on this machine."""
+    engines: Callable[[], Sequence[EngineView]]
+    """Each of them."""
 
 
 class Metrics:
@@ -90,7 +90,6 @@ class Metrics:
         self._moment = _Moment(database)
         registry.register(self._moment)
         ProcessCollector(registry=registry)
-        ProcessCollector("easel_engine", self._moment.engine_pid, registry=registry)
 
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(f"easel_{name}", what, labels, registry=registry)
@@ -105,9 +104,11 @@ class Metrics:
         self._forwards = counter("forwards", "UNet forwards of finished jobs' engines")
         self._rows = counter("rows", "Rows of pictures in these forwards")
         self._loads = counter("model_loads", "Times that a model was read", "model")
-        self._deaths = counter("engine_deaths", "Engines that ended unasked")
+        self._deaths = counter("engine_deaths", "Engines that ended unasked", "engine")
         self._pauses = counter(
-            "engine_pauses", "Times that engines died too often, and none was started for a while"
+            "engine_pauses",
+            "Times that engines died too often, and none was started for a while",
+            "engine",
         )
         self._discord = counter(
             "discord_requests", "HTTP requests to Discord, by what came of them", "kind", "status"
@@ -144,10 +145,10 @@ class Metrics:
                 self._loads.labels(ready.models[0].id).inc()
             case ModelRead(model=model):
                 self._loads.labels(model).inc()
-            case EngineDied():
-                self._deaths.inc()
-            case EngineRests():
-                self._pauses.inc()
+            case EngineDied(engine=engine):
+                self._deaths.labels(str(engine)).inc()
+            case EngineRests(engine=engine):
+                self._pauses.labels(str(engine)).inc()
             case _:
                 if isinstance(happening, JobEnded):
                     self._ended(happening)
@@ -215,6 +216,13 @@ def kind_of(method: str, path: str) -> str:
     return "answer" if _ANSWER.search(path) else "other"
 
 
+def _process(pid: int | None) -> Sequence[Metric]:
+    """Memory, processor time and files of an engine's process, where it has one on this machine."""
+    if pid is None:
+        return ()
+    return [*ProcessCollector("easel_engine", lambda: str(pid), registry=None).collect()]
+
+
 class _Moment(Collector):
     """What is so at the moment of a scrape."""
 
@@ -245,6 +253,19 @@ class _Moment(Collector):
         )
         yield GaugeMetricFamily("easel_engine_slots", "Pictures that are drawn at a time", status.slots)
 
-    def engine_pid(self) -> str:
-        """None's files are nowhere, and so nothing is told of it."""
-        return str(self.asked and self.asked.engine_pid())
+        yield from self._of_each(self.asked.engines())
+
+    def _of_each(self, engines: Sequence[EngineView]) -> Iterator[Metric]:
+        """One series for each, named by its number."""
+        families: dict[str, Metric] = {}
+        up = GaugeMetricFamily("easel_engine_up", "1 where that engine is given requests", labels=("engine",))
+        jobs = GaugeMetricFamily("easel_engine_jobs", "Jobs in that engine's hands", labels=("engine",))
+        for engine in engines:
+            label = str(engine.number)
+            up.add_metric((label,), int(engine.is_up))
+            jobs.add_metric((label,), engine.aboard)
+            for family in _process(engine.pid):
+                kept = families.setdefault(family.name, family)
+                told = [sample._replace(labels={"engine": label}) for sample in family.samples]
+                kept.samples = told if kept is family else [*kept.samples, *told]
+        yield from (up, jobs, *families.values())

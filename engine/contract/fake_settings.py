@@ -27,6 +27,8 @@ class FakeSettings:
     """Ids of models that kill the process while they are loaded."""
     frozen: tuple[str, ...] = ()
     """Ids of models whose loading never ends."""
+    card: str = ""
+    """What its fingerprint says of its card: with another one it draws, as it says, other pixels."""
     broken: str | None = None
     """If set, the engine reports Broken with this reason instead of getting ready."""
     load_freezes: bool = False

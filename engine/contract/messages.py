@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, cast
@@ -9,6 +11,7 @@ from typing import Any, Literal, Self, cast
 from engine.contract.models import ModelInfo
 from engine.contract.requests import GenerationRequest
 
+_OF_WEIGHTS = frozenset({"weights", "decoder"})
 EXIT_OK = 0
 EXIT_DEVICE_LOST = 70
 """The GPU is in a state no later call recovers from; a new generation may work."""
@@ -85,6 +88,14 @@ class Ready:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the log: what each mode costs and brings on this machine."""
+    together: int = 1
+    """So many pictures that may share a forward are drawn in little more time than one."""
+
+    @property
+    def kind(self) -> str:
+        """The fingerprint but for its model's weights, in a few letters: equal on engines that draw the same pixels."""
+        told = sorted(entry for entry in self.fingerprint.items() if entry[0] not in _OF_WEIGHTS)
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +168,8 @@ class SpooledImage:
     width: int = 0
     height: int = 0
     flagged: bool = False
+    drawn_by: str = ""
+    """The kind of the engine that drew it (`Ready.kind`): the bot's note; "" where nobody made one."""
 
     @classmethod
     def stored(cls, values: Any) -> Self:

@@ -166,6 +166,11 @@ class GenerationRequest:
         return self.rows / max(1, self.evaluations)
 
     @property
+    def work(self) -> float:
+        """Pixels × UNet rows of all its images: what time is proportional to."""
+        return float(self.images * self.pixels * self.rows)
+
+    @property
     def size(self) -> str:
         return f"{self.width}x{self.height}"
 

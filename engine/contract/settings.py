@@ -46,6 +46,8 @@ class EngineSettings:
     """Folder for finished images."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    seat: int = 0
+    """Which of the bot's engines on that device it is."""
     slots: int = 4
     """Images under way at the same time."""
     hub_offline: bool = False

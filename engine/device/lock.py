@@ -1,4 +1,4 @@
-"""One engine per device and data folder: the next one waits until the one before is really gone. Knows no torch.
+"""One engine per device, seat on it and data folder: the next one waits until the one before is really gone. Knows no torch.
 
 Even SIGKILL does not end a process that hangs inside its driver, and as long as it lives it keeps its memory on the
 card: a second engine beside it would run short, or hang as well. The lock is the system's own, so it ends with the
@@ -33,7 +33,7 @@ def take(settings: EngineSettings, emit: Callable[[Event], None], wait: Callable
         return
     from filelock import FileLock, Timeout
 
-    path = Path(settings.data) / file_name(settings.device)
+    path = Path(settings.data) / file_name(settings.device, settings.seat)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock, begin = FileLock(path), time.monotonic()
@@ -70,10 +70,10 @@ def _kernel_name(path: Path) -> str:
     return f"easel-{folder.st_dev}-{folder.st_ino}-{path.stem}"
 
 
-def file_name(device: str) -> str:
+def file_name(device: str, seat: int = 0) -> str:
     """The same for all names of the first GPU."""
     first = "cuda:0" if device in ("auto", "cuda") else device.lower()
-    return f"engine-{re.sub('[^a-z0-9]', '-', first)}.lock"
+    return f"engine-{re.sub('[^a-z0-9]', '-', first)}{f'.{seat}' if seat else ''}.lock"
 
 
 def _words(path: Path, *, stuck: bool) -> str:

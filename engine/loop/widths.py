@@ -81,6 +81,11 @@ class Widths(Generic[Item]):
         rows = f"{self.rows} rows"
         return {"exact": "1 image", "wide": rows, "fast": f"up to {rows}"}[self.mode]
 
+    @property
+    def together(self) -> int:
+        """So many pictures with guidance a forward is meant for."""
+        return 1 if self.mode == "exact" else max(1, self.rows // 2)
+
     # -------------------------------------------------------------- looked up
 
     def is_untried(self, item: Item) -> bool:

@@ -21,7 +21,7 @@ from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
 from bot.core.engines.engine_client import EngineClient
-from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.fleet import LocalFleet
 from bot.core.engines.restarts import Patience
 from bot.core.happenings import Actor, Happening, Happenings
 from bot.core.line.dispatcher import Dispatcher
@@ -135,8 +135,10 @@ class Rig:
         self.happened: list[Happening] = []
         self.happenings = Happenings(journal.write, self.happened.append)
         self.fake = fake
+        self.engines = 1
+        """How many there are from the next start on."""
         self.store: Store
-        self.fleet: FleetOfOne
+        self.fleet: LocalFleet
         self.doors: Doors
         self.catalogue: Catalogue
         self.admission: Admission
@@ -153,14 +155,14 @@ class Rig:
 
     @property
     def engine(self) -> EngineClient:
-        return self.fleet.engine
+        return self.fleet.members[0].engine
 
     # -------------------------------------------------------------- its life
 
     async def start(self, *, ready: bool = True) -> None:
         self.store = await self.open_store()
         self._open = True
-        self.fleet = FleetOfOne(self.new_engine())
+        self.fleet = self.new_fleet()
         self.doors, self.catalogue = Doors(), Catalogue(self.fleet)
         self.admission = Admission(
             store=self.store,
@@ -182,7 +184,7 @@ class Rig:
         )
         await self.dispatcher.start()
         if ready:
-            await eventually(lambda: self.engine.status.is_ready)
+            await eventually(lambda: all(engine.status.is_ready for engine in self.fleet.engines))
 
     async def open_store(self) -> Store:
         return await Store.open(self.file, busy_timeout_s=BUSY_TIMEOUT_S)
@@ -190,9 +192,13 @@ class Rig:
     def new_spool(self) -> Spool:
         return Spool(self.spool)
 
-    def new_engine(self) -> EngineClient:
+    def new_fleet(self) -> LocalFleet:
+        return LocalFleet([self.new_engine(number) for number in range(1, self.engines + 1)])
+
+    def new_engine(self, number: int) -> EngineClient:
         return EngineClient(
             EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
+            number=number,
             deadlines=self.timings.deadlines,
             patience=self.timings.patience,
             tell=self.happenings.tell,
@@ -201,9 +207,10 @@ class Rig:
     async def stop(self) -> None:
         if self._open:
             self._open = False
-            if self.engine.pid is not None and not self.engine.status.is_ready:
-                with contextlib.suppress(ProcessLookupError):  # one that is broken leaves by itself
-                    os.kill(self.engine.pid, signal.SIGKILL)  # a fake engine that loads does not listen
+            for engine in (member.engine for member in self.fleet.members):
+                if engine.pid is not None and not engine.status.is_ready:
+                    with contextlib.suppress(ProcessLookupError):  # one that is broken leaves by itself
+                        os.kill(engine.pid, signal.SIGKILL)  # a fake engine that loads does not listen
             await self.dispatcher.stop()
             await self.store.close()
 
@@ -291,7 +298,7 @@ class Rig:
             await eventually(lambda: not dispatcher.running())
             assert dispatcher.line() == []
             assert self.fleet.is_idle
-            assert not self.engine._watch.busy
+            assert not any(member.engine._watch.busy for member in self.fleet.members)
 
 
 def settings_for(folder: Path, **limits: int) -> Settings:

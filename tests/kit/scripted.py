@@ -27,7 +27,7 @@ from engine.contract import (
     Stepped,
     Submit,
 )
-from engine.fake import FINGERPRINT, MODEL
+from engine.fake import MODEL, fingerprint_of
 from workshop.rehearsal.simulation.engine import KILLED, SimGeneration
 
 NOTICED_S = 0.01
@@ -105,7 +105,7 @@ class ScriptedEngine(SimGeneration):
                 dtype="none",
                 models=self._models,
                 slots=fake.slots,
-                fingerprint=FINGERPRINT,
+                fingerprint=fingerprint_of(fake),
             )
         )
 

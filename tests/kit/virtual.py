@@ -14,6 +14,7 @@ from random import Random
 from bot.app import Timings
 from bot.config import Settings
 from bot.core.engines.engine_client import EngineClient
+from bot.core.engines.fleet import LocalFleet
 from bot.core.spool import Spool, all_intact
 from bot.store import Store
 from bot.store.checks import AUDIT
@@ -39,13 +40,13 @@ class SpoolAtOnce(Spool):
 
 
 class VirtualRig(Rig):
-    """The dispatcher, the fleet of one and its client are the real ones; the engines are scripted."""
+    """The dispatcher, the fleet and its clients are the real ones; the engines are scripted."""
 
     def __init__(self, folder: Path, *, fake: FakeSettings, timings: Timings, settings: Settings) -> None:
         super().__init__(folder, fake=fake, timings=timings, settings=settings)
         folder.mkdir(parents=True, exist_ok=True)
         self._world = World(random=Random(0), faults=Faults())
-        self.machine = Machine(fake)
+        self.machines = [Machine(fake)]
         self.clock = self._world
 
     async def open_store(self) -> Store:
@@ -55,14 +56,24 @@ class VirtualRig(Rig):
     def new_spool(self) -> Spool:
         return SpoolAtOnce(self.spool)
 
-    def new_engine(self) -> EngineClient:
-        self.machine = Machine(self.fake)
+    @property
+    def machine(self) -> Machine:
+        """Of the first engine."""
+        return self.machines[0]
+
+    def new_fleet(self) -> LocalFleet:
+        self.machines = [Machine(self.fake) for _ in range(self.engines)]
+        engines = [self.new_engine(number) for number in range(1, self.engines + 1)]
+        return LocalFleet(engines, monotonic=asyncio.get_running_loop().time)
+
+    def new_engine(self, number: int) -> EngineClient:
         return EngineClient(
             EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
+            number=number,
             deadlines=self.timings.deadlines,
             patience=self.timings.patience,
             tell=self.happenings.tell,
-            start=self.machine.start,
+            start=self.machines[number - 1].start,
             monotonic=asyncio.get_running_loop().time,
         )
 

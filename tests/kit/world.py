@@ -35,7 +35,7 @@ from bot.chat.translator import CommandTranslator
 from bot.config import Settings
 from bot.config.engine import engine_settings
 from bot.core.engines.engine_client import EngineClient
-from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.fleet import LocalFleet
 from bot.core.engines.status import Phase
 from bot.core.line.dispatcher import Dispatcher
 from bot.job import Job, JobState
@@ -196,7 +196,10 @@ class World:
                 fake=self.fake,
             )
         options = client_options(self.discord.address, self.discord.ca_pem)
-        client = create_app(self.settings, engine, clock=self.clock, supervised=False, **options)
+        engines = 1 if self.settings.engine.engines == "auto" else self.settings.engine.engines
+        client = create_app(
+            self.settings, engine, engines=engines, clock=self.clock, supervised=False, **options
+        )
         self._client = client
         self._service = asyncio.create_task(client.start(self.discord.token))
         ready = asyncio.create_task(client.wait_until_ready())
@@ -272,8 +275,8 @@ class World:
     @property
     def engine(self) -> EngineClient:
         fleet = self.dispatcher.fleet
-        assert isinstance(fleet, FleetOfOne)
-        return fleet.engine
+        assert isinstance(fleet, LocalFleet)
+        return fleet.members[0].engine
 
     @property
     def store(self) -> Store:

@@ -22,7 +22,9 @@ async def info(interaction: Interaction, job: Job, image: int | None) -> None:
     if job.deleted_at is not None:
         raise UserError(problems.deleted)
     to = language_of(interaction)
-    text, command = picture_info.describe(job, to)
+    jobs = interaction.client.services.store.jobs
+    first = None if job.parent_id is None else await jobs.get(job.parent_id)
+    text, command = picture_info.describe(job, to, first=first)
     view = ui.View(timeout=None)
     if not job.is_direct and job.user_id != interaction.user.id and job.shown_images:
         view.add_item(button(Verb.REPORT, job.id, image, to=to))

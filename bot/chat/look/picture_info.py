@@ -7,6 +7,7 @@ import unicodedata
 
 from bot.chat.look.safe import cut, plain, shown, utf16_length
 from bot.core.asking import asked, wildcards
+from bot.core.asking.derived import is_drawn_otherwise
 from bot.core.asking.request_facts import RequestFacts
 from bot.job import Job
 from bot.texts import request as texts
@@ -25,8 +26,8 @@ INLINE_MAX = 1000
 """Longer commands travel as a text file: a message without a layout holds 2,000 characters."""
 
 
-def describe(job: Job, to: Language) -> tuple[str, str]:
-    """(text for people, command to copy)."""
+def describe(job: Job, to: Language, *, first: Job | None = None) -> tuple[str, str]:
+    """(text for people, command to copy). `first`: the job that it came from."""
     problem = uncopied(job.request)
     lines = [
         texts.asked(job, to),
@@ -35,6 +36,7 @@ def describe(job: Job, to: Language) -> tuple[str, str]:
         texts.seeds(job, to),
         texts.number(job, to),
         *([texts.parent(job, to)] if job.parent_id else []),
+        *([texts.drawn_otherwise(to)] if first is not None and is_drawn_otherwise(job, first) else []),
         *texts.files_to_attach(RequestFacts.of(job.request), to),
         *(plain(cut(note, 200)) for note in job.notes),
     ]

@@ -76,6 +76,26 @@ def redrawn(job: Job, image: int) -> tuple[GenerationRequest, Wish]:
     return request, replace(wish_of(job), seed=request.seed, images=1)
 
 
+def drawn_by(job: Job, first: Job) -> str:
+    """The kind of engine that drew the picture of `first` which the job draws again, itself or one that it came from.
+
+    "" where it draws another one, and where that is not known: earlier versions did not write it down.
+    """
+    request = job.request
+    if request.is_seedless or request.model != first.request.model:
+        return ""
+    for number, image in enumerate(first.images):
+        if image.drawn_by and request.seed == first.request.seed_of(number):
+            return image.drawn_by
+    return ""
+
+
+def is_drawn_otherwise(job: Job, first: Job) -> bool:
+    """Whether it was to draw a picture of `first` again, but another kind of engine drew it."""
+    wanted = drawn_by(job, first)
+    return bool(wanted) and any(image.drawn_by not in ("", wanted) for image in job.images)
+
+
 def wish_of(job: Job) -> Wish:
     """As typed, with the files it started from; of a row without its wish what the request tells."""
     if job.wish is None:

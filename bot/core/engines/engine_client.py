@@ -58,19 +58,19 @@ class EngineClient:
         self,
         settings: EngineSettings,
         *,
+        number: int = 1,
         deadlines: Deadlines | None = None,
         patience: Patience | None = None,
         tell: Listener = lambda _happening: None,
         start: Start = generation.start,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`monotonic` is the clock by which `start` tells the watch."""
+        """`number`: of the bot's engines. `monotonic` is the clock by which `start` tells the watch."""
         self.status = EngineStatus()
         self.generation = 0
         """Counts the lives that were begun."""
-        self.described = asyncio.Event()
-        """Set once it is known what the engine offers, or that it is broken."""
         self._settings: EngineSettings = settings
+        self._number = number
         self._tell = tell
         self._start = start
         self._now = monotonic
@@ -102,9 +102,9 @@ class EngineClient:
         self._current.send(control)
         return True
 
-    def blame_a_job(self) -> None:
-        """A job has killed two engines alone, and is out: those two deaths were not the device's."""
-        self._restarts.blame_a_job()
+    def blame_a_job(self, deaths: int) -> None:
+        """A job has killed engines alone, and is out: so many of this one's last deaths were not the device's."""
+        self._restarts.blame_a_job(deaths)
 
     def set_aside(self, model_id: str) -> bool:
         """Later generations do without that model, whose loading has killed two: not the device's fault. May be called again.
@@ -116,14 +116,27 @@ class EngineClient:
         left = tuple(model for model in self.status.models if model.id != model_id)
         if all(model.scale > 1 for model in left):
             return False
-        log.error("model_set_aside", model=model_id)
+        log.error("model_set_aside", model=model_id, engine=self._number)
         self._settings = replace(self._settings, set_aside=(*self._settings.set_aside, model_id))
         self.status = replace(self.status, models=left)
-        self._restarts.forgive()
+        self._restarts.forgive(2)
         return True
 
     def _offered(self, models: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:
         return tuple(model for model in models if model.id not in self._settings.set_aside)
+
+    async def renew(self, *, timeout_s: float = 5.0) -> None:
+        """The next generation in place of this one, which is asked to leave and is no death. Nothing may be aboard."""
+        if self.status.phase is Phase.STOPPED:
+            return
+        if self._restart is not None:
+            self._restart.cancel()
+        self.status = EngineStatus(models=self.status.models)
+        current, self._current = self._current, None
+        if current is not None:
+            await current.stop(timeout_s)
+        if self.status.phase is Phase.STARTING:  # else the bot has ended it meanwhile
+            self._spawn()
 
     async def stop(self, *, timeout_s: float = 5.0) -> None:
         """Shutdown, then SIGKILL; no further generation."""
@@ -149,7 +162,7 @@ class EngineClient:
                 self._settings, self._watch, lambda event: self._receive(number, event)
             )
         except OSError as error:  # no memory or no process number left: that may pass
-            log.error("engine_not_started", error=str(error))
+            log.error("engine_not_started", error=str(error), engine=self._number)
             self._plan_restart(NotStarted(problem=str(error)))
 
     def _receive(self, number: int, event: Event | Lost) -> None:
@@ -180,8 +193,6 @@ class EngineClient:
                 self._bury(event)
             case _:
                 pass
-        if self.status.models or self.status.phase is Phase.BROKEN:
-            self.described.set()
         self._on_event(event)
 
     def _receive_ready(self, ready: Ready) -> None:
@@ -194,10 +205,10 @@ class EngineClient:
         self._was_ready, self._said, self._reading = True, None, None
         self._restarts.ready(self._now())
         self._settings = pinned(self._settings, ready)
-        self._tell(EngineGotReady(ready=ready))
+        self._tell(EngineGotReady(ready=ready, engine=self._number))
 
     def _receive_broken(self, broken: Broken) -> None:
-        log.error("engine_broken", reason=broken.reason)
+        log.error("engine_broken", reason=broken.reason, engine=self._number)
         self._said = SaidWhy(reason=broken.reason)
         # What worked before may work again: a card that was gone, a disk that was not mounted.
         if not self._was_ready:
@@ -211,7 +222,7 @@ class EngineClient:
         self._watch.started(self._now())
         if self.status.phase is Phase.BROKEN:
             return
-        self._tell(EngineDied(exitcode=lost.exitcode, reading=lost.reading))
+        self._tell(EngineDied(exitcode=lost.exitcode, reading=lost.reading, engine=self._number))
         self._plan_restart(_end_of(lost) if self.status.is_ready or self._said is None else self._said)
 
     def _plan_restart(self, end: EngineEnd) -> None:
@@ -226,7 +237,7 @@ class EngineClient:
             self._spawn()
             return
         patience, deaths = self._patience, self._restarts.deaths
-        self._tell(EngineRests(end=end, deaths=deaths, for_s=patience.pause_s))
+        self._tell(EngineRests(end=end, deaths=deaths, for_s=patience.pause_s, engine=self._number))
         self.status = EngineStatus(
             phase=Phase.PAUSED, end=end, again_s=patience.pause_s, models=self.status.models
         )

@@ -50,18 +50,18 @@ class Restarts:
         self._deaths = [worked for worked in self._deaths if self._worked_s - worked < window_s]
         self._deaths.append(self._worked_s)
 
-    def blame_a_job(self) -> None:
-        """A job has killed two engines alone, and is out: those two deaths were not the device's.
+    def blame_a_job(self, deaths: int) -> None:
+        """A job has killed engines alone, and is out: so many of the last deaths were not the device's.
 
         Once only until a job is finished again: a device that kills every job would find a culprit each time.
         """
         if self._forgiving:
             self._forgiving = False
-            self.forgive()
+            self.forgive(deaths)
 
-    def forgive(self) -> None:
-        """The last two deaths had another cause than the device."""
-        del self._deaths[-2:]
+    def forgive(self, deaths: int) -> None:
+        """So many of the last ones had another cause than the device."""
+        del self._deaths[-deaths:]
 
     # -------------------------------------------------------------- what follows from it
 

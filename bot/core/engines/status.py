@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bot.core.engines.deaths import EngineEnd
@@ -10,12 +11,14 @@ from engine.contract import ModelInfo, Ready
 
 
 class Phase(StrEnum):
-    STARTING = "starting"
-    LOADING = "loading"
+    """The order is that of use: of several engines people are told what the best one is at."""
+
     READY = "ready"
-    BROKEN = "broken"
+    LOADING = "loading"
+    STARTING = "starting"
     RESTARTING = "restarting"
     PAUSED = "paused"
+    BROKEN = "broken"
     STOPPED = "stopped"
 
 
@@ -44,3 +47,53 @@ class EngineStatus:
     @property
     def slots(self) -> int:
         return self.ready.slots if self.ready and self.is_ready else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineView:
+    """One engine of a fleet, as it is shown to whoever runs the bot."""
+
+    number: int
+    """Counted from 1."""
+    status: EngineStatus
+    aboard: int
+    """Jobs in its hands."""
+    is_held: bool
+    """It is given nothing until somebody resumes it."""
+    is_leaving: bool
+    """It is given nothing until it was started anew, which it is once nothing is aboard."""
+    kind: str
+    """Engines of one kind draw the same pixels; "" while that is not known."""
+    pid: int | None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is given jobs."""
+        return self.status.is_ready and not (self.is_held or self.is_leaving)
+
+
+_ORDER = [*Phase]
+_OUT = frozenset({Phase.PAUSED, Phase.BROKEN, Phase.STOPPED})
+
+
+def of_all(engines: Sequence[EngineStatus], before: EngineStatus) -> EngineStatus:
+    """What is told of several engines together, at least one: what the best one is at, and what any that works offers.
+
+    `before` is what was told last: models that have not changed stay the same object.
+    """
+    if len(engines) == 1:
+        return engines[0]
+    best = min(engines, key=lambda engine: _ORDER.index(engine.phase))
+    up = [engine for engine in engines if engine.is_ready]
+    offered: dict[str, ModelInfo] = {}
+    for engine in engines:
+        if engine.phase not in _OUT or best.phase in _OUT:
+            for model in engine.models:
+                offered.setdefault(model.id, model)
+    models = tuple(offered.values())
+    return replace(
+        best,
+        models=before.models if models == before.models else models,
+        loaded=tuple(dict.fromkeys(model for engine in up for model in engine.loaded)),
+        ready=None if best.ready is None else replace(best.ready, slots=sum(engine.slots for engine in up)),
+    )

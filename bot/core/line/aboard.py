@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from bot.core.line.estimates import work_of
 from bot.job import Job
 from engine.contract import Stepped
 
@@ -18,6 +17,8 @@ class Aboard:
     """A job in an engine's hands."""
 
     job: Job
+    engine: int = 0
+    """The number of that engine."""
     since: float | None = None
     """When the engine told that it had begun."""
     step: Stepped | None = None
@@ -40,4 +41,4 @@ class Aboard:
     @property
     def work_left(self) -> float:
         done = self.step.fraction if self.step else 0.0
-        return work_of(self.job.request) * (1 - done)
+        return self.job.request.work * (1 - done)

@@ -11,15 +11,15 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import structlog
 
+from bot.core.asking.derived import drawn_by
 from bot.core.asking.price import price_of
 from bot.core.doors import Doors
-from bot.core.engines.engine_client import Paused
-from bot.core.engines.fleet import Died, Fleet, Told, Victim
+from bot.core.engines.fleet import Broke, Died, Fleet, Look, Rests, Told, Victim
 from bot.core.happenings import (
     Actor,
     JobAbandoned,
@@ -37,7 +37,7 @@ from bot.core.held_up import HeldUp, held_up_by
 from bot.core.line.aboard import Aboard
 from bot.core.line.endings import REMOVED, Endings
 from bot.core.line.errands import Errands
-from bot.core.line.estimates import Pace, work_of
+from bot.core.line.estimates import Pace
 from bot.core.line.fairness import FairQueue
 from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
@@ -132,8 +132,9 @@ class Dispatcher:
         self._aboard: dict[int, Aboard] = {}
         self._cancelled: set[int] = set()
         """Jobs that are (or just come) aboard, though their rows say that they are over."""
+        self._asked_for_twins: set[int] = set()
         self._pace = Pace()
-        self._last_step_at = 0.0
+        self._last_step_by_engine: dict[int, float] = {}
         self._line_told = LineTold()
         self._line_looked_at = 0.0
         self._inbox: deque[Told | None] = deque()
@@ -199,14 +200,15 @@ class Dispatcher:
                 eta_s=self._seconds_left(aboard, now),
                 step=aboard.step,
                 elapsed_s=aboard.elapsed_s(now),
-                is_overtaken=aboard.is_overtaken(self._aboard.values(), now),
+                is_overtaken=aboard.is_overtaken(self._beside(aboard), now),
                 preview=aboard.preview,
                 held_up=held_up,
             )
         ahead = self._ahead_of(job)
-        work = sum(work_of(self._waiting[other].request) for other in ahead) + work_of(job.request)
+        work = sum(self._waiting[other].request.work for other in ahead)
         work += sum(other.work_left for other in self._aboard.values())
-        eta = None if held_up else self._pace.seconds_for(work)
+        hands = max(1, sum(engine.is_up for engine in self.fleet.engines))
+        eta = None if held_up else self._pace.seconds_for(work / hands + job.request.work)
         return Progress(place=len(ahead) + 1, eta_s=eta, held_up=held_up)
 
     def _ahead_of(self, job: Job) -> list[int]:
@@ -245,11 +247,16 @@ class Dispatcher:
 
     def _seconds_left(self, aboard: Aboard, now: float) -> float | None:
         """The engine's own word where it gave one, since it knows what else it draws; else what history says."""
-        if aboard.is_overtaken(self._aboard.values(), now):  # its word is from before the others came
-            return self._pace.seconds_for(sum(other.work_left for other in self._aboard.values()))
+        beside = self._beside(aboard)
+        if aboard.is_overtaken(beside, now):  # its word is from before the others came
+            return self._pace.seconds_for(sum(other.work_left for other in beside))
         if aboard.step is not None and aboard.step.seconds_left is not None:
             return aboard.step.seconds_left
-        return self._pace.seconds_for(aboard.work_left * len(self._aboard))
+        return self._pace.seconds_for(aboard.work_left * len(beside))
+
+    def _beside(self, aboard: Aboard) -> list[Aboard]:
+        """What the same engine draws, itself among them."""
+        return [other for other in self._aboard.values() if other.engine == aboard.engine]
 
     async def cancel(self, job_id: int, *, by: Actor) -> bool:
         """Cancels a job before it is drawn; `by` is named in the message. False when it is over already.
@@ -332,6 +339,11 @@ class Dispatcher:
     def released(self, guild_id: int) -> None:
         self._line.released(job.id for job in self._waiting_in(guild_id))
         self.held(guild_id)
+
+    def engines_changed(self) -> None:
+        """Some are given jobs again, or are no more: who waits may read something else."""
+        self._show_line()
+        self._post(None)
 
     def _waiting_in(self, guild_id: int) -> list[Job]:
         return [job for job in self.line() if guild_id in (EVERYWHERE, job.guild_id)]
@@ -427,27 +439,29 @@ class Dispatcher:
         match event:
             case Loading():
                 self._show_line()
-            case Broken(reason=reason):
-                self._show_line()
-                self.errands.begin(self._delivery.tell_operator(EngineCantWork(reason=reason)))
+            case Broke(reason=reason, engine=engine):
+                self._inbox.append(None)
+                news = EngineCantWork(reason=reason, engine=engine)
+                self.errands.begin(self._delivery.tell_operator(news))
             case Ready():
                 self._inbox.append(None)
-            case Resident():
+            case Resident() | Broken():
                 pass
             case NotLoaded():
                 news = ModelNotLoaded(model=event.model, reason=event.reason)
                 self.errands.begin(self._delivery.tell_operator(news))
             case Died():
                 await self._died(event)
-            case Paused():
+            case Rests(paused=paused, engine=engine):
                 self._show_line()
-                if not event.again:
+                if not paused.again:
                     news = GpuPaused(
-                        end=event.end,
-                        deaths=event.deaths,
-                        within_s=event.within_s,
-                        again_s=event.again_s,
+                        end=paused.end,
+                        deaths=paused.deaths,
+                        within_s=paused.within_s,
+                        again_s=paused.again_s,
                         waiting=len(self._waiting),
+                        engine=engine,
                     )
                     self.errands.begin(self._delivery.tell_operator(news))
             case Started() | Stepped() | Finished() | Failed() | Cancelled():
@@ -461,14 +475,14 @@ class Dispatcher:
         now = self._clock.now()
         match event:
             case Started():
-                aboard.since = self._last_step_at = aboard.told_at = now
+                aboard.since = self._last_step_by_engine[aboard.engine] = aboard.told_at = now
                 reach(Failpoint.STARTED)
                 self._show(aboard.job, now=True)
             case Stepped():
                 reach(Failpoint.STEPPED)
                 if event.stage != "waiting":  # till its turn the engine worked for others, or not at all
-                    aboard.engine_s += max(0.0, now - self._last_step_at)
-                    self._last_step_at = now
+                    aboard.engine_s += max(0.0, now - self._last_step_by_engine.get(aboard.engine, now))
+                    self._last_step_by_engine[aboard.engine] = now
                 aboard.step = event
                 if event.preview is not None and self._may_look_in(aboard.job):
                     aboard.preview = event.preview
@@ -508,7 +522,7 @@ class Dispatcher:
             review=review,
         )
         reach(Failpoint.RENDERED)
-        self._pace.observe(work_of(job.request), aboard.engine_s)
+        self._pace.observe(job.request.work, aboard.engine_s)
         if rendered is None and job.id in self._cancelled:
             self._leave(replace(job, images=event.images))
             return
@@ -540,7 +554,7 @@ class Dispatcher:
         for victim in died.victims:
             for job in self._jobs_of([victim]):
                 await self._take_back(job, victim)
-        self._show_line()
+        self._inbox.append(None)  # another engine may have room
 
     def _jobs_of(self, victims: Iterable[Victim]) -> list[Job]:
         """Those that were not dealt with before, should the store have been busy in between."""
@@ -559,8 +573,8 @@ class Dispatcher:
         if job.id in self._cancelled:
             self._leave(job)
         elif faults >= FAULTS_MAX:
-            await self._fail(job, Reason.of(ReasonCode.DIED_TWICE))
             self.fleet.blame(job.id)
+            await self._fail(job, Reason.of(ReasonCode.DIED_TWICE))
         else:
             await self.back_in_line(job, faults=faults)
 
@@ -569,7 +583,8 @@ class Dispatcher:
     async def _fill(self) -> None:
         """Hands jobs to the engines while they have room."""
         while self.fleet.has_room and not self._doors.is_closing:
-            job_id = self._line.next(self._is_held)
+            await self._look_for_twins()
+            job_id = self._line.next(self._is_held, self._taken_by(self.fleet.look()))
             if job_id is None:
                 break
             running = await self._take(job_id)
@@ -577,10 +592,25 @@ class Dispatcher:
                 continue
             reach(Failpoint.TAKEN)
             self._tell(JobBegun(job=running))
-            self._aboard[job_id] = Aboard(job=running)
+            aboard = self._aboard[job_id] = Aboard(job=running)
             self.fleet.send(Submit(job_id=job_id, attempt=running.attempt, request=running.request))
+            aboard.engine = self.fleet.engine_of(job_id)
             reach(Failpoint.SUBMITTED)
         self._show_line()
+
+    async def _look_for_twins(self) -> None:
+        """What repeats pictures is to be drawn by an engine as theirs was: by which that was says their job's row."""
+        fresh = self._waiting.keys() - self._asked_for_twins if self.fleet.is_mixed else set[int]()
+        for job in [self._waiting[job_id] for job_id in fresh]:
+            first = job if job.images or job.parent_id is None else await self._store.jobs.get(job.parent_id)
+            if job.id not in self._waiting:  # cancelled in this moment
+                continue
+            self._asked_for_twins.add(job.id)
+            if first is not None and (kind := drawn_by(job, first)):
+                self.fleet.repeats(job.id, kind)
+
+    def _taken_by(self, look: Look) -> Callable[[int], bool]:
+        return lambda job_id: look(job_id, self._waiting[job_id].request)
 
     async def _take(self, job_id: int) -> Job | None:
         """The job whose turn it is, now running; None where it was cancelled in this moment, or can't be drawn any more."""
@@ -609,6 +639,7 @@ class Dispatcher:
         self._aboard.pop(job_id, None)
         self.fleet.forget(job_id)
         self._cancelled.discard(job_id)
+        self._asked_for_twins.discard(job_id)
         self._line.ended(job_id)
         self.errands.moved.set()
         self._post(None)
@@ -622,7 +653,7 @@ class Dispatcher:
     def _show_overtaken(self, now: float) -> None:
         """Of them the engine says nothing, but their seconds go on, and why they stand still is to be read."""
         for aboard in self._aboard.values():
-            if aboard.is_overtaken(self._aboard.values(), now):
+            if aboard.is_overtaken(self._beside(aboard), now):
                 self._show(aboard.job)
 
     def _show_line(self, *, news_only: bool = False) -> None:
@@ -642,6 +673,8 @@ class Dispatcher:
             return
         self._line_looked_at = now
         self._show_line(news_only=True)
+        if self._waiting and self.fleet.has_room:  # somebody is kept for an engine that is full
+            self._post(None)
 
 
 def _why_not_drawn(job: Job) -> str | None:

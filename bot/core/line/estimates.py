@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable
 
 from bot.job import Job
-from engine.contract import GenerationRequest
 
 JOBS_REMEMBERED = 50
 
@@ -18,7 +17,7 @@ class Pace:
         """Learns from finished jobs, oldest first."""
         self._seen: deque[tuple[float, float]] = deque(maxlen=JOBS_REMEMBERED)
         for job in jobs:
-            self.observe(work_of(job.request), job.engine_seconds or 0.0)
+            self.observe(job.request.work, job.engine_seconds or 0.0)
 
     def observe(self, work: float, seconds: float) -> None:
         """`work` took the engine `seconds` of its time."""
@@ -30,8 +29,3 @@ class Pace:
         if not self._seen:
             return None
         return work * sum(seconds for _, seconds in self._seen) / sum(done for done, _ in self._seen)
-
-
-def work_of(request: GenerationRequest) -> float:
-    """Pixels × UNet rows of a whole request: what estimates of time are proportional to."""
-    return float(request.images * request.pixels * request.rows)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop
 
 from bot.limits import WEIGHT_MAX
 
@@ -51,9 +52,19 @@ class FairQueue:
         self._finish[user_id] = start + length
         self._waiting[job_id] = _Entry(start, job_id, job_id, user_id, length)
 
-    def next(self, is_held: Callable[[int], bool] = lambda _job_id: False) -> int | None:
-        """Takes the job whose turn it is out of the line; those that are held let others pass."""
-        entry = min((each for each in self._waiting.values() if not is_held(each.job_id)), default=None)
+    def next(
+        self,
+        is_held: Callable[[int], bool] = lambda _job_id: False,
+        is_taken: Callable[[int], bool] = lambda _job_id: True,
+    ) -> int | None:
+        """Takes the job whose turn it is out of the line; those that are held let others pass.
+
+        `is_taken` is asked in the line's order until one is: who is not taken now lets those behind pass as well.
+        """
+        free = [each for each in self._waiting.values() if not is_held(each.job_id)]
+        heapify(free)
+        in_order = (heappop(free) for _ in range(len(free)))
+        entry = next((each for each in in_order if is_taken(each.job_id)), None)
         if entry is None:
             return None
         del self._waiting[entry.job_id]

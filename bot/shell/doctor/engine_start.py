@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.config import Settings
-from bot.config.engine import STARTER_NOTE
+from bot.config.engine import STARTER_NOTE, engines_here
 from bot.shell.child import ask_engine
 from bot.shell.doctor.data import own_fix
 from bot.shell.doctor.finding import Finding, bad, ok, warn
@@ -25,13 +25,14 @@ def check_device(settings: Settings) -> Iterator[Finding]:
         yield bad("Device", f"torch can't be loaded: {complaint}", INSTALL)
     else:
         yield judge_device(settings.engine.device, facts, has_driver=shutil.which("nvidia-smi") is not None)
+        yield from judge_engines([each.device for each in engines_here(settings)], facts)
 
 
 def judge_device(wanted: str, facts: dict[str, Any], *, has_driver: bool) -> Finding:
     """What the configured device means on a machine with these facts."""
     cards: list[str] = facts["cuda"]
     if wanted.startswith("cuda"):
-        number = int(wanted.partition(":")[2] or 0)
+        number = _number_of(wanted)
         if number >= len(cards):
             text = f"{wanted} is configured, but torch {facts['torch']} sees {len(cards)} CUDA devices."
             return bad("Device", f"{text}{_driver(facts)}", _cuda_fix(facts, has_driver=has_driver))
@@ -48,6 +49,40 @@ def judge_device(wanted: str, facts: dict[str, Any], *, has_driver: bool) -> Fin
     is_missed = wanted == "auto" and has_driver
     missed = _driver(facts) if is_missed else ""
     return warn("Device", f"{text}{missed}", _cuda_fix(facts, has_driver=True) if is_missed else "")
+
+
+def judge_engines(devices: Sequence[str], facts: dict[str, Any]) -> Iterator[Finding]:
+    """Whether several engines find their devices on a machine with these facts, and which of them draw the same pixels."""
+    cards: list[str] = facts["cuda"]
+    if len(devices) < 2:
+        return
+    if not devices[0].startswith("cuda"):
+        text = (
+            f"{len(devices)} engines share one {'Apple GPU' if facts['mps'] and devices[0] != 'cpu' else 'processor'}: each "
+            "holds its models in memory of its own, and together they draw about as fast as one. They draw the same pixels."
+        )
+        yield warn("Engines", text, "engines = 1 under [engine]")
+        return
+    missing = [device for device in devices if _number_of(device) >= len(cards)]
+    if missing:
+        text = f"engines = {len(devices)}, but torch sees {len(cards)} CUDA devices: there is no {', '.join(missing)}."
+        yield bad("Engines", text, f"engines = {max(1, len(cards))} under [engine]")
+    alike: dict[str, list[str]] = {}
+    for number, device in enumerate(devices, 1):
+        if device not in missing:
+            alike.setdefault(cards[_number_of(device)], []).append(f"{number} ({device})")
+    told = "; ".join(f"{', '.join(engines)}: {card}" for card, engines in alike.items())
+    if len(alike) > 1:
+        text = (
+            f"{told}. Engines on one kind of card draw the same pixels, on different kinds other last bits."
+        )
+        yield warn("Engines", f"{text} What repeats a seed goes to its own kind while one is up.")
+    elif alike:
+        yield ok("Engines", f"{told}. They draw the same pixels.")
+
+
+def _number_of(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
 
 
 def _judge_card(facts: dict[str, Any], number: int) -> Finding:

@@ -889,6 +889,26 @@ def test_a_prompt_of_two_lines_is_printed_as_two(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.endswith(f"Again: {carried_settings.command(REQUEST)}\n")
 
 
+def test_info_asks_for_the_engine_that_is_nearest(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several engines the one on such a card as drew the picture is judged, and named."""
+    asked: list[tuple[str, str]] = []
+
+    def answer(question: str, **told: Any) -> tuple[dict[str, Any] | None, str]:
+        asked.append((question, told.get("settings", {}).get("device", "")))
+        return ({"cuda": ["GTX 1080", "RTX 3060"]}, "") if question == "torch" else (None, "nobody knows")
+
+    monkeypatch.setattr(carried_settings, "ask_engine", answer)
+    file = tmp_path / "a.png"
+    made = encode_png(Image.new("RGB", (8, 8)), request=REQUEST, fingerprint={"device": "RTX 3060"})
+    file.write_bytes(made)
+
+    assert carried_settings.show_info(file, Settings(), ["cuda:0", "cuda:1"]) == 0
+    assert "Engine 2 of 2 (cuda:1), the nearest to it: Whether this" in capsys.readouterr().out
+    assert asked == [("torch", ""), ("here", "cuda:1")]
+
+
 def test_info_never_drives_the_terminal(tmp_path: Path) -> None:
     """Control characters in a stranger's file are not sent to the terminal."""
     file = tmp_path / "a.png"

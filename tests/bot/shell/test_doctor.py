@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.config import Settings, load
+from bot.config.engine import engines_here, engines_of
 from bot.shell import child
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
@@ -280,6 +281,82 @@ def test_the_device_is_judged(
     assert finding.status is status
     assert words in finding.text + finding.fix
     assert finding.fix or status is not Status.BAD
+
+
+TWO = {**CUDA, "cuda": ["RTX 3060", "RTX 3060"], "bytes": [12 * 2**30] * 2}
+MIXED = {**CUDA, "cuda": ["RTX 3060", "GTX 1080"], "bytes": [12 * 2**30] * 2}
+
+
+@pytest.mark.parametrize(
+    ("devices", "facts", "statuses", "words"),
+    [
+        (["auto"], CPU, [], ""),
+        (
+            ["cuda:0", "cuda:1"],
+            TWO,
+            [Status.OK],
+            "1 (cuda:0), 2 (cuda:1): RTX 3060. They draw the same pixels.",
+        ),
+        (
+            ["cuda:0", "cuda:1"],
+            MIXED,
+            [Status.WARN],
+            "1 (cuda:0): RTX 3060; 2 (cuda:1): GTX 1080. Engines on one kind",
+        ),
+        (
+            ["cuda:0", "cuda:1"],
+            CUDA,
+            [Status.BAD, Status.OK],
+            "there is no cuda:1. engines = 1 under [engine]",
+        ),
+        (["auto", "auto"], CPU, [Status.WARN], "2 engines share one processor"),
+        (["mps", "mps"], {**CPU, "mps": True}, [Status.WARN], "2 engines share one Apple GPU"),
+    ],
+)
+def test_engines_are_judged_together(
+    devices: list[str], facts: dict[str, Any], statuses: list[Status], words: str
+) -> None:
+    """Whether each finds its card, who draws the same pixels as whom, and what several cost on one processor."""
+    findings = [*engine_start.judge_engines(devices, facts)]
+    assert [finding.status for finding in findings] == statuses
+    assert words in " ".join(f"{finding.text} {finding.fix}" for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("told", "visible", "engines", "devices"),
+    [
+        ("auto", None, 2, ["cuda:0", "cuda:1"]),
+        ("auto", "1", 1, ["auto"]),
+        ("auto", "0,-1,1", 1, ["auto"]),
+        ("auto", "", 1, ["auto"]),
+        ("3", None, 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("1", None, 1, ["auto"]),
+    ],
+)
+def test_each_card_gets_an_engine(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: str,
+    visible: str | None,
+    engines: int,
+    devices: list[str],
+) -> None:
+    """The driver's program lists the cards, CUDA_VISIBLE_DEVICES hides some, and parts of a card are no cards."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\nprintf 'GPU 0: RTX (UUID: a)\\n  MIG 1g Device 0: (UUID: b)\\nGPU 1: RTX (UUID: c)\\n'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    settings = settings_in(tmp_path, EASEL_ENGINE_ENGINES=told)
+    assert engines_of(settings) == engines
+    assert [each.device for each in engines_here(settings)] == devices
+    on_processors = settings_in(tmp_path, EASEL_ENGINE_ENGINES="2", EASEL_ENGINE_DEVICE="cpu")
+    assert [(each.device, each.seat) for each in engines_here(on_processors)] == [("cpu", 0), ("cpu", 1)]
 
 
 def make_model(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from simcord.components import walk_components
 from bot.app import create_app
 from bot.chat.client import EaselClient
 from bot.core.engines.engine_client import EngineClient
-from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.fleet import LocalFleet
 from bot.core.engines.watch import Deadlines
 from bot.job import JobState
 from bot.shell.demo import from_simulation, measure_images
@@ -49,8 +49,8 @@ class Demo:
     @property
     def engine(self) -> EngineClient:
         fleet = self.client.services.dispatcher.fleet
-        assert isinstance(fleet, FleetOfOne)
-        return fleet.engine
+        assert isinstance(fleet, LocalFleet)
+        return fleet.members[0].engine
 
     async def imagine(self, **options: Any) -> None:
         await self.alice.slash(self.channel, "imagine", **{"prompt": "a red circle", **options})

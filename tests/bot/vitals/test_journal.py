@@ -80,9 +80,12 @@ def lines_of(happening: Happening) -> list[dict[str, Any]]:
         ),
         (JobCancelled(job=JOB, by=ADA), {"event": "job_cancelled", "job": 5, "by": 77, "log_level": "info"}),
         (
-            EngineRests(end=Perished(way=Way.SIGNALLED, code=9, reading="fake"), deaths=3, for_s=600.0),
+            EngineRests(
+                end=Perished(way=Way.SIGNALLED, code=9, reading="fake"), deaths=3, for_s=600.0, engine=2
+            ),
             {
                 "event": "engine_paused",
+                "engine": 2,
                 "deaths": 3,
                 "for_s": 600.0,
                 "end": "signalled",
@@ -92,9 +95,10 @@ def lines_of(happening: Happening) -> list[dict[str, Any]]:
             },
         ),
         (
-            EngineRests(end=NotStarted(problem="Cannot allocate memory"), deaths=3, for_s=600.0),
+            EngineRests(end=NotStarted(problem="Cannot allocate memory"), deaths=3, for_s=600.0, engine=2),
             {
                 "event": "engine_paused",
+                "engine": 2,
                 "deaths": 3,
                 "for_s": 600.0,
                 "end": "not_started",
@@ -103,9 +107,10 @@ def lines_of(happening: Happening) -> list[dict[str, Any]]:
             },
         ),
         (
-            EngineRests(end=SaidWhy(reason="No card."), deaths=3, for_s=600.0),
+            EngineRests(end=SaidWhy(reason="No card."), deaths=3, for_s=600.0, engine=2),
             {
                 "event": "engine_paused",
+                "engine": 2,
                 "deaths": 3,
                 "for_s": 600.0,
                 "end": "said_why",

@@ -97,7 +97,7 @@ async def test_an_evening_is_counted(start_world: StartWorld, listen: str) -> No
     }
     assert of(found, "easel_forwards_total") >= 3 * 8
     assert of(found, "easel_rows_total") > of(found, "easel_forwards_total"), "guidance takes two rows"
-    assert of(found, "easel_engine_deaths_total") == 2
+    assert of(found, "easel_engine_deaths_total", engine="1") == 2
     assert of(found, "easel_model_loads_total", model="other") == 1
     assert of(found, "easel_model_loads_total", model="fake") >= 1
     assert of(found, "easel_jobs_requeued_total") == 1
@@ -155,7 +155,8 @@ async def test_a_scrape_asks_nobody(start_world: StartWorld, listen: str) -> Non
 
     assert (of(found, "easel_jobs_running"), of(found, "easel_jobs_waiting")) == (1, 1)
     assert (of(found, "easel_engine_ready"), of(found, "easel_engine_slots")) == (1, 1)
-    assert of(found, "easel_engine_process_resident_memory_bytes") > 0
+    assert of(found, "easel_engine_process_resident_memory_bytes", engine="1") > 0
+    assert (of(found, "easel_engine_up", engine="1"), of(found, "easel_engine_jobs", engine="1")) == (1, 1)
     assert of(found, "process_resident_memory_bytes") > 0
 
 

@@ -270,7 +270,7 @@ def _set_up(
         discord=discord,
         folder=folder,
         module=["workshop.rehearsal.chaos.child"],
-        toml=LIMITS,
+        toml=f'{LIMITS}[engine]\nfleet = "{plan.fleet}"\nengines = {plan.engines}\n',
         fake=FAKE,
         **options,
     )

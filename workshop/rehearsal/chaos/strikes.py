@@ -42,7 +42,7 @@ class Strike:
 
 def draw(random: Random, victims: tuple[str, ...]) -> Strike:
     victim = random.choice(victims)
-    moment = random.choice(OF_THE_ENGINE if victims == ("engine",) else MOMENTS)
+    moment = random.choice(OF_THE_ENGINE if set(victims) <= {"engine", "engines"} else MOMENTS)
     return Strike(
         victim=victim, how=random.choice((*HOWS, *(["SIGTERM"] * (victim == "bot")))), moment=moment
     )
@@ -113,12 +113,20 @@ class Striker:
         return bot.pid if bot is not None and bot.returncode is None else None
 
     def _pids(self, victim: str) -> list[int]:
-        """Empty where one of them is not there to be struck."""
+        """One engine, several, or all with their bot; empty where one of them is not there to be struck."""
         bot = self._pid()
-        engine = engine_of(bot) if bot is not None and victim != "bot" else None
-        if bot is None or (engine is None and victim != "bot"):
+        if bot is None or victim == "bot":
+            return [] if bot is None else [bot]
+        engines = engines_of(bot)
+        if not engines or (victim == "engines" and len(engines) < 2):
             return []
-        return [*([engine] if engine is not None else []), *([bot] if victim != "engine" else [])]
+        match victim:
+            case "engine":
+                return [self.random.choice(engines)]
+            case "engines":
+                return self.random.sample(engines, self.random.randint(2, len(engines)))
+            case _:
+                return [*engines, bot]
 
     async def end(self) -> None:
         """Tells the bot to end, sometimes twice, once it can hear; that it does is waited for."""
@@ -228,11 +236,13 @@ def hears(pid: int) -> bool:
     return False
 
 
-def engine_of(pid: int) -> int | None:
-    """The process id of a bot's engine, read from Linux' process table."""
+def engines_of(pid: int) -> list[int]:
+    """The process ids of a bot's engines, read from Linux' process table."""
+    found: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    return int(child)
-    return None
+                with contextlib.suppress(OSError):  # it ended in this moment
+                    if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        found.append(int(child))
+    return found

@@ -33,7 +33,7 @@ from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.doors import Doors
 from bot.core.engines.engine_client import EngineClient
-from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.fleet import LocalFleet
 from bot.core.happenings import Happenings
 from bot.job import Asker, Job, Origin
 from bot.store import Store, schema
@@ -155,7 +155,7 @@ class Bench:
             queue=QueueSection(max=10_000),
             data=DataSection(dir=folder, free_mb=0),
         )
-        fleet = FleetOfOne(EngineClient(EngineSettings(model="fake", spool=str(folder))))
+        fleet = LocalFleet([EngineClient(EngineSettings(model="fake", spool=str(folder)))])
         self.store = store
         self.admission = Admission(
             store=store,

@@ -95,7 +95,7 @@ async def measure(folder: Path, rounds: int, lives: int) -> None:
     metrics, trace = Metrics(folder / "easel.sqlite3"), aiohttp.TraceConfig()
     metrics.watch(trace)
     metrics.look_at(
-        Gauges(lengths=lambda: (0, 0), engine=EngineStatus, engine_pid=lambda: None),
+        Gauges(lengths=lambda: (0, 0), engine=EngineStatus, engines=lambda: ()),
     )
     (answered,) = trace.on_request_end
     jobs = [await live(metrics, answered, lives) for _ in range(rounds)]

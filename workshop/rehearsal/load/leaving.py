@@ -25,7 +25,7 @@ from bot.chat.look.keepsake_view import link
 from bot.config import DataSection, Settings
 from bot.core.doors import Doors
 from bot.core.engines.engine_client import EngineClient
-from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.fleet import LocalFleet
 from bot.core.erasing import Erasing
 from bot.core.exports import Exports
 from bot.core.happenings import Happenings
@@ -111,7 +111,7 @@ def erasing_of(store: Store, folder: Path) -> Erasing:
     happenings, delivery, spool = Happenings(), cast("Delivery", Elsewhere()), folder / "spool"
     dispatcher = Dispatcher(
         store=store,
-        fleet=FleetOfOne(EngineClient(EngineSettings(model="fake", spool=str(spool)))),
+        fleet=LocalFleet([EngineClient(EngineSettings(model="fake", spool=str(spool)))]),
         delivery=delivery,
         clock=TestClock(),
         spool=Spool(spool),

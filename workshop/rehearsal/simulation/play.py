@@ -16,7 +16,7 @@ from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
 from bot.core.engines.engine_client import EngineClient
-from bot.core.engines.fleet import FleetOfOne
+from bot.core.engines.fleet import LocalFleet
 from bot.core.engines.restarts import Patience
 from bot.core.happenings import Actor, Happenings
 from bot.core.line.dispatcher import FAULTS_MAX, Dispatcher
@@ -87,7 +87,7 @@ class Play:
             start=self.machine.start,
             monotonic=asyncio.get_running_loop().time,
         )
-        self.fleet = FleetOfOne(engine)
+        self.fleet = LocalFleet([engine], monotonic=asyncio.get_running_loop().time)
         store = Store.on(database)
         self.life = life
         doors, clock, tell = Doors(), Clock(world), Happenings().tell

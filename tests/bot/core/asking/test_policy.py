@@ -31,7 +31,6 @@ from bot.core.asking.policy import (
 )
 from bot.core.asking.price import cost_of
 from bot.core.asking.refused import CreditsSpent, NothingAtNight, NotPermitted, TooDear
-from bot.core.line.estimates import work_of
 from bot.job import Action, Asker, Refusal
 from bot.limits import (
     NOTHING,
@@ -387,8 +386,8 @@ def test_cost_grows_with_everything(wish) -> None:
 def test_work_counts_rows(wish) -> None:
     """Guidance draws two UNet rows per call and none one; work is proportional to images."""
     guided, plain = replace(wish, guidance_scale=7.5), replace(wish, guidance_scale=1.0)
-    assert work_of(guided) == 2 * work_of(plain) > 0
-    assert work_of(wish) == wish.images * work_of(replace(wish, images=1))
+    assert guided.work == 2 * plain.work > 0
+    assert wish.work == wish.images * replace(wish, images=1).work
 
 
 # ------------------------------------------------------------------ days

@@ -19,7 +19,7 @@ from bot.core.asking.refused import Unmet
 from bot.core.engines import engine_client as client_module
 from bot.core.engines.deaths import Perished, SaidWhy, Way
 from bot.core.engines.engine_client import EngineClient, Paused, pinned
-from bot.core.engines.fleet import Told
+from bot.core.engines.fleet import Rests, Told
 from bot.core.engines.generation import Lost
 from bot.core.engines.status import EngineStatus, Phase
 from bot.core.engines.watch import Deadlines
@@ -106,7 +106,7 @@ async def test_the_owner_is_told_once(rig_of: MakeVirtualRig) -> None:
     tell = rig.fleet._tell
 
     def note(event: Told) -> None:
-        pauses.extend([event] if isinstance(event, Paused) else [])
+        pauses.extend([event.paused] if isinstance(event, Rests) else [])
         tell(event)
 
     rig.fleet._tell = note

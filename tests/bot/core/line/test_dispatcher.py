@@ -16,7 +16,6 @@ import pytest
 from bot.core.asking.refused import Refused, Unmet
 from bot.core.engines.status import EngineStatus, Phase
 from bot.core.line.dispatcher import PLACES_SHOWN
-from bot.core.line.estimates import work_of
 from bot.core.ports import Progress
 from bot.job import Asker, Flagged, Job, JobState
 from bot.limits import LimitEntry, Subject
@@ -300,7 +299,7 @@ async def test_the_time_left_is_told_anew(rig_of: MakeRig, monkeypatch: pytest.M
     """While the one before is drawn, who waits hears of the time left as often as it has changed much, not at every step."""
     monkeypatch.setattr("bot.core.line.dispatcher.LINE_EVERY_S", 0.0)
     rig = await rig_of(fake=SLOW)
-    rig.dispatcher._pace.observe(work_of(picture()), 100.0)
+    rig.dispatcher._pace.observe(picture().work, 100.0)
     first, waiting = await rig.imagine(user=1), await rig.imagine(user=2)
     await rig.all_ended([first, waiting])
     told = [showing.progress for showing in rig.delivery.of(waiting) if showing.progress.place == 1]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.line.estimates import JOBS_REMEMBERED, Pace, work_of
+from bot.core.line.estimates import JOBS_REMEMBERED, Pace
 from bot.job import Job
 from bot.store import Store
 from tests.kit.books import delivered, queued, request
@@ -79,4 +79,4 @@ async def test_learns_from_the_jobs_of_an_earlier_process(tmp_path: Path) -> Non
         await store.close()
     assert Pace([fresh]).seconds_for(1.0) is None
     pace = Pace([fresh, replace(done, engine_seconds=8.0)])
-    assert pace.seconds_for(work_of(request(images=1))) == pytest.approx(4.0)
+    assert pace.seconds_for(request(images=1).work) == pytest.approx(4.0)

@@ -420,3 +420,20 @@ def test_who_is_moved_changes_nobody_elses_place(
         job_id if job_id not in among else 0 for job_id in before
     ]
     assert day.serve() == after[0]
+
+
+def test_who_is_not_taken_lets_others_pass_and_keeps_the_place() -> None:
+    """They are asked in order until one is taken; whoever was passed is asked first the next time."""
+    queue, asked = FairQueue(), list[int]()
+    for job_id in (1, 2, 3, 4):
+        queue.add(job_id, user_id=job_id, cost=1)
+
+    def only_the_third(job_id: int) -> bool:
+        asked.append(job_id)
+        return job_id == 3
+
+    assert queue.next(lambda job_id: job_id == 2, only_the_third) == 3
+    assert asked == [1, 3]
+    assert queue.next() == 1
+    assert queue.next(is_taken=lambda _: False) is None
+    assert queue.order() == [2, 4]

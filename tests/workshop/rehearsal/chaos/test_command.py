@@ -42,7 +42,7 @@ def test_a_storm_from_the_command_line(tmp_path: Path) -> None:
     done = in_process(
         tmp_path,
         "from bot.shell.cli import main; main()",
-        *("chaos", "--jobs", "4", "--kills", "1", "--seed", "5", "--victims", "engine"),
+        *("chaos", "--jobs", "4", "--kills", "1", "--seed", "5", "--engines", "2", "--victims", "engines"),
         EASEL_DATA_DIR=str(tmp_path / "data"),
         EASEL_QUEUE_MAX="not a number",
         DISCORD_TOKEN_FILE=str(tmp_path / "token"),
@@ -50,7 +50,7 @@ def test_a_storm_from_the_command_line(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, ""), done
     assert re.fullmatch(
-        r"seed 5: \d+ asked, .* delivered, .*; killed \{'engine': 1\} by \{'SIG[\w ]+': 1\} in \{'\w+': 1\}; "
+        r"seed 5: \d+ asked, .* delivered, .*; killed \{'engines': 1\} by \{'SIG[\w ]+': 1\} in \{'\w+': 1\}; "
         r"\d+ s; every promise kept\n",
         done.stdout,
     )
@@ -88,6 +88,9 @@ def test_told_to_stop_it_leaves_nothing_behind(tmp_path: Path) -> None:
         (["--storms", "0"], "Input should be greater"),
         (["--seed", "x"], "Input should be a valid integer"),
         (["--victims", "bot,cat"], "Nothing is called “cat” here: name some of bot, engine, both"),
+        (["--victims", "engines"], "Nothing is called “engines” here: name some of bot, engine, both"),
+        (["--engines", "0"], "Input should be greater"),
+        (["--fleet", "ray"], "Value error, 'ray' is not one of 'local'."),
         (["--victims", ""], "Nothing is called “” here: name some of bot, engine, both"),
     ],
 )
@@ -104,6 +107,8 @@ def test_victims_are_named_with_commas() -> None:
     """One or several of the three, spaces allowed."""
     assert victims_in("bot") == ("bot",)
     assert victims_in("both, engine") == ("both", "engine")
+    assert victims_in(None) == ("bot", "engine", "both")
+    assert victims_in(None, engines=3) == ("bot", "engine", "engines", "both")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,171 @@
+"""Pictures a second of a bot's line with several engines beside those with one: engines without torch, at a real clock.
+
+The line, the store and the engines' processes are the real ones; people and their chat are not there. Knows no GPU: what
+is measured is whether the bot keeps its engines busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from bot.app import SystemClock
+from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
+from bot.config.engine import each_placed
+from bot.core.asking.admission import Admission
+from bot.core.asking.catalogue import Catalogue
+from bot.core.doors import Doors
+from bot.core.engines.engine_client import EngineClient
+from bot.core.engines.fleet import LocalFleet
+from bot.core.happenings import Happening, JobDelivered
+from bot.core.line.dispatcher import Dispatcher
+from bot.core.ports import Delivery
+from bot.core.spool import Spool
+from bot.job import Asker, Job, Origin
+from bot.store import Store
+from engine.contract import EngineSettings, FakeSettings, GenerationRequest
+from engine.fake import MODEL
+
+STEP_S = 0.1
+STEPS = 8
+EACH = 12
+"""Pictures for each engine."""
+PEOPLE = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    engines: int
+    images_s: float
+    times: float
+    """Of what the first of the numbers brings for each of its engines."""
+
+
+def scaled(numbers: Sequence[int]) -> list[Scaled]:
+    """One row for each number of engines."""
+    rates = [asyncio.run(_images_s(number)) for number in numbers]
+    one = rates[0] / numbers[0]
+    return [
+        Scaled(engines=number, images_s=round(rate, 3), times=round(rate / one, 2))
+        for number, rate in zip(numbers, rates, strict=True)
+    ]
+
+
+async def _images_s(engines: int) -> float:
+    with tempfile.TemporaryDirectory(prefix="easel-scaling-") as folder:
+        line = await _Line.of(Path(folder), engines)
+        try:
+            await line.drawn(engines)  # every engine has begun once
+            begin = time.monotonic()
+            await line.drawn(engines * EACH)
+            return engines * EACH / (time.monotonic() - begin)
+        finally:
+            await line.stop()
+
+
+class _Nobody:
+    """Whom pictures are delivered to: takes all, at once."""
+
+    def show(self, job: Job, progress: object, *, now: bool = False) -> None:
+        pass
+
+    async def finish(self, job: Job) -> int:
+        return job.message_id or 0
+
+    async def tell_operator(self, news: object) -> None:
+        raise RuntimeError(str(news))
+
+
+class _Line:
+    """A line of people before so many engines."""
+
+    def __init__(self, store: Store, folder: Path, engines: int) -> None:
+        self.delivered, self._asked, self._moved = 0, 0, asyncio.Event()
+        template = EngineSettings(
+            model=MODEL.id,
+            spool=str(folder / "spool"),
+            device="cpu",
+            data=str(folder),
+            fake=FakeSettings(step_s=STEP_S),
+        )
+        self.fleet = LocalFleet(
+            [
+                EngineClient(each, number=at, tell=self._hear)
+                for at, each in enumerate(each_placed(template, engines), 1)
+            ]
+        )
+        doors, clock = Doors(), SystemClock()
+        self._admission = Admission(
+            store=store,
+            catalogue=Catalogue(self.fleet),
+            clock=clock,
+            settings=_settings(folder),
+            doors=doors,
+            tell=self._hear,
+        )
+        self.dispatcher = Dispatcher(
+            store=store,
+            fleet=self.fleet,
+            delivery=cast("Delivery", _Nobody()),
+            clock=clock,
+            spool=Spool(folder / "spool"),
+            doors=doors,
+            tell=self._hear,
+        )
+        self._store = store
+
+    @classmethod
+    async def of(cls, folder: Path, engines: int) -> _Line:
+        """Once all engines are ready."""
+        line = cls(await Store.open(folder / "easel.sqlite3"), folder, engines)
+        await line.dispatcher.start()
+        await line.until(lambda: all(each.is_up for each in line.fleet.engines))
+        return line
+
+    async def stop(self) -> None:
+        await self.dispatcher.stop()
+        await self._store.close()
+
+    def _hear(self, happening: Happening) -> None:
+        self.delivered += isinstance(happening, JobDelivered)
+        self._moved.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Looked at whenever something has happened."""
+        while not condition():
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def drawn(self, pictures: int) -> None:
+        """So many are asked for at once, and all are delivered."""
+        due = self.delivered + pictures
+        for _ in range(pictures):
+            await self._ask()
+        await self.until(lambda: self.delivered >= due)
+
+    async def _ask(self) -> None:
+        self._asked += 1
+        job: Any = await self._admission.admit(
+            _picture(self._asked),
+            asker=Asker(user_id=self._asked % PEOPLE, guild_id=1),
+            origin=Origin(interaction_id=self._asked, application_id=1, token=str(self._asked), channel_id=1),
+        )
+        await self.dispatcher.answered(job, self._asked)
+
+
+def _picture(seed: int) -> GenerationRequest:
+    return MODEL.request(prompt="a red circle", seed=seed, steps=STEPS)
+
+
+def _settings(folder: Path) -> Settings:
+    return Settings(
+        limits=LimitsSection(credits_per_day=10_000, pending=1000),
+        ceilings=CeilingsSection(credits_per_day=10_000, pending=1000),
+        queue=QueueSection(max=10_000),
+        data=DataSection(dir=folder, free_mb=0),
+    )
