@@ -39,7 +39,9 @@ async def all_at_once(cases: Iterable[Any], one: Callable[[Any], Awaitable[None]
 async def serves(evening: Evening) -> None:
     """Somebody gets a picture."""
     await evening.discord.until(lambda: "engine_ready" in evening.bot.log(), 30, evening.bot.log())
-    await evening.discord.until(lambda: evening.discord.syncs > 0, 30, "commands, for which nobody waits long")
+    await evening.discord.until(
+        lambda: evening.discord.syncs > 0, 30, "commands, for which nobody waits long"
+    )
     await evening.finished(await evening.imagine(), timeout_s=40)
 
 
