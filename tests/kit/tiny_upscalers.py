@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from engine.loading import upscalers
+from engine import upscaler_file
 
 KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "compact": ("Compact", "Compact", {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_conv": 2}),
@@ -28,12 +28,12 @@ _SCALE = {"esrgan": "scale", "denoiser": None}
 def build(file: Path, kind: str = "compact", *, scale: int = 2, seed: int = 0) -> Path:
     """Writes an upscaler of that kind, whose pictures are not all of one colour, and returns the file."""
     torch: Any = import_module("torch")
-    upscalers._spandrel()
+    upscaler_file.package()
     module, name, arguments = KINDS[kind]
     told = _SCALE.get(kind, "upscale")
     torch.manual_seed(seed)
     made: Any = getattr(import_module(f"spandrel.architectures.{module}"), name)
-    with upscalers._quietly():
+    with upscaler_file._quietly():
         network = made(**arguments, **({told: scale} if told else {}), **_UPSAMPLER.get(kind, {}))
     with torch.no_grad():
         for parameter in network.parameters():
