@@ -19,10 +19,11 @@ KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
         {"img_size": 16, "window_size": 8, "depths": [2], "embed_dim": 12, "num_heads": [2]},
     ),
     "dat": ("DAT", "DAT", {"split_size": [8, 8], "embed_dim": 12, "depth": [2], "num_heads": [2]}),
+    "cugan": ("RealCUGAN", "UpCunet2x", {}),
     "denoiser": ("SCUNet", "SCUNet", {"config": [2, 2, 2, 2, 2, 2, 2], "dim": 16}),
 }
 """Ours -> (module, class, arguments) of `spandrel.architectures`."""
-_SCALE = {"esrgan": "scale", "denoiser": None}
+_SCALE = {"esrgan": "scale", "cugan": None, "denoiser": None}
 
 
 def build(file: Path, kind: str = "compact", *, scale: int = 2, seed: int = 0) -> Path:
