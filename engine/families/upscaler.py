@@ -7,10 +7,11 @@ scale of their own; a smaller one is had by shrinking each tile with Lanczos, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from PIL import Image
@@ -19,6 +20,7 @@ from engine.contract import GenerationRequest
 from engine.errors import NotFinite
 from engine.families import preview, tiles
 from engine.families.explaining import Explaining, check_finite
+from engine.families.forwards import FAILED
 from engine.families.lanczos import checked_size
 from engine.families.tiles import Tile
 from engine.pictures.decoding import Inputs
@@ -34,6 +36,26 @@ Part = tuple[Tile, "Tensor"]
 """A tile and its enlarged pixels, margin included: (1, 3, height, width) of 0 … 1."""
 
 
+class Runtime(Protocol):
+    """Computes an upscaler's network in torch's stead."""
+
+    @property
+    def words(self) -> str:
+        """What a fingerprint says of a picture that it computed."""
+        ...
+
+    @property
+    def is_in_use(self) -> bool: ...
+
+    def suits(self, sizes: Collection[tuple[int, int]]) -> bool:
+        """Whether tiles of these sizes (width, height) are for it, once it is in use."""
+        ...
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Enlarged pixels. Raises MemoryError for whatever goes wrong in it, and is used no more."""
+        ...
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class UpscaleCanvas:
     """One image under way."""
@@ -45,6 +67,9 @@ class UpscaleCanvas:
     times: int
     tiles: list[Tile]
     notes: tuple[str, ...]
+    runtime: Runtime | None
+    """What it began with, and is enlarged with to the end unless that fails; None: torch."""
+    made_with: dict[str, str] = field(default_factory=dict[str, str])
     done: int = 0
 
     @property
@@ -58,10 +83,6 @@ class UpscaleCanvas:
     @property
     def rows(self) -> int:
         return 1
-
-    @property
-    def made_with(self) -> Mapping[str, str]:
-        return {}
 
     @property
     def shape(self) -> Hashable:
@@ -81,6 +102,8 @@ class UpscaleFamily(Explaining):
         self._side_min = 0
         self._scale: int = network.scale
         self._side = SIDE_GPU if self._device.type == "cuda" else SIDE_ELSEWHERE
+        self.runtime: Runtime | None = None
+        """For pictures that begin from now on, as soon as it is in use."""
 
     # -------------------------------------------------------------- a picture's life
 
@@ -89,19 +112,40 @@ class UpscaleFamily(Explaining):
         del seed  # there is no noise in it
         assert inputs is not None  # an enlargement has an image
         source = inputs.image
+        image = source.resize(checked_size(request, source.size), Image.Resampling.LANCZOS)
+        cut = tiles.cut(source.size, self._side)
         return UpscaleCanvas(
             source=source,
-            image=source.resize(checked_size(request, source.size), Image.Resampling.LANCZOS),
+            image=image,
             times=request.upscale,
-            tiles=tiles.cut(source.size, self._side),
+            tiles=cut,
             notes=inputs.notes,
+            runtime=self._runtime_for(cut),
         )
+
+    def _runtime_for(self, cut: Sequence[Tile]) -> Runtime | None:
+        runtime = self.runtime
+        if runtime is None or not runtime.is_in_use:
+            return None
+        seen = {(right - left, bottom - top) for left, top, right, bottom in (tile.seen for tile in cut)}
+        return runtime if runtime.suits(seen) else None
 
     @torch.inference_mode()
     def predict(self, canvases: Sequence[UpscaleCanvas], *, padded: int | None) -> list[list[Part]]:
         """The next tile of each, in parts where memory is too short for all of it."""
         del padded  # they share no forward
-        return [self._enlarged(canvas.source, canvas.tiles[canvas.done]) for canvas in canvases]
+        return [self._next(canvas) for canvas in canvases]
+
+    def _next(self, canvas: UpscaleCanvas) -> list[Part]:
+        tile, runtime = canvas.tiles[canvas.done], canvas.runtime
+        if runtime is not None and runtime.is_in_use:
+            with suppress(MemoryError):  # it has said why
+                made = self._forward(canvas.source.crop(tile.seen), runtime)
+                canvas.made_with["runtime"] = runtime.words
+                return [(tile, made)]
+        if runtime is not None:
+            canvas.made_with["runtime"] = FAILED
+        return self._enlarged(canvas.source, tile)
 
     def advance(self, canvas: UpscaleCanvas, prediction: Sequence[Part], *, look: bool) -> None:
         del look
@@ -126,12 +170,12 @@ class UpscaleFamily(Explaining):
         """
         grey = Image.new("RGB", size, "grey")
         try:
-            check_finite(self._forward(grey))
+            check_finite(self._forward(grey, self._network))
         except NotFinite:
             if self._network.dtype is torch.float32:
                 raise
             self._network.float()
-            check_finite(self._forward(grey))
+            check_finite(self._forward(grey, self._network))
 
     @property
     def dtype(self) -> str:
@@ -149,7 +193,7 @@ class UpscaleFamily(Explaining):
 
     def _enlarged(self, source: Image.Image, tile: Tile) -> list[Part]:
         try:
-            return [(tile, self._forward(source.crop(tile.seen)))]
+            return [(tile, self._forward(source.crop(tile.seen), self._network))]
         except Exception as error:
             if not self.is_out_of_memory(error) or tile.side <= SIDE_LEAST:
                 raise
@@ -158,7 +202,7 @@ class UpscaleFamily(Explaining):
         parts = tiles.cut(source.size, half, within=tile.core)
         return [done for part in parts for done in self._enlarged(source, part)]
 
-    def _forward(self, image: Image.Image) -> Tensor:
+    def _forward(self, image: Image.Image, compute: Callable[[Tensor], Tensor]) -> Tensor:
         values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
         pixels = values.view(1, image.height, image.width, 3).permute(0, 3, 1, 2)
         # Some networks draw noise of their own.
@@ -166,7 +210,7 @@ class UpscaleFamily(Explaining):
         devices = [self._device] if self._device.type == "cuda" else []
         with randomness.fork_rng(devices):
             randomness.manual_seed(0)
-            return self._network(pixels.to(self._device, self._network.dtype) / 255).to("cpu", torch.float32)
+            return compute(pixels.to(self._device, self._network.dtype) / 255).to("cpu", torch.float32)
 
 
 def _picture(pixels: Tensor) -> Image.Image:

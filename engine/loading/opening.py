@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import errors
+from engine import errors, upscaler_file
 from engine.checkpoints import describe, header
 from engine.checkpoints.architectures import BY_FAMILY, CALLS, SD, SDXL
 from engine.checkpoints.source import Source, SourceKind
@@ -112,7 +112,7 @@ class Opener:
         place = self._choice.place(info.family)
         with _broken_alone(model_id):
             if source.kind is SourceKind.UPSCALER:
-                return (yield from _open_upscaler(source, info, place))
+                return (yield from _open_upscaler(source, info, place, self._settings))
             found = self._look(model_id).found
             del self._known[model_id]  # when it is wanted again, its files may be others
             yield from _warmed(found, self._settings)
@@ -274,28 +274,33 @@ def _pause(info: ModelInfo) -> Generator[None, None, None]:
     fingerprint.pin(info)
 
 
-def _open_upscaler(source: Source, info: ModelInfo, place: Place) -> Generator[None, None, Loaded]:
+def _open_upscaler(
+    source: Source, info: ModelInfo, place: Place, settings: EngineSettings
+) -> Generator[None, None, Loaded]:
     """A network, ready to enlarge."""
     from engine.families.upscaler import UpscaleFamily
 
     assert source.path is not None  # all of them are files
     fingerprint.pin(info)
     yield from _pause(info)
-    family = UpscaleFamily(upscalers.load(source.path, place))
+    network = upscalers.load(source.path, place)
+    family = UpscaleFamily(network)
     yield from _pause(info)
     _examine(family, info, place)
     yield from _pause(info)
+    subject = Subject(settings=settings, info=info, place=place, profile="full", weights=digest(source))
+    held = speed.hasten_upscaler(subject, family, network, source.path)
     widths = Widths[Picture]()
     return Loaded(
         info=info,
         family=family,
         widths=widths,
         fingerprint={
-            **_fingerprint(place, digest(source), widths),
+            **_fingerprint(place, subject.weights, widths),
             "dtype": family.dtype,
-            "spandrel": upscalers.version(),
+            "spandrel": upscaler_file.version(),
         },
-        size_bytes=upscalers.size_of(source.path),
+        size_bytes=upscalers.size_of(source.path) + held,
         enter=lambda: fingerprint.pin(info),
     )
 

@@ -24,6 +24,7 @@ from engine.unet.costs import Costs
 if TYPE_CHECKING:
     from engine.device.choice import Place
     from engine.families.forwards import Forwards
+    from engine.families.upscaler import UpscaleFamily
 
 _log = logging.getLogger("easel.engine")
 EXACT_ROWS = 2
@@ -234,6 +235,26 @@ def hasten(subject: Subject, forwards: Forwards, pipeline: Any, wanted: Wanted |
         forwards.taught = Taught(lora=quick.lora, make=partial(with_lora, quick.lora))
 
 
+def hasten_upscaler(subject: Subject, family: UpscaleFamily, network: Any, file: Path) -> int:
+    """The same for an upscaler's `network`, of this file; what its owner would be told is logged. Bytes that it takes."""
+    from engine.families import tiles
+    from engine.openvino.enlarging import OpenVinoUpscaler
+
+    core_bytes = 4 * _numbers(network.model)
+    hastened = hastening(subject, core_bytes)
+    for note in hastened.notes:
+        _log.info("%s: %s", subject.info.title, note)
+    if hastened.wanted is None:
+        return 0
+    try:
+        family.runtime = runtime = OpenVinoUpscaler(network, file, hastened.wanted, aligned=tiles.MARGIN)
+    except Exception as error:  # noqa: BLE001 - a network that can't be copied can be enlarged with
+        _log.warning("OpenVINO is left out with %s, and torch draws on: %s", subject.info.title, error)
+        return 0
+    runtime.begin()
+    return core_bytes
+
+
 # ------------------------------------------------------------------ all of it
 
 
@@ -264,8 +285,8 @@ def tuned(
     return Tuned(speed=known, widths=widths_of(subject, known.costs), notes=hastened.notes, held_bytes=held)
 
 
-def _numbers(unet: Any) -> int:
-    return sum(weight.numel() for weight in unet.parameters())
+def _numbers(module: Any) -> int:
+    return sum(weight.numel() for weight in module.parameters())
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,19 +34,22 @@ LOOK_EVERY_S = 1.0
 LIMIT_S = 3600.0
 """For converting; who takes longer hangs."""
 ENDED = "the system ended what converts it, most often for lack of memory"
-UNET, DECODER = "unet", "decoder"
+UNET, DECODER, UPSCALER = "unet", "decoder", "upscaler"
 _EXAMPLE_ROWS = 2
+_NOISE = re.compile(r"aten::(rand|normal|uniform|bernoulli|exponential|multinomial|poisson)")
+"""What torch calls that draws random numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One network of a model: an architecture of diffusers, and the shapes of what it is given."""
+    """One network of a model: what it is made from, and the shapes of what it is given."""
 
     kind: str
     config: Mapping[str, Any]
-    """Its class, and its configuration."""
+    """Its class of diffusers, and its configuration; of an upscaler its architecture, and its `file`."""
     given: Sequence[Sequence[int] | None]
-    """The shape of one row of each input, None for those that it has not; in the order of `Rows`, for a decoder latents alone."""
+    """The shape of one row of each input, None for those that it has not; in the order of `Rows`, for a decoder latents alone,
+    for an upscaler a tile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,8 @@ class Order:
     """All that the process is told, as JSON."""
 
     folder: str
-    """What it is to make. Beside it, under the name that only this parent uses, lie the weights, one file a part."""
+    """What it is to make. Beside it, under the name that only this parent uses, lie the weights, one file a part; an
+    upscaler's lie in its own file."""
     partial: str
     parts: Mapping[str, Part]
 
@@ -126,11 +131,21 @@ def _convert(order: Order) -> None:
     partial = Path(order.partial)
     for name, part in order.parts.items():
         weights = partial / f"{name}.safetensors"
-        module = _module(name, part, weights)
-        weights.unlink()
+        module = _upscaler(part) if name == UPSCALER else _module(name, part, weights)
+        weights.unlink(missing_ok=True)
+        rows = 1 if name == UPSCALER else None
         with torch.no_grad():
-            _write(module, part, partial / f"{name}.xml")
+            _write(module, part, partial / f"{name}.xml", rows=rows)
     partial.replace(order.folder)
+
+
+def _upscaler(part: Part) -> torch.nn.Module:
+    from engine import upscaler_file
+    from engine.openvino.traced import Upscaler
+
+    network = upscaler_file.built(Path(part.config["file"]))
+    network.model.float().eval().requires_grad_(requires_grad=False)
+    return Upscaler(network)
 
 
 def _module(name: str, part: Part, weights: Path) -> torch.nn.Module:
@@ -153,8 +168,8 @@ def _module(name: str, part: Part, weights: Path) -> torch.nn.Module:
     return Decoder(network) if name == DECODER else Unet(network, [shape is not None for shape in part.given])
 
 
-def _write(module: torch.nn.Module, part: Part, file: Path) -> None:
-    """One network as OpenVINO's two files; any number of rows, and sides and lengths of any size."""
+def _write(module: torch.nn.Module, part: Part, file: Path, *, rows: int | None = None) -> None:
+    """One network as OpenVINO's two files; so many rows or any number, and sides and lengths of any size."""
     import torch
 
     from engine.openvino.networks import package
@@ -162,22 +177,24 @@ def _write(module: torch.nn.Module, part: Part, file: Path) -> None:
     ov, decoders = package(), import_module("openvino.frontend.pytorch.ts_decoder")
     frontend = import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
     shapes = [shape for shape in part.given if shape is not None]
-    example = tuple(torch.ones(_EXAMPLE_ROWS, *shape) for shape in shapes)
+    example = tuple(torch.ones(rows or _EXAMPLE_ROWS, *shape) for shape in shapes)
     with warnings.catch_warnings(action="ignore"):  # torch says that it will not trace for ever
         traced = decoders.TorchScriptPythonDecoder(
             module, example_input=example, trace_kwargs={"check_trace": False}
         )
+    if _NOISE.search(str(traced.graph_element)):
+        raise RuntimeError("it draws noise of its own")
     model = frontend.convert(frontend.load(traced))
     for place, shape in zip(model.inputs, shapes, strict=True):
-        place.get_node().set_partial_shape(ov.PartialShape(_any(shape)))
+        place.get_node().set_partial_shape(ov.PartialShape([rows or -1, *_any(shape)]))
     model.validate_nodes_and_infer_types()
     ov.save_model(model, str(file), compress_to_fp16=False)  # it would halve what times are told by, too
 
 
 def _any(shape: Sequence[int]) -> list[int]:
-    """Any number of rows. Latents may have any sides, embeddings any number of tokens."""
+    """Latents and tiles may have any sides, embeddings any number of tokens."""
     free = {3: (1, 2), 2: (0,)}.get(len(shape), ())
-    return [-1, *(-1 if place in free else size for place, size in enumerate(shape))]
+    return [-1 if place in free else size for place, size in enumerate(shape)]
 
 
 if __name__ == "__main__":

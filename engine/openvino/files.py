@@ -47,20 +47,21 @@ class Findings:
     """What was measured of a converted model on this machine."""
 
     share: float
-    """Of torch's time that a forward of two rows takes."""
+    """Of torch's time that a forward of two rows takes, or a tile."""
     threads: int
     """That it is quickest with."""
     rows: int
     """Of a forward, as many as pay."""
-    costs: Costs
-    """Of forwards by their rows."""
+    costs: Costs | None
+    """Of forwards by their rows; None where they have but one: whether the machine was busy is not known then."""
     at: float
     """When that was, in seconds since the epoch."""
 
     @property
     def holds(self) -> bool:
         """Whether it need not be measured again yet; threads and rows stay, since bits depend on them."""
-        return 0 <= time.time() - self.at < (NOISY_HOLDS_S if self.costs.is_noisy else HOLDS_S)
+        is_sure = self.costs is not None and not self.costs.is_noisy
+        return 0 <= time.time() - self.at < (HOLDS_S if is_sure else NOISY_HOLDS_S)
 
     @property
     def sentence(self) -> str:
@@ -93,18 +94,24 @@ def find(folder: Path) -> Findings | None:
     """What was measured last; None where nothing was, or nothing that can be read."""
     try:
         values = _noted(folder)
-        seconds = {int(rows): float(value) for rows, value in values["costs"]["seconds"].items()}
+        costs = None if values["costs"] is None else _costs(values["costs"])
         found = Findings(
             share=float(values["share"]),
             threads=int(values["threads"]),
             rows=int(values["rows"]),
-            costs=Costs(seconds=seconds, is_noisy=bool(values["costs"]["is_noisy"])),
+            costs=costs,
             at=float(values["at"]),
         )
-        is_whole = {1, 2} <= set(seconds) and found.share > 0 and found.threads > 0 and found.rows > 0
+        is_whole = costs is None or {1, 2} <= set(costs.seconds)
+        is_whole = is_whole and found.share > 0 and found.threads > 0 and found.rows > 0
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if is_whole else None
+
+
+def _costs(values: Mapping[str, Any]) -> Costs:
+    seconds = {int(rows): float(value) for rows, value in values["seconds"].items()}
+    return Costs(seconds=seconds, is_noisy=bool(values["is_noisy"]))
 
 
 def keep(folder: Path, found: Findings) -> None:

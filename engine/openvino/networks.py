@@ -37,9 +37,10 @@ def version() -> str:
     return importlib.metadata.version(_PACKAGE)
 
 
-def words(threads: int, rows: int) -> str:
-    """What a fingerprint says of a picture computed with so many threads, up to so many rows at once."""
-    return f"OpenVINO {version()}, {threads} thread{'s' if threads > 1 else ''}, {rows} rows"
+def words(threads: int, rows: int | None = None) -> str:
+    """What a fingerprint says of a picture computed with so many threads, up to so many rows at once where it has rows."""
+    told = f"OpenVINO {version()}, {threads} thread{'s' if threads > 1 else ''}"
+    return told if rows is None else f"{told}, {rows} rows"
 
 
 def package() -> Any:

@@ -41,3 +41,15 @@ class Decoder(torch.nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.vae.decode(latents, return_dict=False)[0]
+
+
+class Upscaler(torch.nn.Module):
+    """A tile that its network takes as it is, of 0 … 1, to its enlarged pixels."""
+
+    def __init__(self, network: Any) -> None:
+        """`network` as spandrel loads it."""
+        super().__init__()
+        self.model, self._network = network.model, network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self._network(pixels)

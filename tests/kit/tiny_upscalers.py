@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from engine.loading import upscalers
+from engine import upscaler_file
 
 KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "compact": ("Compact", "Compact", {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_conv": 2}),
@@ -19,21 +19,22 @@ KINDS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
         {"img_size": 16, "window_size": 8, "depths": [2], "embed_dim": 12, "num_heads": [2]},
     ),
     "dat": ("DAT", "DAT", {"split_size": [8, 8], "embed_dim": 12, "depth": [2], "num_heads": [2]}),
+    "cugan": ("RealCUGAN", "UpCunet2x", {}),
     "denoiser": ("SCUNet", "SCUNet", {"config": [2, 2, 2, 2, 2, 2, 2], "dim": 16}),
 }
 """Ours -> (module, class, arguments) of `spandrel.architectures`."""
-_SCALE = {"esrgan": "scale", "denoiser": None}
+_SCALE = {"esrgan": "scale", "cugan": None, "denoiser": None}
 
 
 def build(file: Path, kind: str = "compact", *, scale: int = 2, seed: int = 0) -> Path:
     """Writes an upscaler of that kind, whose pictures are not all of one colour, and returns the file."""
     torch: Any = import_module("torch")
-    upscalers._spandrel()
+    upscaler_file.package()
     module, name, arguments = KINDS[kind]
     told = _SCALE.get(kind, "upscale")
     torch.manual_seed(seed)
     made: Any = getattr(import_module(f"spandrel.architectures.{module}"), name)
-    with upscalers._quietly():
+    with upscaler_file._quietly():
         network = made(**arguments, **({told: scale} if told else {}), **_UPSAMPLER.get(kind, {}))
     with torch.no_grad():
         for parameter in network.parameters():

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
+from engine import upscaler_file
 from engine.checkpoints.source import Source
 from engine.contract import (
     Cancelled,
@@ -194,7 +195,7 @@ def test_without_spandrel_a_file_is_left_out_by_the_command_that_brings_it(
 ) -> None:
     """It is no dependency of the package, so it may lack."""
     build(tmp_path / upscalers.FOLDER / "good.safetensors")
-    upscalers._spandrel.cache_clear()
+    upscaler_file.package.cache_clear()
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "spandrel", None)
         found = upscalers.find(str(tmp_path))
@@ -206,11 +207,11 @@ def test_without_spandrel_a_file_is_left_out_by_the_command_that_brings_it(
 def test_no_torchvision_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in for a torchvision while spandrel is imported is gone afterwards, and what was there is back."""
     name = "torchvision.transforms.functional"
-    upscalers._spandrel()
+    upscaler_file.package()
     assert [left for left in sys.modules if left.startswith("torchvision")] == []
     before = ModuleType("torchvision")  # one that does not load
     monkeypatch.setitem(sys.modules, "torchvision", before)
-    with upscalers._some_torchvision():
+    with upscaler_file._some_torchvision():
         assert import_module(name) is not before
     assert {left for left in sys.modules if left.startswith("torchvision")} == {"torchvision"}
     assert sys.modules["torchvision"] is before
