@@ -45,6 +45,7 @@ NETWORKS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
             "window_size": 8,
             "depths": [6] * 4,
             "embed_dim": 60,
+            "mlp_ratio": 2.0,
             "num_heads": [6] * 4,
             "upsampler": "pixelshuffledirect",
         },
