@@ -82,7 +82,7 @@ def _recognised(file: Path) -> Any:
         with (
             torch.device("meta"),
             _no_larger_than(sum(shape.numel() for shape in shapes.values())),
-            _quietly(),
+            quietly(),
         ):
             return _registry().load(shapes)
     except _TooLarge:
@@ -99,7 +99,7 @@ def _built(file: Path) -> Any:
     files: Any = import_module("safetensors.torch")  # it has no types
     try:
         shapes = _shapes(file)
-        with _no_larger_than(sum(shape.numel() for shape in shapes.values())), _quietly():
+        with _no_larger_than(sum(shape.numel() for shape in shapes.values())), quietly():
             return _registry().load(_canonical(files.load_file(file)))
     except Exception as error:
         _refuse_unknown(file, error)
@@ -138,7 +138,7 @@ def _canonical(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _quietly() -> Generator[None]:
+def quietly() -> Generator[None]:
     """Some architectures are built in ways that torch warns of; nobody here could do anything about it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

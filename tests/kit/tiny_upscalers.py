@@ -34,7 +34,7 @@ def build(file: Path, kind: str = "compact", *, scale: int = 2, seed: int = 0) -
     told = _SCALE.get(kind, "upscale")
     torch.manual_seed(seed)
     made: Any = getattr(import_module(f"spandrel.architectures.{module}"), name)
-    with upscaler_file._quietly():
+    with upscaler_file.quietly():
         network = made(**arguments, **({told: scale} if told else {}), **_UPSAMPLER.get(kind, {}))
     with torch.no_grad():
         for parameter in network.parameters():

@@ -45,6 +45,7 @@ NETWORKS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
             "window_size": 8,
             "depths": [6] * 4,
             "embed_dim": 60,
+            "mlp_ratio": 2.0,
             "num_heads": [6] * 4,
             "upsampler": "pixelshuffledirect",
         },
@@ -121,7 +122,8 @@ def made(file: Path, name: str) -> Path:
     upscaler_file.package()
     module, kind, arguments = NETWORKS[name]
     torch.manual_seed(0)  # pyright: ignore[reportUnknownMemberType]
-    network: Any = getattr(import_module(f"spandrel.architectures.{module}"), kind)(**arguments)
+    with upscaler_file.quietly():
+        network: Any = getattr(import_module(f"spandrel.architectures.{module}"), kind)(**arguments)
     weights = {key: weight.contiguous() for key, weight in network.state_dict().items()}
     import_module("safetensors.torch").save_file(weights, file)
     return file
