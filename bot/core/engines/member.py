@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.placement import Candidate, Wanted
@@ -15,6 +14,7 @@ from engine.contract import (
     Finished,
     GenerationRequest,
     InvalidRequest,
+    Ready,
     Resident,
     Started,
     Stepped,
@@ -39,6 +39,15 @@ class Guest:
     """The share of it that is drawn."""
     engine_s: float = 0.0
     """The engine's time that was spent on it alone."""
+    _wanted: Wanted = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._wanted = Wanted.of(self.request)
+
+    @property
+    def left(self) -> Wanted:
+        """What of it is to be drawn yet."""
+        return replace(self._wanted, work=self._wanted.work * (1 - self.done)) if self.done else self._wanted
 
     @property
     def is_begun(self) -> bool:
@@ -54,13 +63,16 @@ class Member:
         self.guests: dict[int, Guest] = {}
         self.is_held = self.is_leaving = False
         """By an admin, until they resume it; until it was started anew."""
-        self._paces: dict[str, deque[tuple[float, float]]] = {}
+        self._drawn: dict[str, deque[tuple[float, float]]] = {}
         """Of each model, (work, seconds) of the last jobs."""
+        self._paces: dict[str, float] = {}
         self._readings: dict[str, float] = {}
         """Seconds that each model took, the last time it was read while others may have drawn."""
         self._reading: tuple[str, float] | None = None
         """What it reads, and since when."""
         self._told_at = 0.0
+        self._described_by: Ready | None = None
+        self._kind = ""
 
     @property
     def is_open(self) -> bool:
@@ -83,7 +95,9 @@ class Member:
     def kind(self) -> str:
         """Of the pixels that it draws, "" while that is not known."""
         ready = self.engine.status.ready
-        return "" if ready is None else ready.kind
+        if ready is not self._described_by:
+            self._described_by, self._kind = ready, "" if ready is None else ready.kind
+        return self._kind
 
     @property
     def images(self) -> int:
@@ -114,25 +128,15 @@ class Member:
         return Candidate(
             number=self.number,
             has_room=has_room,
-            aboard=tuple(
-                Wanted.of(guest.request, left=1 - guest.done)
-                for guest in self.guests.values()
-                if not guest.is_over
-            ),
+            aboard=tuple(guest.left for guest in self.guests.values() if not guest.is_over),
             loaded=frozenset(self.engine.status.loaded),
             reading=reading,
             read_s=now - since,
-            paces=self._pace_of_each(),
+            paces=self._paces,
             readings=self._readings,
             together=1 if ready is None else ready.together,
             kind=self.kind,
         )
-
-    def _pace_of_each(self) -> Mapping[str, float]:
-        return {
-            model: sum(seconds for _, seconds in seen) / sum(work for work, _ in seen)
-            for model, seen in self._paces.items()
-        }
 
     # -------------------------------------------------------------- what the engine tells
 
@@ -178,5 +182,7 @@ class Member:
         if self._reading is not None and not any(each.is_loading for each in self.guests.values()):
             self._reading = None  # whoever wanted it is gone
         if isinstance(end, Finished) and guest.engine_s > 0 and guest.request.work > 0:
-            seen = self._paces.setdefault(guest.request.model, deque(maxlen=REMEMBERED))
+            model = guest.request.model
+            seen = self._drawn.setdefault(model, deque(maxlen=REMEMBERED))
             seen.append((guest.request.work, guest.engine_s))
+            self._paces[model] = sum(seconds for _, seconds in seen) / sum(work for work, _ in seen)

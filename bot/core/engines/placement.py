@@ -43,14 +43,11 @@ class Wanted:
     """For so long it has been kept for an engine while others had room."""
 
     @classmethod
-    def of(
-        cls, request: GenerationRequest, *, left: float = 1.0, kind: str = "", kept_s: float = 0.0
-    ) -> Self:
-        """`left`: the share of it that is to be drawn yet."""
+    def of(cls, request: GenerationRequest, *, kind: str = "", kept_s: float = 0.0) -> Self:
         return cls(
             model=request.model,
             group=(request.model, request.loras, request.size),
-            work=request.work * left,
+            work=request.work,
             images=request.images,
             kind=kind,
             kept_s=kept_s,
@@ -99,6 +96,8 @@ class Round:
 
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self._candidates = {each.number: each for each in candidates}
+        self._paces: dict[str, float] = {}
+        """Of each model, what engines that have drawn with it take for a unit of work; 0 where none has."""
 
     def place(self, wanted: Wanted, able: Iterable[int] | None = None) -> int | None:
         """The number of the engine that gets it; None where it is to wait. `able`: only these are asked."""
@@ -154,8 +153,10 @@ class Round:
         """As seen on that engine, else on others with that model, else on that engine with any."""
         if (own := engine.paces.get(model)) is not None:
             return own
-        seen = [each.paces[model] for each in self._candidates.values() if model in each.paces]
-        return _mean(seen) or _mean([*engine.paces.values()]) or PACE_UNKNOWN_S
+        if model not in self._paces:
+            seen = [each.paces[model] for each in self._candidates.values() if model in each.paces]
+            self._paces[model] = _mean(seen)
+        return self._paces[model] or _mean([*engine.paces.values()]) or PACE_UNKNOWN_S
 
 
 def _of_kind(kind: str, candidates: Sequence[Candidate]) -> Sequence[Candidate]:

@@ -582,7 +582,7 @@ class Dispatcher:
 
     async def _fill(self) -> None:
         """Hands jobs to the engines while they have room."""
-        while self.fleet.has_room and not self._doors.is_closing:
+        while self._line and self.fleet.has_room and not self._doors.is_closing:
             await self._look_for_twins()
             job_id = self._line.next(self._is_held, self._taken_by(self.fleet.look()))
             if job_id is None:
