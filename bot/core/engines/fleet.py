@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bot.core.engines.engine_client import EngineClient, Paused
 from bot.core.engines.generation import Lost
-from bot.core.engines.member import Guest, Member
+from bot.core.engines.member import REMEMBERED, Guest, Member, pace_of
 from bot.core.engines.placement import Round, Wanted
 from bot.core.engines.status import EngineStatus, EngineView, Phase, of_all
 from engine.contract import (
@@ -84,6 +84,18 @@ class Broke:
     engine: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A job that was drawn before the bot started."""
+
+    kind: str
+    """Of the engine that drew it."""
+    model: str
+    work: float
+    seconds: float
+    """Of the engine's time; above 0, as `work` is."""
+
+
 Told = Event | Died | Rests | Broke
 Look = Callable[[int, GenerationRequest], bool]
 
@@ -119,6 +131,10 @@ class Fleet(Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether nothing is aboard, and nobody under suspicion."""
+        ...
+
+    def recall(self, drawn: Iterable[Drawn]) -> None:
+        """What was drawn before, oldest first: engines are as fast as their kind was until they have shown it anew."""
         ...
 
     def start(self, tell: Callable[[Told], None]) -> None:
@@ -222,6 +238,17 @@ class LocalFleet:
     @property
     def is_idle(self) -> bool:
         return not any(member.guests for member in self.members) and not self._suspects
+
+    def recall(self, drawn: Iterable[Drawn]) -> None:
+        seen: dict[tuple[str, str], deque[tuple[float, float]]] = {}
+        for each in drawn:
+            known = seen.setdefault((each.kind, each.model), deque(maxlen=REMEMBERED))
+            known.append((each.work, each.seconds))
+        paces: dict[str, dict[str, float]] = {}
+        for (kind, model), known in seen.items():
+            paces.setdefault(kind, {})[model] = pace_of(known)
+        for member in self.members:
+            member.recalled = paces
 
     def start(self, tell: Callable[[Told], None]) -> None:
         self._tell = tell

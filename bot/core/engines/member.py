@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from bot.core.engines.engine_client import EngineClient
@@ -66,6 +67,8 @@ class Member:
         self._drawn: dict[str, deque[tuple[float, float]]] = {}
         """Of each model, (work, seconds) of the last jobs."""
         self._paces: dict[str, float] = {}
+        self.recalled: Mapping[str, Mapping[str, float]] = {}
+        """Of each kind of engine and each model, the pace that was shown before the bot started."""
         self._readings: dict[str, float] = {}
         """Seconds that each model took, the last time it was read while others may have drawn."""
         self._reading: tuple[str, float] | None = None
@@ -132,7 +135,7 @@ class Member:
             loaded=frozenset(self.engine.status.loaded),
             reading=reading,
             read_s=now - since,
-            paces=self._paces,
+            paces={**self.recalled.get(self.kind, {}), **self._paces},
             readings=self._readings,
             together=1 if ready is None else ready.together,
             kind=self.kind,
@@ -185,4 +188,9 @@ class Member:
             model = guest.request.model
             seen = self._drawn.setdefault(model, deque(maxlen=REMEMBERED))
             seen.append((guest.request.work, guest.engine_s))
-            self._paces[model] = sum(seconds for _, seconds in seen) / sum(work for work, _ in seen)
+            self._paces[model] = pace_of(seen)
+
+
+def pace_of(seen: Collection[tuple[float, float]]) -> float:
+    """Seconds for a unit of work, of (work, seconds) of some jobs."""
+    return sum(seconds for _, seconds in seen) / sum(work for work, _ in seen)
