@@ -1,18 +1,24 @@
-"""Pictures a second of a bot's line with several engines beside those with one: engines without torch, at a real clock.
+"""`easel bench --fleet`: pictures a second with several engines beside those with one, and what the bot's process holds.
 
-The line, the store and the engines' processes are the real ones; people and their chat are not there. Knows no GPU: what
-is measured is whether the bot keeps its engines busy.
+Engines without torch, at a real clock. For the pictures line, store and engines' processes are the real ones, without people
+and their chat: what is measured is whether the bot keeps its engines busy. For the memory it is the whole bot on a loopback
+Discord. Knows no GPU.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
+
+import psutil
+from rich.console import Console
+from rich.table import Table
 
 from bot.app import SystemClock
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
@@ -28,14 +34,22 @@ from bot.core.ports import Delivery
 from bot.core.spool import Spool
 from bot.job import Asker, Job, Origin
 from bot.store import Store
+from bot.vitals import logs
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest
 from engine.fake import MODEL
+from workshop.rehearsal.bot import easel_evening
 
 STEP_S = 0.1
 STEPS = 8
 EACH = 12
 """Pictures for each engine."""
 PEOPLE = 10
+WITHIN_S = 300.0
+LIMITS = """
+[limits]
+credits_per_day = 10000
+pending = 50
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +58,51 @@ class Scaled:
     images_s: float
     times: float
     """Of what the first of the numbers brings for each of its engines."""
+    bot_mib: float
+    """What the bot's own process holds once each engine has drawn."""
+
+
+def main(numbers: Sequence[int], json_path: Path | None) -> int:
+    """Prints a table, and writes JSON where asked. Returns the exit code."""
+    logs.configure("warning")
+    rows = scaled(numbers)
+    table = Table("engines", "pictures a second", f"of {numbers[0]}'s", "the bot's process")
+    for row in rows:
+        table.add_row(str(row.engines), f"{row.images_s:.2f}", f"{row.times:.2f} ×", f"{row.bot_mib:.0f} MiB")
+    Console().print(table)
+    if json_path is not None:
+        json_path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")
+    return 0
 
 
 def scaled(numbers: Sequence[int]) -> list[Scaled]:
     """One row for each number of engines."""
     rates = [asyncio.run(_images_s(number)) for number in numbers]
+    held = [asyncio.run(_bot_mib(number)) for number in numbers]
     one = rates[0] / numbers[0]
     return [
-        Scaled(engines=number, images_s=round(rate, 3), times=round(rate / one, 2))
-        for number, rate in zip(numbers, rates, strict=True)
+        Scaled(engines=number, images_s=round(rate, 3), times=round(rate / one, 2), bot_mib=round(mib, 1))
+        for number, rate, mib in zip(numbers, rates, held, strict=True)
     ]
+
+
+async def _bot_mib(engines: int) -> float:
+    with tempfile.TemporaryDirectory(prefix="easel-scaling-") as folder:
+        toml = f"{LIMITS}[engine]\nengines = {engines}\n"
+        async with easel_evening(Path(folder), fake={"step_s": 0.01}, toml=toml) as evening:
+            bot = evening.bot
+            await bot.start(ready=False)
+            await evening.discord.wait_ready(WITHIN_S)
+            await evening.discord.until(
+                lambda: bot.log().count("engine_ready") == engines, WITHIN_S, "its engines"
+            )
+            for _ in range(2 * engines):
+                await evening.imagine()
+            await evening.discord.until(
+                lambda: bot.states() == ["delivered"] * 2 * engines, WITHIN_S, "their pictures"
+            )
+            assert bot.process is not None
+            return psutil.Process(bot.process.pid).memory_info().rss / 2**20
 
 
 async def _images_s(engines: int) -> float:

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from random import Random
 from statistics import fmean
 
@@ -41,11 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    for line in (
-        *come_and_go(options.people, [int(each) for each in options.engines], options.load, options.seed),
-        "",
-        *insist(options.hours, options.seed),
-    ):
+    engines = [int(each) for each in options.engines]
+    first = come_and_go(options.people, engines, options.load, options.seed)
+    for line in chain(first, [""], insist(options.hours, options.seed)):
         print(line, flush=True)
     return 0
 
