@@ -145,10 +145,11 @@ class Fleet(Protocol):
         """Ends the engines; nothing is told any more."""
         ...
 
-    def look(self) -> Look:
+    def look(self, *, may_read: bool = False) -> Look:
         """Begins one look along the line: asked for the waiting jobs in their order, it says whether one is to be sent now.
 
-        The first that is ends the look: it is sent, and then there may be another one.
+        The first that is ends the look: it is sent, and then there may be another one. Where none is, `may_read` in a second
+        look lets engines read other models though they have just read one: nobody waits for what they have.
         """
         ...
 
@@ -284,9 +285,9 @@ class LocalFleet:
 
     # -------------------------------------------------------------- who gets what
 
-    def look(self) -> Look:
+    def look(self, *, may_read: bool = False) -> Look:
         rooms = self._rooms()
-        has_other_room, look = any(rooms.values()), self._round(rooms)
+        has_other_room, look = any(rooms.values()), self._round(rooms, may_read=may_read)
 
         def is_sent_now(job_id: int, request: GenerationRequest) -> bool:
             kept_s = self._now() - self._kept_since.get(job_id, self._now())
@@ -299,9 +300,12 @@ class LocalFleet:
 
         return is_sent_now
 
-    def _round(self, rooms: Mapping[Member, bool]) -> Round:
+    def _round(self, rooms: Mapping[Member, bool], *, may_read: bool = True) -> Round:
         now = self._now()
-        return Round(member.candidate(now, has_room=has_room) for member, has_room in rooms.items())
+        return Round(
+            (member.candidate(now, has_room=has_room) for member, has_room in rooms.items()),
+            may_read=may_read,
+        )
 
     def _place(
         self, job_id: int, request: GenerationRequest, look: Round, up: Sequence[Member], *, kept_s: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,11 @@ from engine.contract import (
     Stepped,
 )
 
+DRAWS_FIRST = 2.0
+"""After it has read a model an engine draws with those in its memory for so many times as long, where somebody wants that.
+
+A line of many models is slowed down by a half at most, however they alternate in it.
+"""
 REMEMBERED = 20
 """Jobs of each model by which an engine's pace is known."""
 
@@ -73,6 +79,7 @@ class Member:
         """Seconds that each model took, the last time it was read while others may have drawn."""
         self._reading: tuple[str, float] | None = None
         """What it reads, and since when."""
+        self._may_read_at = -math.inf
         self._told_at = 0.0
         self._described_by: Ready | None = None
         self._kind = ""
@@ -137,6 +144,7 @@ class Member:
             read_s=now - since,
             paces={**self.recalled.get(self.kind, {}), **self._paces},
             readings=self._readings,
+            may_read=now >= self._may_read_at,
             together=1 if ready is None else ready.together,
             kind=self.kind,
         )
@@ -180,6 +188,7 @@ class Member:
         assert self._reading is not None
         model, since = self._reading
         self._readings[model], self._reading = now - since, None
+        self._may_read_at = now + DRAWS_FIRST * (now - since)
 
     def _learn(self, guest: Guest, end: Finished | Failed | Cancelled) -> None:
         if self._reading is not None and not any(each.is_loading for each in self.guests.values()):

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -19,7 +19,7 @@ import structlog
 from bot.core.asking.derived import drawn_by
 from bot.core.asking.price import price_of
 from bot.core.doors import Doors
-from bot.core.engines.fleet import Broke, Died, Drawn, Fleet, Look, Rests, Told, Victim
+from bot.core.engines.fleet import Broke, Died, Drawn, Fleet, Rests, Told, Victim
 from bot.core.happenings import (
     Actor,
     JobAbandoned,
@@ -588,7 +588,7 @@ class Dispatcher:
         """Hands jobs to the engines while they have room."""
         while self._line and self.fleet.has_room and not self._doors.is_closing:
             await self._look_for_twins()
-            job_id = self._line.next(self._is_held, self._taken_by(self.fleet.look()))
+            job_id = self._next(may_read=False) or self._next(may_read=True)
             if job_id is None:
                 break
             running = await self._take(job_id)
@@ -613,8 +613,9 @@ class Dispatcher:
             if first is not None and (kind := drawn_by(job, first)):
                 self.fleet.repeats(job.id, kind)
 
-    def _taken_by(self, look: Look) -> Callable[[int], bool]:
-        return lambda job_id: look(job_id, self._waiting[job_id].request)
+    def _next(self, *, may_read: bool) -> int | None:
+        look = self.fleet.look(may_read=may_read)
+        return self._line.next(self._is_held, lambda job_id: look(job_id, self._waiting[job_id].request))
 
     async def _take(self, job_id: int) -> Job | None:
         """The job whose turn it is, now running; None where it was cancelled in this moment, or can't be drawn any more."""

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import pytest
 
+from bot.core.engines import member
 from workshop.rehearsal.simulation import waiting
 from workshop.rehearsal.simulation.crowds import jain, regulars, visitors
 from workshop.rehearsal.simulation.hall import Outcome, Way, insisted, visited
@@ -36,6 +37,18 @@ def test_placement_spares_models_and_time() -> None:
     placed, spread = crowded(Way.EASEL), crowded(Way.LEAST_LOADED)
     assert placed.reads < 0.8 * spread.reads
     assert len(placed.pictures) > 1.05 * len(spread.pictures)
+
+
+def test_models_that_alternate_slow_one_engine_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More is drawn in the same time than where models are read as the line has them, and as fairly."""
+
+    def alone() -> Outcome:
+        return insisted(regulars(20, Random(1)), [1.0], Way.EASEL, 0.5)
+
+    batched = alone()
+    monkeypatch.setattr(member, "DRAWS_FIRST", 0.0)
+    assert len(batched.pictures) > 1.1 * len(alone().pictures)
+    assert fairness(batched) >= 0.95
 
 
 def test_who_wants_little_does_not_wait_for_dozens() -> None:

@@ -173,11 +173,14 @@ class _Hall:
 
     def _fill(self) -> None:
         while self._line and self.fleet.has_room:
-            look = self.fleet.look()
-            job_id = self._line.next(is_taken=lambda each, look=look: look(each, self._requests[each]))
+            job_id = self._next(may_read=False) or self._next(may_read=True)
             if job_id is None:
                 break
             self.fleet.send(Submit(job_id=job_id, attempt=1, request=self._requests[job_id]))
+
+    def _next(self, *, may_read: bool) -> int | None:
+        look = self.fleet.look(may_read=may_read)
+        return self._line.next(is_taken=lambda job_id: look(job_id, self._requests[job_id]))
 
     def _hear(self, told: Told) -> None:
         match told:
@@ -209,7 +212,8 @@ class _Hall:
 class _LeastLoaded(LocalFleet):
     """Whoever's turn it is is drawn by the engine with the fewest pictures aboard, whatever lies in its memory."""
 
-    def _round(self, rooms: Mapping[Member, bool]) -> Round:
+    def _round(self, rooms: Mapping[Member, bool], *, may_read: bool = True) -> Round:
+        del may_read
         now = self._now()
         return _FewestAboard(member.candidate(now, has_room=room) for member, room in rooms.items())
 
