@@ -69,10 +69,7 @@ def bench(
             help="Instead of the configured model; with --engine-only also sd15-random and sdxl-random."
         ),
     ] = None,
-    fleet: Annotated[
-        Fleet | None,
-        typer.Option(help="Instead of all that: how the bot scales over several engines, which run there."),
-    ] = None,
+    fleet: Annotated[Fleet | None, typer.Option(help="Only how its engines scale, which run there.")] = None,
     engines: Annotated[
         str, typer.Option(callback=numbers_of_engines, help="Of that fleet, such as 1,2,4.")
     ] = "1,2,4",
