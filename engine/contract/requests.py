@@ -147,7 +147,7 @@ class GenerationRequest:
     @property
     def evaluations(self) -> int:
         """UNet calls for one image; one for each step with a sampler that is known no more."""
-        sampler = EVERY_SAMPLER.get(self.sampler, Sampler(name=self.sampler))
+        sampler = EVERY_SAMPLER.get(self.sampler) or Sampler(name=self.sampler)
         return sampler.evaluations(self.steps, self.steps_taken)
 
     @property

@@ -21,6 +21,7 @@ from engine.contract import (
     Loading,
     ModelInfo,
     Ready,
+    Resident,
     SpooledImage,
     Stage,
     Started,
@@ -125,6 +126,7 @@ class ScriptedEngine(SimGeneration):
                 self._meet(model)
                 await asyncio.sleep(0)  # a dead one gets no further
                 self._loaded.add(model)
+                self.emit(Resident(models=tuple(sorted(self._loaded))))
         self.emit(Started(job_id=submit.job_id, attempt=submit.attempt))
         for step in range(1, steps + 1):
             await asyncio.sleep(self._fake.step_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,13 @@ from bot.shell.cli import ConfigOption, brought_by, with_settings
 
 if TYPE_CHECKING:
     from bot.config import Settings
+
+ENGINES_MAX = 16
+
+
+class Fleet(StrEnum):
+    LOCAL = "local"
+
 
 RANDOM_MODELS = ("sd15-random", "sdxl-random")
 """What `easel bench --engine-only` makes itself: architectures with random weights."""
@@ -26,6 +34,15 @@ def writable_file(file: Path | None) -> Path | None:
     if file is not None and file.is_dir():
         raise typer.BadParameter(f"{file.absolute()} is a folder: name a file in it.")
     return file
+
+
+def numbers_of_engines(text: str) -> str:
+    """Such as 1,2,4."""
+    if not all(word.strip().isdecimal() and 1 <= int(word) <= ENGINES_MAX for word in text.split(",")):
+        raise typer.BadParameter(
+            f"“{text}” is no list of numbers from 1 to {ENGINES_MAX} with commas between them, such as 1,2,4."
+        )
+    return text
 
 
 def bench(
@@ -52,9 +69,17 @@ def bench(
             help="Instead of the configured model; with --engine-only also sd15-random and sdxl-random."
         ),
     ] = None,
+    fleet: Annotated[Fleet | None, typer.Option(help="Only how its engines scale, which run there.")] = None,
+    engines: Annotated[
+        str, typer.Option(callback=numbers_of_engines, help="Of that fleet, such as 1,2,4.")
+    ] = "1,2,4",
     config: ConfigOption = None,
 ) -> None:
     """Measure Easel on this machine, beside plain diffusers."""
+    if fleet is not None:
+        with brought_by("bench"):
+            from workshop.bench import scaling
+        raise typer.Exit(scaling.main([int(number) for number in engines.split(",")], json_path))
     is_random = engine_only and model in RANDOM_MODELS
     with brought_by("bench"):
         if plot_path is not None:

@@ -1,8 +1,7 @@
 """`python -m workshop.bench.crowd`: a real engine's pictures alone and in a crowd, and the quick ones beside the usual.
 
 Every sampler, schedule and shape, words alone, images to start from and masks: whether anybody's pixels depend on who else was
-drawn. Knows no plain pipeline: what it is compared with is the engine itself. With --fleet: how a line of pictures scales
-over several engines (`workshop.bench.scaling`).
+drawn. Knows no plain pipeline: what it is compared with is the engine itself.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ from engine.contract.samplers import AYS_STEPS
 from engine.pictures import inputs, metadata
 from engine.process import EngineProcess, start
 from workshop.bench import workloads
-from workshop.bench.scaling import scaled
 
 SLOTS = 8
 SETTLED_S = 300.0
@@ -70,37 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--pictures", type=int, default=204, help="of the crowd")
     parser.add_argument("--rounds", type=int, default=3, help="of eight usual and eight quick ones")
-    parser.add_argument(
-        "--fleet", choices=("local",), help="measure how a line scales over several engines instead"
-    )
-    parser.add_argument("--engines", default="1,2,4", help="of that fleet: numbers, with commas between them")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    if options.fleet:
-        text = json.dumps([asdict(row) for row in scaled(_numbers(parser, options.engines))], indent=1)
-        _tell(text, options.json)
-        return 0
     with tempfile.TemporaryDirectory(prefix="easel-crowd-") as folder:
         settings = EngineSettings(
             spool=f"{folder}/spool", data=folder, model=options.model, device=options.device, slots=SLOTS, mode="wide"
         )  # fmt: skip
         found = measured(settings, options.pictures, options.rounds)
     text = json.dumps({**asdict(found), "ratio": round(found.ratio, 2)}, indent=1)
-    _tell(text, options.json)
-    return 0 if found.equal == found.pictures else EXIT_FAILED
-
-
-def _numbers(parser: argparse.ArgumentParser, text: str) -> list[int]:
-    words = text.split(",")
-    if not all(word.strip().isdecimal() and int(word) for word in words):
-        parser.error(f"--engines: “{text}” is no list of numbers with commas between them, such as 1,2,4")
-    return [int(word) for word in words]
-
-
-def _tell(text: str, file: Path | None) -> None:
     print(text)
-    if file:
-        file.write_text(f"{text}\n", encoding="utf-8")
+    if options.json:
+        options.json.write_text(f"{text}\n", encoding="utf-8")
+    return 0 if found.equal == found.pictures else EXIT_FAILED
 
 
 def measured(

@@ -1,18 +1,24 @@
-"""Pictures a second of a bot's line with several engines beside those with one: engines without torch, at a real clock.
+"""`easel bench --fleet`: pictures a second with several engines beside those with one, and what the bot's process holds.
 
-The line, the store and the engines' processes are the real ones; people and their chat are not there. Knows no GPU: what
-is measured is whether the bot keeps its engines busy.
+Engines without torch, at a real clock. For the pictures line, store and engines' processes are the real ones, without people
+and their chat: what is measured is whether the bot keeps its engines busy. For the memory it is the whole bot on a loopback
+Discord. Knows no GPU.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
+
+import psutil
+from rich.console import Console
+from rich.table import Table
 
 from bot.app import SystemClock
 from bot.config import CeilingsSection, DataSection, LimitsSection, QueueSection, Settings
@@ -28,14 +34,22 @@ from bot.core.ports import Delivery
 from bot.core.spool import Spool
 from bot.job import Asker, Job, Origin
 from bot.store import Store
+from bot.vitals import logs
 from engine.contract import EngineSettings, FakeSettings, GenerationRequest
 from engine.fake import MODEL
+from workshop.rehearsal.bot import easel_evening
 
 STEP_S = 0.1
 STEPS = 8
 EACH = 12
 """Pictures for each engine."""
 PEOPLE = 10
+WITHIN_S = 600.0
+LIMITS = """
+[limits]
+credits_per_day = 10000
+pending = 50
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,26 +58,73 @@ class Scaled:
     images_s: float
     times: float
     """Of what the first of the numbers brings for each of its engines."""
+    bot_ms: float
+    """Of a processor's time that the bot's own process takes for a picture."""
+    bot_mib: float
+    """What the bot's own process holds once all of them are ready."""
+
+
+def main(numbers: Sequence[int], json_path: Path | None) -> int:
+    """Prints a table, and writes JSON where asked. Returns the exit code."""
+    logs.configure("warning")
+    rows = scaled(numbers)
+    table = Table(
+        "engines", "pictures a second", "of one engine", "the bot's time for one", "the bot's process"
+    )
+    for row in rows:
+        figures = (
+            f"{row.images_s:.2f}",
+            f"{row.times:.2f} ×",
+            f"{row.bot_ms:.1f} ms",
+            f"{row.bot_mib:.0f} MiB",
+        )
+        table.add_row(str(row.engines), *figures)
+    Console().print(table)
+    if json_path is not None:
+        json_path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")
+    return 0
 
 
 def scaled(numbers: Sequence[int]) -> list[Scaled]:
     """One row for each number of engines."""
-    rates = [asyncio.run(_images_s(number)) for number in numbers]
-    one = rates[0] / numbers[0]
+    drawn = [asyncio.run(_drawn(number)) for number in numbers]
+    held = [asyncio.run(_bot_mib(number)) for number in numbers]
+    first_s, _ = drawn[0]
     return [
-        Scaled(engines=number, images_s=round(rate, 3), times=round(rate / one, 2))
-        for number, rate in zip(numbers, rates, strict=True)
+        Scaled(
+            engines=number,
+            images_s=round(number * EACH / whole_s, 3),
+            times=round(number * first_s / (numbers[0] * whole_s), 2),
+            bot_ms=round(1000 * bot_s / (number * EACH), 2),
+            bot_mib=round(mib, 1),
+        )
+        for number, (whole_s, bot_s), mib in zip(numbers, drawn, held, strict=True)
     ]
 
 
-async def _images_s(engines: int) -> float:
+async def _bot_mib(engines: int) -> float:
+    with tempfile.TemporaryDirectory(prefix="easel-scaling-") as folder:
+        toml = f"{LIMITS}[engine]\nengines = {engines}\n"
+        async with easel_evening(Path(folder), fake={"step_s": 0.01}, toml=toml) as evening:
+            bot = evening.bot
+            await bot.start(ready=False)
+            await evening.discord.wait_ready(WITHIN_S)
+            await evening.discord.until(
+                lambda: bot.log().count("engine_ready") == engines, WITHIN_S, "its engines"
+            )
+            assert bot.process is not None
+            return psutil.Process(bot.process.pid).memory_info().rss / 2**20
+
+
+async def _drawn(engines: int) -> tuple[float, float]:
+    """Seconds for all pictures, by the clock and of a processor in this process."""
     with tempfile.TemporaryDirectory(prefix="easel-scaling-") as folder:
         line = await _Line.of(Path(folder), engines)
         try:
             await line.drawn(engines)  # every engine has begun once
-            begin = time.monotonic()
+            begin, used = time.monotonic(), time.process_time()
             await line.drawn(engines * EACH)
-            return engines * EACH / (time.monotonic() - begin)
+            return time.monotonic() - begin, time.process_time() - used
         finally:
             await line.stop()
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bot.core.engines.engine_client import EngineClient, Paused
 from bot.core.engines.generation import Lost
-from bot.core.engines.member import Guest, Member
+from bot.core.engines.member import REMEMBERED, Guest, Member, pace_of
 from bot.core.engines.placement import Round, Wanted
 from bot.core.engines.status import EngineStatus, EngineView, Phase, of_all
 from engine.contract import (
@@ -84,6 +84,18 @@ class Broke:
     engine: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A job that was drawn before the bot started."""
+
+    kind: str
+    """Of the engine that drew it."""
+    model: str
+    work: float
+    seconds: float
+    """Of the engine's time; above 0, as `work` is."""
+
+
 Told = Event | Died | Rests | Broke
 Look = Callable[[int, GenerationRequest], bool]
 
@@ -121,6 +133,10 @@ class Fleet(Protocol):
         """Whether nothing is aboard, and nobody under suspicion."""
         ...
 
+    def recall(self, drawn: Iterable[Drawn]) -> None:
+        """What was drawn before, oldest first: engines are as fast as their kind was until they have shown it anew."""
+        ...
+
     def start(self, tell: Callable[[Told], None]) -> None:
         """Starts the engines, which are told of from now on. Call it inside the loop that wants to hear of them."""
         ...
@@ -129,10 +145,11 @@ class Fleet(Protocol):
         """Ends the engines; nothing is told any more."""
         ...
 
-    def look(self) -> Look:
+    def look(self, *, may_read: bool = False) -> Look:
         """Begins one look along the line: asked for the waiting jobs in their order, it says whether one is to be sent now.
 
-        The first that is ends the look: it is sent, and then there may be another one.
+        The first that is ends the look: it is sent, and then there may be another one. Where none is, `may_read` in a second
+        look lets engines read other models though they have just read one: nobody waits for what they have.
         """
         ...
 
@@ -223,6 +240,17 @@ class LocalFleet:
     def is_idle(self) -> bool:
         return not any(member.guests for member in self.members) and not self._suspects
 
+    def recall(self, drawn: Iterable[Drawn]) -> None:
+        seen: dict[tuple[str, str], deque[tuple[float, float]]] = {}
+        for each in drawn:
+            known = seen.setdefault((each.kind, each.model), deque(maxlen=REMEMBERED))
+            known.append((each.work, each.seconds))
+        paces: dict[str, dict[str, float]] = {}
+        for (kind, model), known in seen.items():
+            paces.setdefault(kind, {})[model] = pace_of(known)
+        for member in self.members:
+            member.recalled = paces
+
     def start(self, tell: Callable[[Told], None]) -> None:
         self._tell = tell
         for member in self.members:
@@ -257,9 +285,9 @@ class LocalFleet:
 
     # -------------------------------------------------------------- who gets what
 
-    def look(self) -> Look:
+    def look(self, *, may_read: bool = False) -> Look:
         rooms = self._rooms()
-        has_other_room, look = any(rooms.values()), self._round(rooms)
+        has_other_room, look = any(rooms.values()), self._round(rooms, may_read=may_read)
 
         def is_sent_now(job_id: int, request: GenerationRequest) -> bool:
             kept_s = self._now() - self._kept_since.get(job_id, self._now())
@@ -272,9 +300,12 @@ class LocalFleet:
 
         return is_sent_now
 
-    def _round(self, rooms: Mapping[Member, bool]) -> Round:
+    def _round(self, rooms: Mapping[Member, bool], *, may_read: bool = True) -> Round:
         now = self._now()
-        return Round(member.candidate(now, has_room=has_room) for member, has_room in rooms.items())
+        return Round(
+            (member.candidate(now, has_room=has_room) for member, has_room in rooms.items()),
+            may_read=may_read,
+        )
 
     def _place(
         self, job_id: int, request: GenerationRequest, look: Round, up: Sequence[Member], *, kept_s: float

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.placement import Candidate, Wanted
@@ -15,11 +16,17 @@ from engine.contract import (
     Finished,
     GenerationRequest,
     InvalidRequest,
+    Ready,
     Resident,
     Started,
     Stepped,
 )
 
+DRAWS_FIRST = 2.0
+"""After it has read a model an engine draws with those in its memory for so many times as long, where somebody wants that.
+
+A line of many models is slowed down by a half at most, however they alternate in it.
+"""
 REMEMBERED = 20
 """Jobs of each model by which an engine's pace is known."""
 
@@ -39,6 +46,15 @@ class Guest:
     """The share of it that is drawn."""
     engine_s: float = 0.0
     """The engine's time that was spent on it alone."""
+    _wanted: Wanted = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._wanted = Wanted.of(self.request)
+
+    @property
+    def left(self) -> Wanted:
+        """What of it is to be drawn yet."""
+        return replace(self._wanted, work=self._wanted.work * (1 - self.done)) if self.done else self._wanted
 
     @property
     def is_begun(self) -> bool:
@@ -54,13 +70,19 @@ class Member:
         self.guests: dict[int, Guest] = {}
         self.is_held = self.is_leaving = False
         """By an admin, until they resume it; until it was started anew."""
-        self._paces: dict[str, deque[tuple[float, float]]] = {}
+        self._drawn: dict[str, deque[tuple[float, float]]] = {}
         """Of each model, (work, seconds) of the last jobs."""
+        self._paces: dict[str, float] = {}
+        self.recalled: Mapping[str, Mapping[str, float]] = {}
+        """Of each kind of engine and each model, the pace that was shown before the bot started."""
         self._readings: dict[str, float] = {}
         """Seconds that each model took, the last time it was read while others may have drawn."""
         self._reading: tuple[str, float] | None = None
         """What it reads, and since when."""
+        self._may_read_at = -math.inf
         self._told_at = 0.0
+        self._described_by: Ready | None = None
+        self._kind = ""
 
     @property
     def is_open(self) -> bool:
@@ -83,7 +105,9 @@ class Member:
     def kind(self) -> str:
         """Of the pixels that it draws, "" while that is not known."""
         ready = self.engine.status.ready
-        return "" if ready is None else ready.kind
+        if ready is not self._described_by:
+            self._described_by, self._kind = ready, "" if ready is None else ready.kind
+        return self._kind
 
     @property
     def images(self) -> int:
@@ -114,25 +138,16 @@ class Member:
         return Candidate(
             number=self.number,
             has_room=has_room,
-            aboard=tuple(
-                Wanted.of(guest.request, left=1 - guest.done)
-                for guest in self.guests.values()
-                if not guest.is_over
-            ),
+            aboard=tuple(guest.left for guest in self.guests.values() if not guest.is_over),
             loaded=frozenset(self.engine.status.loaded),
             reading=reading,
             read_s=now - since,
-            paces=self._pace_of_each(),
+            paces={**self.recalled.get(self.kind, {}), **self._paces},
             readings=self._readings,
+            may_read=now >= self._may_read_at,
             together=1 if ready is None else ready.together,
             kind=self.kind,
         )
-
-    def _pace_of_each(self) -> Mapping[str, float]:
-        return {
-            model: sum(seconds for _, seconds in seen) / sum(work for work, _ in seen)
-            for model, seen in self._paces.items()
-        }
 
     # -------------------------------------------------------------- what the engine tells
 
@@ -173,10 +188,18 @@ class Member:
         assert self._reading is not None
         model, since = self._reading
         self._readings[model], self._reading = now - since, None
+        self._may_read_at = now + DRAWS_FIRST * (now - since)
 
     def _learn(self, guest: Guest, end: Finished | Failed | Cancelled) -> None:
         if self._reading is not None and not any(each.is_loading for each in self.guests.values()):
             self._reading = None  # whoever wanted it is gone
         if isinstance(end, Finished) and guest.engine_s > 0 and guest.request.work > 0:
-            seen = self._paces.setdefault(guest.request.model, deque(maxlen=REMEMBERED))
+            model = guest.request.model
+            seen = self._drawn.setdefault(model, deque(maxlen=REMEMBERED))
             seen.append((guest.request.work, guest.engine_s))
+            self._paces[model] = pace_of(seen)
+
+
+def pace_of(seen: Collection[tuple[float, float]]) -> float:
+    """Seconds for a unit of work, of (work, seconds) of some jobs."""
+    return sum(seconds for _, seconds in seen) / sum(work for work, _ in seen)

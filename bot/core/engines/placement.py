@@ -5,7 +5,8 @@ each engine has shown. It may be kept for an engine that is full while another h
 where that other one would have to read its model first. Others pass it meanwhile, and it is never kept for longer than
 going elsewhere at once would have taken: nobody waits longer than alone because of others' models. What is about as good
 is decided by what spares others: no model is read anew, pictures that can share a forward stay together for as long as
-that pays, and a model that lies in one engine's memory alone stays there.
+that pays, and a model that lies in one engine's memory alone stays there. An engine that has just read a model draws with
+what it has before it reads another, while somebody wants that, so that models that alternate in the line are not read by turns.
 
 Whoever plays a fleet without processes makes `Candidate`s of its own, and for each look along its line a `Round`, which is
 asked for the waiting jobs in the line's order.
@@ -43,14 +44,11 @@ class Wanted:
     """For so long it has been kept for an engine while others had room."""
 
     @classmethod
-    def of(
-        cls, request: GenerationRequest, *, left: float = 1.0, kind: str = "", kept_s: float = 0.0
-    ) -> Self:
-        """`left`: the share of it that is to be drawn yet."""
+    def of(cls, request: GenerationRequest, *, kind: str = "", kept_s: float = 0.0) -> Self:
         return cls(
             model=request.model,
             group=(request.model, request.loras, request.size),
-            work=request.work * left,
+            work=request.work,
             images=request.images,
             kind=kind,
             kept_s=kept_s,
@@ -76,6 +74,8 @@ class Candidate:
     """Of each model that it has drawn with, seconds for a unit of work."""
     readings: Mapping[str, float] = field(default_factory=dict[str, float])
     """Of each model that it has read while it worked, how many seconds that took."""
+    may_read: bool = True
+    """False: it has just read a model, and whoever wants what lies in its memory goes before others that would be read."""
     together: int = 1
     """So many pictures of one group take little longer than one."""
     kind: str = ""
@@ -90,6 +90,8 @@ class _Forecast:
     """Something that it depends on was never seen on this engine."""
     reads: bool
     """Its model has to be read first."""
+    is_awaited: bool
+    """Somebody aboard has it read already."""
     joins: bool
     """It shares forwards of others."""
 
@@ -97,15 +99,19 @@ class _Forecast:
 class Round:
     """One look along the line: who is kept for an engine counts as aboard there for all that come later."""
 
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
+    def __init__(self, candidates: Iterable[Candidate], *, may_read: bool = False) -> None:
+        """`may_read`: nobody who waits wants what lies in the engines' memories, so they read whatever is wanted next."""
         self._candidates = {each.number: each for each in candidates}
+        self._may_read = may_read
+        self._paces: dict[str, float] = {}
+        """Of each model, what engines that have drawn with it take for a unit of work; 0 where none has."""
 
     def place(self, wanted: Wanted, able: Iterable[int] | None = None) -> int | None:
         """The number of the engine that gets it; None where it is to wait. `able`: only these are asked."""
         numbers = self._candidates if able is None else able
         asked = _of_kind(wanted.kind, [self._candidates[number] for number in numbers])
         forecasts = [self._forecast(wanted, each) for each in asked]
-        chosen = self._best([each for each in forecasts if each.engine.has_room])
+        chosen = self._best([each for each in forecasts if each.engine.has_room and self._may_begin(each)])
         busy = [each for each in forecasts if not each.engine.has_room]
         soonest = min(busy, key=lambda each: each.done_s, default=None)
         if chosen is None or soonest is None or not _is_worth_waiting(wanted, soonest, chosen):
@@ -113,6 +119,9 @@ class Round:
         kept_at = soonest.engine
         self._candidates[kept_at.number] = replace(kept_at, aboard=(*kept_at.aboard, wanted))
         return None
+
+    def _may_begin(self, forecast: _Forecast) -> bool:
+        return not forecast.reads or forecast.is_awaited or forecast.engine.may_read or self._may_read
 
     def _best(self, forecasts: Sequence[_Forecast]) -> _Forecast | None:
         if not forecasts:
@@ -147,6 +156,7 @@ class Round:
             done_s=drawing_s + sum(_reading_s(model, engine) for model in unread),
             is_guess=wanted.model not in engine.paces or not unread <= engine.readings.keys(),
             reads=wanted.model in unread,
+            is_awaited=any(other.model == wanted.model for other in engine.aboard),
             joins=joins,
         )
 
@@ -154,8 +164,10 @@ class Round:
         """As seen on that engine, else on others with that model, else on that engine with any."""
         if (own := engine.paces.get(model)) is not None:
             return own
-        seen = [each.paces[model] for each in self._candidates.values() if model in each.paces]
-        return _mean(seen) or _mean([*engine.paces.values()]) or PACE_UNKNOWN_S
+        if model not in self._paces:
+            seen = [each.paces[model] for each in self._candidates.values() if model in each.paces]
+            self._paces[model] = _mean(seen)
+        return self._paces[model] or _mean([*engine.paces.values()]) or PACE_UNKNOWN_S
 
 
 def _of_kind(kind: str, candidates: Sequence[Candidate]) -> Sequence[Candidate]:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -19,7 +19,7 @@ import structlog
 from bot.core.asking.derived import drawn_by
 from bot.core.asking.price import price_of
 from bot.core.doors import Doors
-from bot.core.engines.fleet import Broke, Died, Fleet, Look, Rests, Told, Victim
+from bot.core.engines.fleet import Broke, Died, Drawn, Fleet, Rests, Told, Victim
 from bot.core.happenings import (
     Actor,
     JobAbandoned,
@@ -74,6 +74,8 @@ FAULTS_MAX = 2
 NOT_ANSWERED = Reason.of(ReasonCode.NOT_ANSWERED)
 PLACES_SHOWN = 10
 """Only the front of the line sees its place move: a long line must not become a storm of edits."""
+RECALLED = 200
+"""So many of the newest pictures tell at a start how fast engines are."""
 LINE_EVERY_S = 1.0
 """How often it is looked at while others are drawn."""
 
@@ -352,7 +354,9 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Takes up everything that was alive when the bot ended, then starts the engine."""
-        self._pace = Pace(await self._store.history.recent(count=50))
+        recent = await self._store.history.recent(count=RECALLED)
+        self._pace = Pace(recent)
+        self.fleet.recall(_drawn(recent))
         await self._recovery.take_up()
         self.fleet.start(self._post)
 
@@ -582,9 +586,9 @@ class Dispatcher:
 
     async def _fill(self) -> None:
         """Hands jobs to the engines while they have room."""
-        while self.fleet.has_room and not self._doors.is_closing:
+        while self._line and self.fleet.has_room and not self._doors.is_closing:
             await self._look_for_twins()
-            job_id = self._line.next(self._is_held, self._taken_by(self.fleet.look()))
+            job_id = self._next(may_read=False) or self._next(may_read=True)
             if job_id is None:
                 break
             running = await self._take(job_id)
@@ -609,8 +613,9 @@ class Dispatcher:
             if first is not None and (kind := drawn_by(job, first)):
                 self.fleet.repeats(job.id, kind)
 
-    def _taken_by(self, look: Look) -> Callable[[int], bool]:
-        return lambda job_id: look(job_id, self._waiting[job_id].request)
+    def _next(self, *, may_read: bool) -> int | None:
+        look = self.fleet.look(may_read=may_read)
+        return self._line.next(self._is_held, lambda job_id: look(job_id, self._waiting[job_id].request))
 
     async def _take(self, job_id: int) -> Job | None:
         """The job whose turn it is, now running; None where it was cancelled in this moment, or can't be drawn any more."""
@@ -675,6 +680,14 @@ class Dispatcher:
         self._show_line(news_only=True)
         if self._waiting and self.fleet.has_room:  # somebody is kept for an engine that is full
             self._post(None)
+
+
+def _drawn(jobs: Iterable[Job]) -> Iterator[Drawn]:
+    """Those of which it was written down by what they were drawn."""
+    for job in jobs:
+        kind, work, seconds = job.images[0].drawn_by, job.request.work, job.engine_seconds
+        if kind and work and seconds:
+            yield Drawn(kind=kind, model=job.request.model, work=work, seconds=seconds)
 
 
 def _why_not_drawn(job: Job) -> str | None:

@@ -537,6 +537,27 @@ def test_easel_bench_hands_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert json.loads((tmp_path / "out.json").read_text()) == {"bot": [], "engine": {"goals": []}}
 
 
+def test_easel_bench_measures_a_fleet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A row for each number of engines, which are real processes, and what the bot's own holds; a wrong list is told."""
+    from bot.shell.cli import app
+    from workshop.bench import scaling
+
+    monkeypatch.setattr(scaling, "STEP_S", 0.001)
+    monkeypatch.setattr(scaling, "EACH", 2)
+    found = tmp_path / "out.json"
+    done = CliRunner().invoke(app, ["bench", "--fleet", "local", "--engines", "1,2", "--json", str(found)])
+    assert done.exit_code == 0, done.output
+    rows = json.loads(found.read_text())
+    assert [(row["engines"], row["times"] > 0, 20 < row["bot_mib"] < 1000) for row in rows] == [
+        (1, True, True),
+        (2, True, True),
+    ]
+    assert f"{rows[1]['images_s']:.2f}" in done.output
+    wrong = CliRunner().invoke(app, ["bench", "--fleet", "local", "--engines", "two"])
+    assert wrong.exit_code == 2
+    assert "“two” is no list of numbers" in wrong.stderr
+
+
 def test_other_families_are_refused(tmp_path: Path) -> None:
     """What the benchmark can't compare is told before anything is loaded."""
     settings = EngineSettings(model=str(BUILDERS["sd3"](tmp_path / "sd3")), spool="/nowhere", device="cpu")

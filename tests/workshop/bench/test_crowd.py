@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from engine.contract import SAMPLERS, EngineSettings, FakeSettings, GenerationRequest
 from engine.fake import MODEL
-from workshop.bench import crowd, scaling
+from workshop.bench import crowd
 
 
 def test_every_kind_is_asked_for() -> None:
@@ -54,18 +53,3 @@ def test_who_depends_on_others_is_named(
     assert found.differing == (("Euler a  128x128 8 steps, words, seed 1",) if depends else ())
     assert found.made_by == {"torch": 3}
     assert min(found.standard_images_s, found.quick_images_s) > 0
-
-
-def test_a_fleet_is_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row for each number of engines, which are real processes on one device and in one folder; a wrong list is told."""
-    monkeypatch.setattr(scaling, "STEP_S", 0.001)
-    monkeypatch.setattr(scaling, "EACH", 2)
-    assert crowd.main(["--fleet", "local", "--engines", "1,2"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [(row["engines"], row["images_s"] > 0, row["times"] > 0) for row in rows] == [
-        (1, True, True),
-        (2, True, True),
-    ]
-    with pytest.raises(SystemExit):
-        crowd.main(["--fleet", "local", "--engines", "two"])
-    assert "“two” is no list of numbers" in capsys.readouterr().err

@@ -72,6 +72,36 @@ async def test_engines_draw_side_by_side(fleet_of: MakeVirtualRig) -> None:
     await rig.assert_books()
 
 
+async def test_after_a_restart_it_is_known_which_engine_is_fast(fleet_of: MakeVirtualRig) -> None:
+    """From the pictures in the books, by the kind of engine that drew them: the first one goes to the fast one."""
+    rig = await fleet_of(2)
+
+    async def slow_one() -> None:
+        rig.machines[0].fake = replace(ONE_EACH, step_s=1.0, card="slow card")
+        rig.machines[0].kill()
+        await eventually(lambda: rig.fleet.is_mixed)
+
+    await slow_one()
+    before = await rig.all_ended([await rig.imagine(user=user) for user in (1, 2)])
+    assert len({row.images[0].drawn_by for row in before}) == 2
+    await rig.restart()
+    await slow_one()
+    first = await rig.ended(await rig.imagine())
+    assert first.images[0].drawn_by == rig.fleet.engines[1].kind
+
+
+async def test_models_that_alternate_in_the_line_are_not_read_by_turns(fleet_of: MakeVirtualRig) -> None:
+    """What was just read is drawn with first, for twice as long as that took; then it's the next one's turn all the same."""
+    rig = await fleet_of(1, fake=replace(ONE_EACH, others=("one", "other"), load_s=4.0))
+    wanted = ["one", "other", *["one"] * 6]
+    jobs = [await rig.imagine(user=user, model=model) for user, model in enumerate(wanted, 1)]
+    rows = sorted(await rig.all_ended(jobs), key=lambda row: row.finished_at or 0.0)
+    order = [row.user_id for row in rows]
+    assert order[:3] == [1, 3, 4]
+    assert 2 in order[3:-1], "while some still want the first one"
+    assert {row.state for row in rows} == {JobState.DELIVERED}
+
+
 async def test_who_waits_reads_a_time_that_counts_all_engines(fleet_of: MakeVirtualRig) -> None:
     """Two engines are through the same line in half the time, but no picture is drawn by two."""
     rig = await fleet_of(2)

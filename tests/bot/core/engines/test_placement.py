@@ -80,6 +80,18 @@ def test_a_model_that_lies_in_one_memory_alone_is_spared() -> None:
     assert place(third, engine(1, "b"), engine(2, "a"), engine(3, "a")) == 2
 
 
+def test_an_engine_that_has_just_read_a_model_draws_with_what_it_has_first() -> None:
+    """Who wants another one lets others pass, or goes elsewhere; not where nobody wants what is there, or it is read already."""
+    settled = engine(1, "a", may_read=False)
+    look = Round([settled])
+    assert look.place(OTHER) is None
+    assert look.place(PICTURE) == 1
+    assert Round([settled], may_read=True).place(OTHER) == 1
+    assert place(OTHER, settled, engine(2, "a")) == 2
+    reads = engine(1, "a", reading="b", aboard=(OTHER,), has_room=True, may_read=False)
+    assert place(OTHER, reads) == 1
+
+
 def test_what_repeats_pixels_goes_to_an_engine_of_their_kind() -> None:
     """However much sooner others would be done; it waits for room there, and goes elsewhere only where none is up."""
     again = replace(PICTURE, kind="old card")
