@@ -9,9 +9,9 @@ checkpoint is the one that was never interrupted. Knows a pipeline's parts and l
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import Any
 
 import torch
@@ -113,8 +113,8 @@ class Trainer:
         """
         settings = self.settings
         number = self.done * settings.accumulation + self._micro
-        random = Random(f"{settings.seed}/micro/{number}")
-        generator = torch.Generator("cpu").manual_seed(random.randrange(2**62))
+        digest = hashlib.sha256(f"{settings.seed}/micro/{number}".encode()).digest()
+        generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:7]))
         total = self._learn(self._lessons, number, generator, 1.0)
         if self._kept:
             total += self._learn(self._kept, number, generator, settings.keep_weight)
