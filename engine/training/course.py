@@ -145,6 +145,7 @@ class Course:
         for note in collection.notes:
             yield Noted(text=note)
         yield Preparing(stage="loading the model", share=None)
+        fingerprint.pin(info)
         pipeline = load.load(
             source, self._engine, replace(place, device=_processor(), profile="full")
         ).pipeline
@@ -159,7 +160,6 @@ class Course:
         )
         if self._begun is not None:
             _check_same(self._begun, saved)
-        _use_all_cores()
         pipeline.set_progress_bar_config(disable=True)
         try:
             yield from self._teach(pipeline, info, collection, saved, place.device)
@@ -268,12 +268,6 @@ def _processor() -> torch.device:
     import torch
 
     return torch.device("cpu")
-
-
-def _use_all_cores() -> None:
-    import torch
-
-    torch.set_num_threads(fingerprint.cores())
 
 
 def _check_kind(info: ModelInfo) -> None:

@@ -78,19 +78,14 @@ def _tokenizers(pipeline: Any) -> list[Any]:
     return [pipeline.tokenizer] if two is None else [pipeline.tokenizer, two]
 
 
-def lessons(
-    pipeline: Any, examples: Sequence[Example], device: torch.device
-) -> Generator[None, None, list[Lesson]]:
-    """The pictures' latents; with a pause after each. The VAE is on the device meanwhile, and then back."""
-    found: list[Lesson] = []
+def lessons(pipeline: Any, examples: Sequence[Example], device: torch.device) -> Generator[Lesson]:
+    """The pictures' latents, one by one. The VAE is on the device meanwhile, and then back."""
     decoder = pipeline.vae.to(device)
     try:
         for example in examples:
-            found.append(_lesson(pipeline, decoder, example, device))
-            yield
+            yield _lesson(pipeline, decoder, example, device)
     finally:
         decoder.to("cpu")
-    return found
 
 
 @torch.no_grad()
@@ -103,5 +98,5 @@ def _lesson(pipeline: Any, decoder: Any, example: Example, device: torch.device)
         mean=mean[0].cpu(),
         spread=(beside - mean)[0].cpu(),
         caption=example.caption,
-        sizes=(*reversed(example.scaled), *reversed(example.corner), height, width),
+        sizes=(example.scaled[1], example.scaled[0], example.corner[1], example.corner[0], height, width),
     )

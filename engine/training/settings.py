@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 from engine.contract import ModelInfo
 from engine.contract.loras import is_name
@@ -67,9 +67,7 @@ class TrainingSettings:
     def from_json(cls, text: str) -> Self:
         """Raises InvalidTraining for what is no JSON of these fields."""
         try:
-            told: dict[str, Any] = json.loads(text)
-            lists = {key: tuple(value) for key, value in told.items() if isinstance(value, list)}
-            return cls(**{**told, **lists})
+            return cls(**_with_tuples(json.loads(text)))
         except (ValueError, TypeError) as error:
             raise InvalidTraining(f"The training's settings can't be read ({error}).") from None
 
@@ -129,8 +127,18 @@ class TrainingSettings:
 
     def differing(self, typed: Mapping[str, Any]) -> str:
         """The first option that was typed and says something else than these, "" where none does."""
-        for each in fields(self):
-            said = typed.get(each.name, getattr(self, each.name))
-            if (tuple(said) if isinstance(said, list) else said) != getattr(self, each.name):
-                return f"--{each.name.replace('_', '-')}"
-        return ""
+        said = _with_tuples(typed)
+        other = (
+            each.name
+            for each in fields(self)
+            if said.get(each.name, getattr(self, each.name)) != getattr(self, each.name)
+        )
+        return next((f"--{name.replace('_', '-')}" for name in other), "")
+
+
+def _with_tuples(told: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists where settings have tuples."""
+    return {
+        key: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+        for key, value in told.items()
+    }

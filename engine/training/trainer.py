@@ -91,7 +91,7 @@ class Trainer:
             if name == UNET:
                 part.enable_gradient_checkpointing()
             else:
-                part.gradient_checkpointing_enable()
+                part.activation_checkpointing_enable()
 
     @torch.no_grad()
     def _read_once(self, encoders: Mapping[str, Any]) -> dict[str, Words]:

@@ -77,6 +77,7 @@ def test_diffusers_and_easel_read_what_was_taught(
     """Ten steps, text encoders too: `load_lora_weights` and our own loader draw the same with the file, and not what the
     model drew before; its words, its picture and what it was made from are told."""
     import torch
+    from safetensors.torch import load_file
 
     from engine.families.loras import Loras
 
@@ -96,6 +97,11 @@ def test_diffusers_and_easel_read_what_was_taught(
     loras.see((Lora(name="blob"),))
     assert not loras.notes((Lora(name="blob"),))
     theirs.load_lora_weights(file.parent, weight_name=file.name)
+    learned = load_file(file)
+    assert all(bool(up.any()) for name, up in learned.items() if name.endswith("lora_up.weight"))
+    assert {name.split("_text_model")[0] for name in learned if name.startswith("lora_te")} == (
+        {"lora_te"} if kind == "sd" else {"lora_te1", "lora_te2"}
+    )
     assert torch.allclose(drawn(ours), drawn(theirs), atol=1e-4)
     assert not torch.allclose(drawn(ours), plain, atol=1e-2)
     (info,) = [each for each in described(replace(engine, model=str(model))).loras if each.name == "blob"]
@@ -152,6 +158,11 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte(
 # ------------------------------------------------------------------ what goes wrong
 
 
+def _through(events: Iterator[course.Event]) -> None:
+    for _ in events:
+        pass
+
+
 def _begun(engine: EngineSettings, settings: TrainingSettings) -> None:
     """Until its first checkpoint."""
     for event in Course.new(engine, settings).run():
@@ -172,10 +183,10 @@ def test_another_model_other_pictures_or_other_settings_are_no_resuming(
         Course.resumed(engine, {**named, "name": "other"})
     other = replace(engine, model=str(build(tmp_path / "other", seed=7)))
     with pytest.raises(InvalidTraining, match="begun with another model"):
-        [*Course.resumed(other, named).run()]
+        _through(Course.resumed(other, named).run())
     (folder / "0.png").unlink()
     with pytest.raises(InvalidTraining, match="not those that this training was begun with"):
-        [*Course.resumed(engine, named).run()]
+        _through(Course.resumed(engine, named).run())
     (tmp_path / "models" / "training" / "blob" / "checkpoint.safetensors").write_bytes(b"torn")
     with pytest.raises(InvalidTraining, match="can't be read: delete that folder"):
         Course.resumed(engine, named)
@@ -195,7 +206,7 @@ def test_no_number_and_no_room_keep_the_last_checkpoint(
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "_predict", broken)
         with pytest.raises(InvalidTraining, match=r"no number any more in step 4: .* --rate 2e-03"):
-            [*Course.new(engine, settings).run()]
+            _through(Course.new(engine, settings).run())
     named = {"name": "blob", "folder": settings.folder}
 
     def full(*_: object) -> None:
@@ -204,7 +215,7 @@ def test_no_number_and_no_room_keep_the_last_checkpoint(
     with monkeypatch.context() as patched:
         patched.setattr(spool, "write", full)
         with pytest.raises(InvalidTraining, match=r"could not be saved \(No space left on device\)"):
-            [*Course.resumed(engine, named).run()]
+            _through(Course.resumed(engine, named).run())
     done = [event.done for event in Course.resumed(engine, named).run() if isinstance(event, Stepped)]
     assert done[0] == 3
     assert done[-1] == 6
@@ -311,7 +322,7 @@ def test_models_that_can_not_be_taught(
         (build(tmp_path / "fills", fills_masks=True), "for few steps or for filling masks"),
     ):
         with pytest.raises(InvalidTraining, match=sentence):
-            [*Course.new(replace(engine, model=str(model)), settings).run()]
+            _through(Course.new(replace(engine, model=str(model)), settings).run())
     with pytest.raises(InvalidTraining, match="no folder of models"):
         Course.new(replace(engine, models=None), settings)
 
