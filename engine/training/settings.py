@@ -18,6 +18,8 @@ Layers = Literal["attention", "all"]
 Schedule = Literal["constant", "cosine"]
 _STEPS_MAX, _RANK_MAX, _SIDE_MAX, _BATCH_MAX = 100_000, 256, 2048, 64
 _CHARS_MAX = 500
+_OPTIONS = {"samples": "sample"}
+"""What a field is called on a command line, where that is not its own name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,7 @@ class TrainingSettings:
             for each in fields(self)
             if said.get(each.name, getattr(self, each.name)) != getattr(self, each.name)
         )
-        return next((f"--{name.replace('_', '-')}" for name in other), "")
+        return next((f"--{_OPTIONS.get(name, name.replace('_', '-'))}" for name in other), "")
 
 
 def _with_tuples(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,20 +53,23 @@ class Kept:
         self._seen: set[int] = set()
         self._held: list[Tensor] = []
         self._at = [""]
-        self._own = {id(each.untyped_storage()._cdata) for each in unet.parameters()}
         for name, part in unet.named_modules():
             if type(part).__name__ in {"ResnetBlock2D", "BasicTransformerBlock"}:
-                part.register_forward_pre_hook(lambda *_, name=name: self._at.append(name))
-                part.register_forward_hook(lambda *_: self._left())
+                part.register_forward_pre_hook(partial(self._enter, name))
+                part.register_forward_hook(self._leave)
 
-    def _left(self) -> None:
+    def _enter(self, name: str, *_: object) -> None:
+        self._at.append(name)
+
+    def _leave(self, *_: object) -> None:
         self._at.pop()
 
     def keep(self, tensor: Tensor) -> Tensor:
-        if isinstance(tensor, torch.nn.Parameter) or tensor.untyped_storage()._cdata in self._seen:
+        storage: Any = tensor.untyped_storage()
+        if isinstance(tensor, torch.nn.Parameter) or storage._cdata in self._seen:
             return tensor
         self._held.append(tensor)  # so that no other takes its place
-        self._seen.add(tensor.untyped_storage()._cdata)
+        self._seen.add(storage._cdata)
         self.bytes[self._at[-1]] += tensor.untyped_storage().nbytes()
         return tensor
 

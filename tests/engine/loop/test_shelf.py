@@ -374,7 +374,7 @@ def test_a_lora_that_comes_while_it_runs_is_offered_and_drawn_with(house: House)
     (model,) = (each for each in house.ready.models if each.id == "tiny")
     known = next(each.name for each in model.loras if not each.problem)
     (found,) = loras.rglob(f"{known}.safetensors")
-    fresh = shutil.copy(found, loras / "fresh.safetensors")
+    fresh = Path(shutil.copy(found, loras / "fresh.safetensors"))
     try:
         (info,) = (each for each in changed(house) if each.id == "tiny")
         assert {each.name for each in info.loras} == {each.name for each in model.loras} | {"fresh"}
