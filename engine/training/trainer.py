@@ -233,7 +233,7 @@ class Trainer:
         rate = self.settings.rate or 0.0
         return InvalidTraining(
             f"The loss is no number any more in step {self.done + 1}: the last checkpoint is kept. "
-            f"Begin anew with a lower rate, such as --rate {rate / 4:.0e}."
+            f"Begin anew with a lower rate, such as --rate {rate / 4:g}."
         )
 
     # -------------------------------------------------------------- what is kept

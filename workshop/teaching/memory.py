@@ -76,8 +76,7 @@ class Kept:
 
 def gigabytes(name: str, side: int, *, twice: bool) -> float:
     """GB at one picture of that many pixels a side. `twice`: with gradient checkpointing."""
-    with torch.device("meta"):
-        unet = {"sd15": sd15, "sdxl": sdxl}[name].unet()
+    unet = {"sd15": sd15, "sdxl": sdxl}[name].assemble(torch.device("meta")).unet
     unet.to(torch.bfloat16)
     weights = sum(each.numel() * each.element_size() for each in unet.parameters())
     learning = sum(each.numel() for each in lora.put_beside(unet, RANK, "attention"))
