@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,11 +34,6 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "easel", "train", *words]
 
 
-def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stdout is not None
-    yield from process.stdout
-
-
 def test_interrupted_it_goes_on_with_resume(pictures: Path, tmp_path: Path, environ: dict[str, str]) -> None:
     """Ctrl-C keeps the step that it was at, and says how to go on; going on ends with a LoRA that can be drawn with."""
     model = str(build(tmp_path / "tiny"))
@@ -51,9 +45,11 @@ def test_interrupted_it_goes_on_with_resume(pictures: Path, tmp_path: Path, envi
     with subprocess.Popen(
         told, env=environ, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        said = next(line for line in lines_of(process) if "kept" in line)
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        said = next(line for line in lines if "kept" in line)
         os.killpg(process.pid, signal.SIGINT)
-        rest = [*lines_of(process)]
+        rest = [*lines]
     assert "step 1, loss" in said
     assert process.returncode == 130
     assert "which is kept: the same command with --resume goes on." in rest[-1]
@@ -66,6 +62,7 @@ def test_interrupted_it_goes_on_with_resume(pictures: Path, tmp_path: Path, envi
 
 
 def test_without_a_trigger_nothing_is_begun(pictures: Path) -> None:
+    """Who says no trigger is asked for one, before anything is read."""
     refused = CliRunner().invoke(app, ["train", str(pictures), "--name", "blob"])
     assert refused.exit_code == 2
     assert "say which words stand for what is taught" in refused.output

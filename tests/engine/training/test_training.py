@@ -184,6 +184,7 @@ def _begun(engine: EngineSettings, settings: TrainingSettings) -> None:
 def test_another_model_other_pictures_or_other_settings_are_no_resuming(
     engine: EngineSettings, settings: TrainingSettings, folder: Path, tmp_path: Path
 ) -> None:
+    """What a checkpoint is of is known: whatever changed since is named in a sentence, a torn one too."""
     from tests.kit.tiny import build
 
     _begun(engine, settings)
@@ -233,6 +234,7 @@ def test_no_number_and_no_room_keep_the_last_checkpoint(
 
 
 def test_one_picture(folder: Path, settings: TrainingSettings, engine: EngineSettings) -> None:
+    """One picture, however often it is there, would be learned by heart: it is refused."""
     for file in (folder / "1.png", folder / "2.png"):
         file.unlink()
     shutil.copy(folder / "0.png", folder / "again.png")
@@ -296,6 +298,7 @@ def test_pictures_with_their_captions(
 
 
 def test_batches_are_of_one_shape_and_leave_nobody_out() -> None:
+    """Pictures of one shape are learned together, each in every round, in an order that the seed tells."""
     shapes = [(64, 64)] * 5 + [(64, 96)] * 2
     turn = [batch(shapes, 2, 0, number) for number in range(4)]
     assert {each for together in turn for each in together} == set(range(7))
@@ -317,6 +320,7 @@ def test_batches_are_of_one_shape_and_leave_nobody_out() -> None:
 def test_settings_that_are_no_good(
     wrong: dict[str, Any], sentence: str, engine: EngineSettings, settings: TrainingSettings
 ) -> None:
+    """A sentence with the option that is to blame, before anything is read."""
     with pytest.raises(InvalidTraining, match=sentence):
         Course.new(engine, replace(settings, **wrong))
 
