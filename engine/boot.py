@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from engine import errors
-from engine.checkpoints import describe
+from engine.checkpoints import describe, new_loras
 from engine.checkpoints.architectures import BY_FAMILY
 from engine.checkpoints.source import Source, sources
 from engine.child import Controls, Leave, heed, wait
@@ -220,7 +220,10 @@ def _start(
         limit=settings.models_bytes,
         unload_after_s=settings.unload_after_s,
     )
-    worker = Worker.of(shelf, settings, controls, emit, checker)
+    look_around = new_loras.Watched(
+        settings.models, {model: offered.source for model, offered in offer.by_id.items()}
+    )
+    worker = Worker.of(shelf, settings, controls, emit, checker, look_around.again)
     return worker, _announcement(settings, shelf, opened, place, offer.warnings)
 
 

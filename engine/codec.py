@@ -29,6 +29,7 @@ from engine.contract import (
     Finished,
     Loading,
     ModelInfo,
+    OfferChanged,
     Ready,
     Resident,
     SpooledImage,
@@ -125,6 +126,8 @@ def _check(event: Event, folder: Path) -> None:
     match event:
         case Loading():
             good = event.fraction is None or 0 <= event.fraction <= 1
+        case OfferChanged():
+            good = len(event.models) >= 1
         case Ready():
             good = event.slots >= 1 and len(event.models) >= 1
         case Stepped():
@@ -143,7 +146,7 @@ def _check(event: Event, folder: Path) -> None:
             good = True
     if isinstance(event, Started | Stepped | Finished | Failed | Cancelled):
         good = good and min(event.job_id, event.attempt) >= 0
-    if isinstance(event, Loading | Ready):
+    if isinstance(event, Loading | Ready | OfferChanged):
         good = good and all(map(_is_model, event.models))
     if not good:
         raise _out(type(event).__name__)

@@ -3,6 +3,7 @@
     BrokenModel       a model can't be used as it is
       Unreachable     the hub did not answer, or not now
     InvalidRequest    a request can't be drawn
+    InvalidTraining   a LoRA can't be taught as it was asked for
     NotFinite         a picture is not made of numbers any more
     DeviceLost        the GPU can't be used any more by this process
 
@@ -53,6 +54,10 @@ class InvalidRequest(ValueError):
         super().__init__(text.format(**values) if values else text)
         self.text = text
         self.values = values
+
+
+class InvalidTraining(Exception):
+    """A LoRA can't be taught so, or not any further; the text is one sentence for the person who asked."""
 
 
 class NotFinite(Exception):

@@ -140,6 +140,62 @@ TileOption = Annotated[
     bool, typer.Option("--tile", help="Seamless: the edges meet, so that copies fit side by side.")
 ]
 
+PicturesArgument = Annotated[
+    Path, typer.Argument(help="Folder with pictures; beside each may lie its caption, a .txt of its name.")
+]
+TriggerOption = Annotated[
+    str | None, typer.Option(help="Words that stand for what is taught, such as “snail toy”.")
+]
+CaptionOption = Annotated[
+    str | None, typer.Option(help="Of pictures without one; {trigger} is the trigger (default).")
+]
+RankOption = Annotated[
+    int | None, typer.Option(help="How much it can hold, and the file's size (default: 16).")
+]
+ResolutionOption = Annotated[
+    int | None, typer.Option(help="Side in pixels that is learned at (default: the model's own).")
+]
+RateOption = Annotated[
+    float | None, typer.Option(help="How fast it learns (default: 1e-4, small models 1e-3).")
+]
+TextRateOption = Annotated[
+    float | None, typer.Option(help="The same for the text encoders (default: 0, they stay as they are).")
+]
+BatchOption = Annotated[int | None, typer.Option(help="Pictures at a time (default: 1, small models 8).")]
+AccumulationOption = Annotated[int | None, typer.Option(help="Batches that make one step (default: 1).")]
+RateScheduleOption = Annotated[
+    str | None,
+    typer.Option("--schedule", help="How the rate goes: cosine (default) falls, constant stays."),
+]
+SnrGammaOption = Annotated[
+    float | None, typer.Option(help="min-SNR weighting (default: 5); 0 leaves it out.")
+]
+LayersOption = Annotated[
+    str | None, typer.Option(help="attention or all (default: attention, small models all).")
+]
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A prompt whose picture is to stay as it is; may be repeated, the more the better."),
+]
+SampleOption = Annotated[
+    list[str] | None, typer.Option(help="Prompt of a sample (default: the trigger); may be repeated.")
+]
+SampleEveryOption = Annotated[
+    int | None, typer.Option(help="Steps between samples (default: 100), 0 for none.")
+]
+SaveEveryOption = Annotated[
+    int | None, typer.Option(help="Steps between checkpoints, all that a kill can lose (default: 50).")
+]
+CheckpointingOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--checkpointing/--no-checkpointing", help="Take less memory and more time (default: on cards)."
+    ),
+]
+SameSeedOption = Annotated[
+    int | None, typer.Option(help="The same seed and files give the same LoRA (default: 0).")
+]
+
 
 def main() -> None:
     """The program `easel`: whatever a command prints goes through `bot.shell.streams`."""
@@ -308,6 +364,54 @@ def imagine(
             upscaler=upscaler, is_model_named=model is not None, out=out,
         )  # fmt: skip
         return imagine(settings, line)
+
+    with_settings(config, body, model=model, device=device)
+
+
+@app.command()
+def train(
+    folder: PicturesArgument,
+    name: Annotated[str, typer.Option(help="What the LoRA will be called.")],
+    trigger: TriggerOption = None,
+    caption: CaptionOption = None,
+    steps: Annotated[int | None, typer.Option(help="How often it learns (default: 500).")] = None,
+    rank: RankOption = None,
+    resolution: ResolutionOption = None,
+    rate: RateOption = None,
+    text_rate: TextRateOption = None,
+    batch: BatchOption = None,
+    accumulation: AccumulationOption = None,
+    rate_schedule: RateScheduleOption = None,
+    warmup: Annotated[int | None, typer.Option(help="Steps until the rate is reached (default: 0).")] = None,
+    snr_gamma: SnrGammaOption = None,
+    layers: LayersOption = None,
+    keep: KeepOption = None,
+    sample: SampleOption = None,
+    sample_every: SampleEveryOption = None,
+    save_every: SaveEveryOption = None,
+    checkpointing: CheckpointingOption = None,
+    seed: SameSeedOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    model: ModelOption = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Teach the model something of your own from pictures: writes a LoRA into the folder of models."""
+    if trigger is None and not resume:
+        raise typer.BadParameter("say which words stand for what is taught", param_hint="'--trigger'")
+    said: dict[str, Any] = {
+        "name": name, "folder": str(folder.absolute()), "trigger": trigger, "caption": caption, "steps": steps,
+        "rank": rank, "resolution": resolution, "rate": rate, "text_rate": text_rate, "batch": batch,
+        "accumulation": accumulation, "schedule": rate_schedule, "warmup": warmup, "snr_gamma": snr_gamma,
+        "layers": layers, "keep": keep or None, "samples": sample or None, "sample_every": sample_every,
+        "save_every": save_every, "checkpointing": checkpointing, "seed": seed,
+    }  # fmt: skip
+
+    def body(settings: Settings) -> int:
+        from bot.shell import training
+
+        typed = {option: value for option, value in said.items() if value is not None}
+        return training.train(settings, typed, resume=resume)
 
     with_settings(config, body, model=model, device=device)
 

@@ -45,6 +45,7 @@ from engine.contract import (
     Lora,
     ModelInfo,
     NotLoaded,
+    OfferChanged,
     Ready,
     Resident,
     SpooledImage,
@@ -344,7 +345,7 @@ def _converse(process: EngineProcess, to_request: ToRequest, display: Display, *
                 display.stage("drawing", 0.0)
             case Stepped():
                 display.stage(_stage(event), event.fraction)
-            case Resident():
+            case Resident() | OfferChanged():
                 pass
             case Finished():
                 return event

@@ -151,7 +151,7 @@ def loras(models: str | None, fit: Fit, own: Path | None = None) -> tuple[Adapte
 
 
 def _lora(name: str, path: Path, fit: Fit) -> AdapterInfo:
-    made = _made(path, *_stamp(path))
+    made = _made(path, *stamp(path))
     return _info(name, made.beside, made.problem or _misfit(made, fit))
 
 
@@ -163,7 +163,7 @@ def _info(name: str, told: Beside, problem: str) -> AdapterInfo:
 
 def problem_of(path: Path) -> str:
     """Why no model can use a LoRA file, empty where nothing is wrong with it."""
-    return _made(path, *_stamp(path)).problem
+    return _made(path, *stamp(path)).problem
 
 
 def _misfit(made: _Made, fit: Fit) -> str:
@@ -187,7 +187,7 @@ def _kinds_of(fit: Fit) -> tuple[Kind, ...]:
     return tuple(_WIDTHS[width] for width in BY_FAMILY[fit.family].text_widths)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def stamp(path: Path) -> tuple[int, int]:
     """(bytes, time of its last change): a file is looked at once for as long as they stay."""
     try:
         stat = path.stat()

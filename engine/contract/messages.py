@@ -107,6 +107,13 @@ class Resident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OfferChanged:
+    """LoRAs came or went: what all models offer from now on."""
+
+    models: tuple[ModelInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotLoaded:
     """What somebody wanted to be made ready can't be; `reason` is a sentence."""
 
@@ -213,4 +220,16 @@ class Cancelled:
     """Share of the request's UNet calls already made, 0 … 1."""
 
 
-Event = Loading | Ready | Resident | NotLoaded | Broken | Started | Stepped | Finished | Failed | Cancelled
+Event = (
+    Loading
+    | Ready
+    | Resident
+    | OfferChanged
+    | NotLoaded
+    | Broken
+    | Started
+    | Stepped
+    | Finished
+    | Failed
+    | Cancelled
+)

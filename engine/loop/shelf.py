@@ -89,6 +89,10 @@ class Shelf:
     def is_opening(self) -> bool:
         return self._opening is not None
 
+    def offer(self, models: Sequence[ModelInfo]) -> None:
+        """The same models, with what lies beside them now."""
+        self._models = {info.id: info for info in models}
+
     def info(self, model_id: str) -> ModelInfo:
         """Raises InvalidRequest where there is no such model."""
         if model_id not in self._models:

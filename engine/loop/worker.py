@@ -30,7 +30,9 @@ from engine.contract import (
     InvalidRequest,
     Load,
     Mode,
+    ModelInfo,
     NotLoaded,
+    OfferChanged,
     Resident,
     Shutdown,
     SpooledImage,
@@ -50,6 +52,9 @@ from engine.pictures import spool
 
 _log = logging.getLogger("easel.engine")
 _More = ParamSpec("_More")
+LookAround = Callable[[tuple[ModelInfo, ...]], tuple[ModelInfo, ...] | None]
+"""Of what is offered: what is offered now; None where nothing changed."""
+LOOK_AROUND_S = 5.0
 IDLE_S = 1.0
 READING_S = 5.0
 """Between two signs of life while an image is read that takes long."""
@@ -72,10 +77,11 @@ class Worker:
         tell_every_s: float = TELL_EVERY_S,
         keep_on: Callable[[], bool] = lambda: True,
         checker: Checker | None = None,
+        look_around: LookAround = lambda _models: None,
     ) -> None:
         """At most `slots` pictures are under way at the same time, with `preview_every` UNet calls of one between two
         previews (0: none). `keep_on` is asked in every tick: False ends the engine. `checker` looks at every finished picture,
-        besides its model's own.
+        besides its model's own. `look_around` says now and then what the models offer, where that changed.
         """
         self._shelf = shelf
         self._resident = frozenset(shelf.loaded)
@@ -91,6 +97,7 @@ class Worker:
         self._emit = emit
         self._keep_on = keep_on
         self._checker = checker
+        self._look_around, self._look_at = look_around, time.monotonic()
         self._have_lent: WeakKeyDictionary[Loaded, bool] = WeakKeyDictionary()
         """Whether a model's own checker is the one that is lent, of which comparing takes a moment."""
         self._batcher: Batcher[Picture] = Batcher(slots)
@@ -107,6 +114,7 @@ class Worker:
         controls: Controls,
         emit: Callable[[Event], None],
         checker: Checker | None = None,
+        look_around: LookAround = lambda _models: None,
     ) -> Self:
         """The one of an engine's process, which ends with whoever started that."""
         return cls(
@@ -118,6 +126,7 @@ class Worker:
             preview_every=settings.preview_every,
             keep_on=parent_alive,
             checker=checker,
+            look_around=look_around,
         )
 
     def run(self) -> None:
@@ -137,6 +146,7 @@ class Worker:
             self._act()
         self._collect()
         self._tell_resident()
+        self._tell_offer()
         return self._running
 
     def _act(self) -> None:
@@ -241,6 +251,15 @@ class Worker:
         if model_id in (None, self._wanted):
             self._wanted = None
         self._leaving |= {loaded for loaded in self._shelf.loaded if model_id in (None, loaded)}
+
+    def _tell_offer(self) -> None:
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_AROUND_S
+        if (models := self._look_around(self._shelf.models)) is not None:
+            self._shelf.offer(models)
+            self._emit(OfferChanged(models=models))
 
     def _let_go(self) -> None:
         """Of those that nobody draws with any more."""

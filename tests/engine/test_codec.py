@@ -103,6 +103,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     Loading(stage="loading UNet", fraction=0.5, models=(MODEL,), reading="fake"),
     Ready(device="CPU", dtype="float32", models=(MODEL,), slots=4, fingerprint={"torch": "2"}, notes=("a",)),
     contract.Resident(models=("fake", "other")),
+    contract.OfferChanged(models=(MODEL,)),
     contract.NotLoaded(model="other", reason="It is broken."),
     contract.Broken(reason="It is broken: mend it."),
     Started(job_id=1, attempt=1),

@@ -29,6 +29,7 @@ from engine.contract import (
     Finished,
     Loading,
     ModelInfo,
+    OfferChanged,
     Ready,
     Resident,
 )
@@ -179,6 +180,8 @@ class EngineClient:
                 )
             case Ready():
                 self._receive_ready(event)
+            case OfferChanged():
+                self.status = replace(self.status, models=self._offered(event.models))
             case Resident():
                 for model in event.models:
                     if model not in self.status.loaded:

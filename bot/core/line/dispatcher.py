@@ -60,6 +60,7 @@ from engine.contract import (
     InvalidRequest,
     Loading,
     NotLoaded,
+    OfferChanged,
     Ready,
     Resident,
     Started,
@@ -449,7 +450,7 @@ class Dispatcher:
                 self.errands.begin(self._delivery.tell_operator(news))
             case Ready():
                 self._inbox.append(None)
-            case Resident() | Broken():
+            case Resident() | OfferChanged() | Broken():
                 pass
             case NotLoaded():
                 news = ModelNotLoaded(model=event.model, reason=event.reason)

@@ -164,7 +164,7 @@ def test_the_bot_never_loads_torch() -> None:
             "bot.shell.init.wizard",
             "bot.shell.carried_settings",
         ),
-        *("bot.shell.own_models", "engine.process", "workshop.rehearsal.chaos.storms"),
+        *("bot.shell.own_models", "bot.shell.training", "engine.process", "workshop.rehearsal.chaos.storms"),
     )
     heavy = {"torch", "diffusers", "transformers", "huggingface_hub"}
 
@@ -172,12 +172,24 @@ def test_the_bot_never_loads_torch() -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    """`--help` works for each of the twelve commands, and for the three that look after models."""
+    """`--help` works for each of the thirteen commands, and for the three that look after models."""
     runner = CliRunner()
     told = runner.invoke(app, ["--help"]).output.partition("Commands:")[2].partition("Exit codes")[0]
     names = set(re.findall(r"(?m)^  (\w+)  ", told)) - {"models"}
 
-    ours = {"init", "run", "demo", "imagine", "info", "doctor", "health", "sync", "backup", "restore"}
+    ours = {
+        "init",
+        "run",
+        "demo",
+        "imagine",
+        "train",
+        "info",
+        "doctor",
+        "health",
+        "sync",
+        "backup",
+        "restore",
+    }
     assert names == ours | {"bench", "chaos"}  # the latter two are the workshop's
     for words in (*([name] for name in names), *(["models", name] for name in ("list", "add", "verify"))):
         assert runner.invoke(app, [*words, "--help"]).exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from engine.contract import (
     Finished,
     GenerationRequest,
     InvalidRequest,
+    Lora,
     ModelInfo,
+    OfferChanged,
     Stepped,
 )
 from engine.device import fingerprint
@@ -26,7 +29,7 @@ from engine.loading import load, opening
 from engine.loop import shelf as shelf_module
 from engine.loop.job import Loaded
 from engine.loop.shelf import Shelf
-from tests.kit.engines import SIZE_BYTES, Bench, House, described, offered, pixels, plain
+from tests.kit.engines import SIZE_BYTES, Bench, House, described, offered, pixels, plain, recv_until
 
 FIRST, SECOND, THIRD = (replace(MODEL, id=name, title=name.title()) for name in ("first", "second", "third"))
 PARTS = 3
@@ -362,6 +365,31 @@ def test_two_real_models_in_one_engine(tiny: Path, house: House, load_pipe: Call
     assert drawn[0] == drawn[2] != drawn[1] == drawn[3]
     for number, source in enumerate((tiny, house.folder / "checkpoints" / "other")):
         assert drawn[number] == plain(load_pipe(source), requests[number], 5, "pil").tobytes()
+
+
+@pytest.mark.xdist_group("house")
+def test_a_lora_that_comes_while_it_runs_is_offered_and_drawn_with(house: House) -> None:
+    """Its file is put into the folder, as a training does: it is told of, drawn with, and told of again when it is gone."""
+    loras = house.folder / "loras"
+    (model,) = (each for each in house.ready.models if each.id == "tiny")
+    known = next(each.name for each in model.loras if not each.problem)
+    (found,) = loras.rglob(f"{known}.safetensors")
+    fresh = Path(shutil.copy(found, loras / "fresh.safetensors"))
+    try:
+        (info,) = (each for each in changed(house) if each.id == "tiny")
+        assert {each.name for each in info.loras} == {each.name for each in model.loras} | {"fresh"}
+        request = info.request(prompt="a boat", seed=5, steps=2, loras=(Lora(name="fresh"),))
+        house.finish(request)
+    finally:
+        fresh.unlink()
+    (info,) = (each for each in changed(house) if each.id == "tiny")
+    assert info.loras == model.loras
+
+
+def changed(house: House) -> tuple[ModelInfo, ...]:
+    event = recv_until(house.process, lambda event: isinstance(event, OfferChanged))[-1]
+    assert isinstance(event, OfferChanged)
+    return event.models
 
 
 def test_what_a_model_takes(tiny: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from bot.core.engines.status import Phase
 from bot.core.engines.watch import Deadlines
 from engine import process as process_module
 from engine.contract import (
+    AdapterInfo,
     Broken,
     Cancel,
     Cancelled,
@@ -34,6 +36,7 @@ from engine.contract import (
     FakeSettings,
     Finished,
     Loading,
+    OfferChanged,
     Ready,
     Started,
     Submit,
@@ -245,6 +248,18 @@ async def test_lost_says_how_it_ended(launch: Launch) -> None:
         await eventually(lambda times=times: ship.count(Lost) == times)
     codes = [event.exitcode for event in ship.events if isinstance(event, Lost)]
     assert codes == [-signal.SIGKILL] * 5
+
+
+@pytest.mark.virtual
+async def test_what_came_beside_the_models_is_offered(launch: Launch) -> None:
+    """A ready engine tells of a new LoRA: from then on the status offers it, and nothing else changes."""
+    ship = await launch()
+    await ship.ready()
+    before = ship.client.status
+    fresh = tuple(replace(info, loras=(AdapterInfo(name="fresh"),)) for info in before.models)
+    ship.machine.newest.emit(OfferChanged(models=fresh))
+    await eventually(lambda: ship.count(OfferChanged) == 1)
+    assert ship.client.status == replace(before, models=fresh)
 
 
 @pytest.mark.virtual
