@@ -9,6 +9,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterable, Sequence, Set
+from dataclasses import replace
 from typing import Protocol
 
 from engine.contract import InvalidRequest, ModelInfo, choice_of
@@ -92,6 +93,13 @@ class Shelf:
     def offer(self, models: Sequence[ModelInfo]) -> None:
         """The same models, with what lies beside them now."""
         self._models = {info.id: info for info in models}
+        for loaded in self._loaded.values():
+            self._tell_loras(loaded)
+
+    def _tell_loras(self, loaded: Loaded) -> None:
+        """What lies beside a model may have changed since it was loaded, or began to be."""
+        now = self._models[loaded.info.id]
+        loaded.info = replace(loaded.info, loras=now.loras, quick=now.quick)
 
     def info(self, model_id: str) -> ModelInfo:
         """Raises InvalidRequest where there is no such model."""
@@ -144,6 +152,7 @@ class Shelf:
         except StopIteration as done:
             self._opening = None
             loaded: Loaded = done.value
+            self._tell_loras(loaded)
             self._loaded[model_id] = loaded
             return loaded
         except BaseException:
