@@ -34,6 +34,7 @@ LIGHT = [
     "engine.process",
     "engine.fake",
     "PIL.PngImagePlugin",
+    "tests.kit.read_catalogues",
 ]
 HEAVY = ["engine.boot", "tests.kit.drawing"]
 TIMEOUT_S = 60.0

@@ -1,9 +1,10 @@
-"""A throw-away certificate for Discord's host names; never leaves the temporary folder of one test."""
+"""A throw-away certificate for Discord's host names; never leaves this process and its temporary folders."""
 
 from __future__ import annotations
 
 import datetime as dt
 import ssl
+from functools import cache
 from pathlib import Path
 
 from cryptography import x509
@@ -16,17 +17,21 @@ NAMES = ("discord.com", "*.discord.gg", "cdn.discordapp.com", "media.discordapp.
 
 def write(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """Write `ca.pem` (to be trusted by the client) and return it with the server's context."""
-    key = ec.generate_private_key(ec.SECP256R1())
     certificate, private = folder / "ca.pem", folder / "key.pem"
-    certificate.write_bytes(_signed(key).public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
+    for path, written in zip((certificate, private), _made(), strict=True):
+        path.write_bytes(written)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, private)
     return certificate, context
+
+
+@cache
+def _made() -> tuple[bytes, bytes]:
+    """(certificate, private key) of every Discord in this process."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _signed(key).public_bytes(serialization.Encoding.PEM), key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
