@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from bot.config import Settings
-from engine.contract import STARTER, EngineSettings
+from engine.contract import STARTER, ClusterSettings, EngineSettings
 
+MACHINE = Path("/etc/machine-id")
 LISTED_WITHIN_S = 20.0
 """A driver that wakes its cards may take seconds."""
 STARTER_NOTE = "The starter model draws plain coloured shapes only: name a real one, --model."
@@ -43,7 +46,18 @@ def engine_settings(settings: Settings, *, spool: Path | None = None) -> EngineS
         checker=settings.engine.checker,
         flagged_from=settings.engine.flagged_from,
         metadata=settings.posting.metadata,
+        cluster=cluster_of(settings),
     )
+
+
+def cluster_of(settings: Settings) -> ClusterSettings | None:
+    """Where engines run that are not all on this machine's own. Its name tells this bot's engines from all others'."""
+    if settings.engine.fleet != "ray":
+        return None
+    machine = MACHINE.read_text() if MACHINE.exists() else ""
+    told = f"{machine}\0{socket.gethostname()}\0{settings.data_dir.absolute()}"
+    name = hashlib.sha256(told.encode()).hexdigest()[:12]
+    return ClusterSettings(address=settings.engine.address or "", namespace=f"easel-{name}")
 
 
 def engines_of(settings: Settings) -> int:
@@ -79,6 +93,11 @@ def count_cards(environ: Mapping[str, str] = os.environ) -> int:
 
 def each_placed(engine: EngineSettings, engines: int) -> tuple[EngineSettings, ...]:
     """The settings of each of so many engines: a graphics card of its own, or, where none is used, a seat on the same device."""
+    if (cluster := engine.cluster) is not None:  # Ray gives each its place
+        return tuple(
+            replace(engine, seat=number, cluster=replace(cluster, number=number + 1))
+            for number in range(engines)
+        )
     if engines == 1:
         return (engine,)
     if engine.device == "cuda" or (engine.device == "auto" and count_cards()):
