@@ -94,15 +94,16 @@ class RemoteEngine:
 
     def _listen(self, engine: process.EngineProcess, loop: asyncio.AbstractEventLoop) -> None:
         """Events in order, then its end."""
-        while True:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             try:
-                event = engine.events.recv()
+                while True:
+                    event = engine.events.recv()
+                    loop.call_soon_threadsafe(self._tell, codec.encode(event), self._files_of(event), event)
             except (EOFError, OSError):  # Garbled is one of the latter
-                break
-            loop.call_soon_threadsafe(self._tell, codec.encode(event), self._files_of(event), event)
-        engine.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        loop.call_soon_threadsafe(self._end, Ended(exitcode=engine.exitcode))
+                pass
+            engine.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            loop.call_soon_threadsafe(self._end, Ended(exitcode=engine.exitcode))
 
     def _files_of(self, event: Event) -> tuple[tuple[str, bytes], ...]:
         if not isinstance(event, Finished):

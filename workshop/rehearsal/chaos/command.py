@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -35,7 +36,7 @@ def chaos(
     """Kill, stop and end a bot and its engines in a Discord of our own; exit code 1 if a promise was broken."""
     with brought_by("fleet"):
         if fleet is Fleet.RAY:
-            import ray.cluster_utils  # noqa: F401  # pyright: ignore[reportUnusedImport, reportMissingImports]
+            import_module("ray")
     with brought_by("rehearsal"):
         from workshop.rehearsal.chaos.plan import Plan, victims_in
         from workshop.rehearsal.chaos.storms import run as run_storms

@@ -1,93 +1,79 @@
-"""A Ray cluster whose hosts are all on this machine, so that each of them can be lost; judges nothing."""
+"""A Ray cluster whose hosts are all on this machine, so that each of them can be lost; judges nothing.
+
+It is a process of its own: Ray wants the main thread for itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-STORE_BYTES = 80 * 2**20
+from workshop.rehearsal.bot import ROOT
+
 ACTOR = b"ray::RemoteEngine"
+STARTED_WITHIN_S = 400.0
 
 
 class Hosts:
     """A head on which the bot is, and as many others as there are engines, with room for one each."""
 
-    def __init__(self, engines: int) -> None:
-        self._engines = engines
-        self._cluster: Any = None
-        self._nodes: list[Any] = []
-        self._comings: set[asyncio.Task[None]] = set()
-
-    @property
-    def address(self) -> str:
-        return self._cluster.address
-
-    def start(self) -> None:
-        """Blocking."""
-        cluster: Any = import_module("ray.cluster_utils").Cluster
-        self._cluster = cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False},
-        )
-        for _ in range(self._engines):
-            self._add()
-
-    def stop(self) -> None:
-        """Blocking."""
-        self._cluster.shutdown()
-
-    def _add(self) -> None:
-        self._nodes.append(self._cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
-
-    # -------------------------------------------------------------- who is there to be struck
-
-    @property
-    def nodes(self) -> list[int]:
-        """Process ids of the hosts' raylets, which stand for them: all that runs there ends with one."""
-        return [node.all_processes["raylet"][0].process.pid for node in self._nodes]
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.address = ""
+        self.hosts: list[int] = []
+        """Process ids of their raylets, which stand for them: all that runs on a host ends with one."""
 
     @property
     def actors(self) -> list[int]:
-        return [pid for node in self.nodes for pid in children_of(node, ACTOR)]
+        return [pid for host in self.hosts for pid in children_of(host, ACTOR)]
 
     def lost(self, pid: int) -> None:
         """That host was killed: another one comes in its place, in its own time."""
-        gone = next(
-            (node for node in self._nodes if node.all_processes["raylet"][0].process.pid == pid), None
-        )
-        if gone is not None:
-            self._nodes.remove(gone)
-            self._comings.add(asyncio.create_task(self._come_back(gone)))
+        if pid in self.hosts:
+            self.hosts.remove(pid)
+            assert self._process.stdin is not None
+            self._process.stdin.write(f"{pid}\n".encode())
 
-    async def _come_back(self, gone: Any) -> None:
-        await asyncio.to_thread(self._cluster.remove_node, gone, False)
-        await asyncio.to_thread(self._add)
+    async def hear(self) -> bool:
+        """Who is there now; False once there is no more to hear."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if line:
+            told = json.loads(line)
+            self.address, self.hosts = told["address"], told["hosts"]
+        return bool(line)
 
-    async def all_there(self) -> None:
-        await asyncio.gather(*self._comings)
+    async def listen(self) -> None:
+        while await self.hear():
+            pass
 
 
 @asynccontextmanager
-async def hosts(engines: int) -> AsyncGenerator[Hosts]:
+async def hosts(engines: int, log: Path) -> AsyncGenerator[Hosts]:
     """As long as the block."""
-    there = Hosts(engines)
-    await asyncio.to_thread(there.start)
+    with log.open("ab") as written:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "workshop.rehearsal.chaos.cluster_child", str(engines),
+            cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=written,
+        )  # fmt: skip
+    there = Hosts(process)
+    assert process.stdin is not None
     try:
+        async with asyncio.timeout(STARTED_WITHIN_S):
+            assert await there.hear(), "the cluster did not start"
+        listener = asyncio.create_task(there.listen())
         yield there
+        process.stdin.close()
+        await listener
     finally:
-        with contextlib.suppress(Exception):
-            await there.all_there()
-        for pid in there.nodes:  # one that is stopped would not hear that it is over
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-        await asyncio.to_thread(there.stop)
+        process.stdin.close()
+        await process.wait()
 
 
 def children_of(pid: int, named: bytes) -> list[int]:

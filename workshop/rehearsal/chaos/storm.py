@@ -240,7 +240,11 @@ async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncGenerator[Storm]:
     """Runs it to its end; the bot still runs inside the block."""
     random = Random(plan.seed)
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(hosts(plan.engines)) if plan.fleet == "ray" else None
+        cluster = (
+            await stack.enter_async_context(hosts(plan.engines, folder / "cluster.out"))
+            if plan.fleet == "ray"
+            else None
+        )
         discord = await stack.enter_async_context(LoopbackDiscord())
         run = _set_up(folder, plan, discord, random, bot, cluster)
         run.may_run.set()

@@ -119,7 +119,7 @@ class Striker:
     def _pids(self, victim: str) -> list[int]:
         """One engine, several, or all with their bot; empty where one of them is not there to be struck."""
         if self.hosts is not None and victim in ("actor", "worker", "host"):
-            there = self.hosts.nodes if victim == "host" else self.hosts.actors
+            there = self.hosts.hosts if victim == "host" else self.hosts.actors
             if victim == "worker":
                 there = [pid for actor in there for pid in engines_of(actor)]
             return [self.random.choice(there)] if there else []
