@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bot.config import Settings
 from engine.contract import STARTER, ClusterSettings, EngineSettings
 
 MACHINE = Path("/etc/machine-id")
+ENGINES_MAX = 16
+SURVEYED_WITHIN_S = 120.0
 LISTED_WITHIN_S = 20.0
 """A driver that wakes its cards may take seconds."""
 STARTER_NOTE = "The starter model draws plain coloured shapes only: name a real one, --model."
@@ -65,7 +70,37 @@ def engines_of(settings: Settings) -> int:
     told = settings.engine.engines
     if told != "auto":
         return told
+    if settings.engine.fleet == "ray" and settings.engine.address is not None:
+        return count_places(settings)
     return max(1, count_cards()) if settings.engine.device in ("auto", "cuda") else 1
+
+
+def count_places(settings: Settings) -> int:
+    """The GPUs of the cluster, 1 to ENGINES_MAX; 1 where there are none, and where it can't be asked."""
+    facts = survey(settings, settings.engine.address or "")
+    if facts["problem"] or settings.engine.device == "cpu":
+        return 1
+    return min(max(1, facts["gpus"]), ENGINES_MAX)
+
+
+def survey(settings: Settings, address: str) -> dict[str, Any]:
+    """What `engine.cluster.survey` finds out about the cluster there, in a process of its own."""
+    own = cluster_of(settings)
+    assert own is not None
+    asked = json.dumps({"address": address, "model": settings.engine.model, "namespace": own.namespace})
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
+    try:
+        done = subprocess.run(
+            (sys.executable, "-m", "engine.cluster.survey", asked),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=SURVEYED_WITHIN_S,
+            env=environment,
+        )
+        return json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {"problem": f"The cluster at {address} gave no answer."}
 
 
 def count_cards(environ: Mapping[str, str] = os.environ) -> int:

@@ -30,7 +30,6 @@ def run(settings: EngineSettings, controls: Controls, emit: Callable[[Event], No
         f"--node-ip-address={LOOPBACK}",
         f"--num-cpus={max(settings.cluster.number, os.cpu_count() or 1)}",
         f"--object-store-memory={STORE_BYTES}",
-        "--ray-client-server-port=0",
         "--include-dashboard=false",
         "--disable-usage-stats",
     )

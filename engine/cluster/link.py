@@ -151,8 +151,11 @@ class _Link:
 
     def _connect(self, ray: Any) -> None:
         """Waits for the cluster for as long as it takes. Raises Unfit, and Leave when told to go meanwhile."""
+        said = ""
         while problem := joined(ray, self._own.address, self._own.namespace):
-            self._say(problem)
+            if problem != said:
+                self._say(problem)
+                said = problem
             self._emit(Loading(stage=f"{problem.rstrip('.')}; trying again every {TRIED_EVERY_S:.0f} s"))
             wait(TRIED_EVERY_S, self._controls)
 

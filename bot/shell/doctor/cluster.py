@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bot.config import Settings
-from bot.config.engine import cluster_of, engines_of
+from bot.config.engine import engines_of, survey
 from bot.config.settings import Address
-from bot.shell.child import launch
 from bot.shell.doctor.finding import Finding, bad, ok, warn
 
 RAY = "pip install 'easel-imagine[fleet]'"
+NOWHERE = "127.0.0.1:1"
+"""Asked there, it is only found out whether Ray is installed."""
 CLOCK_OFF_S = 60.0
 
 
@@ -24,7 +22,7 @@ def check_cluster(settings: Settings) -> Iterator[Finding]:
     if own.fleet != "ray":
         return
     if own.address is None:
-        facts = _ask(settings, "127.0.0.1:1")
+        facts = survey(settings, NOWHERE)
         if facts["problem"].startswith("fleet ="):
             yield bad("Cluster", facts["problem"], RAY)
         else:
@@ -36,7 +34,7 @@ def check_cluster(settings: Settings) -> Iterator[Finding]:
             f"Whoever reaches {own.address} runs programs on its hosts: RAY_AUTH_MODE is not “token”.",
             "docs/run/fleet.md, “What to open between them”",
         )
-    facts = _ask(settings, own.address)
+    facts = survey(settings, own.address)
     if facts["problem"]:
         yield bad(
             "Cluster",
@@ -45,17 +43,6 @@ def check_cluster(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield from judge_cluster(engines_of(settings), own.device, facts)
-
-
-def _ask(settings: Settings, address: str) -> dict[str, Any]:
-    own = cluster_of(settings)
-    assert own is not None
-    told = json.dumps({"address": address, "model": settings.engine.model, "namespace": own.namespace})
-    try:
-        done = launch((sys.executable, "-m", "engine.cluster.survey", told))
-        return json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError):
-        return {"problem": f"The cluster at {address} gave no answer."}
 
 
 def judge_cluster(engines: int, device: str, facts: Mapping[str, Any]) -> Iterator[Finding]:

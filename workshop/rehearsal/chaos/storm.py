@@ -293,6 +293,11 @@ def _set_up(
         discord=discord,
         bot=bot,
         promised=lambda: sum(is_promise(each.original) for each in asked),
+        drawn=lambda: sum(
+            any(name.startswith("easel-") for name in each.original.shown_files)
+            for each in asked
+            if each.original
+        ),
         asked=asked,
         hosts=cluster,
     )

@@ -66,6 +66,8 @@ class Striker:
     discord: LoopbackDiscord
     bot: Bot
     promised: Callable[[], int]
+    drawn: Callable[[], int]
+    """Messages with pictures."""
     asked: list[Interaction]
     hosts: Hosts | None = None
     strikes: list[Strike] = field(default_factory=list[Strike])
@@ -82,6 +84,11 @@ class Striker:
         for number, strike in enumerate(drawn):
             due = (number + self.random.random()) / self.plan.kills * self.plan.jobs
             await self.discord.until(lambda due=due: self.promised() >= due, PROGRESS_S, "another promise")
+            if (
+                self.hosts is not None
+            ):  # engines far away take long to start: one that never draws proves nothing
+                drawn = self.drawn()
+                await self.discord.until(lambda drawn=drawn: self.drawn() > drawn, PROGRESS_S, "a picture")
             self.strikes.append(await self._strike(strike))
         for copy in self.copies:
             await asyncio.wait_for(copy.wait(), PROGRESS_S)
