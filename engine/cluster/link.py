@@ -172,7 +172,7 @@ class _Link:
 
     def _uses_card(self, ray: Any) -> bool:
         device = self._settings.device
-        return device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+        return device.startswith("cuda") or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
 
     def _new_actor(self, ray: Any, *, uses_card: bool) -> Any:
         place = {"num_gpus": 1, "num_cpus": 0} if uses_card else {"num_cpus": 1}

@@ -6,6 +6,9 @@ Knows of Ray only that a process of its own becomes it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import socket
 from dataclasses import replace
 
@@ -19,6 +22,8 @@ from engine.cluster import head
 from engine.contract import EngineSettings
 
 log = structlog.get_logger(__name__)
+
+STOPPED_WITHIN_S = 10.0
 
 
 class OwnCluster:
@@ -50,4 +55,8 @@ class OwnCluster:
     async def stop(self) -> None:
         """Once the engines are stopped."""
         if self._head is not None:
+            with contextlib.suppress(ProcessLookupError):  # Ray's own way of being told, by which nothing stays behind
+                os.kill(self._head.pid, signal.SIGTERM)
+            await asyncio.to_thread(self._head.stop, STOPPED_WITHIN_S)
             await asyncio.to_thread(self._head.close)
+            self._head = None

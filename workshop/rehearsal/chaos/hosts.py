@@ -16,7 +16,8 @@ from pathlib import Path
 
 from workshop.rehearsal.bot import ROOT
 
-ACTOR = b"ray::RemoteEngine"
+ACTORS = (b"ray::RemoteEngine", b"ray::TimedEngine")
+"""What Ray calls their processes."""
 STARTED_WITHIN_S = 400.0
 
 
@@ -31,7 +32,10 @@ class Hosts:
 
     @property
     def actors(self) -> list[int]:
-        return [pid for host in self.hosts for pid in children_of(host, ACTOR)]
+        return [pid for host in self.hosts for pid in self.actors_of(host)]
+
+    def actors_of(self, host: int) -> list[int]:
+        return [pid for name in ACTORS for pid in children_of(host, name)]
 
     def lost(self, pid: int) -> None:
         """That host was killed: another one comes in its place, in its own time."""

@@ -41,6 +41,7 @@ def of_the_cluster(rig: Rig) -> list[psutil.Process]:
     return [head, *head.children(recursive=True)]
 
 
+@pytest.mark.timeout(300)
 async def test_engines_of_a_cluster_draw_die_and_end_with_the_bot(rig: Rig) -> None:
     """One cluster for all of it, since it takes long to start.
 
