@@ -55,7 +55,7 @@ class OwnCluster:
     async def stop(self) -> None:
         """Once the engines are stopped."""
         if self._head is not None:
-            with contextlib.suppress(ProcessLookupError):  # Ray's own way of being told, by which nothing stays behind
+            with contextlib.suppress(ProcessLookupError):  # Ray ends all of it when it is told so
                 os.kill(self._head.pid, signal.SIGTERM)
             await asyncio.to_thread(self._head.stop, STOPPED_WITHIN_S)
             await asyncio.to_thread(self._head.close)

@@ -37,6 +37,10 @@ class Hosts:
     def actors_of(self, host: int) -> list[int]:
         return [pid for name in ACTORS for pid in children_of(host, name)]
 
+    def all_of(self, pid: int) -> list[int]:
+        """Every process on that host."""
+        return [pid, *(each for child in children_of(pid, b"") for each in self.all_of(child))]
+
     def lost(self, pid: int) -> None:
         """That host was killed: another one comes in its place, in its own time."""
         if pid in self.hosts:
