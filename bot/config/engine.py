@@ -146,7 +146,9 @@ def engines_here(settings: Settings) -> tuple[EngineSettings, ...]:
 
 
 def devices_here(settings: Settings) -> tuple[str, ...]:
-    """The devices of those engines, each once."""
+    """The devices of those engines on this machine, each once."""
+    if settings.engine.fleet == "ray":  # which of them are on this machine is Ray's to know
+        return (settings.engine.device,)
     return tuple(dict.fromkeys(each.device for each in engines_here(settings)))
 
 

@@ -259,6 +259,7 @@ def test_another_easel_on_a_host_is_told(bench: Bench, monkeypatch: pytest.Monke
     ],
 )
 def test_what_only_a_person_can_change_is_said_once(bench: Bench, error: Exception, sentence: str) -> None:
+    """Another version, or a token that is missing: trying again would not help."""
     bench.ray.refuses = error
     with pytest.raises(link.Unfit, match=sentence):
         bench.run()
@@ -284,6 +285,8 @@ def test_a_cluster_that_may_come_is_waited_for(bench: Bench, address: str | None
 
 
 def test_without_ray_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where somebody sets fleet = "ray" and no more."""
+
     def missing(name: str) -> None:
         raise ImportError(name)
 
