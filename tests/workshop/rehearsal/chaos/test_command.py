@@ -90,7 +90,7 @@ def test_told_to_stop_it_leaves_nothing_behind(tmp_path: Path) -> None:
         (["--victims", "bot,cat"], "Nothing is called “cat” here: name some of bot, engine, both"),
         (["--victims", "engines"], "Nothing is called “engines” here: name some of bot, engine, both"),
         (["--engines", "0"], "Input should be greater"),
-        (["--fleet", "ray"], "Value error, 'ray' is not one of 'local'."),
+        (["--fleet", "slurm"], "Value error, 'slurm' is not one of 'local', 'ray'."),
         (["--victims", ""], "Nothing is called “” here: name some of bot, engine, both"),
     ],
 )
