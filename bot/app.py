@@ -28,8 +28,10 @@ from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import DEFAULT_MODEL, Catalogue
 from bot.core.asking.wildcards import Wildcards
 from bot.core.doors import Doors
+from bot.core.engines import generation
 from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import HELD_ENGINES, LocalFleet, numbers_in
+from bot.core.engines.own_cluster import OwnCluster
 from bot.core.engines.restarts import Patience
 from bot.core.engines.watch import Deadlines
 from bot.core.erasing import Erasing
@@ -98,6 +100,8 @@ class App:
             self._metrics = Metrics(settings.database)
             self._happenings.listen(self._metrics.hear)
         self._scrapes: Scrapes | None = None
+        has_own = engine.cluster is not None and not engine.cluster.address
+        self._cluster = OwnCluster(engines) if has_own else None
         self._fleet = LocalFleet(
             [
                 EngineClient(
@@ -106,6 +110,7 @@ class App:
                     deadlines=timings.deadlines,
                     patience=timings.patience,
                     tell=self._happenings.tell,
+                    start=generation.start if self._cluster is None else self._cluster.start,
                 )
                 for number, each in enumerate(each_placed(engine, engines), 1)
             ]
@@ -286,6 +291,8 @@ class App:
             chore.cancel()
         if self._dispatcher is not None:
             await self._dispatcher.stop()
+        if self._cluster is not None:
+            await self._cluster.stop()
         if self._delivery is not None:
             await self._delivery.close()
         if self._mail is not None:

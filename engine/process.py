@@ -16,14 +16,14 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from engine import codec
-from engine.child import BEHIND, LOOK_EVERY_S, Leave, parent_alive, wait
+from engine.child import BEHIND, LOOK_EVERY_S, Controls, Leave, parent_alive, wait
 from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
@@ -54,10 +54,15 @@ _context = multiprocessing.get_context("spawn")
 _start_lock = threading.Lock()
 
 
-def start(settings: EngineSettings, *, gone_s: float = GONE_S) -> EngineProcess:
+Run = Callable[[EngineSettings, Controls, Callable[[Event], None]], int]
+"""What an engine's process does; returns its exit code."""
+
+
+def start(settings: EngineSettings, *, gone_s: float = GONE_S, run: Run | None = None) -> EngineProcess:
     """Starts an engine and returns at once. Call it from the main thread: the child dies with the starting thread.
 
-    `gone_s`: seconds in which a killed process is gone, or never will be.
+    `gone_s`: seconds in which a killed process is gone, or never will be. `run`: what stands in the engine's place, a
+    function of a module.
     """
     _lock_up()
     with _start_lock, _without_secrets(), _without_main():
@@ -65,7 +70,7 @@ def start(settings: EngineSettings, *, gone_s: float = GONE_S) -> EngineProcess:
         controls.cancel_join_thread()  # a full queue to a dead engine must never hold up the bot's exit
         events, child_events = _context.Pipe(duplex=False)
         process = _context.Process(
-            target=_child, args=(settings, controls, child_events), name="easel-engine", daemon=True
+            target=_child, args=(settings, controls, child_events, run), name="easel-engine", daemon=True
         )
         try:
             process.start()
@@ -224,17 +229,15 @@ def _without_main() -> Generator[None]:
 # ------------------------------------------------------------------ in the child
 
 
-def _child(settings: EngineSettings, controls: Queue[Control], events: Connection[Any, Any]) -> None:
+def _child(
+    settings: EngineSettings, controls: Queue[Control], events: Connection[Any, Any], run: Run | None
+) -> None:
     _detach()
     emit = _Emitter(events)
     heard = _Ear(controls)
     try:
         lock.take(settings, emit, lambda pause: wait(pause, heard))
-        if settings.fake is not None:
-            from engine.fake import run
-        else:
-            from engine.boot import run
-        code = run(settings, heard, emit)
+        code = (run or _kind_of(settings))(settings, heard, emit)
     except Leave:
         code = EXIT_OK
     except ImportError as error:
@@ -245,6 +248,14 @@ def _child(settings: EngineSettings, controls: Queue[Control], events: Connectio
         sys.stderr.flush()
         os._exit(code)  # an orderly exit would talk to the lost device and may hang
     raise SystemExit(code)
+
+
+def _kind_of(settings: EngineSettings) -> Run:
+    if settings.fake is not None:
+        from engine.fake import run
+    else:
+        from engine.boot import run
+    return run
 
 
 def _computes_behind() -> bool:

@@ -152,7 +152,10 @@ class EngineSection(Section):
         pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
         description='"auto", "cpu", "cuda", "cuda:0", "cuda:1", … or "mps"',
     )
-    fleet: Literal["local"] = "local"
+    fleet: Literal["local", "ray"] = "local"
+    address: str | None = Field(
+        default=None, description='the HOST:PORT of a Ray cluster, such as "10.0.0.2:6379"'
+    )
     engines: Literal["auto", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16] = Field(
         default="auto", description='"auto", or a whole number from 1 to 16'
     )
@@ -172,6 +175,13 @@ class EngineSection(Section):
     flagged_from: float = Field(default=FLAGGED_FROM, ge=0.01, le=1.0)
     offline: bool = False
     unload_after_s: int = Field(default=0, ge=0, le=604_800)
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        if text is not None:
+            Address.read(text)
+        return text
 
 
 class ModelsSection(Section):

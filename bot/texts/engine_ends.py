@@ -10,6 +10,8 @@ _hung = fixed("It made no progress any more.")
 _garbled = fixed("It sent what no engine sends: check its files and what it was given.")
 _device_lost = fixed("The GPU reported an error after which only a new process can use it.")
 
+_host_lost = fixed("Nothing was heard any more of the host on which it ran.")
+
 
 def how_it_ended(end: EngineEnd, to: Language) -> str:
     match end:
@@ -34,6 +36,8 @@ def _perished(end: Perished, to: Language) -> str:
             return _garbled(to)
         case Way.DEVICE_LOST:
             return _device_lost(to)
+        case Way.HOST_LOST:
+            return _host_lost(to)
         case Way.SIGNALLED:
             return to.gettext("Its process was ended by signal {number}.", number=end.code)
         case Way.EXITED:

@@ -15,6 +15,8 @@ _OF_WEIGHTS = frozenset({"weights", "decoder"})
 EXIT_OK = 0
 EXIT_DEVICE_LOST = 70
 """The GPU is in a state no later call recovers from; a new generation may work."""
+EXIT_HOST_LOST = 71
+"""Nothing is heard any more of the host on which the engine ran; a new generation may find another."""
 EXIT_BROKEN = 78
 """`Broken` was sent: starting again would not help."""
 

@@ -37,6 +37,22 @@ class HubTries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """Where an engine runs that is not on the bot's own."""
+
+    address: str
+    """HOST:PORT of the Ray cluster."""
+    namespace: str
+    """What tells this bot's engines from those of others on the cluster."""
+    number: int = 1
+    """Of the engine, counted from 1."""
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """All that one engine process is told when it starts. Paths are absolute."""
 
@@ -81,6 +97,8 @@ class EngineSettings:
     """What finished pictures say about how they were made; "seed" is the seed alone."""
     set_aside: tuple[str, ...] = ()
     """Ids of models that killed engines while they were loaded: left out."""
+    cluster: ClusterSettings | None = None
+    """The Ray cluster on one of whose hosts it runs; None: it runs here."""
     fake: FakeSettings | None = None
 
     @property

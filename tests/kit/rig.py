@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from bot.core.asking.admission import Admission
 from bot.core.asking.catalogue import Catalogue
 from bot.core.asking.refused import Refused
 from bot.core.doors import Doors
+from bot.core.engines import generation
 from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import LocalFleet
+from bot.core.engines.own_cluster import OwnCluster
 from bot.core.engines.restarts import Patience
 from bot.core.happenings import Actor, Happening, Happenings
 from bot.core.line.dispatcher import Dispatcher
@@ -32,7 +34,7 @@ from bot.core.spool import Spool
 from bot.job import Action, Asker, Claim, Copy, Flagged, Job, JobState, Origin, Reason
 from bot.store import Store
 from bot.vitals import journal
-from engine.contract import EngineSettings, FakeSettings
+from engine.contract import ClusterSettings, EngineSettings, FakeSettings
 from tests.kit import said
 from workshop.rehearsal.props import GUILD, TestClock, picture
 
@@ -137,6 +139,8 @@ class Rig:
         self.fake = fake
         self.engines = 1
         """How many there are from the next start on."""
+        self.cluster: OwnCluster | None = None
+        """Where they run, if not beside the bot."""
         self.store: Store
         self.fleet: LocalFleet
         self.doors: Doors
@@ -196,8 +200,13 @@ class Rig:
         return LocalFleet([self.new_engine(number) for number in range(1, self.engines + 1)])
 
     def new_engine(self, number: int) -> EngineClient:
+        settings = EngineSettings(model="fake", spool=str(self.spool), fake=self.fake)
+        if self.cluster is not None:
+            cluster = ClusterSettings(address="", namespace=f"easel-{self.folder.name}", number=number)
+            settings = replace(settings, cluster=cluster)
         return EngineClient(
-            EngineSettings(model="fake", spool=str(self.spool), fake=self.fake),
+            settings,
+            start=generation.start if self.cluster is None else self.cluster.start,
             number=number,
             deadlines=self.timings.deadlines,
             patience=self.timings.patience,

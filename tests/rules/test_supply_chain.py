@@ -18,7 +18,7 @@ from bot import DISTRIBUTION
 ROOT = Path(__file__).parents[2]
 ALL, WITHOUT_TORCH = "requirements.lock", "requirements-without-torch.lock"
 LICENCES = ROOT / "docs" / "develop" / "licences.md"
-EXTRAS = ("demo", "bench", "rehearsal")
+EXTRAS = ("demo", "bench", "fleet", "rehearsal")
 """What people install beside Easel itself; developers' tools are not handed on."""
 ALLOWED = {
     *("0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0"),
@@ -33,6 +33,7 @@ SAID = {
     "Apache 2.0 License": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "BSD": "BSD-3-Clause",
+    "3-Clause BSD License": "BSD-3-Clause",
     "BSD 3-Clause License": "BSD-3-Clause",
     "BSD License": "BSD-3-Clause",
     "ISC License": "ISC",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bot.app import Timings
 from bot.config import load
+from bot.config.engine import cluster_of
 from bot.shell import run
 from engine.contract import EngineSettings, FakeSettings
 from workshop.rehearsal.redirect import client_options_from_environment
@@ -27,6 +28,7 @@ def main(file: str, fake: str | None = None, *, timings: Timings | None = None) 
             spool=str(settings.spool),
             models=str(settings.models_dir),
             preview_every=settings.preview.every,
+            cluster=cluster_of(settings),
             fake=values,
         )
     return run.run(settings, engine=engine, client_options=client_options_from_environment, timings=timings)

@@ -15,6 +15,8 @@ class Way(StrEnum):
     """It sent what no engine sends, and was killed."""
     DEVICE_LOST = "device_lost"
     """The GPU reported an error after which only a new process can use it."""
+    HOST_LOST = "host_lost"
+    """Nothing was heard any more of the host on which it ran."""
     SIGNALLED = "signalled"
     EXITED = "exited"
 

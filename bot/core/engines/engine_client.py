@@ -22,6 +22,7 @@ from bot.core.engines.watch import Deadlines, Watch
 from bot.core.happenings import EngineDied, EngineGotReady, EngineRests, Listener, ModelRead
 from engine.contract import (
     EXIT_DEVICE_LOST,
+    EXIT_HOST_LOST,
     Broken,
     Control,
     EngineSettings,
@@ -274,6 +275,8 @@ def _end_of(lost: Lost) -> Perished:
             way, code = Way.GARBLED, None
         case Lost(exitcode=int(number)) if number == EXIT_DEVICE_LOST:
             way, code = Way.DEVICE_LOST, None
+        case Lost(exitcode=int(number)) if number == EXIT_HOST_LOST:
+            way, code = Way.HOST_LOST, None
         case Lost(exitcode=int(number)) if number < 0:
             way, code = Way.SIGNALLED, -number
         case _:

@@ -385,17 +385,27 @@ class LocalFleet:
             self._renewal = asyncio.get_running_loop().create_task(self._renew_all())
 
     async def _renew_all(self) -> None:
-        """The next one leaves when the one before is back, or is known not to come: people are drawn for all the time."""
+        """The next one leaves when as many draw as before, or one is known not to come: people are drawn for all the time.
+
+        Where engines wait for places, another one may have taken this one's.
+        """
         while self._to_renew:
-            member = self._to_renew[0]
+            member, before = self._to_renew[0], self._up()
             member.is_leaving = True
             try:
                 await self._until(lambda member=member: not member.guests)
                 await member.engine.renew()
             finally:
                 member.is_leaving = False
-            await self._until(lambda member=member: member.engine.status.phase not in _COMES_SOON)
+            await self._until(
+                lambda member=member, before=before: (
+                    self._up() >= before or member.engine.status.phase not in _COMES_SOON
+                )
+            )
             self._to_renew.pop(0)
+
+    def _up(self) -> int:
+        return sum(member.engine.status.is_ready for member in self.members)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -19,6 +19,7 @@ import structlog
 
 from bot.core.engines.watch import Watch
 from engine import process
+from engine.cluster import link
 from engine.contract import Control, EngineSettings, Event
 from engine.process import GONE_S, EngineProcess, Garbled
 
@@ -72,11 +73,12 @@ def start(
     gone_s: float = GONE_S,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Generation:
-    """In a process of its own. Call it on the main thread, inside the loop that wants the events.
+    """In a process of its own, or in that of a link to it. Call it on the main thread, inside the loop that wants the events.
 
     `monotonic` decides over a real process, so it is a real clock, even where a simulation replaces time's.
     """
-    return _InAProcess(process.start(settings, gone_s=gone_s), watch, tell, monotonic)
+    run = None if settings.cluster is None else link.run
+    return _InAProcess(process.start(settings, gone_s=gone_s, run=run), watch, tell, monotonic)
 
 
 class _InAProcess:

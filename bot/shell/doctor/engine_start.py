@@ -25,7 +25,8 @@ def check_device(settings: Settings) -> Iterator[Finding]:
         yield bad("Device", f"torch can't be loaded: {complaint}", INSTALL)
     else:
         yield judge_device(settings.engine.device, facts, has_driver=shutil.which("nvidia-smi") is not None)
-        yield from judge_engines([each.device for each in engines_here(settings)], facts)
+        if settings.engine.fleet == "local":
+            yield from judge_engines([each.device for each in engines_here(settings)], facts)
 
 
 def judge_device(wanted: str, facts: dict[str, Any], *, has_driver: bool) -> Finding:

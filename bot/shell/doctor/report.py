@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.config import ConfigError, Settings
+from bot.shell.doctor.cluster import check_cluster
 from bot.shell.doctor.data import (
     check_backup_folder,
     check_backups,
@@ -100,6 +101,7 @@ CHECKS: Sequence[Callable[[Settings], Iterator[Finding]]] = (
     check_database,
     check_backup_folder,
     check_metrics,
+    check_cluster,
     check_device,
     check_model,
     check_models,

@@ -174,6 +174,7 @@ def test_the_error_names_file_and_count(tmp_path: Path) -> None:
         ("[progress]\ninterval_s = nan", "progress.interval_s"),
         ('[log]\nformat = "xml"', "log.format"),
         ("[discord]\ntoken_file = 1", "discord.token_file"),
+        ('[engine]\naddress = "ray://10.0.0.2:10001"', "engine.address"),
         ("[metrics]\nlisten = 9464", "metrics.listen"),
         ('[metrics]\nlisten = "9464"', "metrics.listen"),
         ('[metrics]\nlisten = "127.0.0.1:0"', "metrics.listen"),

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bot.config import Settings, load
+from bot.config import Settings, engine, load
 from bot.config.engine import engines_here, engines_of
 from bot.shell import child
 from bot.shell.child import ask_engine
 from bot.shell.cli import app
-from bot.shell.doctor import data, engine_start, listening, online, packages
+from bot.shell.doctor import cluster, data, engine_start, listening, online, packages
 from bot.shell.doctor import report as doctor
 from bot.shell.doctor.finding import Finding, Status
 from bot.store import Store
@@ -895,3 +895,79 @@ def test_online_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "check_discord", lambda _: iter([doctor.ok("Discord", "asked")]))
     assert "asked" not in CliRunner().invoke(app, ["doctor"]).stdout
     assert "asked" in CliRunner().invoke(app, ["doctor", "--online"]).stdout
+
+
+SOUND: dict[str, Any] = {
+    "hosts": [{"name": "one", "same_easel": True, "cards": ["H100"], "has_model": True, "clock_off_s": 0.1}],
+    "silent": [],
+    "other_bots": 0,
+    "gpus": 1,
+    "cpus": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "host", "statuses", "words"),
+    [
+        ({}, {}, [Status.OK], "1 hosts, 1 GPUs, 8 processors"),
+        ({}, {"same_easel": False}, [Status.OK, Status.BAD], "install the same Easel on one"),
+        ({}, {"has_model": False}, [Status.OK, Status.BAD], "The model does not lie on one."),
+        ({}, {"clock_off_s": 3600.0}, [Status.OK, Status.WARN], "The clock of one is +3600 s off"),
+        ({}, {"cards": ["H100", "A10"]}, [Status.OK, Status.WARN], "A10, H100: different kinds of card"),
+        ({"other_bots": 1}, {}, [Status.OK, Status.WARN], "1 other bots have engines here"),
+        ({"silent": ["two"]}, {}, [Status.OK, Status.BAD], "two gives no answer"),
+        (
+            {"gpus": 0, "cpus": 0},
+            {},
+            [Status.OK, Status.WARN],
+            "there are 0 places: the others wait for a host",
+        ),
+    ],
+)
+def test_a_cluster_is_judged(
+    changed: dict[str, Any], host: dict[str, Any], statuses: list[Status], words: str
+) -> None:
+    """One sentence for each thing that keeps engines from their places, or is good to know."""
+    facts = {**SOUND, **changed, "hosts": [{**SOUND["hosts"][0], **host}]}
+    findings = [*cluster.judge_cluster(1, "auto", facts)]
+    assert [finding.status for finding in findings] == statuses
+    assert words in " ".join(f"{finding.text} {finding.fix}" for finding in findings)
+
+
+def test_a_cluster_that_is_open_or_away_is_red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reaches it runs programs there, so beyond loopback it asks for a token; and where nobody answers is told."""
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    address = "127.0.0.1:1"
+    asked = settings_in(tmp_path, EASEL_ENGINE_FLEET="ray", EASEL_ENGINE_ADDRESS=address)
+    (away,) = cluster.check_cluster(asked)
+    assert away.status is Status.BAD
+    assert f"The cluster at {address} can't be reached" in away.text
+    strange = settings_in(tmp_path, EASEL_ENGINE_FLEET="ray", EASEL_ENGINE_ADDRESS="10.0.0.2:6379")
+    monkeypatch.setattr(cluster, "survey", lambda *_: {"problem": "", **SOUND})
+    is_open, *_ = cluster.check_cluster(strange)
+    assert is_open.status is Status.BAD
+    assert "RAY_AUTH_MODE is not “token”" in is_open.text
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert all(each.status is Status.OK for each in cluster.check_cluster(strange))
+
+
+def test_a_local_fleet_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is not looked for where nobody wants it."""
+    monkeypatch.setattr(cluster, "survey", lambda *_: pytest.fail("it was looked for"))
+    assert [*cluster.check_cluster(settings_in(tmp_path))] == []
+
+
+def test_as_many_engines_as_the_cluster_has_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is told its number and its bot's own name; one where the cluster can't be asked, a number as it stands."""
+    told = {"EASEL_ENGINE_FLEET": "ray", "EASEL_ENGINE_ADDRESS": "10.0.0.2:6379"}
+    monkeypatch.setattr(engine, "survey", lambda *_: {"problem": "", **SOUND, "gpus": 3})
+    found = engines_here(settings_in(tmp_path, **told))
+    assert [each.cluster and each.cluster.number for each in found] == [1, 2, 3]
+    assert len({each.cluster and each.cluster.namespace for each in found}) == 1
+    other = engines_here(settings_in(tmp_path / "other", **told))
+    assert {each.cluster and each.cluster.namespace for each in found}.isdisjoint(
+        each.cluster and each.cluster.namespace for each in other
+    )
+    monkeypatch.setattr(engine, "survey", lambda *_: {"problem": "away"})
+    assert engines_of(settings_in(tmp_path, **told)) == 1
+    assert engines_of(settings_in(tmp_path, **told, EASEL_ENGINE_ENGINES="5")) == 5

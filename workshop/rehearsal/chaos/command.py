@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from bot.shell.cli import brought_by
 
 class Fleet(StrEnum):
     LOCAL = "local"
+    RAY = "ray"
 
 
 def chaos(
@@ -24,18 +26,22 @@ def chaos(
     victims: Annotated[
         str | None,
         typer.Option(
-            help="Who may be killed: some of bot,engine,both, with several engines also engines; all if left out."
+            help="Who may be killed: some of bot,engine,both, with several engines also engines, with ray also "
+            "actor,worker,host; all if left out."
         ),
     ] = None,
     fleet: Annotated[Fleet, typer.Option(help="Where engines run.")] = Fleet.LOCAL,
     engines: Annotated[int, typer.Option(min=1, max=16, help="How many the bot has.")] = 1,
 ) -> None:
     """Kill, stop and end a bot and its engines in a Discord of our own; exit code 1 if a promise was broken."""
+    with brought_by("fleet"):
+        if fleet is Fleet.RAY:
+            import_module("ray")
     with brought_by("rehearsal"):
         from workshop.rehearsal.chaos.plan import Plan, victims_in
         from workshop.rehearsal.chaos.storms import run as run_storms
     try:
-        named = victims_in(victims, engines)
+        named = victims_in(victims, engines, fleet.value)
     except ValueError as problem:
         raise typer.BadParameter(str(problem), param_hint="'--victims'") from None
     plans = [

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -14,6 +14,7 @@ from typing import Any
 
 from workshop.rehearsal.bot import Bot, png
 from workshop.rehearsal.chaos.files import leftovers, let_a_year_pass, of_deleted
+from workshop.rehearsal.chaos.hosts import Hosts, hosts
 from workshop.rehearsal.chaos.plan import Plan
 from workshop.rehearsal.chaos.strikes import PROGRESS_S, Striker
 from workshop.rehearsal.chaos.weather import SlowFiles, weather
@@ -238,8 +239,14 @@ def labels(message: Message) -> set[str]:
 async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncGenerator[Storm]:
     """Runs it to its end; the bot still runs inside the block."""
     random = Random(plan.seed)
-    async with LoopbackDiscord() as discord:
-        run = _set_up(folder, plan, discord, random, bot)
+    async with AsyncExitStack() as stack:
+        cluster = (
+            await stack.enter_async_context(hosts(plan.engines, folder / "cluster.out"))
+            if plan.fleet == "ray"
+            else None
+        )
+        discord = await stack.enter_async_context(LoopbackDiscord())
+        run = _set_up(folder, plan, discord, random, bot, cluster)
         run.may_run.set()
         keeper = asyncio.create_task(run.keep_running())
         try:
@@ -263,14 +270,20 @@ async def storm(folder: Path, plan: Plan, **bot: Any) -> AsyncGenerator[Storm]:
 
 
 def _set_up(
-    folder: Path, plan: Plan, discord: LoopbackDiscord, random: Random, options: dict[str, Any]
+    folder: Path,
+    plan: Plan,
+    discord: LoopbackDiscord,
+    random: Random,
+    options: dict[str, Any],
+    cluster: Hosts | None,
 ) -> Storm:
     guild, asked = discord.add_guild(), list[Interaction]()
+    address = "" if cluster is None else f'address = "{cluster.address}"\n'
     bot = Bot(
         discord=discord,
         folder=folder,
         module=["workshop.rehearsal.chaos.child"],
-        toml=f'{LIMITS}[engine]\nfleet = "{plan.fleet}"\nengines = {plan.engines}\n',
+        toml=f'{LIMITS}[engine]\nfleet = "{plan.fleet}"\nengines = {plan.engines}\n{address}',
         fake=FAKE,
         **options,
     )
@@ -280,7 +293,13 @@ def _set_up(
         discord=discord,
         bot=bot,
         promised=lambda: sum(is_promise(each.original) for each in asked),
+        drawn=lambda: sum(
+            any(name.startswith("easel-") for name in each.original.shown_files)
+            for each in asked
+            if each.original
+        ),
         asked=asked,
+        hosts=cluster,
     )
     return Storm(
         plan=plan,

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 from workshop.rehearsal.bot import ROOT, Bot
+from workshop.rehearsal.chaos.hosts import Hosts, children_of
 from workshop.rehearsal.chaos.plan import Plan
 from workshop.rehearsal.loopback.driver import Interaction, LoopbackDiscord
 
@@ -42,7 +43,7 @@ class Strike:
 
 def draw(random: Random, victims: tuple[str, ...]) -> Strike:
     victim = random.choice(victims)
-    moment = random.choice(OF_THE_ENGINE if set(victims) <= {"engine", "engines"} else MOMENTS)
+    moment = random.choice(OF_THE_ENGINE if not {"bot", "both"} & {*victims} else MOMENTS)
     return Strike(
         victim=victim, how=random.choice((*HOWS, *(["SIGTERM"] * (victim == "bot")))), moment=moment
     )
@@ -65,7 +66,10 @@ class Striker:
     discord: LoopbackDiscord
     bot: Bot
     promised: Callable[[], int]
+    drawn: Callable[[], int]
+    """Messages with pictures."""
     asked: list[Interaction]
+    hosts: Hosts | None = None
     strikes: list[Strike] = field(default_factory=list[Strike])
     told_to_end: set[int] = field(default_factory=set[int])
     copies: list[Process] = field(default_factory=list[Process])
@@ -80,6 +84,11 @@ class Striker:
         for number, strike in enumerate(drawn):
             due = (number + self.random.random()) / self.plan.kills * self.plan.jobs
             await self.discord.until(lambda due=due: self.promised() >= due, PROGRESS_S, "another promise")
+            if (
+                self.hosts is not None
+            ):  # engines far away take long to start: one that never draws proves nothing
+                drawn = self.drawn()
+                await self.discord.until(lambda drawn=drawn: self.drawn() > drawn, PROGRESS_S, "a picture")
             self.strikes.append(await self._strike(strike))
         for copy in self.copies:
             await asyncio.wait_for(copy.wait(), PROGRESS_S)
@@ -100,6 +109,8 @@ class Striker:
             send(pids, signal.SIGSTOP)
             await self._pause(STOPPED_S)
             send(pids, signal.SIGCONT if strike.how == "SIGSTOP" else signal.SIGKILL)
+        if strike.victim == "host" and strike.how != "SIGSTOP" and self.hosts is not None:
+            self.hosts.lost(pids[0])
         return strike if came else replace(strike, moment="any")
 
     async def _pause(self, between_s: tuple[float, float]) -> None:
@@ -114,6 +125,11 @@ class Striker:
 
     def _pids(self, victim: str) -> list[int]:
         """One engine, several, or all with their bot; empty where one of them is not there to be struck."""
+        if self.hosts is not None and victim in ("actor", "worker", "host"):
+            there = self.hosts.hosts if victim == "host" else self.hosts.actors
+            if victim == "worker":
+                there = [pid for actor in there for pid in engines_of(actor)]
+            return [self.random.choice(there)] if there else []
         bot = self._pid()
         if bot is None or victim == "bot":
             return [] if bot is None else [bot]
@@ -237,12 +253,5 @@ def hears(pid: int) -> bool:
 
 
 def engines_of(pid: int) -> list[int]:
-    """The process ids of a bot's engines, read from Linux' process table."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                with contextlib.suppress(OSError):  # it ended in this moment
-                    if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                        found.append(int(child))
-    return found
+    """The process ids of a bot's engines, or of its links to them."""
+    return children_of(pid, b"spawn_main")

@@ -349,3 +349,17 @@ async def test_engines_are_started_anew_under_a_line(fleet_of: MakeVirtualRig, e
     assert {(row.state, row.attempt, row.faults) for row in rows} == {(JobState.DELIVERED, 1, 0)}
     assert not any(isinstance(happening, EngineDied) for happening in rig.happened)
     await rig.assert_books()
+
+
+async def test_one_that_finds_no_place_keeps_no_other_from_being_started_anew(
+    fleet_of: MakeVirtualRig,
+) -> None:
+    """As where a host of a cluster is away: it never gets ready, and the others are renewed all the same."""
+    rig = await fleet_of(3)
+    rig.machines[0].fake = replace(ONE_EACH, load_s=300)
+    rig.machines[0].kill()
+    await eventually(lambda: len(rig.machines[0].engines) == 2)
+    rig.fleet.renew([1, 2, 3])
+    await eventually(lambda: all(len(machine.engines) == 2 for machine in rig.machines[1:]))
+    await eventually(lambda: [engine.is_up for engine in rig.fleet.engines] == [False, True, True])
+    assert rig.fleet._to_renew == []

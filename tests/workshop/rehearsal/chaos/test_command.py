@@ -90,7 +90,7 @@ def test_told_to_stop_it_leaves_nothing_behind(tmp_path: Path) -> None:
         (["--victims", "bot,cat"], "Nothing is called “cat” here: name some of bot, engine, both"),
         (["--victims", "engines"], "Nothing is called “engines” here: name some of bot, engine, both"),
         (["--engines", "0"], "Input should be greater"),
-        (["--fleet", "ray"], "Value error, 'ray' is not one of 'local'."),
+        (["--fleet", "slurm"], "Value error, 'slurm' is not one of 'local', 'ray'."),
         (["--victims", ""], "Nothing is called “” here: name some of bot, engine, both"),
     ],
 )
@@ -109,16 +109,22 @@ def test_victims_are_named_with_commas() -> None:
     assert victims_in("both, engine") == ("both", "engine")
     assert victims_in(None) == ("bot", "engine", "both")
     assert victims_in(None, engines=3) == ("bot", "engine", "engines", "both")
+    assert victims_in(None, engines=3, fleet="ray")[-3:] == ("actor", "worker", "host")
 
 
 @pytest.mark.parametrize(
     ("command", "package", "extra"),
-    [("chaos", "cryptography", "rehearsal"), ("demo", "simcord", "demo"), ("bench", "psutil", "bench")],
+    [
+        ("chaos --fleet ray", "ray", "fleet"),
+        ("chaos", "cryptography", "rehearsal"),
+        ("demo", "simcord", "demo"),
+        ("bench", "psutil", "bench"),
+    ],
 )
 def test_a_missing_extra_is_told(tmp_path: Path, command: str, package: str, extra: str) -> None:
     """Where an extra's package is not installed, the command names it and what brings it, and exits 1."""
     code = f"import sys; sys.modules[{package!r}] = None; from bot.shell.cli import main; main()"
-    done = in_process(tmp_path, code, command)
+    done = in_process(tmp_path, code, *command.split())
 
     assert (done.returncode, done.stdout) == (1, "")
     assert (
