@@ -150,25 +150,30 @@ CaptionOption = Annotated[
     str | None, typer.Option(help="Of pictures without one; {trigger} is the trigger (default).")
 ]
 RankOption = Annotated[
-    int | None, typer.Option(help="How much it can hold, and the file's size (default: 16).")
+    int | None, typer.Option(help="How much it can hold, and the file's size: 1 to 256 (default: 16).")
 ]
 ResolutionOption = Annotated[
-    int | None, typer.Option(help="Side in pixels that is learned at (default: the model's own).")
+    int | None, typer.Option(help="Side in pixels that is learned at, 64 to 2048 (default: the model's own).")
 ]
 RateOption = Annotated[
-    float | None, typer.Option(help="How fast it learns (default: 1e-4, small models 1e-3).")
+    float | None, typer.Option(help="How fast it learns, 1e-7 to 0.1 (default: 1e-4, small models 1e-3).")
 ]
 TextRateOption = Annotated[
-    float | None, typer.Option(help="The same for the text encoders (default: 0, they stay as they are).")
+    float | None,
+    typer.Option(help="The same for the text encoders, 0 to 0.1 (default: 0, they stay as they are)."),
 ]
-BatchOption = Annotated[int | None, typer.Option(help="Pictures at a time (default: 1, small models 8).")]
-AccumulationOption = Annotated[int | None, typer.Option(help="Batches that make one step (default: 1).")]
+BatchOption = Annotated[
+    int | None, typer.Option(help="Pictures at a time, 1 to 64 (default: 1, small models 8).")
+]
+AccumulationOption = Annotated[
+    int | None, typer.Option(help="Batches that make one step, 1 to 1000 (default: 1).")
+]
 RateScheduleOption = Annotated[
     str | None,
     typer.Option("--schedule", help="How the rate goes: cosine (default) falls, constant stays."),
 ]
 SnrGammaOption = Annotated[
-    float | None, typer.Option(help="min-SNR weighting (default: 5); 0 leaves it out.")
+    float | None, typer.Option(help="min-SNR weighting, 0 to 100 (default: 5); 0 leaves it out.")
 ]
 LayersOption = Annotated[
     str | None, typer.Option(help="attention or all (default: attention, small models all).")
@@ -181,10 +186,11 @@ SampleOption = Annotated[
     list[str] | None, typer.Option(help="Prompt of a sample (default: the trigger); may be repeated.")
 ]
 SampleEveryOption = Annotated[
-    int | None, typer.Option(help="Steps between samples (default: 100), 0 for none.")
+    int | None, typer.Option(help="Steps between samples, 0 to 100000 (default: 100); 0 for none.")
 ]
 SaveEveryOption = Annotated[
-    int | None, typer.Option(help="Steps between checkpoints, all that a kill can lose (default: 50).")
+    int | None,
+    typer.Option(help="Steps between checkpoints, all that a kill can lose: 1 to 100000 (default: 50)."),
 ]
 CheckpointingOption = Annotated[
     bool | None,
@@ -193,7 +199,7 @@ CheckpointingOption = Annotated[
     ),
 ]
 SameSeedOption = Annotated[
-    int | None, typer.Option(help="The same seed and files give the same LoRA (default: 0).")
+    int | None, typer.Option(help="0 to 4294967295 (default: 0): the same seed and files give the same LoRA.")
 ]
 
 
@@ -374,7 +380,9 @@ def train(
     name: Annotated[str, typer.Option(help="What the LoRA will be called.")],
     trigger: TriggerOption = None,
     caption: CaptionOption = None,
-    steps: Annotated[int | None, typer.Option(help="How often it learns (default: 500).")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="How often it learns, 1 to 100000 (default: 500).")
+    ] = None,
     rank: RankOption = None,
     resolution: ResolutionOption = None,
     rate: RateOption = None,
@@ -382,7 +390,10 @@ def train(
     batch: BatchOption = None,
     accumulation: AccumulationOption = None,
     rate_schedule: RateScheduleOption = None,
-    warmup: Annotated[int | None, typer.Option(help="Steps until the rate is reached (default: 0).")] = None,
+    warmup: Annotated[
+        int | None,
+        typer.Option(help="Steps until the rate is reached, 0 to as many as --steps (default: 0)."),
+    ] = None,
     snr_gamma: SnrGammaOption = None,
     layers: LayersOption = None,
     keep: KeepOption = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,13 @@ def environment() -> Iterator[None]:
     """An engine has a process of its own, and changes what that inherits: in this one it is as it was afterwards."""
     with patch.dict(os.environ):
         yield
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Random numbers are the same whichever tests ran before in this process."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

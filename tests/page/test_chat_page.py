@@ -179,10 +179,9 @@ async def test_who_sends_a_command_sees_it_and_can_cancel_it(page: Page, tmp_pat
         await page.mouse.wheel(0, -2000)
         await type_command(page, "imagine", prompt="a green star on a white background", **SLOW)
         await expect(page.get_by_role("button", name="Cancel").last).to_be_in_viewport(timeout=10_000)
-        colour = await page.locator(".button-style-4 .button-emoji").last.evaluate(
-            "emoji => getComputedStyle(emoji).filter"
+        await expect(page.locator(".button-style-4 .button-emoji").last).to_have_css(
+            "filter", "brightness(0) invert(1)"
         )
-        assert colour == "brightness(0) invert(1)"
 
         preview = page.locator(f"{MESSAGES} img[alt^=Unfinished]")
         await preview.first.wait_for(timeout=IMAGE_MS)

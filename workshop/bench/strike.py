@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.queues import Queue
 
+    from engine.process import Run
+
 ARMED, STRUCK = "strike-armed", "strike-struck"
 """Files beside the spool: whoever makes the first has the next forward struck; the second then says how."""
 _child = process._child  # pyright: ignore[reportPrivateUsage]
@@ -45,7 +47,9 @@ def told(spool: Path) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def child(settings: EngineSettings, controls: Queue[Any], events: Connection[Any, Any]) -> None:
+def child(
+    settings: EngineSettings, controls: Queue[Any], events: Connection[Any, Any], run: Run | None
+) -> None:
     """What an engine's process runs."""
     folder = Path(settings.spool).parent
 
@@ -55,7 +59,7 @@ def child(settings: EngineSettings, controls: Queue[Any], events: Connection[Any
             strike(folder / STRUCK, settings.device)
 
     failpoints.arm(hook)
-    _child(settings, controls, events)
+    _child(settings, controls, events, run)
 
 
 def strike(file: Path, device: str) -> None:

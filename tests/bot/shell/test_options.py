@@ -152,7 +152,7 @@ def numbers() -> list[Any]:
 def test_help_tells_the_range_of_every_number(parameter: Any) -> None:
     """By the option's own bounds or in words; a seed has no end but the seeds' own."""
     bounded = parameter.min is not None
-    assert bounded or re.search(r"-?\d+ .*to \d+|first storm", parameter.help)
+    assert bounded or re.search(r"-?\d+ .*to (\d+|as many as)|first storm", parameter.help)
 
 
 def test_help_tells_the_ranges_that_hold() -> None:

@@ -424,7 +424,7 @@ def test_convolutions_in_other_shapes(pipes: Mapping[Which, Any], switched: Call
             found[f"{begins}.lora_up.weight"] = change.up.flatten(1)
         else:
             rank, into, *sides = change.down.shape
-            first, mid = change.down[..., :1, :1].contiguous(), torch.randn(rank, rank, *sides)
+            first, mid = change.down[..., :1, :1].contiguous(), torch.randn(rank, rank, *sides) / rank
             found[f"{begins}.lora_down.weight"], found[f"{begins}.lora_mid.weight"] = first, mid
             both = (mid.permute(2, 3, 0, 1) @ first.reshape(rank, into)).permute(2, 3, 0, 1)
             expected[part, name] = replace(change, down=both)
