@@ -22,7 +22,7 @@ from engine import codec, process
 from engine.cluster.edition import edition
 from engine.cluster.told import Ended, Told
 from engine.contract import Cancelled, Control, EngineSettings, Event, Failed, Finished, Submit
-from engine.pictures import inputs
+from engine.pictures import inputs, spool
 
 BEAT_S = 0.5
 """So long an answer is held back while there is nothing to tell."""
@@ -50,9 +50,10 @@ class RemoteEngine:
         """Starts the engine, once, on the card that Ray has given. Returns the folder in which its pictures lie."""
         assert settings.cluster is not None
         own = settings.cluster
-        self._folder = Path(tempfile.gettempdir()) / f"{own.namespace}-{own.number}"
+        self._folder = _kept(own.namespace) / f"pictures-{own.number}"
         shutil.rmtree(self._folder, ignore_errors=True)
-        (self._folder / inputs.FOLDER).mkdir(mode=0o700, parents=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._folder / inputs.FOLDER).mkdir(exist_ok=True)
         card = os.environ.get("CUDA_VISIBLE_DEVICES", "") if uses_card else ""
         self._process = process.start(
             replace(
@@ -74,8 +75,9 @@ class RemoteEngine:
         if isinstance(control, Submit):
             self._needs[control.job_id, control.attempt] = tuple(files)
         for digest, data in files.items():
-            if hashlib.sha256(data).hexdigest() == digest:  # else it is missed, and the job told so
-                (self._folder / inputs.FOLDER / digest).write_bytes(data)
+            if hashlib.sha256(data).hexdigest() == digest:
+                with contextlib.suppress(OSError):  # a job that misses it is told so
+                    spool.write(self._folder / inputs.FOLDER, digest, data)
         self._process.send(control)
 
     async def fetch(self, after: int) -> list[Told] | Ended:
@@ -138,5 +140,5 @@ class RemoteEngine:
 
 
 def _kept(namespace: str) -> Path:
-    """Where what this bot's engines measured on this host stays."""
+    """Where what this bot's engines measured on this host stays, and their pictures lie until they are fetched."""
     return Path(os.environ.get("HOME", tempfile.gettempdir())) / ".cache" / "easel" / namespace

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import queue
 import socket
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from engine import codec
 from engine.child import Leave
 from engine.cluster import link, remote_engine
 from engine.cluster.edition import edition
@@ -83,7 +84,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Bench]:
-    monkeypatch.setattr(remote_engine, "tempfile", SimpleNamespace(gettempdir=lambda: str(tmp_path)))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(link, "LOST_S", 2.0)
     ray = FakeRay()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -104,7 +105,7 @@ def test_a_picture_and_what_it_starts_from_cross(bench: Bench, tmp_path: Path) -
     assert any(isinstance(event, Stepped) for event in bench.events)
     ready = next(event for event in bench.events if isinstance(event, Ready))
     assert ready.device.endswith(f" on {socket.gethostname()}")
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith("easel-test")]
+    assert not [*tmp_path.rglob("pictures-*")]
 
 
 def test_another_picture_alone_is_no_reason_to_keep_an_input(bench: Bench, tmp_path: Path) -> None:
@@ -117,13 +118,47 @@ def test_another_picture_alone_is_no_reason_to_keep_an_input(bench: Bench, tmp_p
         if isinstance(event, Finished) and event.job_id == 1:
             bench.submit(2)
         elif isinstance(event, Finished):
-            host = next(path for path in tmp_path.iterdir() if path.name.startswith("easel-test"))
+            (host,) = tmp_path.rglob("pictures-*")
             left.append([path.name for path in (host / inputs.FOLDER).iterdir()])
             bench.controls.put(Shutdown())
 
     bench.when = look
     assert bench.run() == 0
     assert left == [[]]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limits of a process there")
+async def test_an_input_of_two_jobs_is_whole_while_the_second_brings_it_again(bench: Bench) -> None:
+    """The first may be reading it: it is replaced in one step, or left as it is where the disk is full."""
+    import resource
+
+    data = png(64, 64)
+    digest = hashlib.sha256(data).hexdigest()
+    request = picture(image=digest, strength=0.5)
+    host = remote_engine.RemoteEngine()
+    folder = await host.start(bench.settings, uses_card=False)
+    await host.send(Submit(job_id=1, attempt=1, request=request), {digest: data})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (16, limits[1])
+    )  # fails after the first bytes, as a full disk does
+    try:
+        await host.send(Submit(job_id=2, attempt=1, request=request), {digest: data})
+        assert (Path(folder) / inputs.FOLDER / digest).read_bytes() == data
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    done, last = dict[int, Event](), 0
+    while len(done) < 2:
+        told = await host.fetch(last)
+        assert isinstance(told, list), told
+        for each in told:
+            event, last = codec.decode(each.event, Path(folder)), each.number
+            if isinstance(event, Finished | Failed):
+                done[event.job_id] = event
+    await host.send(Shutdown(), {})
+    while isinstance(await host.fetch(last), list):
+        pass
+    assert all(isinstance(event, Finished) for event in done.values()), done
 
 
 def test_a_full_object_store_delays_and_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
