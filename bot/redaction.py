@@ -1,7 +1,8 @@
-"""Takes what looks like a secret out of a text. Knows no file, no log and no terminal."""
+"""Takes secrets out of texts, and out of what a child gets. Knows no file, no log and no terminal."""
 
 from __future__ import annotations
 
+import os
 import re
 
 REMOVED = "[removed]"
@@ -24,3 +25,8 @@ def holds_token(text: str) -> bool:
 
 def cleaned(text: str) -> str:
     return _WEBHOOK.sub(rf"\g<1>{REMOVED}", _TOKEN.sub(REMOVED, text))
+
+
+def environment() -> dict[str, str]:
+    """Ours without the bot's token, which no child gets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.config import Settings
+from bot.redaction import environment
 from engine.contract import STARTER, ClusterSettings, EngineSettings
 
 MACHINE = Path("/etc/machine-id")
@@ -88,7 +89,6 @@ def survey(settings: Settings, address: str) -> dict[str, Any]:
     own = cluster_of(settings)
     assert own is not None
     asked = json.dumps({"address": address, "model": settings.engine.model, "namespace": own.namespace})
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
     try:
         done = subprocess.run(
             (sys.executable, "-m", "engine.cluster.survey", asked),
@@ -96,7 +96,7 @@ def survey(settings: Settings, address: str) -> dict[str, Any]:
             text=True,
             check=True,
             timeout=SURVEYED_WITHIN_S,
-            env=environment,
+            env=environment(),
         )
         return json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from bot.redaction import environment
+
 CHILD_TIMEOUT_S = 180.0
 REPORT = (sys.executable, "-m", "engine.report")
-
-
-def environment() -> dict[str, str]:
-    """Ours without the bot's token, which no child gets."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
 
 
 def launch(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -28,6 +24,20 @@ def launch(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         timeout=CHILD_TIMEOUT_S,
         env=environment(),
     )
+
+
+def begin(module: str, *words: str) -> subprocess.Popen[bytes]:
+    """One of the engine's programs, which prints for itself where we do."""
+    return subprocess.Popen((sys.executable, "-m", "bot.shell.streams", module, *words), env=environment())
+
+
+def ended(child: subprocess.Popen[bytes]) -> int:
+    """Its exit code. Ctrl-C on a terminal tells both, and the child ends by itself."""
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue
 
 
 def ask_engine(question: str, **told: Any) -> tuple[dict[str, Any] | None, str]:

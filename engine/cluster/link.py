@@ -85,9 +85,8 @@ def run(settings: EngineSettings, controls: Controls, emit: Emit) -> int:
         with contextlib.suppress(OSError):  # SIGKILL can't be handled anyhow
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    os._exit(
-        code
-    )  # Ray takes its time for an orderly end, and ends at once what belonged to a process that is gone
+    # Ray takes its time for an orderly end, and ends at once what belonged to a process that is gone.
+    os._exit(code)
 
 
 def loaded_ray() -> Any:

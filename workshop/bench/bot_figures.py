@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from rich.table import Table
 from bot.config import Settings
 from bot.job import Action, Asker, NewJob, Origin
 from bot.limits import Limits
+from bot.redaction import environment
 from bot.shell.exit_codes import EXIT_FAILED
 from bot.store import Store
 from engine import process
@@ -111,9 +111,8 @@ def engine_command(settings: Settings, wanted: Wanted, found: Path) -> list[str]
 
 def _environment() -> dict[str, str]:
     """Without the bot's token: no engine gets it. What its terminal can't show is written as an escape."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
     told = {"PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace", "TRANSFORMERS_VERBOSITY": "error"}
-    return {**kept, **told}
+    return {**environment(), **told}
 
 
 def measure_bot(model: str, *, quick: bool) -> list[Figure]:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
+
 from bot.core.engines.engine_client import EngineClient, Paused
 from bot.core.engines.generation import Lost
 from engine.cluster import link
@@ -99,8 +101,13 @@ async def measure_events(folder: Path, there: Hosts) -> None:
         note = f"{len(values)} of them" + (f", of {size // 1024} KiB" if name == "picture" else "")
         report(f"{name} through Ray, median", 1000 * percentile(values, 0.5), "ms", "", note)
         report(f"{name} through Ray, p99", 1000 * percentile(values, 0.99), "ms", goal, note)
-    rss = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line)
-    report("memory of a link", int(rss.split()[1]) / 1024, "MiB", "", "one for each engine, beside the bot")
+    report(
+        "memory of a link",
+        psutil.Process(pid).memory_info().rss / 2**20,
+        "MiB",
+        "",
+        "one for each engine, beside the bot",
+    )
     await crew.stop()
 
 
@@ -113,7 +120,7 @@ async def measure_scaling(folder: Path, there: Hosts, numbers: Sequence[int]) ->
         for client in crew.clients:
             for _ in range(EACH):
                 job += 1
-                client.send(Submit(job_id=job, attempt=engines, request=picture(steps=STEPS)))
+                client.send(Submit(job_id=job, attempt=1, request=picture(steps=STEPS)))
         await crew.until(lambda job=job, crew=crew: len(crew.of(Finished)) == job)
         rate = job / (time.monotonic() - begin)
         first = first or rate

@@ -15,8 +15,6 @@ from bot.shell.cli import ConfigOption, brought_by, with_settings
 if TYPE_CHECKING:
     from bot.config import Settings
 
-ENGINES_MAX = 16
-
 
 class Fleet(StrEnum):
     LOCAL = "local"
@@ -38,6 +36,8 @@ def writable_file(file: Path | None) -> Path | None:
 
 def numbers_of_engines(text: str) -> str:
     """Such as 1,2,4."""
+    from bot.config.engine import ENGINES_MAX
+
     if not all(word.strip().isdecimal() and 1 <= int(word) <= ENGINES_MAX for word in text.split(",")):
         raise typer.BadParameter(
             f"“{text}” is no list of numbers from 1 to {ENGINES_MAX} with commas between them, such as 1,2,4."

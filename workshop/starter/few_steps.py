@@ -31,6 +31,7 @@ from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from torch import Tensor
 
 from engine.checkpoints.source import STARTER_FOLDER
+from engine.training.lora import as_file
 from workshop.starter import captions, card, lora
 from workshop.starter.export import DESCRIPTION, QUICK, write_json
 from workshop.starter.scenes import SIDE, SIZES, sample
@@ -260,7 +261,7 @@ def distil(bench: Workbench, plan: FewPlan, pipeline: Any, out: Path) -> None:
     }
     (out / "loras").mkdir(parents=True, exist_ok=True)
     file = out / "loras" / f"{NAME}.safetensors"
-    lora.write(file, student.lora.tensors(), _texts(plan))
+    file.write_bytes(as_file(student.lora.tensors(), _texts(plan)))
     write_json(out / card.QUICK_FACTS, facts)
     bench.say(f"the LoRA is {file}")
 

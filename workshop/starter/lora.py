@@ -1,18 +1,14 @@
-"""A LoRA for a UNet: small matrices that learn, and the file that diffusers and peft read; knows no data."""
+"""A LoRA for a UNet: small matrices that learn, by the names that diffusers and peft read; knows no data."""
 
-# torch and safetensors describe their types in part only.
+# torch describes its types in part only.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 from torch.func import functional_call
 
@@ -56,12 +52,3 @@ def _spread(rank: int, weight: Tensor) -> Tensor:
     down = torch.empty(rank, *weight.shape[1:])
     torch.nn.init.kaiming_uniform_(down, a=math.sqrt(5))
     return down
-
-
-def write(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
-    """A safetensors file whose header tells these texts. safetensors itself writes them in another order every time."""
-    data = save(dict(tensors))
-    begin = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps({"__metadata__": dict(sorted(texts.items())), **json.loads(data[8:begin])}).encode()
-    header += b" " * (-len(header) % 8)  # numbers begin at a multiple of eight bytes
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data[begin:])

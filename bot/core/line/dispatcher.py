@@ -43,6 +43,7 @@ from bot.core.line.recovery import Recovery
 from bot.core.line.retries import Retries
 from bot.core.line.reviews import Reviews
 from bot.core.line.told import LineTold
+from bot.core.line.turn import next_sent
 from bot.core.moderation.flagged import review_of, settled
 from bot.core.news import EngineCantWork, GpuPaused, ModelNotLoaded, ModelSetAside
 from bot.core.ports import Clock, Delivery, Progress
@@ -589,7 +590,9 @@ class Dispatcher:
         """Hands jobs to the engines while they have room."""
         while self._line and self.fleet.has_room and not self._doors.is_closing:
             await self._look_for_twins()
-            job_id = self._next(may_read=False) or self._next(may_read=True)
+            job_id = next_sent(
+                self._line, self.fleet, lambda job_id: self._waiting[job_id].request, self._is_held
+            )
             if job_id is None:
                 break
             running = await self._take(job_id)
@@ -613,10 +616,6 @@ class Dispatcher:
             self._asked_for_twins.add(job.id)
             if first is not None and (kind := drawn_by(job, first)):
                 self.fleet.repeats(job.id, kind)
-
-    def _next(self, *, may_read: bool) -> int | None:
-        look = self.fleet.look(may_read=may_read)
-        return self._line.next(self._is_held, lambda job_id: look(job_id, self._waiting[job_id].request))
 
     async def _take(self, job_id: int) -> Job | None:
         """The job whose turn it is, now running; None where it was cancelled in this moment, or can't be drawn any more."""

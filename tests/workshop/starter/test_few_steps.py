@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from engine.checkpoints import adapters
 from engine.checkpoints.header import read_header
 from engine.checkpoints.source import STARTER_FOLDER
-from workshop.starter import card, few_steps, lora
+from engine.training.lora import as_file
+from workshop.starter import card, few_steps
 from workshop.starter.few_steps import NAME, SOLVED, TIMES, Distillation, FewPlan
 from workshop.starter.scenes import Scene
 from workshop.starter.studio import Workbench
@@ -154,7 +155,7 @@ def test_the_same_texts_in_another_order_are_the_same_file(tmp_path: Path) -> No
     """Bytes depend on nothing but what is in it."""
     texts: Mapping[str, str] = {"b": "2", "a": "1", "c": "3"}
     for name, told in (("one", texts), ("two", dict(sorted(texts.items())))):
-        lora.write(tmp_path / name, {"x": torch.ones(3, dtype=torch.float16)}, told)
+        (tmp_path / name).write_bytes(as_file({"x": torch.ones(3, dtype=torch.float16)}, told))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert read_header(tmp_path / "one", "one").texts == texts
 

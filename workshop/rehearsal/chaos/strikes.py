@@ -86,9 +86,9 @@ class Striker:
             await self.discord.until(lambda due=due: self.promised() >= due, PROGRESS_S, "another promise")
             if (
                 self.hosts is not None
-            ):  # engines far away take long to start: one that never draws proves nothing
-                drawn = self.drawn()
-                await self.discord.until(lambda drawn=drawn: self.drawn() > drawn, PROGRESS_S, "a picture")
+            ):  # engines there take long to start: one that never draws proves nothing
+                before = self.drawn()
+                await self.discord.until(lambda before=before: self.drawn() > before, PROGRESS_S, "a picture")
             self.strikes.append(await self._strike(strike))
         for copy in self.copies:
             await asyncio.wait_for(copy.wait(), PROGRESS_S)

@@ -21,6 +21,7 @@ from bot.core.engines.placement import Candidate, Round, Wanted
 from bot.core.engines.watch import Watch
 from bot.core.line.dispatcher import LINE_EVERY_S
 from bot.core.line.fairness import FairQueue
+from bot.core.line.turn import next_sent
 from engine.contract import (
     Cancel,
     EngineSettings,
@@ -173,14 +174,10 @@ class _Hall:
 
     def _fill(self) -> None:
         while self._line and self.fleet.has_room:
-            job_id = self._next(may_read=False) or self._next(may_read=True)
+            job_id = next_sent(self._line, self.fleet, self._requests.__getitem__)
             if job_id is None:
                 break
             self.fleet.send(Submit(job_id=job_id, attempt=1, request=self._requests[job_id]))
-
-    def _next(self, *, may_read: bool) -> int | None:
-        look = self.fleet.look(may_read=may_read)
-        return self._line.next(is_taken=lambda job_id: look(job_id, self._requests[job_id]))
 
     def _hear(self, told: Told) -> None:
         match told:
