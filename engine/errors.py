@@ -4,6 +4,7 @@
       Unreachable     the hub did not answer, or not now
     InvalidRequest    a request can't be drawn
     InvalidTraining   a LoRA can't be taught as it was asked for
+      NoRoom          there is not enough memory for it now
     NotFinite         a picture is not made of numbers any more
     DeviceLost        the GPU can't be used any more by this process
 
@@ -58,6 +59,10 @@ class InvalidRequest(ValueError):
 
 class InvalidTraining(Exception):
     """A LoRA can't be taught so, or not any further; the text is one sentence for the person who asked."""
+
+
+class NoRoom(InvalidTraining):
+    """There is not enough memory now; later there may be."""
 
 
 class NotFinite(Exception):

@@ -288,6 +288,26 @@ class ModerationSection(Section):
     pictures: Literal["post", "spoiler", "hold", "withhold"] = "withhold"
 
 
+class TrainingSection(Section):
+    enabled: bool = False
+    night: str = Field(
+        default="",
+        pattern=r"^(|([01]?\d|2[0-3])-([01]?\d|2[0-3]))$",
+        description='two full hours such as "22-7", or "" for any time',
+    )
+    credits_per_100_steps: int = Field(default=10, ge=0, le=CREDITS_MAX)
+
+    @property
+    def hours(self) -> tuple[int, int] | None:
+        """(from, to) of the host's clock; None: at any time."""
+        begin, _, end = self.night.partition("-")
+        return (int(begin), int(end)) if self.night and int(begin) != int(end) else None
+
+    def price(self, steps: int) -> int:
+        """Credits."""
+        return -(-steps * self.credits_per_100_steps // 100)
+
+
 class StylesSection(Section):
     file: Path | None = Field(default=None, strict=False, description="the path of a file")
 
@@ -357,6 +377,7 @@ class Settings(Section):
     preview: PreviewSection = PreviewSection()
     posting: PostingSection = PostingSection()
     moderation: ModerationSection = ModerationSection()
+    training: TrainingSection = TrainingSection()
     styles: StylesSection = StylesSection()
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
@@ -405,6 +426,11 @@ class Settings(Section):
     def inputs(self) -> Path:
         """What people uploaded for their pictures to start from, by SHA-256."""
         return self.spool / inputs.FOLDER
+
+    @property
+    def trainings(self) -> Path:
+        """The pictures of people's trainings, a folder each by its number."""
+        return self.data_dir / "trainings"
 
     @property
     def zone(self) -> ZoneInfo:

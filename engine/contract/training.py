@@ -115,7 +115,7 @@ def decode(line: str | bytes) -> Event:
     """Raises ValueError for what is no such line."""
     told = json.loads(line)
     if not isinstance(told, dict):
-        raise ValueError("no event")
+        raise ValueError("no event")  # noqa: TRY004 - whoever reads meets one kind of error
     values = cast("dict[str, Any]", told)
     kind = _KINDS.get(str(values.pop("told", "")))
     if kind is None or values.keys() != {each.name for each in fields(kind)}:

@@ -1,5 +1,7 @@
 """`python -m engine.training ENGINE TRAINING`: teaches one LoRA on a terminal; prints, and leaves the work to `course`.
 
+With `--guest FOLDER` it tells lines of JSON instead, for a bot that draws beside it (`guest_process`).
+
 Runs as its own process, because learning takes torch; knows neither Discord nor the bot.
 """
 
@@ -9,26 +11,33 @@ import argparse
 import json
 import signal
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from engine.contract import EngineSettings
-from engine.device import fingerprint
-from engine.errors import BrokenModel, DeviceLost, InvalidTraining
-from engine.training.course import (
+from engine.contract.training import (
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    EXIT_TAUGHT,
     Checkpointed,
-    Course,
     Event,
+    Failed,
+    Flagged,
+    Needs,
     Noted,
     Preparing,
     Sampled,
     Stepped,
     Taught,
 )
+from engine.device import fingerprint
+from engine.errors import BrokenModel, DeviceLost, InvalidTraining
+from engine.training import guest_process
+from engine.training.course import Course
 from engine.training.settings import TrainingSettings
 
-STOPPED = 130
 _SMOOTH = 0.95
 """Share of the loss shown that stays with each step: that of a single step says little."""
 
@@ -38,16 +47,19 @@ def main() -> int:
     parser.add_argument("engine", type=json.loads, help="EngineSettings as JSON")
     parser.add_argument("training", help="what was typed, of TrainingSettings, as JSON")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--guest", metavar="FOLDER", help="of what is under way; a model is told by its id")
     options = parser.parse_args()
     settings = EngineSettings(**options.engine)
+    if options.guest is not None:
+        return guest_process.teach(settings, options.training, options.guest)
     fingerprint.prepare_environment(settings)
     try:
         return teach(settings, options.training, resume=options.resume)
     except (BrokenModel, DeviceLost, InvalidTraining) as error:
         print(error, file=sys.stderr)  # noqa: T201
-        return 1
+        return EXIT_FAILED
     except KeyboardInterrupt:
-        return STOPPED
+        return EXIT_STOPPED
 
 
 def teach(engine: EngineSettings, typed: str, *, resume: bool) -> int:
@@ -125,6 +137,8 @@ class _Display:
                 self._say(f"Samples: {sheet}")
             case Taught():
                 self._taught = event
+            case Needs() | Flagged() | Failed():  # guests alone tell them
+                pass
 
     def _stepped(self, step: Stepped) -> None:
         self._left_s = step.left_s
@@ -145,12 +159,12 @@ class _Display:
     def last_words(self) -> int:
         if self._taught is None:
             self._say(f"Stopped at step {self._done}, which is kept: the same command with --resume goes on.")
-            return STOPPED
-        file = self._taught.file
+            return EXIT_STOPPED
+        file = Path(self._taught.file)
         self._say(
             f"The LoRA is {file}: draw with it by --lora {file.stem}, or lora: {file.stem} in /imagine."
         )
-        return 0
+        return EXIT_TAUGHT
 
 
 if __name__ == "__main__":

@@ -19,13 +19,25 @@ from typing import TYPE_CHECKING, Any, Self
 from engine import errors
 from engine.checkpoints import adapters, describe
 from engine.checkpoints.architectures import BY_FAMILY
+from engine.checkpoints.header import read_header
 from engine.checkpoints.source import Source
 from engine.contract import EngineSettings, ModelInfo
 from engine.contract.loras import is_name
+from engine.contract.training import (
+    Checkpointed,
+    Event,
+    Flagged,
+    Noted,
+    Preparing,
+    Sampled,
+    Stage,
+    Stepped,
+    Taught,
+)
 from engine.device import fingerprint
-from engine.errors import InvalidTraining
+from engine.errors import InvalidTraining, NoRoom
 from engine.loading import load
-from engine.training import pictures
+from engine.training import guests, pictures
 from engine.training.settings import TrainingSettings
 from engine.training.unfinished import Saved, Unfinished, write
 
@@ -33,71 +45,36 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from engine.families.base import Checker
     from engine.training.pictures import Collection
     from engine.training.prepared import Lesson
     from engine.training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
-    """A sentence for whoever teaches."""
+class Guest:
+    """A training beside an engine that draws: it looks at every picture first, and ends where there is no room for it."""
 
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparing:
-    """What is done before the first step, and how much of it, 0 to 1."""
-
-    stage: str
-    share: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stepped:
-    """One micro-step more; `loss` is of the step that it ended, None where it ended none."""
-
-    done: int
-    steps: int
-    loss: float | None
-    left_s: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpointed:
-    """All until here is kept, whatever happens."""
-
-    done: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampled:
-    """The contact sheet has another row."""
-
-    sheet: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taught:
-    """The LoRA is there, and can be drawn with."""
-
-    file: Path
-
-
-Event = Noted | Preparing | Stepped | Checkpointed | Sampled | Taught
+    folder: str
+    """The name of its own among those of what is under way, whatever its LoRA is called."""
 
 
 class Course:
     """A training. `stop` may be called at any moment: it ends after the present step, and keeps it."""
 
     def __init__(
-        self, engine: EngineSettings, settings: TrainingSettings, begun: Saved | None = None
+        self,
+        engine: EngineSettings,
+        settings: TrainingSettings,
+        begun: Saved | None = None,
+        guest: Guest | None = None,
     ) -> None:
         """`begun`: the checkpoint to go on from, whose settings these are."""
-        self._engine, self._settings, self._begun = engine, settings, begun
+        self._engine, self._settings, self._begun, self._guest = engine, settings, begun, guest
         self._stopped = False
         self._models = _models(engine)
-        self._unfinished = Unfinished(self._models, settings.name)
+        self._unfinished = Unfinished(self._models, settings.name if guest is None else guest.folder)
+        self._checkers: list[Checker] = []
 
     @classmethod
     def new(cls, engine: EngineSettings, settings: TrainingSettings) -> Self:
@@ -130,21 +107,33 @@ class Course:
             )
         return cls(engine, replace(there.settings, folder=str(typed["folder"])), there)
 
+    @classmethod
+    def of_guest(cls, engine: EngineSettings, settings: TrainingSettings, guest: Guest) -> Self:
+        """Goes on from the checkpoint where there is one, else begins. Raises InvalidTraining."""
+        settings.check()
+        there = Unfinished(_models(engine), guest.folder).saved()
+        if there is None:
+            return cls(engine, settings, guest=guest)
+        return cls(engine, replace(there.settings, folder=settings.folder), there, guest)
+
     def stop(self) -> None:
         self._stopped = True
 
     def run(self) -> Generator[Event]:
         """Raises InvalidTraining and BrokenModel. Without `Taught` at its end it was stopped."""
+        if self._guest is not None and (there := self._lying()) is not None:
+            yield there
+            return
         source = Source.of(self._engine.model)
         info = describe.describe(source, self._engine)
         _check_kind(info)
         place = _place(self._engine, info)
         settings = self._settings.resolved(info, on_card=place.device.type != "cpu")
-        yield Preparing(stage="reading the pictures", share=None)
+        yield Preparing(stage=Stage.PICTURES, share=None)
         collection = pictures.collect(settings, info)
         for note in collection.notes:
             yield Noted(text=note)
-        yield Preparing(stage="loading the model", share=None)
+        yield Preparing(stage=Stage.MODEL, share=None)
         fingerprint.pin(info)
         pipeline = load.load(
             source, self._engine, replace(place, device=_processor(), profile="full")
@@ -162,15 +151,45 @@ class Course:
             _check_same(self._begun, saved)
         pipeline.set_progress_bar_config(disable=True)
         try:
+            if self._guest is not None:
+                self._checkers = guests.checkers(self._engine, pipeline)
+                flagged = yield from guests.look(self._checkers, collection)
+                if flagged:
+                    yield Flagged(files=flagged)
+                    return
+                yield from self._find_room(pipeline, settings, place.device)
             yield from self._teach(pipeline, info, collection, saved, place.device)
         except Exception as error:
             errors.check_device(error)
             if not errors.is_out_of_memory(error):
                 raise
-            raise InvalidTraining(
+            raise NoRoom(
                 f"There is not enough memory on {place.device} to teach {info.title} at {settings.resolution} pixels: "
                 "take a smaller --resolution or --batch, or end what else uses it. The last checkpoint is kept."
             ) from error
+
+    def _lying(self) -> Taught | None:
+        """The LoRA, where it came to lie there and nobody was told. Raises InvalidTraining where it is another one."""
+        assert self._guest is not None
+        file = adapters.paths(self._models, adapters.LORAS).get(self._settings.name)
+        if file is None:
+            return None
+        if read_header(file, file.name).texts.get(_GUEST) != self._guest.folder:
+            raise InvalidTraining(f"There is another LoRA “{self._settings.name}” by now.")
+        self._unfinished.end()
+        return Taught(file=str(file))
+
+    def _find_room(self, pipeline: Any, settings: TrainingSettings, device: torch.device) -> Generator[Event]:
+        """Raises NoRoom."""
+        told = guests.needs(pipeline, settings, device)
+        if told is None:
+            return
+        yield told
+        if told.needed > told.free:
+            raise NoRoom(
+                f"There is not enough memory on {device} now: it takes {told.needed / 1e9:.1f} GB, and "
+                f"{told.free / 1e9:.1f} GB are free."
+            )
 
     def _teach(
         self,
@@ -187,7 +206,7 @@ class Course:
         lessons = yield from _lessons(pipeline, collection, device)
         kept: list[Lesson] = []
         for number, prompt in enumerate(settings.keep):
-            yield Preparing(stage="drawing what is to be kept", share=number / len(settings.keep))
+            yield Preparing(stage=Stage.KEPT, share=number / len(settings.keep))
             kept.append(samples.keep(pipeline, info, prompt, settings.seed + number, device))
         trainer = Trainer(settings, pipeline, lessons, kept, device)
         if self._begun is not None:
@@ -206,12 +225,21 @@ class Course:
                     return
             every = settings.sample_every
             if loss is not None and every and trainer.done % every == 0 and not is_end:
-                drawn = samples.draw(pipeline, info, settings.samples, settings.seed, device)
-                yield Sampled(sheet=self._unfinished.add_samples(trainer.done, drawn))
-        drawn = samples.draw(pipeline, info, settings.samples, settings.seed, device)
+                drawn = self._draw(pipeline, info, settings, device)
+                yield Sampled(sheet=str(self._unfinished.add_samples(trainer.done, drawn)))
+        drawn = self._draw(pipeline, info, settings, device)
         if settings.sample_every:
-            yield Sampled(sheet=self._unfinished.add_samples(trainer.done, drawn))
+            yield Sampled(sheet=str(self._unfinished.add_samples(trainer.done, drawn)))
         yield self._finish(trainer, info, saved, drawn[0])
+
+    def _draw(
+        self, pipeline: Any, info: ModelInfo, settings: TrainingSettings, device: torch.device
+    ) -> list[Image]:
+        """The samples; what a checker flags is grey."""
+        from engine.training import samples
+
+        drawn = samples.draw(pipeline, info, settings.samples, settings.seed, device)
+        return [guests.shown(self._checkers, image) for image in drawn]
 
     def _finish(self, trainer: Trainer, info: ModelInfo, saved: Saved, drawn: Image) -> Taught:
         """The file itself comes last: from then on the LoRA is offered, with its words and picture."""
@@ -224,9 +252,10 @@ class Course:
         drawn.save(picture, "PNG")
         write(folder, f"{settings.name}.png", picture.getvalue())
         name = f"{settings.name}.safetensors"
-        write(folder, name, lora.as_file(trainer.tensors(), _texts(saved, info, trainer)))
+        own = {} if self._guest is None else {_GUEST: self._guest.folder}
+        write(folder, name, lora.as_file(trainer.tensors(), _texts(saved, info, trainer) | own))
         self._unfinished.end()
-        return Taught(file=folder / name)
+        return Taught(file=str(folder / name))
 
 
 # ------------------------------------------------------------------ its parts
@@ -248,7 +277,7 @@ def _lessons(
     found: list[Lesson] = []
     for number, lesson in enumerate(prepared.lessons(pipeline, collection.examples, device)):
         found.append(lesson)
-        yield Preparing(stage="encoding the pictures", share=(number + 1) / len(collection.examples))
+        yield Preparing(stage=Stage.ENCODING, share=(number + 1) / len(collection.examples))
     return found
 
 
@@ -349,6 +378,8 @@ def _texts(saved: Saved, info: ModelInfo, trainer: Trainer) -> dict[str, str]:
     }
 
 
+_GUEST = "easel.training"
+"""In a file that a guest made: which one."""
 _BASES = {
     ("sd", 768): ("sd_v1", "stable-diffusion-v1"),
     ("sd", 1024): ("sd_v2", "stable-diffusion-v2"),

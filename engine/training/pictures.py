@@ -30,6 +30,8 @@ class Example:
     """One picture as it is learned: scaled and cut to a shape that others share."""
 
     caption: str
+    file: str
+    """Its name in the folder."""
     digest: str
     """SHA-256 of its file."""
     image: Image.Image = field(compare=False)
@@ -124,7 +126,9 @@ def _example(
     scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
     left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
     fitted = image.resize(scaled, Image.Resampling.LANCZOS).crop((left, top, left + width, top + height))
-    example = Example(caption=caption, digest=digest, image=fitted, scaled=scaled, corner=(left, top))
+    example = Example(
+        caption=caption, file=file.name, digest=digest, image=fitted, scaled=scaled, corner=(left, top)
+    )
     return example, scale > 1
 
 

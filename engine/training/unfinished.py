@@ -17,14 +17,13 @@ from safetensors.torch import load
 from torch import Tensor
 
 from engine.checkpoints.header import read_header
+from engine.contract.training import SHEET, UNFINISHED
 from engine.errors import BrokenModel, InvalidTraining
 from engine.pictures import spool
 from engine.training import lora
 from engine.training.settings import TrainingSettings
 
-FOLDER = "training"
-"""Of the folder of models: what is under way lies there, each by its name."""
-CHECKPOINT, SHEET = "checkpoint.safetensors", "samples.png"
+CHECKPOINT = "checkpoint.safetensors"
 _GAP = 4
 
 
@@ -45,7 +44,7 @@ class Unfinished:
     """The folder of one training."""
 
     def __init__(self, models: Path, name: str) -> None:
-        self.folder = models / FOLDER / name
+        self.folder = models / UNFINISHED / name
 
     @property
     def sheet(self) -> Path:

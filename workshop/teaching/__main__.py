@@ -15,8 +15,9 @@ from random import Random
 
 from engine import process
 from engine.contract import STARTER, EngineSettings, Lora
+from engine.contract.training import Noted, Sampled, Stepped
 from engine.device import fingerprint
-from engine.training.course import Course, Noted, Sampled, Stepped
+from engine.training.course import Course
 from engine.training.settings import TrainingSettings
 from workshop.starter import captions
 from workshop.starter.evaluate import Examiner, held_out_scenes, questions, share

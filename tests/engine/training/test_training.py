@@ -16,10 +16,11 @@ from PIL import Image, ImageDraw
 
 from engine.checkpoints.header import read_header
 from engine.contract import EngineSettings, Lora
+from engine.contract.training import Checkpointed, Noted, Sampled, Stepped, Taught
 from engine.errors import InvalidTraining
 from engine.pictures import spool
 from engine.training import course
-from engine.training.course import Checkpointed, Course, Noted, Sampled, Stepped, Taught
+from engine.training.course import Course
 from engine.training.pictures import batch, collect, shape_of
 from engine.training.settings import TrainingSettings
 from tests.kit.engines import described
@@ -70,7 +71,7 @@ def quick(model: Path, tmp_path: Path) -> Path:
 def taught(engine: EngineSettings, settings: TrainingSettings) -> Path:
     """The file that comes of it."""
     (done,) = [event for event in Course.new(engine, settings).run() if isinstance(event, Taught)]
-    return done.file
+    return Path(done.file)
 
 
 # ------------------------------------------------------------------ what comes of it
@@ -158,7 +159,7 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte(
     steps = [event.done for event in after if isinstance(event, Stepped) and event.loss is not None]
     assert steps == [5, 6]
     (done,) = [event for event in after if isinstance(event, Taught)]
-    assert done.file.read_bytes() == whole
+    assert Path(done.file).read_bytes() == whole
     (sheet,) = {event.sheet for event in after if isinstance(event, Sampled)}
     with Image.open(sheet) as rows:
         assert rows.height > 2 * 64  # a row of before it was killed, and one of the end

@@ -118,7 +118,7 @@ def test_victims_are_named_with_commas() -> None:
         ("chaos --fleet ray", "ray", "fleet"),
         ("chaos", "cryptography", "rehearsal"),
         ("demo", "simcord", "demo"),
-        ("bench", "psutil", "bench"),
+        ("bench", "cryptography", "bench"),
     ],
 )
 def test_a_missing_extra_is_told(tmp_path: Path, command: str, package: str, extra: str) -> None:
