@@ -92,7 +92,8 @@ class Guest:
         self._child: Child | None = None
         self._is_suspended = False
         self._is_leaving = False
-        self._yielded_at = -1e9
+        self._free_since: float | None = None
+        """When it was first seen that nobody waits any more."""
         self._moved = asyncio.Event()
         self._told: Callable[[Event | Turn], None] = lambda _event: None
 
@@ -100,7 +101,7 @@ class Guest:
 
     def give_way(self) -> None:
         """Somebody has just asked for a picture."""
-        self._yielded_at = self._now()
+        self._free_since = None
         self._suspend()
         self._moved.set()
 
@@ -112,10 +113,15 @@ class Guest:
     @property
     def may_begin(self) -> bool:
         """Whether nobody has waited for a picture for a moment."""
-        if self._turn() is not Turn.GO:
-            self._yielded_at = self._now()
+        return self._is_free(self._turn())
+
+    def _is_free(self, turn: Turn) -> bool:
+        if turn is not Turn.GO:
+            self._free_since = None
             return False
-        return self._now() - self._yielded_at >= self._manners.grace_s
+        if self._free_since is None:
+            self._free_since = self._now()
+        return self._now() - self._free_since >= self._manners.grace_s
 
     # -------------------------------------------------------------- a lesson
 
@@ -159,10 +165,10 @@ class Guest:
             if turn is Turn.LEAVE:
                 self._is_leaving = True
                 return True
+            is_free = self._is_free(turn)
             if turn is Turn.YIELD:
-                self._yielded_at = self._now()
                 self._suspend()
-            elif self._is_suspended and self._now() - self._yielded_at >= self._manners.grace_s:
+            elif self._is_suspended and is_free:
                 self._is_suspended = False
                 child.resume()
                 self._told(Turn.GO)

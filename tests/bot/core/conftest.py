@@ -1,10 +1,11 @@
-"""Rigs that are stopped whatever happens, with short pauses."""
+"""Rigs that are stopped whatever happens, with short pauses. Tests marked `virtual` run in the simulation's loop."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,6 +14,15 @@ import pytest
 from bot.app import Timings
 from engine.contract import FakeSettings
 from tests.kit.rig import QUICK, SHORT, MakeRig, Rig, settings_for
+from workshop.rehearsal.simulation.loop import VirtualLoop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("virtual") is not None:
+        return {"virtual": VirtualLoop}
+    return {"usual": asyncio.new_event_loop}
 
 
 @pytest.fixture
