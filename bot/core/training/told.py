@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -54,6 +55,11 @@ class ForNight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForHalt:
+    """Drawing is paused there, or the bot is about to end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForMemory:
     """There is not enough free for it beside the models; it looks again soon."""
 
@@ -62,7 +68,7 @@ class ForMemory:
     free: int
 
 
-Wait = InLine | ForPictures | ForNight | ForMemory
+Wait = InLine | ForPictures | ForNight | ForHalt | ForMemory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,15 @@ class Seen:
     """A PNG of all samples so far, a row for each time; it is replaced by another one at its place."""
     samples: int = 0
     """How often the sheet was drawn: another number, another sheet."""
+
+
+class EndCode(StrEnum):
+    """Why one failed, as codes of its row's reason; besides them `ReasonCode`'s "told", "cancelled", "withdrawn" and "removed"."""
+
+    CRASHED = "training_crashed"
+    """The process that taught it died again and again."""
+    FLAGGED = "pictures_flagged"
+    """By a safety checker; `pictures` are their numbers, with commas."""
 
 
 class TrainingTold(Protocol):
