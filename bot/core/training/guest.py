@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -85,9 +84,8 @@ class Guest:
         *,
         turn: Callable[[], Turn],
         manners: Manners | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._begin, self._turn, self._now = begin, turn, monotonic
+        self._begin, self._turn = begin, turn
         self._manners = manners or Manners()
         self._child: Child | None = None
         self._is_suspended = False
@@ -120,8 +118,8 @@ class Guest:
             self._free_since = None
             return False
         if self._free_since is None:
-            self._free_since = self._now()
-        return self._now() - self._free_since >= self._manners.grace_s
+            self._free_since = _now()
+        return _now() - self._free_since >= self._manners.grace_s
 
     # -------------------------------------------------------------- a lesson
 
@@ -199,3 +197,8 @@ def _end(heard: list[Event], exitcode: int, *, was_asked: bool) -> End:
     if exitcode == EXIT_NO_ROOM:
         return NoRoom(needs=next((each for each in heard if isinstance(each, Needs)), None))
     return Left() if was_asked or exitcode == EXIT_STOPPED else Crashed(exitcode=exitcode)
+
+
+def _now() -> float:
+    """Seconds, by the loop's own clock."""
+    return asyncio.get_running_loop().time()

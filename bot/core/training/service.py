@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -282,7 +281,7 @@ class TrainingService:
     async def _until_its_turn(self, current: _Current) -> None:
         """Nobody waits for a picture, it is its time, and memory that was short is looked at again."""
         while current.end is None:
-            is_early = time.monotonic() < current.again_at
+            is_early = asyncio.get_running_loop().time() < current.again_at
             if self._guest.may_begin and not is_early:
                 current.is_short = False
                 return
@@ -383,7 +382,7 @@ class TrainingService:
                 if current.crashes > CRASHES_MAX:
                     await self._fail(training_id, Reason(code=EndCode.CRASHED))
                     return True
-                current.again_at = time.monotonic() + self._pauses.crash_s
+                current.again_at = asyncio.get_running_loop().time() + self._pauses.crash_s
             case Left():
                 pass
         return False
@@ -391,7 +390,7 @@ class TrainingService:
     def _find_room(self, current: _Current, needs: Needs | None) -> None:
         """Nobody has waited for a moment: models that lie idle on its card leave, and it is tried again."""
         current.needs, current.is_short = needs, True
-        current.again_at = time.monotonic() + self._pauses.room_s
+        current.again_at = asyncio.get_running_loop().time() + self._pauses.room_s
         if needs is not None and needs.on_card:
             log.info("training_unloads", training=current.training.id, needed=needs.needed, free=needs.free)
             self._turns.unload()

@@ -1,0 +1,84 @@
+"""The rows of trainings without a database: what the store promises of them, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.job import Reason
+from bot.training import UNDER_WAY, Training, TrainingPicture, TrainingState
+
+COST = 100
+
+
+class TrainingRows:
+    def __init__(self) -> None:
+        self.all: dict[int, Training] = {}
+        self.shown: dict[int, list[TrainingPicture]] = {}
+
+    def paid(self, name: str, *, user_id: int = 1, guild_id: int = 5, steps: int = 20) -> Training:
+        """One that waits, with two pictures."""
+        training = Training(
+            id=len(self.all) + 1, guild_id=guild_id, user_id=user_id, name=name, trigger=f"{name} toy", model="starter",
+            steps=steps, state=TrainingState.WAITING, cost=COST, charged=COST, created_at=0.0,
+        )  # fmt: skip
+        self.all[training.id] = training
+        self.shown[training.id] = [
+            TrainingPicture(
+                training_id=training.id, number=number, digest=f"{number}" * 64, caption="", size_bytes=9, width=64, height=64
+            )
+            for number in (1, 2)
+        ]  # fmt: skip
+        return training
+
+    def _move(
+        self, training_id: int, fresh: TrainingState, *before: TrainingState, **more: object
+    ) -> Training | None:
+        training = self.all[training_id]
+        if training.state not in before:
+            return None
+        self.all[training_id] = replace(training, state=fresh, **more)  # type: ignore[arg-type]
+        return self.all[training_id]
+
+    def _refunded(self, training_id: int) -> int:
+        training = self.all[training_id]
+        return training.cost * training.done // training.steps
+
+    async def listed(self, guild_id: int, user_id: int | None) -> list[Training]:
+        return [
+            each
+            for each in self.all.values()
+            if each.guild_id == guild_id and user_id in (None, each.user_id)
+        ]
+
+    async def pictures(self, training_id: int) -> list[TrainingPicture]:
+        return self.shown[training_id]
+
+    async def waiting(self) -> list[Training]:
+        return [each for each in self.all.values() if each.state is TrainingState.WAITING]
+
+    async def next_waiting(self) -> Training | None:
+        return next(iter(await self.waiting()), None)
+
+    async def run(self, training_id: int, *, now: float) -> Training | None:
+        return self._move(training_id, TrainingState.RUNNING, TrainingState.WAITING, started_at=now)
+
+    async def progress(self, training_id: int, done: int) -> None:
+        self._move(training_id, TrainingState.RUNNING, TrainingState.RUNNING, done=done)
+
+    async def finish(self, training_id: int, *, now: float) -> Training | None:
+        return self._move(training_id, TrainingState.DONE, TrainingState.RUNNING, finished_at=now)
+
+    async def fail(self, training_id: int, *, reason: Reason, now: float) -> Training | None:
+        more = {"charged": self._refunded(training_id), "reason": reason, "finished_at": now}
+        return self._move(training_id, TrainingState.FAILED, *UNDER_WAY, **more)
+
+    async def cancel(self, training_id: int, *, reason: Reason, now: float) -> Training | None:
+        more = {"charged": self._refunded(training_id), "reason": reason, "finished_at": now}
+        return self._move(training_id, TrainingState.CANCELLED, *UNDER_WAY, **more)
+
+    async def delete(self, training_id: int) -> None:
+        del self.all[training_id]
+
+    async def recover(self) -> None:
+        for training_id in self.all:
+            self._move(training_id, TrainingState.WAITING, TrainingState.RUNNING)
