@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,9 @@ from engine.contract.training import Event, decode
 
 log = structlog.get_logger(__name__)
 
+_APART: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
+"""Ctrl-C is not for it. And one that stands still when the bot is killed is woken and hung up on by the system, which does so
+with a group that is left alone."""
 _LINE_MAX = 2**20
 """Bytes."""
 
@@ -76,6 +80,7 @@ def beginning(engine: EngineSettings) -> Begin:
             stdout=PIPE,
             stderr=None if sys.stderr is not None else DEVNULL,
             env=environment(),
+            **_APART,
             limit=_LINE_MAX,
         )
         log.info("training_begins", pid=process.pid, folder=lesson.folder)
