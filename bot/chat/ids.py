@@ -135,6 +135,13 @@ class Verb(StrEnum):
     REMOVE = "remove"
     BLOCK = "block"
     """Its person may make nothing for a time."""
+    TRAIN_START = "train_start"
+    """About the number of a training, like the next three."""
+    TRAIN_NOT = "train_not"
+    TRAIN_CANCEL = "train_cancel"
+    TRAIN_CAPTIONS = "train_captions"
+    TRAIN_ADD = "train_add"
+    """A menu of sets, for the pictures in the message of that number."""
 
 
 NEED_WORDS = frozenset(
@@ -184,6 +191,9 @@ _LOOKS: dict[Verb, tuple[Say, str | None, discord.ButtonStyle]] = {
     Verb.APPROVE: (labels.let_stay, "✅", discord.ButtonStyle.success),
     Verb.REMOVE: (labels.remove, "🗑️", discord.ButtonStyle.danger),
     Verb.BLOCK: (labels.block, "⛔", _GRAY),
+    Verb.TRAIN_START: (labels.train, "🎓", discord.ButtonStyle.success),
+    Verb.TRAIN_NOT: (labels.drop_plan, "✖️", _GRAY),
+    Verb.TRAIN_CANCEL: (labels.cancel, "✖️", discord.ButtonStyle.danger),
 }
 """One family of emoji, none of them in the blue or grey of a button."""
 

@@ -43,6 +43,8 @@ from bot.chat.features import (
     stats,
     style,
     taste,
+    train_runs,
+    train_sets,
     upscale,
     vary,
 )
@@ -90,6 +92,8 @@ FEATURES = (
     allow,
     style,
     taste,
+    train_sets,
+    train_runs,
     privacy,
 )
 

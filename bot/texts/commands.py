@@ -65,6 +65,10 @@ OPTION_NAMES = (
     noted_in("option", "reason"),
     noted_in("option", "place"),
     noted_in("option", "text"),
+    noted_in("option", "trigger"),
+    noted_in("option", "image4"),
+    noted_in("option", "first"),
+    noted_in("option", "with"),
 )
 CHOICE_NAMES = (
     noted_in("choice", "quick"),
@@ -80,6 +84,9 @@ CHOICE_NAMES = (
     noted_in("choice", "lora"),
     noted_in("choice", "feature"),
     noted_in("choice", "channel"),
+    noted_in("choice", "maker"),
+    noted_in("choice", "role"),
+    noted_in("choice", "all"),
 )
 """Those that are their own values. Other choices, such as 3:2, are the same everywhere."""
 
@@ -331,3 +338,34 @@ LIMITS_DISALLOW_OPTIONS = {
     "names": noted("As they stand on the list, with commas; all: every one"),
     **_FOR,
 }
+
+ADD_TO_TRAINING = noted("Add to training")
+TRAIN = noted("Teach a model something of your own")
+TRAIN_NEW = noted("Begin a set of pictures to teach from")
+TRAIN_NEW_OPTIONS = {
+    "name": noted("What the LoRA is to be called: small letters, digits, - and _"),
+    "trigger": noted("The words that prompts are to call it by, such as: snail toy"),
+    "model": noted("Which model is taught"),
+    "steps": noted("How long it learns; 300 to 1000 are usual"),
+}
+TRAIN_ADD = noted("Add pictures to a set")
+TRAIN_ADD_OPTIONS = {
+    "name": noted("Which set"),
+    "image": noted("A picture of what is to be learned"),
+    "image2": noted("A second one"),
+    "image3": noted("A third one"),
+    "image4": noted("A fourth one"),
+}
+TRAIN_CAPTIONS = noted("Say what is to be seen in each picture of a set")
+TRAIN_CAPTIONS_OPTIONS = {"name": noted("Which set"), "first": noted("The first picture that is shown")}
+TRAIN_START = noted("Show what a training costs and takes, and start it")
+TRAIN_CANCEL = noted("Cancel a training; what was not done of it is given back")
+TRAIN_NAMED = {"name": noted("Which training")}
+TRAIN_LIST = noted("Show your trainings; admins see all of this server")
+TRAIN_SHARE = noted("Decide who may draw with what was taught")
+TRAIN_SHARE_OPTIONS = {
+    "name": noted("Which training"),
+    "with": noted("Only its maker, a role, or everybody here"),
+    "role": noted("Which role"),
+}
+TRAIN_DELETE = noted("Delete a training: its pictures, and the LoRA that came of it")

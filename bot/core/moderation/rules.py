@@ -45,10 +45,14 @@ class Rules:
 
     async def forbids(self, guild_id: int, request: GenerationRequest) -> Met | None:
         """What of a request is forbidden there, None where nothing is."""
+        return await self.forbids_any(guild_id, request.prompt, request.negative_prompt)
+
+    async def forbids_any(self, guild_id: int, *texts: str) -> Met | None:
+        """The same for other words of theirs."""
         ready = await self._of(guild_id)
         if ready is None:
             return None
-        for text in (request.prompt, request.negative_prompt):
+        for text in texts:
             if (entry := ready.forbidden.met_in(text, ready.allowed)) is not None:
                 return Met(entry=entry, is_told=ready.is_told)
         return None
