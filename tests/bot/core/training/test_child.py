@@ -67,7 +67,7 @@ async def test_it_stands_still_stops_and_goes_on(tmp_path: Path) -> None:
         assert 0 < needs.needed < needs.free
         await first(child, Stepped)
         child.suspend()
-        while process.status() != psutil.STATUS_STOPPED:  # signals take a moment
+        while process.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - the system sets none
             await asyncio.sleep(0.01)
         child.stop()
         kept = await first(child, Checkpointed)
