@@ -25,6 +25,7 @@ from bot.store.rule_words import RuleWords
 from bot.store.server_settings import ServerSettings
 from bot.store.stars import Favourites
 from bot.store.threads import unawaited
+from bot.store.trainings import Trainings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Store:
     reports: Reports
     personal: Personal
     erasures: Erasures
+    trainings: Trainings
 
     @classmethod
     async def open(
@@ -79,6 +81,7 @@ class Store:
             reports=Reports(database),
             personal=Personal(database),
             erasures=Erasures(database),
+            trainings=Trainings(database),
         )
 
     async def back_up(self, target: Path) -> None:

@@ -52,6 +52,9 @@ class Deed(StrEnum):
     """For a time or for ever; with a job, for what was reported."""
     UNBLOCKED = "unblocked"
     REPORTED = "reported"
+    TRAINING_SHARED = "training_shared"
+    """Who may draw with what came of it."""
+    TRAINING_DELETED = "training_deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from bot.limits import Usage
 from bot.store import copies
 from bot.store.audit import AuditEntry, Deed, record, write_recorded
 from bot.store.blocks import BLOCKED
+from bot.store.charged import USED, USED_BETWEEN
 from bot.store.db import Database
 from bot.store.reports import close, reopen
 from engine.contract import GenerationRequest, SpooledImage
@@ -23,8 +24,6 @@ def _in(states: Sequence[JobState]) -> str:
     return "(" + ", ".join(f"'{state}'" for state in states) + ")"
 
 
-_USED = """(SELECT COALESCE(SUM(charged), 0) FROM job
-            WHERE guild_id = :guild_id AND user_id = :user_id AND created_at >= :window_start)"""
 _PENDING = f"""(SELECT COUNT(DISTINCT interaction_id) FROM job INDEXED BY job_live
                WHERE state IN {_in(LIVE)} AND state IN {_in(WAITING)}
                  AND guild_id = :guild_id AND user_id = :user_id AND interaction_id IS NOT :interaction_id)"""
@@ -46,7 +45,7 @@ INSERT INTO job (state, wish, request, action, parent_id, parent_image, user_id,
 SELECT 'accepted', :wish, :request, :action, :parent_id, :parent_image, :user_id, :guild_id, :channel_id, :interaction_id,
        :part, :parts, :application_id, :token, :locale, :spoiler, :private, :flagged, :cost, :weight,
        :cost, :now
-WHERE {_USED} + :cost <= :credits
+WHERE {USED} + :cost <= :credits
   AND {_PENDING} < :pending
   AND (:seconds_between = 0
        OR NOT EXISTS (SELECT 1 FROM {_ASKED_BEFORE} AND created_at > :now - :seconds_between))
@@ -270,12 +269,9 @@ class Jobs:
 
         None where somebody was faster, or the credits of the window in which they were asked for do not suffice.
         """
-        sql = """UPDATE job SET state = 'delivered', charged = :charged
-                 WHERE id = :id AND state = 'failed' AND deleted_at IS NULL
-                   AND :charged + (SELECT COALESCE(SUM(charged), 0) FROM job
-                                   WHERE guild_id = :guild_id AND user_id = :user_id
-                                     AND created_at >= :first AND created_at < :last) <= :most
-                 RETURNING *"""
+        sql = f"""UPDATE job SET state = 'delivered', charged = :charged
+                  WHERE id = :id AND state = 'failed' AND deleted_at IS NULL AND :charged + {USED_BETWEEN} <= :most
+                  RETURNING *"""
         params = {
             "id": job.id,
             "charged": charged,
@@ -393,7 +389,7 @@ class Jobs:
         return {row["id"]: _spooled(row) for row in rows}
 
     async def usage(self, *, guild_id: int, user_id: int, window_start: float) -> Usage:
-        sql = f"SELECT {_USED} AS used, {_PENDING} AS pending"
+        sql = f"SELECT {USED} AS used, {_PENDING} AS pending"
         params = {
             "guild_id": guild_id,
             "user_id": user_id,
