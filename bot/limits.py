@@ -47,6 +47,12 @@ class Limits:
     """Under backlog somebody of weight 2 is served twice as much as somebody of weight 1."""
     seconds_between: int = 0
     """From one request to the next; all parts of one are one."""
+    trainings: int = 0
+    """That have not ended; 0: they may teach nothing."""
+    training_pictures: int = 30
+    training_steps: int = 1000
+    training_mb: int = 100
+    """Of pictures, over all of their trainings."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

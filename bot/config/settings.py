@@ -211,6 +211,10 @@ class LimitsSection(Section):
     max_images: int = Field(default=4, ge=1, le=IMAGES_MAX)
     weight: int = Field(default=1, ge=1, le=WEIGHT_MAX)
     seconds_between: int = Field(default=0, ge=0, le=PAUSE_MAX_S)
+    trainings: int = Field(default=0, ge=0, le=1000)
+    training_pictures: int = Field(default=30, ge=2, le=1000)
+    training_steps: int = Field(default=1000, ge=1, le=100_000)
+    training_mb: int = Field(default=100, ge=1, le=100_000)
 
     def to_limits(self) -> Limits:
         return Limits(**self.model_dump())
@@ -226,6 +230,10 @@ class CeilingsSection(LimitsSection):
     max_steps: int = Field(default=150, ge=1, le=150)
     max_images: int = Field(default=10, ge=1, le=IMAGES_MAX)
     weight: int = Field(default=WEIGHT_MAX, ge=1, le=WEIGHT_MAX)
+    trainings: int = Field(default=10, ge=0, le=1000)
+    training_pictures: int = Field(default=200, ge=2, le=1000)
+    training_steps: int = Field(default=5000, ge=1, le=100_000)
+    training_mb: int = Field(default=1000, ge=1, le=100_000)
 
 
 class QueueSection(Section):

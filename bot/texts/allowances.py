@@ -17,6 +17,12 @@ from bot.texts.refusals import refusal
 PIXELS = "max_pixels"
 WEIGHT = "weight"
 PAUSE = "seconds_between"
+TRAININGS: dict[str, Say] = {
+    "trainings": fixed("trainings"),
+    "training_pictures": fixed("pictures per training"),
+    "training_steps": fixed("steps per training"),
+    "training_mb": fixed("MB of pictures for trainings"),
+}
 _LABELS: dict[str, Say] = {
     "credits_per_day": fixed("credits per day"),
     "credits_per_night": fixed("credits per night"),
@@ -26,6 +32,7 @@ _LABELS: dict[str, Say] = {
     "max_images": fixed("images per request"),
     PAUSE: fixed("seconds between requests"),
     WEIGHT: fixed("weight in the line"),
+    **TRAININGS,
 }
 _SUBJECTS: dict[str, Say] = {
     "credits_per_day": fixed("credits a day"),
@@ -36,6 +43,7 @@ _SUBJECTS: dict[str, Say] = {
     "max_images": fixed("images a request"),
     WEIGHT: fixed("weight in the line"),
     PAUSE: fixed("the time between requests"),
+    **TRAININGS,
 }
 
 nothing_changed = fixed("Nothing changed: it was like that already.")
@@ -307,6 +315,14 @@ def _allowance(name: str, value: int, to: Language) -> str:
                 value,
                 number=number,
             )
+        case "trainings":
+            return to.ngettext("{number} training", "{number} trainings", value, number=number)
+        case "training_pictures":
+            return to.gettext("trainings of up to {number} pictures", number=number)
+        case "training_steps":
+            return to.gettext("trainings of up to {number} steps", number=number)
+        case "training_mb":
+            return to.gettext("{number} MB of pictures for trainings", number=number)
         case "weight":
             return to.gettext("a weight of {number} in the line", number=number)
         case _:

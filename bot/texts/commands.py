@@ -58,6 +58,10 @@ OPTION_NAMES = (
     noted_in("option", "kind"),
     noted_in("option", "names"),
     noted_in("option", "slowmode"),
+    noted_in("option", "trainings"),
+    noted_in("option", "training_pictures"),
+    noted_in("option", "training_steps"),
+    noted_in("option", "training_mb"),
     noted_in("option", "zone"),
     noted_in("option", "allowed"),
     noted_in("option", "file"),
@@ -309,6 +313,10 @@ LIMITS_SET_OPTIONS = {
     "max_images": noted("Most images of a request"),
     "weight": noted("Turns in the line: with 2 they are served twice as much as with 1"),
     "slowmode": noted("Seconds from one request of a person to their next; 0: none"),
+    "trainings": noted("Trainings one person may have that have not ended; 0: none"),
+    "training_pictures": noted("Most pictures of a training"),
+    "training_steps": noted("Most steps of a training"),
+    "training_mb": noted("Megabytes that the pictures of a person's trainings may take"),
 }
 LIMITS_RESET = noted("Remove the limits set for everyone, a role or a member")
 LIMITS_RESET_OPTIONS = {

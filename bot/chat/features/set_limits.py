@@ -94,6 +94,10 @@ async def set_(
     max_images: Range[int, 1] | None = None,
     weight: Range[int, 1, WEIGHT_MAX] | None = None,
     slowmode: Range[int, 0, PAUSE_MAX_S] | None = None,
+    trainings: Range[int, 0] | None = None,
+    training_pictures: Range[int, 2] | None = None,
+    training_steps: Range[int, 1] | None = None,
+    training_mb: Range[int, 1] | None = None,
 ) -> None:
     guild_id = order.managed(interaction)
     subject, subject_id = target(guild_id, role, member)
@@ -106,6 +110,10 @@ async def set_(
         "max_images": max_images,
         "weight": weight,
         "seconds_between": slowmode,
+        "trainings": trainings,
+        "training_pictures": training_pictures,
+        "training_steps": training_steps,
+        "training_mb": training_mb,
     }
     entry = LimitEntry.of(subject, subject_id, given)
     if not entry.values:

@@ -81,6 +81,13 @@ class Rows(Protocol):
     async def cancel(self, training_id: int, *, reason: Reason, now: float) -> Training | None: ...
     async def delete(self, training_id: int, *, now: float) -> object: ...
     async def recover(self) -> object: ...
+    async def shown(self, training_id: int, *, now: float) -> object:
+        """Its message says that it is over."""
+        ...
+
+    async def unshown(self) -> list[Training]:
+        """Those that ended, and whose message does not say so yet."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,12 +243,15 @@ class TrainingService:
     # -------------------------------------------------------------- one after the other
 
     async def take_up(self) -> None:
-        """What was being taught when the bot ended waits again. Raises DatabaseError."""
+        """What was being taught when the bot ended waits again, and what ended unseen is told. Raises DatabaseError."""
         await self._rows.recover()
+        for training in await self._rows.unshown():
+            self._tell_end(training.id)
 
     async def run(self) -> None:
         """Until cancelled; then no process is left, and the rows say what is to go on at the next start."""
         if self.offered is not None:
+            await asyncio.gather(*self._errands)
             return
         try:
             while True:
@@ -418,7 +428,11 @@ class TrainingService:
         self._tell_end(training_id)
 
     def _tell_end(self, training_id: int) -> None:
-        self._errand(self._told.ended(training_id))
+        self._errand(self._shown(training_id))
+
+    async def _shown(self, training_id: int) -> None:
+        await self._told.ended(training_id)
+        await self._kept(lambda: self._rows.shown(training_id, now=self._clock.now()))
 
     async def _note(self, training_id: int, done: int) -> None:
         await self._kept(lambda: self._rows.progress(training_id, done))

@@ -167,8 +167,8 @@ async def test_captions_lie_beside_their_pictures(studio: Studio) -> None:
     folder = studio.places.pictures_of(training.id)
     folder.mkdir(parents=True)
     (folder / f"{'2' * 64}.txt").write_text("old")
-    one, two = studio.rows.shown[training.id]
-    studio.rows.shown[training.id] = [replace(one, caption="eine Schnecke, größer"), two]
+    one, two = studio.rows.sets[training.id]
+    studio.rows.sets[training.id] = [replace(one, caption="eine Schnecke, größer"), two]
     studio.service.wake()
     await studio.until(training, TrainingState.DONE)
     (file,) = folder.glob("*.txt")
@@ -242,7 +242,7 @@ async def test_a_crash_is_made_good(studio: Studio) -> None:
     failed = await studio.until(second, TrainingState.FAILED)
     assert failed.reason is not None
     assert failed.reason.code == EndCode.CRASHED
-    assert failed.charged == COST * SAVE_EVERY // 20
+    assert (failed.charged, failed.done) == (0, SAVE_EVERY)
     third = studio.paid("fox")
     studio.desk.crashes_at = []
     await studio.until(third, TrainingState.DONE)
@@ -307,6 +307,20 @@ async def test_the_bot_ends_and_comes_back(studio: Studio) -> None:
     row = await studio.until(training, TrainingState.DONE)
     assert (row.charged, len(studio.desk.begun)) == (COST, 2)
     assert studio.desk.last.lesson == studio.desk.begun[0].lesson
+
+
+async def test_an_end_that_nobody_saw_is_told_after_the_restart(studio: Studio) -> None:
+    """The bot was killed between the row and the message: the next one makes good for it, once."""
+    training = studio.paid("snail")
+    await studio.until(training, TrainingState.DONE)
+    await eventually(lambda: studio.rows.told)
+    await studio.end()
+    studio.rows.told.clear()
+    for _ in range(2):
+        studio.begin()
+        await eventually(lambda: studio.rows.told)
+        await studio.end()
+    assert studio.ends == [(1, TrainingState.DONE)] * 2
 
 
 async def test_halted_it_does_not_go_on(studio: Studio) -> None:
