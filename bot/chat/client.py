@@ -30,7 +30,7 @@ from bot.core.line.dispatcher import Dispatcher
 from bot.core.line.halting import Halting
 from bot.core.news import News, RivalFound
 from bot.core.ports import Clock
-from bot.core.training.sets import Trainings
+from bot.core.training.service import TrainingService
 from bot.job import DIRECT, Style
 from bot.store import Store
 from bot.texts import for_operator
@@ -78,7 +78,7 @@ class Services:
     charts: Charts
     tell_moderators: Callable[[int], Coroutine[Any, Any, None]]
     """Brings what is read in a server about reports up to date."""
-    trainings: Trainings | None = None
+    training: TrainingService | None = None
     """None where nobody may teach: whoever runs the bot has not switched it on."""
 
     async def styles(self, guild_id: int) -> tuple[Style, ...]:

@@ -13,9 +13,9 @@ import structlog
 from bot.chat.errors import LOST
 from bot.chat.look import training_view
 from bot.chat.outages import TROUBLES, pauses, told
-from bot.core.training.sets import SetRows
 from bot.core.training.told import Seen
 from bot.store.db import DatabaseError
+from bot.store.trainings import Trainings
 from bot.training import UNDER_WAY, Training
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class _Writer:
 class TrainingMessages:
     """Implements `bot.core.training.told.TrainingTold` with discord.py."""
 
-    def __init__(self, client: discord.Client, rows: SetRows, *, interval_s: float) -> None:
+    def __init__(self, client: discord.Client, rows: Trainings, *, interval_s: float) -> None:
         self._client, self._rows, self._interval_s = client, rows, interval_s
         self._writers: dict[int, _Writer] = {}
 
@@ -60,7 +60,7 @@ class TrainingMessages:
             await asyncio.sleep(self._interval_s)
 
     async def _show(self, training_id: int, writer: _Writer, seen: Seen) -> None:
-        training = await self._rows.of(training_id)
+        training = await self._rows.get(training_id)
         if training is None or training.state not in UNDER_WAY or training.message_id is None:
             return
         files = await asyncio.to_thread(_sheet, seen.sheet) if seen.samples != writer.samples else None
@@ -95,12 +95,12 @@ class TrainingMessages:
             self._writers.pop(training_id, None)
 
     async def _finish(self, training_id: int, writer: _Writer) -> None:
-        training = await self._rows.of(training_id)
+        training = await self._rows.get(training_id)
         if training is None or training.state in UNDER_WAY or training.channel_id is None:
             return
         if training.message_id is None:  # killed between payment and answer
             message = await self._place(training).send(view=training_view.final(training, with_sheet=False))
-            await self._rows.posted(training.id, channel_id=training.channel_id, message_id=message.id)
+            await self._rows.stands(training.id, channel_id=training.channel_id, message_id=message.id)
             return
         view = training_view.final(training, with_sheet=writer.samples > 0)
         message = self._place(training).get_partial_message(training.message_id)

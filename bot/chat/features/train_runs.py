@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import discord
@@ -9,19 +11,34 @@ import structlog
 from discord import app_commands, ui
 from discord.app_commands import Range
 
+from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import LOST, UserError, language_of, say_done
-from bot.chat.features.train_sets import allowed, check_own, check_words, of_name, offered, suggested, train
+from bot.chat.features.train_sets import (
+    allowed,
+    check_own,
+    check_words,
+    is_free,
+    of_name,
+    offered,
+    rows_of,
+    suggested,
+    train,
+)
 from bot.chat.ids import Verb, button
 from bot.chat.look import training_view
 from bot.chat.look.safe import fitting
 from bot.chat.outages import told
 from bot.chat.pressed import actor_of
 from bot.chat.router import Feature
+from bot.core.asking.admission import Allowance
 from bot.core.training import sets
-from bot.core.training.sets import Bounds, Trainings
+from bot.core.training.service import TrainingService
+from bot.store.audit import Deed
+from bot.store.trainings import Barred
 from bot.texts import commands, problems
 from bot.texts import trainings as texts
+from bot.texts.language import Language
 from bot.training import UNDER_WAY, Sharing, Training, TrainingState
 
 log = structlog.get_logger(__name__)
@@ -36,78 +53,93 @@ _WIDTH = {Sharing.MAKER: 0, Sharing.ROLE: 1, Sharing.ALL: 2}
 async def start(
     interaction: discord.Interaction[EaselClient], name: Range[str, 1, sets.NAME_CHARS_MAX]
 ) -> None:
-    trainings, _, bounds = await allowed(interaction)
-    training = await of_name(interaction, trainings, name)
-    pictures = await _check(interaction, trainings, training, bounds)
+    service, _, allowance = await allowed(interaction)
+    training = await of_name(interaction, name)
+    pictures = await _check(interaction, service, training, allowance)
     to = language_of(interaction)
     view = ui.LayoutView(timeout=None)
     cost, expected_s = (
-        trainings.service.price(training.steps),
-        trainings.service.expected_s(training.model, training.steps),
+        service.price(training.steps),
+        service.expected_s(training.model, training.steps),
     )
-    view.add_item(ui.TextDisplay(texts.question(training, pictures, cost, bounds.left, expected_s, to)))
+    view.add_item(
+        ui.TextDisplay(texts.question(training, pictures, cost, left_of(allowance), expected_s, to))
+    )
     verbs = (Verb.TRAIN_START, Verb.TRAIN_NOT)
     view.add_item(ui.ActionRow[Any](*(button(verb, training.id, to=to) for verb in verbs)))
     view.stop()  # its buttons are known by their ids
     await interaction.response.send_message(view=view, ephemeral=True)
 
 
-async def _check(interaction: Interaction, trainings: Trainings, training: Training, bounds: Bounds) -> int:
+async def _check(
+    interaction: Interaction, service: TrainingService, training: Training, allowance: Allowance
+) -> int:
     """How many pictures it has; raises UserError for what keeps it from being started."""
     if training.state is not TrainingState.COLLECTING:
         raise UserError(texts.started)
-    pictures = await trainings.rows.pictures(training.id)
+    pictures = await rows_of(interaction).pictures(training.id)
     if len(pictures) < sets.PICTURES_MIN:
         raise UserError(texts.one_picture if pictures else texts.no_picture)
-    if training.steps > bounds.steps:
-        raise UserError(lambda to: texts.too_many_steps(bounds.steps, to))
+    if training.steps > allowance.limits.training_steps:
+        raise UserError(lambda to: texts.too_many_steps(allowance.limits.training_steps, to))
     model = interaction.client.services.catalogue.model(training.model)
-    if not trainings.service.can_teach(model):
+    if not service.can_teach(model):
         raise UserError(lambda to: texts.cannot_learn(model.title, to))
-    if not trainings.is_free(training.name):
+    if not is_free(interaction, training.name):
         raise UserError(lambda to: texts.name_taken(training.name, to))
     await check_words(interaction, training.trigger, *(each.caption for each in pictures))
-    cost = trainings.service.price(training.steps)
-    if cost > bounds.left:
-        raise UserError(lambda to: texts.too_dear(cost, bounds.left, to))
-    running = await trainings.rows.listed(training.guild_id, training.user_id)
-    if sum(each.state in UNDER_WAY for each in running) >= bounds.trainings:
-        raise UserError(lambda to: texts.too_many_under_way(bounds.trainings, to))
+    cost = service.price(training.steps)
+    if cost > left_of(allowance):
+        raise UserError(lambda to: texts.too_dear(cost, left_of(allowance), to))
+    running = await rows_of(interaction).listed(training.guild_id, training.user_id)
+    if sum(each.state in UNDER_WAY for each in running) >= allowance.limits.trainings:
+        raise UserError(lambda to: texts.too_many_under_way(allowance.limits.trainings, to))
     return len(pictures)
 
 
 async def confirmed(interaction: Interaction, number: int) -> None:
     """Paid for first: what Discord does not show then is shown at its end, where the row says."""
-    trainings, _, bounds = await allowed(interaction)
-    training = check_own(interaction, await trainings.rows.of(number))
-    await _check(interaction, trainings, training, bounds)
+    service, _, allowance = await allowed(interaction)
+    training = check_own(interaction, await rows_of(interaction).get(number))
+    await _check(interaction, service, training, allowance)
     if interaction.channel_id is None:
         raise UserError(problems.only_in_servers)
-    paid = await trainings.rows.start(
+    paid = await rows_of(interaction).start(
         training.id,
-        cost=trainings.service.price(training.steps),
-        budget=bounds.credits,
-        window_start=bounds.window_start,
-        most=bounds.trainings,
-        channel_id=interaction.channel_id,
-        locale=str(interaction.locale.value),
+        cost=service.price(training.steps),
+        credits_most=allowance.credits,
+        window_start=allowance.window.start,
         now=interaction.client.services.clock.now(),
     )
-    if paid is None:
-        raise UserError(texts.started)
-    view = training_view.live(paid, await trainings.service.seen(paid), with_sheet=False)
+    if isinstance(paid, Barred):
+        raise UserError(partial(_not_started, paid, allowance, training.steps, service))
+    view = training_view.live(paid, await service.seen(paid), with_sheet=False)
     try:
         await interaction.response.send_message(view=view)
         message = await interaction.original_response()
-        await trainings.rows.posted(paid.id, channel_id=interaction.channel_id, message_id=message.id)
+        await rows_of(interaction).stands(paid.id, channel_id=interaction.channel_id, message_id=message.id)
     except LOST as error:
         log.warning("training_not_shown", training=paid.id, error=told(error))
     finally:
-        trainings.service.wake()
+        service.wake()
+
+
+def _not_started(
+    barred: Barred, allowance: Allowance, steps: int, service: TrainingService, to: Language
+) -> str:
+    """What the row said, whatever was seen before."""
+    if barred is Barred.CREDITS:
+        return texts.too_dear(service.price(steps), left_of(allowance), to)
+    return texts.blocked_meanwhile(to) if barred is Barred.BLOCKED else texts.started(to)
+
+
+def left_of(allowance: Allowance) -> int:
+    """Credits."""
+    return max(0, allowance.credits - allowance.usage.used)
 
 
 async def declined(interaction: Interaction, number: int) -> None:
-    check_own(interaction, await offered(interaction).rows.of(number))
+    check_own(interaction, await rows_of(interaction).get(number))
     view = ui.LayoutView(timeout=None)
     view.add_item(ui.TextDisplay(texts.dropped(language_of(interaction))))
     view.stop()
@@ -122,21 +154,19 @@ async def declined(interaction: Interaction, number: int) -> None:
 async def cancel(
     interaction: discord.Interaction[EaselClient], name: Range[str, 1, sets.NAME_CHARS_MAX]
 ) -> None:
-    trainings = offered(interaction)
-    await _cancel(interaction, trainings, await of_name(interaction, trainings, name, admins=True))
+    service = offered(interaction)
+    await _cancel(interaction, service, await of_name(interaction, name, admins=True))
 
 
 async def pressed_cancel(interaction: Interaction, number: int) -> None:
-    trainings = offered(interaction)
+    service = offered(interaction)
     await _cancel(
-        interaction, trainings, check_own(interaction, await trainings.rows.of(number), admins=True)
+        interaction, service, check_own(interaction, await rows_of(interaction).get(number), admins=True)
     )
 
 
-async def _cancel(interaction: Interaction, trainings: Trainings, training: Training) -> None:
-    if training.state not in UNDER_WAY or not await trainings.service.cancel(
-        training.id, by=actor_of(interaction)
-    ):
+async def _cancel(interaction: Interaction, service: TrainingService, training: Training) -> None:
+    if training.state not in UNDER_WAY or not await service.cancel(training.id, by=actor_of(interaction)):
         raise UserError(texts.is_over)
     await say_done(interaction, texts.cancelled(training.name, language_of(interaction)))
 
@@ -146,15 +176,15 @@ async def _cancel(interaction: Interaction, trainings: Trainings, training: Trai
 
 @train.command(name="list", description=commands.TRAIN_LIST)
 async def list_them(interaction: discord.Interaction[EaselClient]) -> None:
-    trainings = offered(interaction)
+    offered(interaction)
     if interaction.guild_id is None:
         raise UserError(problems.only_in_servers)
     whose = None if interaction.permissions.manage_guild else interaction.user.id
-    found = await trainings.rows.listed(interaction.guild_id, whose)
+    found = await rows_of(interaction).listed(interaction.guild_id, whose)
     if not found:
         raise UserError(texts.none_yet)
     to = language_of(interaction)
-    lines = [texts.entry(each, len(await trainings.rows.pictures(each.id)), to) for each in found]
+    lines = [texts.entry(each, len(await rows_of(interaction).pictures(each.id)), to) for each in found]
     await interaction.response.send_message(fitting(lines, to), ephemeral=True)
 
 
@@ -168,8 +198,8 @@ async def share(
     role: discord.Role | None = None,
 ) -> None:
     """Admins decide; its maker may take back what they gave."""
-    trainings = offered(interaction)
-    training = await of_name(interaction, trainings, name, admins=True)
+    offered(interaction)
+    training = await of_name(interaction, name, admins=True)
     if training.state is not TrainingState.DONE:
         raise UserError(texts.not_taught)
     sharing = Sharing(who)
@@ -180,11 +210,15 @@ async def share(
         is_same = (sharing, role_id) == (training.sharing, training.role_id)
         if not is_same and _WIDTH[sharing] >= _WIDTH[training.sharing]:
             raise UserError(texts.only_narrower)
-    if not await trainings.rows.share(training.id, sharing, role_id):
-        raise UserError(texts.gone)
+    done = order.deed(interaction, training.guild_id, Deed.TRAINING_SHARED, name=training.name)
+    entry = replace(done, user_id=training.user_id)
+    if not await rows_of(interaction).share(training, sharing, role_id, entry):
+        raise UserError(texts.shared_so)
     to = language_of(interaction)
-    now = await trainings.rows.of(training.id)
-    await say_done(interaction, f"**{training.name}**: {texts.shared(now or training, to)}")
+    await say_done(
+        interaction,
+        f"**{training.name}**: {texts.shared(replace(training, sharing=sharing, role_id=role_id), to)}",
+    )
 
 
 @train.command(name="delete", description=commands.TRAIN_DELETE)
@@ -192,10 +226,10 @@ async def share(
 async def delete(
     interaction: discord.Interaction[EaselClient], name: Range[str, 1, sets.NAME_CHARS_MAX]
 ) -> None:
-    trainings = offered(interaction)
-    training = await of_name(interaction, trainings, name, admins=True)
+    service = offered(interaction)
+    training = await of_name(interaction, name, admins=True)
     try:
-        gone = await trainings.service.delete(training)
+        gone = await service.delete(training)
     except OSError as error:
         log.error("training_not_deleted", training=training.id, error=str(error))
         raise UserError(texts.not_kept) from error

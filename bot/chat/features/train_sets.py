@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import discord
@@ -21,14 +22,18 @@ from bot.chat.look.posted import named
 from bot.chat.look.safe import fitting, shown
 from bot.chat.router import IN_SERVERS, Feature, chosen
 from bot.chat.sources import check_picture, size_of
+from bot.core.asking.admission import Allowance
+from bot.core.asking.offer import Kind
 from bot.core.asking.refused import ForbiddenByRules
 from bot.core.training import sets
-from bot.core.training.service import NotOffered
-from bot.core.training.sets import Bounds, Trainings
+from bot.core.training.service import NotOffered, TrainingService
 from bot.job import Asker
+from bot.limits import Limits
+from bot.store.trainings import Barred, Trainings
 from bot.texts import commands, problems
 from bot.texts import trainings as texts
-from bot.training import Training, TrainingState
+from bot.texts.language import Language
+from bot.training import Training, TrainingPicture, TrainingState
 from engine.contract import PROMPT_CHARS_MAX
 
 log = structlog.get_logger(__name__)
@@ -44,33 +49,43 @@ train = app_commands.Group(name="train", description=commands.TRAIN, allowed_con
 # ------------------------------------------------------------------ who and which
 
 
-def offered(interaction: Interaction) -> Trainings:
+def offered(interaction: Interaction) -> TrainingService:
     """Raises UserError where nobody may train."""
-    trainings = interaction.client.services.trainings
-    if trainings is None or trainings.service.offered is NotOffered.OFF:
+    service = interaction.client.services.training
+    if service is None or service.offered is NotOffered.OFF:
         raise UserError(texts.not_offered)
-    if trainings.service.offered is NotOffered.RAY:
+    if service.offered is NotOffered.RAY:
         raise UserError(texts.not_in_cluster)
-    return trainings
+    return service
 
 
-async def allowed(interaction: Interaction) -> tuple[Trainings, Asker, Bounds]:
+async def allowed(interaction: Interaction) -> tuple[TrainingService, Asker, Allowance]:
     """Who may train, and how much; raises UserError, for blocked people too."""
-    trainings = offered(interaction)
+    service = offered(interaction)
     asker = await order.check(interaction)
-    bounds = await trainings.bounds(asker)
-    if not bounds.trainings:
+    allowance = await interaction.client.services.admission.allowance(asker)
+    if allowance.barred is not None:
+        raise UserError.of(allowance.barred)
+    if not allowance.limits.trainings:
         raise UserError(texts.not_allowed)
-    return trainings, asker, bounds
+    return service, asker, allowance
 
 
-async def of_name(
-    interaction: Interaction, trainings: Trainings, name: str, *, admins: bool = False
-) -> Training:
+def rows_of(interaction: Interaction) -> Trainings:
+    return interaction.client.services.store.trainings
+
+
+def is_free(interaction: Interaction, name: str) -> bool:
+    """Whether no LoRA is called so already."""
+    offers = interaction.client.services.catalogue.offers
+    return all(each.kind is not Kind.LORA or each.name.casefold() != name for each in offers)
+
+
+async def of_name(interaction: Interaction, name: str, *, admins: bool = False) -> Training:
     """One's own, or as an admin any of this server; raises UserError."""
     if interaction.guild_id is None:
         raise UserError(problems.only_in_servers)
-    found = await trainings.rows.by_name(interaction.guild_id, name.strip().casefold())
+    found = await rows_of(interaction).by_name(interaction.guild_id, name.strip().casefold())
     if found is None:
         raise UserError(texts.no_such)
     return check_own(interaction, found, admins=admins)
@@ -86,11 +101,10 @@ def check_own(interaction: Interaction, training: Training | None, *, admins: bo
 
 async def suggested(interaction: Interaction, current: str) -> list[Choice[str]]:
     """Their own, and for admins all of the server."""
-    trainings = interaction.client.services.trainings
-    if trainings is None or interaction.guild_id is None:
+    if interaction.client.services.training is None or interaction.guild_id is None:
         return []
     whose = None if interaction.permissions.manage_guild else interaction.user.id
-    found = await trainings.rows.listed(interaction.guild_id, whose)
+    found = await rows_of(interaction).listed(interaction.guild_id, whose)
     wanted = current.casefold()
     return [Choice(name=each.name, value=each.name) for each in found if wanted in each.name][:CHOICES_MAX]
 
@@ -121,36 +135,47 @@ async def new(
     model: Range[str, 1, 100] | None = None,
     steps: Range[int, sets.STEPS_MIN] | None = None,
 ) -> None:
-    trainings, asker, bounds = await allowed(interaction)
+    service, asker, allowance = await allowed(interaction)
     name, trigger = name.strip().casefold(), shown(trigger)
+    _check_names(name, trigger)
+    limits, services = allowance.limits, interaction.client.services
+    if steps is not None and steps > limits.training_steps:
+        raise UserError(lambda to: texts.too_many_steps(limits.training_steps, to))
+    taught = services.catalogue.model(model)
+    if not service.can_teach(taught):
+        raise UserError(lambda to: texts.cannot_learn(taught.title, to))
+    await check_words(interaction, name, trigger)
+    if not is_free(interaction, name):
+        raise UserError(lambda to: texts.name_taken(name, to))
+    fresh = Training(
+        id=0,
+        guild_id=asker.guild_id,
+        user_id=asker.user_id,
+        name=name,
+        trigger=trigger,
+        model=taught.id,
+        steps=min(STEPS, limits.training_steps) if steps is None else steps,
+        state=TrainingState.COLLECTING,
+        channel_id=interaction.channel_id,
+        locale=str(interaction.locale.value),
+        created_at=services.clock.now(),
+    )
+    made = await rows_of(interaction).new(fresh, most=limits.trainings)
+    if isinstance(made, Barred):
+        raise UserError(partial(_not_made, made, name, limits.trainings))
+    to = language_of(interaction)
+    await say_done(interaction, texts.made(made, to, everyday=sets.is_everyday(trigger)))
+
+
+def _check_names(name: str, trigger: str) -> None:
     if not sets.is_name(name):
         raise UserError(texts.bad_name)
     if _TRIGGER.fullmatch(trigger) is None:
         raise UserError(texts.bad_trigger)
-    if steps is not None and steps > bounds.steps:
-        raise UserError(lambda to: texts.too_many_steps(bounds.steps, to))
-    services = interaction.client.services
-    taught = services.catalogue.model(model)
-    if not trainings.service.can_teach(taught):
-        raise UserError(lambda to: texts.cannot_learn(taught.title, to))
-    await check_words(interaction, name, trigger)
-    made = None
-    if trainings.is_free(name):
-        made = await trainings.rows.new(
-            guild_id=asker.guild_id,
-            user_id=asker.user_id,
-            name=name,
-            trigger=trigger,
-            model=taught.id,
-            steps=min(STEPS, bounds.steps) if steps is None else steps,
-            locale=str(interaction.locale.value),
-            now=services.clock.now(),
-        )
-    if made is None:
-        raise UserError(lambda to: texts.name_taken(name, to))
-    await say_done(
-        interaction, texts.made(made, language_of(interaction), everyday=sets.is_everyday(trigger))
-    )
+
+
+def _not_made(barred: Barred, name: str, most: int, to: Language) -> str:
+    return texts.name_taken(name, to) if barred is Barred.NAME else texts.too_many_under_way(most, to)
 
 
 new.autocomplete("model")(suggestions.models)
@@ -169,9 +194,9 @@ async def add(
     image3: discord.Attachment | None = None,
     image4: discord.Attachment | None = None,
 ) -> None:
-    trainings, _, bounds = await allowed(interaction)
-    training = _collecting(await of_name(interaction, trainings, name))
-    await _take(interaction, trainings, training, bounds, [*filter(None, (image, image2, image3, image4))])
+    _, _, allowance = await allowed(interaction)
+    training = _collecting(await of_name(interaction, name))
+    await _take(interaction, training, allowance.limits, [*filter(None, (image, image2, image3, image4))])
 
 
 add.autocomplete("name")(suggested)
@@ -181,14 +206,14 @@ add.autocomplete("name")(suggested)
 @app_commands.guild_only()
 async def add_to_training(interaction: discord.Interaction[EaselClient], message: discord.Message) -> None:
     """To the only open set at once; of several one is chosen."""
-    trainings, asker, bounds = await allowed(interaction)
+    _, asker, allowance = await allowed(interaction)
     files = pictures_of(message)
-    found = await trainings.rows.listed(asker.guild_id, asker.user_id)
+    found = await rows_of(interaction).listed(asker.guild_id, asker.user_id)
     are_open = [each for each in found if each.state is TrainingState.COLLECTING][:MENU_MAX]
     if not are_open:
         raise UserError(texts.none_open)
     if len(are_open) == 1:
-        await _take(interaction, trainings, are_open[0], bounds, files)
+        await _take(interaction, are_open[0], allowance.limits, files)
         return
     to = language_of(interaction)
     view = ui.View(timeout=None)
@@ -200,9 +225,9 @@ async def add_to_training(interaction: discord.Interaction[EaselClient], message
 
 async def add_posted(interaction: Interaction, message_id: int) -> None:
     """The message is looked for again: nothing is remembered while a menu is open."""
-    trainings, _, bounds = await allowed(interaction)
+    _, _, allowance = await allowed(interaction)
     picked = chosen(interaction) or ""
-    found = await trainings.rows.of(int(picked)) if picked.isdecimal() and len(picked) < 19 else None
+    found = await rows_of(interaction).get(int(picked)) if picked.isdecimal() and len(picked) < 19 else None
     training = _collecting(check_own(interaction, found))
     place = interaction.channel
     if not isinstance(place, discord.abc.Messageable):
@@ -211,15 +236,11 @@ async def add_posted(interaction: Interaction, message_id: int) -> None:
         message = await place.fetch_message(message_id)
     except (discord.NotFound, discord.Forbidden) as error:
         raise UserError(problems.message_gone) from error
-    await _take(interaction, trainings, training, bounds, pictures_of(message))
+    await _take(interaction, training, allowance.limits, pictures_of(message))
 
 
 async def _take(
-    interaction: Interaction,
-    trainings: Trainings,
-    training: Training,
-    bounds: Bounds,
-    files: Sequence[discord.Attachment],
+    interaction: Interaction, training: Training, limits: Limits, files: Sequence[discord.Attachment]
 ) -> None:
     """Each by itself: what is wrong with one keeps no other out."""
     await interaction.response.defer(ephemeral=True, thinking=True)
@@ -227,53 +248,51 @@ async def _take(
     left_out: list[str] = []
     for file in files:
         try:
-            await _take_one(interaction, trainings, training, bounds, file)
+            await _take_one(interaction, training, limits, file)
         except UserError as problem:
             left_out.append(texts.not_added(named(file.filename), problem.say(to), to))
-    total = len(await trainings.rows.pictures(training.id))
+    total = len(await rows_of(interaction).pictures(training.id))
     count = len(files) - len(left_out)
     lines = [*([texts.added(training.name, count, total, to)] if count else []), *left_out]
     await interaction.edit_original_response(content=fitting(lines, to))
 
 
 async def _take_one(
-    interaction: Interaction,
-    trainings: Trainings,
-    training: Training,
-    bounds: Bounds,
-    file: discord.Attachment,
+    interaction: Interaction, training: Training, limits: Limits, file: discord.Attachment
 ) -> None:
-    """The file first and then its row: a row never names what is not there."""
-    services = interaction.client.services
+    """The file first and then its row: a row never names what is not there; a file that gets none goes."""
+    services, rows = interaction.client.services, rows_of(interaction)
     check_picture(file, services.settings.images_in.max_mb)
     size = size_of(file)
     picture = None if size is None else sets.picture_of(await services.intake.content(file))
     if size is None or picture is None:
         raise UserError(texts.unreadable)
-    known = await trainings.rows.pictures(training.id)
-    if any(each.digest == picture.digest for each in known):
-        raise UserError(texts.there_already)
-    if len(known) >= bounds.pictures:
+    if len(await rows.pictures(training.id)) >= limits.training_pictures:
         raise UserError(texts.no_room)
-    kept = await trainings.rows.bytes_kept(training.guild_id, training.user_id)
-    if kept + len(picture.data) > bounds.bytes_kept:
-        raise UserError(texts.no_room)
-    try:
-        await trainings.keep(training.id, picture)
-    except OSError as error:
-        log.error("training_picture_not_kept", training=training.id, error=str(error))
-        raise UserError(texts.not_kept) from error
-    added = await trainings.rows.add_picture(
-        training.id,
+    fresh = TrainingPicture(
+        training_id=training.id,
+        number=0,
         digest=picture.digest,
         size_bytes=len(picture.data),
         width=size[0],
         height=size[1],
-        most=bounds.pictures,
-        bytes_most=bounds.bytes_kept,
     )
-    if added is None:
-        raise UserError(texts.no_room)
+    most, most_bytes = limits.training_pictures, limits.training_mb << 20
+    try:
+        await sets.keep(services.settings.trainings, training.id, picture)
+        added = await rows.add_picture(fresh, user_id=training.user_id, most=most, most_bytes=most_bytes)
+        if isinstance(added, Barred) and added in _WITHOUT_FILE:
+            await sets.forget(services.settings.trainings, training.id, picture)
+    except OSError as error:
+        log.error("training_picture_not_kept", training=training.id, error=str(error))
+        raise UserError(texts.not_kept) from error
+    if isinstance(added, Barred):
+        raise UserError(_NOT_ADDED.get(added, texts.no_room))
+
+
+_NOT_ADDED = {Barred.TWICE: texts.there_already, Barred.STATE: texts.started}
+_WITHOUT_FILE = (Barred.MOST, Barred.BYTES)
+"""No row of the set names the file, which in the other cases one may."""
 
 
 # ------------------------------------------------------------------ their captions
@@ -286,9 +305,9 @@ async def captions(
     name: Range[str, 1, sets.NAME_CHARS_MAX],
     first: Range[int, 1, 1000] = 1,
 ) -> None:
-    trainings, _, _ = await allowed(interaction)
-    training = _collecting(await of_name(interaction, trainings, name))
-    pictures = [each for each in await trainings.rows.pictures(training.id) if each.number >= first]
+    await allowed(interaction)
+    training = _collecting(await of_name(interaction, name))
+    pictures = [each for each in await rows_of(interaction).pictures(training.id) if each.number >= first]
     if not pictures:
         raise UserError(texts.no_picture)
     to = language_of(interaction)
@@ -305,19 +324,18 @@ captions.autocomplete("name")(suggested)
 
 async def caption(interaction: Interaction, number: int, given: Mapping[str, Any]) -> None:
     """All lines are understood first, so that none of them is kept alone."""
-    trainings, _, _ = await allowed(interaction)
-    training = _collecting(check_own(interaction, await trainings.rows.of(number)))
+    await allowed(interaction)
+    training = _collecting(check_own(interaction, await rows_of(interaction).get(number)))
     told = sets.from_lines(str(given.get("captions") or ""))
     if told is None or any(len(each) > sets.CAPTION_CHARS_MAX for each in told.values()):
         raise UserError(texts.bad_captions)
-    there = {each.number: each.caption for each in await trainings.rows.pictures(training.id)}
+    there = {each.number: each.caption for each in await rows_of(interaction).pictures(training.id)}
     if not told.keys() <= there.keys():
         raise UserError(texts.bad_captions)
     await check_words(interaction, *told.values())
     changed = {each: text for each, text in told.items() if text != there[each]}
-    for each, text in changed.items():
-        if not await trainings.rows.set_caption(training.id, each, text):
-            raise UserError(texts.started)
+    if not await rows_of(interaction).set_captions(training.id, changed):
+        raise UserError(texts.started)
     await say_done(interaction, texts.captioned(len(changed), language_of(interaction)))
 
 

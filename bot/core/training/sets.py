@@ -1,18 +1,15 @@
-"""What the chat does with trainings beside their life: rows while they are collected, bounds, and files. Knows no SQL and no Discord."""
+"""Sets of pictures that are to be taught from: their names, files and captions. Knows no row, no SQL and no Discord."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from bot.core.training.service import TrainingService
-from bot.job import Asker
-from bot.training import Sharing, Training, TrainingPicture
+from bot.training import TrainingPicture
 from engine.pictures import spool
 
 NAME_CHARS_MAX = 40
@@ -26,106 +23,28 @@ _STARTS = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpg"), (b"RIFF", "w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What an admin lets a person have of trainings, and what they have left to pay with."""
-
-    trainings: int
-    """At once; 0: none at all."""
-    pictures: int
-    steps: int
-    bytes_kept: int
-    credits: int
-    """For the window, used ones too."""
-    left: int
-    window_start: float
-
-
-class SetRows(Protocol):
-    """The store's. What changes a row is guarded by its state, and gives False or None where that is another one; all raise DatabaseError."""
-
-    async def new(
-        self,
-        *,
-        guild_id: int,
-        user_id: int,
-        name: str,
-        trigger: str,
-        model: str,
-        steps: int,
-        locale: str,
-        now: float,
-    ) -> Training | None:
-        """None where the name is taken."""
-        ...
-
-    async def of(self, training_id: int) -> Training | None: ...
-    async def by_name(self, guild_id: int, name: str) -> Training | None: ...
-    async def listed(self, guild_id: int, user_id: int | None) -> list[Training]: ...
-    async def pictures(self, training_id: int) -> list[TrainingPicture]: ...
-    async def bytes_kept(self, guild_id: int, user_id: int) -> int: ...
-    async def add_picture(
-        self,
-        training_id: int,
-        *,
-        digest: str,
-        size_bytes: int,
-        width: int,
-        height: int,
-        most: int,
-        bytes_most: int,
-    ) -> TrainingPicture | None:
-        """With the next number; None where it is there already, is one too many, or none are collected any more."""
-        ...
-
-    async def set_caption(self, training_id: int, number: int, caption: str) -> bool: ...
-    async def start(
-        self,
-        training_id: int,
-        *,
-        cost: int,
-        budget: int,
-        window_start: float,
-        most: int,
-        channel_id: int,
-        locale: str,
-        now: float,
-    ) -> Training | None:
-        """None where so much is not left in the window, so many are under way, or it is started already."""
-        ...
-
-    async def posted(self, training_id: int, *, channel_id: int, message_id: int) -> None: ...
-    async def share(self, training_id: int, sharing: Sharing, role_id: int | None) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trainings:
-    """What a handler reaches of trainings."""
-
-    rows: SetRows
-    service: TrainingService
-    folder: Path
-    """Of all sets."""
-    bounds: Callable[[Asker], Awaitable[Bounds]]
-    is_free: Callable[[str], bool]
-    """Whether no LoRA is called so already."""
-
-    async def keep(self, training_id: int, file: Picture) -> None:
-        """Durably, under the digest of its bytes. Raises OSError."""
-        await asyncio.to_thread(self._keep, training_id, file)
-
-    def _keep(self, training_id: int, file: Picture) -> None:
-        place = self.folder / str(training_id)
-        place.mkdir(parents=True, exist_ok=True)
-        spool.write(place, f"{file.digest}.{file.ending}", file.data)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """A file as far as its head tells: decoders are for the process that teaches."""
 
     data: bytes
     digest: str
     ending: str
+
+
+async def keep(folder: Path, training_id: int, picture: Picture) -> None:
+    """Durably among its training's in `folder`, under the digest of its bytes. Raises OSError."""
+    await asyncio.to_thread(_keep, folder / str(training_id), picture)
+
+
+def _keep(place: Path, picture: Picture) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    spool.write(place, f"{picture.digest}.{picture.ending}", picture.data)
+
+
+async def forget(folder: Path, training_id: int, picture: Picture) -> None:
+    """What is not there is fine. Raises OSError."""
+    file = folder / str(training_id) / f"{picture.digest}.{picture.ending}"
+    await asyncio.to_thread(file.unlink, missing_ok=True)
 
 
 def picture_of(data: bytes) -> Picture | None:
