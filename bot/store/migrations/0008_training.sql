@@ -15,7 +15,7 @@ CREATE TABLE training (
   -- Steps that are kept.
   done          INTEGER NOT NULL DEFAULT 0,
   reason_code   TEXT,
-  reason_values TEXT CONSTRAINT training_reason_is_json CHECK (json_valid(reason_values)),
+  reason_values TEXT CONSTRAINT training_reason_is_json CHECK (reason_values IS NULL OR json_valid(reason_values)),
   -- The message that says how it stands.
   channel_id    INTEGER,
   message_id    INTEGER,
