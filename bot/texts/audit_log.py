@@ -239,5 +239,7 @@ _SAYINGS: dict[str, Callable[[_Told], str]] = {
     Deed.NIGHT: _night,
     Deed.PERMITS: _permits,
     Deed.TRAINING_SHARED: lambda told: told.to.gettext("said who may use “{name}”", name=told.text("name")),
-    Deed.TRAINING_DELETED: lambda told: told.to.gettext("deleted the training “{name}”", name=told.text("name")),
+    Deed.TRAINING_DELETED: lambda told: told.to.gettext(
+        "deleted the training “{name}”", name=told.text("name")
+    ),
 }

@@ -76,7 +76,7 @@ class TrainingRows:
         more = {"charged": self._refunded(training_id), "reason": reason, "finished_at": now}
         return self._move(training_id, TrainingState.CANCELLED, *UNDER_WAY, **more)
 
-    async def delete(self, training_id: int) -> None:
+    async def delete(self, training_id: int, *, now: float) -> None:
         del self.all[training_id]
 
     async def recover(self) -> None:
