@@ -152,10 +152,16 @@ class Permits:
     """What one person may draw with, do and where: of a kind that is not there all of it."""
 
     names: Mapping[PermitKind, frozenset[str]] = field(default_factory=dict[PermitKind, frozenset[str]])
+    closed: frozenset[str] = frozenset()
+    """LoRAs, casefolded, that somebody taught and does not share with this person, whatever is listed."""
 
     def allows(self, kind: PermitKind, *names: str) -> bool:
         """Any of these."""
-        return kind not in self.names or not self.names[kind].isdisjoint(names)
+        open_ = [name for name in names if kind is not PermitKind.LORA or not self.is_closed(name)]
+        return bool(open_) and (kind not in self.names or not self.names[kind].isdisjoint(open_))
+
+    def is_closed(self, lora: str) -> bool:
+        return lora.casefold() in self.closed
 
     def allows_model(self, name: str, *, scale: int) -> bool:
         """Upscalers are a matter of the feature."""

@@ -34,9 +34,16 @@ async def every_model(interaction: Interaction, current: str) -> list[Choice[str
     return _choices(offered, current, language_of(interaction))
 
 
+async def open_to(interaction: Interaction) -> list[Offer]:
+    """What is offered, but for LoRAs that people taught and do not share with this person."""
+    permits = await interaction.client.services.admission.permits(asker_of(interaction))
+    found = interaction.client.services.catalogue.offers
+    return [offer for offer in found if offer.kind is not Kind.LORA or not permits.is_closed(offer.name)]
+
+
 async def offers(interaction: Interaction, current: str) -> list[Choice[str]]:
     """Whatever can be drawn with, by its name and all that is said of it."""
-    return _choices(interaction.client.services.catalogue.offers, current, language_of(interaction))
+    return _choices(await open_to(interaction), current, language_of(interaction))
 
 
 def _choices(offers: Iterable[Offer], current: str, to: Language) -> list[Choice[str]]:

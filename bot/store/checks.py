@@ -27,6 +27,16 @@ AUDIT: Mapping[str, str] = {
 }
 """What must hold of every job besides the schema's own constraints: a sentence, and the condition that breaks it."""
 
+TRAININGS: Mapping[str, str] = {
+    "costs credits before it was begun": "state = 'collecting' AND (charged > 0 OR cost > 0)",
+    "is under way but holds less than its cost": "state IN ('waiting', 'running') AND charged <> cost",
+    "is done but not with all of its steps": "state = 'done' AND done <> steps",
+    "costs more than the steps that it did": """state IN ('failed', 'cancelled')
+        AND charged > (cost * done + steps - 1) / steps""",
+    "is deleted but still says something": """deleted_at IS NOT NULL AND (name <> '' OR trigger_words <> ''
+        OR EXISTS (SELECT 1 FROM training_picture WHERE training_id = training.id))""",
+}
+"""The same of every training."""
 
 AUDITED_AT_ONCE = 10_000
 """Rows in one look, so that no long one keeps the log from being moved into the file."""
@@ -79,18 +89,31 @@ def damage(path: Path, *, thorough: bool = False) -> list[str]:
 
 def audit(path: Path) -> list[str]:
     """Sentences about rows that contradict the books of the newest schema; every row is read once. Raises sqlite3.Error."""
-    broken: dict[str, list[int]] = {sentence: [] for sentence in AUDIT}
-    columns = ", ".join(f"({condition})" for condition in AUDIT.values())
-    sql = f"""SELECT id, {columns} FROM job
-              WHERE id > ? AND id <= ? AND ({" OR ".join(f"({condition})" for condition in AUDIT.values())})"""
     with look(path) as connection:
-        (last,) = connection.execute("SELECT COALESCE(MAX(id), 0) FROM job").fetchone()
-        for after in range(0, last, AUDITED_AT_ONCE):
-            for job_id, *found in connection.execute(sql, (after, after + AUDITED_AT_ONCE)).fetchall():
-                for sentence, is_broken in zip(AUDIT, found, strict=True):
-                    if is_broken:
-                        broken[sentence].append(job_id)
-    return [f"Job {n} {sentence}." for sentence, numbers in broken.items() for n in numbers[:TOLD_MAX]]
+        return [
+            f"{noun} {number} {sentence}."
+            for noun, table, conditions in (("Job", "job", AUDIT), ("Training", "training", TRAININGS))
+            for sentence, numbers in _broken(connection, table, conditions).items()
+            for number in numbers[:TOLD_MAX]
+        ]
+
+
+def _broken(
+    connection: sqlite3.Connection, table: str, conditions: Mapping[str, str]
+) -> dict[str, list[int]]:
+    """Numbers of rows, by the sentence that is not kept."""
+    broken: dict[str, list[int]] = {sentence: [] for sentence in conditions}
+    columns = [f"({condition})" for condition in conditions.values()]
+    sql = (
+        f"SELECT id, {', '.join(columns)} FROM {table} WHERE id > ? AND id <= ? AND ({' OR '.join(columns)})"
+    )
+    (last,) = connection.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}").fetchone()
+    for after in range(0, last, AUDITED_AT_ONCE):
+        for number, *found in connection.execute(sql, (after, after + AUDITED_AT_ONCE)).fetchall():
+            for sentence, is_broken in zip(conditions, found, strict=True):
+                if is_broken:
+                    broken[sentence].append(number)
+    return broken
 
 
 def check(path: Path) -> list[str]:

@@ -232,6 +232,10 @@ class Trainings:
         """In all servers."""
         return await self._all("user_id = :user", {"user": user_id})
 
+    async def teaching(self) -> list[Training]:
+        """Those of which a LoRA came, or comes: its file may lie there a moment before the row says so."""
+        return await self._all("state IN ('waiting', 'running', 'done')", {})
+
     async def taught(self) -> list[Training]:
         """Those of which something came."""
         return await self._all("state = 'done'", {})

@@ -73,6 +73,13 @@ def not_permitted(refused: NotPermitted, to: Language) -> str:
             )
 
 
+def not_shared(name: str, to: Language) -> str:
+    return to.gettext(
+        "The LoRA {name} was taught by somebody who does not share it with you here: ask them, or a server admin.",
+        name=name,
+    )
+
+
 def line(entries: Sequence[PermitEntry], to: Language, *, more: int = 0) -> str:
     """One list, of which `more` entries are left out."""
     kind, person = entries[0].kind, who(entries[0].subject, entries[0].subject_id, to)

@@ -17,6 +17,7 @@ from bot.core.asking.refused import (
     NoSuchStyle,
     NothingAtNight,
     NotPermitted,
+    NotShared,
     OneOfSeveral,
     PlanGone,
     PressedBefore,
@@ -40,7 +41,7 @@ from bot.core.asking.refused import (
 from bot.core.held_up import Closing, EngineBroken, EnginePaused, EngineStarts, Halted
 from bot.core.ports import Irremovable
 from bot.limits import Period
-from bot.texts.allow_lists import not_permitted
+from bot.texts.allow_lists import not_permitted, not_shared
 from bot.texts.amounts import choice, credit, moment
 from bot.texts.inside_prompt import prompt_problem
 from bot.texts.language import Language
@@ -69,7 +70,7 @@ def refusal(refused: Refused, to: Language) -> str:
             return _of_what_was_used(refused, to)
         case Blocked():
             return _blocked(refused, to)
-        case ForbiddenByRules() | NotPermitted():
+        case ForbiddenByRules() | NotPermitted() | NotShared():
             return _by_admins(refused, to)
         case DiskFull():
             return to.gettext(
@@ -105,7 +106,9 @@ def _blocked(refused: Blocked, to: Language) -> str:
     return "\n".join(line for line in (told, reason, refused.appeal) if line)
 
 
-def _by_admins(refused: ForbiddenByRules | NotPermitted, to: Language) -> str:
+def _by_admins(refused: ForbiddenByRules | NotPermitted | NotShared, to: Language) -> str:
+    if isinstance(refused, NotShared):
+        return not_shared(refused.name, to)
     if isinstance(refused, NotPermitted):
         return not_permitted(refused, to)
     return _by_rules(refused.entry, to)

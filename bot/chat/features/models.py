@@ -33,10 +33,10 @@ async def models(
     await catalogue.described()
     catalogue.model()  # raises why nothing is offered
     if name is None:
-        view = offer_view.overview(catalogue.offers, to)
+        view = offer_view.overview(await suggestions.open_to(interaction), to)
         await interaction.response.send_message(view=view, ephemeral=True)
         return
-    found = called(name, catalogue.offers)
+    found = called(name, await suggestions.open_to(interaction))
     if not found:
         raise UserError(offers.no_such(name))
     await _show(interaction, found)

@@ -356,7 +356,8 @@ class Admission:
 
     async def permits(self, asker: Asker) -> Permits:
         """What a person may draw with, do and where."""
-        return permits_for(asker, await self._store.permits.of(asker.guild_id))
+        trainings = await self._store.trainings.teaching()
+        return permits_for(asker, await self._store.permits.of(asker.guild_id), trainings)
 
     async def keeps_from(self, asker: Asker, use: Use) -> Refused | None:
         """Why a person may not do that at all here: said before a form asks them for more."""

@@ -16,6 +16,7 @@ from bot.core.asking.refused import (
     NoSizeOfModel,
     NothingAtNight,
     NotPermitted,
+    NotShared,
     PlanGone,
     PressedBefore,
     Refused,
@@ -43,6 +44,7 @@ from bot.limits import (
     most_generous,
     strictest,
 )
+from bot.training import Sharing, Training
 from engine.contract import SIDE_MIN, SIDE_MULTIPLE, GenerationRequest, ModelInfo
 
 
@@ -143,14 +145,24 @@ def permitting(asker: Asker, entries: Iterable[PermitEntry]) -> list[PermitEntry
     return [entry for entry in known if entry.kind in listed and _concerns(entry, asker)]
 
 
-def permits_for(asker: Asker, entries: Iterable[PermitEntry]) -> Permits:
-    """Where nothing of a kind is listed for everyone, all of it is allowed to all."""
+def may_use(training: Training, asker: Asker) -> bool:
+    """Whether this person may draw with what comes of it: in its own server alone, and there with whom its maker or admins share it."""
+    if training.guild_id != asker.guild_id:
+        return False
+    if training.user_id == asker.user_id or training.sharing is Sharing.ALL:
+        return True
+    return training.sharing is Sharing.ROLE and training.role_id in asker.role_ids
+
+
+def permits_for(asker: Asker, entries: Iterable[PermitEntry], trainings: Iterable[Training] = ()) -> Permits:
+    """Where nothing of a kind is listed for everyone, all of it is allowed to all. `trainings`: of which a LoRA comes or came."""
     mine = permitting(asker, entries)
     return Permits(
+        closed=frozenset(each.name.casefold() for each in trainings if not may_use(each, asker)),
         names={
             kind: frozenset(entry.name for entry in mine if entry.kind is kind)
             for kind in {entry.kind for entry in mine}
-        }
+        },
     )
 
 
@@ -177,7 +189,7 @@ def uses_of(request: GenerationRequest, action: Action, *, is_one_of_several: bo
 
 def not_permitted(
     request: GenerationRequest, permits: Permits, asker: Asker, model: ModelInfo | None, uses: Iterable[Use]
-) -> NotPermitted | None:
+) -> NotPermitted | NotShared | None:
     """What of it admins keep from this person, if anything; a recipe's own LoRA comes with its model."""
     if asker.channel_ids and not permits.allows(PermitKind.CHANNEL, *map(str, asker.channel_ids)):
         return _refusing(permits, PermitKind.CHANNEL, str(asker.channel_ids[-1]))
@@ -193,7 +205,9 @@ def not_permitted(
     return None
 
 
-def _refusing(permits: Permits, kind: PermitKind, name: str) -> NotPermitted:
+def _refusing(permits: Permits, kind: PermitKind, name: str) -> NotPermitted | NotShared:
+    if kind is PermitKind.LORA and permits.is_closed(name):
+        return NotShared(name=name)
     return NotPermitted(kind=kind, name=name, allowed=permits.listed(kind))
 
 

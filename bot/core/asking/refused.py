@@ -47,6 +47,13 @@ class NotPermitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotShared:
+    """A LoRA that somebody taught, and not for this person, or not on this server."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFull:
     """There is no room for what is new."""
 
@@ -314,6 +321,7 @@ Refused = (
     | NothingAtNight
     | ForbiddenByRules
     | NotPermitted
+    | NotShared
     | DiskFull
     | InputGone
     | NoSuchModel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,13 +21,13 @@ SNAIL = Training(
 REASON = Reason.of(ReasonCode.CANCELLED, by="Ada")
 
 
-async def begun(store: Store, most: int = 1, **values: object) -> Training:
-    made = await store.trainings.new(replace(SNAIL, **values), most=most)  # pyright: ignore[reportArgumentType]
+async def begun(store: Store, most: int = 1, **values: Any) -> Training:
+    made = await store.trainings.new(replace(SNAIL, **values), most=most)
     assert isinstance(made, Training), made
     return made
 
 
-async def paid(store: Store, cost: int = 50, credits_most: int = 100, **values: object) -> Training:
+async def paid(store: Store, cost: int = 50, credits_most: int = 100, **values: Any) -> Training:
     made = await begun(store, **values)
     started = await start(store, made, cost, credits_most)
     assert isinstance(started, Training), started

@@ -192,6 +192,7 @@ REFUSED: list[refused.Refused] = [
         for kind, name in zip(PermitKind, ("m", "l", "reroll", "5"), strict=True)
         for allowed in ((), ("7", "8"))
     ),
+    refused.NotShared(name="snail"),
     refused.ForbiddenByRules(entry="nud*"),
     refused.DiskFull(),
     refused.InputGone(),

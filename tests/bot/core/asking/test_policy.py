@@ -30,7 +30,7 @@ from bot.core.asking.policy import (
     window_of,
 )
 from bot.core.asking.price import cost_of
-from bot.core.asking.refused import CreditsSpent, NothingAtNight, NotPermitted, TooDear
+from bot.core.asking.refused import CreditsSpent, NothingAtNight, NotPermitted, NotShared, TooDear
 from bot.job import Action, Asker, Refusal
 from bot.limits import (
     NOTHING,
@@ -47,6 +47,7 @@ from bot.limits import (
 )
 from bot.texts.amounts import credit
 from bot.texts.language import ENGLISH
+from bot.training import Sharing, Training, TrainingState
 from engine.contract import SAMPLERS, GenerationRequest, Lora
 from engine.contract.recipes import Recipe
 from engine.fake import MODEL as MODEL_INFO
@@ -502,6 +503,37 @@ def test_a_recipes_own_lora_comes_with_its_model() -> None:
     quick, other = request(loras=(own,)), request(loras=(Lora(name="ink"),))
     assert not_permitted(quick, permits, PERSON, model, ()) is None
     assert not_permitted(other, permits, PERSON, model, ()) == NotPermitted(kind=LORA, name="ink", allowed=())
+
+
+@pytest.mark.parametrize(
+    ("sharing", "who", "may"),
+    [
+        ({}, {}, False),
+        ({}, {"user_id": 77}, True),
+        ({"sharing": Sharing.ALL}, {}, True),
+        ({"sharing": Sharing.ROLE, "role_id": 9}, {}, False),
+        ({"sharing": Sharing.ROLE, "role_id": 9}, {"role_ids": (4, 9)}, True),
+        ({"sharing": Sharing.ROLE, "role_id": 9}, {"user_id": 77}, True),
+        ({"sharing": Sharing.ALL}, {"guild_id": 8}, False),
+        ({"sharing": Sharing.ALL}, {"guild_id": 8, "user_id": 77}, False),
+    ],
+)
+@pytest.mark.parametrize("entries", [[], [permit(LORA, EVERYONE, "Snail")]])
+def test_what_somebody_taught_is_for_whom_it_is_shared_with(
+    sharing: dict[str, Any], who: dict[str, Any], may: bool, entries: list[PermitEntry]
+) -> None:
+    """In its own server alone, however it is written, and whatever admins list."""
+    asker = replace(PERSON, **who)
+    snail = Training(
+        id=1, guild_id=PERSON.guild_id, user_id=77, name="Snail", trigger="snail toy", model="fake", steps=9,
+        state=TrainingState.DONE, created_at=1.0, **sharing,
+    )  # fmt: skip
+    permits = permits_for(asker, entries, [snail])
+    for name in ("Snail", "sNAIL") if not entries else ("Snail",):
+        refused = not_permitted(request(loras=(Lora(name=name),)), permits, asker, None, ())
+        assert refused == (None if may else NotShared(name=name))
+    others = not_permitted(request(loras=(Lora(name="ink"),)), permits, asker, None, ())
+    assert (others is None) == (not entries)
 
 
 NIGHTS = st.tuples(st.integers(0, 23), st.integers(0, 23)).filter(lambda hours: hours[0] != hours[1])
