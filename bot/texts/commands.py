@@ -72,7 +72,7 @@ OPTION_NAMES = (
     noted_in("option", "trigger"),
     noted_in("option", "image4"),
     noted_in("option", "first"),
-    noted_in("option", "with"),
+    noted_in("option", "who"),
 )
 CHOICE_NAMES = (
     noted_in("choice", "quick"),
@@ -373,7 +373,7 @@ TRAIN_LIST = noted("Show your trainings; admins see all of this server")
 TRAIN_SHARE = noted("Decide who may draw with what was taught")
 TRAIN_SHARE_OPTIONS = {
     "name": noted("Which training"),
-    "with": noted("Only its maker, a role, or everybody here"),
+    "who": noted("Only its maker, a role, or everybody here"),
     "role": noted("Which role"),
 }
 TRAIN_DELETE = noted("Delete a training: its pictures, and the LoRA that came of it")

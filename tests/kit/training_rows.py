@@ -13,7 +13,8 @@ COST = 100
 class TrainingRows:
     def __init__(self) -> None:
         self.all: dict[int, Training] = {}
-        self.shown: dict[int, list[TrainingPicture]] = {}
+        self.sets: dict[int, list[TrainingPicture]] = {}
+        self.told: set[int] = set()
 
     def paid(self, name: str, *, user_id: int = 1, guild_id: int = 5, steps: int = 20) -> Training:
         """One that waits, with two pictures."""
@@ -22,7 +23,7 @@ class TrainingRows:
             steps=steps, state=TrainingState.WAITING, cost=COST, charged=COST, created_at=0.0,
         )  # fmt: skip
         self.all[training.id] = training
-        self.shown[training.id] = [
+        self.sets[training.id] = [
             TrainingPicture(
                 training_id=training.id, number=number, digest=f"{number}" * 64, caption="", size_bytes=9, width=64, height=64
             )
@@ -39,7 +40,7 @@ class TrainingRows:
         self.all[training_id] = replace(training, state=fresh, **more)  # type: ignore[arg-type]
         return self.all[training_id]
 
-    def _refunded(self, training_id: int) -> int:
+    def _owed(self, training_id: int) -> int:
         training = self.all[training_id]
         return training.cost * training.done // training.steps
 
@@ -51,7 +52,7 @@ class TrainingRows:
         ]
 
     async def pictures(self, training_id: int) -> list[TrainingPicture]:
-        return self.shown[training_id]
+        return self.sets[training_id]
 
     async def waiting(self) -> list[Training]:
         return [each for each in self.all.values() if each.state is TrainingState.WAITING]
@@ -69,14 +70,24 @@ class TrainingRows:
         return self._move(training_id, TrainingState.DONE, TrainingState.RUNNING, finished_at=now)
 
     async def fail(self, training_id: int, *, reason: Reason, now: float) -> Training | None:
-        more = {"charged": self._refunded(training_id), "reason": reason, "finished_at": now}
+        more = {"charged": 0, "reason": reason, "finished_at": now}
         return self._move(training_id, TrainingState.FAILED, *UNDER_WAY, **more)
 
     async def cancel(self, training_id: int, *, reason: Reason, now: float) -> Training | None:
-        more = {"charged": self._refunded(training_id), "reason": reason, "finished_at": now}
+        more = {"charged": self._owed(training_id), "reason": reason, "finished_at": now}
         return self._move(training_id, TrainingState.CANCELLED, *UNDER_WAY, **more)
 
+    async def shown(self, training_id: int, *, now: float) -> None:
+        assert now >= 0
+        self.told.add(training_id)
+
+    async def unshown(self) -> list[Training]:
+        return [
+            each for each in self.all.values() if each.finished_at is not None and each.id not in self.told
+        ]
+
     async def delete(self, training_id: int, *, now: float) -> None:
+        assert now >= 0
         del self.all[training_id]
 
     async def recover(self) -> None:

@@ -190,7 +190,6 @@ async def list_them(interaction: discord.Interaction[EaselClient]) -> None:
 
 @train.command(name="share", description=commands.TRAIN_SHARE)
 @app_commands.describe(**commands.TRAIN_SHARE_OPTIONS)
-@app_commands.rename(who="with")
 async def share(
     interaction: discord.Interaction[EaselClient],
     name: Range[str, 1, sets.NAME_CHARS_MAX],

@@ -1,0 +1,98 @@
+"""/train over the wire: a set is collected, captioned and started; what is refused is one sentence and stores nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from typing import Any, cast
+
+from PIL import Image
+
+from bot.chat.delivery.training_messages import TrainingMessages
+from bot.core.training.service import TrainingService
+from bot.training import TrainingState
+from engine.contract import ModelInfo
+from tests.bot.chat.conftest import StartWorld
+from tests.kit.world import World
+
+
+def _png(shade: int) -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (64, 64), (shade, 0, 0)).save(out, "PNG")
+    return out.getvalue()
+
+
+class _Teacher(TrainingService):
+    """Takes the invented model for one that learns."""
+
+    def can_teach(self, model: ModelInfo) -> bool:
+        return bool(model.id)
+
+
+async def _teaching(start_world: StartWorld) -> World:
+    """Nothing is taught there: what was started waits."""
+    world = await start_world(training={"enabled": True}, limits={"trainings": 1})
+    services = world.client.services
+    service = _Teacher(
+        settings=services.settings,
+        rows=services.store.trainings,
+        turns=cast(Any, None),
+        told=TrainingMessages(world.client, services.store.trainings, interval_s=0.0),
+        clock=services.clock,
+        begin=cast(Any, None),
+    )
+    world.client.services = replace(services, training=service)
+    return world
+
+
+async def test_a_set_is_collected_and_started(start_world: StartWorld) -> None:
+    world = await _teaching(start_world)
+    alice, rows = world.alice, world.store.trainings
+    told = await alice.slash(world.channel, "train new", name="snail", trigger="snail toy")
+    assert "The set **snail** is there" in told.text
+    assert "no pictures yet" in (await alice.slash(world.channel, "train start", name="snail")).text
+    message = alice.posts(world.channel, ("a.png", _png(10)), ("b.png", _png(20)), ("c.png", _png(10)))
+    added = await alice.menu(message, "Add to training")
+    await world.until(lambda: "2 pictures are added to **snail**, which has 2 now." in added.text)
+    assert "it is in the set already" in added.text
+    form = await alice.slash(world.channel, "train captions", name="snail")
+    told = await alice.submit(form, captions="1: a red snail\n2:")
+    assert "1 caption is kept." in told.text
+    asked = await alice.slash(world.channel, "train start", name="snail")
+    assert asked.message is not None
+    await alice.click(asked.message, "Start training")
+    training = await world.finds(lambda: rows.get(1), lambda row: row is not None and row.message_id)
+    assert training is not None
+    assert (training.state, training.charged) == (TrainingState.WAITING, 50)
+    assert "is cancelled" in (await alice.slash(world.channel, "train cancel", name="snail")).text
+    cancelled = await rows.get(1)
+    assert cancelled is not None
+    assert (cancelled.state, cancelled.charged) == (TrainingState.CANCELLED, 0)
+
+
+async def test_what_is_refused_is_one_sentence(start_world: StartWorld) -> None:
+    world = await _teaching(start_world)
+    for values, sentence in [
+        ({"name": "../x", "trigger": "snail toy"}, "A name is made of small letters"),
+        ({"name": "snail", "trigger": "a, (b:2)"}, "has to be words"),
+        ({"name": "snail", "trigger": "toy", "steps": 5000}, "at most"),
+    ]:
+        told = await world.alice.slash(world.channel, "train new", **values)
+        assert sentence in (told.ephemeral_text or "")
+    assert (
+        "everyday word"
+        in (await world.alice.slash(world.channel, "train new", name="snail", trigger="toy")).text
+    )
+    assert (
+        "another name"
+        in (await world.admin.slash(world.channel, "train new", name="snail", trigger="snail toy")).text
+    )
+    assert (
+        "somebody else" in (await world.person("bob").slash(world.channel, "train start", name="snail")).text
+    )
+    assert len(await world.store.trainings.listed(world.guild.id, None)) == 1
+
+
+async def test_nobody_trains_where_it_is_off(world: World) -> None:
+    told = await world.alice.slash(world.channel, "train new", name="snail", trigger="snail toy")
+    assert "not switched on" in (told.ephemeral_text or "")
