@@ -29,6 +29,7 @@ FROM_ENGINE = (
     "engine.pictures.decoding",
     "engine.pictures.inputs",
     "engine.pictures.metadata",
+    "engine.pictures.spool",
 )
 """All that the bot may name of the engine."""
 

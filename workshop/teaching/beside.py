@@ -90,13 +90,18 @@ async def measure(folder: Path, *, rounds: int, pictures: int, pause_s: float) -
                 beside += await sitting.draw(asked, pause_s)
                 steps = sitting.steps - before
             print(f"round {number + 1} of {rounds}: {steps} steps were learned in the pauses", flush=True)
+            show(alone, beside)
     finally:
         sitting.examiner.close()
-    print(f"| {rounds * pictures} pictures each | p50 | p95 |\n|---|---|---|")
+
+
+def show(alone: list[float], beside: list[float]) -> None:
+    """All that was measured so far."""
+    print(f"| {len(alone)} pictures each | p50 | p95 |\n|---|---|---|")
     for name, found in (("no training", alone), ("beside a training", beside)):
         print(f"| {name} | {percentile(found, 0.5):.3f} s | {percentile(found, 0.95):.3f} s |")
     ratios = [percentile(beside, share) / percentile(alone, share) for share in (0.5, 0.95)]
-    print(f"| ratio (goal: p95 at most {GOAL}) | {ratios[0]:.3f} | {ratios[1]:.3f} |")
+    print(f"| ratio (goal: p95 at most {GOAL}) | {ratios[0]:.3f} | {ratios[1]:.3f} |", flush=True)
 
 
 def main() -> None:

@@ -355,6 +355,7 @@ async def test_only_at_night(tmp_path: Path) -> None:
 
 
 def test_hours_of_a_night() -> None:
+    """They go on past midnight, begin with the first full hour and end with the last."""
     assert hours_until(23.9, (22, 7)) == 0
     assert hours_until(6.9, (22, 7)) == 0
     assert hours_until(7.0, (22, 7)) == 15
