@@ -17,6 +17,7 @@ from bot.chat.client import EaselClient, Services
 from bot.chat.delivery.desk import ModeratorsDesk
 from bot.chat.delivery.mail import MailToo
 from bot.chat.delivery.pauses import Pauses
+from bot.chat.delivery.training_messages import TrainingMessages
 from bot.chat.delivery.writer import DiscordDelivery
 from bot.chat.look.keepsake_view import link
 from bot.chat.sources import Fetch, Intake, from_discord
@@ -44,6 +45,10 @@ from bot.core.line.retries import Retries
 from bot.core.news import News
 from bot.core.ports import Clock
 from bot.core.spool import Spool
+from bot.core.training.child import beginning
+from bot.core.training.host import this_host
+from bot.core.training.service import TrainingService
+from bot.core.training.turns import Turns
 from bot.job import Job
 from bot.store import Store
 from bot.vitals import journal
@@ -92,6 +97,9 @@ class App:
     ) -> None:
         """`engines`: so many are started with the settings `engine`, each in its place."""
         self.settings = settings
+        self._first_engine = each_placed(engine, engines)[0]
+        self._teaching: asyncio.Task[None] | None = None
+        self._training_messages: TrainingMessages | None = None
         self._own_styles = load_styles(settings)  # what is wrong with them is told now, not to who names one
         self._timings = timings = timings or Timings()
         self._happenings = Happenings(journal.write)
@@ -170,6 +178,9 @@ class App:
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
         self._begin(desk.take_up())
+        if services.training is not None:
+            await services.training.take_up()
+            self._teaching = self._begin(services.training.run())
         self._look_after(client, store, tell_operator=delivery.tell_operator)
         self._count(dispatcher)
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
@@ -198,6 +209,9 @@ class App:
             retries=self._timings.retries,
             tell=self._happenings.tell,
         )
+        training = (
+            self._training(client, store, dispatcher, doors) if self.settings.training.enabled else None
+        )
         halting = Halting(dispatcher, store=store, doors=doors, delivery=delivery, clock=self._clock)
         self._happenings.listen(halting.hear)
         return Services(
@@ -221,12 +235,33 @@ class App:
                 dispatcher=dispatcher,
                 clock=self._clock,
                 tell_moderators=desk.catch_up,
+                cancel_training=None if training is None else training.end,
             ),
             own_styles=self._own_styles,
             tell=self._happenings.tell,
             charts=Charts(self.settings.data_dir / "matplotlib"),
+            training=training,
             tell_moderators=desk.catch_up,
         )
+
+    def _training(
+        self, client: EaselClient, store: Store, dispatcher: Dispatcher, doors: Doors
+    ) -> TrainingService:
+        """What teaches beside the pictures."""
+        messages = self._training_messages = TrainingMessages(
+            client, store.trainings, interval_s=self.settings.progress.interval_s
+        )
+        hours = self.settings.training.hours
+        service = TrainingService(
+            settings=self.settings,
+            rows=store.trainings,
+            turns=Turns(fleet=self._fleet, line=dispatcher, doors=doors, host=this_host(), hours=hours),
+            told=messages,
+            clock=self._clock,
+            begin=beginning(self._first_engine),
+        )
+        self._happenings.listen(service.hear)
+        return service
 
     def _look_after(self, client: EaselClient, store: Store, *, tell_operator: Tell) -> None:
         """What goes on for as long as the bot runs."""
@@ -289,6 +324,10 @@ class App:
         """Rows keep their states: the next start resumes them."""
         for chore in self._chores:
             chore.cancel()
+        if self._teaching is not None:  # its process ends with us
+            await asyncio.gather(self._teaching, return_exceptions=True)
+        if self._training_messages is not None:
+            await self._training_messages.close()
         if self._dispatcher is not None:
             await self._dispatcher.stop()
         if self._cluster is not None:

@@ -257,8 +257,9 @@ class EaselClient(discord.Client):
         """
         ours = {guild.id for guild in self.guilds}
         live = await self.services.store.jobs.live()
-        for guild_id in {job.guild_id for job in live} - ours - {DIRECT}:
-            await self.services.dispatcher.guild_left(guild_id)
+        taught = await self.services.store.trainings.waiting()
+        for guild_id in {each.guild_id for each in (*live, *taught)} - ours - {DIRECT}:
+            await self._leave(guild_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """We were let in just now: of a start, or of the end of a server's outage, Discord's library tells otherwise."""
@@ -271,7 +272,12 @@ class EaselClient(discord.Client):
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """We were removed; for a mere outage of the server Discord's library has another event."""
-        await self.services.dispatcher.guild_left(guild.id)
+        await self._leave(guild.id)
+
+    async def _leave(self, guild_id: int) -> None:
+        await self.services.dispatcher.guild_left(guild_id)
+        if self.services.training is not None:
+            await self.services.training.guild_left(guild_id)
 
     async def close(self) -> None:
         """Once, whoever asks for it, and to its end."""

@@ -315,20 +315,27 @@ def _allowance(name: str, value: int, to: Language) -> str:
                 value,
                 number=number,
             )
-        case "trainings":
-            return to.ngettext("{number} training", "{number} trainings", value, number=number)
-        case "training_pictures":
-            return to.gettext("trainings of up to {number} pictures", number=number)
-        case "training_steps":
-            return to.gettext("trainings of up to {number} steps", number=number)
-        case "training_mb":
-            return to.gettext("{number} MB of pictures for trainings", number=number)
+        case _ if name in TRAININGS:
+            return _training_allowance(name, value, to)
         case "weight":
             return to.gettext("a weight of {number} in the line", number=number)
         case _:
             return to.ngettext(
                 "up to {number} image a request", "up to {number} images a request", value, number=number
             )
+
+
+def _training_allowance(name: str, value: int, to: Language) -> str:
+    number = to.number(value)
+    match name:
+        case "training_pictures":
+            return to.gettext("trainings of up to {number} pictures", number=number)
+        case "training_steps":
+            return to.gettext("trainings of up to {number} steps", number=number)
+        case "training_mb":
+            return to.gettext("{number} MB of pictures for trainings", number=number)
+        case _:
+            return to.ngettext("{number} training", "{number} trainings", value, number=number)
 
 
 def _number(name: str, value: int, to: Language) -> str:

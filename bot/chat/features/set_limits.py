@@ -126,6 +126,8 @@ async def set_(
     gone = 0
     if subject is Subject.MEMBER and 0 in (credits, pending):  # that is how a member is blocked
         gone = await services.dispatcher.withdraw(guild_id=guild_id, user_id=subject_id)
+        if services.training is not None:
+            await services.training.withdraw(guild_id=guild_id, user_id=subject_id)
     await _report(interaction, changes, cancelled=gone)
 
 
