@@ -234,7 +234,7 @@ class Trainings:
 
     async def teaching(self) -> list[Training]:
         """Those of which a LoRA came, or comes: its file may lie there a moment before the row says so."""
-        return await self._all("state IN ('waiting', 'running', 'done')", {})
+        return await self._all(f"(state = 'done' OR state IN {_UNDER_WAY})", {})
 
     async def taught(self) -> list[Training]:
         """Those of which something came."""

@@ -470,6 +470,7 @@ def test_what_is_permitted(
     asked = request(**wanted)
     uses = uses_of(asked, action, is_one_of_several=False)
     refused = not_permitted(asked, permits_for(asker, LISTS), asker, None, uses)
+    assert not isinstance(refused, NotShared)
     told = None if refused is None else (refused.kind, refused.name, refused.allowed)
     assert told == kept
 
