@@ -18,10 +18,13 @@ from bot.core.happenings import Actor
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Clock
 from bot.core.spool import by_job, remove
+from bot.core.training.files import Places
+from bot.job import Reason, ReasonCode
 from bot.store import Store
 from bot.store.database_errors import DatabaseError, Unusable
 from bot.store.erasures import ROWS, Erasure
 from bot.store.threads import unawaited
+from bot.training import UNDER_WAY, Training, TrainingState
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +32,8 @@ AGAIN_S = 1.0
 """Until what was in the way is looked at again: a picture that is being posted, a reader of the database."""
 REMOVED_AT_ONCE = 20
 """Messages, until it is looked for others who want theirs emptied, which goes first."""
+
+CancelTraining = Callable[[Training, Actor], Coroutine[Any, Any, object]]
 
 
 class Erasing:
@@ -40,8 +45,11 @@ class Erasing:
         dispatcher: Dispatcher,
         clock: Clock,
         tell_moderators: Callable[[int], Coroutine[Any, Any, None]],
+        cancel_training: CancelTraining | None = None,
     ) -> None:
-        """`tell_moderators` brings what is read in a server about reports up to date."""
+        """`tell_moderators` brings what is read in a server about reports up to date. `cancel_training`: of who teaches them."""
+        self._cancel_training = cancel_training
+        self._places = Places.of(settings)
         self._tell_moderators = tell_moderators
         self._store = store
         self._dispatcher = dispatcher
@@ -98,8 +106,9 @@ class Erasing:
             await self._empty_some(numbers[first : first + ROWS], files)
         while await erasures.unstar(erasure):
             pass
+        await self._forget_trainings(erasure, by)
         await erasures.leave_nameless(erasure)
-        if await erasures.jobs(erasure):
+        if await erasures.jobs(erasure) or await erasures.trainings(erasure):
             return False
         for guild_id in await self._store.reports.guilds_owed():
             self._dispatcher.errands.begin(self._tell_moderators(guild_id))
@@ -121,3 +130,19 @@ class Erasing:
         if gone:
             await unawaited(lambda: remove(gone))
         await self._store.erasures.empty([job.id for job in jobs], now=self._clock.now())
+
+    async def _forget_trainings(self, erasure: Erasure, by: Actor) -> None:
+        """Files first: afterwards no row says which they were. One that is under way ends, and goes in the next round at the latest."""
+        trainings = self._store.trainings
+        for training in await self._store.erasures.trainings(erasure):
+            if training.state in UNDER_WAY:
+                if self._cancel_training is not None:
+                    await self._cancel_training(training, by)
+                else:  # nobody teaches
+                    reason = Reason.of(ReasonCode.CANCELLED, by=by.name)
+                    await trainings.cancel(training.id, reason=reason, now=self._clock.now())
+            now_there = await trainings.get(training.id)
+            if now_there is None or now_there.state in UNDER_WAY:
+                continue
+            await self._places.forget(now_there, with_result=now_there.state is TrainingState.DONE)
+            await trainings.delete(training.id, now=self._clock.now())

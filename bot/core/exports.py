@@ -21,6 +21,7 @@ from bot.job import Job
 from bot.store import Store
 from bot.store.personal import Reading
 from bot.store.threads import unawaited
+from bot.training import TrainingState
 from engine.contract import GenerationRequest
 
 PART_BYTES_MAX = 8 << 20
@@ -83,9 +84,12 @@ class Exports:
         archive = _Archive(self._settings.data_dir)
         try:
             with self._store.personal.reading(user_id) as reading:
-                archive.write("easel.json", _json(_rest(reading), indent=2))
+                rest = _rest(reading)
+                archive.write("easel.json", _json(rest, indent=2))
                 archive.write_lines("jobs", _lines(reading, found))
             left_out = _write_pictures(archive, found, self._settings.inputs)
+            for training in rest["trainings"]:
+                _write_training(archive, training, self._settings)
             return Export(
                 parts=archive.finished(), jobs=found.jobs, pictures=len(found.pictures), left_out=left_out
             )
@@ -180,6 +184,19 @@ def _write_pictures(archive: _Archive, found: _Found, inputs: Path) -> int:
     for digest in found.inputs:
         room -= archive.write_file(f"attached/{digest}", inputs / digest, at_most=room)
     return left_out
+
+
+def _write_training(archive: _Archive, training: Mapping[str, Any], settings: Settings) -> None:
+    """Its pictures, and the LoRA that came of it; one that is larger than an archive is named alone."""
+    folder = f"trainings/{training['number']}"
+    digests = {picture["sha256"] for picture in training["pictures"]}
+    for path in sorted((settings.trainings / str(training["number"])).glob("*")):
+        if path.stem in digests and path.suffix != ".txt":
+            archive.write_file(f"{folder}/{path.name}", path, at_most=PICTURES_BYTES_MAX)
+    if training["state"] == TrainingState.DONE:
+        for ending in (".safetensors", ".json"):
+            file = settings.models_dir / "loras" / f"{training['name']}{ending}"
+            archive.write_file(f"{folder}/{file.name}", file, at_most=PICTURES_BYTES_MAX)
 
 
 # ------------------------------------------------------------------ archives

@@ -19,7 +19,9 @@ from bot.store.db import Database, Params
 from bot.store.jobs import job_of
 from bot.store.personal import OF_PERSON, SERVERS, STILL_THERE
 from bot.store.reports import CLOSED, SHOW_ANEW
+from bot.store.trainings import training_of
 from bot.store.undated import UNDATED
+from bot.training import Training
 
 NAMED_FOR_S = 48 * 3600.0
 """So long a row says whose it was: a day's credits are counted by that, wherever its day begins."""
@@ -164,6 +166,12 @@ class Erasures:
                 params,
             )
 
+    async def trainings(self, erasure: Erasure) -> list[Training]:
+        """Theirs that still say something, the oldest first."""
+        sql = """SELECT * FROM training WHERE user_id = :user_id AND created_at <= :asked_at AND deleted_at IS NULL
+                 ORDER BY id"""
+        return [training_of(row) for row in await self._db.read(sql, _of(erasure))]
+
     async def unstar(self, erasure: Erasure) -> bool:
         """Some of their favourites go; False where none was left."""
         sql = """DELETE FROM favourite WHERE (user_id, job_id, image) IN (
@@ -210,9 +218,11 @@ class Erasures:
         for row in await self._db.read("SELECT user_id FROM erasure", {}):
             while await self._without_name({**before, "user_id": row["user_id"]}):
                 pass
+            await self._db.write(_NAMELESS_TRAININGS, {**before, "user_id": row["user_id"]})
         left = """SELECT 1 FROM job INDEXED BY job_erased
                   WHERE user_id = erasure.user_id AND erased_at IS NOT NULL AND deleted_at IS NOT NULL AND user_id <> 0"""
-        sql = f"DELETE FROM erasure WHERE emptied_at IS NOT NULL AND asked_at < :forgotten AND NOT EXISTS ({left})"
+        trained = "SELECT 1 FROM training WHERE user_id = erasure.user_id AND deleted_at IS NOT NULL AND created_at <= asked_at"
+        sql = f"DELETE FROM erasure WHERE emptied_at IS NOT NULL AND asked_at < :forgotten AND NOT EXISTS ({left}) AND NOT EXISTS ({trained})"
         await self._db.write(sql, before)
 
     async def _without_name(self, params: Params) -> bool:
@@ -251,6 +261,11 @@ WHERE id IN (SELECT id FROM job INDEXED BY job_erased
                AND erased_at IS NOT NULL AND deleted_at IS NOT NULL AND user_id <> 0 LIMIT :rows)
 RETURNING id"""
 """Direct messages are one person's, and so is the number of their channel."""
+
+_NAMELESS_TRAININGS = """
+UPDATE training SET user_id = 0, message_id = NULL, role_id = NULL
+WHERE user_id = :user_id AND deleted_at IS NOT NULL AND COALESCE(paid_at, created_at) < :before"""
+"""Few, so that they go at once."""
 
 
 async def _without_words(connection: aiosqlite.Connection, erasure: Erasure) -> None:

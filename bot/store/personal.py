@@ -41,6 +41,11 @@ _REST = {
     "blocks": "SELECT guild_id AS server, reason, at, until FROM block WHERE user_id = :user_id",
     "reports": """SELECT guild_id AS server, job_id AS number, reason, at FROM report
                   WHERE user_id = :user_id ORDER BY at DESC""",
+    "trainings": """SELECT id AS number, guild_id AS server, name, trigger_words AS trigger, model, steps, state, done, cost, charged,
+                           sharing, role_id AS role, created_at, finished_at,
+                           (SELECT json_group_array(json_object('number', number, 'sha256', digest, 'caption', caption))
+                            FROM training_picture WHERE training_id = training.id) AS pictures
+                    FROM training WHERE user_id = :user_id AND deleted_at IS NULL ORDER BY id DESC""",
     "log": """SELECT at, guild_id AS server, deed, job_id AS number, by_user_id = :user_id AS by_you, details FROM audit
               WHERE by_user_id = :user_id OR user_id = :user_id ORDER BY id DESC""",
 }
@@ -61,6 +66,7 @@ class Kept:
     permits: int
     blocks: int
     reports: int
+    trainings: int
     log: int
     asked_at: float | None = None
     """When they wanted all of it to be gone, while that goes on."""
@@ -69,7 +75,7 @@ class Kept:
     def can_be_exported(self) -> bool:
         """The log of a server stays when all else is gone, and is sent with that."""
         told = self.jobs, self.settings, self.favourites, self.searches, self.styles, self.plans
-        return any((*told, self.limits, self.permits, self.blocks, self.reports))
+        return any((*told, self.limits, self.permits, self.blocks, self.reports, self.trainings))
 
 
 class Personal:
@@ -127,5 +133,7 @@ def _told(row: sqlite3.Row) -> dict[str, Any]:
     """What is stored as JSON is told as what it says."""
     values = dict(row)
     return values | {
-        name: json.loads(values[name]) for name in ("query", "requests", "details") if name in values
+        name: json.loads(values[name])
+        for name in ("query", "requests", "details", "pictures")
+        if name in values
     }

@@ -67,6 +67,11 @@ def shown(kept: Kept, to: Language, *, retention_days: int, prompts_days: int, s
         to.ngettext("- {count} block from a server", "- {count} blocks from servers", kept.blocks),
         to.ngettext("- {count} report of a picture", "- {count} reports of pictures", kept.reports),
         to.ngettext(
+            "- {count} training: its pictures, their captions, and the LoRA that came of it",
+            "- {count} trainings: their pictures, captions, and the LoRAs that came of them",
+            kept.trainings,
+        ),
+        to.ngettext(
             "- {count} line in the log of a server, about what you did or what was done about yours",
             "- {count} lines in the logs of servers, about what you did or what was done about yours",
             kept.log,

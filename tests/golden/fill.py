@@ -25,6 +25,7 @@ from bot.store.halts import Halt
 from bot.store.preferences import GALLERY, Scope
 from bot.store.reports import Report
 from bot.store.rule_words import WordKind
+from bot.training import Sharing, Training, TrainingPicture, TrainingState
 from engine.contract import GenerationRequest, SpooledImage
 from tests.kit.books import NOON, ROOMY, sure
 
@@ -179,6 +180,7 @@ async def fill(file: Path) -> None:
     await store.settings.set_night(GUILD, Night(**hours), told)
     await store.settings.set_note("commands", "digest-of-commands")
     await _kept(store, first, again)
+    await _trainings(store)
     hers = await book.delivered(user=CLEO, images=2)
     await store.erasures.ask(CLEO, now=book.now + 6)
     await store.erasures.empty([hers.id], now=book.now + 7)
@@ -208,6 +210,47 @@ async def _kept(store: Store, first: Job, again: Job) -> None:
     await store.reports.add(report, most_a_day=1)
     search = Search(words='red "déjà vu"', model="fake", favourites=True)
     await store.history.remember(search, guild_id=GUILD, user_id=ADA, now=NOON)
+
+
+async def _trainings(store: Store) -> None:
+    """One that collects, one that is taught, one that is done and shared, one of which half was given back, one that is gone."""
+    trainings = store.trainings
+
+    async def begun(name: str, *, is_paid: bool = True) -> int:
+        training = Training(
+            id=0, guild_id=GUILD, user_id=ADA, name=name, trigger=f"{name} toy", model="fake", steps=100,
+            state=TrainingState.COLLECTING, channel_id=840000000000000001, locale="de", created_at=NOON,
+        )  # fmt: skip
+        made = await trainings.new(training, most=99)
+        assert isinstance(made, Training)
+        for number in (1, 2):
+            picture = TrainingPicture(
+                training_id=made.id, number=0, digest=f"{number}" * 64, caption="“déjà vu” 🎈", size_bytes=9, width=64, height=64
+            )  # fmt: skip
+            assert isinstance(
+                await trainings.add_picture(picture, user_id=ADA, most=9, most_bytes=999), TrainingPicture
+            )
+        if is_paid:
+            paid = await trainings.start(made.id, cost=10, credits_most=9999, window_start=0, now=NOON)
+            assert isinstance(paid, Training)
+        return made.id
+
+    await begun("collects", is_paid=False)
+    for name in ("runs", "snail", "half", "gone"):
+        number = await begun(name)
+        taught = sure(await trainings.run(number, now=NOON + 1))
+        await trainings.progress(number, 50)
+        if name == "half":
+            told = Reason.of(ReasonCode.CANCELLED, by=f"<@{ADA}>")
+            await trainings.cancel(number, reason=told, now=NOON + 2)
+        elif name != "runs":
+            await trainings.finish(number, now=NOON + 2)
+            deed = AuditEntry(
+                at=NOON, guild_id=GUILD, by_user_id=ADA, deed=Deed.TRAINING_SHARED, details={"name": name}
+            )
+            await trainings.share(taught, Sharing.ROLE, 870000000000000001, deed)
+        if name == "gone":
+            await trainings.delete(number, now=NOON + 3)
 
 
 async def _ends(book: Book) -> None:

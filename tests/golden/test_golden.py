@@ -179,14 +179,39 @@ async def test_an_old_database_lives_on(store: Store, version: int) -> None:
     assert new.id == 501
 
 
+async def test_trainings_are_what_they_were(store: Store, version: int) -> None:
+    """With their pictures; of one that is gone nothing is said, and yet it is paid for."""
+    found = {each.name: each for each in await store.trainings.listed(GUILD, None)}
+    if version < 8:
+        assert not found
+        return
+    told = {
+        name: (each.state, each.cost, each.charged, each.done, each.sharing) for name, each in found.items()
+    }
+    assert told == {
+        "collects": ("collecting", 0, 0, 0, "maker"),
+        "runs": ("running", 10, 10, 50, "maker"),
+        "snail": ("done", 10, 10, 100, "role"),
+        "half": ("cancelled", 10, 5, 50, "maker"),
+    }
+    pictures = await store.trainings.pictures(found["snail"].id)
+    assert [(each.number, each.digest, each.caption) for each in pictures] == [
+        (1, "1" * 64, "“déjà vu” 🎈"),
+        (2, "2" * 64, "“déjà vu” 🎈"),
+    ]
+
+
 async def test_only_what_was_owed_is_owed(store: Store, version: int) -> None:
     """Nobody looks for the message of a job that nobody was told of; what was cancelled before its answer is looked for."""
     found = [job.id for job in await store.jobs.ends_to_find()]
-    assert found == {1: [], 2: [], 3: [12], 4: [23], 5: [24], 6: [24], 7: [24]}[version]
+    assert found == {1: [], 2: [], 3: [12], 4: [23], 5: [24], 6: [24], 7: [24], 8: [24]}[version]
     shown = [job.id for job in await store.jobs.ends_to_show()]
-    assert shown == {1: [], 2: [11], 3: [11], 4: [24, 25], 5: [25, 26], 6: [25, 26], 7: [25, 26]}[version]
+    assert (
+        shown
+        == {1: [], 2: [11], 3: [11], 4: [24, 25], 5: [25, 26], 6: [25, 26], 7: [25, 26], 8: [25, 26]}[version]
+    )
     removed = [job.id for job in await store.jobs.removals_owed()]
-    assert removed == {1: [], 2: [], 3: [13], 4: [31], 5: [32], 6: [32], 7: [34]}[version]
+    assert removed == {1: [], 2: [], 3: [13], 4: [31], 5: [32], 6: [32], 7: [34], 8: [34]}[version]
 
 
 async def test_old_pictures_are_searched_and_starred(store: Store, version: int) -> None:

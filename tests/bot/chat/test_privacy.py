@@ -8,6 +8,7 @@ import json
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bot.store import checks
 from bot.store.backup import name_for, restore
 from bot.store.erasures import Erasures
 from bot.store.personal import Kept
+from bot.training import Training, TrainingPicture, TrainingState
 from tests.bot.chat.conftest import StartWorld
 from tests.kit.world import POLL_S, WITHIN_S, Person, World
 from workshop.rehearsal.bot import png
@@ -64,6 +66,7 @@ async def test_each_kind_is_counted(start_world: StartWorld, tmp_path: Path) -> 
         "- 2 limits that admins set for you",
         "- 0 blocks from servers",
         "- 0 reports of pictures",
+        "- 0 trainings: their pictures, captions, and the LoRAs that came of them",
         "- 2 lines in the logs of servers, about what you did or what was done about yours",
         "/privacy export sends it to you, /privacy delete has it deleted.",
     ]
@@ -321,6 +324,73 @@ async def test_no_byte_of_it_is_left(world: World, capsys: pytest.CaptureFixture
     log = (await her.slash(world.channel, "admin log")).text
     assert "the style “–” is gone" in log
     assert "Marmot" not in log
+
+
+async def taught(world: World, who: Person, name: str) -> Training:
+    """A training that is done, with all that lies on disk of it."""
+    trainings, now = world.store.trainings, time.time()
+    made = await trainings.new(
+        Training(
+            id=0, guild_id=world.guild.id, user_id=who.id, name=name, trigger="Tapirtoy", model="fake", steps=9,
+            state=TrainingState.COLLECTING, created_at=now,
+        ),
+        most=9,
+    )  # fmt: skip
+    assert isinstance(made, Training)
+    picture = TrainingPicture(
+        training_id=made.id,
+        number=0,
+        digest="a" * 64,
+        caption="a Tapirtoy",
+        size_bytes=9,
+        width=64,
+        height=64,
+    )
+    await trainings.add_picture(picture, user_id=who.id, most=9, most_bytes=999)
+    await trainings.start(made.id, cost=5, credits_most=999, window_start=0, now=now)
+    await trainings.run(made.id, now=now)
+    for file in (
+        world.settings.trainings / str(made.id) / f"{'a' * 64}.png",
+        world.settings.models_dir / "loras" / f"{name}.safetensors",
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"Tapirbytes")
+    done = await trainings.finish(made.id, now=now)
+    assert done is not None
+    return done
+
+
+async def test_trainings_are_sent_and_go(start_world: StartWorld, tmp_path: Path) -> None:
+    """Words, pictures and what came of them; one that still waits is cancelled. Others' stay, and so does what it cost."""
+    world = await start_world(models={"dir": str(tmp_path / "models")})
+    hers, his = await taught(world, world.alice, "Tapirsnail"), await taught(world, world.admin, "snail")
+    waits = await world.store.trainings.new(replace(hers, name="Tapirwaits"), most=9)
+    assert isinstance(waits, Training)
+    await world.store.trainings.start(waits.id, cost=5, credits_most=999, window_start=0, now=time.time())
+    assert "- 2 trainings:" in await answered(world, "show")
+    await world.alice.slash(world.channel, "privacy export")
+    files = unpacked(await sent(world, world.alice))
+    told = json.loads(files["easel.json"])["trainings"]
+    assert [(each["name"], each["trigger"]) for each in told] == [
+        ("Tapirwaits", "Tapirtoy"),
+        ("Tapirsnail", "Tapirtoy"),
+    ]
+    assert told[1]["pictures"] == [{"number": 1, "sha256": "a" * 64, "caption": "a Tapirtoy"}]
+    folder = f"trainings/{hers.id}"
+    assert {name for name in files if name.startswith("trainings")} == {
+        f"{folder}/{'a' * 64}.png",
+        f"{folder}/Tapirsnail.safetensors",
+    }
+    await confirms(world.alice, world)
+    await gone(world, world.alice)
+    assert await world.store.trainings.of_person(world.alice.id) == []
+    left = content(world.settings.database)
+    assert [name for name in (b"Tapirsnail", b"Tapirwaits") if name in left] == []
+    assert [path.name for path in world.settings.trainings.iterdir()] == [str(his.id)]
+    assert [path.name for path in (world.settings.models_dir / "loras").iterdir()] == ["snail.safetensors"]
+    usage = await world.store.jobs.usage(guild_id=world.guild.id, user_id=world.alice.id, window_start=0)
+    assert usage.used == hers.cost
+    assert checks.audit(world.settings.database) == []
 
 
 @pytest.mark.parametrize("step", ["empty", "unstar", "leave_nameless", "emptied", "unremoved"])
