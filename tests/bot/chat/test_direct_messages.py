@@ -16,7 +16,7 @@ from workshop.rehearsal.loopback.driver import CannotDo, Channel
 
 ONLY_IN_SERVERS = "Use this in a server, not in a direct message."
 OPEN: dict[str, Any] = {"direct_messages": True}
-SERVERS_ONLY = {"admin", "channel", "gallery", "limits", "mod"}
+SERVERS_ONLY = {"admin", "channel", "gallery", "limits", "mod", "train"}
 
 
 async def mailbox_of(world: World) -> Channel:
