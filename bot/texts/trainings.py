@@ -85,13 +85,13 @@ def _everyday(trigger: str, to: Language) -> str:
 
 def added(name: str, count: int, total: int, to: Language) -> str:
     """`total`: that it has now."""
-    text = to.ngettext(
-        "{count} picture is added to **{name}**,",
-        "{count} pictures are added to **{name}**,",
+    return to.ngettext(
+        "{count} picture is added to **{name}**, which has {total} now.",
+        "{count} pictures are added to **{name}**, which has {total} now.",
         count,
         name=name,
+        total=to.number(total),
     )
-    return f"{text} {to.ngettext('which has {count} now.', 'which has {count} now.', total)}"
 
 
 def not_added(name: str, why: str, to: Language) -> str:
@@ -176,7 +176,7 @@ def waits(why: told.Wait, to: Language) -> str:
 def ended(training: Training, to: Language) -> str:
     if training.state is TrainingState.DONE:
         return to.gettext(
-            "It is learned: draw with it by `/imagine prompt:{trigger} … lora:{name}`. Only its maker may so far; /train share changes that.",
+            "It is learned: draw with it by `/imagine prompt:{trigger} … lora:{name}`. /train share says who may.",
             trigger=training.trigger,
             name=training.name,
         )

@@ -46,6 +46,7 @@ async def _teaching(start_world: StartWorld) -> World:
 
 
 async def test_a_set_is_collected_and_started(start_world: StartWorld) -> None:
+    """Pictures come by a message's menu, each once; what it costs is said before it is paid, and given back when it is cancelled."""
     world = await _teaching(start_world)
     alice, rows = world.alice, world.store.trainings
     told = await alice.slash(world.channel, "train new", name="snail", trigger="snail toy")
@@ -71,6 +72,7 @@ async def test_a_set_is_collected_and_started(start_world: StartWorld) -> None:
 
 
 async def test_what_is_refused_is_one_sentence(start_world: StartWorld) -> None:
+    """Names, triggers, steps, names that are taken, what is somebody else's; only an everyday word is a warning."""
     world = await _teaching(start_world)
     for values, sentence in [
         ({"name": "../x", "trigger": "snail toy"}, "A name is made of small letters"),
@@ -94,5 +96,6 @@ async def test_what_is_refused_is_one_sentence(start_world: StartWorld) -> None:
 
 
 async def test_nobody_trains_where_it_is_off(world: World) -> None:
+    """Whoever runs the bot switches it on."""
     told = await world.alice.slash(world.channel, "train new", name="snail", trigger="snail toy")
     assert "not switched on" in (told.ephemeral_text or "")

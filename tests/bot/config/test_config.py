@@ -56,6 +56,10 @@ def test_no_file_means_defaults() -> None:
         max_steps=150,
         max_images=10,
         weight=10,
+        trainings=10,
+        training_pictures=200,
+        training_steps=5000,
+        training_mb=1000,
     )
 
 
