@@ -53,6 +53,10 @@ commands = fixed(
     "In the menu of any message with a picture, under **Apps**: *Image info*, *Use these settings*, *Vary*, *Upscale*, "
     "*Edit with words*; on mine *Report*, which tells the moderators."
 )
+teaching = fixed(
+    "`/train new` teaches a model something of your own, from pictures that you add by `/train add` or, under **Apps**, "
+    "*Add to training*."
+)
 admins_commands = fixed(
     "Admins, you: `/limits` sets how much who may have, `/channel` what pictures have in a channel, `/style add` adds a style, "
     "`/mod` forbids words, blocks people and says where moderators read reports, `/admin` pauses and tidies the line."

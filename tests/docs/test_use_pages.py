@@ -19,7 +19,16 @@ PAGES = {path: path.read_text("utf-8") for path in sorted((DOCS / "use").glob("*
 TEXT = "\n".join(PAGES.values())
 NAMED = re.compile(r"`/([a-z]+(?: [a-z]+)*)[^`]*`((?:,?\s(?:and )?`[a-z]+`)*)")
 """A command in full, and others of its group behind it: `/limits allow`, `disallow`."""
-NO_BUTTONS = {Verb.TAKE, Verb.CHILD, Verb.MORE, Verb.USE, Verb.EDIT_POSTED, Verb.CANCEL_ONE}
+NO_BUTTONS = {
+    Verb.TAKE,
+    Verb.CHILD,
+    Verb.MORE,
+    Verb.USE,
+    Verb.EDIT_POSTED,
+    Verb.CANCEL_ONE,
+    Verb.TRAIN_ADD,
+    Verb.TRAIN_CAPTIONS,
+}
 """U1 and its like, menus, and forms that nothing under a picture opens."""
 
 
@@ -47,7 +56,7 @@ def test_every_command_is_told_of() -> None:
         if not any(f"{told} ".startswith(f"{each.qualified_name} ") for told in named)
     ] == []
     entries = [each.name for each in tree._get_all_commands() if isinstance(each, app_commands.ContextMenu)]
-    assert len(entries) == 6
+    assert len(entries) == 7
     assert [entry for entry in entries if not re.search(rf"^\|.*\b{entry}\b", TEXT, re.MULTILINE)] == []
 
 

@@ -33,6 +33,7 @@ class Here:
     allowance: Sequence[str]
     examples: Sequence[int]
     """Their numbers."""
+    may_teach: bool
     is_admin: bool
 
 
@@ -45,7 +46,8 @@ def greeting(example: str, to: Language) -> ui.LayoutView:
 
 def help_(here: Here, to: Language) -> ui.LayoutView:
     examples = [ui.TextDisplay[Any](texts.try_it(to)), *(_example(number, to) for number in here.examples)]
-    commands = [texts.commands(to), *([texts.admins_commands(to)] if here.is_admin else [])]
+    teaching = [texts.teaching(to)] if here.may_teach else []
+    admins = [texts.admins_commands(to)] if here.is_admin else []
     return _panel(
         ui.TextDisplay(texts.title(to)),
         *(examples if here.examples else ()),
@@ -53,7 +55,7 @@ def help_(here: Here, to: Language) -> ui.LayoutView:
         _part(texts.you_today(to), *here.allowance),
         _part(texts.under_pictures(to), texts.buttons(to)),
         _part(texts.in_the_prompt(to), texts.prompt_words(to)),
-        _part(texts.elsewhere(to), *commands),
+        _part(texts.elsewhere(to), texts.commands(to), *teaching, *admins),
     )
 
 

@@ -128,9 +128,20 @@ async def test_help_shows_what_is_here_right_now(start_world: StartWorld) -> Non
     ]
     assert [sign for sign in signs if sign not in texts.buttons(ENGLISH)] == ["U2", "V2"]
     menus = [name for key, name in ((c[1], c[2]) for c in world.discord.state.commands) if key == 3]
-    assert all(f"*{name}*" in told.text for name in menus)
+    assert [name for name in menus if f"*{name}*" not in told.text] == ["Add to training"]
     assert "Admins, you" not in told.text
     assert "Admins, you" in (await world.admin.slash(world.channel, "help")).text
+
+
+async def test_help_tells_of_trainings_whoever_may_begin_one(start_world: StartWorld) -> None:
+    """Where they are offered, and to whom the limits allow one."""
+    world = await start_world(training={"enabled": True})
+    await world.admin.slash(world.channel, "limits set", member=world.alice, trainings=1)
+
+    told = (await world.alice.slash(world.channel, "help")).text
+    assert "`/train new`" in told
+    assert "*Add to training*" in told
+    assert "/train" not in (await world.person("bob").slash(world.channel, "help")).text
 
 
 async def test_an_example_is_drawn_by_its_button(start_world: StartWorld) -> None:
@@ -203,7 +214,14 @@ def test_help_fits_into_a_message(count: int) -> None:
         )
         for n in range(count)
     ]
-    here = Here(models=models, problem="", allowance=["x" * 150] * 4, examples=(3, 4, 5), is_admin=True)
+    here = Here(
+        models=models,
+        problem="",
+        allowance=["x" * 150] * 4,
+        examples=(3, 4, 5),
+        may_teach=True,
+        is_admin=True,
+    )
     shown: list[Any] = help_(here, ENGLISH).to_components()
     checks.check(checks.Draft(components=shown, flags=COMPONENTS_V2), 0)
     told = "\n".join(part.get("content", "") for part in walk(shown))
