@@ -19,7 +19,7 @@ cut_off = fixed(
 )
 question = fixed(
     "**Delete all that is kept about you?** On every server, and in direct messages with me: your requests with their words, "
-    "your pictures and their messages, what you attached, your favourites, settings, searches, reports, and styles that you added. "
+    "your pictures and their messages, what you attached, your favourites, settings, searches, reports, trainings with what came of them, and styles that you added. "
     "What still waits or is drawn is cancelled. It can't be undone: /privacy export sends you all of it before."
 )
 stays = fixed(

@@ -234,6 +234,8 @@ async def delete(
         raise UserError(texts.not_kept) from error
     if not gone:
         raise UserError(texts.under_way)
+    done = order.deed(interaction, training.guild_id, Deed.TRAINING_DELETED, name=training.name)
+    await interaction.client.services.store.audit.write(replace(done, user_id=training.user_id))
     await say_done(interaction, texts.deleted(training.name, language_of(interaction)))
 
 
