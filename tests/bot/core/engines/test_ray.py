@@ -62,7 +62,8 @@ async def test_engines_of_a_cluster_draw_die_and_end_with_the_bot(rig: Rig) -> N
     assert {row.attempt for row in rows} > {1}
     assert all(row.images[0].path == str(rig.spool / f"{row.id}-{row.attempt}-0.png") for row in rows)
     await eventually(lambda: all(each.is_up for each in rig.fleet.engines), within_s=STARTED_WITHIN_S)
-    old = of_the_cluster(rig)
+    # Agents of a host that died look for their head for a minute, and then end by themselves.
+    old = [each for each in of_the_cluster(rig) if not each.name().startswith("ray::")]
     jobs = [await rig.imagine(user=user) for user in range(11, 15)]
     await eventually(lambda: sum(engine.aboard for engine in rig.fleet.engines) == 4)
     next(each for each in old if each.name() == "gcs_server").kill()
