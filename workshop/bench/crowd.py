@@ -174,13 +174,13 @@ def ready(process: EngineProcess) -> ModelInfo:
 
 
 def _settle(desk: Desk, model: ModelInfo, settled_s: float) -> None:
-    """Draws until pictures are made in the way that they will be from then on."""
-    begin, made_by = time.monotonic(), ""
-    for seed in count():
-        made_by = desk.draw([model.request(prompt="a red circle", seed=seed)])[0].made_by
-        if made_by != "torch" or time.monotonic() - begin > settled_s:
-            break
-    desk.draw([model.request(prompt="a red circle", seed=0, recipe=model.quick)])
+    """Draws usual and quick pictures until both are made in the way that they will be from then on."""
+    for recipe in (None, model.quick):
+        begin = time.monotonic()
+        for seed in count():
+            made_by = desk.draw([model.request(prompt="a red circle", seed=seed, recipe=recipe)])[0].made_by
+            if made_by != "torch" or time.monotonic() - begin > settled_s:
+                break
 
 
 def _speeds(desk: Desk, model: ModelInfo, rounds: int) -> tuple[float, float]:

@@ -98,13 +98,12 @@ def measured(settings: EngineSettings, pixels: int = 0, *, rest_s: float = REST_
             desk.draw([usual])
             yield _held(process.pid, "torch drew")
             note = _noted(settings)
-            yield _held(process.pid, "the most until OpenVINO was ready", most())
-        yield _held(process.pid, "OpenVINO is ready, torch's weights are still there")
+            yield _held(process.pid, "OpenVINO is ready", most())
         made_by = desk.draw([usual])[0].made_by
         if made_by == "torch":
             raise RuntimeError(f"OpenVINO is not used: {note}")
         time.sleep(rest_s + 5)
-        yield _held(process.pid, "torch's UNet and decoder left")
+        yield _held(process.pid, "a minute later, without torch's UNet and decoder")
         desk.draw([usual])
         yield _held(process.pid, "OpenVINO drew")
         begin = time.monotonic()
@@ -112,7 +111,7 @@ def measured(settings: EngineSettings, pixels: int = 0, *, rest_s: float = REST_
         words = f"a picture of {odd} pixels a side, by {by}, took {time.monotonic() - begin:.1f} s"
         yield _held(process.pid, words)
         time.sleep(rest_s + 5)
-        yield _held(process.pid, "torch's left again")
+        yield _held(process.pid, "a minute later, without torch's again")
     finally:
         process.stop(10.0)
         process.close()
@@ -188,7 +187,11 @@ def _bytes(pid: int, key: str) -> int:
 
 
 def _line(held: Held) -> str:
-    beside = f", {held.with_converter / 1e9:.2f} with the converter" if held.with_converter else ""
+    beside = (
+        f", at most {held.with_converter / 1e9:.2f} with the converter until then"
+        if held.with_converter
+        else ""
+    )
     return f"{held.engine / 1e9:.2f} GB, {held.private / 1e9:.2f} of them private{beside}: {held.when}"
 
 
