@@ -46,6 +46,7 @@ from bot.core.news import News
 from bot.core.ports import Clock
 from bot.core.spool import Spool
 from bot.core.training.child import beginning
+from bot.core.training.files import Places
 from bot.core.training.host import this_host
 from bot.core.training.service import TrainingService
 from bot.core.training.turns import Turns
@@ -249,7 +250,10 @@ class App:
     ) -> TrainingService:
         """What teaches beside the pictures."""
         messages = self._training_messages = TrainingMessages(
-            client, store.trainings, interval_s=self.settings.progress.interval_s
+            client,
+            store.trainings,
+            sheet_of=Places.of(self.settings).sheet_of,
+            interval_s=self.settings.progress.interval_s,
         )
         hours = self.settings.training.hours
         service = TrainingService(

@@ -198,6 +198,8 @@ def why(reason: Reason | None, to: Language) -> str:
             )
         case Reason(code=ReasonCode.CANCELLED, values=values):
             return to.gettext("It was cancelled by {who}.", who=values.get("by", ""))
+        case Reason(code=ReasonCode.WITHDRAWN):
+            return to.gettext("It was cancelled by a moderator.")
         case _:
             return reasons.why(reason, to)
 

@@ -33,6 +33,7 @@ SAVE_EVERY = 5
 class Desk:
     """What such processes leave behind, and what becomes of the next ones."""
 
+    step_s: float = STEP_S
     saved: dict[str, int] = field(default_factory=dict[str, int])
     """Steps of the last checkpoint, by folder."""
     begun: list[Pupil] = field(default_factory=list["Pupil"])
@@ -43,7 +44,7 @@ class Desk:
     needs: Needs | None = None
     hears_stop: bool = True
     done: Callable[[str], None] = lambda _name: None
-    """The LoRA of this name lies there."""
+    """The LoRA of this name lies there, and its samples."""
 
     async def begin(self, lesson: Lesson) -> Pupil:
         pupil = Pupil(self, lesson)
@@ -88,10 +89,10 @@ class Pupil:
                 self._end(EXIT_FAILED)
                 return
         while self.step < self.steps:
-            await asyncio.sleep(STEP_S)
+            await asyncio.sleep(self.desk.step_s)
             await self._may_go.wait()
             self.step += 1
-            left = (self.steps - self.step) * STEP_S
+            left = (self.steps - self.step) * self.desk.step_s
             tell(Stepped(done=self.step, steps=self.steps, loss=0.5, left_s=left))
             if self.step == self._crash_at:
                 self._end(-11)
@@ -102,8 +103,8 @@ class Pupil:
             if self._is_told and self.step < self.steps:
                 self._end(EXIT_STOPPED)
                 return
-        tell(Sampled(sheet="/nowhere/samples.png"))
         self.desk.done(self.lesson.told["name"])
+        tell(Sampled(sheet="/nowhere/samples.png"))
         tell(Taught(file=f"/nowhere/{self.lesson.told['name']}.safetensors"))
         self._end(EXIT_TAUGHT)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,14 +32,25 @@ class _Writer:
     pending: Seen | None = None
     task: asyncio.Task[None] | None = None
     samples: int = -1
-    """How many its sheet shows that is posted."""
+    """At which number of them it was looked for a sheet last."""
+    has_sheet: bool = False
+    """One is posted."""
 
 
 class TrainingMessages:
     """Implements `bot.core.training.told.TrainingTold` with discord.py."""
 
-    def __init__(self, client: discord.Client, rows: Trainings, *, interval_s: float) -> None:
+    def __init__(
+        self,
+        client: discord.Client,
+        rows: Trainings,
+        *,
+        sheet_of: Callable[[int], Path],
+        interval_s: float,
+    ) -> None:
+        """`sheet_of`: where a training's samples lie, if there are any."""
         self._client, self._rows, self._interval_s = client, rows, interval_s
+        self._sheet_of = sheet_of
         self._writers: dict[int, _Writer] = {}
 
     def show(self, training_id: int, seen: Seen) -> None:
@@ -63,15 +74,16 @@ class TrainingMessages:
         training = await self._rows.get(training_id)
         if training is None or training.state not in UNDER_WAY or training.message_id is None:
             return
-        files = await asyncio.to_thread(_sheet, seen.sheet) if seen.samples != writer.samples else None
-        has_sheet = bool(files) if files is not None else writer.samples > 0
+        is_new = seen.samples != writer.samples
+        files = await self._sheet(training_id) if is_new else None
+        has_sheet = writer.has_sheet if files is None else bool(files)
         view = training_view.live(training, seen, with_sheet=has_sheet)
         message = self._place(training).get_partial_message(training.message_id)
         if files is None:
             await message.edit(view=view)
         else:
             await message.edit(view=view, attachments=files)
-            writer.samples = seen.samples if files else 0
+            writer.samples, writer.has_sheet = seen.samples, has_sheet
 
     async def ended(self, training_id: int) -> None:
         """Waits for outages; twice is once."""
@@ -102,12 +114,16 @@ class TrainingMessages:
             message = await self._place(training).send(view=training_view.final(training, with_sheet=False))
             await self._rows.stands(training.id, channel_id=training.channel_id, message_id=message.id)
             return
-        view = training_view.final(training, with_sheet=writer.samples > 0)
+        files = await self._sheet(training_id)
+        view = training_view.final(training, with_sheet=writer.has_sheet or bool(files))
         message = self._place(training).get_partial_message(training.message_id)
-        if writer.samples > 0:
+        if writer.has_sheet and not files:
             await message.edit(view=view)
         else:
-            await message.edit(view=view, attachments=[])
+            await message.edit(view=view, attachments=files)
+
+    async def _sheet(self, training_id: int) -> Sequence[discord.File]:
+        return await asyncio.to_thread(_file, self._sheet_of(training_id))
 
     def _place(self, training: Training) -> discord.PartialMessageable:
         assert training.channel_id is not None
@@ -121,8 +137,6 @@ class TrainingMessages:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _sheet(path: Path | None) -> Sequence[discord.File]:
-    """None there is a message without one."""
-    if path is None or not path.is_file():
-        return []
-    return [discord.File(path, training_view.SHEET)]
+def _file(path: Path) -> Sequence[discord.File]:
+    """A message without one where there is none."""
+    return [discord.File(path, training_view.SHEET)] if path.is_file() else []

@@ -11,6 +11,7 @@ from bot.chat.ids import Verb, button
 from bot.chat.look.job_view import BLURPLE, MARKED, bar
 from bot.chat.look.safe import plain
 from bot.core.training.told import Learning, Seen
+from bot.job import ReasonCode
 from bot.texts import trainings as texts
 from bot.texts.language import language
 from bot.training import Training, TrainingState
@@ -36,7 +37,9 @@ def live(training: Training, seen: Seen, *, with_sheet: bool) -> ui.LayoutView:
 def final(training: Training, *, with_sheet: bool) -> ui.LayoutView:
     to = language(training.locale)
     is_done = training.state is TrainingState.DONE
-    ended = texts.ended(training, to) if is_done else plain(texts.ended(training, to))
+    ended = texts.ended(training, to)
+    if training.reason is not None and training.reason.code == ReasonCode.TOLD:
+        ended = plain(ended)  # by a process, of files that people sent
     lines = [texts.head(training, to), f"{'🎓' if is_done else '✖️'} {ended}"]
     colour = discord.Colour.green() if is_done else discord.Colour.red()
     return _layout(lines, with_sheet=with_sheet, row=None, colour=colour.value)

@@ -177,8 +177,9 @@ class TrainingService:
         """How one that is under way stands. Raises DatabaseError."""
         if self._current is not None and self._current.training.id == training.id:
             return self._current.seen
-        ahead = [each for each in await self._rows.waiting() if each.id < training.id]
-        return Seen(waits=InLine(ahead=len(ahead) + (self._current is not None)))
+        waiting = [each for each in await self._rows.waiting() if each.id < training.id]
+        ahead = {each.id for each in waiting} | ({self._current.training.id} if self._current else set())
+        return Seen(waits=InLine(ahead=len(ahead)) if ahead else None)
 
     async def cancel(self, training_id: int, *, by: Actor) -> bool:
         """What was not done of it is given back. False where it is over already. Raises DatabaseError."""
@@ -286,7 +287,7 @@ class TrainingService:
                 break
             running = await self._kept(lambda: self._rows.run(current.training.id, now=self._clock.now()))
             if running is None and current.training.state is TrainingState.WAITING:
-                return  # it ended in this moment
+                break  # it ended in this moment
             current.training = running or current.training
             if await self._settle(current, await self._taught(current)):
                 return
@@ -312,6 +313,8 @@ class TrainingService:
         try:
             pictures = await self._kept(lambda: self._rows.pictures(training.id))
             await self._places.write_captions(training.id, pictures)
+            if current.end is not None:
+                return Left()
             return await self._guest.teach(self._lesson(training), self._hear_child)
         except OSError as error:
             log.warning("training_not_begun", training=training.id, error=str(error))
@@ -341,8 +344,8 @@ class TrainingService:
             case Checkpointed(done=done):
                 current.crashes, current.kept = 0, done
                 self._errand(self._note(current.training.id, done))
-            case Sampled(sheet=sheet):
-                self._show(sheet=Path(sheet), samples=current.seen.samples + 1)
+            case Sampled():
+                self._show(samples=current.seen.samples + 1)
             case _:
                 pass
 

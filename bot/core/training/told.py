@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
 from engine.contract.training import Stage
@@ -79,10 +78,8 @@ class Seen:
     """What it is at, or was before it had to wait; None before it began, and after a restart of the bot."""
     waits: Wait | None = None
     """Why it does not go on now; None while it does."""
-    sheet: Path | None = None
-    """A PNG of all samples so far, a row for each time; it is replaced by another one at its place."""
     samples: int = 0
-    """How often the sheet was drawn: another number, another sheet."""
+    """How often their sheet was drawn since the bot came: another number, another sheet."""
 
 
 class EndCode(StrEnum):

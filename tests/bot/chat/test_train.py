@@ -9,6 +9,7 @@ from typing import Any, cast
 from PIL import Image
 
 from bot.chat.delivery.training_messages import TrainingMessages
+from bot.core.training.files import Places
 from bot.core.training.service import TrainingService
 from bot.training import TrainingState
 from engine.contract import ModelInfo
@@ -37,7 +38,12 @@ async def _teaching(start_world: StartWorld) -> World:
         settings=services.settings,
         rows=services.store.trainings,
         turns=cast(Any, None),
-        told=TrainingMessages(world.client, services.store.trainings, interval_s=0.0),
+        told=TrainingMessages(
+            world.client,
+            services.store.trainings,
+            sheet_of=Places.of(services.settings).sheet_of,
+            interval_s=0.0,
+        ),
         clock=services.clock,
         begin=cast(Any, None),
     )
