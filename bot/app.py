@@ -98,7 +98,8 @@ class App:
     ) -> None:
         """`engines`: so many are started with the settings `engine`, each in its place."""
         self.settings = settings
-        self._first_engine = each_placed(engine, engines)[0]
+        placed = each_placed(engine, engines)
+        self._first_engine = placed[0]
         self._teaching: asyncio.Task[None] | None = None
         self._training_messages: TrainingMessages | None = None
         self._own_styles = load_styles(settings)  # what is wrong with them is told now, not to who names one
@@ -121,7 +122,7 @@ class App:
                     tell=self._happenings.tell,
                     start=generation.start if self._cluster is None else self._cluster.start,
                 )
-                for number, each in enumerate(each_placed(engine, engines), 1)
+                for number, each in enumerate(placed, 1)
             ]
         )
         self._clock = clock or SystemClock()

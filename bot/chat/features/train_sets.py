@@ -24,11 +24,11 @@ from bot.chat.router import IN_SERVERS, Feature, chosen
 from bot.chat.sources import check_picture, size_of
 from bot.core.asking.admission import Allowance
 from bot.core.asking.offer import Kind
-from bot.core.asking.refused import ForbiddenByRules
+from bot.core.asking.refused import ForbiddenByRules, NotPermitted
 from bot.core.training import sets
 from bot.core.training.service import NotOffered, TrainingService
 from bot.job import Asker
-from bot.limits import Limits
+from bot.limits import Limits, PermitKind
 from bot.store.trainings import Barred, Trainings
 from bot.texts import commands, problems
 from bot.texts import trainings as texts
@@ -142,6 +142,10 @@ async def new(
     if steps is not None and steps > limits.training_steps:
         raise UserError(lambda to: texts.too_many_steps(limits.training_steps, to))
     taught = services.catalogue.model(model)
+    permits = allowance.permits
+    if not permits.allows_model(taught.id, scale=taught.scale):
+        kind = PermitKind.MODEL
+        raise UserError.of(NotPermitted(kind=kind, name=taught.id, allowed=permits.listed(kind)))
     if not service.can_teach(taught):
         raise UserError(lambda to: texts.cannot_learn(taught.title, to))
     await check_words(interaction, name, trigger)
