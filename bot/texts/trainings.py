@@ -91,7 +91,8 @@ def added(name: str, count: int, total: int, to: Language) -> str:
         count,
         name=name,
     )
-    return f"{text} {to.ngettext('which has {count} now.', 'which has {count} now.', total)}"
+    now = to.ngettext("which has {count} now.", "which has {count} now.", total)
+    return f"{text} {now}"
 
 
 def not_added(name: str, why: str, to: Language) -> str:

@@ -52,6 +52,7 @@ async def _teaching(start_world: StartWorld) -> World:
 
 
 async def test_a_set_is_collected_and_started(start_world: StartWorld) -> None:
+    """Pictures from a message, captions from a form; it is paid for at its start, and given back."""
     world = await _teaching(start_world)
     alice, rows = world.alice, world.store.trainings
     told = await alice.slash(world.channel, "train new", name="snail", trigger="snail toy")
@@ -77,6 +78,7 @@ async def test_a_set_is_collected_and_started(start_world: StartWorld) -> None:
 
 
 async def test_what_is_refused_is_one_sentence(start_world: StartWorld) -> None:
+    """Names, triggers, steps and sets of somebody else; nothing of it is stored."""
     world = await _teaching(start_world)
     for values, sentence in [
         ({"name": "../x", "trigger": "snail toy"}, "A name is made of small letters"),
@@ -100,5 +102,6 @@ async def test_what_is_refused_is_one_sentence(start_world: StartWorld) -> None:
 
 
 async def test_nobody_trains_where_it_is_off(world: World) -> None:
+    """Whoever runs the bot has to switch it on."""
     told = await world.alice.slash(world.channel, "train new", name="snail", trigger="snail toy")
     assert "not switched on" in (told.ephemeral_text or "")
