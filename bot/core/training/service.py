@@ -178,7 +178,9 @@ class TrainingService:
         if self._current is not None and self._current.training.id == training.id:
             return self._current.seen
         waiting = [each for each in await self._rows.waiting() if each.id < training.id]
-        ahead = {each.id for each in waiting} | ({self._current.training.id} if self._current else set())
+        ahead = {each.id for each in waiting}
+        if self._current is not None:
+            ahead.add(self._current.training.id)
         return Seen(waits=InLine(ahead=len(ahead)) if ahead else None)
 
     async def cancel(self, training_id: int, *, by: Actor) -> bool:

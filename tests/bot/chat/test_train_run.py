@@ -93,7 +93,8 @@ def start_school(start_world: StartWorld, monkeypatch: pytest.MonkeyPatch) -> St
         """Takes the invented model for one that learns."""
 
         def __init__(self, **parts: Any) -> None:
-            super().__init__(**(parts | {"begin": desk.begin, "pauses": QUICK}))
+            parts |= {"begin": desk.begin, "pauses": QUICK}
+            super().__init__(**parts)
 
         def can_teach(self, model: ModelInfo) -> bool:
             return bool(model.id)
@@ -209,6 +210,7 @@ async def test_a_block_ends_it(start_school: StartSchool) -> None:
 
 
 async def test_leaving_the_server_ends_it(start_school: StartSchool) -> None:
+    """The one that learned and the one that waited; no process is left, and nobody is told again."""
     school = await start_school()
     first = await school.started("snail")
     await school.says(first, "step ")

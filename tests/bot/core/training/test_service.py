@@ -399,3 +399,31 @@ def test_what_it_costs(tmp_path: Path) -> None:
     """Whole credits, rounded up."""
     section = Settings.model_validate({"data": {"dir": tmp_path}}).training
     assert [section.price(steps) for steps in (1, 100, 101, 500)] == [1, 10, 11, 50]
+
+
+@pytest.mark.parametrize("moment", ["run", "pictures"])
+async def test_cancelled_just_before_its_process_begins(
+    studio: Studio, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is asked for it: nothing is begun for it, and its end is told."""
+    asked = getattr(studio.rows, moment)
+
+    async def cancelled_first(training_id: int, **more: Any) -> Any:
+        if not studio.ends:
+            await studio.service.cancel(training_id, by=ADMIN)
+        return await asked(training_id, **more)
+
+    monkeypatch.setattr(studio.rows, moment, cancelled_first)
+    training = studio.paid("snail")
+    await studio.until(training, TrainingState.CANCELLED)
+    assert not studio.desk.begun
+
+
+async def test_nobody_comes_before_the_first(studio: Studio) -> None:
+    """One that waits for its turn is counted once by those behind it."""
+    studio.ask()
+    first, second = studio.paid("snail"), studio.paid("owl")
+    assert (await studio.service.seen(first)).waits is None
+    assert (await studio.service.seen(second)).waits == InLine(ahead=1)
+    await eventually(lambda: first.id in studio.seen)
+    assert (await studio.service.seen(second)).waits == InLine(ahead=1)
