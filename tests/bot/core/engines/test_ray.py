@@ -78,5 +78,6 @@ async def test_engines_of_a_cluster_draw_die_and_end_with_the_bot(rig: Rig) -> N
     assert not [path for path in mapped if "/ray/" in path]
     left = [*old, *of_the_cluster(rig)]
     await rig.stop()
+    assert rig.cluster is not None
     await rig.cluster.stop()
     assert psutil.wait_procs(left, timeout=30)[1] == []
