@@ -75,6 +75,8 @@ async def _show_of(interaction: Interaction, guild_id: int, member: discord.Memb
         ceilings=services.settings.ceilings.to_limits(),
     )
     permits = permitting(asker, await services.store.permits.of(guild_id))
+    if services.training is None:
+        rulings = tuple(each for each in rulings if each.name not in allowances.TRAININGS)
     lines = allowances.of_one(member.id, rulings, to)
     lists = permit_lists.lists(permits, to, beside=lines)
     await interaction.response.send_message(fitting([*lines, *lists], to), ephemeral=True)

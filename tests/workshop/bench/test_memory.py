@@ -32,13 +32,13 @@ def test_every_moment_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, i
         spool=str(tmp_path / "spool"), data=str(tmp_path), model="fake", fake=FakeSettings(step_s=0.0)
     )
     moments = memory.measured(settings)
-    told = [next(moments) for _ in range(4)]
+    told = [next(moments) for _ in range(3)]
     if is_used:
         told += moments
     else:
         with pytest.raises(RuntimeError, match="OpenVINO is not used: no room"):
             next(moments)
-    assert len(told) == (8 if is_used else 4)
+    assert len(told) == (7 if is_used else 3)
     assert all(0 < each.private <= each.engine for each in told)
     assert told[2].with_converter >= 0.9 * told[0].engine
 
