@@ -237,7 +237,7 @@ class App:
                 dispatcher=dispatcher,
                 clock=self._clock,
                 tell_moderators=desk.catch_up,
-                cancel_training=None if training is None else training.end,
+                teaching=training,
             ),
             own_styles=self._own_styles,
             tell=self._happenings.tell,

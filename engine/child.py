@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import queue
+import signal
+import sys
 import time
 from typing import Protocol
 
 from engine.contract import Control, Shutdown
 
 LOOK_EVERY_S = 0.5
+_PR_SET_PDEATHSIG = 1
 BEHIND = "easel-openvino"
 """Name of the thread on which a model is made ready for OpenVINO."""
 
@@ -25,6 +29,12 @@ def parent_alive() -> bool:
     """False once the process that started this one is gone."""
     parent = multiprocessing.parent_process()
     return parent is None or parent.is_alive()
+
+
+def end_with_parent() -> None:
+    """The system kills this process once the one that started it is gone, suspended or not. Linux alone can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Leave(Exception):

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from engine import codec
-from engine.child import BEHIND, LOOK_EVERY_S, Controls, Leave, parent_alive, wait
+from engine.child import BEHIND, LOOK_EVERY_S, Controls, Leave, end_with_parent, parent_alive, wait
 from engine.contract import (
     EXIT_BROKEN,
     EXIT_DEVICE_LOST,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 GONE_S = 10.0
 """A killed process is gone well within this, unless it hangs inside its driver, where no signal reaches it."""
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _BORN_WITH = re.compile(rb"(?:^|\0)DISCORD_TOKEN\w*=([^\0]+)")
 _ENV_START = 47
@@ -268,9 +267,8 @@ def _detach() -> None:
     for name in [name for name in os.environ if _is_secret(name)]:
         del os.environ[name]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if not parent_alive():  # it died before prctl could see it
+    end_with_parent()
+    if not parent_alive():  # it died before that could see it
         os._exit(EXIT_OK)
 
 

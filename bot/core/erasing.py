@@ -19,12 +19,13 @@ from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Clock
 from bot.core.spool import by_job, remove
 from bot.core.training.files import Places
+from bot.core.training.service import TrainingService
 from bot.job import Reason, ReasonCode
 from bot.store import Store
 from bot.store.database_errors import DatabaseError, Unusable
 from bot.store.erasures import ROWS, Erasure
 from bot.store.threads import unawaited
-from bot.training import UNDER_WAY, Training, TrainingState
+from bot.training import UNDER_WAY, TrainingState
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +33,6 @@ AGAIN_S = 1.0
 """Until what was in the way is looked at again: a picture that is being posted, a reader of the database."""
 REMOVED_AT_ONCE = 20
 """Messages, until it is looked for others who want theirs emptied, which goes first."""
-
-CancelTraining = Callable[[Training, Actor], Coroutine[Any, Any, object]]
 
 
 class Erasing:
@@ -45,10 +44,10 @@ class Erasing:
         dispatcher: Dispatcher,
         clock: Clock,
         tell_moderators: Callable[[int], Coroutine[Any, Any, None]],
-        cancel_training: CancelTraining | None = None,
+        teaching: TrainingService | None = None,
     ) -> None:
-        """`tell_moderators` brings what is read in a server about reports up to date. `cancel_training`: of who teaches them."""
-        self._cancel_training = cancel_training
+        """`tell_moderators` brings what is read in a server about reports up to date. `teaching`: who teaches, if anybody does."""
+        self._teaching = teaching
         self._places = Places.of(settings)
         self._tell_moderators = tell_moderators
         self._store = store
@@ -136,8 +135,8 @@ class Erasing:
         trainings = self._store.trainings
         for training in await self._store.erasures.trainings(erasure):
             if training.state in UNDER_WAY:
-                if self._cancel_training is not None:
-                    await self._cancel_training(training, by)
+                if self._teaching is not None:
+                    await self._teaching.cancel(training.id, by=by)
                 else:  # nobody teaches
                     reason = Reason.of(ReasonCode.CANCELLED, by=by.name)
                     await trainings.cancel(training.id, reason=reason, now=self._clock.now())

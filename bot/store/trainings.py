@@ -39,8 +39,12 @@ class Barred(StrEnum):
 
 
 class Trainings:
+    """Every admission and every letter of a suggestion asks which LoRAs are taught, which changes now and then: those are kept."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._teaching: tuple[Training, ...] | None = None
+        self._changes = 0
 
     # -------------------------------------------------------------- what people collect
 
@@ -118,8 +122,8 @@ class Trainings:
         sql = f"""UPDATE training SET state = 'waiting', cost = :cost, charged = :cost, paid_at = :now
                   WHERE id = :id AND {_COLLECTING} AND {USED} + :cost <= :credits AND NOT EXISTS {_BLOCKED}
                   RETURNING *"""
-        if rows := await self._db.write(sql, params):
-            return training_of(rows[0])
+        if (started := await self._moved(sql, params)) is not None:
+            return started
         there = await self.get(training_id)
         if there is None or there.state is not TrainingState.COLLECTING:
             return Barred.STATE
@@ -149,7 +153,7 @@ class Trainings:
         return await self._moved(sql, {"id": training_id, "now": now})
 
     async def fail(self, training_id: int, *, reason: Reason, now: float) -> Training | None:
-        """What was not done of it is given back; all of it where no LoRA can come of the rest."""
+        """All of it is given back: no LoRA came of it."""
         return await self._end(training_id, TrainingState.FAILED, reason, charged="0", now=now)
 
     async def cancel(self, training_id: int, *, reason: Reason, now: float) -> Training | None:
@@ -170,11 +174,17 @@ class Trainings:
 
     async def _moved(self, sql: str, params: dict[str, Any]) -> Training | None:
         rows = await self._db.write(sql, params)
+        self._changed()
         return training_of(rows[0]) if rows else None
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._teaching = None
 
     async def recover(self) -> None:
         """What was being taught when the bot ended waits again."""
         await self._db.write("UPDATE training SET state = 'waiting' WHERE state = 'running'", {})
+        self._changed()
 
     async def shown(self, training_id: int, *, now: float) -> None:
         """Its message says that it is over."""
@@ -196,6 +206,7 @@ class Trainings:
             changed = [*await connection.execute_fetchall(sql, params)]
             if changed:
                 await record(connection, entry)
+        self._changed()
         return bool(changed)
 
     async def delete(self, training_id: int, *, now: float) -> bool:
@@ -210,6 +221,7 @@ class Trainings:
                 await connection.execute_fetchall(
                     "DELETE FROM training_picture WHERE training_id = :id", {"id": training_id}
                 )
+        self._changed()
         return bool(gone)
 
     # -------------------------------------------------------------- reading
@@ -228,17 +240,15 @@ class Trainings:
         where = "guild_id = :guild AND (:user IS NULL OR user_id = :user)"
         return await self._all(where, {"guild": guild_id, "user": user_id}, "id DESC")
 
-    async def of_person(self, user_id: int) -> list[Training]:
-        """In all servers."""
-        return await self._all("user_id = :user", {"user": user_id})
-
-    async def teaching(self) -> list[Training]:
+    async def teaching(self) -> tuple[Training, ...]:
         """Those of which a LoRA came, or comes: its file may lie there a moment before the row says so."""
-        return await self._all(f"(state = 'done' OR state IN {_UNDER_WAY})", {})
-
-    async def taught(self) -> list[Training]:
-        """Those of which something came."""
-        return await self._all("state = 'done'", {})
+        if self._teaching is not None:
+            return self._teaching
+        changes = self._changes
+        found = (*await self._all(f"(state = 'done' OR state IN {_UNDER_WAY})", {}),)
+        if changes == self._changes:  # else somebody changed them meanwhile
+            self._teaching = found
+        return found
 
     async def waiting(self) -> list[Training]:
         """In their order."""
@@ -254,6 +264,13 @@ class Trainings:
     async def pictures(self, training_id: int) -> list[TrainingPicture]:
         sql = "SELECT * FROM training_picture WHERE training_id = :id ORDER BY number"
         return [_picture(row) for row in await self._db.read(sql, {"id": training_id})]
+
+    async def sizes(self, guild_id: int) -> Mapping[int, int]:
+        """How many pictures each training of a guild has, by its number; those without any are left out."""
+        sql = """SELECT training_id, COUNT(*) AS pictures FROM training_picture JOIN training ON id = training_id
+                 WHERE guild_id = :guild GROUP BY training_id"""
+        rows = await self._db.read(sql, {"guild": guild_id})
+        return {row["training_id"]: row["pictures"] for row in rows}
 
     async def _all(self, where: str, params: dict[str, Any], order: str = "id") -> list[Training]:
         sql = f"SELECT * FROM training WHERE deleted_at IS NULL AND {where} ORDER BY {order}"
@@ -287,10 +304,9 @@ def training_of(row: sqlite3.Row) -> Training:
     )
     values["trigger"] = values.pop("trigger_words")
     values["state"] = TrainingState(values["state"])
-    sharing = values["sharing"]
-    values["sharing"] = (
-        Sharing(sharing) if sharing in set(Sharing) else Sharing.MAKER
-    )  # another version may know more
+    if values["sharing"] not in set(Sharing):  # another version may know more
+        values["sharing"] = Sharing.MAKER
+    values["sharing"] = Sharing(values["sharing"])
     return Training(**values)
 
 

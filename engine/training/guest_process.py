@@ -7,7 +7,6 @@ learned until its last checkpoint is never lost.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.checkpoints.source import sources
+from engine.child import end_with_parent
 from engine.contract import EXIT_DEVICE_LOST, EngineSettings
 from engine.contract.training import (
     EXIT_FAILED,
@@ -38,7 +38,6 @@ from engine.training.course import Course, Guest
 from engine.training.settings import TrainingSettings
 
 _LEAST = 19
-_PR_SET_PDEATHSIG = 1
 
 
 def teach(engine: EngineSettings, told: str, folder: str) -> int:
@@ -90,10 +89,9 @@ def _begin() -> Callable[[Event], None]:
         os.nice(_LEAST)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # suspended, too
-        if os.getppid() != parent:
-            os._exit(EXIT_STOPPED)
+    end_with_parent()
+    if os.getppid() != parent:  # it died before that could see it
+        os._exit(EXIT_STOPPED)
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

@@ -16,7 +16,7 @@ from bot.chat import order
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of
 from bot.chat.features import edit, remix, upscale, vary
-from bot.chat.features.menus import job_of, pictures_of, settings_of
+from bot.chat.features.menus import job_of, message_again, pictures_of, settings_of
 from bot.chat.ids import OfJob, Verb
 from bot.chat.look import fields
 from bot.chat.look.safe import plain
@@ -102,14 +102,7 @@ async def edit_it(interaction: discord.Interaction[EaselClient], message: discor
 
 async def edit_posted(interaction: Interaction, message_id: int, given: Mapping[str, Any]) -> None:
     """The picture is looked for again: nothing is remembered while a form is open."""
-    place = interaction.channel
-    if not isinstance(place, discord.abc.Messageable):
-        raise UserError(problems.message_gone)
-    try:
-        message = await place.fetch_message(message_id)
-    except (discord.NotFound, discord.Forbidden) as error:
-        raise UserError(problems.message_gone) from error
-    file = _picture(interaction, message)
+    file = _picture(interaction, await message_again(interaction, message_id))
     await edit.place(interaction, str(given.get("words") or ""), [file])
 
 

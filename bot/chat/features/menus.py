@@ -28,7 +28,7 @@ from bot.chat.sources import is_picture
 from bot.core.asking import picture_facts
 from bot.core.asking.picture_facts import PictureFacts, Taken
 from bot.job import Job
-from bot.texts import commands, pictures
+from bot.texts import commands, pictures, problems
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +85,17 @@ def _about(interaction: Interaction, message: discord.Message) -> list[OfJob]:
         return []
     read = [ids.read(custom_id) for custom_id in _custom_ids(message.components)]
     return [found for found in read if isinstance(found, OfJob)]
+
+
+async def message_again(interaction: Interaction, message_id: int) -> discord.Message:
+    """The one in whose menu something was chosen, once a form or a menu of ours was answered. Raises UserError where it is gone."""
+    place = interaction.channel
+    if not isinstance(place, discord.abc.Messageable):
+        raise UserError(problems.message_gone)
+    try:
+        return await place.fetch_message(message_id)
+    except (discord.NotFound, discord.Forbidden) as error:
+        raise UserError(problems.message_gone) from error
 
 
 def pictures_of(message: discord.Message) -> list[discord.Attachment]:

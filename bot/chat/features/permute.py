@@ -73,7 +73,7 @@ async def ask(
         [each.request for each in orders],
         plan_id,
         cost=quote.cost,
-        left=max(0, quote.allowance.credits - quote.allowance.usage.used),
+        left=quote.allowance.left,
         most=quote.allowance.credits,
         to=language_of(interaction),
     )

@@ -62,9 +62,7 @@ async def start(
         service.price(training.steps),
         service.expected_s(training.model, training.steps),
     )
-    view.add_item(
-        ui.TextDisplay(texts.question(training, pictures, cost, left_of(allowance), expected_s, to))
-    )
+    view.add_item(ui.TextDisplay(texts.question(training, pictures, cost, allowance.left, expected_s, to)))
     verbs = (Verb.TRAIN_START, Verb.TRAIN_NOT)
     view.add_item(ui.ActionRow[Any](*(button(verb, training.id, to=to) for verb in verbs)))
     view.stop()  # its buttons are known by their ids
@@ -89,8 +87,8 @@ async def _check(
         raise UserError(lambda to: texts.name_taken(training.name, to))
     await check_words(interaction, training.trigger, *(each.caption for each in pictures))
     cost = service.price(training.steps)
-    if cost > left_of(allowance):
-        raise UserError(lambda to: texts.too_dear(cost, left_of(allowance), to))
+    if cost > allowance.left:
+        raise UserError(lambda to: texts.too_dear(cost, allowance.left, to))
     running = await rows_of(interaction).listed(training.guild_id, training.user_id)
     if sum(each.state in UNDER_WAY for each in running) >= allowance.limits.trainings:
         raise UserError(lambda to: texts.too_many_under_way(allowance.limits.trainings, to))
@@ -129,13 +127,8 @@ def _not_started(
 ) -> str:
     """What the row said, whatever was seen before."""
     if barred is Barred.CREDITS:
-        return texts.too_dear(service.price(steps), left_of(allowance), to)
+        return texts.too_dear(service.price(steps), allowance.left, to)
     return texts.blocked_meanwhile(to) if barred is Barred.BLOCKED else texts.started(to)
-
-
-def left_of(allowance: Allowance) -> int:
-    """Credits."""
-    return max(0, allowance.credits - allowance.usage.used)
 
 
 async def declined(interaction: Interaction, number: int) -> None:
@@ -184,7 +177,8 @@ async def list_them(interaction: discord.Interaction[EaselClient]) -> None:
     if not found:
         raise UserError(texts.none_yet)
     to = language_of(interaction)
-    lines = [texts.entry(each, len(await rows_of(interaction).pictures(each.id)), to) for each in found]
+    sizes = await rows_of(interaction).sizes(interaction.guild_id)
+    lines = [texts.entry(each, sizes.get(each.id, 0), to) for each in found]
     await interaction.response.send_message(fitting(lines, to), ephemeral=True)
 
 

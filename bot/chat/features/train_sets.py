@@ -15,7 +15,7 @@ from discord.app_commands import Choice, Range
 from bot.chat import order, suggestions
 from bot.chat.client import EaselClient, Interaction
 from bot.chat.errors import UserError, language_of, say_done
-from bot.chat.features.menus import pictures_of
+from bot.chat.features.menus import message_again, pictures_of
 from bot.chat.ids import OfJob, Verb, menu
 from bot.chat.look import fields
 from bot.chat.look.posted import named
@@ -233,13 +233,7 @@ async def add_posted(interaction: Interaction, message_id: int) -> None:
     picked = chosen(interaction) or ""
     found = await rows_of(interaction).get(int(picked)) if picked.isdecimal() and len(picked) < 19 else None
     training = _collecting(check_own(interaction, found))
-    place = interaction.channel
-    if not isinstance(place, discord.abc.Messageable):
-        raise UserError(problems.message_gone)
-    try:
-        message = await place.fetch_message(message_id)
-    except (discord.NotFound, discord.Forbidden) as error:
-        raise UserError(problems.message_gone) from error
+    message = await message_again(interaction, message_id)
     await _take(interaction, training, allowance.limits, pictures_of(message))
 
 
@@ -271,8 +265,6 @@ async def _take_one(
     picture = None if size is None else sets.picture_of(await services.intake.content(file))
     if size is None or picture is None:
         raise UserError(texts.unreadable)
-    if len(await rows.pictures(training.id)) >= limits.training_pictures:
-        raise UserError(texts.no_room)
     fresh = TrainingPicture(
         training_id=training.id,
         number=0,

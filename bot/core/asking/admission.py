@@ -79,6 +79,11 @@ class Allowance(Terms):
 
     usage: Usage
 
+    @property
+    def left(self) -> int:
+        """Credits."""
+        return max(0, self.credits - self.usage.used)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:

@@ -187,10 +187,6 @@ class TrainingService:
         """What was not done of it is given back. False where it is over already. Raises DatabaseError."""
         return await self._cancel(training_id, Reason.of(ReasonCode.CANCELLED, by=by.name))
 
-    async def end(self, training: Training, by: Actor) -> bool:
-        """As `cancel`."""
-        return await self.cancel(training.id, by=by)
-
     async def withdraw(self, *, guild_id: int, user_id: int) -> int:
         """Ends all of a person who was just blocked. How many. Raises DatabaseError."""
         return await self._cancel_all(guild_id, user_id, Reason.of(ReasonCode.WITHDRAWN))

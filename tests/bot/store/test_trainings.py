@@ -182,4 +182,27 @@ async def test_sharing_is_in_the_log(store: Store) -> None:
     found = await store.trainings.by_name(GUILD, "SNAIL")
     assert found is not None
     assert (found.sharing, found.role_id) == (Sharing.ROLE, 5)
-    assert await store.trainings.of_person(1) == [found]
+    assert await store.trainings.listed(GUILD, 1) == [found]
+
+
+async def test_what_is_taught_is_known_after_every_change(store: Store) -> None:
+    """It is kept between changes, and each of them shows: started, run, done, shared, deleted; a set that is collected is none."""
+    trainings = store.trainings
+    snail = await begun(store)
+    await add(store, picture(snail))
+    assert await trainings.teaching() == ()
+    assert await trainings.sizes(GUILD) == {snail.id: 1}
+    await start(store, snail, 0)
+    assert [each.state for each in await trainings.teaching()] == [TrainingState.WAITING]
+    await trainings.run(snail.id, now=NOON)
+    assert [each.state for each in await trainings.teaching()] == [TrainingState.RUNNING]
+    await trainings.recover()
+    assert [each.state for each in await trainings.teaching()] == [TrainingState.WAITING]
+    await trainings.run(snail.id, now=NOON)
+    await trainings.finish(snail.id, now=NOON)
+    await trainings.share(snail, Sharing.ALL, None, entry(Deed.TRAINING_SHARED))
+    assert [(each.state, each.sharing) for each in await trainings.teaching()] == [
+        (TrainingState.DONE, Sharing.ALL)
+    ]
+    await trainings.delete(snail.id, now=NOON)
+    assert await trainings.teaching() == ()

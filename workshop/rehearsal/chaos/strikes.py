@@ -84,9 +84,7 @@ class Striker:
         for number, strike in enumerate(drawn):
             due = (number + self.random.random()) / self.plan.kills * self.plan.jobs
             await self.discord.until(lambda due=due: self.promised() >= due, PROGRESS_S, "another promise")
-            if (
-                self.hosts is not None
-            ):  # engines there take long to start: one that never draws proves nothing
+            if self.hosts is not None:  # engines start slowly there: one that never draws proves nothing
                 before = self.drawn()
                 await self.discord.until(lambda before=before: self.drawn() > before, PROGRESS_S, "a picture")
             self.strikes.append(await self._strike(strike))
