@@ -383,8 +383,8 @@ async def test_trainings_are_sent_and_go(start_world: StartWorld, tmp_path: Path
     }
     await confirms(world.alice, world)
     await gone(world, world.alice)
-    hers = "SELECT id FROM training WHERE user_id = :user AND deleted_at IS NULL"
-    assert await world.store.database.read(hers, {"user": world.alice.id}) == []
+    there = "SELECT id FROM training WHERE user_id = :user AND deleted_at IS NULL"
+    assert await world.store.database.read(there, {"user": world.alice.id}) == []
     left = content(world.settings.database)
     assert [name for name in (b"Tapirsnail", b"Tapirwaits") if name in left] == []
     assert [path.name for path in world.settings.trainings.iterdir()] == [str(his.id)]
