@@ -1,9 +1,8 @@
-"""Trains the starter model's VAE, and says what the pictures' latents are; knows no text.
+"""Trains the starter model's VAE: the encoder to write the code of `latents`, the decoder to draw from it; knows no text.
 
-Its latents are a plain code: a picture an eighth as large, in red, green and blue. The encoder learns to write it, and
-the decoder to draw a sharp picture from it, which takes knowing the things. A code that a VAE makes up itself describes
-an edge in a way of its own for every pair of colours; a UNet as small as ours learned to write colours with it, but no
-shapes.
+Half of the decoder's steps look at its coarse layers alone: they learn where a thing of this number, place and size lies, at a
+quarter of the picture's sides and a fraction of the time. After that all layers learn, from pieces of pictures at first
+and from whole ones in the end.
 """
 
 # torch and diffusers describe their types in part only.
@@ -11,7 +10,6 @@ shapes.
 
 from __future__ import annotations
 
-from functools import cache
 from random import Random
 from typing import Any
 
@@ -19,90 +17,118 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workshop.starter import parts
+from workshop.starter import latents, parts, shapes
+from workshop.starter.latents import CELL, MEAN, WHICH
 from workshop.starter.scenes import SIDE, SIZES, sample
-from workshop.starter.studio import Encoded, Plan, Studio, learn, normalised, to_tensor
+from workshop.starter.studio import Encoded, Plan, Studio, learn, normalised
 
-# ------------------------------------------------------------------ VAE
+_COARSE = 2
+"""Blocks of the decoder after which a picture a quarter as large a side is looked at."""
+_PIECE = 128
+"""Pixels a side of the pieces that are learned from."""
+_UNNAMED = 0.3
+"""Share of the scenes whose things are shapes that have no word."""
+_NEAR, _CONTRAST = 9, 0.1
+"""Pixels around that are looked at for an edge, and the difference of two colours that makes one."""
 
 
 def train_vae(studio: Studio) -> tuple[Any, float]:
     """The VAE, and the seconds it took."""
     plan, device = studio.plan, studio.device
     torch.manual_seed(plan.seed)
-    vae = parts.vae().to(device)
+    vae = parts.vae()
+    channels = vae.config.block_out_channels[-_COARSE]
+    coarse = torch.nn.Sequential(
+        torch.nn.GroupNorm(vae.config.norm_num_groups, channels), torch.nn.SiLU(), torch.nn.Conv2d(channels, 3, 1)
+    )
+    models = torch.nn.ModuleDict({"vae": vae, "coarse": coarse}).to(device)
     optimizer = torch.optim.AdamW(
-        vae.parameters(), plan.vae_rate, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
+        models.parameters(), plan.vae_rate, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
     )
 
     def loss_of(step: int) -> Tensor:
-        torch.manual_seed(plan.seed * 1_000_003 + step)
-        crop = next(side for share, side in _CROPS if step < share * plan.vae_steps)
-        pixels = normalised(_crops(_pool(plan), plan.vae_pixels // crop**2, crop)).to(device)
-        return _vae_loss(vae, pixels, plan)
+        random = Random(f"{plan.seed}/vae/{step}")
+        torch.manual_seed(random.randrange(2**31))
+        if step < plan.vae_coarse_steps:
+            pixels, _, heard = _examples(plan, random, plan.vae_coarse_pictures, SIDE, device)
+            return _distance(coarse(_first_blocks(vae, heard)), functional.avg_pool2d(pixels, CELL >> _COARSE), plan)
+        side = _PIECE if step < plan.vae_coarse_steps + plan.vae_piece_steps else SIDE
+        pixels, right, heard = _examples(plan, random, plan.vae_pixels // side**2, side, device)
+        written = vae.encode(pixels).latent_dist.sample()
+        return functional.mse_loss(written, right) + _distance(vae.decode(heard).sample, pixels, plan)
 
-    seconds = learn(studio, "vae", vae, optimizer, plan.vae_steps, loss_of)
+    seconds = learn(studio, "vae", models, optimizer, plan.vae_steps, loss_of)
     return vae.eval(), seconds
 
 
-@cache
-def _pool(plan: Plan) -> Tensor:
-    """The pictures that crops are taken from."""
-    random = Random(plan.seed)
-    return to_tensor([sample(random, pairs=plan.pairs).render() for _ in range(plan.vae_pool)])
+def _first_blocks(vae: Any, code: Tensor) -> Tensor:
+    """What the decoder's coarse layers make of the latents: (n, channels, height / 4, width / 4) of the picture."""
+    decoder = vae.decoder
+    inner = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(code)))
+    for block in decoder.up_blocks[:_COARSE]:
+        inner = block(inner)
+    return inner
 
 
-_CROPS = ((0.15, 32), (0.3, 64), (1.0, SIDE))
-"""(share of the steps, side of the crops until then)"""
-_PLAIN_ONE_IN = 6
-
-
-def _crops(pool: Tensor, count: int, side: int) -> Tensor:
-    """`count` random squares out of random pictures; few of those that show nothing but background."""
-    tries = 4 * count
-    chosen = torch.randint(len(pool), (tries,)).tolist()
-    tops, lefts = torch.randint(pool.shape[-1] - side + 1, (2, tries)).tolist()
-    crops = torch.stack(
-        [pool[n, :, y : y + side, x : x + side] for n, y, x in zip(chosen, tops, lefts, strict=True)]
-    )
-    plain = crops.eq(crops[:, :, :1, :1]).flatten(1).all(dim=1)
-    wanted = count - count // _PLAIN_ONE_IN
-    return torch.cat([crops[~plain][:wanted], crops[plain], crops[~plain][wanted:]])[:count]
-
-
-def code(pixels: Tensor) -> Tensor:
-    """(n, 3, height, width), -1 … 1 -> (n, 3, height / 8, width / 8): what the encoder learns to write."""
-    return functional.avg_pool2d(pixels, 8)
-
-
-def _vae_loss(vae: Any, pixels: Tensor, plan: Plan) -> Tensor:
-    """The encoder's distance from the code, and the decoder's from the picture: L1 + L2, in which things count more.
-
-    The decoder sees the code with some noise, since what the UNet writes is never quite right.
-    """
-    right = code(pixels)
-    written = vae.encode(pixels).latent_dist.sample()
-    noise = plan.vae_noise * torch.rand(len(right), 1, 1, 1) * torch.randn(right.shape)
-    painted = vae.decode(right + noise.to(right.device)).sample
-    is_thing = (pixels != pixels[:, :, :1, :1]).any(dim=1, keepdim=True)
-    weights = torch.where(is_thing, plan.thing_weight, 1.0)
+def _distance(painted: Tensor, pixels: Tensor, plan: Plan) -> Tensor:
+    """L1 + L2, in which what lies near an edge counts more."""
+    near = functional.max_pool2d(torch.cat([pixels, -pixels], dim=1), _NEAR, stride=1, padding=_NEAR // 2)
+    contrast = (near[:, :3] + near[:, 3:]).amax(dim=1, keepdim=True)
+    weights = torch.where(contrast > _CONTRAST, plan.edge_weight, 1.0)
     off = painted - pixels
-    return (
-        functional.mse_loss(written, right) + (weights * (off.abs() + off.square())).mean() / weights.mean()
-    )
+    return (weights * (off.abs() + off.square())).mean() / weights.mean()
+
+
+# ------------------------------------------------------------------ examples
+
+
+def _examples(
+    plan: Plan, random: Random, count: int, side: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(pictures -1 … 1, their code, the code as the decoder hears it), square pieces of scenes, `side` pixels a side."""
+    made = [_example(plan, random, side) for _ in range(count)]
+    pixels, right, heard = (torch.stack(parts).to(device) for parts in zip(*made, strict=True))
+    return normalised(pixels), right, heard
+
+
+def _example(plan: Plan, random: Random, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    size = random.choice(((SIDE, SIDE), *SIZES)) if side < SIDE else (SIDE, SIDE)
+    scene = sample(random, pairs=plan.pairs, size=size)
+    named = random.random() >= _UNNAMED
+    if not named:
+        scene = shapes.unnamed(scene, random)
+    pixels = latents.picture(scene)
+    right = latents.code(scene, pixels)
+    heard = latents.code(scene, pixels, reach=latents.REACH * random.uniform(0.88, 1.12))
+    left, top = (random.randrange((extent - side) // CELL + 1) for extent in size)
+    across, down = slice(left, left + side // CELL), slice(top, top + side // CELL)
+    shown = pixels[:, top * CELL : top * CELL + side, left * CELL : left * CELL + side]
+    return shown, right[:, down, across], _misheard(heard[:, down, across], plan, named=named)
+
+
+def _misheard(code: Tensor, plan: Plan, *, named: bool) -> Tensor:
+    """With what the UNet gets wrong: noise in each square, errors of whole regions, digits that are not quite sure.
+
+    The mean colours of a named thing have more of it, so that the decoder draws the thing it was told.
+    """
+    level = plan.vae_noise * torch.rand(())
+    wide = functional.interpolate(torch.randn(1, len(code), 3, 3), code.shape[-2:], mode="bilinear")[0]
+    heard = code + level * torch.randn(code.shape) + 0.5 * level * wide
+    heard[MEAN] += plan.vae_mean_noise * (1.0 if named else 0.25) * torch.rand(()) * torch.randn(code[MEAN].shape)
+    heard[WHICH] *= 0.6 + 0.5 * torch.rand(())
+    return heard
 
 
 # ------------------------------------------------------------------ latents
 
 
-def code_pictures(studio: Studio) -> list[Encoded]:
+def code_pictures(plan: Plan) -> list[Encoded]:
     """All the UNet learns from: the square pictures first, then each other size."""
-    plan = studio.plan
     batches: list[Encoded] = []
     for number, size in enumerate(((SIDE, SIDE), *SIZES)):
         random = Random(plan.seed * 1000 + number)
         count = plan.other_pictures if number else plan.pictures
         scenes = [sample(random, pairs=plan.pairs, size=size) for _ in range(count)]
-        latents = torch.cat([code(normalised(to_tensor([scene.render()]))) for scene in scenes])
-        batches.append(Encoded(scenes, latents * parts.SCALING))
+        code = torch.stack([latents.code(scene, latents.picture(scene)) for scene in scenes])
+        batches.append(Encoded(scenes, code * parts.SCALING))
     return batches

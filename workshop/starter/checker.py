@@ -164,7 +164,7 @@ class _Template:
 @cache
 def _template(thing: str) -> _Template:
     half = _TEMPLATE / 4
-    drawn = mask(thing, (_TEMPLATE, _TEMPLATE), (_TEMPLATE / 2, _TEMPLATE / 2), half)
+    drawn = mask(THINGS[thing], (_TEMPLATE, _TEMPLATE), (_TEMPLATE / 2, _TEMPLATE / 2), half)
     rows, columns = np.nonzero(np.asarray(drawn) > 127)
     x, y = float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
     return _Template(
@@ -177,6 +177,6 @@ def _overlap(where: Mask, template: _Template, thing: str, centroid: Point) -> f
     radius = float(np.sqrt(where.sum() / template.area))
     centre = (centroid[0] - template.centroid[0] * radius, centroid[1] - template.centroid[1] * radius)
     height, width = where.shape
-    drawn = np.asarray(mask(thing, (width, height), centre, radius)) > 127
+    drawn = np.asarray(mask(THINGS[thing], (width, height), centre, radius)) > 127
     union = (where | drawn).sum()
     return float((where & drawn).sum() / union) if union else 0.0

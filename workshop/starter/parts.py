@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
+from workshop.starter.latents import CELL, CHANNELS
 from workshop.starter.scenes import SIDE
 
 TOKENS = 32
 """Tokens a prompt may have, begin and end included."""
-CHANNELS = 3
-"""Of the latents: red, green and blue, see `autoencoder`."""
-SCALING = 1.6
+SCALING = 1.5
 """What latents are multiplied by, so that their standard deviation is about 1."""
 WIDTH = 128
 """Of the text model, and of what the UNet looks at."""
@@ -33,12 +32,12 @@ SNR (Lin et al. 2023, arXiv 2305.08891), and yet finite, so that every sampler c
 
 
 def vae() -> Any:
-    """8 times smaller a side; without attention, since the pictures are flat."""
+    """16 times smaller a side; without attention, since the pictures are flat."""
     diffusers: Any = import_module("diffusers")
     return diffusers.AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 96),
+        down_block_types=("DownEncoderBlock2D",) * 5,
+        up_block_types=("UpDecoderBlock2D",) * 5,
+        block_out_channels=(12, 24, 48, 96, 128),
         layers_per_block=1,
         latent_channels=CHANNELS,
         norm_num_groups=4,  # more groups would tell less of a plain picture's colour
@@ -52,7 +51,7 @@ def unet() -> Any:
     """Predicts v (Salimans and Ho 2022, arXiv 2202.00512). Attention from 8x8 latents down: that is where words matter."""
     diffusers: Any = import_module("diffusers")
     return diffusers.UNet2DConditionModel(
-        sample_size=SIDE // 8,
+        sample_size=SIDE // CELL,
         in_channels=CHANNELS,
         out_channels=CHANNELS,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
 from PIL import Image, ImageDraw
 
-SIDE = 128
+SIDE = 256
 """Pixels a side of the pictures trained on most."""
-SIZES: tuple[tuple[int, int], ...] = ((128, 192), (192, 128), (192, 192))
+SIZES: tuple[tuple[int, int], ...] = ((192, 320), (320, 192), (256, 384), (384, 256))
 """(width, height) of some others, so that the model knows more than one shape of picture."""
 SUPERSAMPLING = 4
 
@@ -38,12 +38,12 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
 }
 """sRGB. Backgrounds are the same twelve."""
 
-RADII: Mapping[str, float] = {"small": 28.0, "medium": 37.0, "large": 49.0}
-"""Half the extent of a thing, in pixels of a picture whose shorter side is 128. Medium is what is not said."""
-PAIR_RADIUS = 29.0
-_JITTER = 5.0
-_PAIR_JITTER = 1.5
-_PAIR_OFFSET = 32.0
+RADII: Mapping[str, float] = {"small": 56.0, "medium": 74.0, "large": 98.0}
+"""Half the extent of a thing, in pixels of a picture whose shorter side is 256. Medium is what is not said."""
+PAIR_RADIUS = 58.0
+_JITTER = 10.0
+_PAIR_JITTER = 3.0
+_PAIR_OFFSET = 64.0
 _GROWTH = 0.04
 
 Relation = Literal["left of", "right of", "above", "below"]
@@ -159,8 +159,8 @@ THINGS: Mapping[str, tuple[Part, ...]] = {
 }
 
 
-def mask(thing: str, size: tuple[int, int], centre: Point, radius: float) -> Image.Image:
-    """Where the thing is: "L", `size` (width, height) in pixels, antialiased; 255 inside."""
+def mask(shape: Sequence[Part], size: tuple[int, int], centre: Point, radius: float) -> Image.Image:
+    """Where the shape is: "L", `size` (width, height) in pixels, antialiased; 255 inside."""
     across, down = size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING
     canvas = Image.new("L", (across, down), 0)
     pen = ImageDraw.Draw(canvas)
@@ -168,7 +168,7 @@ def mask(thing: str, size: tuple[int, int], centre: Point, radius: float) -> Ima
     def place(x: float, y: float) -> Point:
         return (centre[0] + x * radius) * SUPERSAMPLING, (centre[1] + y * radius) * SUPERSAMPLING
 
-    for part in THINGS[thing]:
+    for part in shape:
         fill = 255 if part.ink else 0
         if part.polygon:
             pen.polygon([place(*point) for point in part.polygon], fill=fill)
@@ -183,13 +183,18 @@ def mask(thing: str, size: tuple[int, int], centre: Point, radius: float) -> Ima
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """One thing where it lies: centre and half extent in pixels."""
+    """One thing where it lies: centre and half extent in pixels. `shape` is what a thing without a word looks like."""
 
     thing: str
     colour: str
     size: str = "medium"
     centre: Point = (SIDE / 2, SIDE / 2)
     radius: float = RADII["medium"]
+    shape: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return self.shape or THINGS[self.thing]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +210,7 @@ class Scene:
         """An RGB picture of `size` (width, height)."""
         picture = Image.new("RGB", self.size, COLOURS[self.background])
         for placed in self.things:
-            where = mask(placed.thing, self.size, placed.centre, placed.radius)
+            where = mask(placed.parts, self.size, placed.centre, placed.radius)
             picture.paste(COLOURS[placed.colour], mask=where)
         return picture
 

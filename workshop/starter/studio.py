@@ -25,30 +25,40 @@ class Plan:
     """How long and on how much. The shipped weights were trained so, and a little longer, as their card says."""
 
     seed: int = 0
-    vae_steps: int = 4_500
+    vae_coarse_steps: int = 900
+    """Of the decoder's first layers alone."""
+    vae_coarse_pictures: int = 8
+    vae_piece_steps: int = 1_300
+    vae_whole_steps: int = 500
     vae_rate: float = 3e-3
-    vae_pool: int = 6_000
     vae_pixels: int = 65_536
-    """Of one step: many small crops at first, since many colours teach faster, and whole pictures in the end."""
+    """Of one step, in pieces of pictures or a whole one."""
     vae_noise: float = 0.15
-    """At most, as a standard deviation."""
+    """At most, as a standard deviation; of the mean colours separately."""
+    vae_mean_noise: float = 0.4
+    edge_weight: float = 3.0
+    """How much more a pixel near an edge counts than another one."""
     text_steps: int = 3_000
     text_batch: int = 64
     text_rate: float = 1e-3
-    pictures: int = 14_000
-    other_pictures: int = 600
+    pictures: int = 12_000
+    other_pictures: int = 1_000
     """Of each other size."""
     pairs: float = 0.55
-    unet_steps: int = 10_500
+    unet_steps: int = 6_000
     unet_batch: int = 32
     unet_rate: float = 1.5e-3
-    other_share: float = 0.08
+    other_share: float = 0.25
     """Share of batches that hold another size."""
     empty_captions: float = 0.1
     ema: float = 0.999
     thing_weight: float = 4.0
-    """How much more a pixel of a thing counts than one of the background."""
+    """How much more a latent pixel of a thing counts than one of the background."""
     save_every: int = 100
+
+    @property
+    def vae_steps(self) -> int:
+        return self.vae_coarse_steps + self.vae_piece_steps + self.vae_whole_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +100,7 @@ class Encoded:
 
     scenes: list[Scene]
     latents: Tensor
-    """(n, channels, height / 8, width / 8), scaled to a standard deviation of about 1."""
+    """(n, channels, height / 16, width / 16), scaled to a standard deviation of about 1."""
 
 
 def learn(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from safetensors.torch import load_file
 from torch import Tensor
 
 from workshop.starter import captions, parts
@@ -49,6 +51,13 @@ class Teacher:
             "done": self.done,
             "seconds": self.seconds,
         }
+
+    def take_over(self, folder: Path) -> None:
+        """The weights of that finished model's UNet, save layers of other shapes."""
+        own = self.unet.state_dict()
+        found = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+        fitting = {name: value.float() for name, value in found.items() if value.shape == own[name].shape}
+        self.unet.load_state_dict(fitting, strict=False)
 
     def restore(self, state: dict[str, Any]) -> None:
         self.unet.load_state_dict(state["model"])
@@ -110,9 +119,13 @@ class Teacher:
                 self.average[name].lerp_(value, 1 - keep)
 
 
-def train_unet(studio: Studio, encoded: list[Encoded], tokenizer: Any, text: Any) -> tuple[Any, float]:
-    """The UNet, and the seconds it took."""
+def train_unet(
+    studio: Studio, encoded: list[Encoded], tokenizer: Any, text: Any, begin_with: Path | None = None
+) -> tuple[Any, float]:
+    """The UNet, and the seconds it took. It begins with what fits of the finished model in that folder, if there is one."""
     plan, teacher = studio.plan, Teacher(studio, encoded, tokenizer, text)
+    if begin_with:
+        teacher.take_over(begin_with)
     if saved := studio.load("unet"):
         teacher.restore(saved)
     begin, mean = time.monotonic() - teacher.seconds, math.nan

@@ -10,6 +10,9 @@ which are thrown away afterwards.
 
 from __future__ import annotations
 
+import json
+from importlib import import_module
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from workshop.starter import captions, parts
+from workshop.starter.export import FACTS
 from workshop.starter.scenes import COLOURS, RADII, RELATIONS, THINGS, Scene, sample
 from workshop.starter.studio import Studio, learn
 
@@ -49,6 +53,14 @@ def train_text(studio: Studio, tokenizer: Any) -> tuple[Any, float]:
 
     seconds = learn(studio, "text", models, optimizer, plan.text_steps, loss_of)
     return models["text"].eval(), seconds
+
+
+def load(folder: Path) -> tuple[Any, float]:
+    """The text model of a finished model's folder in float32, and the seconds that it took."""
+    transformers: Any = import_module("transformers")
+    model = transformers.CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    return model.eval(), 60 * facts["text_minutes"]
 
 
 def embeddings(model: Any, tokenizer: Any, texts: list[str], device: torch.device) -> Tensor:
