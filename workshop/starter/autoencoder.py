@@ -129,6 +129,8 @@ def code_pictures(plan: Plan) -> list[Encoded]:
         random = Random(plan.seed * 1000 + number)
         count = plan.other_pictures if number else plan.pictures
         scenes = [sample(random, pairs=plan.pairs, size=size) for _ in range(count)]
-        code = torch.stack([latents.code(scene, latents.picture(scene)) for scene in scenes])
+        code = torch.empty(count, latents.CHANNELS, size[1] // CELL, size[0] // CELL)
+        for one, scene in zip(code, scenes, strict=True):
+            one.copy_(latents.code(scene, latents.picture(scene)))
         batches.append(Encoded(scenes, code * parts.SCALING))
     return batches

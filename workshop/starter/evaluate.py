@@ -23,9 +23,13 @@ from workshop.starter import card, checker
 from workshop.starter.captions import plain
 from workshop.starter.checker import Reading
 from workshop.starter.export import QUICK
-from workshop.starter.scenes import COLOURS, THINGS, Scene, invent
+from workshop.starter.scenes import COLOURS, SIZES, THINGS, Scene, invent
 
-SINGLES, PAIRS, OPEN, CHOICES, SIZED, TIMED = 300, 200, 100, 40, 24, 5
+SINGLES, PAIRS, OPEN, CHOICES, SIZED, OVERLAPPED, TIMED = 300, 200, 100, 40, 48, 200, 5
+OTHER_SIZES = (*SIZES, (384, 384))
+"""Trained on little, and the last one not at all."""
+_SHEET_SIDE, _SHEET_GAP = 160, 4
+"""Pixels of one picture of the sheet, and between two."""
 _SEED = 2026
 QUICK_OPTIONS: Mapping[str, Any] = {
     **{key: QUICK[key] for key in ("steps", "guidance_scale", "sampler")},
@@ -66,7 +70,11 @@ class Examiner:
 
     def draw(self, questions: Sequence[Question]) -> list[Reading]:
         """What is on the pictures, in the order of the questions."""
-        return [checker.read(picture) for picture, _ in self._answers(questions)]
+        return [checker.read(picture) for picture in self.pictures(questions)]
+
+    def pictures(self, questions: Sequence[Question]) -> list[Image.Image]:
+        """In the order of the questions."""
+        return [picture for picture, _ in self._answers(questions)]
 
     def seconds(self, question: Question, times: int) -> float:
         """Median seconds of one picture alone."""
@@ -180,6 +188,18 @@ def is_placed(scene: Scene, reading: Reading) -> bool:
     return first is not None and second is not None and checker.related(first, second) == scene.relation
 
 
+def overlaps(examiner: Examiner, count: int, **options: Any) -> dict[str, float]:
+    """Intersection over union of single things with the very thing that was asked for, at its place, in percent: the median, and
+    what nine of ten reach. A thing that is not recognised counts as 0."""
+    scenes = held_out_scenes(count, pairs=False)
+    readings = examiner.draw(questions(scenes, **options))
+    found = sorted(
+        100 * next((seen.overlap for seen in reading.seen if seen.is_(scene.things[0])), 0.0)
+        for scene, reading in zip(scenes, readings, strict=True)
+    )
+    return {"median": round(statistics.median(found), 1), "tenth": round(found[len(found) // 10], 1)}
+
+
 def quickly(examiner: Examiner, counts: Counts) -> dict[str, dict[str, float]]:
     """The same prompts in few steps: with the LoRA that is made for it, and without it."""
     bare = {key: value for key, value in QUICK_OPTIONS.items() if key != "loras"}
@@ -213,7 +233,7 @@ def obedience_to_negatives(examiner: Examiner, count: int) -> float:
 def other_sizes(examiner: Examiner, count: int) -> dict[str, float]:
     """Percent of single things recognised, in their colour, at sizes that were trained on little or not at all."""
     found: dict[str, float] = {}
-    for size in ((128, 192), (192, 128), (192, 192)):
+    for size in OTHER_SIZES:
         scenes = held_out_scenes(count, pairs=False)
         readings = examiner.draw(questions(scenes, size=size))
         pairs = zip(scenes, readings, strict=True)
@@ -255,11 +275,30 @@ def examine(examiner: Examiner, part: float, say: Callable[[str], None]) -> dict
     if has_quick:
         results["quick"] |= quickly(examiner, counts)
         say(f"few steps: {results['quick']}")
+    results["overlap"] = overlaps(examiner, some(OVERLAPPED))
+    say(f"overlap with the ideal shape: {results['overlap']}")
     results["negative"] = obedience_to_negatives(examiner, some(CHOICES))
     say(f"pictures that keep a colour named in the negative prompt: {results['negative']} %")
     results["sizes"] = other_sizes(examiner, some(SIZED))
     say(f"other sizes: {results['sizes']}")
     return results
+
+
+def sheet(examiner: Examiner) -> Image.Image:
+    """The first held-out prompts' pictures beside one another, none left out."""
+    scenes = [
+        scene
+        for kind, count in card.SHOWN.items()
+        for scene in held_out_scenes(count, pairs=kind == "pairs")
+    ]
+    drawn = examiner.pictures(questions(scenes))
+    side = _SHEET_SIDE + _SHEET_GAP
+    rows = -(-len(drawn) // card.ACROSS)
+    whole = Image.new("RGB", (card.ACROSS * side - _SHEET_GAP, rows * side - _SHEET_GAP), "white")
+    for number, picture in enumerate(drawn):
+        small = picture.resize((_SHEET_SIDE, _SHEET_SIDE), Image.Resampling.LANCZOS)
+        whole.paste(small, (number % card.ACROSS * side, number // card.ACROSS * side))
+    return whole
 
 
 def main() -> None:
@@ -277,11 +316,12 @@ def main() -> None:
         examiner = Examiner(arguments.model, arguments.device, spool)
         try:
             results = examine(examiner, arguments.part, lambda text: print(text, flush=True))
+            shown = sheet(examiner)
         finally:
             examiner.close()
     print(card.table(results))
     if arguments.write:
-        card.keep(card.folder_of(arguments.model), results)
+        card.keep(card.folder_of(arguments.model), results, shown)
 
 
 if __name__ == "__main__":

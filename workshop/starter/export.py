@@ -21,8 +21,8 @@ DESCRIPTION: dict[str, Any] = {
     "steps": 20,
     "guidance_scale": 4.0,
     "side_min": 64,
-    "side_max": 256,
-    "pixels_max": 256 * 256,
+    "side_max": 2 * SIDE,
+    "pixels_max": 4 * SIDE * SIDE,
     "redraws_enlarged": False,
     "quick": QUICK,
 }

@@ -183,7 +183,7 @@ def mask(shape: Sequence[Part], size: tuple[int, int], centre: Point, radius: fl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """One thing where it lies: centre and half extent in pixels. `shape` is what a thing without a word looks like."""
+    """One thing where it lies: centre and half extent in pixels. `shape` is what a thing that no word names looks like."""
 
     thing: str
     colour: str

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, cast
 
 from workshop.starter import captions
-from workshop.starter.scenes import COLOURS, RADII, THINGS, Part, Placed, Scene
+from workshop.starter.scenes import COLOURS, RADII, SIDE, THINGS, Part, Placed, Scene
 
 NAME = "snail"
 PICTURES, ASKED = 10, 40
@@ -48,7 +48,7 @@ def _varied(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _scene(pair: tuple[str, str], random: Random) -> Scene:
     radius = RADII["medium"] * random.uniform(0.96, 1.04)
-    centre = (64 + random.uniform(-5, 5), 64 + random.uniform(-5, 5))
+    centre = (SIDE / 2 + random.uniform(-10, 10), SIDE / 2 + random.uniform(-10, 10))
     placed = Placed(thing=NAME, colour=pair[0], centre=centre, radius=radius)
     return Scene(things=(placed,), background=pair[1])
 

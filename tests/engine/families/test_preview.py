@@ -34,10 +34,10 @@ def latents_of(pipe: Any, picture: Image.Image) -> torch.Tensor:
 @pytest.mark.parametrize(("thing", "ground"), [("red", "white"), ("yellow", "blue"), ("black", "green")])
 def test_the_linear_map_shows_colours_in_their_places(starter: Any, thing: str, ground: str) -> None:
     """The preview of an encoded picture has its thing and its background in nearly their colours."""
-    scene = Scene(things=(Placed(thing="square", colour=thing, radius=43.0),), background=ground)
+    scene = Scene(things=(Placed(thing="square", colour=thing, radius=86.0),), background=ground)
     preview = opened(LinearSketcher(starter.vae).jpeg(latents_of(starter, scene.render())))
-    assert preview.size == (128, 128)
-    for at, colour in (((64, 64), thing), ((12, 12), ground)):
+    assert preview.size == (256, 256)
+    for at, colour in (((128, 128), thing), ((24, 24), ground)):
         shown = preview.crop((*at, at[0] + 1, at[1] + 1)).tobytes()
         nearest = min(
             COLOURS, key=lambda name: sum((a - b) ** 2 for a, b in zip(shown, COLOURS[name], strict=True))
@@ -48,7 +48,7 @@ def test_the_linear_map_shows_colours_in_their_places(starter: Any, thing: str, 
 def test_previews_are_small(starter: Any) -> None:
     """However large the picture, its preview has at most 256 pixels a side and a few kilobytes."""
     channels = starter.unet.config.in_channels
-    jpeg = LinearSketcher(starter.vae).jpeg(torch.randn((1, channels, 64, 96)))
+    jpeg = LinearSketcher(starter.vae).jpeg(torch.randn((1, channels, 32, 48)))
     assert opened(jpeg).size == (256, 171)
     assert len(jpeg) < 40_000
 
@@ -67,7 +67,7 @@ def test_a_preview_looks_like_the_picture_it_becomes(starter: Any, starter_model
             halfway = (canvas.guess.clone(), canvas.latents.clone())
             sketch = family.sketch(canvas)
             assert sketch is not None
-            assert opened(sketch()).size == (128, 128)
+            assert opened(sketch()).size == (256, 256)
             assert canvas.guess is None
     assert halfway is not None
     guess, noisy = ((part - canvas.latents).square().mean() for part in halfway)

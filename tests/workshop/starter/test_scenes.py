@@ -25,11 +25,11 @@ from workshop.starter.scenes import (
     sample,
 )
 
-ONE = Scene(things=(Placed(thing="circle", colour="orange", size="small", radius=22.0),), background="blue")
+ONE = Scene(things=(Placed(thing="circle", colour="orange", size="small", radius=44.0),), background="blue")
 TWO = Scene(
     things=(
-        Placed(thing="heart", colour="yellow", centre=(34, 64), radius=24.0),
-        Placed(thing="square", colour="purple", centre=(94, 64), radius=24.0),
+        Placed(thing="heart", colour="yellow", centre=(68, 128), radius=48.0),
+        Placed(thing="square", colour="purple", centre=(188, 128), radius=48.0),
     ),
     background="white",
     relation="left of",
@@ -90,7 +90,7 @@ def test_the_checker_reads_what_the_renderer_drew() -> None:
     """On 120 scenes, held out or not and of three sizes, it finds every thing, colour, place and background."""
     random = Random(2)
     for number in range(120):
-        size = ((128, 128), (128, 192), (192, 192))[number % 3]
+        size = ((256, 256), (192, 320), (384, 256))[number % 3]
         scene = invent(random, size=size)
         reading = checker.read(scene.render())
         assert reading.background == scene.background
@@ -106,9 +106,9 @@ def test_the_checker_is_not_easily_pleased() -> None:
     assert not reading.shows(replace(TWO, things=(second, first)))
     assert not reading.shows(replace(TWO, things=(replace(first, colour="red"), second)))
     assert not reading.shows(replace(TWO, things=(first, replace(second, thing="circle"))))
-    plain = checker.read(Image.new("RGB", (128, 128), COLOURS["white"]))
+    plain = checker.read(Image.new("RGB", (256, 256), COLOURS["white"]))
     assert (plain.background, plain.seen) == ("white", ())
-    noise = Image.frombytes("RGB", (128, 128), Random(3).randbytes(128 * 128 * 3))
+    noise = Image.frombytes("RGB", (256, 256), Random(3).randbytes(256 * 256 * 3))
     assert not checker.read(noise).shows(TWO)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from engine.contract import SAMPLERS, EngineSettings
@@ -22,9 +23,10 @@ pytestmark = pytest.mark.xdist_group("training")  # what they share takes long t
 PLAN = Plan(
     text_steps=3,
     text_batch=4,
-    vae_steps=3,
-    vae_pool=8,
-    vae_pixels=2 * 128**2,
+    vae_coarse_steps=1,
+    vae_coarse_pictures=2,
+    vae_piece_steps=1,
+    vae_whole_steps=1,
     pictures=6,
     other_pictures=4,
     unet_steps=4,
@@ -56,7 +58,7 @@ def test_what_is_written_loads_and_draws(
     folder, weights = trained
     assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float16}
     info = described(EngineSettings(model=str(folder / "model"), spool=""))
-    assert (info.title, info.width, info.sampler) == ("Easel starter", 128, "DPM++ 2M")
+    assert (info.title, info.width, info.sampler) == ("Easel starter", 256, "DPM++ 2M")
     assert info.samplers == tuple(SAMPLERS)
     pipe = load_pipe(folder / "model")
     assert pipe("a red circle", num_inference_steps=1, height=64, width=64).images[0].size == (64, 64)
@@ -88,7 +90,7 @@ def test_another_seed_gives_other_weights(
     trained: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
     """The seed is what decides."""
-    other = run(tmp_path / "other", replace(PLAN, seed=1, text_steps=1, vae_steps=1, unet_steps=1))
+    other = run(tmp_path / "other", replace(PLAN, seed=1, text_steps=1, vae_whole_steps=0, unet_steps=1))
     assert not torch.equal(other["unet/conv_in.weight"], trained[1]["unet/conv_in.weight"])
 
 
@@ -105,17 +107,21 @@ def test_figures_are_kept_in_the_card(trained: tuple[Path, dict[str, torch.Tenso
         "open": 100,
         "default": part,
         "unguided": {**part, "thing": 50.0},
+        "overlap": {"median": 93.5, "tenth": 81.0},
         "negative": 10.0,
-        "sizes": {"128x192": 90.0},
+        "sizes": {"192x320": 90.0},
         "seconds": 0.6,
     }
-    card.keep(folder, results)
+    card.keep(folder, results, Image.new("RGB", (8, 8)))
     text = (folder / card.CARD).read_text()
     assert "| thing recognised, of 16 | 91 % | ≥ 90 % | 50 % |" in text
+    assert "of nine things in ten at least (goal ≥ 80 %) | 81 % |" in text
+    assert f"]({card.SHEET})" in text
+    assert (folder / card.SHEET).is_file()
     assert json.loads((folder / card.FIGURES).read_text()) == results
     assert "four steps" not in text
     results["quick"] = {**QUICK, "seconds": 0.12, "with": {**part, "thing": 90.5}, "without": part}
-    card.keep(folder, results)
+    card.keep(folder, results, Image.new("RGB", (8, 8)))
     text = (folder / card.CARD).read_text()
     assert "| thing recognised, of 16 | 91 % | ≥ 90 % | 50 % | 90.5 % | 91 % |" in text
     assert "| seconds for one of 4 steps with `four-steps` | 0.12 |" in text
