@@ -180,9 +180,8 @@ class App:
         await dispatcher.start()
         await self._sync(client, store, tell_operator=delivery.tell_operator)
         self._begin(desk.take_up())
-        if services.training is not None:
-            await services.training.take_up()
-            self._teaching = self._begin(services.training.run())
+        await services.training.take_up()
+        self._teaching = self._begin(services.training.run())
         self._look_after(client, store, tell_operator=delivery.tell_operator)
         self._count(dispatcher)
         # with Discord's gateway away too: then its watchdog decides, no longer the start's limit
@@ -211,9 +210,7 @@ class App:
             retries=self._timings.retries,
             tell=self._happenings.tell,
         )
-        training = (
-            self._training(client, store, dispatcher, doors) if self.settings.training.enabled else None
-        )
+        training = self._training(client, store, dispatcher, doors)
         halting = Halting(dispatcher, store=store, doors=doors, delivery=delivery, clock=self._clock)
         self._happenings.listen(halting.hear)
         return Services(

@@ -78,8 +78,7 @@ class Services:
     charts: Charts
     tell_moderators: Callable[[int], Coroutine[Any, Any, None]]
     """Brings what is read in a server about reports up to date."""
-    training: TrainingService | None = None
-    """None where nobody may teach: whoever runs the bot has not switched it on."""
+    training: TrainingService
 
     async def styles(self, guild_id: int) -> tuple[Style, ...]:
         """What may be named in a server: its own first."""
@@ -276,8 +275,7 @@ class EaselClient(discord.Client):
 
     async def _leave(self, guild_id: int) -> None:
         await self.services.dispatcher.guild_left(guild_id)
-        if self.services.training is not None:
-            await self.services.training.guild_left(guild_id)
+        await self.services.training.guild_left(guild_id)
 
     async def close(self) -> None:
         """Once, whoever asks for it, and to its end."""

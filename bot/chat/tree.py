@@ -43,6 +43,7 @@ from bot.chat.features import (
     stats,
     style,
     taste,
+    train_pictures,
     train_runs,
     train_sets,
     upscale,
@@ -93,6 +94,7 @@ FEATURES = (
     style,
     taste,
     train_sets,
+    train_pictures,
     train_runs,
     privacy,
 )

@@ -18,14 +18,12 @@ from bot.core.happenings import Actor
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Clock
 from bot.core.spool import by_job, remove
-from bot.core.training.files import Places
 from bot.core.training.service import TrainingService
-from bot.job import Reason, ReasonCode
 from bot.store import Store
 from bot.store.database_errors import DatabaseError, Unusable
 from bot.store.erasures import ROWS, Erasure
 from bot.store.threads import unawaited
-from bot.training import UNDER_WAY, TrainingState
+from bot.training import UNDER_WAY
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +42,10 @@ class Erasing:
         dispatcher: Dispatcher,
         clock: Clock,
         tell_moderators: Callable[[int], Coroutine[Any, Any, None]],
-        teaching: TrainingService | None = None,
+        teaching: TrainingService,
     ) -> None:
         """`tell_moderators` brings what is read in a server about reports up to date. `teaching`: who teaches, if anybody does."""
         self._teaching = teaching
-        self._places = Places.of(settings)
         self._tell_moderators = tell_moderators
         self._store = store
         self._dispatcher = dispatcher
@@ -131,17 +128,9 @@ class Erasing:
         await self._store.erasures.empty([job.id for job in jobs], now=self._clock.now())
 
     async def _forget_trainings(self, erasure: Erasure, by: Actor) -> None:
-        """Files first: afterwards no row says which they were. One that is under way ends, and goes in the next round at the latest."""
-        trainings = self._store.trainings
+        """One that is under way ends, and goes in the next round at the latest."""
         for training in await self._store.erasures.trainings(erasure):
             if training.state in UNDER_WAY:
-                if self._teaching is not None:
-                    await self._teaching.cancel(training.id, by=by)
-                else:  # nobody teaches
-                    reason = Reason.of(ReasonCode.CANCELLED, by=by.name)
-                    await trainings.cancel(training.id, reason=reason, now=self._clock.now())
-            now_there = await trainings.get(training.id)
-            if now_there is None or now_there.state in UNDER_WAY:
-                continue
-            await self._places.forget(now_there, with_result=now_there.state is TrainingState.DONE)
-            await trainings.delete(training.id, now=self._clock.now())
+                await self._teaching.cancel(training.id, by=by)
+            if (now_there := await self._store.trainings.get(training.id)) is not None:
+                await self._teaching.delete(now_there)

@@ -93,6 +93,13 @@ class Trainings:
             return Barred.STATE
         return Barred.TWICE if row["twice"] else Barred.BYTES if row["room"] else Barred.MOST
 
+    async def remove_picture(self, training_id: int, number: int) -> TrainingPicture | None:
+        """What is gone; None where there is none of that number, or nothing may be changed any more."""
+        sql = f"""DELETE FROM training_picture WHERE training_id = :id AND number = :number
+                  AND EXISTS (SELECT 1 FROM training WHERE id = :id AND {_COLLECTING}) RETURNING *"""
+        rows = await self._db.write(sql, {"id": training_id, "number": number})
+        return _picture(rows[0]) if rows else None
+
     async def set_captions(self, training_id: int, captions: Mapping[int, str]) -> bool:
         """By pictures' numbers. False where nothing may be changed any more."""
         async with self._db.tx() as connection:
@@ -209,11 +216,15 @@ class Trainings:
         self._changed()
         return bool(changed)
 
-    async def delete(self, training_id: int, *, now: float) -> bool:
+    async def close(self, training_id: int, *, now: float) -> bool:
+        """Nothing can be started of it any more. False while it is under way, or where it is gone."""
+        sql = f"""UPDATE training SET {_CLOSED}
+                  WHERE id = :id AND deleted_at IS NULL AND state NOT IN {_UNDER_WAY} RETURNING *"""
+        return await self._moved(sql, {"id": training_id, "now": now}) is not None
+
+    async def delete(self, training_id: int, *, now: float, entry: AuditEntry | None = None) -> bool:
         """Its words and pictures; what it cost still counts. False while it is under way, or where it is gone."""
-        sql = f"""UPDATE training SET deleted_at = :now, name = '', trigger_words = '', reason_values = NULL, reason_code = NULL,
-                    finished_at = COALESCE(finished_at, :now), paid_at = COALESCE(paid_at, created_at),
-                    state = iif(state = 'collecting', 'cancelled', state)
+        sql = f"""UPDATE training SET deleted_at = :now, name = '', trigger_words = '', reason_values = NULL, reason_code = NULL, {_CLOSED}
                   WHERE id = :id AND deleted_at IS NULL AND state NOT IN {_UNDER_WAY} RETURNING id"""
         async with self._db.tx() as connection:
             gone = [*await connection.execute_fetchall(sql, {"id": training_id, "now": now})]
@@ -221,6 +232,8 @@ class Trainings:
                 await connection.execute_fetchall(
                     "DELETE FROM training_picture WHERE training_id = :id", {"id": training_id}
                 )
+                if entry is not None:
+                    await record(connection, entry)
         self._changed()
         return bool(gone)
 
@@ -282,6 +295,8 @@ class Trainings:
 
 
 _COLLECTING = "state = 'collecting' AND deleted_at IS NULL"
+_CLOSED = """state = CASE state WHEN 'collecting' THEN 'cancelled' ELSE state END,
+             finished_at = COALESCE(finished_at, :now), paid_at = COALESCE(paid_at, created_at)"""
 
 
 def _params(training: Training) -> dict[str, Any]:

@@ -366,6 +366,12 @@ TRAIN_ADD_OPTIONS = {
 }
 TRAIN_CAPTIONS = noted("Say what is to be seen in each picture of a set")
 TRAIN_CAPTIONS_OPTIONS = {"name": noted("Which set"), "first": noted("The first picture that is shown")}
+TRAIN_PICTURES = noted("Show the pictures of a set, with their numbers and captions")
+TRAIN_REMOVE = noted("Take a picture out of a set again")
+TRAIN_REMOVE_OPTIONS = {
+    "name": noted("Which set"),
+    "number": noted("Its number: /train pictures shows them"),
+}
 TRAIN_START = noted("Show what a training costs and takes, and start it")
 TRAIN_CANCEL = noted("Cancel a training; what was not done of it is given back")
 TRAIN_NAMED = {"name": noted("Which training")}

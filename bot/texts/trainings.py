@@ -27,6 +27,9 @@ not_taught = fixed("Only what was taught to its end can be shared.")
 no_picture = fixed("That set has no pictures yet: add some with /train add.")
 one_picture = fixed("One picture teaches only itself: add at least a second one.")
 not_kept = fixed("The picture could not be kept: whoever runs the bot has to look at the disk.")
+not_deleted = fixed(
+    "Its files could not be deleted: whoever runs the bot has to look at the disk. Then try again."
+)
 bad_captions = fixed("Each line begins with the number of its picture and a colon, such as 1: a red snail.")
 role_missing = fixed("Say which role.")
 only_narrower = fixed("You may only let fewer people use it: who else may is for admins to decide.")
@@ -101,6 +104,27 @@ def not_added(name: str, why: str, to: Language) -> str:
 there_already = fixed("it is in the set already.")
 no_room = fixed("the set is full, or you keep as much as you may.")
 unreadable = fixed("it can't be read as a PNG, JPEG or WebP picture.")
+
+
+no_such_picture = fixed("That set has no picture of that number: /train pictures shows them.")
+
+
+def removed(name: str, number: int, left: int, to: Language) -> str:
+    """`left`: how many it still has."""
+    return to.ngettext(
+        "Picture {number} is taken out of **{name}**, which has {count} picture now.",
+        "Picture {number} is taken out of **{name}**, which has {count} pictures now.",
+        left,
+        name=name,
+        number=number,
+    )
+
+
+no_caption = fixed("no caption yet")
+
+
+def more_from(name: str, number: int, to: Language) -> str:
+    return to.gettext("More of them: `/train pictures name:{name} first:{number}`", name=name, number=number)
 
 
 def captioned(count: int, to: Language) -> str:
@@ -215,6 +239,16 @@ _STATES: dict[TrainingState, Say] = {
     TrainingState.FAILED: fixed("failed"),
     TrainingState.CANCELLED: fixed("was cancelled"),
 }
+
+
+def quota(are_open: int, most: int, steps: int, to: Language) -> str:
+    """Sets and trainings that have not ended, and how many they may be."""
+    return to.gettext(
+        "Trainings: {count} of {most}, each up to {steps} steps.",
+        count=to.number(are_open),
+        most=to.number(most),
+        steps=to.number(steps),
+    )
 
 
 def entry(training: Training, pictures: int, to: Language) -> str:

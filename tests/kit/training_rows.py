@@ -86,9 +86,14 @@ class TrainingRows:
             each for each in self.all.values() if each.finished_at is not None and each.id not in self.told
         ]
 
-    async def delete(self, training_id: int, *, now: float) -> None:
+    async def close(self, training_id: int, *, now: float) -> bool:
+        assert now >= 0
+        return self.all[training_id].state not in UNDER_WAY
+
+    async def delete(self, training_id: int, *, now: float, entry: object) -> bool:
         assert now >= 0
         del self.all[training_id]
+        return True
 
     async def recover(self) -> None:
         for training_id in self.all:

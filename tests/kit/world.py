@@ -119,9 +119,13 @@ class Person:
         """Types a command; an attachment is (file name, bytes), a person may stand for their account."""
         return await self.discord.slash(self.user, channel, command, **_plain(options))
 
-    async def autocomplete(self, channel: Channel, name: str, focus: str, typed: str, **options: Any) -> Any:
+    async def autocomplete(
+        self, channel: Channel, command: str, focus: str, typed: str, /, **options: Any
+    ) -> Any:
         """The choices for the option `focus` with `typed` in it."""
-        return await self.discord.autocomplete(self.user, channel, name, focus, **{focus: typed}, **options)
+        return await self.discord.autocomplete(
+            self.user, channel, command, focus, **{focus: typed}, **options
+        )
 
     async def click(self, message: Message | None, button: str) -> Answer:
         """Presses the button with this label, emoji or id."""

@@ -39,7 +39,9 @@ def train_vae(studio: Studio) -> tuple[Any, float]:
     vae = parts.vae()
     channels = vae.config.block_out_channels[-_COARSE]
     coarse = torch.nn.Sequential(
-        torch.nn.GroupNorm(vae.config.norm_num_groups, channels), torch.nn.SiLU(), torch.nn.Conv2d(channels, 3, 1)
+        torch.nn.GroupNorm(vae.config.norm_num_groups, channels),
+        torch.nn.SiLU(),
+        torch.nn.Conv2d(channels, 3, 1),
     )
     models = torch.nn.ModuleDict({"vae": vae, "coarse": coarse}).to(device)
     optimizer = torch.optim.AdamW(
@@ -51,7 +53,9 @@ def train_vae(studio: Studio) -> tuple[Any, float]:
         torch.manual_seed(random.randrange(2**31))
         if step < plan.vae_coarse_steps:
             pixels, _, heard = _examples(plan, random, plan.vae_coarse_pictures, SIDE, device)
-            return _distance(coarse(_first_blocks(vae, heard)), functional.avg_pool2d(pixels, CELL >> _COARSE), plan)
+            return _distance(
+                coarse(_first_blocks(vae, heard)), functional.avg_pool2d(pixels, CELL >> _COARSE), plan
+            )
         side = _PIECE if step < plan.vae_coarse_steps + plan.vae_piece_steps else SIDE
         pixels, right, heard = _examples(plan, random, plan.vae_pixels // side**2, side, device)
         written = vae.encode(pixels).latent_dist.sample()
@@ -114,7 +118,9 @@ def _misheard(code: Tensor, plan: Plan, *, named: bool) -> Tensor:
     level = plan.vae_noise * torch.rand(())
     wide = functional.interpolate(torch.randn(1, len(code), 3, 3), code.shape[-2:], mode="bilinear")[0]
     heard = code + level * torch.randn(code.shape) + 0.5 * level * wide
-    heard[MEAN] += plan.vae_mean_noise * (1.0 if named else 0.25) * torch.rand(()) * torch.randn(code[MEAN].shape)
+    heard[MEAN] += (
+        plan.vae_mean_noise * (1.0 if named else 0.25) * torch.rand(()) * torch.randn(code[MEAN].shape)
+    )
     heard[WHICH] *= 0.6 + 0.5 * torch.rand(())
     return heard
 

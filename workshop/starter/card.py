@@ -112,7 +112,9 @@ def write(folder: Path) -> None:
         size_mb=size / 1e6,
         remarks=f"\n{remarks}\n" if remarks else "",
         quick=_quick(folder),
-        sheet=_SHEET.format(**SHOWN, count=sum(SHOWN.values()), across=ACROSS, file=SHEET) if figures.is_file() else "",
+        sheet=_SHEET.format(**SHOWN, count=sum(SHOWN.values()), across=ACROSS, file=SHEET)
+        if figures.is_file()
+        else "",
         figures=table(json.loads(figures.read_text(encoding="utf-8"))) if figures.is_file() else _UNKNOWN,
     )
     (folder / CARD).write_text(text, encoding="utf-8")
@@ -172,8 +174,7 @@ def table(results: Mapping[str, Any]) -> str:
         "",
         "| other figures | |",
         "|---|---|",
-        "| overlap (intersection over union) of a thing with its ideal shape, median (goal ≥ 92 %) | "
-        f"{results['overlap']['median']:g} % |",
+        f"| overlap (IoU) of a thing with its ideal shape, median (goal ≥ 92 %) | {results['overlap']['median']:g} % |",
         f"| … of nine things in ten at least (goal ≥ 80 %) | {results['overlap']['tenth']:g} % |",
         f"| pictures that keep a colour once it is named in the negative prompt | {results['negative']:g} % |",
         *(f"| one thing in its colour at {size} | {value:g} % |" for size, value in results["sizes"].items()),

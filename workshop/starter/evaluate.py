@@ -287,9 +287,7 @@ def examine(examiner: Examiner, part: float, say: Callable[[str], None]) -> dict
 def sheet(examiner: Examiner) -> Image.Image:
     """The first held-out prompts' pictures beside one another, none left out."""
     scenes = [
-        scene
-        for kind, count in card.SHOWN.items()
-        for scene in held_out_scenes(count, pairs=kind == "pairs")
+        scene for kind, count in card.SHOWN.items() for scene in held_out_scenes(count, pairs=kind == "pairs")
     ]
     drawn = examiner.pictures(questions(scenes))
     side = _SHEET_SIDE + _SHEET_GAP

@@ -42,7 +42,9 @@ def code(scene: Scene, pixels: Tensor, *, reach: float = REACH) -> Tensor:
     down, across = torch.meshgrid(_middles(height), _middles(width), indexing="ij")
     nearest = torch.full((height, width), reach)
     for placed in scene.things:
-        x, y = ((middles - at) / placed.radius for middles, at in zip((across, down), placed.centre, strict=True))
+        x, y = (
+            (middles - at) / placed.radius for middles, at in zip((across, down), placed.centre, strict=True)
+        )
         away = torch.hypot(x, y)
         is_here = away < nearest
         nearest = torch.minimum(nearest, away)

@@ -8,6 +8,9 @@ from random import Random
 
 from workshop.starter.scenes import Part, Placed, Point, Scene
 
+_HOLES = 0.25
+"""Of the parts after the first."""
+
 
 def unnamed(scene: Scene, random: Random) -> Scene:
     """The scene with shapes that have no words in its things' places."""
@@ -20,10 +23,8 @@ def _unnamed(placed: Placed, random: Random) -> Placed:
 
 def shape(random: Random) -> tuple[Part, ...]:
     """One to five parts, some of them holes, that together reach from -1 to 1 along their longer side."""
-    parts = [_part(random, ink=True)]
-    for _ in range(random.randint(0, 4)):
-        parts.append(_part(random, ink=random.random() > 0.25))
-    return _centred(parts)
+    more = (_part(random, ink=random.random() > _HOLES) for _ in range(random.randint(0, 4)))
+    return _centred([_part(random, ink=True), *more])
 
 
 def _part(random: Random, *, ink: bool) -> Part:
@@ -34,7 +35,11 @@ def _part(random: Random, *, ink: bool) -> Part:
     corners = random.randint(3, 6)
     turned, radius = random.uniform(0, 2 * math.pi), random.uniform(0.25, 0.9)
     polygon = tuple(
-        _at(centre, radius * random.uniform(0.4, 1.0), turned + 2 * math.pi * (k + random.uniform(-0.3, 0.3)) / corners)
+        _at(
+            centre,
+            radius * random.uniform(0.4, 1.0),
+            turned + 2 * math.pi * (k + random.uniform(-0.3, 0.3)) / corners,
+        )
         for k in range(corners)
     )
     return Part(polygon=polygon, ink=ink)

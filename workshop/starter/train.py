@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument(
-        "--begin-with", type=Path, help="a finished model's folder: its text model stays, and its UNet learns on"
+        "--begin-with",
+        type=Path,
+        help="a finished model's folder: its text model stays, and its UNet learns on",
     )
     parser.add_argument("--text-steps", type=int, default=usual.text_steps)
     parser.add_argument("--unet-steps", type=int, default=usual.unet_steps)

@@ -80,8 +80,7 @@ async def put_block(
     )
     await services.store.blocks.put(made, job_id=job_id)
     gone = await services.dispatcher.withdraw(guild_id=guild_id, user_id=user_id)
-    if services.training is not None:
-        await services.training.withdraw(guild_id=guild_id, user_id=user_id)
+    await services.training.withdraw(guild_id=guild_id, user_id=user_id)
     log.info("blocked", guild=guild_id, user=user_id, by=interaction.user.id, until=until)
     lines = [moderators.blocked(user_id, until, to), *([allowances.cancelled(gone, to)] if gone else [])]
     await say_done(interaction, "\n".join(lines))

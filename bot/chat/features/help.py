@@ -28,13 +28,13 @@ async def show_help(interaction: discord.Interaction[EaselClient]) -> None:
     models = services.catalogue.models
     first, held_up = next(iter(drawing(models)), None), services.dispatcher.held_up(asker.guild_id)
     can_draw = services.catalogue.why_nothing_is_drawn() is None
-    allowance, training = await services.admission.allowance(asker), services.training
+    allowance = await services.admission.allowance(asker)
     here = Here(
         models=models,
         problem="" if held_up is None else held_up_in_words(held_up, to, is_own=False),
         allowance=allowances.quota(allowance, to),
         examples=numbers_for(first.id) if first is not None and can_draw else (),
-        may_teach=training is not None and training.offered is None and allowance.limits.trainings > 0,
+        may_teach=services.training.offered is None and allowance.limits.trainings > 0,
         is_admin=interaction.permissions.manage_guild,
     )
     await interaction.response.send_message(view=help_(here, to), ephemeral=True)

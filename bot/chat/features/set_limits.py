@@ -75,7 +75,7 @@ async def _show_of(interaction: Interaction, guild_id: int, member: discord.Memb
         ceilings=services.settings.ceilings.to_limits(),
     )
     permits = permitting(asker, await services.store.permits.of(guild_id))
-    if services.training is None:
+    if services.training.offered is not None:
         rulings = tuple(each for each in rulings if each.name not in allowances.TRAININGS)
     lines = allowances.of_one(member.id, rulings, to)
     lists = permit_lists.lists(permits, to, beside=lines)
@@ -128,8 +128,7 @@ async def set_(
     gone = 0
     if subject is Subject.MEMBER and 0 in (credits, pending):  # that is how a member is blocked
         gone = await services.dispatcher.withdraw(guild_id=guild_id, user_id=subject_id)
-        if services.training is not None:
-            await services.training.withdraw(guild_id=guild_id, user_id=subject_id)
+        await services.training.withdraw(guild_id=guild_id, user_id=subject_id)
     await _report(interaction, changes, cancelled=gone)
 
 

@@ -221,15 +221,14 @@ async def delete(
 ) -> None:
     service = offered(interaction)
     training = await of_name(interaction, name, admins=True)
+    done = order.deed(interaction, training.guild_id, Deed.TRAINING_DELETED, name=training.name)
     try:
-        gone = await service.delete(training)
+        gone = await service.delete(training, replace(done, user_id=training.user_id))
     except OSError as error:
         log.error("training_not_deleted", training=training.id, error=str(error))
-        raise UserError(texts.not_kept) from error
+        raise UserError(texts.not_deleted) from error
     if not gone:
         raise UserError(texts.under_way)
-    done = order.deed(interaction, training.guild_id, Deed.TRAINING_DELETED, name=training.name)
-    await interaction.client.services.store.audit.write(replace(done, user_id=training.user_id))
     await say_done(interaction, texts.deleted(training.name, language_of(interaction)))
 
 

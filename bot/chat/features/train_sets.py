@@ -52,7 +52,7 @@ train = app_commands.Group(name="train", description=commands.TRAIN, allowed_con
 def offered(interaction: Interaction) -> TrainingService:
     """Raises UserError where nobody may train."""
     service = interaction.client.services.training
-    if service is None or service.offered is NotOffered.OFF:
+    if service.offered is NotOffered.OFF:
         raise UserError(texts.not_offered)
     if service.offered is NotOffered.RAY:
         raise UserError(texts.not_in_cluster)
@@ -101,7 +101,7 @@ def check_own(interaction: Interaction, training: Training | None, *, admins: bo
 
 async def suggested(interaction: Interaction, current: str) -> list[Choice[str]]:
     """Their own, and for admins all of the server."""
-    if interaction.client.services.training is None or interaction.guild_id is None:
+    if interaction.client.services.training.offered is not None or interaction.guild_id is None:
         return []
     whose = None if interaction.permissions.manage_guild else interaction.user.id
     found = await rows_of(interaction).listed(interaction.guild_id, whose)
@@ -117,7 +117,7 @@ async def check_words(interaction: Interaction, *words: str) -> None:
         raise UserError.of(ForbiddenByRules(entry=met.entry if met.is_told else None))
 
 
-def _collecting(training: Training) -> Training:
+def collecting(training: Training) -> Training:
     if training.state is not TrainingState.COLLECTING:
         raise UserError(texts.started)
     return training
@@ -199,7 +199,7 @@ async def add(
     image4: discord.Attachment | None = None,
 ) -> None:
     _, _, allowance = await allowed(interaction)
-    training = _collecting(await of_name(interaction, name))
+    training = collecting(await of_name(interaction, name))
     await _take(interaction, training, allowance.limits, [*filter(None, (image, image2, image3, image4))])
 
 
@@ -232,7 +232,7 @@ async def add_posted(interaction: Interaction, message_id: int) -> None:
     _, _, allowance = await allowed(interaction)
     picked = chosen(interaction) or ""
     found = await rows_of(interaction).get(int(picked)) if picked.isdecimal() and len(picked) < 19 else None
-    training = _collecting(check_own(interaction, found))
+    training = collecting(check_own(interaction, found))
     message = await message_again(interaction, message_id)
     await _take(interaction, training, allowance.limits, pictures_of(message))
 
@@ -278,7 +278,7 @@ async def _take_one(
         await sets.keep(services.settings.trainings, training.id, picture)
         added = await rows.add_picture(fresh, user_id=training.user_id, most=most, most_bytes=most_bytes)
         if isinstance(added, Barred) and added in _WITHOUT_FILE:
-            await sets.forget(services.settings.trainings, training.id, picture)
+            await sets.forget(services.settings.trainings, training.id, picture.digest)
     except OSError as error:
         log.error("training_picture_not_kept", training=training.id, error=str(error))
         raise UserError(texts.not_kept) from error
@@ -302,7 +302,7 @@ async def captions(
     first: Range[int, 1, 1000] = 1,
 ) -> None:
     await allowed(interaction)
-    training = _collecting(await of_name(interaction, name))
+    training = collecting(await of_name(interaction, name))
     pictures = [each for each in await rows_of(interaction).pictures(training.id) if each.number >= first]
     if not pictures:
         raise UserError(texts.no_picture)
@@ -321,7 +321,7 @@ captions.autocomplete("name")(suggested)
 async def caption(interaction: Interaction, number: int, given: Mapping[str, Any]) -> None:
     """All lines are understood first, so that none of them is kept alone."""
     await allowed(interaction)
-    training = _collecting(check_own(interaction, await rows_of(interaction).get(number)))
+    training = collecting(check_own(interaction, await rows_of(interaction).get(number)))
     told = sets.from_lines(str(given.get("captions") or ""))
     if told is None or any(len(each) > sets.CAPTION_CHARS_MAX for each in told.values()):
         raise UserError(texts.bad_captions)

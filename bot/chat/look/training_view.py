@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import discord
@@ -13,8 +14,8 @@ from bot.chat.look.safe import plain
 from bot.core.training.told import Learning, Seen
 from bot.job import ReasonCode
 from bot.texts import trainings as texts
-from bot.texts.language import language
-from bot.training import Training, TrainingState
+from bot.texts.language import Language, language
+from bot.training import Training, TrainingPicture, TrainingState
 
 SHEET = "samples.png"
 MARK = MARKED | 2
@@ -32,6 +33,33 @@ def live(training: Training, seen: Seen, *, with_sheet: bool) -> ui.LayoutView:
         lines.append(f"-# ⏸ {texts.waits(seen.waits, to)}")
     row = ui.ActionRow[Any](button(Verb.TRAIN_CANCEL, training.id, to=to))
     return _layout(lines, with_sheet=with_sheet, row=row, colour=BLURPLE)
+
+
+def pictures(
+    training: Training,
+    shown: Sequence[TrainingPicture],
+    named: Mapping[int, str],
+    next_one: int | None,
+    to: Language,
+) -> ui.LayoutView:
+    """One below the other. `named`: attached files by the pictures' numbers. `next_one`: the first that is not shown."""
+    view = ui.LayoutView(timeout=None)
+    container = ui.Container[ui.LayoutView](accent_colour=BLURPLE)
+    for each in shown:
+        said = plain(each.caption) if each.caption else texts.no_caption(to)
+        text = ui.TextDisplay[Any](f"**{each.number}** {said}\n-# {each.width}×{each.height}")
+        if each.number in named:
+            picture = ui.Thumbnail[Any](
+                f"attachment://{named[each.number]}", description=each.caption or None
+            )
+            container.add_item(ui.Section[Any](text, accessory=picture))
+        else:
+            container.add_item(text)
+    if next_one is not None:
+        container.add_item(ui.TextDisplay(f"-# {texts.more_from(training.name, next_one, to)}"))
+    view.add_item(container)
+    view.stop()  # nothing in it can be pressed
+    return view
 
 
 def final(training: Training, *, with_sheet: bool) -> ui.LayoutView:

@@ -38,16 +38,18 @@ class Places:
     def sheet_of(self, training_id: int) -> Path:
         return self.models / UNFINISHED / label(training_id) / SHEET
 
-    async def write_captions(self, training_id: int, pictures: Sequence[TrainingPicture]) -> None:
-        """As the process that teaches reads them: a `.txt` beside each picture that has one. Raises OSError."""
-        await asyncio.to_thread(self._write_captions, training_id, pictures)
+    async def prepare(self, training_id: int, pictures: Sequence[TrainingPicture]) -> None:
+        """As the process that teaches reads them: these pictures and no other, and a `.txt` beside each that has a caption.
+        Raises OSError."""
+        await asyncio.to_thread(self._prepare, training_id, pictures)
 
-    def _write_captions(self, training_id: int, pictures: Sequence[TrainingPicture]) -> None:
+    def _prepare(self, training_id: int, pictures: Sequence[TrainingPicture]) -> None:
         folder = self.pictures_of(training_id)
         captions = {each.digest: each.caption for each in pictures if each.caption}
-        for old in folder.glob("*.txt"):
-            if old.stem not in captions:
-                old.unlink(missing_ok=True)
+        digests = {each.digest for each in pictures}
+        for file in folder.glob("*"):
+            if file.stem not in (captions if file.suffix == ".txt" else digests):
+                file.unlink(missing_ok=True)
         for digest, caption in captions.items():
             spool.write(folder, f"{digest}.txt", caption.encode())
 

@@ -34,7 +34,8 @@ from bot.core.training.told import (
 )
 from bot.core.training.turns import Turns
 from bot.job import Reason, ReasonCode
-from bot.training import UNDER_WAY, Training, TrainingPicture, TrainingState
+from bot.store.audit import AuditEntry
+from bot.training import Training, TrainingPicture, TrainingState
 from engine.contract import ModelInfo
 from engine.contract.training import (
     Checkpointed,
@@ -79,7 +80,11 @@ class Rows(Protocol):
     async def finish(self, training_id: int, *, now: float) -> Training | None: ...
     async def fail(self, training_id: int, *, reason: Reason, now: float) -> Training | None: ...
     async def cancel(self, training_id: int, *, reason: Reason, now: float) -> Training | None: ...
-    async def delete(self, training_id: int, *, now: float) -> object: ...
+    async def close(self, training_id: int, *, now: float) -> bool:
+        """Nothing can be started of it any more. False while it is under way."""
+        ...
+
+    async def delete(self, training_id: int, *, now: float, entry: AuditEntry | None) -> bool: ...
     async def recover(self) -> object: ...
     async def shown(self, training_id: int, *, now: float) -> object:
         """Its message says that it is over."""
@@ -195,13 +200,15 @@ class TrainingService:
         """Removed from a server: what is under way there ends. How many. Raises DatabaseError."""
         return await self._cancel_all(guild_id, None, Reason.of(ReasonCode.REMOVED))
 
-    async def delete(self, training: Training) -> bool:
-        """Its row, its pictures and what came of it are gone. False while it is under way. Raises DatabaseError and OSError."""
-        if training.state in UNDER_WAY:
+    async def delete(self, training: Training, entry: AuditEntry | None = None) -> bool:
+        """Its row, its pictures and what came of it are gone. False while it is under way. Raises DatabaseError and OSError.
+
+        The files go before the row, which alone says which they were.
+        """
+        if not await self._rows.close(training.id, now=self._clock.now()):
             return False
         await self._places.forget(training, with_result=training.state is TrainingState.DONE)
-        await self._rows.delete(training.id, now=self._clock.now())
-        return True
+        return await self._rows.delete(training.id, now=self._clock.now(), entry=entry)
 
     async def _cancel_all(self, guild_id: int, user_id: int | None, reason: Reason) -> int:
         found = await self._rows.listed(guild_id, user_id)
@@ -252,14 +259,14 @@ class TrainingService:
             self._tell_end(training.id)
 
     async def run(self) -> None:
-        """Until cancelled; then no process is left, and the rows say what is to go on at the next start."""
-        if self.offered is not None:
-            await asyncio.gather(*self._errands)
-            return
+        """Until cancelled; then no process is left, and the rows say what is to go on at the next start.
+
+        Where it is not offered what was started before waits.
+        """
         try:
             while True:
                 self._moved.clear()
-                training = await self._kept(self._rows.next_waiting)
+                training = None if self.offered else await self._kept(self._rows.next_waiting)
                 if training is None:
                     await self._moved.wait()
                     continue
@@ -310,7 +317,7 @@ class TrainingService:
         self._show(doing=facts.Preparing(), waits=None)
         try:
             pictures = await self._kept(lambda: self._rows.pictures(training.id))
-            await self._places.write_captions(training.id, pictures)
+            await self._places.prepare(training.id, pictures)
             if current.end is not None:
                 return Left()
             return await self._guest.teach(self._lesson(training), self._hear_child)

@@ -20,6 +20,7 @@ PICTURES_MIN = 2
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _EVERYDAY_LETTERS = re.compile(r"[a-z]+")
 _STARTS = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpg"), (b"RIFF", "webp"))
+_ENDINGS = tuple(ending for _, ending in _STARTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,31 @@ def _keep(place: Path, picture: Picture) -> None:
     spool.write(place, f"{picture.digest}.{picture.ending}", picture.data)
 
 
-async def forget(folder: Path, training_id: int, picture: Picture) -> None:
+async def forget(folder: Path, training_id: int, digest: str) -> None:
     """What is not there is fine. Raises OSError."""
-    file = folder / str(training_id) / f"{picture.digest}.{picture.ending}"
-    await asyncio.to_thread(file.unlink, missing_ok=True)
+    place = folder / str(training_id)
+    for ending in _ENDINGS:
+        await asyncio.to_thread((place / f"{digest}.{ending}").unlink, missing_ok=True)
+
+
+async def read(
+    folder: Path, training_id: int, pictures: Sequence[TrainingPicture], *, bytes_max: int
+) -> dict[int, tuple[str, bytes]]:
+    """Names and contents of these pictures' files, by their numbers; those left out that would make it more than `bytes_max`."""
+    return await asyncio.to_thread(_read, folder / str(training_id), pictures, bytes_max)
+
+
+def _read(place: Path, pictures: Sequence[TrainingPicture], bytes_max: int) -> dict[int, tuple[str, bytes]]:
+    found: dict[int, tuple[str, bytes]] = {}
+    room = bytes_max
+    for each in pictures:
+        files = (place / f"{each.digest}.{ending}" for ending in _ENDINGS)
+        file = next((file for file in files if file.is_file()), None)
+        if file is None or each.size_bytes > room:
+            continue
+        found[each.number] = f"{each.number}{file.suffix}", file.read_bytes()
+        room -= each.size_bytes
+    return found
 
 
 def picture_of(data: bytes) -> Picture | None:

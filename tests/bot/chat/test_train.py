@@ -77,6 +77,37 @@ async def test_a_set_is_collected_and_started(start_world: StartWorld) -> None:
     assert (cancelled.state, cancelled.charged) == (TrainingState.CANCELLED, 0)
 
 
+async def test_pictures_of_a_set_are_seen_and_taken_out(start_world: StartWorld) -> None:
+    """Each with its number, its caption and itself; by that number it leaves again, and its file with it."""
+    world = await _teaching(start_world)
+    alice = world.alice
+    await alice.slash(world.channel, "train new", name="snail", trigger="snail toy")
+    for first in (1, 7):
+        files = ((f"{number}.png", _png(10 * number)) for number in range(first, first + 6))
+        added = await alice.menu(alice.posts(world.channel, *files), "Add to training")
+        await world.until(lambda added=added: "6 pictures are added" in added.text)
+    form = await alice.slash(world.channel, "train captions", name="snail")
+    await alice.submit(form, captions="2: a *red* snail")
+    seen = await alice.slash(world.channel, "train pictures", name="snail")
+    await world.until(lambda: "**2** a \\*red\\* snail" in seen.text)
+    assert seen.message is not None
+    assert [file.filename for file in seen.message.attachments] == [
+        f"{number}.png" for number in range(1, 11)
+    ]
+    assert "**1** no caption yet" in seen.text
+    assert "`/train pictures name:snail first:11`" in seen.text
+    choices = await alice.autocomplete(world.channel, "train remove", "number", "red", name="snail")
+    assert [(each["name"], each["value"]) for each in choices] == [("2: a *red* snail", 2)]
+    folder = world.client.services.settings.trainings / "1"
+    assert len([*folder.iterdir()]) == 12
+    told = await alice.slash(world.channel, "train remove", name="snail", number=2)
+    assert "Picture 2 is taken out of **snail**, which has 11 pictures now." in told.text
+    assert len([*folder.iterdir()]) == 11
+    again = await alice.slash(world.channel, "train remove", name="snail", number=2)
+    assert "no picture of that number" in (again.ephemeral_text or "")
+    assert "Trainings: 1 of 1, each up to" in (await alice.slash(world.channel, "quota")).text
+
+
 async def test_what_is_refused_is_one_sentence(start_world: StartWorld) -> None:
     """Names, triggers, steps, names that are taken, what is somebody else's; only an everyday word is a warning."""
     world = await _teaching(start_world)

@@ -9,7 +9,7 @@ import pytest
 
 from bot.job import Reason, ReasonCode, Refusal
 from bot.store import Store
-from bot.store.audit import Deed
+from bot.store.audit import AuditEntry, Deed
 from bot.store.trainings import Barred
 from bot.training import Sharing, Training, TrainingPicture, TrainingState
 from tests.kit.books import GUILD, NOON, admission, entry
@@ -171,6 +171,42 @@ async def test_deleted_its_words_are_gone_and_what_it_cost_is_not(store: Store) 
     assert await store.trainings.get(snail.id) is None
     assert await store.trainings.pictures(snail.id) == []
     assert await used(store) == 50
+
+
+async def test_closed_nothing_can_be_started_of_it(store: Store) -> None:
+    """Between that its files go and that its row does nobody can pay for it; one that is under way is not closed."""
+    snail = await begun(store)
+    assert await store.trainings.close(snail.id, now=NOON)
+    assert await start(store, snail, 50) is Barred.STATE
+    assert await store.trainings.close(snail.id, now=NOON)
+    other = await begun(store, most=2, name="newt")
+    await start(store, other, 50)
+    assert not await store.trainings.close(other.id, now=NOON)
+
+
+async def test_its_deletion_is_in_the_log(store: Store) -> None:
+    """With the row, once."""
+    snail = await begun(store)
+    entry = AuditEntry(guild_id=GUILD, by_user_id=3, at=NOON, deed=Deed.TRAINING_DELETED)
+    assert await store.trainings.delete(snail.id, now=NOON, entry=entry)
+    assert not await store.trainings.delete(snail.id, now=NOON, entry=entry)
+    assert [each.deed for each in (await store.audit.page(GUILD, offset=0, count=9))[0]] == [
+        Deed.TRAINING_DELETED
+    ]
+
+
+async def test_a_picture_is_taken_out_while_it_is_collected(store: Store) -> None:
+    """Its number names no other afterwards; of what was started nothing is taken out."""
+    snail = await begun(store)
+    for digest in "abc":
+        await add(store, picture(snail, digest * 64))
+    gone = await store.trainings.remove_picture(snail.id, 2)
+    assert gone is not None
+    assert gone.digest == "b" * 64
+    assert await store.trainings.remove_picture(snail.id, 2) is None
+    assert [each.number for each in await store.trainings.pictures(snail.id)] == [1, 3]
+    await start(store, snail, 50)
+    assert await store.trainings.remove_picture(snail.id, 1) is None
 
 
 async def test_sharing_is_in_the_log(store: Store) -> None:

@@ -14,7 +14,9 @@ from workshop.starter.parts import SCALING
 from workshop.starter.scenes import COLOURS, THINGS, Placed, Scene, mask, sample
 from workshop.starter.studio import Plan
 
-RING = Scene(things=(Placed(thing="ring", colour="red", centre=(120.0, 136.0), radius=60.0),), background="white")
+RING = Scene(
+    things=(Placed(thing="ring", colour="red", centre=(120.0, 136.0), radius=60.0),), background="white"
+)
 
 
 def colour(name: str) -> torch.Tensor:
@@ -45,7 +47,9 @@ def test_what_a_square_says() -> None:
 def test_every_thing_has_a_number_of_its_own() -> None:
     """Four digits tell all sixteen apart; a shape without a word has none."""
     numbers = {
-        tuple(code(Scene(things=(Placed(thing=thing, colour="red"),), background="blue"))[WHICH, 8, 8].tolist())
+        tuple(
+            code(Scene(things=(Placed(thing=thing, colour="red"),), background="blue"))[WHICH, 8, 8].tolist()
+        )
         for thing in THINGS
     }
     assert len(numbers) == len(THINGS)
@@ -78,7 +82,13 @@ def test_unnamed_shapes_fill_their_square(seed: int) -> None:
 def test_pictures_for_the_unet() -> None:
     """Squares first, then each other size, scaled so that they deviate by about 1."""
     batches = code_pictures(Plan(pictures=24, other_pictures=2))
-    assert [tuple(batch.latents.shape[-2:]) for batch in batches] == [(16, 16), (20, 12), (12, 20), (24, 16), (16, 24)]
+    assert [tuple(batch.latents.shape[-2:]) for batch in batches] == [
+        (16, 16),
+        (20, 12),
+        (12, 20),
+        (24, 16),
+        (16, 24),
+    ]
     assert [len(batch.scenes) for batch in batches] == [24, 2, 2, 2, 2]
     assert 0.8 < batches[0].latents.std() < 1.2
     assert batches[0].latents.abs().max() <= SCALING * 1.001

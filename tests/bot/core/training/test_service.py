@@ -162,15 +162,18 @@ async def test_one_after_the_other(studio: Studio) -> None:
 
 
 async def test_captions_lie_beside_their_pictures(studio: Studio) -> None:
-    """As the store has them when it begins: what an earlier start wrote and nobody wants any more is gone."""
+    """As the store has them when it begins: captions and pictures that are in no row any more are gone."""
     training = studio.rows.paid("snail")
     folder = studio.places.pictures_of(training.id)
     folder.mkdir(parents=True)
     (folder / f"{'2' * 64}.txt").write_text("old")
+    (folder / f"{'3' * 64}.png").write_bytes(b"taken out")
+    (folder / f"{'1' * 64}.png").write_bytes(b"a snail")
     one, two = studio.rows.sets[training.id]
     studio.rows.sets[training.id] = [replace(one, caption="eine Schnecke, größer"), two]
     studio.service.wake()
     await studio.until(training, TrainingState.DONE)
+    assert [file.name for file in folder.glob("*.png")] == [f"{'1' * 64}.png"]
     (file,) = folder.glob("*.txt")
     assert (file.stem, file.read_text("utf-8")) == (one.digest, "eine Schnecke, größer")
 
@@ -368,15 +371,18 @@ def test_hours_of_a_night() -> None:
     [({}, NotOffered.OFF), ({"training": {"enabled": True}, "engine": {"fleet": "ray"}}, NotOffered.RAY)],
 )
 async def test_where_it_is_not_offered(tmp_path: Path, told: dict[str, Any], why: NotOffered) -> None:
-    """Off until somebody switches it on, and never with a cluster, whose processes nobody can suspend from here."""
+    """Off until somebody switches it on, and never with a cluster, whose processes nobody can suspend from here. What waits from before
+    still ends where its maker is blocked."""
     studio = Studio(tmp_path)
     await studio.end()
     studio.settings = Settings.model_validate({"data": {"dir": tmp_path}, **told})
     studio.begin()
-    studio.paid("snail")
-    await studio.chore
+    training = studio.paid("snail")
     assert studio.service.offered is why
+    assert await studio.service.withdraw(guild_id=5, user_id=1) == 1
+    await studio.until(training, TrainingState.CANCELLED)
     assert studio.desk.begun == []
+    await studio.end()
 
 
 async def test_deleted_it_leaves_nothing(studio: Studio) -> None:
