@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -18,12 +18,11 @@ from bot.core.happenings import Actor
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Clock
 from bot.core.spool import by_job, remove
-from bot.core.training.service import TrainingService
 from bot.store import Store
 from bot.store.database_errors import DatabaseError, Unusable
 from bot.store.erasures import ROWS, Erasure
 from bot.store.threads import unawaited
-from bot.training import UNDER_WAY
+from bot.training import UNDER_WAY, Training
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +30,15 @@ AGAIN_S = 1.0
 """Until what was in the way is looked at again: a picture that is being posted, a reader of the database."""
 REMOVED_AT_ONCE = 20
 """Messages, until it is looked for others who want theirs emptied, which goes first."""
+
+
+class Teaching(Protocol):
+    """What becomes of somebody's trainings. Both raise DatabaseError."""
+
+    async def cancel(self, training_id: int, *, by: Actor) -> bool: ...
+    async def delete(self, training: Training) -> bool:
+        """Raises OSError, too."""
+        ...
 
 
 class Erasing:
@@ -42,9 +50,9 @@ class Erasing:
         dispatcher: Dispatcher,
         clock: Clock,
         tell_moderators: Callable[[int], Coroutine[Any, Any, None]],
-        teaching: TrainingService,
+        teaching: Teaching,
     ) -> None:
-        """`tell_moderators` brings what is read in a server about reports up to date. `teaching`: who teaches, if anybody does."""
+        """`tell_moderators` brings what is read in a server about reports up to date."""
         self._teaching = teaching
         self._tell_moderators = tell_moderators
         self._store = store

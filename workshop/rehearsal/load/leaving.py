@@ -28,13 +28,14 @@ from bot.core.engines.engine_client import EngineClient
 from bot.core.engines.fleet import LocalFleet
 from bot.core.erasing import Erasing
 from bot.core.exports import Exports
-from bot.core.happenings import Happenings
+from bot.core.happenings import Actor, Happenings
 from bot.core.line.dispatcher import Dispatcher
 from bot.core.ports import Delivery
 from bot.core.spool import Spool
 from bot.job import Job
 from bot.store import Store
 from bot.store.checks import audit
+from bot.training import Training
 from engine.contract import EngineSettings
 from workshop.rehearsal.load.books import ONE, PAUSE_S, Bench, Took, fill, tell, tell_load
 from workshop.rehearsal.props import TestClock
@@ -107,6 +108,16 @@ def wal_of(store: Store) -> Path:
     return store.database.path.with_name(f"{store.database.path.name}-wal")
 
 
+class NobodyTeaches:
+    """In these books there are no trainings."""
+
+    async def cancel(self, training_id: int, *, by: Actor) -> bool:
+        raise LookupError(training_id, by)
+
+    async def delete(self, training: Training) -> bool:
+        raise LookupError(training)
+
+
 def erasing_of(store: Store, folder: Path) -> Erasing:
     happenings, delivery, spool = Happenings(), cast("Delivery", Elsewhere()), folder / "spool"
     dispatcher = Dispatcher(
@@ -128,6 +139,7 @@ def erasing_of(store: Store, folder: Path) -> Erasing:
         dispatcher=dispatcher,
         clock=TestClock(),
         tell_moderators=nobody_reads,
+        teaching=NobodyTeaches(),
     )
 
 
