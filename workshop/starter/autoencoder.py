@@ -1,8 +1,8 @@
 """Trains the starter model's VAE: the encoder to write the code of `latents`, the decoder to draw from it; knows no text.
 
-Half of the decoder's steps look at its coarse layers alone: they learn where a thing of this number, place and size lies, at a
-quarter of the picture's sides and a fraction of the time. After that all layers learn, from pieces of pictures at first
-and from whole ones in the end.
+Both learn from scenes that are made up at each step. At first the decoder's coarse layers learn alone where a thing of this
+number, place and size lies, at a quarter of the picture's sides and a fraction of the time. After that all of its layers
+learn, from pieces of pictures at first and from whole ones in the end.
 """
 
 # torch and diffusers describe their types in part only.
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from workshop.starter import latents, parts, shapes
-from workshop.starter.latents import CELL, MEAN, WHICH
+from workshop.starter.latents import CELL, COLOUR, GROUND, MEAN, WHICH
 from workshop.starter.scenes import SIDE, SIZES, sample
 from workshop.starter.studio import Encoded, Plan, Studio, learn, normalised
 
@@ -28,41 +28,76 @@ _PIECE = 128
 """Pixels a side of the pieces that are learned from."""
 _UNNAMED = 0.3
 """Share of the scenes whose things are shapes that have no word."""
+_RECOLOURED = 0.5
+"""Share of the pictures that the encoder sees in other colours than the twelve."""
 _NEAR, _CONTRAST = 9, 0.1
 """Pixels around that are looked at for an edge, and the difference of two colours that makes one."""
 
 
 def train_vae(studio: Studio) -> tuple[Any, float]:
     """The VAE, and the seconds it took."""
+    torch.manual_seed(studio.plan.seed)
+    vae = parts.vae().to(studio.device)
+    seconds = _train_decoder(studio, vae) + _train_encoder(studio, vae)
+    return vae.eval(), seconds
+
+
+def _train_decoder(studio: Studio, vae: Any) -> float:
     plan, device = studio.plan, studio.device
-    torch.manual_seed(plan.seed)
-    vae = parts.vae()
     channels = vae.config.block_out_channels[-_COARSE]
     coarse = torch.nn.Sequential(
         torch.nn.GroupNorm(vae.config.norm_num_groups, channels),
         torch.nn.SiLU(),
         torch.nn.Conv2d(channels, 3, 1),
     )
-    models = torch.nn.ModuleDict({"vae": vae, "coarse": coarse}).to(device)
-    optimizer = torch.optim.AdamW(
-        models.parameters(), plan.vae_rate, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
-    )
+    models = torch.nn.ModuleDict(
+        {"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv, "coarse": coarse}
+    ).to(device)
 
     def loss_of(step: int) -> Tensor:
-        random = Random(f"{plan.seed}/vae/{step}")
+        random = Random(f"{plan.seed}/decoder/{step}")
         torch.manual_seed(random.randrange(2**31))
-        if step < plan.vae_coarse_steps:
-            pixels, _, heard = _examples(plan, random, plan.vae_coarse_pictures, SIDE, device)
-            return _distance(
-                coarse(_first_blocks(vae, heard)), functional.avg_pool2d(pixels, CELL >> _COARSE), plan
-            )
-        side = _PIECE if step < plan.vae_coarse_steps + plan.vae_piece_steps else SIDE
-        pixels, right, heard = _examples(plan, random, plan.vae_pixels // side**2, side, device)
-        written = vae.encode(pixels).latent_dist.sample()
-        return functional.mse_loss(written, right) + _distance(vae.decode(heard).sample, pixels, plan)
+        if step < plan.decoder_coarse_steps:
+            pixels, _, heard = _examples(plan, random, plan.decoder_coarse_pictures, SIDE, device)
+            small = functional.avg_pool2d(pixels, CELL >> _COARSE)
+            return _distance(coarse(_first_blocks(vae, heard)), small, plan)
+        side = _PIECE if step < plan.decoder_coarse_steps + plan.decoder_piece_steps else SIDE
+        pixels, _, heard = _examples(plan, random, plan.decoder_pixels // side**2, side, device)
+        return _distance(vae.decode(heard).sample, pixels, plan)
 
-    seconds = learn(studio, "vae", models, optimizer, plan.vae_steps, loss_of)
-    return vae.eval(), seconds
+    return learn(studio, "decoder", models, _adam(models, plan.vae_rate), plan.decoder_steps, loss_of)
+
+
+def _train_encoder(studio: Studio, vae: Any) -> float:
+    """From pieces and whole pictures by turns: the former are of more colours, the latter show what a thing is."""
+    plan = studio.plan
+    models = torch.nn.ModuleDict({"encoder": vae.encoder, "quant_conv": vae.quant_conv})
+
+    def loss_of(step: int) -> Tensor:
+        random = Random(f"{plan.seed}/encoder/{step}")
+        torch.manual_seed(random.randrange(2**31))
+        side = SIDE if step % 2 else _PIECE
+        pixels, right, _ = _examples(plan, random, plan.encoder_pixels // side**2, side, studio.device)
+        return functional.mse_loss(vae.encode(_recoloured(pixels, right)).latent_dist.sample(), right)
+
+    return learn(studio, "encoder", models, _adam(models, plan.vae_rate), plan.encoder_steps, loss_of)
+
+
+def _adam(models: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(models.parameters(), rate, betas=(0.9, 0.95), weight_decay=1e-4, fused=True)
+
+
+def _recoloured(pixels: Tensor, code: Tensor) -> Tensor:
+    """Half of the pictures in any colours at all, with their code, which is changed in its place."""
+    painted = pixels.clone()
+    for picture, said in zip(painted, code, strict=True):
+        if torch.rand(()) < _RECOLOURED:
+            order = torch.randperm(3)
+            scale = (2 * torch.rand(3, 1, 1) - 1).to(pixels.device)
+            shift = (1 - scale.abs()) * (2 * torch.rand(3, 1, 1) - 1).to(pixels.device)
+            for part in (picture, said[MEAN], said[GROUND], said[COLOUR]):
+                part.copy_(part[order] * scale + shift)
+    return painted
 
 
 def _first_blocks(vae: Any, code: Tensor) -> Tensor:
@@ -115,11 +150,11 @@ def _misheard(code: Tensor, plan: Plan, *, named: bool) -> Tensor:
 
     The mean colours of a named thing have more of it, so that the decoder draws the thing it was told.
     """
-    level = plan.vae_noise * torch.rand(())
+    level = plan.decoder_noise * torch.rand(())
     wide = functional.interpolate(torch.randn(1, len(code), 3, 3), code.shape[-2:], mode="bilinear")[0]
     heard = code + level * torch.randn(code.shape) + 0.5 * level * wide
     heard[MEAN] += (
-        plan.vae_mean_noise * (1.0 if named else 0.25) * torch.rand(()) * torch.randn(code[MEAN].shape)
+        plan.decoder_mean_noise * (1.0 if named else 0.25) * torch.rand(()) * torch.randn(code[MEAN].shape)
     )
     heard[WHICH] *= 0.6 + 0.5 * torch.rand(())
     return heard

@@ -45,9 +45,10 @@ that `workshop/starter/scenes.py` draws with Pillow. No other pictures, captions
 | training | |
 |---|---|
 | text model, asked what lies where | {text_steps:,} steps of {text_batch} captions, {text_minutes:g} minutes |
-| VAE, its coarse layers | {vae_coarse_steps:,} steps of {vae_coarse_pictures} pictures |
-| VAE, all layers | {vae_piece_steps:,} steps of pieces, then {vae_whole_steps:,} of whole pictures, {vae_pixels:,} pixels each; {vae_minutes:g} minutes with the coarse ones |
-| UNet, beside them | {unet_steps:,} steps of {unet_batch} of {pictures:,} pictures, {unet_minutes:g} minutes |
+| the VAE's decoder, its coarse layers | {decoder_coarse_steps:,} steps of {decoder_coarse_pictures} pictures |
+| the decoder, all layers | {decoder_piece_steps:,} steps of pieces, then {decoder_whole_steps:,} of whole pictures, {decoder_pixels:,} pixels each |
+| the VAE's encoder | {encoder_steps:,} steps of {encoder_pixels:,} pixels; {vae_minutes:g} minutes with the decoder |
+| UNet, beside the VAE | {unet_steps:,} steps of {unet_batch} of {pictures:,} pictures, {unet_minutes:g} minutes |
 | on | {device}; torch {torch} |
 {remarks}{quick}
 ## How well it does

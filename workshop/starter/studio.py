@@ -25,17 +25,19 @@ class Plan:
     """How long and on how much. The shipped weights were trained so, and a little longer, as their card says."""
 
     seed: int = 0
-    vae_coarse_steps: int = 900
-    """Of the decoder's first layers alone."""
-    vae_coarse_pictures: int = 8
-    vae_piece_steps: int = 1_300
-    vae_whole_steps: int = 500
     vae_rate: float = 3e-3
-    vae_pixels: int = 65_536
+    decoder_coarse_steps: int = 900
+    """Of its first layers alone."""
+    decoder_coarse_pictures: int = 8
+    decoder_piece_steps: int = 1_300
+    decoder_whole_steps: int = 500
+    decoder_pixels: int = 65_536
     """Of one step, in pieces of pictures or a whole one."""
-    vae_noise: float = 0.15
-    """At most, as a standard deviation; of the mean colours separately."""
-    vae_mean_noise: float = 0.4
+    decoder_noise: float = 0.15
+    """Of the latents it hears, at most, as a standard deviation; of the mean colours separately."""
+    decoder_mean_noise: float = 0.4
+    encoder_steps: int = 3_000
+    encoder_pixels: int = 131_072
     edge_weight: float = 3.0
     """How much more a pixel near an edge counts than another one."""
     text_steps: int = 3_000
@@ -57,8 +59,8 @@ class Plan:
     save_every: int = 100
 
     @property
-    def vae_steps(self) -> int:
-        return self.vae_coarse_steps + self.vae_piece_steps + self.vae_whole_steps
+    def decoder_steps(self) -> int:
+        return self.decoder_coarse_steps + self.decoder_piece_steps + self.decoder_whole_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,11 @@ pytestmark = pytest.mark.xdist_group("training")  # what they share takes long t
 PLAN = Plan(
     text_steps=3,
     text_batch=4,
-    vae_coarse_steps=1,
-    vae_coarse_pictures=2,
-    vae_piece_steps=1,
-    vae_whole_steps=1,
+    decoder_coarse_steps=1,
+    decoder_coarse_pictures=2,
+    decoder_piece_steps=1,
+    decoder_whole_steps=1,
+    encoder_steps=2,
     pictures=6,
     other_pictures=4,
     unet_steps=4,
@@ -90,7 +91,7 @@ def test_another_seed_gives_other_weights(
     trained: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
     """The seed is what decides."""
-    other = run(tmp_path / "other", replace(PLAN, seed=1, text_steps=1, vae_whole_steps=0, unet_steps=1))
+    other = run(tmp_path / "other", replace(PLAN, seed=1, text_steps=1, encoder_steps=1, unet_steps=1))
     assert not torch.equal(other["unet/conv_in.weight"], trained[1]["unet/conv_in.weight"])
 
 
