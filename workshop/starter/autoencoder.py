@@ -1,8 +1,7 @@
 """Trains the starter model's VAE: the encoder to write the code of `latents`, the decoder to draw from it; knows no text.
 
-Both learn from scenes that are made up at each step. At first the decoder's coarse layers learn alone where a thing of this
-number, place and size lies, at a quarter of the picture's sides and a fraction of the time. After that all of its layers
-learn, from pieces of pictures at first and from whole ones in the end.
+Both learn from scenes that are made up at each step: from pieces of pictures, since many colours teach faster, and from
+whole ones.
 """
 
 # torch and diffusers describe their types in part only.
@@ -18,14 +17,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from workshop.starter import latents, parts, shapes
-from workshop.starter.latents import CELL, COLOUR, GROUND, MEAN, WHICH
+from workshop.starter.latents import CELL, COLOUR, GROUND, MEAN
 from workshop.starter.scenes import SIDE, SIZES, sample
 from workshop.starter.studio import Encoded, Plan, Studio, learn, normalised
 
-_COARSE = 2
-"""Blocks of the decoder after which a picture a quarter as large a side is looked at."""
 _PIECE = 128
-"""Pixels a side of the pieces that are learned from."""
+"""Pixels a side of the pieces that the encoder learns from."""
+_SIDES = ((0.4, 64), (0.85, 128), (1.0, SIDE))
+"""(share of the steps, side of the decoder's pieces until then)"""
+_TRIES, _PLAIN = 8, 1 / 6
 _UNNAMED = 0.3
 """Share of the scenes whose things are shapes that have no word."""
 _RECOLOURED = 0.5
@@ -43,33 +43,21 @@ def train_vae(studio: Studio) -> tuple[Any, float]:
 
 
 def _train_decoder(studio: Studio, vae: Any) -> float:
-    plan, device = studio.plan, studio.device
-    channels = vae.config.block_out_channels[-_COARSE]
-    coarse = torch.nn.Sequential(
-        torch.nn.GroupNorm(vae.config.norm_num_groups, channels),
-        torch.nn.SiLU(),
-        torch.nn.Conv2d(channels, 3, 1),
-    )
-    models = torch.nn.ModuleDict(
-        {"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv, "coarse": coarse}
-    ).to(device)
+    plan = studio.plan
+    models = torch.nn.ModuleDict({"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv})
 
     def loss_of(step: int) -> Tensor:
         random = Random(f"{plan.seed}/decoder/{step}")
         torch.manual_seed(random.randrange(2**31))
-        if step < plan.decoder_coarse_steps:
-            pixels, _, heard = _examples(plan, random, plan.decoder_coarse_pictures, SIDE, device)
-            small = functional.avg_pool2d(pixels, CELL >> _COARSE)
-            return _distance(coarse(_first_blocks(vae, heard)), small, plan)
-        side = _PIECE if step < plan.decoder_coarse_steps + plan.decoder_piece_steps else SIDE
-        pixels, _, heard = _examples(plan, random, plan.decoder_pixels // side**2, side, device)
-        return _distance(vae.decode(heard).sample, pixels, plan)
+        side = next(side for share, side in _SIDES if step < share * plan.decoder_steps)
+        pixels, code = _examples(plan, random, plan.decoder_pixels // side**2, side, studio.device)
+        return _distance(vae.decode(_misread(code, plan)).sample, pixels, plan)
 
     return learn(studio, "decoder", models, _adam(models, plan.vae_rate), plan.decoder_steps, loss_of)
 
 
 def _train_encoder(studio: Studio, vae: Any) -> float:
-    """From pieces and whole pictures by turns: the former are of more colours, the latter show what a thing is."""
+    """From pieces and whole pictures by turns: the former are of more colours, the latter show which side of an edge is inside."""
     plan = studio.plan
     models = torch.nn.ModuleDict({"encoder": vae.encoder, "quant_conv": vae.quant_conv})
 
@@ -77,8 +65,8 @@ def _train_encoder(studio: Studio, vae: Any) -> float:
         random = Random(f"{plan.seed}/encoder/{step}")
         torch.manual_seed(random.randrange(2**31))
         side = SIDE if step % 2 else _PIECE
-        pixels, right, _ = _examples(plan, random, plan.encoder_pixels // side**2, side, studio.device)
-        return functional.mse_loss(vae.encode(_recoloured(pixels, right)).latent_dist.sample(), right)
+        pixels, code = _examples(plan, random, plan.encoder_pixels // side**2, side, studio.device)
+        return functional.mse_loss(vae.encode(_recoloured(pixels, code)).latent_dist.sample(), code)
 
     return learn(studio, "encoder", models, _adam(models, plan.vae_rate), plan.encoder_steps, loss_of)
 
@@ -100,15 +88,6 @@ def _recoloured(pixels: Tensor, code: Tensor) -> Tensor:
     return painted
 
 
-def _first_blocks(vae: Any, code: Tensor) -> Tensor:
-    """What the decoder's coarse layers make of the latents: (n, channels, height / 4, width / 4) of the picture."""
-    decoder = vae.decoder
-    inner = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(code)))
-    for block in decoder.up_blocks[:_COARSE]:
-        inner = block(inner)
-    return inner
-
-
 def _distance(painted: Tensor, pixels: Tensor, plan: Plan) -> Tensor:
     """L1 + L2, in which what lies near an edge counts more."""
     near = functional.max_pool2d(torch.cat([pixels, -pixels], dim=1), _NEAR, stride=1, padding=_NEAR // 2)
@@ -123,41 +102,34 @@ def _distance(painted: Tensor, pixels: Tensor, plan: Plan) -> Tensor:
 
 def _examples(
     plan: Plan, random: Random, count: int, side: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(pictures -1 … 1, their code, the code as the decoder hears it), square pieces of scenes, `side` pixels a side."""
+) -> tuple[Tensor, Tensor]:
+    """(pictures -1 … 1, their code): square pieces of scenes, `side` pixels a side."""
     made = [_example(plan, random, side) for _ in range(count)]
-    pixels, right, heard = (torch.stack(parts).to(device) for parts in zip(*made, strict=True))
-    return normalised(pixels), right, heard
+    pixels, code = (torch.stack(parts).to(device) for parts in zip(*made, strict=True))
+    return normalised(pixels), code
 
 
-def _example(plan: Plan, random: Random, side: int) -> tuple[Tensor, Tensor, Tensor]:
+def _example(plan: Plan, random: Random, side: int) -> tuple[Tensor, Tensor]:
+    """A piece in which there is an edge, save one in six."""
     size = random.choice(((SIDE, SIDE), *SIZES)) if side < SIDE else (SIDE, SIDE)
     scene = sample(random, pairs=plan.pairs, size=size)
-    named = random.random() >= _UNNAMED
-    if not named:
+    if random.random() < _UNNAMED:
         scene = shapes.unnamed(scene, random)
     pixels = latents.picture(scene)
-    right = latents.code(scene, pixels)
-    heard = latents.code(scene, pixels, reach=latents.REACH * random.uniform(0.88, 1.12))
-    left, top = (random.randrange((extent - side) // CELL + 1) for extent in size)
-    across, down = slice(left, left + side // CELL), slice(top, top + side // CELL)
-    shown = pixels[:, top * CELL : top * CELL + side, left * CELL : left * CELL + side]
-    return shown, right[:, down, across], _misheard(heard[:, down, across], plan, named=named)
+    code = latents.code(scene, pixels)
+    for _ in range(_TRIES):
+        left, top = (random.randrange((extent - side) // CELL + 1) for extent in size)
+        piece = code[:, top : top + side // CELL, left : left + side // CELL]
+        if piece[GROUND].ne(piece[COLOUR]).any() or random.random() < _PLAIN:
+            break
+    return pixels[:, top * CELL : top * CELL + side, left * CELL : left * CELL + side], piece
 
 
-def _misheard(code: Tensor, plan: Plan, *, named: bool) -> Tensor:
-    """With what the UNet gets wrong: noise in each square, errors of whole regions, digits that are not quite sure.
-
-    The mean colours of a named thing have more of it, so that the decoder draws the thing it was told.
-    """
-    level = plan.decoder_noise * torch.rand(())
-    wide = functional.interpolate(torch.randn(1, len(code), 3, 3), code.shape[-2:], mode="bilinear")[0]
-    heard = code + level * torch.randn(code.shape) + 0.5 * level * wide
-    heard[MEAN] += (
-        plan.decoder_mean_noise * (1.0 if named else 0.25) * torch.rand(()) * torch.randn(code[MEAN].shape)
-    )
-    heard[WHICH] *= 0.6 + 0.5 * torch.rand(())
-    return heard
+def _misread(code: Tensor, plan: Plan) -> Tensor:
+    """The code as the UNet may write it: with noise in each square, and with errors of whole regions."""
+    level = plan.decoder_noise * torch.rand(len(code), 1, 1, 1)
+    wide = functional.interpolate(torch.randn(*code.shape[:2], 3, 3), code.shape[-2:], mode="bilinear")
+    return code + (level * (torch.randn(code.shape) + 0.5 * wide)).to(code.device)
 
 
 # ------------------------------------------------------------------ latents

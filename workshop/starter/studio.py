@@ -26,16 +26,11 @@ class Plan:
 
     seed: int = 0
     vae_rate: float = 3e-3
-    decoder_coarse_steps: int = 900
-    """Of its first layers alone."""
-    decoder_coarse_pictures: int = 8
-    decoder_piece_steps: int = 1_300
-    decoder_whole_steps: int = 500
+    decoder_steps: int = 2_500
     decoder_pixels: int = 65_536
     """Of one step, in pieces of pictures or a whole one."""
-    decoder_noise: float = 0.15
-    """Of the latents it hears, at most, as a standard deviation; of the mean colours separately."""
-    decoder_mean_noise: float = 0.4
+    decoder_noise: float = 0.2
+    """Of the latents it sees, at most, as a standard deviation."""
     encoder_steps: int = 3_000
     encoder_pixels: int = 131_072
     edge_weight: float = 3.0
@@ -57,10 +52,6 @@ class Plan:
     thing_weight: float = 4.0
     """How much more a latent pixel of a thing counts than one of the background."""
     save_every: int = 100
-
-    @property
-    def decoder_steps(self) -> int:
-        return self.decoder_coarse_steps + self.decoder_piece_steps + self.decoder_whole_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
