@@ -15,7 +15,7 @@ WELCOME, EVENING, EMPTY = "welcome", "evening", "empty"
 """What `easel demo --script` calls them."""
 
 HEART_AND_STAR = "a yellow heart left of a purple star on a white background"
-SLOW_IN_GERMAN = {"bilder": 4, "schritte": 60, "größe": "512x512", "sampler": "Heun"}
+SLOW_IN_GERMAN = {"bilder": 4, "schritte": 60, "größe": "256x256", "sampler": "Heun"}
 """Takes the starter model long enough to be cancelled."""
 
 

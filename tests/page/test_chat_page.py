@@ -31,7 +31,7 @@ from workshop.rehearsal.load.chat_page import (
 )
 
 IMAGE_MS = 60_000
-SLOW = {"steps": "60", "size": "512x512", "sampler": "Heun", "images": "4"}
+SLOW = {"steps": "60", "size": "256x256", "sampler": "Heun", "images": "4"}
 """Takes the starter model long enough to be watched."""
 STANDS_S = 3.0
 """Nobody takes a page for dead within this."""

@@ -10,7 +10,7 @@ from playwright.async_api import Locator
 
 from workshop.screenshots.window import Window
 
-SLOW = {"steps": "60", "size": "512x512", "sampler": "Heun"}
+SLOW = {"steps": "60", "size": "256x256", "sampler": "Heun"}
 """Takes the starter model long enough to be looked at."""
 
 

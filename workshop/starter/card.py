@@ -37,16 +37,15 @@ pictures name Stable Diffusion 1.5 or another checkpoint as `model` in `easel.to
 ## What it is
 
 An ordinary `StableDiffusionPipeline` in fp16: a CLIP text model of two layers ({tokens} tokens, one for each word it
-knows), a UNet of three levels that predicts v, and a VAE whose latents say in fifteen numbers what each square of
-16x16 pixels holds (`workshop/starter/latents.py`): its mean colour, the ground's, the thing's, where in the thing it lies, and which
-thing that is. {size_mb:.1f} MB in all. It was made by `python -m workshop.starter.train WORK`: random starting weights, seed {seed}, and pictures
+knows), a UNet of three levels that predicts v, and a VAE whose latents say in thirteen numbers what each square of
+16x16 pixels holds (`workshop/starter/latents.py`): its mean colour, the colours on both sides of an edge, and how far the edge is.
+{size_mb:.1f} MB in all. It was made by `python -m workshop.starter.train WORK`: random starting weights, seed {seed}, and pictures
 that `workshop/starter/scenes.py` draws with Pillow. No other pictures, captions or weights were used.
 
 | training | |
 |---|---|
 | text model, asked what lies where | {text_steps:,} steps of {text_batch} captions, {text_minutes:g} minutes |
-| the VAE's decoder, its coarse layers | {decoder_coarse_steps:,} steps of {decoder_coarse_pictures} pictures |
-| the decoder, all layers | {decoder_piece_steps:,} steps of pieces, then {decoder_whole_steps:,} of whole pictures, {decoder_pixels:,} pixels each |
+| the VAE's decoder | {decoder_steps:,} steps of {decoder_pixels:,} pixels, in pieces at first |
 | the VAE's encoder | {encoder_steps:,} steps of {encoder_pixels:,} pixels; {vae_minutes:g} minutes with the decoder |
 | UNet, beside the VAE | {unet_steps:,} steps of {unet_batch} of {pictures:,} pictures, {unet_minutes:g} minutes |
 | on | {device}; torch {torch} |
@@ -58,8 +57,7 @@ that `workshop/starter/scenes.py` draws with Pillow. No other pictures, captions
 ## Limits
 
 It knows no other words, no counting beyond two things, no positions on the page, no sizes for pairs, no style and no
-people. Pairs share one plain background. Shapes that it has no word for (of a LoRA, or of a picture to start from) are drawn with
-softer edges than its own sixteen, and a photo comes back blurred. Pictures are best at 256x256.
+people. Pairs share one plain background. A photo to start from comes back blurred. Pictures are best at 256x256.
 
 Licence: MIT, as all of Easel.
 """

@@ -23,11 +23,11 @@ from workshop.starter import card, checker
 from workshop.starter.captions import plain
 from workshop.starter.checker import Reading
 from workshop.starter.export import QUICK
-from workshop.starter.scenes import COLOURS, SIZES, THINGS, Scene, invent
+from workshop.starter.scenes import COLOURS, SIDE, SIZES, THINGS, Scene, invent
 
 SINGLES, PAIRS, OPEN, CHOICES, SIZED, OVERLAPPED, TIMED = 300, 200, 100, 40, 48, 200, 5
 OTHER_SIZES = (*SIZES, (384, 384))
-"""Trained on little, and the last one not at all."""
+"""Trained on little, and the last one not at all; of a model for pictures of SIDE."""
 _SHEET_SIDE, _SHEET_GAP = 160, 4
 """Pixels of one picture of the sheet, and between two."""
 _SEED = 2026
@@ -233,7 +233,8 @@ def obedience_to_negatives(examiner: Examiner, count: int) -> float:
 def other_sizes(examiner: Examiner, count: int) -> dict[str, float]:
     """Percent of single things recognised, in their colour, at sizes that were trained on little or not at all."""
     found: dict[str, float] = {}
-    for size in OTHER_SIZES:
+    for across, down in OTHER_SIZES:
+        size = across * examiner.model.width // SIDE, down * examiner.model.height // SIDE
         scenes = held_out_scenes(count, pairs=False)
         readings = examiner.draw(questions(scenes, size=size))
         pairs = zip(scenes, readings, strict=True)

@@ -34,7 +34,6 @@ from engine.checkpoints.source import STARTER_FOLDER
 from engine.training.lora import as_file
 from workshop.starter import captions, card, lora
 from workshop.starter.export import DESCRIPTION, QUICK, write_json
-from workshop.starter.latents import CELL
 from workshop.starter.scenes import SIDE, SIZES, sample
 from workshop.starter.studio import Workbench, up_and_down
 from workshop.starter.text import embeddings
@@ -175,7 +174,8 @@ class Distillation:
             states = embeddings(self.text, self.tokenizer, texts, device)
             nothing = embeddings(self.text, self.tokenizer, [""], device).expand_as(states)
             channels = self.unet.config.in_channels
-            noise = torch.randn(len(texts), channels, height // CELL, width // CELL)
+            unit = SIDE // self.unet.config.sample_size
+            noise = torch.randn(len(texts), channels, height // unit, width // unit)
             drawn = self.draw(noise, states)
             found = [self._trajectory(start, time, states, nothing) for time, start in drawn]
         points, times, ends = (torch.cat(parts) for parts in zip(*found, strict=True))

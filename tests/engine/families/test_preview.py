@@ -67,7 +67,7 @@ def test_a_preview_looks_like_the_picture_it_becomes(starter: Any, starter_model
             halfway = (canvas.guess.clone(), canvas.latents.clone())
             sketch = family.sketch(canvas)
             assert sketch is not None
-            assert opened(sketch()).size == (256, 256)
+            assert opened(sketch()).size == (128, 128)
             assert canvas.guess is None
     assert halfway is not None
     guess, noisy = ((part - canvas.latents).square().mean() for part in halfway)

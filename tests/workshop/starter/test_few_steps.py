@@ -19,7 +19,6 @@ from engine.checkpoints.source import STARTER_FOLDER
 from engine.training.lora import as_file
 from workshop.starter import card, few_steps
 from workshop.starter.few_steps import NAME, SOLVED, TIMES, Distillation, FewPlan
-from workshop.starter.latents import CHANNELS
 from workshop.starter.scenes import Scene
 from workshop.starter.studio import Workbench
 
@@ -116,7 +115,11 @@ def test_diffusers_draws_as_the_student_does(
     student.restore(saved)
     pipe = few_steps.teacher(STARTER_FOLDER)
     torch.manual_seed(0)
-    what = torch.randn(2, CHANNELS, 16, 16), torch.tensor([999, 259]), torch.randn(2, 32, 128)
+    what = (
+        torch.randn(2, pipe.unet.config.in_channels, 16, 16),
+        torch.tensor([999, 259]),
+        torch.randn(2, 32, 128),
+    )
     with torch.no_grad():
         plain = pipe.unet(*what).sample
         pipe.load_lora_weights(distilled[0] / "model" / "loras", weight_name=f"{NAME}.safetensors")
