@@ -25,7 +25,8 @@ _PIECE = 128
 """Pixels a side of the pieces that the encoder learns from."""
 _SIDES = ((0.4, 64), (0.85, 128), (1.0, SIDE))
 """(share of the steps, side of the decoder's pieces until then)"""
-_TRIES, _PLAIN = 8, 1 / 6
+_PLAIN = 1 / 6
+"""Share of the pieces without an edge that are kept."""
 _UNNAMED = 0.3
 """Share of the scenes whose things are shapes that have no word."""
 _RECOLOURED = 0.5
@@ -110,14 +111,14 @@ def _examples(
 
 
 def _example(plan: Plan, random: Random, side: int) -> tuple[Tensor, Tensor]:
-    """A piece in which there is an edge, save one in six."""
+    """A piece, of those without an edge one in six."""
     size = random.choice(((SIDE, SIDE), *SIZES)) if side < SIDE else (SIDE, SIDE)
     scene = sample(random, pairs=plan.pairs, size=size)
     if random.random() < _UNNAMED:
         scene = shapes.unnamed(scene, random)
     pixels = latents.picture(scene)
     code = latents.code(scene, pixels)
-    for _ in range(_TRIES):
+    while True:
         left, top = (random.randrange((extent - side) // CELL + 1) for extent in size)
         piece = code[:, top : top + side // CELL, left : left + side // CELL]
         if piece[GROUND].ne(piece[COLOUR]).any() or random.random() < _PLAIN:
