@@ -17,17 +17,19 @@ from pathlib import Path
 from playwright.async_api import Error, async_playwright
 
 from workshop.rehearsal.load.chat_page import chromium, running_demo
-from workshop.screenshots import admins, drawing, finding
+from workshop.screenshots import admins, drawing, finding, teaching
 from workshop.screenshots.visit import Step, Visit, name_of
 from workshop.screenshots.window import HEIGHT, SCALE, WIDTH, Window
 
-STEPS: tuple[Step, ...] = (*drawing.STEPS, *finding.STEPS, *admins.STEPS)
+STEPS: tuple[Step, ...] = (*drawing.STEPS, *finding.STEPS, *teaching.STEPS, *admins.STEPS)
+
+OFFERED = {"EASEL_TRAINING_ENABLED": "true", "EASEL_LIMITS_TRAININGS": "1"}
 
 
 async def make(folder: Path, only: Container[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as passing:
-        async with running_demo(Path(passing)) as demo, async_playwright() as playwright:
+        async with running_demo(Path(passing), **OFFERED) as demo, async_playwright() as playwright:
             browser = await playwright.chromium.launch(**chromium())
             page = await browser.new_page(
                 viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE, bypass_csp=True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageChops, ImageStat
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Error, Locator, Page, expect
 
 from workshop.rehearsal.load.chat_page import become, taken, type_command
 
@@ -89,9 +90,10 @@ class Window:
         return await self._answer(known)
 
     async def cancel(self, message: Locator) -> None:
-        """If it is not over by then."""
+        """If it is not over by then, or in the very moment."""
         if await button(message, "Cancel").count():
-            await taken(self.page, button(message, "Cancel").click)
+            with contextlib.suppress(AssertionError, TimeoutError, Error):
+                await taken(self.page, button(message, "Cancel").click)
         await expect(button(message, "Cancel")).to_have_count(0, timeout=WAIT_MS)
 
     async def unfold(self, message: Locator) -> None:
