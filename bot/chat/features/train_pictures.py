@@ -73,7 +73,7 @@ async def remove(
 @remove.autocomplete("number")
 async def _numbers(interaction: Interaction, current: str) -> list[Choice[int]]:
     """Of the set that was named before, with their captions."""
-    name = interaction.namespace["name"]
+    name = interaction.namespace.name
     if not isinstance(name, str):
         return []
     try:

@@ -10,7 +10,7 @@ from discord import ui
 
 from bot.chat.ids import Verb, button
 from bot.chat.look.job_view import BLURPLE, MARKED, bar
-from bot.chat.look.safe import plain
+from bot.chat.look.safe import cut, plain
 from bot.core.training.told import Learning, Seen
 from bot.job import ReasonCode
 from bot.texts import trainings as texts
@@ -18,6 +18,8 @@ from bot.texts.language import Language, language
 from bot.training import Training, TrainingPicture, TrainingState
 
 SHEET = "samples.png"
+CAPTION_SHOWN = 150
+"""UTF-16 units: ten of them fit into a message, also where every sign has to be defused."""
 MARK = MARKED | 2
 """Of its first component, by which it is told from the message of a job."""
 
@@ -46,7 +48,7 @@ def pictures(
     view = ui.LayoutView(timeout=None)
     container = ui.Container[ui.LayoutView](accent_colour=BLURPLE)
     for each in shown:
-        said = plain(each.caption) if each.caption else texts.no_caption(to)
+        said = plain(cut(each.caption, CAPTION_SHOWN)) if each.caption else texts.no_caption(to)
         text = ui.TextDisplay[Any](f"**{each.number}** {said}\n-# {each.width}×{each.height}")
         if each.number in named:
             picture = ui.Thumbnail[Any](

@@ -108,6 +108,20 @@ async def test_pictures_of_a_set_are_seen_and_taken_out(start_world: StartWorld)
     assert "Trainings: 1 of 1, each up to" in (await alice.slash(world.channel, "quota")).text
 
 
+async def test_long_captions_fit_into_the_answer(start_world: StartWorld) -> None:
+    """Ten of three hundred signs that all have to be defused; a set that was not named yet has no numbers to suggest."""
+    world = await _teaching(start_world)
+    alice = world.alice
+    await alice.slash(world.channel, "train new", name="snail", trigger="snail toy")
+    files = ((f"{number}.png", _png(10 * number)) for number in range(1, 11))
+    added = await alice.menu(alice.posts(world.channel, *files), "Add to training")
+    await world.until(lambda: "10 pictures are added" in added.text)
+    await world.store.trainings.set_captions(1, dict.fromkeys(range(1, 11), "*" * 300))
+    seen = await alice.slash(world.channel, "train pictures", name="snail")
+    await world.until(lambda: "**10** " in seen.text)
+    assert await alice.autocomplete(world.channel, "train remove", "number", "") == []
+
+
 async def test_what_is_refused_is_one_sentence(start_world: StartWorld) -> None:
     """Names, triggers, steps, names that are taken, what is somebody else's; only an everyday word is a warning."""
     world = await _teaching(start_world)
