@@ -22,7 +22,7 @@ from bot.store import Store
 from bot.store.database_errors import DatabaseError, Unusable
 from bot.store.erasures import ROWS, Erasure
 from bot.store.threads import unawaited
-from bot.training import UNDER_WAY, Training
+from bot.training import UNDER_WAY
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Teaching(Protocol):
     """What becomes of somebody's trainings. Both raise DatabaseError."""
 
     async def cancel(self, training_id: int, *, by: Actor) -> bool: ...
-    async def delete(self, training: Training) -> bool:
+    async def delete(self, training_id: int) -> bool:
         """Raises OSError, too."""
         ...
 
@@ -140,5 +140,4 @@ class Erasing:
         for training in await self._store.erasures.trainings(erasure):
             if training.state in UNDER_WAY:
                 await self._teaching.cancel(training.id, by=by)
-            if (now_there := await self._store.trainings.get(training.id)) is not None:
-                await self._teaching.delete(now_there)
+            await self._teaching.delete(training.id)

@@ -216,11 +216,11 @@ class Trainings:
         self._changed()
         return bool(changed)
 
-    async def close(self, training_id: int, *, now: float) -> bool:
-        """Nothing can be started of it any more. False while it is under way, or where it is gone."""
+    async def close(self, training_id: int, *, now: float) -> Training | None:
+        """Nothing can be started of it any more. None while it is under way, or where it is gone."""
         sql = f"""UPDATE training SET {_CLOSED}
                   WHERE id = :id AND deleted_at IS NULL AND state NOT IN {_UNDER_WAY} RETURNING *"""
-        return await self._moved(sql, {"id": training_id, "now": now}) is not None
+        return await self._moved(sql, {"id": training_id, "now": now})
 
     async def delete(self, training_id: int, *, now: float, entry: AuditEntry | None = None) -> bool:
         """Its words and pictures; what it cost still counts. False while it is under way, or where it is gone."""

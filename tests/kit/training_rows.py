@@ -86,9 +86,10 @@ class TrainingRows:
             each for each in self.all.values() if each.finished_at is not None and each.id not in self.told
         ]
 
-    async def close(self, training_id: int, *, now: float) -> bool:
+    async def close(self, training_id: int, *, now: float) -> Training | None:
         assert now >= 0
-        return self.all[training_id].state not in UNDER_WAY
+        training = self.all[training_id]
+        return None if training.state in UNDER_WAY else training
 
     async def delete(self, training_id: int, *, now: float, entry: object) -> bool:
         assert now >= 0

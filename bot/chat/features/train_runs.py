@@ -223,7 +223,7 @@ async def delete(
     training = await of_name(interaction, name, admins=True)
     done = order.deed(interaction, training.guild_id, Deed.TRAINING_DELETED, name=training.name)
     try:
-        gone = await service.delete(training, replace(done, user_id=training.user_id))
+        gone = await service.delete(training.id, replace(done, user_id=training.user_id))
     except OSError as error:
         log.error("training_not_deleted", training=training.id, error=str(error))
         raise UserError(texts.not_deleted) from error

@@ -80,8 +80,8 @@ class Rows(Protocol):
     async def finish(self, training_id: int, *, now: float) -> Training | None: ...
     async def fail(self, training_id: int, *, reason: Reason, now: float) -> Training | None: ...
     async def cancel(self, training_id: int, *, reason: Reason, now: float) -> Training | None: ...
-    async def close(self, training_id: int, *, now: float) -> bool:
-        """Nothing can be started of it any more. False while it is under way."""
+    async def close(self, training_id: int, *, now: float) -> Training | None:
+        """Nothing can be started of it any more. None while it is under way."""
         ...
 
     async def delete(self, training_id: int, *, now: float, entry: AuditEntry | None) -> bool: ...
@@ -200,15 +200,16 @@ class TrainingService:
         """Removed from a server: what is under way there ends. How many. Raises DatabaseError."""
         return await self._cancel_all(guild_id, None, Reason.of(ReasonCode.REMOVED))
 
-    async def delete(self, training: Training, entry: AuditEntry | None = None) -> bool:
+    async def delete(self, training_id: int, entry: AuditEntry | None = None) -> bool:
         """Its row, its pictures and what came of it are gone. False while it is under way. Raises DatabaseError and OSError.
 
         The files go before the row, which alone says which they were.
         """
-        if not await self._rows.close(training.id, now=self._clock.now()):
+        closed = await self._rows.close(training_id, now=self._clock.now())
+        if closed is None:
             return False
-        await self._places.forget(training, with_result=training.state is TrainingState.DONE)
-        return await self._rows.delete(training.id, now=self._clock.now(), entry=entry)
+        await self._places.forget(closed, with_result=closed.state is TrainingState.DONE)
+        return await self._rows.delete(training_id, now=self._clock.now(), entry=entry)
 
     async def _cancel_all(self, guild_id: int, user_id: int | None, reason: Reason) -> int:
         found = await self._rows.listed(guild_id, user_id)

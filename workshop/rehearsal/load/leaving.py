@@ -35,7 +35,6 @@ from bot.core.spool import Spool
 from bot.job import Job
 from bot.store import Store
 from bot.store.checks import audit
-from bot.training import Training
 from engine.contract import EngineSettings
 from workshop.rehearsal.load.books import ONE, PAUSE_S, Bench, Took, fill, tell, tell_load
 from workshop.rehearsal.props import TestClock
@@ -114,8 +113,8 @@ class NobodyTeaches:
     async def cancel(self, training_id: int, *, by: Actor) -> bool:
         raise LookupError(training_id, by)
 
-    async def delete(self, training: Training) -> bool:
-        raise LookupError(training)
+    async def delete(self, training_id: int) -> bool:
+        raise LookupError(training_id)
 
 
 def erasing_of(store: Store, folder: Path) -> Erasing:

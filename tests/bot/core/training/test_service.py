@@ -389,13 +389,13 @@ async def test_deleted_it_leaves_nothing(studio: Studio) -> None:
     """Pictures, checkpoint and the LoRA itself are gone; of one that is under way nothing is."""
     training = studio.paid("snail")
     await studio.at(1)
-    assert not await studio.service.delete(studio.row(training))
+    assert not await studio.service.delete(training.id)
     done = await studio.until(training, TrainingState.DONE)
     loras = studio.places.models / "loras"
     loras.mkdir(parents=True)
     for name in ("snail.safetensors", "snail.json", "snail.png", "snails.safetensors"):
         (loras / name).write_bytes(b"")
-    assert await studio.service.delete(done)
+    assert await studio.service.delete(done.id)
     assert [file.name for file in loras.iterdir()] == ["snails.safetensors"]
     assert not studio.places.pictures_of(training.id).exists()
     assert studio.rows.all == {}
