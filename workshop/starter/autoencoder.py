@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from workshop.starter import latents, parts, shapes
-from workshop.starter.latents import CELL, COLOUR, GROUND, MEAN
+from workshop.starter.latents import COLOUR, GROUND, MEAN
+from workshop.starter.parts import CELL
 from workshop.starter.scenes import SIDE, SIZES, sample
 from workshop.starter.studio import Encoded, Plan, Studio, learn, normalised
 
@@ -48,8 +49,7 @@ def _train_decoder(studio: Studio, vae: Any) -> float:
     models = torch.nn.ModuleDict({"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv})
 
     def loss_of(step: int) -> Tensor:
-        random = Random(f"{plan.seed}/decoder/{step}")
-        torch.manual_seed(random.randrange(2**31))
+        random = _dice(plan, "decoder", step)
         side = next(side for share, side in _SIDES if step < share * plan.decoder_steps)
         pixels, code = _examples(plan, random, plan.decoder_pixels // side**2, side, studio.device)
         return _distance(vae.decode(_misread(code, plan)).sample, pixels, plan)
@@ -63,13 +63,19 @@ def _train_encoder(studio: Studio, vae: Any) -> float:
     models = torch.nn.ModuleDict({"encoder": vae.encoder, "quant_conv": vae.quant_conv})
 
     def loss_of(step: int) -> Tensor:
-        random = Random(f"{plan.seed}/encoder/{step}")
-        torch.manual_seed(random.randrange(2**31))
+        random = _dice(plan, "encoder", step)
         side = SIDE if step % 2 else _PIECE
         pixels, code = _examples(plan, random, plan.encoder_pixels // side**2, side, studio.device)
         return functional.mse_loss(vae.encode(_recoloured(pixels, code)).latent_dist.sample(), code)
 
     return learn(studio, "encoder", models, _adam(models, plan.vae_rate), plan.encoder_steps, loss_of)
+
+
+def _dice(plan: Plan, stage: str, step: int) -> Random:
+    """For this step alone; torch's are thrown the same way again, too."""
+    random = Random(f"{plan.seed}/{stage}/{step}")
+    torch.manual_seed(random.randrange(2**31))
+    return random
 
 
 def _adam(models: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
@@ -143,7 +149,7 @@ def code_pictures(plan: Plan) -> list[Encoded]:
         random = Random(plan.seed * 1000 + number)
         count = plan.other_pictures if number else plan.pictures
         scenes = [sample(random, pairs=plan.pairs, size=size) for _ in range(count)]
-        code = torch.empty(count, latents.CHANNELS, size[1] // CELL, size[0] // CELL)
+        code = torch.empty(count, parts.CHANNELS, size[1] // CELL, size[0] // CELL)
         for one, scene in zip(code, scenes, strict=True):
             one.copy_(latents.code(scene, latents.picture(scene)))
         batches.append(Encoded(scenes, code * parts.SCALING))

@@ -174,7 +174,7 @@ class Distillation:
             states = embeddings(self.text, self.tokenizer, texts, device)
             nothing = embeddings(self.text, self.tokenizer, [""], device).expand_as(states)
             channels = self.unet.config.in_channels
-            unit = SIDE // self.unet.config.sample_size
+            unit = SIDE // self.unet.config.sample_size  # of pictures of SIDE, whatever the teacher draws
             noise = torch.randn(len(texts), channels, height // unit, width // unit)
             drawn = self.draw(noise, states)
             found = [self._trajectory(start, time, states, nothing) for time, start in drawn]

@@ -17,15 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from workshop.starter.parts import CELL, CHANNELS
 from workshop.starter.scenes import COLOURS, Part, Scene
 from workshop.starter.studio import normalised, to_tensor
 
-CELL = 16
-"""Pixels a side that one latent pixel stands for."""
-MEAN, GROUND, COLOUR, EDGE = (slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 13))
+MEAN, GROUND, COLOUR, EDGE = (slice(0, 3), slice(3, 6), slice(6, 9), slice(9, CHANNELS))
 """Channels: the mean colour; the colours outside and inside of an edge, the same where there is none near; and the distance
 to the edge in the four quarters of the square, upper ones first."""
-CHANNELS = EDGE.stop
 REACH = 10.0
 """Pixels from the edge at which the distance is 1, inside, or -1."""
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from workshop.starter.latents import CELL, CHANNELS
 from workshop.starter.scenes import SIDE
 
 TOKENS = 32
 """Tokens a prompt may have, begin and end included."""
+CELL, CHANNELS = 16, 13
+"""Pixels a side that one latent pixel stands for, and the numbers it has: see `latents`."""
 SCALING = 1.5
 """What latents are multiplied by, so that their standard deviation is about 1."""
 WIDTH = 128

@@ -22,7 +22,7 @@ from workshop.starter.scenes import Scene
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long and on how much. The shipped weights were trained so, and a little longer, as their card says."""
+    """How long and on how much. The weights that ship are older: their card says how they were trained."""
 
     seed: int = 0
     vae_rate: float = 3e-3

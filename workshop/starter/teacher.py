@@ -32,7 +32,7 @@ class Teacher:
         self.device, self.encoded, self.tokenizer, self.text = studio.device, encoded, tokenizer, text
         torch.manual_seed(plan.seed)
         self.unet = parts.unet().to(self.device, memory_format=torch.channels_last)
-        self.average = {name: value.detach().clone() for name, value in self.unet.state_dict().items()}
+        self.average = self._copy()
         self.noise: Any = DDPMScheduler.from_config(
             {key: value for key, value in parts.NOISE.items() if not key.startswith("_")}
         )
@@ -41,6 +41,10 @@ class Teacher:
         )
         self.schedule = up_and_down(self.optimizer, plan.unet_steps)
         self.done, self.seconds = 0, 0.0
+
+    def _copy(self) -> dict[str, Tensor]:
+        """What the average begins as."""
+        return {name: value.detach().clone() for name, value in self.unet.state_dict().items()}
 
     def state(self) -> dict[str, Any]:
         return {
@@ -58,6 +62,7 @@ class Teacher:
         found = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
         fitting = {name: value.float() for name, value in found.items() if value.shape == own[name].shape}
         self.unet.load_state_dict(fitting, strict=False)
+        self.average = self._copy()
 
     def restore(self, state: dict[str, Any]) -> None:
         self.unet.load_state_dict(state["model"])

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from workshop.starter import latents, shapes
 from workshop.starter.autoencoder import code_pictures
-from workshop.starter.latents import CHANNELS, COLOUR, EDGE, GROUND, MEAN, REACH
-from workshop.starter.parts import SCALING
+from workshop.starter.latents import COLOUR, EDGE, GROUND, MEAN, REACH
+from workshop.starter.parts import CHANNELS, SCALING
 from workshop.starter.scenes import COLOURS, THINGS, Part, Placed, Scene, mask, sample
 from workshop.starter.studio import Plan
 
